@@ -1,0 +1,234 @@
+//! What the command line means: typed, defaulted, in one dialect, with warnings.
+//!
+//! Nothing outside this directory knows the historic spelling of an option.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Everything the agent was told, after defaults.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// Which of the two histories the options are read by.
+    pub dialect: Dialect,
+    /// Why this dialect was chosen, for a person.
+    pub dialect_reason: String,
+    /// What `root=` asks for.
+    pub source: Source,
+    /// Identity of the medium this initrd was made for or loaded from, if known; preferred among equals.
+    pub medium: Option<Selector>,
+    /// Search for an ISO file on the file systems of this machine.
+    pub iso_scan: Option<IsoScan>,
+    /// Directory of the live image on the medium and inside the container (`rd.live.dir`), no leading slash, may be empty.
+    pub live_dir: String,
+    /// File name of the container below `live_dir` (`rd.live.squashimg`), no leading slash.
+    pub squashimg: String,
+    /// How the root becomes writable.
+    pub overlay: Overlay,
+    /// `rootflags=`, split at commas.
+    pub rootflags: Vec<String>,
+    /// Mount the medium read-only or read-write (the last bare `ro` or `rw`).
+    pub medium_access: Access,
+    /// Copy the image to RAM (`rd.live.ram`).
+    pub ram: bool,
+    /// Check the medium's checksum (`rd.live.check`, `mediacheck`).
+    pub check: bool,
+    /// How long to wait for the medium (`rd.retry`, `rd.timeout`).
+    pub deadline: Duration,
+    /// What may happen when the boot stops.
+    pub failure: Failure,
+    /// The real init: `init=` and the arguments the kernel would give it.
+    pub init: Init,
+    /// Kernel modules: blacklist and preload lists.
+    pub modules: Modules,
+    /// Extra place for the report: a character device such as `/dev/ttyS1` (`rd.live.report`).
+    pub report: Option<PathBuf>,
+    /// More log (`rd.live.debug`, `rd.kiwi.debug`, `rd.debug`).
+    pub debug: bool,
+}
+
+/// The two option histories (product.md §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// KIWI's kiwi-live.
+    Kiwi,
+    /// dracut's dmsquash-live and livenet.
+    Dmsquash,
+}
+
+/// What `root=` asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Not a live root: the agent declines and changes nothing. Holds the value of `root=`, if any.
+    NotLive(Option<String>),
+    /// A block device, to be found.
+    Device(Selector),
+    /// A file inside the initrd: an ISO (`.iso`) or an image (`.img`).
+    InitrdFile(PathBuf),
+    /// An ATA-over-Ethernet node such as `e0.1`.
+    Aoe(String),
+    /// A URL: http, https, ftp, tftp, nfs, dolly, torrent.
+    Url(String),
+}
+
+/// How a block device is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Selector {
+    /// File-system label, or ISO volume id, decoded.
+    Label(String),
+    /// File-system UUID as blkid prints it.
+    Uuid(String),
+    /// Partition UUID.
+    PartUuid(String),
+    /// GPT partition name, decoded.
+    PartLabel(String),
+    /// A device node, or a `/dev/disk/by-id` or `by-path` link.
+    Path(PathBuf),
+}
+
+/// `iso-scan/filename=`: search a file on all file systems.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IsoScan {
+    /// Only on this device, if named (`iso-scan/filename=LABEL=x:/path`).
+    pub device: Option<Selector>,
+    /// Path below the file system's root, without a leading slash.
+    pub path: PathBuf,
+}
+
+/// Read-only or read-write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Nothing is ever written.
+    ReadOnly,
+    /// Writing is allowed.
+    ReadWrite,
+}
+
+/// How the root becomes writable.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Overlay {
+    /// What the options ask for: overlayfs or a device-mapper snapshot.
+    pub method: Method,
+    /// Size of the RAM write area.
+    pub size: TmpfsSize,
+    /// Further tmpfs options (`rd.overlay=tmpfs:nr_inodes=…`), as written.
+    pub tmpfs_options: Vec<String>,
+    /// Where changes are kept over a reboot, if asked for.
+    pub persistence: Option<Persistence>,
+    /// Use the persistent area read-only, with a temporary layer on top.
+    pub readonly: bool,
+    /// Empty the persistent area first.
+    pub reset: bool,
+}
+
+/// The kernel mechanism below the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// overlayfs.
+    Overlayfs,
+    /// Device-mapper snapshot (dmsquash's default for a nested image); thin when set.
+    Snapshot {
+        /// `rd.live.overlay.thin`.
+        thin: bool,
+    },
+    /// No layer at all: the image itself is written (`rd.live.overlay=none`, `rd.writable.fsimg`).
+    Direct,
+}
+
+/// Size of a tmpfs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TmpfsSize {
+    /// Bytes.
+    Bytes(u64),
+    /// Percent of RAM.
+    Percent(u16),
+}
+
+/// Where changes are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Persistence {
+    /// `rd.live.overlay.persistent`: a partition on the boot disk, or a cow file beside the ISO file.
+    Automatic {
+        /// Fatal instead of a fallback to RAM (`rd.live.overlay.persistent=required`).
+        required: bool,
+        /// `rd.live.overlay.cowfs`.
+        cowfs: String,
+        /// `rd.live.cowfile.mbsize`, MiB.
+        cowfile_mib: u64,
+        /// `rd.live.cowfile.path`, no leading slash.
+        cowfile_path: PathBuf,
+        /// `rd.live.encrypt`.
+        encrypt: bool,
+    },
+    /// `rd.live.overlay=<device>[:path|:auto]`, `rd.overlay=<device>[:path]`.
+    Named {
+        /// The device.
+        device: Selector,
+        /// The path on it; `None` for automatic.
+        path: Option<PathBuf>,
+    },
+}
+
+/// What may happen when the boot stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// A prompt or shell is allowed (`rd.shell`, default true).
+    pub shell: bool,
+    /// `panic=`: seconds before a reboot; 0 or absent waits for a person, negative reboots at once.
+    pub panic: Option<i64>,
+    /// `rd.emergency=`.
+    pub emergency: Option<Emergency>,
+}
+
+/// `rd.emergency=`: what to do after the prompt is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Emergency {
+    /// Reboot.
+    Reboot,
+    /// Power off.
+    Poweroff,
+    /// Halt.
+    Halt,
+}
+
+/// The real init and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Init {
+    /// `init=`, or `None` for the usual places (`/sbin/init`, `/etc/init`, `/bin/init`, `/bin/sh`).
+    pub path: Option<PathBuf>,
+    /// Arguments after argv\[0\]: what the kernel passed to us, unchanged.
+    pub args: Vec<String>,
+}
+
+/// Which kernel modules are forced or forbidden. Names use underscores.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Modules {
+    /// `rd.driver.blacklist=`, `modprobe.blacklist=`, `module_blacklist=`.
+    pub blacklist: Vec<String>,
+    /// `rd.driver.pre=`: loaded before anything else.
+    pub pre: Vec<String>,
+    /// `rd.driver.post=`: loaded after all others.
+    pub post: Vec<String>,
+    /// Module parameters from the command line (`module.param=value`), module → parameter string.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// Something the operator should know about the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Stable id, for machines: `unknown`, `deprecated`, `not-built`, ….
+    pub id: &'static str,
+    /// The argument as written.
+    pub karg: String,
+    /// What is wrong and what happens now (", ignoring", ", using …").
+    pub message: String,
+}

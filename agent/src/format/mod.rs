@@ -1,0 +1,1 @@
+//! Readers of superblocks and partition tables, over `Read + Seek`.

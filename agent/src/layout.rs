@@ -1,0 +1,18 @@
+//! The names that agent, builder and lab share: files on a medium, paths in `/run`, mount sources.
+
+/// Directory of the live image on the medium, unless `rd.live.dir` names another.
+pub const LIVE_DIR: &str = "LiveOS";
+/// The container (squashfs or EROFS) in [`LIVE_DIR`], unless `rd.live.squashimg` names another.
+pub const SQUASHIMG: &str = "squashfs.img";
+/// The nested root image inside a container or beside it.
+pub const ROOTFS_IMG: &str = "rootfs.img";
+/// Older name of [`ROOTFS_IMG`], still used by some distributions (dracut-live spec 8.2, `ext3fs.img`).
+pub const EXT3FS_IMG: &str = "ext3fs.img";
+/// Mount source of an overlay root; installers and desktop tools test for this name.
+pub const ROOT_SOURCE: &str = "LiveOS_rootfs";
+/// Settings that the builder or the dracut module puts into an initrd.
+pub const CONF: &str = "etc/rdlive.conf";
+/// Module index of a native initramfs, relative to its root.
+pub const MODULE_INDEX: &str = "usr/lib/rdlive/modules.index";
+/// Report of the boot, relative to the root of [`crate::config`]'s environment.
+pub const REPORT: &str = "run/rdlive/report.json";

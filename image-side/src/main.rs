@@ -1,0 +1,2 @@
+//! `rdlive-image`: builds, inspects and changes live media.
+fn main() {}

@@ -1,0 +1,2 @@
+//! `cargo lab`: the test bench of rdlive.
+fn main() {}
