@@ -16,3 +16,5 @@ pub const CONF: &str = "etc/rdlive.conf";
 pub const MODULE_INDEX: &str = "usr/lib/rdlive/modules.index";
 /// Report of the boot, relative to the root of [`crate::config`]'s environment.
 pub const REPORT: &str = "run/rdlive/report.json";
+/// Why the boot stopped, as lines for a person; dracut's emergency hook prints it.
+pub const ERROR: &str = "run/rdlive/error";

@@ -1,11 +1,28 @@
 //! rdlive finds a live medium in the initrd and builds the root file system on it.
 //!
-//! The agent reads ([`cmdline`], [`config`], [`format`]), thinks (`plan`), then acts (`exec`). See
+//! The agent reads ([`cmdline`], [`config`], [`format`]), thinks ([`discover`], [`plan`]), then acts ([`exec`]). See
 //! `docs/boot-sequence.md` for the stages of a boot and every path they leave in `/run`.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod boot;
+pub mod cli;
+pub mod clock;
 pub mod cmdline;
 pub mod config;
+pub mod discover;
+pub mod dracut;
+pub mod env;
+pub mod error;
+pub mod exec;
+pub mod explain;
+pub mod facts;
 pub mod format;
+pub mod handover;
+
+pub mod kmsg;
 pub mod layout;
 pub mod modindex;
+pub mod native;
+pub mod plan;
+pub mod probe;
+pub mod watch;

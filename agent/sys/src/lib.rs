@@ -1,1 +1,3 @@
-//! The only unsafe code of rdlive: ioctls and system calls that no library offers with a safe signature.
+//! The only unsafe code of rdlive: ioctls that no library offers with a safe signature.
+
+pub mod loopdev;

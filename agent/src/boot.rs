@@ -1,0 +1,419 @@
+//! The boot on one screen: the stages in order, shared by both personalities.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::config::{Config, IsoScan, Overlay, Selector, Source};
+use crate::discover::{self, Candidate};
+use crate::env::Env;
+use crate::error::{Code, Disposition, Stop};
+use crate::exec::Executor;
+use crate::facts::{Content, Device, Inner, MediumFacts, Origin};
+use crate::handover::{Considered, Report, WriteMode};
+use crate::plan::{Points, acquire, assemble, prepare};
+use crate::probe::{block, content};
+use crate::kmsg::NOTICE;
+use crate::watch::Watch;
+use crate::{format, layout};
+
+/// How long a medium that matches, but is not the one the loader came from, waits for a better one.
+const GRACE_OTHER: Duration = Duration::from_secs(10);
+/// How long a whole disk waits for the partitions that its table lists.
+const GRACE_PARTITIONS: Duration = Duration::from_secs(2);
+/// How long a boot goes on looking after the only match turned out unusable.
+const GRACE_REJECTED: Duration = Duration::from_secs(5);
+/// Silence after which all that is plugged in has been seen, where no identity says which medium is meant.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// What a boot works with.
+pub struct Boot<'a> {
+    /// The machine.
+    pub env: &'a Env,
+    /// What was asked for.
+    pub config: &'a Config,
+    /// Where the root is attached.
+    pub sysroot: &'a Path,
+    /// Does the steps.
+    pub exec: Executor<'a>,
+    /// Sees the devices.
+    pub watch: Watch,
+    /// Grows with the boot.
+    pub report: Report,
+    points: Points,
+    rejected: BTreeMap<String, Rejection>,
+    last_rejection: Option<Instant>,
+}
+
+/// A candidate that turned out unusable, and how it looked then: a device that changes gets another try.
+struct Rejection {
+    device: Option<Device>,
+    stop: Stop,
+}
+
+/// A medium whose images are within reach.
+struct Acquired {
+    medium: MediumFacts,
+    content: Option<Content>,
+    inner: Option<Inner>,
+}
+
+impl<'a> Boot<'a> {
+    /// A boot that has not begun.
+    pub fn new(env: &'a Env, config: &'a Config, sysroot: &'a Path, exec: Executor<'a>, report: Report) -> Self {
+        Self {
+            env,
+            config,
+            sysroot,
+            exec,
+            watch: Watch::new(env),
+            report,
+            points: Points::new(config.dialect),
+            rejected: BTreeMap::new(),
+            last_rejection: None,
+        }
+    }
+
+    /// Builds the root, or undoes everything and says why not. The report is complete either way.
+    ///
+    /// # Errors
+    /// Why the boot stopped.
+    pub fn run(&mut self) -> Result<(), Stop> {
+        let mark = self.exec.mark();
+        let result = self.stages();
+        if result.is_err() {
+            self.exec.unwind(mark);
+        }
+        self.report.steps = std::mem::take(&mut self.exec.records);
+        self.report.fallbacks.extend(std::mem::take(&mut self.exec.fallbacks));
+        let rejected = self.rejected.iter();
+        self.report.considered.extend(
+            rejected.map(|(name, was)| Considered { device: name.clone(), verdict: was.stop.to_string() }),
+        );
+        result
+    }
+
+    fn stages(&mut self) -> Result<(), Stop> {
+        self.exec.run("prepare", &prepare::prepare(self.config, &self.points))?;
+        let config = self.config;
+        let acquired = match (&config.source, &config.iso_scan) {
+            (Source::Device(selector), None) => self.search(|boot| boot.from_devices(selector))?,
+            (Source::Device(selector), Some(scan)) => self.search(|boot| boot.from_iso_file(scan, selector))?,
+            (Source::InitrdFile(file), _) => self.from_initrd(file)?,
+            (Source::Aoe(node), _) => return Err(not_built(&format!("AoE node {node}"))),
+            (Source::Url(url), _) => return Err(not_built(&format!("network source {}", without_password(url)))),
+            (other, _) => return Err(malformed(other)),
+        };
+        self.report.moment("acquired");
+        self.write_mode();
+        let Acquired { medium, content, inner } = acquired;
+        let (content_of, inner_of) = (content.as_ref(), inner.as_ref());
+        let steps = assemble::assemble(config, &self.points, &medium, content_of, inner_of, self.sysroot);
+        let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
+        (self.report.device, self.report.medium) = (device, Some(medium));
+        (self.report.content, self.report.inner) = (content, inner);
+        self.exec.run("assemble", &steps)?;
+        self.report.moment("root");
+        Ok(())
+    }
+
+    /// Asks `attempt` again with each change of devices, until it finds a medium or the time is over.
+    fn search(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<Acquired>, Stop>,
+    ) -> Result<Acquired, Stop> {
+        let begin = self.watch.begin();
+        let deadline = begin + self.config.deadline;
+        loop {
+            if let Some(acquired) = attempt(self)? {
+                return Ok(acquired);
+            }
+            let until = self.look_again(begin).min(deadline);
+            if !self.watch.wait(until) && (Instant::now() >= deadline || self.given_up()) {
+                return Err(self.not_found());
+            }
+        }
+    }
+
+    /// The next moment at which a decision may change although nothing happened.
+    fn look_again(&self, begin: Instant) -> Instant {
+        let now = Instant::now();
+        let rejection = self.last_rejection.map(|at| at + GRACE_REJECTED);
+        [Some(now + SILENCE), Some(begin + GRACE_PARTITIONS), Some(begin + GRACE_OTHER), rejection]
+            .into_iter()
+            .flatten()
+            .filter(|moment| *moment > now)
+            .min()
+            .filter(|_| self.undecided())
+            .unwrap_or(now + Duration::from_secs(3600))
+    }
+
+    /// Whether a candidate is held back, or a rejection waits for its grace to end.
+    fn undecided(&self) -> bool {
+        self.last_rejection.is_some() || !self.open_candidates().is_empty()
+    }
+
+    fn open_candidates(&self) -> Vec<Candidate> {
+        let devices = self.watch.devices();
+        let all = match (&self.config.source, &self.config.iso_scan) {
+            (_, Some(scan)) => discover::hosts(scan, &devices),
+            (Source::Device(selector), None) => discover::media(self.config, selector, &devices),
+            _ => Vec::new(),
+        };
+        let unchanged = |name: &str| self.rejected.get(name).is_some_and(|was| was.device.as_ref() == self.watch.device(name));
+        all.into_iter().filter(|candidate| !unchanged(&candidate.name)).collect()
+    }
+
+    fn given_up(&self) -> bool {
+        // A file that is not on one file system says nothing about the next one to be plugged in.
+        self.config.iso_scan.is_none() && self.last_rejection.is_some_and(|at| at.elapsed() >= GRACE_REJECTED)
+    }
+
+    /// Whether a candidate may be used now, or a better one may still come.
+    fn ripe(&self, candidate: &Candidate) -> bool {
+        let waited = self.watch.begin().elapsed();
+        let identified = self.config.medium.is_some() && candidate.certain;
+        let settled = identified || (self.watch.quiet() && self.watch.silence() >= SILENCE);
+        let complete = !candidate.incomplete || waited >= GRACE_PARTITIONS;
+        settled && complete && (candidate.certain || waited >= GRACE_OTHER)
+    }
+
+    fn from_devices(&mut self, selector: &Selector) -> Result<Option<Acquired>, Stop> {
+        for candidate in self.open_candidates() {
+            if !self.ripe(&candidate) {
+                // A better one may come before a worse one is used.
+                return Ok(None);
+            }
+            let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
+            self.report.moment("medium");
+            let chosen = format!("medium: {}, {}", device.summary(), candidate.why);
+            if candidate.certain {
+                log::info!(target: NOTICE, "{chosen}");
+            } else {
+                log::warn!("{chosen}, using it after {} s", GRACE_OTHER.as_secs());
+            }
+            let mark = self.exec.mark();
+            match medium_facts(&device).and_then(|facts| self.acquire(facts)) {
+                Ok(acquired) => {
+                    let verdict = format!("chosen: {}", candidate.why);
+                    self.report.considered.push(Considered { device: candidate.name, verdict });
+                    return Ok(Some(acquired));
+                }
+                Err(stop) => self.reject(candidate.name, mark, stop)?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn from_iso_file(&mut self, scan: &IsoScan, selector: &Selector) -> Result<Option<Acquired>, Stop> {
+        if !(self.watch.quiet() && self.watch.silence() >= SILENCE) {
+            return Ok(None);
+        }
+        for candidate in self.open_candidates() {
+            let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
+            let mark = self.exec.mark();
+            match self.iso_file_on(scan, selector, &device).and_then(|facts| self.acquire(facts)) {
+                Ok(acquired) => {
+                    let verdict = format!("chosen: holds {}", scan.path.display());
+                    self.report.considered.push(Considered { device: candidate.name, verdict });
+                    return Ok(Some(acquired));
+                }
+                Err(stop) => self.reject(candidate.name, mark, stop)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Mounts a file system and looks for the ISO file on it.
+    fn iso_file_on(&mut self, scan: &IsoScan, selector: &Selector, device: &Device) -> Result<MediumFacts, Stop> {
+        self.exec.run("acquire", &acquire::host(&self.points, device)?)?;
+        let file = self.points.host.join(&scan.path);
+        if !self.env.path(&file).is_file() {
+            let cause = format!("{} does not hold {}", device.node.display(), scan.path.display());
+            return Err(Stop::new(Code::IsoFileNotFound, cause));
+        }
+        self.report.moment("medium");
+        log::info!(target: NOTICE, "medium: {} on {}", scan.path.display(), device.summary());
+        let facts = file_facts(self.env, &file)?;
+        let label_differs = matches!(selector, Selector::Label(label) if facts.label.as_ref() != Some(label));
+        let uuid_differs = matches!(selector, Selector::Uuid(uuid)
+            if !facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)));
+        if label_differs || uuid_differs {
+            let cause = format!("{} on {} is another ISO", scan.path.display(), device.node.display());
+            return Err(Stop::new(Code::MediumMount, cause)
+                .found([format!("label {:?}, UUID {:?}", facts.label, facts.uuid)])
+                .wanted(selector.to_string())
+                .advice("correct root=live:CDLABEL= or iso-scan/filename="));
+        }
+        Ok(facts)
+    }
+
+    fn from_initrd(&mut self, file: &Path) -> Result<Acquired, Stop> {
+        if !self.env.path(file).is_file() {
+            return Err(Stop::new(Code::InitrdFileMissing, format!("{} is not in the initrd", file.display()))
+                .advice("append it to the initrd as a cpio archive, or use iso-scan/filename= for a file on a disk"));
+        }
+        let facts = file_facts(self.env, file)?;
+        self.acquire(facts)
+    }
+
+    /// Brings a medium's images into reach, looking at each layer before the next is planned.
+    fn acquire(&mut self, medium: MediumFacts) -> Result<Acquired, Stop> {
+        self.exec.run("acquire", &acquire::medium(self.config, &self.points, &medium))?;
+        let content = match medium.is_container() {
+            true => None,
+            false => Some(content::medium(self.env, self.config, &self.points.live)?),
+        };
+        let steps = acquire::container(&self.points, &medium, content.as_ref());
+        self.exec.run("acquire", &steps)?;
+        let inner = match steps.is_empty() {
+            true => None,
+            false => Some(content::container(self.env, self.config, &self.points.container)?),
+        };
+        Ok(Acquired { medium, content, inner })
+    }
+
+    /// Gives a candidate back and remembers why, or ends the boot if the reason is not the candidate's.
+    fn reject(&mut self, name: String, mark: usize, stop: Stop) -> Result<(), Stop> {
+        self.exec.unwind(mark);
+        if stop.code.disposition() == Disposition::Stop {
+            return Err(stop);
+        }
+        let level = if stop.code == Code::IsoFileNotFound { log::Level::Info } else { log::Level::Warn };
+        log::log!(level, "{name}: {stop}, trying the next");
+        if stop.code != Code::IsoFileNotFound {
+            self.last_rejection = Some(Instant::now());
+        }
+        let device = self.watch.device(&name).cloned();
+        self.rejected.insert(name, Rejection { device, stop });
+        Ok(())
+    }
+
+    fn write_mode(&mut self) {
+        let overlay = &self.config.overlay;
+        let reasons = overlay_fallbacks(overlay);
+        for reason in &reasons {
+            log::warn!("{reason}");
+        }
+        self.report.fallbacks.extend(reasons);
+        self.report.write_mode = Some(WriteMode {
+            method: "overlayfs".into(),
+            persistence: "temporary".into(),
+            size: overlay.size.to_string(),
+        });
+    }
+
+    /// The error for "nothing found": the most telling rejection if there was one, else what is plugged in.
+    fn not_found(&self) -> Stop {
+        let telling = self.rejected.values().map(|was| &was.stop).find(|stop| stop.code != Code::IsoFileNotFound);
+        if let Some(stop) = telling {
+            return stop.clone();
+        }
+        let devices = self.watch.devices();
+        let seconds = self.config.deadline.as_secs();
+        match (&self.config.source, &self.config.iso_scan) {
+            (_, Some(scan)) => {
+                let found = devices.iter().map(|device| {
+                    let why = discover::refusal(scan, device).unwrap_or_else(|| "searched, file not there".into());
+                    format!("{}: {why}", device.summary())
+                });
+                Stop::new(Code::IsoFileNotFound, format!("no file system holds the ISO file after {seconds} s"))
+                    .wanted(format!("file {}", scan.path.display()))
+                    .found(found)
+                    .advice("check iso-scan/filename= (path from the root of its file system) and the disk's cable")
+            }
+            (source, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
+                .wanted(wanted(source))
+                .found(devices.iter().filter(|device| device.size > 0).map(Device::summary))
+                .advice("plug the medium in and retry, or correct root=live:… (labels are case-sensitive)"),
+        }
+    }
+}
+
+fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
+    let node = device.node.display();
+    let Some(found) = &device.superblock else {
+        let why = device.unreadable.clone().unwrap_or_else(|| "no file system is known on it".to_owned());
+        return Err(Stop::new(Code::MediumMount, format!("{node}: {why}")));
+    };
+    if found.kind.driver().is_none() {
+        return Err(Stop::new(Code::MediumMount, format!("{node} holds {}, no live medium", found.kind.name())));
+    }
+    if let Some(missing) = format::truncated(found, device.size) {
+        let missing = crate::facts::human(missing);
+        return Err(Stop::new(Code::ImageDamaged, format!("{node} is truncated: {missing} are missing at its end"))
+            .advice("the copy to this medium was cut short: write it again"));
+    }
+    Ok(MediumFacts {
+        origin: Origin::Device(device.node.clone()),
+        kind: found.kind,
+        label: found.label.clone(),
+        uuid: found.uuid.clone(),
+    })
+}
+
+fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
+    let damaged = |cause: String| {
+        Stop::new(Code::ImageDamaged, cause).advice("the file is damaged or incomplete: copy or download it again")
+    };
+    let shown = file.display();
+    let (found, size) = block::identify(env, file).map_err(|error| damaged(format!("reading {shown}: {error}")))?;
+    let Some(found) = found.filter(|found| found.kind.driver().is_some()) else {
+        return Err(damaged(format!("{shown} is no image that is known")));
+    };
+    if let Some(missing) = format::truncated(&found, size) {
+        return Err(damaged(format!("{shown} is truncated: {} are missing", crate::facts::human(missing))));
+    }
+    Ok(MediumFacts { origin: Origin::File(PathBuf::from(file)), kind: found.kind, label: found.label, uuid: found.uuid })
+}
+
+/// What was asked of the write area and cannot be given yet, in words.
+fn overlay_fallbacks(overlay: &Overlay) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if overlay.persistence.is_some() {
+        reasons.push("persistent storage is not built yet, falling back to a write area in RAM".to_owned());
+    }
+    reasons
+}
+
+/// What `root=` asks for, for a person.
+fn wanted(source: &Source) -> String {
+    match source {
+        Source::Device(selector) => selector.to_string(),
+        Source::InitrdFile(file) => format!("file {} in the initrd", file.display()),
+        Source::Aoe(node) => format!("AoE node {node}"),
+        Source::Url(url) => without_password(url),
+        Source::NotLive(root) => root.clone().unwrap_or_default(),
+        Source::Malformed { value, why } => format!("{value} ({why})"),
+    }
+}
+
+fn not_built(what: &str) -> Stop {
+    Stop::new(Code::SourceNotBuilt, format!("{what} is not supported by rdlive {}", env!("CARGO_PKG_VERSION")))
+        .advice("boot from a local medium, or with the initrd of dracut's livenet or kiwi-live")
+}
+
+fn malformed(source: &Source) -> Stop {
+    Stop::new(Code::RootMalformed, format!("root= is no live root: {}", wanted(source)))
+        .wanted("root=live:CDLABEL=…, LABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…, /file.iso or a URL".to_owned())
+        .advice("correct root= in the boot menu")
+}
+
+/// A URL as it may be logged.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
+/// Whether an earlier run has already built the root.
+pub fn already_done(env: &Env, sysroot: &Path) -> bool {
+    let mounts = env.text("proc/self/mountinfo").unwrap_or_default();
+    let mounted = mounts.lines().any(|line| {
+        line.contains(layout::ROOT_SOURCE) && line.split(' ').nth(4) == sysroot.to_str()
+    });
+    mounted && Report::load(env).is_some_and(|report| report.outcome == crate::handover::Outcome::Ok)
+}

@@ -1,0 +1,125 @@
+//! `rdlive …`: from arguments to one personality or one question.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+
+use crate::dracut::{self, Call};
+use crate::env::Env;
+use crate::kmsg;
+use crate::native;
+
+const HELP: &str = "\
+rdlive: finds a live medium in the initrd and builds the root file system on it
+
+As PID 1 it boots. Otherwise:
+  rdlive init                          boot, as PID 1 does
+  rdlive boot [--sysroot DIR] [--cmdline TEXT] [--root DIR] [--claims]
+                                       build the live root at DIR (default /sysroot); with --claims only tell
+                                       whether the command line asks for one (exit 0 yes, 1 no)
+  rdlive generator NORMAL EARLY LATE   systemd generator
+  rdlive explain [--cmdline TEXT] [--medium FILE|DEV] [--json]
+                                       what a command line means, every warning, and the plan; touches nothing
+  rdlive report [--json]               in a booted system: what was done, with times
+  rdlive --version
+";
+
+/// Runs one call; the first argument is the program's name.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let (name, rest) = arguments.split_first().map_or(("rdlive", &[][..]), |(name, rest)| (name.as_str(), rest));
+    let base = name.rsplit('/').next().unwrap_or(name);
+    let first = rest.first().map(String::as_str);
+    match (base, first) {
+        _ if std::process::id() == 1 => init(rest),
+        ("modprobe", _) => modprobe(rest),
+        ("rdlive-generator", _) => generator(rest),
+        (_, Some("init")) => init(&rest[1..]),
+        (_, Some("boot")) => answer(boot(&rest[1..])),
+        (_, Some("generator")) => generator(&rest[1..]),
+        (_, Some("explain")) => answer(crate::explain::run(&rest[1..])),
+        (_, Some("report")) => answer(report(&rest[1..])),
+        (_, Some("--version" | "-V")) => {
+            println!("rdlive {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        (_, Some("--help" | "-h" | "help")) => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprint!("{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn init(arguments: &[String]) -> ExitCode {
+    let stop = native::run(arguments);
+    eprintln!("{stop}");
+    ExitCode::FAILURE
+}
+
+fn modprobe(arguments: &[String]) -> ExitCode {
+    let env = Env::default();
+    match native::modules::modprobe(&env, arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            kmsg::start(&env, false);
+            log::debug!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn generator(arguments: &[String]) -> ExitCode {
+    answer(crate::generator::run(arguments).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()))
+}
+
+fn answer(result: Result<ExitCode, String>) -> ExitCode {
+    result.unwrap_or_else(|why| {
+        eprintln!("rdlive: {why}");
+        ExitCode::from(2)
+    })
+}
+
+fn boot(arguments: &[String]) -> Result<ExitCode, String> {
+    let call = boot_call(arguments).map_err(|error| error.to_string())?;
+    if call.claims {
+        let (_, config, _) = dracut::read(&call).map_err(|stop| stop.to_string())?;
+        let live = !matches!(config.source, crate::config::Source::NotLive(_));
+        return Ok(if live { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    // The reason was logged and left in /run; a second copy would only push it off the screen.
+    Ok(match dracut::run(&call) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    })
+}
+
+fn boot_call(arguments: &[String]) -> Result<Call, lexopt::Error> {
+    let mut call = Call { root: "/".into(), sysroot: "/sysroot".into(), cmdline: None, claims: false };
+    let mut parser = lexopt::Parser::from_args(arguments.iter().map(OsString::from));
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("sysroot") => call.sysroot = PathBuf::from(parser.value()?),
+            Long("root") => call.root = PathBuf::from(parser.value()?),
+            Long("cmdline") => call.cmdline = Some(parser.value()?.string()?),
+            Long("claims") => call.claims = true,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(call)
+}
+
+fn report(arguments: &[String]) -> Result<ExitCode, String> {
+    let env = Env::default();
+    let report = crate::handover::Report::load(&env).ok_or("no report in /run/rdlive: not a live system?")?;
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => print!("{}", report.text()),
+        ["--json"] => println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?),
+        other => return Err(format!("unexpected arguments: {}", other.join(" "))),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,130 @@
+//! From what was asked for and the devices that are there to candidates, best first. Pure.
+
+use std::path::Path;
+
+use crate::config::{Config, IsoScan, Selector};
+use crate::facts::Device;
+use crate::format::{self, Kind};
+
+/// A device worth trying.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Kernel name.
+    pub name: String,
+    /// It is the medium the loader came from, or no such medium is known: it may be used at once.
+    pub certain: bool,
+    /// Partitions of this disk that its table lists have not been seen yet; one of them may be the better choice.
+    pub incomplete: bool,
+    /// Why it is a candidate, and why it stands where it stands.
+    pub why: String,
+}
+
+/// Whether a selector names a device.
+pub fn selects(selector: &Selector, device: &Device) -> bool {
+    let found = device.superblock.as_ref();
+    match selector {
+        Selector::Label(label) => found.is_some_and(|found| found.label.as_ref() == Some(label)),
+        Selector::Uuid(uuid) => same(uuid, found.and_then(|found| found.uuid.as_deref())),
+        Selector::PartUuid(uuid) => same(uuid, device.part_uuid.as_deref()),
+        Selector::PartLabel(label) => device.part_label.as_ref() == Some(label),
+        Selector::Path(path) => device.node == *path || is_link(path, device),
+    }
+}
+
+/// UUIDs are hexadecimal: letter case says nothing.
+fn same(wanted: &str, found: Option<&str>) -> bool {
+    found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+}
+
+fn is_link(path: &Path, device: &Device) -> bool {
+    let in_disk = path.starts_with("/dev/disk/by-id") || path.starts_with("/dev/disk/by-path");
+    let name = path.file_name().and_then(|name| name.to_str());
+    let Some(name) = name.filter(|_| in_disk) else { return false };
+    let whole = |link: &String| link == name || format::udev_decode(name) == *link;
+    let part = |link: &String| device.partition.is_some_and(|number| format!("{link}-part{number}") == name);
+    // Links built from sysfs name the disk; udev's own name the partition itself.
+    device.links.iter().any(|link| if device.partition.is_some() { link == name || part(link) } else { whole(link) })
+}
+
+/// Media that match `selector`, best first: the loader's own medium, then partitions before the disks that hold them,
+/// then by kernel name.
+pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Candidate> {
+    let by_content = !matches!(selector, Selector::Path(_));
+    let mut found: Vec<(&Device, Candidate)> = Vec::new();
+    for device in devices.iter().filter(|device| device.size > 0 && selects(selector, device)) {
+        let twin = |other: &Device| other.parent.as_ref() == Some(&device.name) && selects(selector, other);
+        // On a hybrid stick the disk and its partition carry the same volume. The partition leaves the disk free, so
+        // that a partition for changes can be added to it (kiwi-live spec W-01).
+        if by_content && devices.iter().any(twin) {
+            continue;
+        }
+        let seen = devices.iter().filter(|other| other.parent.as_ref() == Some(&device.name)).count();
+        let loader = config.medium.as_ref().is_none_or(|medium| selects(medium, device));
+        let why = match (&config.medium, loader) {
+            (None, _) => "matches",
+            (Some(_), true) => "matches and is the medium the loader came from",
+            (Some(_), false) => "matches, but is not the medium the loader came from",
+        };
+        let incomplete = by_content && seen < device.table.len();
+        let candidate =
+            Candidate { name: device.name.clone(), certain: loader, incomplete, why: why.to_owned() };
+        found.push((device, candidate));
+    }
+    found.sort_by_key(|(device, candidate)| (!candidate.certain, natural(&device.name)));
+    found.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// File systems that may hold the ISO file, in the order of their UUIDs, as the original scans them.
+pub fn hosts(scan: &IsoScan, devices: &[Device]) -> Vec<Candidate> {
+    let mut found: Vec<_> = devices
+        .iter()
+        .filter(|device| refusal(scan, device).is_none())
+        .map(|device| {
+            let uuid = device.superblock.as_ref().and_then(|found| found.uuid.clone());
+            (uuid.unwrap_or_default(), natural(&device.name), device)
+        })
+        .collect();
+    found.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    found
+        .into_iter()
+        .map(|(_, _, device)| Candidate {
+            name: device.name.clone(),
+            certain: true,
+            incomplete: false,
+            why: "may hold the ISO file".to_owned(),
+        })
+        .collect()
+}
+
+/// Why a device is not searched for an ISO file; `None` if it is.
+pub fn refusal(scan: &IsoScan, device: &Device) -> Option<String> {
+    if scan.device.as_ref().is_some_and(|selector| !selects(selector, device)) {
+        return Some("another device was named".to_owned());
+    }
+    let Some(found) = &device.superblock else {
+        return Some(device.unreadable.clone().unwrap_or_else(|| "no file system".to_owned()));
+    };
+    match found.kind {
+        Kind::Vfat | Kind::Exfat | Kind::Ntfs | Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Xfs | Kind::Btrfs => None,
+        // An ISO on an ISO (a multi-boot DVD) and an image that is a plain root are both possible.
+        Kind::Iso9660 | Kind::Udf | Kind::Squashfs | Kind::Erofs => None,
+        Kind::Hibernation => Some("holds a hibernated system, left alone".to_owned()),
+        Kind::Luks => Some("encrypted, left alone".to_owned()),
+        other => Some(format!("holds {}, left alone", other.name())),
+    }
+}
+
+/// `sda2` before `sda10`: text and numbers compared piece by piece.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let mut pieces = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let text_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (text, tail) = rest.split_at(text_end);
+        let number_end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        let (number, tail) = tail.split_at(number_end);
+        pieces.push((text.to_owned(), number.parse().unwrap_or(0)));
+        rest = tail;
+    }
+    pieces
+}

@@ -1,0 +1,189 @@
+//! Errors that end a boot: a stable number, what was wanted, what was found, what to type next.
+//!
+//! Every [`Code`] has a section in `docs/troubleshooting.md`; a test walks the variants.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What the boot does about an error (architecture.md, "Errors and log").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Keep waiting: the thing may still appear.
+    NotYet,
+    /// This candidate is unusable: undo and try the next.
+    NotThis,
+    /// The boot ends.
+    Stop,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $disposition:ident;)*) => {
+        /// The reasons a boot can stop for. Numbers never change and are never used again.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// All codes, by number.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The stable number.
+            pub fn number(self) -> u16 {
+                match self { $(Code::$name => $number,)* }
+            }
+
+            /// What the boot does when this happens to one candidate.
+            pub fn disposition(self) -> Disposition {
+                match self { $(Code::$name => Disposition::$disposition,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// `root=` says live, but its value is none of the accepted forms.
+    RootMalformed = 1, Stop;
+    /// `root=` asks for a source this version cannot provide.
+    SourceNotBuilt = 2, Stop;
+    /// No medium matched before the deadline.
+    MediumNotFound = 10, NotYet;
+    /// No file system held the ISO file before the deadline.
+    IsoFileNotFound = 11, NotYet;
+    /// The medium was found but cannot be mounted.
+    MediumMount = 12, NotThis;
+    /// The medium has no container, no image and no root tree.
+    ContainerMissing = 13, NotThis;
+    /// The container or image is shorter than its superblock says, or not a file system.
+    ImageDamaged = 14, NotThis;
+    /// The container holds no root file system.
+    RootMissing = 15, NotThis;
+    /// The kernel lacks a driver or decompressor.
+    DriverMissing = 16, NotThis;
+    /// A file of the initrd named by `root=` does not exist.
+    InitrdFileMissing = 17, Stop;
+    /// A loop device cannot be set up.
+    LoopSetup = 20, NotThis;
+    /// A mount of an image or layer failed.
+    ImageMount = 21, NotThis;
+    /// The overlay cannot be mounted.
+    OverlayMount = 22, Stop;
+    /// The RAM write area cannot be made.
+    WriteArea = 23, Stop;
+    /// The finished root cannot be attached at the sysroot.
+    Attach = 24, Stop;
+    /// The new root has no init program.
+    InitMissing = 30, Stop;
+    /// The switch to the new root failed.
+    SwitchRoot = 31, Stop;
+    /// A pseudo file system or a file below `/run` cannot be made.
+    Environment = 40, Stop;
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RDL-{:03}", self.number())
+    }
+}
+
+/// An error that ends the boot, or one candidate, with all a person needs to go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The stable number.
+    pub code: Code,
+    /// What was attempted and why it failed, lower case, with the object's name and the kernel's words.
+    pub cause: String,
+    /// What was asked for.
+    pub wanted: String,
+    /// What was there instead, one entry a line.
+    pub found: Vec<String>,
+    /// What to do next.
+    pub advice: String,
+}
+
+impl Stop {
+    /// An error with its cause; the other parts are added by [`Stop::wanted`], [`Stop::found`] and [`Stop::advice`].
+    pub fn new(code: Code, cause: impl Into<String>) -> Self {
+        Self { code, cause: cause.into(), wanted: String::new(), found: Vec::new(), advice: String::new() }
+    }
+
+    /// Says what was asked for.
+    #[must_use]
+    pub fn wanted(mut self, wanted: impl Into<String>) -> Self {
+        self.wanted = wanted.into();
+        self
+    }
+
+    /// Says what was there instead.
+    #[must_use]
+    pub fn found(mut self, found: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.found = found.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn advice(mut self, advice: impl Into<String>) -> Self {
+        self.advice = advice.into();
+        self
+    }
+
+    /// The lines to show, most important last (the last lines stay on a screen).
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{}: {}", self.code, self.cause)];
+        if !self.wanted.is_empty() {
+            lines.push(format!("wanted: {}", self.wanted));
+        }
+        match self.found.as_slice() {
+            [] => {}
+            [one] => lines.push(format!("found:  {one}")),
+            many => {
+                lines.push("found:".to_owned());
+                lines.extend(many.iter().map(|line| format!("        {line}")));
+            }
+        }
+        if !self.advice.is_empty() {
+            lines.push(format!("try:    {}", self.advice));
+        }
+        lines
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.cause)
+    }
+}
+
+impl std::error::Error for Stop {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_unique_and_printed_with_three_digits() {
+        let mut numbers: Vec<_> = Code::ALL.iter().map(|code| code.number()).collect();
+        numbers.dedup();
+        assert_eq!(numbers.len(), Code::ALL.len());
+        assert_eq!(Code::RootMalformed.to_string(), "RDL-001");
+    }
+
+    #[test]
+    fn lines_say_wanted_found_and_try() {
+        let stop = Stop::new(Code::MediumNotFound, "no medium after 5 s")
+            .wanted("LABEL=X")
+            .found(["sda1 vfat", "sr0 iso9660"])
+            .advice("check the label");
+        assert_eq!(
+            stop.lines(),
+            [
+                "RDL-010: no medium after 5 s",
+                "wanted: LABEL=X",
+                "found:",
+                "        sda1 vfat",
+                "        sr0 iso9660",
+                "try:    check the label"
+            ]
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! One match: every step of a plan, done.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rdlive_sys::loopdev::{self, LoopDevice, Setup};
+use serde::{Deserialize, Serialize};
+
+use super::mount::{self, FileSystem};
+use super::unwind::{Undo, Undos};
+use crate::clock;
+use crate::config::{Access, TmpfsSize};
+use crate::env::Env;
+use crate::error::{Code, Stop};
+use crate::layout;
+use crate::plan::{Place, Slot, Step};
+
+/// Loads a kernel module by name with all it needs; the error is text for a person.
+pub type LoadModule<'a> = &'a (dyn Fn(&str) -> Result<(), String> + Sync);
+
+/// What became of a step, for the report and the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// `prepare`, `acquire` or `assemble`.
+    pub stage: String,
+    /// The step as it prints itself.
+    pub step: String,
+    /// When it began: milliseconds since the kernel started.
+    pub at_ms: f64,
+    /// How long it took, milliseconds.
+    pub took_ms: f64,
+    /// Why it failed; absent for success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A device in a slot. A loop device is held open until something is mounted from it.
+#[derive(Debug)]
+struct Held {
+    node: PathBuf,
+    _device: Option<LoopDevice>,
+}
+
+/// Does steps, remembers devices by role, records what it did and how to undo it.
+pub struct Executor<'a> {
+    env: &'a Env,
+    load: LoadModule<'a>,
+    slots: HashMap<Slot, Held>,
+    undos: Undos,
+    /// Everything done so far.
+    pub records: Vec<StepRecord>,
+    /// Fallbacks that were taken, for a person.
+    pub fallbacks: Vec<String>,
+}
+
+impl<'a> Executor<'a> {
+    /// An executor on a machine.
+    pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
+        Self {
+            env,
+            load,
+            slots: HashMap::new(),
+            undos: Undos::default(),
+            records: Vec::new(),
+            fallbacks: Vec::new(),
+        }
+    }
+
+    /// The node of the device in a slot.
+    pub fn node(&self, slot: Slot) -> Option<&Path> {
+        self.slots.get(&slot).map(|held| held.node.as_path())
+    }
+
+    /// A mark to unwind to.
+    pub fn mark(&self) -> usize {
+        self.undos.mark()
+    }
+
+    /// Undoes everything since a mark, newest first.
+    pub fn unwind(&mut self, mark: usize) {
+        for failure in self.undos.unwind(mark) {
+            log::warn!("undo: {failure}, ignoring");
+        }
+    }
+
+    /// Does the steps of a stage in order; the first failure ends it.
+    ///
+    /// # Errors
+    /// The failed step as a [`Stop`]; what was done before it stays until [`Executor::unwind`].
+    pub fn run(&mut self, stage: &str, steps: &[Step]) -> Result<(), Stop> {
+        for step in steps {
+            if let Step::Either { first, otherwise, because } = step {
+                self.either(stage, first, otherwise, because)?;
+                continue;
+            }
+            let at = clock::since_boot();
+            let result = self.step(step);
+            let took = clock::since_boot().saturating_sub(at);
+            self.record(stage, step, at, took, result.as_ref().err());
+            result?;
+        }
+        Ok(())
+    }
+
+    fn either(&mut self, stage: &str, first: &[Step], otherwise: &[Step], because: &str) -> Result<(), Stop> {
+        let mark = self.mark();
+        let Err(stop) = self.run(stage, first) else { return Ok(()) };
+        self.unwind(mark);
+        self.fallbacks.push(format!("{because}: {stop}"));
+        log::warn!("{because}: {stop}, falling back");
+        self.run(stage, otherwise)
+    }
+
+    fn record(&mut self, stage: &str, step: &Step, at: Duration, took: Duration, error: Option<&Stop>) {
+        let (at_ms, took_ms) = (clock::milliseconds(at), clock::milliseconds(took));
+        match error {
+            None => log::info!("{stage}: {step} [{took_ms:.1} ms]"),
+            Some(error) => log::info!("{stage}: {step} failed: {error}"),
+        }
+        let error = error.map(|error| error.cause.clone());
+        self.records.push(StepRecord { stage: stage.to_owned(), step: step.to_string(), at_ms, took_ms, error });
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), Stop> {
+        match step {
+            Step::Driver { module, filesystem, option } => self.driver(module, filesystem.as_deref(), option),
+            Step::Device { node, into } => {
+                self.slots.insert(*into, Held { node: self.env.path(node), _device: None });
+                Ok(())
+            }
+            Step::Loop { file, access, direct, into } => self.loop_device(file, *access, *direct, *into),
+            Step::Mount { what, fs, access, options, at } => self.mount(what, fs, *access, options, at),
+            Step::Tmpfs { size, options, at } => self.tmpfs(*size, options, at),
+            Step::Bind { from, at } => self.bind(from, at),
+            Step::MakeDir { path } => make_dir(&self.env.path(path)),
+            Step::Symlink { at, to } => self.symlink(at, to),
+            Step::LinkDevice { at, slot } => {
+                let node = self.node(*slot).map(Path::to_owned);
+                node.map_or(Ok(()), |node| self.symlink(at, &node))
+            }
+            Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
+            Step::Either { first, otherwise, because } => self.either("", first, otherwise, because),
+        }
+    }
+
+    fn driver(&self, module: &str, filesystem: Option<&str>, option: &str) -> Result<(), Stop> {
+        if filesystem.is_some_and(|name| self.has_filesystem(name)) {
+            return Ok(());
+        }
+        let loaded = (self.load)(module);
+        let present = match filesystem {
+            Some(name) => self.has_filesystem(name),
+            // Only file systems have a list to look into; for the rest the loader's word counts.
+            None => loaded.is_ok() || self.env.path("sys/module").join(module).exists(),
+        };
+        if present {
+            return Ok(());
+        }
+        let why = loaded.err().unwrap_or_else(|| "it loads, but provides nothing".to_owned());
+        Err(Stop::new(Code::DriverMissing, format!("kernel module {module} is not available: {why}"))
+            .wanted(format!("module {module} or {option}=y in the kernel"))
+            .advice(format!("add {module} to the initrd (--add-module {module}, or dracut --add-drivers {module})")))
+    }
+
+    fn has_filesystem(&self, name: &str) -> bool {
+        let table = self.env.text("proc/filesystems").unwrap_or_default();
+        table.lines().any(|line| line.split_whitespace().next_back() == Some(name))
+    }
+
+    fn loop_device(&mut self, file: &Path, access: Access, direct_io: bool, into: Slot) -> Result<(), Stop> {
+        let path = self.env.path(file);
+        let fail = |operation: &str, error: io::Error| {
+            Stop::new(Code::LoopSetup, format!("{operation} {}: {error}", file.display()))
+                .advice("see docs/troubleshooting.md; is the medium readable to its end?")
+        };
+        let read_only = access == Access::ReadOnly;
+        let backing = OpenOptions::new().read(true).write(!read_only).open(&path).map_err(|e| fail("opening", e))?;
+        let setup = Setup { read_only, direct_io, autoclear: true, ..Setup::default() };
+        let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup)
+            .map_err(|error| fail("attaching a loop device to", error))?;
+        let node = self.env.path(format!("dev/loop{}", device.number));
+        self.slots.insert(into, Held { node, _device: Some(device) });
+        Ok(())
+    }
+
+    fn mount(
+        &mut self,
+        what: &Place,
+        fs: &str,
+        access: Access,
+        options: &[String],
+        at: &Path,
+    ) -> Result<(), Stop> {
+        let (source, code) = match what {
+            Place::Slot(slot) => {
+                let code = if matches!(slot, Slot::Medium | Slot::Host) { Code::MediumMount } else { Code::ImageMount };
+                let node = self.node(*slot).map(|node| node.to_string_lossy().into_owned());
+                (node.ok_or_else(|| Stop::new(code, format!("no device is known as {slot}")))?, code)
+            }
+            Place::Path(path) => (self.env.path(path).to_string_lossy().into_owned(), Code::ImageMount),
+        };
+        let target = self.env.path(at);
+        make_dir(&target)?;
+        let read_only = access == Access::ReadOnly;
+        let what = FileSystem { fs, source: &source, options: options.to_vec(), read_only, inert: false };
+        mount::attach(&what, &target).map_err(|error| {
+            Stop::new(code, error.to_string()).advice("check the medium (read errors, truncated copy) and dmesg")
+        })?;
+        self.undos.push(Undo::Unmount(target));
+        Ok(())
+    }
+
+    fn tmpfs(&mut self, size: TmpfsSize, options: &[String], at: &Path) -> Result<(), Stop> {
+        let target = self.env.path(at);
+        make_dir(&target)?;
+        let mut options = options.to_vec();
+        options.insert(0, format!("size={size}"));
+        options.push("mode=0755".to_owned());
+        let what = FileSystem { fs: "tmpfs", source: "rdlive", options, read_only: false, inert: false };
+        mount::attach(&what, &target).map_err(|error| {
+            Stop::new(Code::WriteArea, error.to_string()).advice("check rd.live.overlay.size and rd.overlay=tmpfs:…")
+        })?;
+        self.undos.push(Undo::Unmount(target));
+        Ok(())
+    }
+
+    fn bind(&mut self, from: &Path, at: &Path) -> Result<(), Stop> {
+        let target = self.env.path(at);
+        make_dir(&target)?;
+        mount::bind(&self.env.path(from), &target)
+            .map_err(|error| Stop::new(Code::ImageMount, error.to_string()))?;
+        self.undos.push(Undo::Unmount(target));
+        Ok(())
+    }
+
+    fn symlink(&mut self, at: &Path, to: &Path) -> Result<(), Stop> {
+        let link = self.env.path(at);
+        if fs::read_link(&link).is_ok_and(|target| target == to) {
+            return Ok(());
+        }
+        if let Some(parent) = link.parent() {
+            make_dir(parent)?;
+        }
+        match fs::remove_file(&link) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A directory of that name is somebody's mount point or data: better no link than a lost directory.
+            Err(error) => {
+                log::warn!("link {}: {error}, ignoring", link.display());
+                return Ok(());
+            }
+        }
+        symlink(to, &link).map_err(|error| environment("making the link", &link, &error))?;
+        self.undos.push(Undo::Unlink(link));
+        Ok(())
+    }
+
+    fn overlay(
+        &mut self,
+        lower: &[PathBuf],
+        upper: &Path,
+        work: &Path,
+        options: &[String],
+        at: &Path,
+    ) -> Result<(), Stop> {
+        let (upper, work) = (self.env.path(upper), self.env.path(work));
+        make_dir(&upper)?;
+        make_dir(&work)?;
+        if let Some(top) = lower.first() {
+            same_owner_and_mode(&self.env.path(top), &upper)?;
+        }
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let lowers: Vec<_> = lower.iter().map(|path| text(&self.env.path(path))).collect();
+        let mut all = vec![
+            format!("lowerdir={}", lowers.join(":")),
+            format!("upperdir={}", text(&upper)),
+            format!("workdir={}", text(&work)),
+        ];
+        all.extend(options.iter().cloned());
+        let what = FileSystem {
+            fs: "overlay",
+            source: layout::ROOT_SOURCE,
+            options: all,
+            read_only: false,
+            inert: false,
+        };
+        let target = self.env.path(at);
+        make_dir(&target)?;
+        mount::attach(&what, &target).map_err(|error| {
+            Stop::new(Code::OverlayMount, error.to_string())
+                .advice("check rootflags=; the overlay needs an upper directory on tmpfs, ext4, xfs or btrfs")
+        })?;
+        self.undos.push(Undo::Unmount(target));
+        Ok(())
+    }
+}
+
+/// The merged root shows the upper directory's mode and owner, so it must be given those of the image's root.
+fn same_owner_and_mode(from: &Path, to: &Path) -> Result<(), Stop> {
+    let meta = fs::metadata(from).map_err(|error| environment("reading", from, &error))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))
+        .and_then(|()| chown(to, Some(meta.uid()), Some(meta.gid())))
+        .map_err(|error| environment("setting the mode of", to, &error))
+}
+
+fn make_dir(path: &Path) -> Result<(), Stop> {
+    fs::create_dir_all(path).map_err(|error| environment("making the directory", path, &error))
+}
+
+fn environment(operation: &str, path: &Path, error: &io::Error) -> Stop {
+    Stop::new(Code::Environment, format!("{operation} {}: {error}", path.display()))
+}
+

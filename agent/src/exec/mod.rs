@@ -1,0 +1,7 @@
+//! Acting: the steps of a plan, done on this machine. Short functions over system calls, tested on real devices.
+
+pub mod apply;
+pub mod mount;
+pub mod unwind;
+
+pub use apply::Executor;

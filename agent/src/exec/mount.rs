@@ -1,0 +1,126 @@
+//! Mounts through the descriptor-based API (`fsopen(2)`, Linux 5.2): a mount is complete before it becomes visible,
+//! and the kernel says in words why it refuses.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+};
+
+/// Bytes of kernel messages read from one context; a line is far shorter.
+const MESSAGE_BYTES: usize = 1024;
+/// Kernel messages read from one context: the kernel keeps at most 8.
+const MESSAGES: usize = 8;
+
+/// A mount that failed, with the operation and the kernel's own words.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {errno}{}", self.words())]
+pub struct MountError {
+    /// The system call and its argument.
+    pub operation: String,
+    /// Its error number.
+    pub errno: Errno,
+    /// What the kernel wrote into the file-system context.
+    pub messages: Vec<String>,
+}
+
+impl MountError {
+    fn words(&self) -> String {
+        if self.messages.is_empty() { String::new() } else { format!(" (kernel: {})", self.messages.join("; ")) }
+    }
+}
+
+/// A file system to be mounted.
+#[derive(Debug)]
+pub struct FileSystem<'a> {
+    /// Driver name.
+    pub fs: &'a str,
+    /// What `/proc/mounts` shows as source; a block device for most.
+    pub source: &'a str,
+    /// Options, `key` or `key=value`.
+    pub options: Vec<String>,
+    /// Refuse writes to the file system and through the mount.
+    pub read_only: bool,
+    /// Do not honour set-user-ID and device nodes.
+    pub inert: bool,
+}
+
+/// Mounts a file system at a directory.
+///
+/// # Errors
+/// The call that failed, its errno and the kernel's messages.
+pub fn attach(what: &FileSystem<'_>, at: &Path) -> Result<(), MountError> {
+    let detached = detached(what)?;
+    move_mount(detached.as_fd(), "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(|errno| plain(format!("attaching {} at {}", what.fs, at.display()), errno))
+}
+
+fn detached(what: &FileSystem<'_>) -> Result<OwnedFd, MountError> {
+    let context = fsopen(what.fs, FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(|errno| plain(format!("opening file system type {}", what.fs), errno))?;
+    let context = File::from(context);
+    let fail = |operation: String, errno| MountError { operation, errno, messages: messages(&context) };
+    fsconfig_set_string(context.as_fd(), "source", what.source)
+        .map_err(|errno| fail(format!("{}: source {}", what.fs, what.source), errno))?;
+    if what.read_only {
+        fsconfig_set_flag(context.as_fd(), "ro").map_err(|errno| fail(format!("{}: ro", what.fs), errno))?;
+    }
+    for option in &what.options {
+        match option.split_once('=') {
+            Some((key, value)) => fsconfig_set_string(context.as_fd(), key, value),
+            None => fsconfig_set_flag(context.as_fd(), option.as_str()),
+        }
+        .map_err(|errno| fail(format!("{}: option {option}", what.fs), errno))?;
+    }
+    fsconfig_create(context.as_fd())
+        .map_err(|errno| fail(format!("mounting {} as {}", what.source, what.fs), errno))?;
+    let mut attributes = MountAttrFlags::empty();
+    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, what.read_only);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV, what.inert);
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+        .map_err(|errno| fail(format!("mounting {}", what.fs), errno))
+}
+
+fn plain(operation: String, errno: Errno) -> MountError {
+    MountError { operation, errno, messages: Vec::new() }
+}
+
+/// The kernel's messages, newest last, without the level letter that starts each.
+fn messages(mut context: &File) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut buffer = [0; MESSAGE_BYTES];
+    // Each read returns one message; ENODATA ends the list.
+    while let Ok(length @ 1..) = context.read(&mut buffer) {
+        let line = String::from_utf8_lossy(&buffer[..length]);
+        lines.push(line.trim_start_matches(['e', 'w', 'i']).trim().to_owned());
+        if lines.len() == MESSAGES {
+            break;
+        }
+    }
+    lines
+}
+
+/// Shows a directory at a second place.
+///
+/// # Errors
+/// The call that failed and its errno.
+pub fn bind(from: &Path, at: &Path) -> Result<(), MountError> {
+    let tree = open_tree(CWD, from, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+        .map_err(|errno| plain(format!("opening the tree {}", from.display()), errno))?;
+    move_mount(tree.as_fd(), "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(|errno| plain(format!("attaching {} at {}", from.display(), at.display()), errno))
+}
+
+/// Takes a mount away at once; it disappears for good when its last user does.
+///
+/// # Errors
+/// The errno of `umount2(2)`.
+pub fn detach(at: &Path) -> Result<(), MountError> {
+    unmount(at, UnmountFlags::DETACH).map_err(|errno| plain(format!("unmounting {}", at.display()), errno))
+}

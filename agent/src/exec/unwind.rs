@@ -1,0 +1,46 @@
+//! Undoing: each step that takes something records how to give it back.
+
+use std::path::PathBuf;
+
+use super::mount;
+
+/// How to give back what one step took.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// Unmount; the loop device below frees itself with its last user.
+    Unmount(PathBuf),
+    /// Remove a link.
+    Unlink(PathBuf),
+}
+
+/// What was taken so far, newest last.
+#[derive(Debug, Default)]
+pub struct Undos(Vec<Undo>);
+
+impl Undos {
+    /// Records an undo.
+    pub fn push(&mut self, undo: Undo) {
+        self.0.push(undo);
+    }
+
+    /// A mark to unwind to.
+    pub fn mark(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Undoes everything since the mark, newest first; returns what could not be undone.
+    pub fn unwind(&mut self, mark: usize) -> Vec<String> {
+        let mut failed = Vec::new();
+        while self.0.len() > mark {
+            let result = match self.0.pop() {
+                Some(Undo::Unmount(at)) => mount::detach(&at).map_err(|error| error.to_string()),
+                Some(Undo::Unlink(at)) => {
+                    std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))
+                }
+                None => Ok(()),
+            };
+            failed.extend(result.err());
+        }
+        failed
+    }
+}

@@ -1,0 +1,124 @@
+//! `rdlive explain`: what a command line means and what would be done, on any machine, touching nothing.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+
+use crate::cmdline::Cmdline;
+use crate::config::{self, Conf, Config, Source};
+use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin};
+use crate::format::{self, Kind, iso9660};
+use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
+use crate::plan::step::describe;
+use crate::plan::{Points, acquire, assemble, prepare};
+
+/// How `rdlive explain` was called.
+#[derive(Debug, Default)]
+struct Call {
+    cmdline: Option<String>,
+    medium: Option<PathBuf>,
+    json: bool,
+}
+
+/// Explains; the exit code is 1 when the command line has an error in it.
+///
+/// # Errors
+/// Text for a person: unreadable command line or medium.
+pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
+    let call = parse(arguments).map_err(|error| error.to_string())?;
+    let cmdline = match &call.cmdline {
+        Some(text) => Cmdline::parse(text),
+        None => Cmdline::load(Path::new("/")).map_err(|error| error.to_string())?,
+    };
+    let conf = Conf::load(Path::new("/")).map_err(|error| error.to_string())?;
+    let (config, warnings) = config::interpret(&cmdline, &conf);
+    let plan = plan(&config, call.medium.as_deref())?;
+    if call.json {
+        let json = config::explain::explain_json(&config, &warnings, &plan);
+        println!("{}", serde_json::to_string_pretty(&json).map_err(|error| error.to_string())?);
+    } else {
+        print!("{}", config::explain::explain_text(&config, &warnings, &plan));
+    }
+    let broken = warnings.iter().any(|warning| warning.level == config::Level::Error);
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn parse(arguments: &[String]) -> Result<Call, lexopt::Error> {
+    let mut call = Call::default();
+    let mut parser = lexopt::Parser::from_args(arguments.iter().map(OsString::from));
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("cmdline") => call.cmdline = Some(parser.value()?.string()?),
+            Long("medium") => call.medium = Some(PathBuf::from(parser.value()?)),
+            Long("json") => call.json = true,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(call)
+}
+
+/// The three plans as text. Without a medium, the plan for the usual one: an ISO with a container that is a root tree.
+fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
+    if let Source::NotLive(_) | Source::Malformed { .. } = config.source {
+        return Ok(String::new());
+    }
+    let points = Points::new(config.dialect);
+    let (assumed, facts, content) = match medium {
+        Some(path) => {
+            let (facts, content) = look(config, path)?;
+            ("", facts, content)
+        }
+        None => ("assuming an ISO whose container holds the root tree:\n", usual_medium(), usual_content(config)),
+    };
+    // A container is not mounted here, so what it holds is not known: a nested image would add one loop and one mount.
+    let inner = matches!(content, Some(Content::Container(_))) || facts.is_container();
+    let inner = inner.then_some(Inner::Tree);
+    let mut acquire = acquire::medium(config, &points, &facts);
+    acquire.extend(acquire::container(&points, &facts, content.as_ref()));
+    let sysroot = Path::new("/sysroot");
+    let assemble = assemble::assemble(config, &points, &facts, content.as_ref(), inner.as_ref(), sysroot);
+    Ok(format!(
+        "{assumed}{}{}{}",
+        describe("prepare", &prepare::prepare(config, &points)),
+        describe("acquire", &acquire),
+        describe("assemble", &assemble)
+    ))
+}
+
+fn usual_medium() -> MediumFacts {
+    let origin = Origin::Device("/dev/…".into());
+    MediumFacts { origin, kind: Kind::Iso9660, label: None, uuid: None }
+}
+
+fn usual_content(config: &Config) -> Option<Content> {
+    let path = Path::new(&config.live_dir).join(&config.squashimg);
+    Some(Content::Container(ImageFile { path, kind: Kind::Squashfs, compressor: None, dirty: false }))
+}
+
+/// Reads a medium without mounting it.
+fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), String> {
+    let say = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let mut file = File::open(path).map_err(|error| say(&error))?;
+    let found = format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
+    let is_node = path.starts_with("/dev");
+    let origin = if is_node { Origin::Device(path.to_owned()) } else { Origin::File(path.to_owned()) };
+    let facts = MediumFacts { origin, kind: found.kind, label: found.label, uuid: found.uuid };
+    if facts.kind != Kind::Iso9660 {
+        return Ok((facts.clone(), (!facts.is_container()).then(|| usual_content(config)).flatten()));
+    }
+    let mut volume = iso9660::Volume::open(&mut file).map_err(|error| say(&error))?;
+    let dir = Path::new(&config.live_dir);
+    for name in [config.squashimg.as_str(), ROOTFS_IMG, EXT3FS_IMG] {
+        let inside = dir.join(name);
+        let Some(extent) = volume.find(&format!("/{}", inside.display())).map_err(|error| say(&error))? else { continue };
+        let kind = volume.identify(&extent).map_err(|error| say(&error))?;
+        let Some(kind) = kind else { return Err(say(&format!("{} is no file system", inside.display()))) };
+        let image = ImageFile { path: inside, kind: kind.kind, compressor: kind.compressor, dirty: kind.dirty };
+        let container = matches!(image.kind, Kind::Squashfs | Kind::Erofs) && name == config.squashimg;
+        return Ok((facts, Some(if container { Content::Container(image) } else { Content::Image(image) })));
+    }
+    Err(say(&format!("neither {} nor {} is on it", config.squashimg, ROOTFS_IMG)))
+}

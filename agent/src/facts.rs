@@ -1,0 +1,141 @@
+//! What was found: plain values that decisions are made from. Tests write them by hand; probes fill them in.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::format::{Compressor, Kind, Superblock};
+
+/// A block device as sysfs and its first bytes describe it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Device {
+    /// Kernel name, such as `sda1`.
+    pub name: String,
+    /// Node, such as `/dev/sda1`.
+    pub node: PathBuf,
+    /// Size in bytes; 0 without a medium.
+    pub size: u64,
+    /// Kernel name of the whole disk, for a partition.
+    pub parent: Option<String>,
+    /// Partition number.
+    pub partition: Option<u32>,
+    /// Partition UUID.
+    pub part_uuid: Option<String>,
+    /// GPT partition name.
+    pub part_label: Option<String>,
+    /// The device refuses writes.
+    pub read_only: bool,
+    /// An optical drive: it never has partitions.
+    pub optical: bool,
+    /// Names of this device below `/dev/disk/by-id` and `by-path`, as far as they are known.
+    pub links: Vec<String>,
+    /// First bytes of the partitions its own table lists; empty for a partition or without a table.
+    pub table: Vec<u64>,
+    /// What the device holds.
+    pub superblock: Option<Superblock>,
+    /// Why the content could not be read.
+    pub unreadable: Option<String>,
+}
+
+impl Device {
+    /// One line for a person: node, type, label, UUID, size.
+    pub fn summary(&self) -> String {
+        let mut text = self.node.display().to_string();
+        match (&self.superblock, &self.unreadable) {
+            (Some(found), _) => {
+                text += &format!(" {}", found.kind.name());
+                if let Some(label) = &found.label {
+                    text += &format!(" LABEL=\"{label}\"");
+                }
+                if let Some(uuid) = &found.uuid {
+                    text += &format!(" UUID={uuid}");
+                }
+            }
+            (None, Some(why)) => text += &format!(" unreadable: {why}"),
+            (None, None) if self.size == 0 => text += " no medium",
+            (None, None) => text += " unknown content",
+        }
+        if let Some(uuid) = &self.part_uuid {
+            text += &format!(" PARTUUID={uuid}");
+        }
+        text + &format!(" {}", human(self.size))
+    }
+}
+
+/// A size for a person, in binary units.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (bytes.max(1).ilog2() / 10).min(4);
+    let scaled = bytes >> (10 * unit);
+    format!("{scaled} {}", UNITS[unit as usize])
+}
+
+/// Where the bytes of a medium or image come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A block device.
+    Device(PathBuf),
+    /// A file to be looped: an ISO found by iso-scan or packed into the initrd.
+    File(PathBuf),
+}
+
+/// The medium: the device or ISO file that holds the live system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediumFacts {
+    /// Device or file.
+    pub origin: Origin,
+    /// Its file system.
+    pub kind: Kind,
+    /// Its label.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// Its UUID.
+    #[serde(default)]
+    pub uuid: Option<String>,
+}
+
+impl MediumFacts {
+    /// Whether the medium itself is the container (a disk that is a squashfs or EROFS).
+    pub fn is_container(&self) -> bool {
+        matches!(self.kind, Kind::Squashfs | Kind::Erofs)
+    }
+}
+
+/// A file on the medium, or inside the container, that holds a file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    /// Path below the file system that holds it, without a leading slash.
+    pub path: PathBuf,
+    /// Its file system.
+    pub kind: Kind,
+    /// How it is compressed, where the format says so.
+    #[serde(default)]
+    pub compressor: Option<Compressor>,
+    /// Its journal needs recovery.
+    #[serde(default)]
+    pub dirty: bool,
+}
+
+/// What a mounted medium offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// A container (squashfs or EROFS), itself to be looked into.
+    Container(ImageFile),
+    /// A root image beside no container.
+    Image(ImageFile),
+    /// The root tree itself.
+    Tree,
+}
+
+/// What a mounted container offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inner {
+    /// A nested root image.
+    Image(ImageFile),
+    /// The root tree itself ("flattened", "direct").
+    Tree,
+}

@@ -1,0 +1,234 @@
+//! What a boot leaves behind for programs: the report in `/run/rdlive/report.json` (schema in `docs/handover.md`).
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Dialect, Warning};
+use crate::env::Env;
+use crate::error::Stop;
+use crate::exec::apply::StepRecord;
+use crate::facts::{Content, Inner, MediumFacts};
+use crate::layout;
+
+/// Version of the report's keys; they are only ever added to.
+pub const SCHEMA: u32 = 1;
+/// Starts the line that is written to `rd.live.report=`, so that a reader finds it between other output.
+pub const LINE_PREFIX: &str = "RDLIVE-REPORT ";
+
+/// How the boot ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The root is at the sysroot.
+    Ok,
+    /// `root=` is not live: nothing was done.
+    Declined,
+    /// The boot stopped; see `stop`.
+    Failed,
+}
+
+/// A warning about the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningRecord {
+    /// Stable id.
+    pub id: String,
+    /// The argument as written.
+    pub karg: String,
+    /// What is wrong and what happened.
+    pub message: String,
+}
+
+impl From<&Warning> for WarningRecord {
+    fn from(warning: &Warning) -> Self {
+        let Warning { id, karg, message } = warning;
+        Self { id: (*id).to_owned(), karg: karg.clone(), message: message.clone() }
+    }
+}
+
+/// A device that was considered, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Considered {
+    /// Kernel name.
+    pub device: String,
+    /// Why it was chosen or not.
+    pub verdict: String,
+}
+
+/// How the root became writable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteMode {
+    /// `overlayfs`.
+    pub method: String,
+    /// `temporary`, or the kind of persistent area.
+    pub persistence: String,
+    /// Size limit of the write area, as given to the kernel.
+    pub size: String,
+}
+
+/// A moment of the boot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Moment {
+    /// `agent`, `config`, `medium`, `acquired`, `root`.
+    pub event: String,
+    /// Milliseconds since the kernel started.
+    pub at_ms: f64,
+}
+
+/// Everything a boot says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of the agent.
+    pub version: String,
+    /// `native` or `dracut`.
+    pub mode: String,
+    /// How the boot ended.
+    pub outcome: Outcome,
+    /// `kiwi` or `dmsquash`.
+    pub dialect: String,
+    /// Why this dialect.
+    pub dialect_reason: String,
+    /// The medium that was used.
+    #[serde(default)]
+    pub medium: Option<MediumFacts>,
+    /// Device node of the medium.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// What the medium offered.
+    #[serde(default)]
+    pub content: Option<Content>,
+    /// What the container offered.
+    #[serde(default)]
+    pub inner: Option<Inner>,
+    /// How the root became writable.
+    #[serde(default)]
+    pub write_mode: Option<WriteMode>,
+    /// Warnings about the command line.
+    pub warnings: Vec<WarningRecord>,
+    /// Fallbacks that were taken, and why.
+    pub fallbacks: Vec<String>,
+    /// Devices that were considered.
+    pub considered: Vec<Considered>,
+    /// Every step with its time.
+    pub steps: Vec<StepRecord>,
+    /// The boot's moments.
+    pub timeline: Vec<Moment>,
+    /// Why the boot stopped.
+    #[serde(default)]
+    pub stop: Option<Stop>,
+}
+
+impl Report {
+    /// An empty report for a configuration.
+    pub fn new(mode: &str, config: &Config, warnings: &[Warning]) -> Self {
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: mode.to_owned(),
+            outcome: Outcome::Failed,
+            dialect: match config.dialect {
+                Dialect::Kiwi => "kiwi".to_owned(),
+                Dialect::Dmsquash => "dmsquash".to_owned(),
+            },
+            dialect_reason: config.dialect_reason.clone(),
+            medium: None,
+            device: None,
+            content: None,
+            inner: None,
+            write_mode: None,
+            warnings: warnings.iter().map(Into::into).collect(),
+            fallbacks: Vec::new(),
+            considered: Vec::new(),
+            steps: Vec::new(),
+            timeline: Vec::new(),
+            stop: None,
+        }
+    }
+
+    /// Notes a moment.
+    pub fn moment(&mut self, event: &str) {
+        let at_ms = crate::clock::milliseconds(crate::clock::since_boot());
+        self.timeline.push(Moment { event: event.to_owned(), at_ms });
+    }
+
+    /// The report for a person: outcome, medium, write mode, warnings, and every step with its time.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "rdlive {} ({}, {} dialect: {}): {:?}\n",
+            self.version, self.mode, self.dialect, self.dialect_reason, self.outcome
+        );
+        if let Some(medium) = &self.medium {
+            let label = medium.label.as_deref().unwrap_or("-");
+            let device = self.device.as_deref().unwrap_or("-");
+            text += &format!("medium    {device} {} label {label}\n", medium.kind.name());
+        }
+        if let Some(mode) = &self.write_mode {
+            text += &format!("writes    {} {}, size {}\n", mode.method, mode.persistence, mode.size);
+        }
+        for warning in &self.warnings {
+            text += &format!("warning   {}: {}\n", warning.karg, warning.message);
+        }
+        for fallback in &self.fallbacks {
+            text += &format!("fallback  {fallback}\n");
+        }
+        for device in &self.considered {
+            text += &format!("device    {}: {}\n", device.device, device.verdict);
+        }
+        for step in &self.steps {
+            let result = step.error.as_ref().map_or(String::new(), |error| format!(" FAILED: {error}"));
+            text += &format!("{:>9.1} ms {:>7.1} ms  {} {}{result}\n", step.at_ms, step.took_ms, step.stage, step.step);
+        }
+        for moment in &self.timeline {
+            text += &format!("{:>9.1} ms  {}\n", moment.at_ms, moment.event);
+        }
+        for line in self.stop.iter().flat_map(Stop::lines) {
+            text += &format!("{line}\n");
+        }
+        text
+    }
+
+    /// The report of an earlier run on this machine, if there is one.
+    pub fn load(env: &Env) -> Option<Self> {
+        serde_json::from_str(&env.text(layout::REPORT)?).ok()
+    }
+
+    /// Writes the report to `/run`, as a whole or not at all.
+    ///
+    /// # Errors
+    /// The error of making, writing or renaming the file.
+    pub fn save(&self, env: &Env) -> io::Result<()> {
+        let path = env.path(layout::REPORT);
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let temporary = path.with_extension("json.new");
+        fs::write(&temporary, serde_json::to_vec_pretty(self)?)?;
+        fs::rename(&temporary, &path)
+    }
+
+    /// Writes the report as one line to a character device named by `rd.live.report=`. Only a character device: the
+    /// agent never makes or overwrites a file or disk because a name on the command line was wrong.
+    ///
+    /// # Errors
+    /// The error of opening or writing, or "not a character device".
+    pub fn send(&self, env: &Env, device: &Path) -> io::Result<()> {
+        use std::os::unix::fs::FileTypeExt;
+        let path = env.path(device);
+        if !fs::metadata(&path)?.file_type().is_char_device() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a character device"));
+        }
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        let line = format!("{LINE_PREFIX}{}\n", serde_json::to_string(self)?);
+        file.write_all(line.as_bytes())?;
+        // A line discipline still holds what was written; a reboot must not cut it off.
+        rustix::termios::tcdrain(&file).or_else(|error| match error {
+            rustix::io::Errno::NOTTY | rustix::io::Errno::INVAL => Ok(()),
+            other => Err(other),
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! Log lines to `/dev/kmsg`, so that they stand in time order among the kernel's own; stderr where there is none.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use crate::env::Env;
+
+/// Log target of a line that an operator should see: chosen source, write mode.
+pub const NOTICE: &str = "notice";
+/// Bytes of one line: the kernel cuts records at 976 (`LOG_LINE_MAX`).
+const LINE_BYTES: usize = 900;
+
+static ALSO_STDERR: AtomicBool = AtomicBool::new(false);
+
+struct Kmsg {
+    device: Option<File>,
+}
+
+/// Starts logging. `also_stderr` copies each line to stderr, for a service whose journal shows it.
+pub fn start(env: &Env, also_stderr: bool) {
+    let device = OpenOptions::new().write(true).open(env.path("dev/kmsg")).ok();
+    ALSO_STDERR.store(also_stderr, Ordering::Relaxed);
+    // A second call, as tests do, keeps the first logger.
+    if log::set_boxed_logger(Box::new(Kmsg { device })).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+}
+
+/// Sets whether facts (`debug`) are logged too.
+pub fn verbose(on: bool) {
+    log::set_max_level(if on { LevelFilter::Debug } else { LevelFilter::Info });
+}
+
+impl Log for Kmsg {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = line(level(record), &record.args().to_string());
+        // The kernel drops what it cannot take; there is nobody left to tell.
+        if let Some(mut device) = self.device.as_ref() {
+            let _ = device.write_all(line.as_bytes());
+        }
+        if self.device.is_none() || ALSO_STDERR.load(Ordering::Relaxed) {
+            let _ = writeln!(std::io::stderr(), "{}", &line[3..]);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Severity as syslog(3) numbers it.
+fn level(record: &Record<'_>) -> u8 {
+    match record.level() {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info if record.target() == NOTICE => 5,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+/// One record: no line break inside, cut at a character boundary.
+fn line(level: u8, text: &str) -> String {
+    let flat = text.replace('\n', " | ");
+    let mut end = flat.len().min(LINE_BYTES);
+    while !flat.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("<{level}>rdlive: {}", &flat[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_table() {
+        let long = "ä".repeat(1000);
+        for (text, expected) in [
+            ("plain", "<6>rdlive: plain".to_owned()),
+            ("two\nlines", "<6>rdlive: two | lines".to_owned()),
+            (long.as_str(), format!("<6>rdlive: {}", "ä".repeat(450))),
+        ] {
+            assert_eq!(line(6, text), expected, "{text}");
+        }
+    }
+}

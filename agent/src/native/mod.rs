@@ -1,0 +1,118 @@
+//! PID 1 of a native initramfs: what systemd, udev, modprobe and a shell do elsewhere.
+
+pub mod console;
+pub mod modules;
+pub mod pseudo;
+pub mod rescue;
+pub mod switch_root;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::boot::Boot;
+use crate::cmdline::Cmdline;
+use crate::config::{self, Conf, Config, Source, Warning};
+use crate::env::Env;
+use crate::error::Stop;
+use crate::exec::Executor;
+use crate::handover::{Outcome, Report};
+use crate::kmsg;
+use crate::plan::{Step, prepare};
+use crate::probe::uevent::Socket;
+use crate::watch::Hardware;
+
+use modules::Loader;
+
+/// Where the native personality builds the root.
+const SYSROOT: &str = "/sysroot";
+
+/// Boots; returns only if even the rescue prompt was left.
+pub fn run(arguments: &[String]) -> Stop {
+    let env = Env::default();
+    let mounted = pseudo::mount_all(&env);
+    kmsg::start(&env, false);
+    pseudo::report(&mounted);
+    let text = Cmdline::load(env.root());
+    let conf = Conf::load(env.root()).unwrap_or_default();
+    let cmdline = text.unwrap_or_else(|error| {
+        log::error!("{error}, going on with an empty command line");
+        Cmdline::parse("")
+    });
+    let (config, warnings) = config::interpret(&cmdline, &conf);
+    kmsg::verbose(config.debug);
+    for warning in &warnings {
+        log::warn!("{}: {}", warning.karg, warning.message);
+    }
+    let loader = Loader::start(&env, &config.modules);
+    loop {
+        match attempt(&env, &config, &warnings, &loader) {
+            Ok(()) => {
+                loader.load_all(&config.modules.post);
+                let stop = switch_root::switch(&env, Path::new(SYSROOT), &config.init, arguments);
+                log_stop(&stop);
+                rescue::run(&env, &config, &stop);
+            }
+            Err(stop) => {
+                log_stop(&stop);
+                rescue::run(&env, &config, &stop);
+            }
+        }
+    }
+}
+
+/// One attempt to build the root; the rescue prompt's "retry" is another.
+fn attempt(env: &Env, config: &Config, warnings: &[Warning], loader: &Arc<Loader>) -> Result<(), Stop> {
+    let mut report = Report::new("native", config, warnings);
+    report.moment("agent");
+    let load = |name: &str| loader.load(name);
+    let exec = Executor::new(env, &load);
+    let sysroot = PathBuf::from(SYSROOT);
+    let mut boot = Boot::new(env, config, &sysroot, exec, report);
+    let nudge = boot.watch.nudge();
+    loader.on_idle(Box::new(move || nudge.nudge()));
+    let result = match Socket::open() {
+        Ok(socket) => {
+            let (for_events, for_idle) = (Arc::clone(loader), Arc::clone(loader));
+            let hardware = Hardware {
+                announce: Box::new(move |modalias| for_events.announce(modalias)),
+                idle: Box::new(move || for_idle.idle()),
+            };
+            for step in prepare::drivers() {
+                if let Step::Driver { module, .. } = step {
+                    loader.request(&module);
+                }
+            }
+            boot.watch.listen(socket, Some(hardware));
+            loader.coldplug(env);
+            boot.run()
+        }
+        Err(error) => Err(Stop::new(crate::error::Code::Environment, format!("opening the event socket: {error}"))),
+    };
+    finish(env, config, boot.report, &result);
+    result
+}
+
+/// Completes the report and hands it over.
+pub fn finish(env: &Env, config: &Config, mut report: Report, result: &Result<(), Stop>) {
+    report.outcome = match (result, &config.source) {
+        (Ok(()), Source::NotLive(_)) => Outcome::Declined,
+        (Ok(()), _) => Outcome::Ok,
+        (Err(_), _) => Outcome::Failed,
+    };
+    report.stop = result.as_ref().err().cloned();
+    if let Err(error) = report.save(env) {
+        log::warn!("writing the report: {error}, ignoring");
+    }
+    if let Some(device) = &config.report {
+        if let Err(error) = report.send(env, device) {
+            log::warn!("rd.live.report={}: {error}, ignoring", device.display());
+        }
+    }
+}
+
+/// Logs why the boot stopped, one line each, the advice last.
+pub fn log_stop(stop: &Stop) {
+    for line in stop.lines() {
+        log::error!("{line}");
+    }
+}

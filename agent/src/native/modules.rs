@@ -1,0 +1,258 @@
+//! Kernel modules by modalias, from the index the builder wrote; a few threads, because a driver's start is mostly
+//! waiting for hardware.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rustix::io::Errno;
+
+use crate::config::Modules;
+use crate::env::Env;
+use crate::layout;
+use crate::modindex::{self, Index, Loadable};
+
+/// Threads that load. More than processors: most of a probe is waiting.
+const WORKERS: usize = 4;
+/// `MODULE_INIT_COMPRESSED_FILE` of `include/uapi/linux/module.h` (Linux 5.17).
+const COMPRESSED: i32 = 4;
+
+/// What is wanted of a worker.
+enum Job {
+    Alias(String),
+    Name(String),
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    seen: BTreeSet<String>,
+    loaded: BTreeSet<String>,
+    busy: usize,
+    on_idle: Option<Box<dyn Fn() + Send>>,
+}
+
+/// Loads modules on demand.
+pub struct Loader {
+    env: Env,
+    index: Index<'static>,
+    blacklist: BTreeSet<String>,
+    parameters: BTreeMap<String, String>,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+impl Loader {
+    /// Reads the index, loads `rd.driver.pre=` and starts the workers. Without an index, everything is built in.
+    pub fn start(env: &Env, wanted: &Modules) -> Arc<Self> {
+        let loader = Arc::new(Self::new(env, wanted));
+        link_modprobe(env);
+        loader.load_all(&wanted.pre);
+        for _ in 0..WORKERS {
+            let worker = Arc::clone(&loader);
+            thread::spawn(move || worker.work());
+        }
+        loader
+    }
+
+    fn new(env: &Env, wanted: &Modules) -> Self {
+        let text = fs::read_to_string(env.path(layout::MODULE_INDEX)).unwrap_or_default();
+        // The index is used until the very end of this program.
+        let text: &'static str = Box::leak(text.into_boxed_str());
+        let index = if text.is_empty() {
+            log::info!("no module index: all drivers must be built in");
+            Index::default()
+        } else {
+            Index::parse(text).unwrap_or_else(|error| {
+                log::error!("{}: {error}, going on without modules", layout::MODULE_INDEX);
+                Index::default()
+            })
+        };
+        if let Some(running) = env.text("proc/sys/kernel/osrelease") {
+            if !index.kernel().is_empty() && index.kernel() != running {
+                log::error!("modules in the initrd are for kernel {}, running is {running}", index.kernel());
+            }
+        }
+        Self {
+            env: env.clone(),
+            index,
+            blacklist: wanted.blacklist.iter().map(|name| modindex::normalise(name)).collect(),
+            parameters: wanted.parameters.iter().cloned().collect(),
+            state: Mutex::new(State::default()),
+            work: Condvar::new(),
+        }
+    }
+
+    /// A poisoned lock means a thread of ours panicked; its data is still the best there is.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for the drivers of a device; each modalias is looked up once.
+    pub fn announce(&self, modalias: &str) {
+        let mut state = self.lock();
+        if state.seen.insert(modalias.to_owned()) {
+            state.queue.push_back(Job::Alias(modalias.to_owned()));
+            self.work.notify_one();
+        }
+    }
+
+    /// Asks for a module by name, without waiting for it.
+    pub fn request(&self, name: &str) {
+        self.lock().queue.push_front(Job::Name(name.to_owned()));
+        self.work.notify_one();
+    }
+
+    /// Asks for the drivers of all devices the kernel has found so far.
+    pub fn coldplug(&self, env: &Env) {
+        let Ok(buses) = fs::read_dir(env.path("sys/bus")) else { return };
+        for bus in buses.flatten() {
+            let Ok(devices) = fs::read_dir(bus.path().join("devices")) else { continue };
+            for device in devices.flatten() {
+                if let Ok(modalias) = fs::read_to_string(device.path().join("modalias")) {
+                    self.announce(modalias.trim_end());
+                }
+            }
+        }
+        // An empty machine is idle from the start; whoever waits for that must hear of it.
+        self.notify_if_idle(self.lock());
+    }
+
+    /// Whether nothing is queued or being loaded.
+    pub fn idle(&self) -> bool {
+        let state = self.lock();
+        state.queue.is_empty() && state.busy == 0
+    }
+
+    /// Sets what is called each time the loader becomes idle.
+    pub fn on_idle(&self, call: Box<dyn Fn() + Send>) {
+        self.lock().on_idle = Some(call);
+    }
+
+    fn notify_if_idle(&self, state: MutexGuard<'_, State>) {
+        if state.queue.is_empty() && state.busy == 0 {
+            if let Some(call) = &state.on_idle {
+                call();
+            }
+        }
+    }
+
+    fn work(&self) {
+        loop {
+            let mut state = self.lock();
+            let job = loop {
+                match state.queue.pop_front() {
+                    Some(job) => break job,
+                    None => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            state.busy += 1;
+            drop(state);
+            self.do_job(&job);
+            let mut state = self.lock();
+            state.busy -= 1;
+            self.notify_if_idle(state);
+        }
+    }
+
+    fn do_job(&self, job: &Job) {
+        let names = match job {
+            Job::Name(name) => vec![name.as_str()],
+            Job::Alias(alias) => {
+                self.index.matches(alias).into_iter().filter(|name| !self.blacklist.contains(*name)).collect()
+            }
+        };
+        for name in names {
+            // A driver that finds no hardware refuses with ENODEV; that is an answer, not a fault.
+            if let Err(why) = self.load(name) {
+                log::debug!("{why}");
+            }
+        }
+    }
+
+    /// Loads several modules by name, in order; what fails is logged.
+    pub fn load_all(&self, names: &[String]) {
+        for name in names {
+            if let Err(why) = self.load(name) {
+                log::warn!("{why}, ignoring");
+            }
+        }
+    }
+
+    /// Loads a module by name or alias, with all it needs, and waits for it.
+    ///
+    /// # Errors
+    /// Text that names the module that failed and why.
+    pub fn load(&self, name: &str) -> Result<(), String> {
+        if self.index.is_builtin(name) {
+            return Ok(());
+        }
+        let mut names = vec![name.to_owned()];
+        if !self.index.contains(name) {
+            names = self.index.matches(name).into_iter().map(str::to_owned).collect();
+        }
+        if names.is_empty() {
+            return Err(format!("module {name} is not in this initramfs"));
+        }
+        for name in &names {
+            let order = self.index.load_order(name);
+            for module in &order {
+                let result = self.insert(*module);
+                // Soft dependencies and what they pull in may fail; the module itself must not.
+                if modindex::normalise(name) == module.name {
+                    result?;
+                } else if let Err(why) = result {
+                    log::debug!("{why}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&self, module: Loadable<'_>) -> Result<(), String> {
+        if self.lock().loaded.contains(module.name) {
+            return Ok(());
+        }
+        let file = File::open(self.env.path(module.file)).map_err(|error| format!("{}: {error}", module.file))?;
+        let given = self.parameters.get(module.name).map_or("", String::as_str);
+        let parameters = format!("{} {given}", module.parameters);
+        let parameters = CString::new(parameters.trim()).map_err(|_| format!("{}: bad parameters", module.name))?;
+        let packed = [".xz", ".zst", ".gz"].iter().any(|suffix| module.file.ends_with(suffix));
+        match rustix::system::finit_module(file, &parameters, if packed { COMPRESSED } else { 0 }) {
+            Ok(()) | Err(Errno::EXIST) => {
+                self.lock().loaded.insert(module.name.to_owned());
+                Ok(())
+            }
+            Err(errno) => Err(format!("module {}: {errno}", module.name)),
+        }
+    }
+}
+
+/// The kernel asks `/sbin/modprobe` for what only it knows it needs: character sets, crypto, device-mapper targets.
+/// A link to ourselves at that path answers (see [`modprobe`]).
+fn link_modprobe(env: &Env) {
+    let path = env.text("proc/sys/kernel/modprobe").filter(|path| path.starts_with('/'));
+    let Some(path) = path.map(|path| env.path(path)) else { return };
+    if path.exists() {
+        return;
+    }
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+    if let Err(error) = made.and_then(|()| std::os::unix::fs::symlink("/init", &path)) {
+        log::debug!("{}: {error}", path.display());
+    }
+}
+
+/// What the kernel runs as `modprobe -q -- NAME`.
+///
+/// # Errors
+/// Text for the log.
+pub fn modprobe(env: &Env, arguments: &[String]) -> Result<(), String> {
+    let names = arguments.iter().filter(|argument| !argument.starts_with('-'));
+    let loader = Loader::new(env, &Modules::default());
+    for name in names {
+        loader.load(name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! The kernel's own file systems, as early as the very first line of PID 1.
+
+use std::path::Path;
+
+use crate::env::Env;
+use crate::exec::mount::{self, FileSystem};
+
+/// Type, mount point, options, and whether programs and devices on it are ignored.
+const MOUNTS: [(&str, &str, &[&str], bool); 4] = [
+    ("devtmpfs", "dev", &["mode=0755"], false),
+    ("proc", "proc", &[], true),
+    ("sysfs", "sys", &[], true),
+    // The size matches what systemd gives /run; the write area is a tmpfs of its own.
+    ("tmpfs", "run", &["mode=0755", "size=20%"], true),
+];
+
+/// Mounts `/dev`, `/proc`, `/sys` and `/run`; returns what failed. One that is mounted already is left as it is.
+pub fn mount_all(env: &Env) -> Vec<String> {
+    let mut failed = Vec::new();
+    for (fs, at, options, inert) in MOUNTS {
+        let target = env.path(at);
+        if is_mount_point(env, &target) {
+            continue;
+        }
+        if let Err(error) = std::fs::create_dir_all(&target) {
+            failed.push(format!("making {}: {error}", target.display()));
+            continue;
+        }
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        let what = FileSystem { fs, source: fs, options, read_only: false, inert };
+        failed.extend(mount::attach(&what, &target).err().map(|error| error.to_string()));
+    }
+    failed
+}
+
+/// A mount point is on another device than its parent.
+fn is_mount_point(env: &Env, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| std::fs::metadata(path).ok().map(|meta| meta.dev());
+    device(path).is_some_and(|own| Some(own) != device(env.root()))
+}
+
+/// Logs what failed, once there is a log.
+pub fn report(failed: &[String]) {
+    for failure in failed {
+        log::warn!("{failure}, ignoring");
+    }
+}

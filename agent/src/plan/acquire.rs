@@ -1,0 +1,105 @@
+//! Second plan: bring one candidate's images into reach, in up to three parts, each decided when the one before it has
+//! shown what is there: the file system that holds an ISO file, the medium, the container.
+
+use std::path::Path;
+
+use super::points::Points;
+use super::step::{Slot, Step, mount};
+use crate::config::{Access, Config};
+use crate::error::{Code, Stop};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin};
+use crate::format::Kind;
+
+/// Mounts the file system on which an ISO file is looked for: read-only, and without replaying its journal, because
+/// the disk belongs to another system that may be hibernated (dracut-live spec 8.2).
+///
+/// # Errors
+/// [`Code::MediumMount`] when the content is nothing that may be mounted; the cause says why it is left alone.
+pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
+    let kind = device.superblock.as_ref().map(|found| found.kind);
+    let mountable = kind.filter(|kind| kind.driver().is_some());
+    let Some(kind) = mountable else {
+        let what = kind.map_or("unknown content", Kind::name);
+        return Err(Stop::new(Code::MediumMount, format!("{} holds {what}, left alone", device.node.display())));
+    };
+    let mut steps = driver(kind);
+    steps.push(Step::Device { node: device.node.clone(), into: Slot::Host });
+    steps.push(mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host));
+    let link = device.superblock.as_ref().and_then(|found| found.uuid.as_ref());
+    steps.push(match link {
+        Some(uuid) => {
+            Step::Symlink { at: points.host_link.clone(), to: Path::new("/dev/disk/by-uuid").join(uuid) }
+        }
+        None => Step::LinkDevice { at: points.host_link.clone(), slot: Slot::Host },
+    });
+    Ok(steps)
+}
+
+/// Brings the medium into reach and mounts it, unless it is itself the container.
+pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Step> {
+    let slot = if medium.is_container() { Slot::Container } else { Slot::Medium };
+    let mut steps = match &medium.origin {
+        Origin::Device(node) => vec![Step::Device { node: node.clone(), into: Slot::Medium }],
+        Origin::File(file) => vec![Step::Loop {
+            file: file.clone(),
+            access: Access::ReadOnly,
+            // A file on a disk is otherwise cached twice: as the host's file and as the loop device.
+            direct: file.starts_with(&points.host),
+            into: Slot::Medium,
+        }],
+    };
+    if medium.is_container() {
+        if let Origin::Device(node) = &medium.origin {
+            steps.push(Step::Device { node: node.clone(), into: slot });
+        }
+        return steps;
+    }
+    steps.extend(driver(medium.kind));
+    let writable = matches!(medium.origin, Origin::Device(_)) && !matches!(medium.kind, Kind::Iso9660 | Kind::Udf);
+    let access = if writable { config.medium_access } else { Access::ReadOnly };
+    steps.push(mount_kind(Slot::Medium, medium.kind, access, &points.live));
+    steps
+}
+
+/// Mounts the container: the medium itself, or a file on it. Without a container there is nothing to do.
+pub fn container(points: &Points, medium: &MediumFacts, content: Option<&Content>) -> Vec<Step> {
+    if medium.is_container() {
+        let slot = if matches!(medium.origin, Origin::Device(_)) { Slot::Container } else { Slot::Medium };
+        let mut steps = driver(medium.kind);
+        steps.push(mount_kind(slot, medium.kind, Access::ReadOnly, &points.container));
+        return steps;
+    }
+    let Some(Content::Container(file)) = content else { return Vec::new() };
+    let mut steps = vec![loop_image(&points.live, file, Slot::Container)];
+    steps.extend(driver(file.kind));
+    steps.push(mount_kind(Slot::Container, file.kind, Access::ReadOnly, &points.container));
+    steps
+}
+
+/// Attaches an image file that lies below `base`.
+pub(super) fn loop_image(base: &Path, file: &ImageFile, into: Slot) -> Step {
+    Step::Loop { file: base.join(&file.path), access: Access::ReadOnly, direct: false, into }
+}
+
+/// The driver a file system needs.
+pub(super) fn driver(kind: Kind) -> Vec<Step> {
+    match (kind.module(), kind.driver(), kind.config_option()) {
+        (Some(module), filesystem, option) => vec![Step::Driver {
+            module: module.to_owned(),
+            filesystem: filesystem.map(str::to_owned),
+            option: option.unwrap_or_default().to_owned(),
+        }],
+        _ => Vec::new(),
+    }
+}
+
+/// Mounts a slot with the options that keep a read-only mount from writing: no journal replay, no log recovery.
+pub(super) fn mount_kind(slot: Slot, kind: Kind, access: Access, at: &Path) -> Step {
+    let no_replay: &[&str] = match (kind, access) {
+        (Kind::Ext3 | Kind::Ext4, Access::ReadOnly) => &["noload"],
+        (Kind::Xfs, Access::ReadOnly) => &["norecovery", "nouuid"],
+        (Kind::Btrfs, Access::ReadOnly) => &["rescue=nologreplay"],
+        _ => &[],
+    };
+    mount(slot, kind.driver().unwrap_or(kind.name()), access, no_replay, at)
+}

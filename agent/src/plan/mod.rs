@@ -1,0 +1,10 @@
+//! Thinking: from what was asked and what was found to a list of steps. Pure; nothing here touches the machine.
+
+pub mod acquire;
+pub mod assemble;
+pub mod points;
+pub mod prepare;
+pub mod step;
+
+pub use points::Points;
+pub use step::{Place, Slot, Step};

@@ -1,0 +1,97 @@
+//! Where things are mounted, in both dialects, and the links that make the other dialect's paths resolve.
+
+use std::path::{Path, PathBuf};
+
+use super::step::{Slot, Step};
+use crate::config::Dialect;
+
+/// Mount points of one dialect (kiwi-live spec 2.7, dracut-live spec 2.12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Points {
+    dialect: Dialect,
+    /// The file system that holds an ISO file.
+    pub host: PathBuf,
+    /// Link to the device at `host`.
+    pub host_link: PathBuf,
+    /// The medium.
+    pub live: PathBuf,
+    /// The container.
+    pub container: PathBuf,
+    /// The read-only root.
+    pub lower: PathBuf,
+    /// The tmpfs of a temporary write area.
+    pub area: PathBuf,
+    /// Upper directory of the overlay.
+    pub upper: PathBuf,
+    /// Work directory of the overlay.
+    pub work: PathBuf,
+}
+
+impl Points {
+    /// The mount points of a dialect.
+    pub fn new(dialect: Dialect) -> Self {
+        let (live, container, lower, area, upper, work) = match dialect {
+            Dialect::Kiwi => (
+                "/run/overlay/live",
+                "/run/overlay/squashfs_container",
+                "/run/overlay/rootfsbase",
+                "/run/overlay",
+                "/run/overlay/overlayfs/rw",
+                "/run/overlay/overlayfs/work",
+            ),
+            // The container is not at /run/initramfs/squashfs: case B5 wants no mount there in the booted system.
+            Dialect::Dmsquash => (
+                "/run/initramfs/live",
+                "/run/rdlive/container",
+                "/run/rootfsbase",
+                "/run/initramfs/overlay",
+                "/run/initramfs/overlay/overlayfs",
+                "/run/initramfs/overlay/ovlwork",
+            ),
+        };
+        Self {
+            dialect,
+            host: "/run/initramfs/isoscan".into(),
+            host_link: "/run/initramfs/isoscandev".into(),
+            live: live.into(),
+            container: container.into(),
+            lower: lower.into(),
+            area: area.into(),
+            upper: upper.into(),
+            work: work.into(),
+        }
+    }
+
+    /// Links by which every path that either original leaves in `/run` resolves. `live` and `container` say whether
+    /// a medium and a container are mounted.
+    pub fn compatibility(&self, live: bool, container: bool) -> Vec<Step> {
+        let mut steps = vec![
+            Step::LinkDevice { at: "/run/initramfs/livedev".into(), slot: Slot::Medium },
+            Step::LinkDevice { at: "/run/overlay/isodev".into(), slot: Slot::Medium },
+        ];
+        let mut link = |at: &str, to: &Path| {
+            if Path::new(at) != to {
+                steps.push(Step::Symlink { at: at.into(), to: to.to_owned() });
+            }
+        };
+        if live {
+            link("/run/initramfs/live", &self.live);
+            link("/run/overlay/live", &self.live);
+        }
+        if container {
+            link("/run/overlay/squashfs_container", &self.container);
+        }
+        link("/run/rootfsbase", &self.lower);
+        link("/run/overlay/rootfsbase", &self.lower);
+        link("/run/overlayfs", &self.upper);
+        link("/run/ovlwork", &self.work);
+        if self.dialect == Dialect::Dmsquash {
+            link("/run/overlay/overlayfs/rw", &self.upper);
+            link("/run/overlay/overlayfs/work", &self.work);
+        } else {
+            link("/run/initramfs/overlay/overlayfs", &self.upper);
+            link("/run/initramfs/overlay/ovlwork", &self.work);
+        }
+        steps
+    }
+}

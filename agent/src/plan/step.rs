@@ -1,0 +1,241 @@
+//! The one plan type. A step prints itself: golden tests, `explain` and the boot log show the same text.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::{Access, TmpfsSize};
+
+/// A device by its role; loop and device-mapper numbers exist only at run time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Slot {
+    /// The file system that holds an ISO file.
+    Host,
+    /// The medium.
+    Medium,
+    /// The container.
+    Container,
+    /// The nested root image.
+    Image,
+    /// The store of a device-mapper snapshot.
+    Cow,
+}
+
+/// Something that can be mounted or looped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// A device another step has made or found.
+    Slot(Slot),
+    /// A path: a node in `/dev`, or a file.
+    Path(PathBuf),
+}
+
+/// One action, with everything it needs. `at` and other paths are absolute, below the environment's root.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "do")]
+pub enum Step {
+    /// Make a kernel driver available; fails with the option's name if the kernel has none.
+    Driver {
+        /// Module name.
+        module: String,
+        /// File-system name in `/proc/filesystems` that proves it is there, if it is a file system.
+        filesystem: Option<String>,
+        /// The kernel option that provides it.
+        option: String,
+    },
+    /// Name a block device that exists.
+    Device {
+        /// Its node.
+        node: PathBuf,
+        /// Its role from here on.
+        into: Slot,
+    },
+    /// Attach a file to a loop device.
+    Loop {
+        /// The file.
+        file: PathBuf,
+        /// Read-only or read-write.
+        access: Access,
+        /// Bypass the page cache of the file's own file system.
+        direct: bool,
+        /// The role of the new device.
+        into: Slot,
+    },
+    /// Mount a file system.
+    Mount {
+        /// Device or slot.
+        what: Place,
+        /// Driver name.
+        fs: String,
+        /// Read-only or read-write.
+        access: Access,
+        /// Mount options without `ro` and `rw`.
+        options: Vec<String>,
+        /// Mount point; made if missing.
+        at: PathBuf,
+    },
+    /// Mount a new tmpfs.
+    Tmpfs {
+        /// Size limit.
+        size: TmpfsSize,
+        /// Further options.
+        options: Vec<String>,
+        /// Mount point; made if missing.
+        at: PathBuf,
+    },
+    /// Show a directory at a second place.
+    Bind {
+        /// The directory.
+        from: PathBuf,
+        /// Mount point; made if missing.
+        at: PathBuf,
+    },
+    /// Make a directory with its parents.
+    MakeDir {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Make a symbolic link; an existing one with another target is replaced.
+    Symlink {
+        /// The link.
+        at: PathBuf,
+        /// Its target, as written into the link.
+        to: PathBuf,
+    },
+    /// Point a symbolic link at the device in a slot.
+    LinkDevice {
+        /// The link.
+        at: PathBuf,
+        /// The device.
+        slot: Slot,
+    },
+    /// Mount an overlay and attach it as the new root.
+    Overlay {
+        /// Lower directories, topmost first.
+        lower: Vec<PathBuf>,
+        /// Upper directory; made if missing, with the mode and owner of the topmost lower.
+        upper: PathBuf,
+        /// Work directory; made if missing.
+        work: PathBuf,
+        /// Further options.
+        options: Vec<String>,
+        /// Mount point.
+        at: PathBuf,
+    },
+    /// Try the first list; if a step of it fails, undo it and do the second.
+    Either {
+        /// What is wanted.
+        first: Vec<Step>,
+        /// What happens instead.
+        otherwise: Vec<Step>,
+        /// Why there is a choice.
+        because: String,
+    },
+}
+
+fn word(access: Access) -> &'static str {
+    match access {
+        Access::ReadOnly => "ro",
+        Access::ReadWrite => "rw",
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Slot::Host => "host",
+            Slot::Medium => "medium",
+            Slot::Container => "container",
+            Slot::Image => "image",
+            Slot::Cow => "cow",
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Slot(slot) => slot.fmt(f),
+            Place::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TmpfsSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TmpfsSize::Percent(percent) => write!(f, "{percent}%"),
+            TmpfsSize::Bytes(bytes) => write!(f, "{bytes}"),
+        }
+    }
+}
+
+fn list(options: &[String]) -> String {
+    if options.is_empty() { String::new() } else { format!(" [{}]", options.join(",")) }
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    let texts: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    texts.join(":")
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Driver { module, option, .. } => write!(f, "driver {module} ({option})"),
+            Step::Device { node, into } => write!(f, "device {} as {into}", node.display()),
+            Step::Loop { file, access, direct, into } => {
+                let direct = if *direct { ", direct" } else { "" };
+                write!(f, "loop {} ({}{direct}) as {into}", file.display(), word(*access))
+            }
+            Step::Mount { what, fs, access, options, at } => {
+                write!(f, "mount {what} {fs} ({}){} at {}", word(*access), list(options), at.display())
+            }
+            Step::Tmpfs { size, options, at } => write!(f, "tmpfs {size}{} at {}", list(options), at.display()),
+            Step::Bind { from, at } => write!(f, "bind {} at {}", from.display(), at.display()),
+            Step::MakeDir { path } => write!(f, "directory {}", path.display()),
+            Step::Symlink { at, to } => write!(f, "link {} to {}", at.display(), to.display()),
+            Step::LinkDevice { at, slot } => write!(f, "link {} to the device of {slot}", at.display()),
+            Step::Overlay { lower, upper, work, options, at } => write!(
+                f,
+                "overlay lower {} upper {} work {}{} at {}",
+                paths(lower),
+                upper.display(),
+                work.display(),
+                list(options),
+                at.display()
+            ),
+            Step::Either { first, otherwise, because } => {
+                write!(f, "either {} | {} because {because}", line(first), line(otherwise))
+            }
+        }
+    }
+}
+
+fn line(steps: &[Step]) -> String {
+    steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" · ")
+}
+
+/// A stage and its steps as text, one step a line, the stage's name in the first column.
+pub fn describe(stage: &str, steps: &[Step]) -> String {
+    let mut text = String::new();
+    for (number, step) in steps.iter().enumerate() {
+        let stage = if number == 0 { stage } else { "" };
+        text += &format!("{stage:<10}{step}\n");
+    }
+    text
+}
+
+/// The step that mounts what a slot holds, read-only unless said otherwise.
+pub fn mount(slot: Slot, fs: &str, access: Access, options: &[&str], at: &Path) -> Step {
+    Step::Mount {
+        what: Place::Slot(slot),
+        fs: fs.to_owned(),
+        access,
+        options: options.iter().map(|&option| option.to_owned()).collect(),
+        at: at.to_owned(),
+    }
+}

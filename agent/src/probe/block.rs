@@ -1,0 +1,124 @@
+//! Block devices from sysfs and their own first bytes; no udev needed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::links;
+use crate::env::Env;
+use crate::facts::Device;
+use crate::format;
+use crate::format::partition::{self, Table};
+
+/// Kernel names of all block devices that can hold a medium, sorted.
+pub fn names(env: &Env) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(env.path("sys/class/block")) else { return Vec::new() };
+    let mut names: Vec<_> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| is_candidate(name))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Floppies take seconds to fail; RAM disks and compressed RAM hold nothing at boot.
+pub fn is_candidate(name: &str) -> bool {
+    !["fd", "ram", "zram", "mtdblock"].iter().any(|prefix| {
+        name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    })
+}
+
+/// Everything known about a device; `None` if it has gone.
+pub fn device(env: &Env, name: &str) -> Option<Device> {
+    // The link resolves to …/block/sda or …/block/sda/sda1.
+    let dir = env.path("sys/class/block").join(name).canonicalize().ok()?;
+    let uevent = fs::read_to_string(dir.join("uevent")).ok()?;
+    let value = |key: &str| {
+        uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
+    };
+    let partition: Option<u32> = number(&dir, "partition");
+    let parent = partition.and_then(|_| dir.parent()?.file_name()?.to_str().map(str::to_owned));
+    let devname = value("DEVNAME").unwrap_or_else(|| name.to_owned());
+    let mut device = Device {
+        name: name.to_owned(),
+        node: PathBuf::from("/dev").join(devname),
+        size: number::<u64>(&dir, "size").unwrap_or(0).saturating_mul(512),
+        parent,
+        partition,
+        part_uuid: value("PARTUUID"),
+        part_label: value("PARTNAME"),
+        read_only: number::<u8>(&dir, "ro") == Some(1),
+        optical: name.starts_with("sr"),
+        links: links::of(env, name),
+        ..Device::default()
+    };
+    // A loop device without a file and a card reader without a card have no size and nothing to read. An optical
+    // drive learns its size only when it is opened.
+    if device.size > 0 || device.optical {
+        read_content(env, &dir, &mut device);
+    }
+    Some(device)
+}
+
+fn read_content(env: &Env, dir: &Path, device: &mut Device) {
+    let mut file = match File::open(env.path(&device.node)) {
+        Ok(file) => file,
+        Err(error) => {
+            // ENOMEDIUM: an empty drive is not an unreadable one.
+            let empty = error.raw_os_error() == Some(rustix::io::Errno::NOMEDIUM.raw_os_error());
+            device.unreadable = (!empty).then(|| error.to_string());
+            device.size = 0;
+            return;
+        }
+    };
+    if device.optical {
+        device.size = number::<u64>(dir, "size").unwrap_or(0).saturating_mul(512);
+    }
+    match format::identify(&mut file) {
+        Ok(found) => device.superblock = found,
+        Err(error) => device.unreadable = Some(error.to_string()),
+    }
+    match (&device.parent, device.partition) {
+        (Some(parent), Some(number)) => partition_names(env, parent, number, device),
+        _ if !device.optical => device.table = table(&mut file, device.size).map_or_else(Vec::new, starts),
+        _ => {}
+    }
+}
+
+/// Old kernels do not put PARTUUID into the uevent, and none does for MBR names: the disk's own table knows.
+fn partition_names(env: &Env, parent: &str, number: u32, device: &mut Device) {
+    if device.part_uuid.is_some() {
+        return;
+    }
+    let dir = env.path("sys/class/block").join(parent);
+    let size = self::number::<u64>(&dir, "size").unwrap_or(0).saturating_mul(512);
+    let table = File::open(env.path("dev").join(parent)).ok().and_then(|mut file| table(&mut file, size));
+    let Some(table) = table else { return };
+    if let Some(entry) = table.partitions.into_iter().find(|entry| entry.number == number) {
+        device.part_uuid = entry.uuid;
+        device.part_label = device.part_label.take().or(entry.name);
+    }
+}
+
+fn table(file: &mut File, size: u64) -> Option<Table> {
+    partition::table(file, size).ok().flatten()
+}
+
+fn starts(table: Table) -> Vec<u64> {
+    table.partitions.iter().map(|entry| entry.start).collect()
+}
+
+fn number<T: std::str::FromStr>(dir: &Path, file: &str) -> Option<T> {
+    fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok()
+}
+
+/// Opens a device or image file and tells what it holds.
+///
+/// # Errors
+/// The error of opening or reading it.
+pub fn identify(env: &Env, path: &Path) -> io::Result<(Option<format::Superblock>, u64)> {
+    let mut file = File::open(env.path(path))?;
+    let size = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
+    let found = format::identify(&mut file).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok((found, size))
+}
