@@ -1,1 +1,118 @@
 //! Readers of superblocks and partition tables, over `Read + Seek`.
+//!
+//! Nothing here mounts, writes or trusts: the input may be a pulled stick, half a download or made to hurt. Each reader
+//! takes fields with checked access ([`bytes`]), follows no chain without a limit, and allocates no more than the
+//! constant it states (`HEAD`, `MAX_…`). A short input is never an error: what is not there is not recognised.
+//!
+//! [`identify`] answers "what is this?", [`identify_all`] "is there anything on it?", [`partition::table`] reads GPT
+//! and MBR, and [`iso9660::Volume`] finds files on a medium without mounting it.
+
+use serde::{Deserialize, Serialize};
+
+mod btrfs;
+mod bytes;
+mod crc;
+mod erofs;
+mod error;
+mod exfat;
+mod ext;
+mod fat;
+mod identify;
+pub mod iso9660;
+mod kind;
+mod luks;
+mod lvm;
+mod ntfs;
+pub mod partition;
+mod raid;
+mod snapshot_cow;
+mod source;
+mod squashfs;
+mod swap;
+mod text;
+mod udev;
+mod udf;
+mod uuid;
+mod xfs;
+
+#[cfg(test)]
+mod hostile;
+
+pub use error::Error;
+pub use identify::{identify, identify_all};
+pub use kind::{Compressor, Kind};
+pub use udev::{udev_decode, udev_encode};
+
+/// What a superblock says about its file system or container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Superblock {
+    /// What was recognised.
+    pub kind: Kind,
+    /// Label without trailing white space; bytes that are not UTF-8 appear as U+FFFD.
+    pub label: Option<String>,
+    /// UUID, serial number or date stamp, in the form blkid prints.
+    pub uuid: Option<String>,
+    /// Bytes the file system says it has.
+    pub size: Option<u64>,
+    /// Bytes per block (sector for vfat, exfat and ntfs).
+    pub block_size: Option<u32>,
+    /// Compressor of a squashfs or EROFS.
+    pub compressor: Option<Compressor>,
+    /// The journal needs recovery or the volume is marked as not cleanly unmounted. An XFS log is not examined.
+    pub dirty: bool,
+}
+
+impl Superblock {
+    /// A superblock of which only the kind is known.
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            label: None,
+            uuid: None,
+            size: None,
+            block_size: None,
+            compressor: None,
+            dirty: false,
+        }
+    }
+
+    /// Bytes missing at the end when the device or file has only `actual` bytes; `None` when it is whole.
+    #[must_use]
+    pub fn truncated(&self, actual: u64) -> Option<u64> {
+        self.size
+            .and_then(|expected| expected.checked_sub(actual))
+            .filter(|missing| *missing > 0)
+    }
+}
+
+/// Bytes missing at the end of `superblock`'s file system, see [`Superblock::truncated`].
+#[must_use]
+pub fn truncated(superblock: &Superblock, actual: u64) -> Option<u64> {
+    superblock.truncated(actual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncated_counts_missing_bytes() {
+        for (expected, actual, missing) in [
+            (Some(4096), 4096, None),
+            (Some(4096), 8192, None),
+            (Some(4096), 4095, Some(1)),
+            (Some(u64::MAX), 0, Some(u64::MAX)),
+            (None, 0, None),
+        ] {
+            let superblock = Superblock {
+                size: expected,
+                ..Superblock::new(Kind::Squashfs)
+            };
+            assert_eq!(
+                truncated(&superblock, actual),
+                missing,
+                "{expected:?} {actual}"
+            );
+        }
+    }
+}

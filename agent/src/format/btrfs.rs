@@ -1,0 +1,52 @@
+//! btrfs: first superblock at 64 KiB, little-endian.
+
+use super::bytes::Fields;
+use super::text::label;
+use super::uuid::uuid;
+use super::{Kind, Superblock};
+
+const OFFSET: usize = 0x1_0000;
+
+pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
+    let sb = head.span(OFFSET, 4096)?;
+    if !sb.has(64, b"_BHRfS_M") {
+        return None;
+    }
+    Some(Superblock {
+        label: label(sb.span(299, 256)?),
+        uuid: uuid(&sb.array(32)?),
+        size: sb.le64(112),
+        block_size: sb.le32(144),
+        // A log tree is replayed at the next mount, even a read-only one.
+        dirty: sb.le64(96)? != 0,
+        ..Superblock::new(Kind::Btrfs)
+    })
+}
+
+#[cfg(test)]
+pub(super) fn sample() -> Vec<u8> {
+    let mut image = vec![0; OFFSET + 4096];
+    let sb = &mut image[OFFSET..];
+    sb[32..48].copy_from_slice(&[0x33; 16]);
+    sb[64..72].copy_from_slice(b"_BHRfS_M");
+    sb[112..120].copy_from_slice(&(1u64 << 30).to_le_bytes());
+    sb[144..148].copy_from_slice(&4096u32.to_le_bytes());
+    sb[299..303].copy_from_slice(b"data");
+    image
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields() {
+        let mut image = sample();
+        let found = parse(&image).unwrap();
+        assert_eq!(found.label.as_deref(), Some("data"));
+        assert_eq!(found.size, Some(1 << 30));
+        assert!(!found.dirty);
+        image[OFFSET + 96] = 1;
+        assert!(parse(&image).unwrap().dirty);
+    }
+}

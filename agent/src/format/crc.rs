@@ -1,0 +1,43 @@
+//! CRC-32 as GPT uses it (IEEE 802.3, reflected).
+
+/// A checksum being computed.
+pub(super) struct Crc32(u32);
+
+impl Crc32 {
+    pub(super) fn new() -> Self {
+        Self(u32::MAX)
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        // Bit by bit: a partition array has 16 KiB, a table in the binary is not worth it.
+        for byte in bytes {
+            self.0 ^= u32::from(*byte);
+            for _ in 0..8 {
+                let carry = self.0 & 1;
+                self.0 = (self.0 >> 1) ^ (0xedb8_8320 & carry.wrapping_neg());
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> u32 {
+        !self.0
+    }
+}
+
+/// The checksum of `bytes`.
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = Crc32::new();
+    crc.update(bytes);
+    crc.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_value() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(crc32(b""), 0);
+    }
+}

@@ -1,0 +1,113 @@
+//! Which of the readers recognise an input, and which of them is right.
+
+use std::io::{Read, Seek};
+
+use super::source::Source;
+use super::{
+    Error, Kind, Superblock, btrfs, erofs, exfat, ext, fat, iso9660, luks, lvm, ntfs, raid,
+    snapshot_cow, squashfs, swap, udf, xfs,
+};
+
+/// A reader that needs only the head of the input.
+type Parse = fn(&[u8]) -> Option<Superblock>;
+
+/// Signatures below the ISO 9660 descriptors. Writing an ISO overwrites all of these places, so where both are found
+/// the ISO is the older one, left over from before somebody made a file system.
+const BEFORE_ISO: [Parse; 10] = [
+    luks::parse,
+    raid::parse_start,
+    lvm::parse,
+    snapshot_cow::parse,
+    swap::parse,
+    xfs::parse,
+    ext::parse,
+    squashfs::parse,
+    erofs::parse,
+    btrfs::parse,
+];
+
+/// The best single answer, `None` when nothing is known.
+///
+/// An ISO 9660 volume wins over the MBR, GPT or FAT boot sector that a hybrid image carries in its first 32 KiB and over
+/// a UDF bridge beside it. A RAID superblock at the end wins over a writable file system at the start, which is then one
+/// leg of a mirror.
+///
+/// # Errors
+/// The device could not be read and what could be read is nothing known.
+pub fn identify<R: Read + Seek>(reader: &mut R) -> Result<Option<Superblock>, Error> {
+    let mut source = Source::new(reader);
+    let found = match content(&mut source)? {
+        Some(found) if may_be_mirrored(found.kind) => match raid::at_end(&mut source) {
+            Ok(Some(member)) => Some(member),
+            // An unreadable end does not make the start unknown.
+            Ok(None) | Err(_) => Some(found),
+        },
+        Some(found) => Some(found),
+        None => match raid::at_end(&mut source)? {
+            Some(member) => Some(member),
+            None => luks::secondary(&mut source)?,
+        },
+    };
+    match (found, source.failure) {
+        (None, Some(failure)) => Err(failure),
+        (found, _) => Ok(found),
+    }
+}
+
+/// Every signature that is present, in the order in which [`identify`] prefers them.
+///
+/// Made for the proof that a device is blank, so an unreadable place is an error, never an absence.
+///
+/// # Errors
+/// The device could not be read.
+pub fn identify_all<R: Read + Seek>(reader: &mut R) -> Result<Vec<Superblock>, Error> {
+    let mut source = Source::new(reader);
+    if let Some(failure) = source.failure {
+        return Err(failure);
+    }
+    let head = &source.head;
+    let mut found: Vec<Superblock> = BEFORE_ISO.iter().filter_map(|parse| parse(head)).collect();
+    found.extend(iso9660::parse(head));
+    found.extend(udf::parse(head));
+    found.extend(exfat::probe(&mut source)?);
+    found.extend(ntfs::probe(&mut source)?);
+    found.extend(fat::probe(&mut source)?);
+    found.extend(raid::at_end(&mut source)?);
+    found.extend(luks::secondary(&mut source)?);
+    Ok(found)
+}
+
+/// What lies at the start, best first.
+fn content<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Superblock>, Error> {
+    if let Some(found) = BEFORE_ISO.iter().find_map(|parse| parse(&source.head)) {
+        return Ok(Some(found));
+    }
+    if let Some(found) = exfat::probe(source)? {
+        return Ok(Some(found));
+    }
+    if let Some(found) = ntfs::probe(source)? {
+        return Ok(Some(found));
+    }
+    let optical = iso9660::parse(&source.head).or_else(|| udf::parse(&source.head));
+    if optical.is_some() {
+        return Ok(optical);
+    }
+    // Last: a FAT boot sector has no magic number of its own.
+    fat::probe(source)
+}
+
+/// Whether `kind` may be one leg of a mirror whose superblock is at the end. What is only ever read is not.
+fn may_be_mirrored(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Ext2
+            | Kind::Ext3
+            | Kind::Ext4
+            | Kind::Xfs
+            | Kind::Btrfs
+            | Kind::Vfat
+            | Kind::Exfat
+            | Kind::Ntfs
+            | Kind::Swap
+    )
+}

@@ -1,0 +1,66 @@
+//! Labels as text.
+
+/// Cuts at the first NUL and trailing white space; `None` if nothing is left.
+pub(super) fn label(bytes: &[u8]) -> Option<String> {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    trimmed(&String::from_utf8_lossy(bytes.get(..end)?))
+}
+
+/// UTF-16 units up to the first NUL, without trailing white space; `None` if nothing is left.
+pub(super) fn utf16(units: impl Iterator<Item = u16>) -> Option<String> {
+    let text: String = char::decode_utf16(units.take_while(|unit| *unit != 0))
+        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect();
+    trimmed(&text)
+}
+
+/// The little-endian UTF-16 units of `bytes`.
+pub(super) fn units_le(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    bytes
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|pair| u16::from_le_bytes(*pair))
+}
+
+/// The big-endian UTF-16 units of `bytes`.
+pub(super) fn units_be(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    bytes
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|pair| u16::from_be_bytes(*pair))
+}
+
+fn trimmed(text: &str) -> Option<String> {
+    let text = text.trim_end_matches(|c: char| c.is_ascii_whitespace());
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_end_at_nul_and_blanks() {
+        for (bytes, expected) in [
+            (&b"LIVE   "[..], Some("LIVE")),
+            (b"a b\0junk", Some("a b")),
+            (b" x ", Some(" x")),
+            (b"    ", None),
+            (b"", None),
+            (b"\xff", Some("\u{fffd}")),
+        ] {
+            assert_eq!(label(bytes).as_deref(), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn utf16_survives_lone_surrogates() {
+        assert_eq!(
+            utf16(units_le(&[0x41, 0, 0, 0xd8, 0x42, 0, 9])).as_deref(),
+            Some("A\u{fffd}B")
+        );
+        assert_eq!(utf16(units_be(&[0, 0x41, 0, 0x20])).as_deref(), Some("A"));
+    }
+}
