@@ -11,9 +11,9 @@ use crate::error::{Code, Disposition, Stop};
 use crate::exec::Executor;
 use crate::facts::{Content, Device, Inner, MediumFacts, Origin};
 use crate::handover::{Considered, Report, WriteMode};
+use crate::kmsg::NOTICE;
 use crate::plan::{Points, acquire, assemble, prepare};
 use crate::probe::{block, content};
-use crate::kmsg::NOTICE;
 use crate::watch::Watch;
 use crate::{format, layout};
 
@@ -87,9 +87,9 @@ impl<'a> Boot<'a> {
         self.report.steps = std::mem::take(&mut self.exec.records);
         self.report.fallbacks.extend(std::mem::take(&mut self.exec.fallbacks));
         let rejected = self.rejected.iter();
-        self.report.considered.extend(
-            rejected.map(|(name, was)| Considered { device: name.clone(), verdict: was.stop.to_string() }),
-        );
+        self.report
+            .considered
+            .extend(rejected.map(|(name, was)| Considered { device: name.clone(), verdict: was.stop.to_string() }));
         result
     }
 
@@ -97,9 +97,9 @@ impl<'a> Boot<'a> {
         self.exec.run("prepare", &prepare::prepare(self.config, &self.points))?;
         let config = self.config;
         let acquired = match (&config.source, &config.iso_scan) {
-            (Source::Device(selector), None) => self.search(|boot| boot.from_devices(selector))?,
-            (Source::Device(selector), Some(scan)) => self.search(|boot| boot.from_iso_file(scan, selector))?,
-            (Source::InitrdFile(file), _) => self.from_initrd(file)?,
+            (Source::Device(_), None) => self.search(Self::try_devices)?,
+            (Source::Device(selector), Some(scan)) => self.search(|boot| boot.try_iso_files(scan, selector))?,
+            (Source::InitrdFile(file), _) => self.take_initrd_file(file)?,
             (Source::Aoe(node), _) => return Err(not_built(&format!("AoE node {node}"))),
             (Source::Url(url), _) => return Err(not_built(&format!("network source {}", without_password(url)))),
             (other, _) => return Err(malformed(other)),
@@ -160,7 +160,8 @@ impl<'a> Boot<'a> {
             (Source::Device(selector), None) => discover::media(self.config, selector, &devices),
             _ => Vec::new(),
         };
-        let unchanged = |name: &str| self.rejected.get(name).is_some_and(|was| was.device.as_ref() == self.watch.device(name));
+        let unchanged =
+            |name: &str| self.rejected.get(name).is_some_and(|was| was.device.as_ref() == self.watch.device(name));
         all.into_iter().filter(|candidate| !unchanged(&candidate.name)).collect()
     }
 
@@ -178,7 +179,7 @@ impl<'a> Boot<'a> {
         settled && complete && (candidate.certain || waited >= GRACE_OTHER)
     }
 
-    fn from_devices(&mut self, selector: &Selector) -> Result<Option<Acquired>, Stop> {
+    fn try_devices(&mut self) -> Result<Option<Acquired>, Stop> {
         for candidate in self.open_candidates() {
             if !self.ripe(&candidate) {
                 // A better one may come before a worse one is used.
@@ -205,7 +206,7 @@ impl<'a> Boot<'a> {
         Ok(None)
     }
 
-    fn from_iso_file(&mut self, scan: &IsoScan, selector: &Selector) -> Result<Option<Acquired>, Stop> {
+    fn try_iso_files(&mut self, scan: &IsoScan, selector: &Selector) -> Result<Option<Acquired>, Stop> {
         if !(self.watch.quiet() && self.watch.silence() >= SILENCE) {
             return Ok(None);
         }
@@ -248,7 +249,7 @@ impl<'a> Boot<'a> {
         Ok(facts)
     }
 
-    fn from_initrd(&mut self, file: &Path) -> Result<Acquired, Stop> {
+    fn take_initrd_file(&mut self, file: &Path) -> Result<Acquired, Stop> {
         if !self.env.path(file).is_file() {
             return Err(Stop::new(Code::InitrdFileMissing, format!("{} is not in the initrd", file.display()))
                 .advice("append it to the initrd as a cpio archive, or use iso-scan/filename= for a file on a disk"));
@@ -364,7 +365,12 @@ fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
     if let Some(missing) = format::truncated(&found, size) {
         return Err(damaged(format!("{shown} is truncated: {} are missing", crate::facts::human(missing))));
     }
-    Ok(MediumFacts { origin: Origin::File(PathBuf::from(file)), kind: found.kind, label: found.label, uuid: found.uuid })
+    Ok(MediumFacts {
+        origin: Origin::File(PathBuf::from(file)),
+        kind: found.kind,
+        label: found.label,
+        uuid: found.uuid,
+    })
 }
 
 /// What was asked of the write area and cannot be given yet, in words.
@@ -412,8 +418,7 @@ fn without_password(url: &str) -> String {
 /// Whether an earlier run has already built the root.
 pub fn already_done(env: &Env, sysroot: &Path) -> bool {
     let mounts = env.text("proc/self/mountinfo").unwrap_or_default();
-    let mounted = mounts.lines().any(|line| {
-        line.contains(layout::ROOT_SOURCE) && line.split(' ').nth(4) == sysroot.to_str()
-    });
+    let mounted =
+        mounts.lines().any(|line| line.contains(layout::ROOT_SOURCE) && line.split(' ').nth(4) == sysroot.to_str());
     mounted && Report::load(env).is_some_and(|report| report.outcome == crate::handover::Outcome::Ok)
 }

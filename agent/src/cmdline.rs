@@ -38,12 +38,7 @@ pub struct ReadError {
 
 /// Where the command line comes from, in order; a directory stands for its `*.conf` files in name order (kiwi-live
 /// spec 1.1, dracut-live spec 1.1). Paths are relative to the root given to [`Cmdline::load`].
-pub const SOURCES: [&str; 4] = [
-    "etc/cmdline.d",
-    "etc/cmdline",
-    "proc/cmdline",
-    "run/initramfs/cmdline.d",
-];
+pub const SOURCES: [&str; 4] = ["etc/cmdline.d", "etc/cmdline", "proc/cmdline", "run/initramfs/cmdline.d"];
 
 impl Cmdline {
     /// Splits `text` by the kernel's rules. Any white space separates arguments; a double quote protects it. Quotes
@@ -146,11 +141,7 @@ impl Token {
             None => (raw, false),
         };
         // The kernel looks for `=` behind the first byte only: a word that starts with `=` has no empty key.
-        let equals = word
-            .bytes()
-            .skip(1)
-            .position(|byte| byte == b'=')
-            .map(|at| at + 1);
+        let equals = word.bytes().skip(1).position(|byte| byte == b'=').map(|at| at + 1);
         let (key, value) = match equals {
             None => (word, None),
             Some(at) => (&word[..at], Some(&word[at + 1..])),
@@ -158,24 +149,12 @@ impl Token {
         let opened = value.is_some_and(|value| value.starts_with('"'));
         let value = value.map(|value| value.strip_prefix('"').unwrap_or(value));
         let close = |text: &str| {
-            let text = if quoted || opened {
-                text.strip_suffix('"').unwrap_or(text)
-            } else {
-                text
-            };
+            let text = if quoted || opened { text.strip_suffix('"').unwrap_or(text) } else { text };
             text.to_owned()
         };
         match value {
-            Some(value) => Self {
-                key: key.to_owned(),
-                value: Some(close(value)),
-                raw: raw.to_owned(),
-            },
-            None => Self {
-                key: close(key),
-                value: None,
-                raw: raw.to_owned(),
-            },
+            Some(value) => Self { key: key.to_owned(), value: Some(close(value)), raw: raw.to_owned() },
+            None => Self { key: close(key), value: None, raw: raw.to_owned() },
         }
     }
 }
@@ -267,11 +246,8 @@ mod tests {
         ];
         for (text, expected) in rows {
             let cmdline = Cmdline::parse(text);
-            let found: Vec<_> = cmdline
-                .tokens()
-                .iter()
-                .map(|token| (token.key.as_str(), token.value.as_deref()))
-                .collect();
+            let found: Vec<_> =
+                cmdline.tokens().iter().map(|token| (token.key.as_str(), token.value.as_deref())).collect();
             assert_eq!(&found, expected, "row {text:?}");
         }
     }

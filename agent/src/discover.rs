@@ -66,8 +66,7 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
             (Some(_), false) => "matches, but is not the medium the loader came from",
         };
         let incomplete = by_content && seen < device.table.len();
-        let candidate =
-            Candidate { name: device.name.clone(), certain: loader, incomplete, why: why.to_owned() };
+        let candidate = Candidate { name: device.name.clone(), certain: loader, incomplete, why: why.to_owned() };
         found.push((device, candidate));
     }
     found.sort_by_key(|(device, candidate)| (!candidate.certain, natural(&device.name)));

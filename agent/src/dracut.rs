@@ -100,7 +100,8 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Res
 
 /// Loads a module the way this initrd does: its own modprobe knows blacklists, options and compression.
 fn modprobe(name: &str) -> Result<(), String> {
-    let output = Command::new("modprobe").args(["-q", "--", name]).output().map_err(|error| format!("modprobe: {error}"))?;
+    let output =
+        Command::new("modprobe").args(["-q", "--", name]).output().map_err(|error| format!("modprobe: {error}"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -102,7 +103,8 @@ fn usual_content(config: &Config) -> Option<Content> {
 fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), String> {
     let say = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut file = File::open(path).map_err(|error| say(&error))?;
-    let found = format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
+    let found =
+        format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
     let is_node = path.starts_with("/dev");
     let origin = if is_node { Origin::Device(path.to_owned()) } else { Origin::File(path.to_owned()) };
     let facts = MediumFacts { origin, kind: found.kind, label: found.label, uuid: found.uuid };
@@ -113,12 +115,46 @@ fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), 
     let dir = Path::new(&config.live_dir);
     for name in [config.squashimg.as_str(), ROOTFS_IMG, EXT3FS_IMG] {
         let inside = dir.join(name);
-        let Some(extent) = volume.find(&format!("/{}", inside.display())).map_err(|error| say(&error))? else { continue };
-        let kind = volume.identify(&extent).map_err(|error| say(&error))?;
+        let Some(extent) = volume.find(&format!("/{}", inside.display())).map_err(|error| say(&error))? else {
+            continue;
+        };
+        let mut inside_file = Window { inner: volume.reader(), start: extent.offset, size: extent.size, at: 0 };
+        let kind = format::identify(&mut inside_file).map_err(|error| say(&error))?;
         let Some(kind) = kind else { return Err(say(&format!("{} is no file system", inside.display()))) };
         let image = ImageFile { path: inside, kind: kind.kind, compressor: kind.compressor, dirty: kind.dirty };
         let container = matches!(image.kind, Kind::Squashfs | Kind::Erofs) && name == config.squashimg;
         return Ok((facts, Some(if container { Content::Container(image) } else { Content::Image(image) })));
     }
     Err(say(&format!("neither {} nor {} is on it", config.squashimg, ROOTFS_IMG)))
+}
+
+/// A part of a reader, as a reader of its own.
+struct Window<'a, R> {
+    inner: &'a mut R,
+    start: u64,
+    size: u64,
+    at: u64,
+}
+
+impl<R: Read + Seek> Read for Window<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.size.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let length = left.min(buffer.len());
+        self.inner.seek(SeekFrom::Start(self.start.saturating_add(self.at)))?;
+        let length = self.inner.read(&mut buffer[..length])?;
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+impl<R> Seek for Window<'_, R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
 }

@@ -43,8 +43,7 @@ pub struct WarningRecord {
 
 impl From<&Warning> for WarningRecord {
     fn from(warning: &Warning) -> Self {
-        let Warning { id, karg, message } = warning;
-        Self { id: (*id).to_owned(), karg: karg.clone(), message: message.clone() }
+        Self { id: warning.id.to_owned(), karg: warning.karg.clone(), message: warning.message.clone() }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod exec;
 pub mod explain;
 pub mod facts;
 pub mod format;
+pub mod generator;
 pub mod handover;
 
 pub mod kmsg;

@@ -52,11 +52,7 @@ impl Conf {
 }
 
 fn unquoted(value: &str) -> String {
-    value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'))
-        .unwrap_or(value)
-        .to_owned()
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value).to_owned()
 }
 
 #[cfg(test)]
@@ -65,7 +61,9 @@ mod tests {
 
     #[test]
     fn lines() {
-        let conf = Conf::parse("# made by rdlive-image\n\ndialect = dmsquash\ndialect=kiwi\nmedium = \"LABEL=My Live\"\ncolour = red\nmedium2\n");
+        let conf = Conf::parse(
+            "# made by rdlive-image\n\ndialect = dmsquash\ndialect=kiwi\nmedium = \"LABEL=My Live\"\ncolour = red\nmedium2\n",
+        );
         assert_eq!(conf.dialect.as_deref(), Some("kiwi"));
         assert_eq!(conf.medium.as_deref(), Some("LABEL=My Live"));
         assert_eq!(conf.unknown, ["colour = red", "medium2"]);

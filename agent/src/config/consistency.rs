@@ -72,7 +72,10 @@ const DMSQUASH_MODE: [&Karg; 4] = [&LIVE_OVERLAY, &OVERLAY_THIN, &WRITABLE_FSIMG
 pub(super) fn contradictions(lookup: &mut Lookup, config: &Config, guessed: bool) {
     if config.dialect == Dialect::Kiwi && guessed {
         for karg in DMSQUASH_MODE {
-            let message = format!("belongs to dracut, but {}, reading it as kiwi; rd.live.dialect= decides", config.dialect_reason);
+            let message = format!(
+                "belongs to dracut, but {}, reading it as kiwi; rd.live.dialect= decides",
+                config.dialect_reason
+            );
             contradiction(lookup, karg, &message);
         }
     }

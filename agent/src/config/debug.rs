@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::defaults::DEADLINE;
 use super::lookup::Lookup;
-use super::registry::{DEBUG, EMERGENCY, KIWI_DEBUG, LIVE_CHECK, LIVE_DEBUG, MEDIACHECK, PANIC, REPORT, RETRY, SHELL, TIMEOUT};
+use super::registry::{
+    DEBUG, EMERGENCY, KIWI_DEBUG, LIVE_CHECK, LIVE_DEBUG, MEDIACHECK, PANIC, REPORT, RETRY, SHELL, TIMEOUT,
+};
 use super::{Emergency, Failure};
 
 /// The longest wait that can be asked for: a week. A larger number is a slip.
@@ -51,7 +53,10 @@ pub(super) fn debug(lookup: &mut Lookup) -> bool {
 pub(super) fn check(lookup: &mut Lookup) -> bool {
     let asked = [&LIVE_CHECK, &MEDIACHECK].map(|karg| lookup.flag(karg, false));
     let both = lookup.has(&LIVE_CHECK) && lookup.has(&MEDIACHECK);
-    if both && asked[0] != asked[1] && let Some(token) = lookup.token(&MEDIACHECK) {
+    if both
+        && asked[0] != asked[1]
+        && let Some(token) = lookup.token(&MEDIACHECK)
+    {
         lookup.warn("contradiction", &token.raw, "rd.live.check says the opposite, checking the medium");
     }
     asked.contains(&true)

@@ -23,7 +23,9 @@ pub(super) fn choose(lookup: &mut Lookup, conf: &Conf) -> Choice {
         return choice;
     }
     match kiwi_only(lookup) {
-        Some(karg) => Choice { dialect: Dialect::Kiwi, reason: format!("{karg} exists only in kiwi-live"), guessed: true },
+        Some(karg) => {
+            Choice { dialect: Dialect::Kiwi, reason: format!("{karg} exists only in kiwi-live"), guessed: true }
+        }
         None => Choice { dialect: Dialect::Dmsquash, reason: "no kiwi-only karg is present".to_owned(), guessed: true },
     }
 }
@@ -59,9 +61,9 @@ fn by_name(name: &str) -> Option<Dialect> {
 fn kiwi_only(lookup: &Lookup) -> Option<String> {
     let tokens = lookup.cmdline().tokens().iter();
     let mut kiwi = tokens.filter(|token| {
-        let by_key = KIWI_ONLY.iter().any(|name| {
-            if name.ends_with('.') { token.key.starts_with(name) } else { token.key == *name }
-        });
+        let by_key = KIWI_ONLY
+            .iter()
+            .any(|name| if name.ends_with('.') { token.key.starts_with(name) } else { token.key == *name });
         let aoe = token.value.as_deref().is_some_and(|value| value.starts_with("live:AOEINTERFACE="));
         by_key || (token.key == ROOT.name && aoe)
     });

@@ -68,7 +68,8 @@ fn lines(config: &Config) -> Vec<(&'static str, String)> {
         Dialect::Kiwi => "kiwi",
         Dialect::Dmsquash => "dmsquash",
     };
-    let mut lines = vec![("dialect", format!("{dialect}, because {}", config.dialect_reason)), ("source", source(&config.source))];
+    let mut lines =
+        vec![("dialect", format!("{dialect}, because {}", config.dialect_reason)), ("source", source(&config.source))];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
     add("medium", config.medium.as_ref().map(|medium| format!("{medium} is preferred")));
     add("iso file", config.iso_scan.as_ref().map(iso_scan));
@@ -89,7 +90,9 @@ fn lines(config: &Config) -> Vec<(&'static str, String)> {
 fn source(source: &Source) -> String {
     match source {
         Source::NotLive(None) => "not a live system: no root= and no rd.live.image".to_owned(),
-        Source::NotLive(Some(root)) => format!("not a live system: root={root} does not begin with live: and rd.live.image is off"),
+        Source::NotLive(Some(root)) => {
+            format!("not a live system: root={root} does not begin with live: and rd.live.image is off")
+        }
         Source::Malformed { value, .. } => format!("unusable: root={value}"),
         Source::Device(selector) => format!("device {selector}"),
         Source::InitrdFile(path) => format!("file {} in the initrd", path.display()),
@@ -179,7 +182,11 @@ fn failure(failure: &Failure) -> String {
 
 fn modules(modules: &Modules) -> Option<String> {
     let lists = [("never", &modules.blacklist), ("first", &modules.pre), ("last", &modules.post)];
-    let mut parts: Vec<_> = lists.iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| format!("{name} {}", list.join(" "))).collect();
+    let mut parts: Vec<_> = lists
+        .iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(name, list)| format!("{name} {}", list.join(" ")))
+        .collect();
     parts.extend(modules.parameters.iter().map(|(module, text)| format!("{module} with {text}")));
     (!parts.is_empty()).then(|| parts.join(", "))
 }

@@ -43,7 +43,9 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
         report: debug::report(lookup),
         debug: debug::debug(lookup),
     };
-    if matches!(config.source, Source::Url(_) | Source::Aoe(_)) && let Some(token) = lookup.token(&ROOT) {
+    if matches!(config.source, Source::Url(_) | Source::Aoe(_))
+        && let Some(token) = lookup.token(&ROOT)
+    {
         not_built(lookup, Area::Network, &token.raw);
     }
     tokens(lookup);

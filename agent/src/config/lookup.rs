@@ -64,7 +64,9 @@ impl<'a> Lookup<'a> {
     /// Warns if the value reads like a refusal but counts as true.
     pub fn doubt_truth(&mut self, token: &Token) {
         let value = token.value.as_deref().unwrap_or_default().to_ascii_lowercase();
-        if token.is_true() && matches!(value.as_str(), "false" | "no" | "off" | "n" | "f" | "none" | "disable" | "disabled") {
+        if token.is_true()
+            && matches!(value.as_str(), "false" | "no" | "off" | "n" | "f" | "none" | "disable" | "disabled")
+        {
             let message = format!("only 0, no and off mean no; taking it as yes, write {}=0 to turn it off", token.key);
             self.warn("value", &token.raw, message);
         }
@@ -88,7 +90,10 @@ impl<'a> Lookup<'a> {
             return Some(value.to_owned());
         }
         let clean = value.replace('"', "");
-        let message = format!("quotes inside a value belong to it for the kernel, ignoring them; write \"{}={clean}\"", token.key);
+        let message = format!(
+            "quotes inside a value belong to it for the kernel, ignoring them; write \"{}={clean}\"",
+            token.key
+        );
         self.warn("quotes", &token.raw, message);
         Some(clean).filter(|clean| !clean.is_empty())
     }

@@ -8,8 +8,20 @@ use super::{Init, Modules};
 use crate::cmdline::Token;
 
 /// First parts of dotted kargs that are no module names.
-const NOT_MODULES: [&str; 12] =
-    ["rd", "systemd", "udev", "inst", "luks", "plymouth", "vconsole", "locale", "live", "ignition", "elemental", "coreos"];
+const NOT_MODULES: [&str; 12] = [
+    "rd",
+    "systemd",
+    "udev",
+    "inst",
+    "luks",
+    "plymouth",
+    "vconsole",
+    "locale",
+    "live",
+    "ignition",
+    "elemental",
+    "coreos",
+];
 
 /// The lists and parameters, names with underscores as the kernel has them.
 pub(super) fn modules(lookup: &mut Lookup) -> Modules {
@@ -35,7 +47,9 @@ fn module_name(name: &str) -> String {
 /// `module.parameter[=value]` as the module and the text that the module loader passes to the kernel.
 fn parameter(token: &Token) -> Option<(String, String)> {
     let (module, name) = token.key.split_once('.')?;
-    let word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let word = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
     if !word(module) || !word(name) || NOT_MODULES.contains(&module) || registry::find(&token.key).is_some() {
         return None;
     }
@@ -49,8 +63,5 @@ fn parameter(token: &Token) -> Option<(String, String)> {
 
 /// `init=`, and the arguments after `--`; as PID 1 the caller puts its own argv there.
 pub(super) fn init(lookup: &mut Lookup) -> Init {
-    Init {
-        path: lookup.text(&INIT).map(PathBuf::from),
-        args: lookup.cmdline().init_args().to_vec(),
-    }
+    Init { path: lookup.text(&INIT).map(PathBuf::from), args: lookup.cmdline().init_args().to_vec() }
 }

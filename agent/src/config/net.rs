@@ -9,9 +9,8 @@ const SCHEMES: [&str; 8] = ["http", "https", "ftp", "tftp", "torrent", "nfs", "n
 
 /// The URL or AoE node in the text after `live:`; `Err` explains one that is broken, `None` is something else.
 pub(super) fn source(rest: &str) -> Option<Result<Source, String>> {
-    let node = ["AOEINTERFACE=", "AOEINTERFACE:", "aoe:", "/dev/etherd/"]
-        .iter()
-        .find_map(|start| rest.strip_prefix(start));
+    let node =
+        ["AOEINTERFACE=", "AOEINTERFACE:", "aoe:", "/dev/etherd/"].iter().find_map(|start| rest.strip_prefix(start));
     if let Some(node) = node {
         return Some(aoe(node.trim_start_matches("/dev/etherd/")));
     }
@@ -41,11 +40,7 @@ fn aoe(node: &str) -> Result<Source, String> {
     };
     let address = disk.strip_prefix('e').and_then(|address| address.split_once('.'));
     let good = address.is_some_and(|(shelf, slot)| number(shelf) && number(slot)) && partition.is_none_or(number);
-    if good {
-        Ok(Source::Aoe(node.to_owned()))
-    } else {
-        Err(format!("{node:?} is no AoE node such as e0.1"))
-    }
+    if good { Ok(Source::Aoe(node.to_owned())) } else { Err(format!("{node:?} is no AoE node such as e0.1")) }
 }
 
 /// All kargs of the network area, in the order written.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::lookup::{Lookup, split_list};
 use super::registry::{
-    Area, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY, OVERLAY_COWFS, OVERLAY_CRYPT,
-    OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN, WRITABLE_FSIMG,
+    Area, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY, OVERLAY_COWFS,
+    OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN, WRITABLE_FSIMG,
 };
 use super::root::split_place;
 use super::size::{Bare, Size};
@@ -140,7 +140,10 @@ fn persistence(lookup: &mut Lookup, new: Option<Said>, old: Option<Said>) -> Opt
         (Some(Said::Place(place)), _) | (_, Some(Said::Place(place))) => Some(place),
         _ => None,
     };
-    if named.is_some() && automatic.is_some() && let Some(token) = lookup.token(&OVERLAY_PERSISTENT) {
+    if named.is_some()
+        && automatic.is_some()
+        && let Some(token) = lookup.token(&OVERLAY_PERSISTENT)
+    {
         lookup.warn("contradiction", &token.raw, "another karg names the place for changes, using that one");
     }
     named.or(automatic)
@@ -166,7 +169,9 @@ fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
 
 fn cowfs(lookup: &mut Lookup) -> String {
     let name = lookup.text(&OVERLAY_COWFS).unwrap_or_else(|| "ext4".to_owned());
-    if !matches!(name.as_str(), "ext4" | "xfs" | "btrfs") && let Some(token) = lookup.token(&OVERLAY_COWFS) {
+    if !matches!(name.as_str(), "ext4" | "xfs" | "btrfs")
+        && let Some(token) = lookup.token(&OVERLAY_COWFS)
+    {
         lookup.warn("value", &token.raw, "not ext4, xfs or btrfs, creating no persistent area");
     }
     name
@@ -192,10 +197,18 @@ fn unit_warning(lookup: &mut Lookup, token: &Token, bare: Option<Bare>, dialect:
     let number = token.value.as_deref().unwrap_or_default();
     match (bare, dialect) {
         (Some(Bare::Mebibytes), Dialect::Kiwi) => {
-            lookup.warn("unit", &token.raw, format!("kiwi-live read bare numbers as bytes, using {number} MiB; write {number}m"));
+            lookup.warn(
+                "unit",
+                &token.raw,
+                format!("kiwi-live read bare numbers as bytes, using {number} MiB; write {number}m"),
+            );
         }
         (Some(Bare::Bytes), Dialect::Dmsquash) => {
-            lookup.warn("unit", &token.raw, format!("dracut read bare numbers as MiB, using {number} bytes; write {number}B"));
+            lookup.warn(
+                "unit",
+                &token.raw,
+                format!("dracut read bare numbers as MiB, using {number} bytes; write {number}B"),
+            );
         }
         _ => {}
     }
@@ -217,7 +230,11 @@ fn tmpfs(lookup: &mut Lookup, overlay: &mut Overlay, options: &[String]) {
 
 fn tmpfs_size(lookup: &mut Lookup, overlay: &mut Overlay, size: TmpfsSize, token: &Token) {
     if lookup.has(&OVERLAY_SIZE) && overlay.size != size {
-        lookup.warn("contradiction", &token.raw, "rd.live.overlay.size names another size, using the one of rd.overlay");
+        lookup.warn(
+            "contradiction",
+            &token.raw,
+            "rd.live.overlay.size names another size, using the one of rd.overlay",
+        );
     }
     overlay.size = size;
 }

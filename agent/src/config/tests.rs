@@ -154,7 +154,13 @@ fn overlay_method_a12_to_a18() {
 #[test]
 fn a14_to_a16_old_names_count_and_are_reported() {
     assert!(ids("rd.live.overlay.overlayfs").contains(&"deprecated"));
-    let rows = ["rd.overlay.readonly", "rd.live.overlay.readonly", "readonly_overlay", "rd.live.overlayfs.readonly", "rd.overlayfs.readonly"];
+    let rows = [
+        "rd.overlay.readonly",
+        "rd.live.overlay.readonly",
+        "readonly_overlay",
+        "rd.live.overlayfs.readonly",
+        "rd.overlayfs.readonly",
+    ];
     for (row, name) in rows.iter().enumerate() {
         let text = format!("rd.overlay=LABEL=P {name}");
         assert!(read(&text).overlay.readonly, "A15, A16: {name}");
@@ -376,18 +382,39 @@ fn the_medium_comes_from_the_command_line_or_the_initrd() {
 #[test]
 fn small_kargs() {
     use Access::{ReadOnly, ReadWrite};
-    for (text, access) in [("", ReadOnly), ("ro rw", ReadWrite), ("rw ro", ReadOnly), ("rw=1", ReadOnly), ("rw quiet", ReadWrite)] {
+    for (text, access) in
+        [("", ReadOnly), ("ro rw", ReadWrite), ("rw ro", ReadOnly), ("rw=1", ReadOnly), ("rw quiet", ReadWrite)]
+    {
         assert_eq!(read(text).medium_access, access, "{text}");
     }
-    for (text, check) in [("rd.live.check", true), ("rd.live.check=0", false), ("mediacheck=1", true), ("check", true), ("rd.live.check=0 mediacheck", true)] {
+    for (text, check) in [
+        ("rd.live.check", true),
+        ("rd.live.check=0", false),
+        ("mediacheck=1", true),
+        ("check", true),
+        ("rd.live.check=0 mediacheck", true),
+    ] {
         assert_eq!(read(text).check, check, "G3: {text}");
     }
-    for (text, debug) in [("rd.live.debug", true), ("rd.kiwi.debug", true), ("rd.debug", true), ("rdlivedebug", true), ("rd.debug=0", false), ("debug", false)] {
+    for (text, debug) in [
+        ("rd.live.debug", true),
+        ("rd.kiwi.debug", true),
+        ("rd.debug", true),
+        ("rdlivedebug", true),
+        ("rd.debug=0", false),
+        ("debug", false),
+    ] {
         assert_eq!(read(text).debug, debug, "{text}");
     }
-    assert_eq!(read("panic=-1 rd.shell=0 rd.emergency=poweroff").failure, Failure { shell: false, panic: Some(-1), emergency: Some(Emergency::Poweroff) });
+    assert_eq!(
+        read("panic=-1 rd.shell=0 rd.emergency=poweroff").failure,
+        Failure { shell: false, panic: Some(-1), emergency: Some(Emergency::Poweroff) }
+    );
     assert_eq!(read("panic=x rd.emergency=explode").failure, Failure::default());
-    assert_eq!(read("init=/bin/sh -- -c \"a b\"").init, Init { path: Some("/bin/sh".into()), args: vec!["-c".into(), "a b".into()] });
+    assert_eq!(
+        read("init=/bin/sh -- -c \"a b\"").init,
+        Init { path: Some("/bin/sh".into()), args: vec!["-c".into(), "a b".into()] }
+    );
     assert_eq!(read("rd.live.report=/dev/ttyS1").report, Some("/dev/ttyS1".into()));
     assert_eq!(read("rd.live.report=/etc/passwd").report, None);
     assert!(read("rd.live.ram").ram && read("live_ram").ram);
@@ -420,7 +447,8 @@ fn network_kargs_are_kept_and_reported() {
     let expected = [("ip", "eth0:dhcp"), ("ip", "dhcp"), ("BOOTIF", "01-52"), ("rd.neednet", "0")]
         .map(|(name, value)| Setting { name: name.to_owned(), value: Some(value.to_owned()) });
     assert_eq!(config.network, expected);
-    let kargs: Vec<_> = warnings.iter().filter(|warning| warning.id == "not-built").map(|warning| warning.karg.as_str()).collect();
+    let kargs: Vec<_> =
+        warnings.iter().filter(|warning| warning.id == "not-built").map(|warning| warning.karg.as_str()).collect();
     assert_eq!(kargs, ["root=live:http://h/x.iso", "ip=dhcp", "BOOTIF=01-52"]);
 }
 
@@ -492,10 +520,36 @@ fn every_alias_reads_as_its_karg() {
 
 /// Command lines of random tokens, the same ones in every run.
 fn soup(count: usize) -> Vec<String> {
-    let names: Vec<&str> = registry::all().flat_map(|karg| karg.names().collect::<Vec<_>>()).chain(["rd.live.x", "mod.par", "--", "\"", "é"]).collect();
+    let names: Vec<&str> = registry::all()
+        .flat_map(|karg| karg.names().collect::<Vec<_>>())
+        .chain(["rd.live.x", "mod.par", "--", "\"", "é"])
+        .collect();
     let values = [
-        "", "=", "=0", "=1", "=no", "=LABEL=x", "=live:", "=live:LABEL=\\x2", "=:", "=:/", "=::", "=tmpfs:size=", "=/dev/", "=99999999999999999999",
-        "=-1", "=50%", "=\"a b\"", "=a\"b", "=live:/x.iso", "=live:http://", "=live:aoe:e", "=é:/ü", "=,", "=\\x", "=/dev/disk/by-label/",
+        "",
+        "=",
+        "=0",
+        "=1",
+        "=no",
+        "=LABEL=x",
+        "=live:",
+        "=live:LABEL=\\x2",
+        "=:",
+        "=:/",
+        "=::",
+        "=tmpfs:size=",
+        "=/dev/",
+        "=99999999999999999999",
+        "=-1",
+        "=50%",
+        "=\"a b\"",
+        "=a\"b",
+        "=live:/x.iso",
+        "=live:http://",
+        "=live:aoe:e",
+        "=é:/ü",
+        "=,",
+        "=\\x",
+        "=/dev/disk/by-label/",
     ];
     let mut state: u64 = 0x2545_F491_4F6C_DD1D;
     let mut next = |limit: usize| {

@@ -60,14 +60,7 @@ pub struct Executor<'a> {
 impl<'a> Executor<'a> {
     /// An executor on a machine.
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
-        Self {
-            env,
-            load,
-            slots: HashMap::new(),
-            undos: Undos::default(),
-            records: Vec::new(),
-            fallbacks: Vec::new(),
-        }
+        Self { env, load, slots: HashMap::new(), undos: Undos::default(), records: Vec::new(), fallbacks: Vec::new() }
     }
 
     /// The node of the device in a slot.
@@ -187,14 +180,7 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn mount(
-        &mut self,
-        what: &Place,
-        fs: &str,
-        access: Access,
-        options: &[String],
-        at: &Path,
-    ) -> Result<(), Stop> {
+    fn mount(&mut self, what: &Place, fs: &str, access: Access, options: &[String], at: &Path) -> Result<(), Stop> {
         let (source, code) = match what {
             Place::Slot(slot) => {
                 let code = if matches!(slot, Slot::Medium | Slot::Host) { Code::MediumMount } else { Code::ImageMount };
@@ -231,8 +217,7 @@ impl<'a> Executor<'a> {
     fn bind(&mut self, from: &Path, at: &Path) -> Result<(), Stop> {
         let target = self.env.path(at);
         make_dir(&target)?;
-        mount::bind(&self.env.path(from), &target)
-            .map_err(|error| Stop::new(Code::ImageMount, error.to_string()))?;
+        mount::bind(&self.env.path(from), &target).map_err(|error| Stop::new(Code::ImageMount, error.to_string()))?;
         self.undos.push(Undo::Unmount(target));
         Ok(())
     }
@@ -281,13 +266,8 @@ impl<'a> Executor<'a> {
             format!("workdir={}", text(&work)),
         ];
         all.extend(options.iter().cloned());
-        let what = FileSystem {
-            fs: "overlay",
-            source: layout::ROOT_SOURCE,
-            options: all,
-            read_only: false,
-            inert: false,
-        };
+        let what =
+            FileSystem { fs: "overlay", source: layout::ROOT_SOURCE, options: all, read_only: false, inert: false };
         let target = self.env.path(at);
         make_dir(&target)?;
         mount::attach(&what, &target).map_err(|error| {
@@ -314,4 +294,3 @@ fn make_dir(path: &Path) -> Result<(), Stop> {
 fn environment(operation: &str, path: &Path, error: &io::Error) -> Stop {
     Stop::new(Code::Environment, format!("{operation} {}: {error}", path.display()))
 }
-

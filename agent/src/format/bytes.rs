@@ -77,14 +77,7 @@ pub(super) fn read_partly<R: Read + Seek>(
     bytes.reserve_exact(len);
     match reader.take(len as u64).read_to_end(&mut bytes) {
         Ok(_) => (bytes, None),
-        Err(source) => (
-            bytes,
-            Some(Error::Read {
-                what,
-                offset,
-                source,
-            }),
-        ),
+        Err(source) => (bytes, Some(Error::Read { what, offset, source })),
     }
 }
 

@@ -34,21 +34,13 @@ pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
 fn blocks(sb: &[u8], incompat: u32) -> Option<u64> {
     let low = u64::from(sb.le32(36)?);
     let high = u64::from(sb.le16(14)?);
-    Some(if incompat & BLOCKS_48BIT != 0 {
-        high << 32 | low
-    } else {
-        low
-    })
+    Some(if incompat & BLOCKS_48BIT != 0 { high << 32 | low } else { low })
 }
 
 /// The newest algorithm in use: it is the one that a kernel is most likely to lack.
 fn compressor(incompat: u32, algorithms: u16) -> Compressor {
     if incompat & COMPR_CFGS == 0 {
-        return if incompat & LZ4_0PADDING == 0 {
-            Compressor::None
-        } else {
-            Compressor::Lz4
-        };
+        return if incompat & LZ4_0PADDING == 0 { Compressor::None } else { Compressor::Lz4 };
     }
     match algorithms.checked_ilog2() {
         None => Compressor::None,
@@ -82,10 +74,7 @@ mod tests {
     fn fields() {
         let found = parse(&sample()).unwrap();
         assert_eq!(found.label.as_deref(), Some("live1"));
-        assert_eq!(
-            found.uuid.as_deref(),
-            Some("abababab-abab-abab-abab-abababababab")
-        );
+        assert_eq!(found.uuid.as_deref(), Some("abababab-abab-abab-abab-abababababab"));
         assert_eq!(found.size, Some(3 * 4096));
         assert_eq!(found.compressor, Some(Compressor::Lzma));
     }

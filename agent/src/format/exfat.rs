@@ -30,10 +30,7 @@ pub(super) fn probe<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Sup
     let Some((geometry, superblock)) = parse(&source.head) else {
         return Ok(None);
     };
-    Ok(Some(Superblock {
-        label: label(source, &geometry)?,
-        ..superblock
-    }))
+    Ok(Some(Superblock { label: label(source, &geometry)?, ..superblock }))
 }
 
 fn parse(head: &[u8]) -> Option<(Geometry, Superblock)> {
@@ -68,25 +65,18 @@ impl Geometry {
     /// Byte offset of a cluster; `None` for numbers that are not clusters.
     fn offset(&self, cluster: u32) -> Option<u64> {
         let index = cluster.checked_sub(2).filter(|i| *i < self.clusters)?;
-        u64::from(index)
-            .checked_mul(self.cluster)?
-            .checked_add(self.heap)
+        u64::from(index).checked_mul(self.cluster)?.checked_add(self.heap)
     }
 }
 
-fn label<R: Read + Seek>(
-    source: &mut Source<R>,
-    geometry: &Geometry,
-) -> Result<Option<String>, Error> {
+fn label<R: Read + Seek>(source: &mut Source<R>, geometry: &Geometry) -> Result<Option<String>, Error> {
     let mut cluster = geometry.root;
     let mut budget = MAX_DIR;
     for _ in 0..MAX_CLUSTERS {
         let Some(offset) = geometry.offset(cluster) else {
             return Ok(None);
         };
-        let len = usize::try_from(geometry.cluster)
-            .unwrap_or(MAX_DIR)
-            .min(budget);
+        let len = usize::try_from(geometry.cluster).unwrap_or(MAX_DIR).min(budget);
         let entries = source.read("the exFAT root directory", offset, len)?;
         for entry in entries.as_chunks::<ENTRY>().0 {
             match entry.u8(0) {
@@ -162,12 +152,7 @@ mod tests {
 
     #[test]
     fn hostile_geometry() {
-        for (at, value, recognised) in [
-            (108, 0, false),
-            (108, 13, false),
-            (109, 17, false),
-            (96, 255, true),
-        ] {
+        for (at, value, recognised) in [(108, 0, false), (108, 13, false), (109, 17, false), (96, 255, true)] {
             let mut image = sample();
             image[at] = value;
             assert_eq!(found(image).is_some(), recognised, "{at} {value}");

@@ -44,11 +44,7 @@ struct Features {
 
 impl Features {
     fn of(sb: &[u8]) -> Option<Self> {
-        Some(Self {
-            compat: sb.le32(0x5c)?,
-            incompat: sb.le32(0x60)?,
-            ro_compat: sb.le32(0x64)?,
-        })
+        Some(Self { compat: sb.le32(0x5c)?, incompat: sb.le32(0x60)?, ro_compat: sb.le32(0x64)? })
     }
 
     fn kind(&self) -> Kind {
@@ -70,11 +66,7 @@ impl Features {
 fn blocks(sb: &[u8], features: &Features) -> Option<u64> {
     let low = u64::from(sb.le32(0x4)?);
     let high = u64::from(sb.le32(0x150)?);
-    Some(if features.incompat & INCOMPAT_64BIT != 0 {
-        high << 32 | low
-    } else {
-        low
-    })
+    Some(if features.incompat & INCOMPAT_64BIT != 0 { high << 32 | low } else { low })
 }
 
 #[cfg(test)]
@@ -116,16 +108,8 @@ mod tests {
             (0, 0x42, 0, Kind::Ext4),
             (0, 0x8, 0, Kind::Jbd),
         ] {
-            let features = Features {
-                compat,
-                incompat,
-                ro_compat,
-            };
-            assert_eq!(
-                features.kind(),
-                kind,
-                "{compat:x} {incompat:x} {ro_compat:x}"
-            );
+            let features = Features { compat, incompat, ro_compat };
+            assert_eq!(features.kind(), kind, "{compat:x} {incompat:x} {ro_compat:x}");
         }
     }
 

@@ -61,12 +61,8 @@ fn parse(head: &[u8]) -> Option<(Boot, Superblock)> {
     // 0x28 and 0x29 announce the serial number, 0x29 the label as well.
     let signature = tail.u8(2)?;
     let superblock = Superblock {
-        label: (signature == 0x29)
-            .then(|| tail.span(7, 11).and_then(name))
-            .flatten(),
-        uuid: matches!(signature, 0x28 | 0x29)
-            .then(|| tail.le32(3).and_then(serial32))
-            .flatten(),
+        label: (signature == 0x29).then(|| tail.span(7, 11).and_then(name)).flatten(),
+        uuid: matches!(signature, 0x28 | 0x29).then(|| tail.le32(3).and_then(serial32)).flatten(),
         size: Some(boot.size),
         block_size: u32::try_from(boot.sector).ok(),
         dirty: tail.u8(1)? & 1 != 0,
@@ -111,10 +107,7 @@ fn boot(head: &[u8]) -> Option<Boot> {
         root: if wide {
             Root::Cluster(head.le32(44)?)
         } else {
-            Root::Fixed {
-                offset: (reserved + tables) * sector,
-                len: directory * sector,
-            }
+            Root::Fixed { offset: (reserved + tables) * sector, len: directory * sector }
         },
         tail: if wide { 64 } else { 36 },
     })
@@ -143,19 +136,14 @@ fn plausible(head: &[u8]) -> Option<bool> {
 
 impl Boot {
     fn offset(&self, cluster: u32) -> Option<u64> {
-        let index = u64::from(cluster)
-            .checked_sub(2)
-            .filter(|i| *i < self.clusters)?;
+        let index = u64::from(cluster).checked_sub(2).filter(|i| *i < self.clusters)?;
         // At most 2^28 clusters of 2^19 bytes.
         Some(self.data + index * self.cluster)
     }
 }
 
 /// The volume entry of the root directory.
-fn root_label<R: Read + Seek>(
-    source: &mut Source<R>,
-    boot: &Boot,
-) -> Result<Option<String>, Error> {
+fn root_label<R: Read + Seek>(source: &mut Source<R>, boot: &Boot) -> Result<Option<String>, Error> {
     let mut budget = MAX_DIR as u64;
     let mut cluster = match boot.root {
         Root::Fixed { offset, len } => {
@@ -281,10 +269,7 @@ mod tests {
 
         let mut image = sample();
         image[4 * 512] = 0xe5;
-        assert_eq!(
-            found(image.clone()).unwrap().label.as_deref(),
-            Some("FROMBOOT")
-        );
+        assert_eq!(found(image.clone()).unwrap().label.as_deref(), Some("FROMBOOT"));
         image[71..82].copy_from_slice(b"NO NAME    ");
         assert_eq!(found(image).unwrap().label, None);
     }
@@ -298,18 +283,8 @@ mod tests {
 
     #[test]
     fn implausible_boot_sectors() {
-        for (at, value) in [
-            (11, 3),
-            (12, 0),
-            (13, 0),
-            (13, 3),
-            (14, 0),
-            (16, 0),
-            (21, 0),
-            (36, 0),
-            (36, 255),
-            (510, 0),
-        ] {
+        for (at, value) in [(11, 3), (12, 0), (13, 0), (13, 3), (14, 0), (16, 0), (21, 0), (36, 0), (36, 255), (510, 0)]
+        {
             let mut image = sample();
             image[at] = value;
             assert_eq!(found(image), None, "{at} {value}");

@@ -74,10 +74,7 @@ fn fixtures() -> Vec<(&'static str, Option<Kind>, Vec<u8>)> {
 fn read_all(image: Vec<u8>) -> (u64, u64) {
     let size = image.len() as u64;
     let bytes = Rc::new(Cell::new(0));
-    let mut reader = Counting {
-        inner: Cursor::new(image),
-        bytes: Rc::clone(&bytes),
-    };
+    let mut reader = Counting { inner: Cursor::new(image), bytes: Rc::clone(&bytes) };
     let _ = identify(&mut reader);
     let _ = identify_all(&mut reader);
     let identified = bytes.replace(0);
@@ -102,11 +99,7 @@ fn alter(image: &mut [u8], random: &mut Random) {
         let run = 1 << random.below(4);
         let value = EXTREMES[random.below(EXTREMES.len())];
         for byte in image.iter_mut().skip(at).take(run) {
-            *byte = if random.below(2) == 0 {
-                value
-            } else {
-                random.next() as u8
-            };
+            *byte = if random.below(2) == 0 { value } else { random.next() as u8 };
         }
     }
 }
@@ -137,9 +130,8 @@ fn thousands_of_altered_inputs() {
     for (name, _, image) in fixtures() {
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
         // Most of an image is empty: alter a copy that has only its used sectors' places.
-        let used: Vec<usize> = (0..image.len() / 512)
-            .filter(|s| image[s * 512..(s + 1) * 512].iter().any(|b| *b != 0))
-            .collect();
+        let used: Vec<usize> =
+            (0..image.len() / 512).filter(|s| image[s * 512..(s + 1) * 512].iter().any(|b| *b != 0)).collect();
         for round in 0..1500 {
             let mut image = image.clone();
             let sector = used[random.below(used.len())] * 512;
@@ -158,15 +150,9 @@ fn thousands_of_altered_inputs() {
 fn newer_content_wins_over_an_older_iso() {
     let mut image = iso9660::sample();
     image[1024..8192].copy_from_slice(&ext::sample()[1024..8192]);
-    assert_eq!(
-        identify(&mut Cursor::new(&image)).unwrap().map(|f| f.kind),
-        Some(Kind::Ext4)
-    );
+    assert_eq!(identify(&mut Cursor::new(&image)).unwrap().map(|f| f.kind), Some(Kind::Ext4));
     let all = identify_all(&mut Cursor::new(&image)).unwrap();
-    assert_eq!(
-        all.iter().map(|f| f.kind).collect::<Vec<_>>(),
-        [Kind::Ext4, Kind::Iso9660]
-    );
+    assert_eq!(all.iter().map(|f| f.kind).collect::<Vec<_>>(), [Kind::Ext4, Kind::Iso9660]);
 }
 
 #[test]
@@ -175,27 +161,18 @@ fn iso_wins_over_partition_table_fat_and_udf() {
     image.resize(0x3_0000, 0);
     image[..512].copy_from_slice(&fat::sample()[..512]);
     image[0x9000..0x1_0000].copy_from_slice(&udf::sample()[0x8000..0xf000]);
-    assert_eq!(
-        identify(&mut Cursor::new(&image)).unwrap().map(|f| f.kind),
-        Some(Kind::Iso9660)
-    );
+    assert_eq!(identify(&mut Cursor::new(&image)).unwrap().map(|f| f.kind), Some(Kind::Iso9660));
     // A disk that once was in a mirror: its old superblock is still at the end.
     let end = image.len() - 8192;
     image[end..].copy_from_slice(&raid::sample()[0x3_0000 - 8192..]);
-    assert_eq!(
-        identify(&mut Cursor::new(&image)).unwrap().map(|f| f.kind),
-        Some(Kind::Iso9660)
-    );
+    assert_eq!(identify(&mut Cursor::new(&image)).unwrap().map(|f| f.kind), Some(Kind::Iso9660));
 }
 
 #[test]
 fn a_mirror_leg_is_not_its_content() {
     let mut image = raid::sample();
     image[..8192].copy_from_slice(&ext::sample());
-    assert_eq!(
-        identify(&mut Cursor::new(&image)).unwrap().map(|f| f.kind),
-        Some(Kind::Raid)
-    );
+    assert_eq!(identify(&mut Cursor::new(&image)).unwrap().map(|f| f.kind), Some(Kind::Raid));
 }
 
 /// A reader whose medium fails after `good` bytes.
@@ -223,20 +200,11 @@ impl Seek for Failing {
 #[test]
 fn unreadable_places() {
     for (good, answer) in [(40_000, Some(Kind::Iso9660)), (10_000, None)] {
-        let mut reader = Failing {
-            inner: Cursor::new(iso9660::sample()),
-            good,
-        };
+        let mut reader = Failing { inner: Cursor::new(iso9660::sample()), good };
         match identify(&mut reader) {
             Ok(found) => assert_eq!(found.map(|f| f.kind), answer, "{good}"),
-            Err(error) => assert!(
-                answer.is_none() && matches!(error, Error::Read { .. }),
-                "{good}"
-            ),
+            Err(error) => assert!(answer.is_none() && matches!(error, Error::Read { .. }), "{good}"),
         }
-        assert!(
-            identify_all(&mut reader).is_err(),
-            "{good}: unreadable is not blank"
-        );
+        assert!(identify_all(&mut reader).is_err(), "{good}: unreadable is not blank");
     }
 }

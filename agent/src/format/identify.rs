@@ -4,8 +4,8 @@ use std::io::{Read, Seek};
 
 use super::source::Source;
 use super::{
-    Error, Kind, Superblock, btrfs, erofs, exfat, ext, fat, iso9660, luks, lvm, ntfs, raid,
-    snapshot_cow, squashfs, swap, udf, xfs,
+    Error, Kind, Superblock, btrfs, erofs, exfat, ext, fat, iso9660, luks, lvm, ntfs, raid, snapshot_cow, squashfs,
+    swap, udf, xfs,
 };
 
 /// A reader that needs only the head of the input.

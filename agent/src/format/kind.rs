@@ -65,20 +65,8 @@ const fn plain(name: &'static str) -> Row {
     Row { name, mount: None }
 }
 
-const fn mountable(
-    name: &'static str,
-    driver: &'static str,
-    module: &'static str,
-    config: &'static str,
-) -> Row {
-    Row {
-        name,
-        mount: Some(Mount {
-            driver,
-            module,
-            config,
-        }),
-    }
+const fn mountable(name: &'static str, driver: &'static str, module: &'static str, config: &'static str) -> Row {
+    Row { name, mount: Some(Mount { driver, module, config }) }
 }
 
 impl Kind {
@@ -249,21 +237,13 @@ mod tests {
         for kind in Kind::ALL {
             let known = kind.driver().is_some();
             assert_eq!(kind.module().is_some(), known, "{kind}");
-            assert_eq!(
-                kind.config_option()
-                    .is_some_and(|o| o.starts_with("CONFIG_")),
-                known,
-                "{kind}"
-            );
+            assert_eq!(kind.config_option().is_some_and(|o| o.starts_with("CONFIG_")), known, "{kind}");
         }
     }
 
     #[test]
     fn json_words_are_lower_case() {
-        let words: Vec<String> = Kind::ALL
-            .iter()
-            .map(|kind| serde_json::to_string(kind).unwrap())
-            .collect();
+        let words: Vec<String> = Kind::ALL.iter().map(|kind| serde_json::to_string(kind).unwrap()).collect();
         assert_eq!(words[0], "\"iso9660\"");
         assert!(words.contains(&"\"snapshotcow\"".to_owned()), "{words:?}");
     }

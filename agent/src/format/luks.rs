@@ -8,9 +8,7 @@ use super::text::label;
 use super::{Error, Kind, Superblock};
 
 /// Where the second header of LUKS 2 may be: one place for each size of the JSON area.
-const SECONDARY: [u64; 9] = [
-    0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000,
-];
+const SECONDARY: [u64; 9] = [0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000];
 const HEADER: usize = 512;
 
 pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
@@ -21,9 +19,7 @@ pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
 }
 
 /// The second header, for volumes whose first one was overwritten; still somebody's data.
-pub(super) fn secondary<R: Read + Seek>(
-    source: &mut Source<R>,
-) -> Result<Option<Superblock>, Error> {
+pub(super) fn secondary<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Superblock>, Error> {
     for offset in SECONDARY {
         let header = source.read("the second LUKS header", offset, HEADER)?;
         if header.has(0, b"SKUL\xba\xbe") && header.be64(256) == Some(offset) {
@@ -40,11 +36,7 @@ fn fields(header: &[u8]) -> Option<Superblock> {
         2 => label(header.span(24, 48)?),
         _ => return None,
     };
-    Some(Superblock {
-        label: own_label,
-        uuid: label(header.span(168, 40)?),
-        ..Superblock::new(Kind::Luks)
-    })
+    Some(Superblock { label: own_label, uuid: label(header.span(168, 40)?), ..Superblock::new(Kind::Luks) })
 }
 
 #[cfg(test)]
@@ -70,10 +62,7 @@ mod tests {
             let text = found.as_ref().map(|f| f.label.as_deref());
             assert_eq!(text, expected, "{version}");
         }
-        assert_eq!(
-            parse(&sample()).unwrap().uuid.as_deref(),
-            Some("0b4d6f2e-9d7c-4b8a-8a3e-2f1d6c5b4a39")
-        );
+        assert_eq!(parse(&sample()).unwrap().uuid.as_deref(), Some("0b4d6f2e-9d7c-4b8a-8a3e-2f1d6c5b4a39"));
     }
 
     #[test]

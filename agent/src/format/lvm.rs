@@ -6,13 +6,8 @@ use super::{Kind, Superblock};
 pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
     (0..4u64).find_map(|sector| {
         let label = head.span(usize::try_from(sector).ok()? * 512, 512)?;
-        let ours = label.has(0, b"LABELONE")
-            && label.has(24, b"LVM2 001")
-            && label.le64(8) == Some(sector);
-        ours.then(|| Superblock {
-            uuid: label.span(32, 32).and_then(dashed),
-            ..Superblock::new(Kind::Lvm)
-        })
+        let ours = label.has(0, b"LABELONE") && label.has(24, b"LVM2 001") && label.le64(8) == Some(sector);
+        ours.then(|| Superblock { uuid: label.span(32, 32).and_then(dashed), ..Superblock::new(Kind::Lvm) })
     })
 }
 
@@ -26,9 +21,7 @@ fn dashed(id: &[u8]) -> Option<String> {
         parts.push(part);
         rest = tail;
     }
-    id.bytes()
-        .all(|b| b.is_ascii_alphanumeric())
-        .then(|| parts.join("-"))
+    id.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| parts.join("-"))
 }
 
 #[cfg(test)]
@@ -49,10 +42,7 @@ mod tests {
     fn label_in_its_own_sector() {
         let mut image = sample();
         let found = parse(&image).unwrap();
-        assert_eq!(
-            found.uuid.as_deref(),
-            Some("abcdef-ABCD-abcd-ABCD-abcd-ABCD-abcdef")
-        );
+        assert_eq!(found.uuid.as_deref(), Some("abcdef-ABCD-abcd-ABCD-abcd-ABCD-abcdef"));
         image[520] = 2;
         assert_eq!(parse(&image), None);
     }

@@ -65,23 +65,13 @@ pub struct Superblock {
 impl Superblock {
     /// A superblock of which only the kind is known.
     fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            label: None,
-            uuid: None,
-            size: None,
-            block_size: None,
-            compressor: None,
-            dirty: false,
-        }
+        Self { kind, label: None, uuid: None, size: None, block_size: None, compressor: None, dirty: false }
     }
 
     /// Bytes missing at the end when the device or file has only `actual` bytes; `None` when it is whole.
     #[must_use]
     pub fn truncated(&self, actual: u64) -> Option<u64> {
-        self.size
-            .and_then(|expected| expected.checked_sub(actual))
-            .filter(|missing| *missing > 0)
+        self.size.and_then(|expected| expected.checked_sub(actual)).filter(|missing| *missing > 0)
     }
 }
 
@@ -104,15 +94,8 @@ mod tests {
             (Some(u64::MAX), 0, Some(u64::MAX)),
             (None, 0, None),
         ] {
-            let superblock = Superblock {
-                size: expected,
-                ..Superblock::new(Kind::Squashfs)
-            };
-            assert_eq!(
-                truncated(&superblock, actual),
-                missing,
-                "{expected:?} {actual}"
-            );
+            let superblock = Superblock { size: expected, ..Superblock::new(Kind::Squashfs) };
+            assert_eq!(truncated(&superblock, actual), missing, "{expected:?} {actual}");
         }
     }
 }

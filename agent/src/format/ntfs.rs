@@ -48,10 +48,7 @@ fn parse(head: &[u8]) -> Option<(Table, Superblock)> {
         block_size: u32::try_from(sector).ok(),
         ..Superblock::new(Kind::Ntfs)
     };
-    let table = Table {
-        offset: head.le64(0x30)?.checked_mul(cluster)?,
-        record: record_size(head.u8(0x40)?, cluster)?,
-    };
+    let table = Table { offset: head.le64(0x30)?.checked_mul(cluster)?, record: record_size(head.u8(0x40)?, cluster)? };
     Some((table, superblock))
 }
 
@@ -61,26 +58,18 @@ fn per_cluster(value: u8) -> Option<u64> {
         0 => None,
         1..=128 => value.is_power_of_two().then_some(u64::from(value)),
         // Clusters have at most 2 MiB.
-        129.. => Some(256 - u32::from(value))
-            .filter(|bits| *bits <= 12)
-            .map(|bits| 1 << bits),
+        129.. => Some(256 - u32::from(value)).filter(|bits| *bits <= 12).map(|bits| 1 << bits),
     }
 }
 
 /// Bytes per record: clusters, or as a negative number the logarithm of the bytes.
 fn record_size(value: u8, cluster: u64) -> Option<u64> {
-    let size = if value < 128 {
-        u64::from(value).checked_mul(cluster)?
-    } else {
-        1u64.checked_shl(256 - u32::from(value))?
-    };
+    let size =
+        if value < 128 { u64::from(value).checked_mul(cluster)? } else { 1u64.checked_shl(256 - u32::from(value))? };
     (SECTOR as u64..=MAX_RECORD).contains(&size).then_some(size)
 }
 
-fn volume_record<R: Read + Seek>(
-    source: &mut Source<R>,
-    table: &Table,
-) -> Result<Option<Vec<u8>>, Error> {
+fn volume_record<R: Read + Seek>(source: &mut Source<R>, table: &Table) -> Result<Option<Vec<u8>>, Error> {
     let Some(offset) = table.offset.checked_add(VOLUME_RECORD * table.record) else {
         return Ok(None);
     };
@@ -129,10 +118,8 @@ fn attribute(record: &[u8], wanted: u32) -> Option<&[u8]> {
         if kind == wanted {
             let attribute = record.span(at, len)?;
             let resident = attribute.u8(8)? == 0;
-            let value = attribute.span(
-                usize::from(attribute.le16(0x14)?),
-                usize::try_from(attribute.le32(0x10)?).ok()?,
-            );
+            let value =
+                attribute.span(usize::from(attribute.le16(0x14)?), usize::try_from(attribute.le32(0x10)?).ok()?);
             return value.filter(|_| resident);
         }
         at = at.checked_add(len)?;

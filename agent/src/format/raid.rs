@@ -14,18 +14,13 @@ const LEN: usize = 256;
 
 /// Versions 1.1 and 1.2.
 pub(super) fn parse_start(head: &[u8]) -> Option<Superblock> {
-    [0, 4096]
-        .into_iter()
-        .find_map(|at| version_1(head.span(at, LEN)?, at as u64))
+    [0, 4096].into_iter().find_map(|at| version_1(head.span(at, LEN)?, at as u64))
 }
 
 /// Versions 1.0 and 0.90.
 pub(super) fn at_end<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Superblock>, Error> {
     let size = source.size()?;
-    if let Some(offset) = (size / 512)
-        .checked_sub(16)
-        .map(|sector| (sector & !7) * 512)
-    {
+    if let Some(offset) = (size / 512).checked_sub(16).map(|sector| (sector & !7) * 512) {
         let sb = source.read("a RAID superblock", offset, LEN)?;
         if let Some(found) = version_1(&sb, offset) {
             return Ok(Some(found));
@@ -40,16 +35,11 @@ pub(super) fn at_end<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Su
 
 /// `offset` is where `sb` was found, which a valid superblock repeats.
 fn version_1(sb: &[u8], offset: u64) -> Option<Superblock> {
-    let ours =
-        sb.le32(0)? == MAGIC && sb.le32(4)? == 1 && sb.le64(144)?.checked_mul(512)? == offset;
+    let ours = sb.le32(0)? == MAGIC && sb.le32(4)? == 1 && sb.le64(144)?.checked_mul(512)? == offset;
     if !ours {
         return None;
     }
-    Some(Superblock {
-        label: label(sb.span(32, 32)?),
-        uuid: uuid(&sb.array(16)?),
-        ..Superblock::new(Kind::Raid)
-    })
+    Some(Superblock { label: label(sb.span(32, 32)?), uuid: uuid(&sb.array(16)?), ..Superblock::new(Kind::Raid) })
 }
 
 fn version_0(sb: &[u8]) -> Option<Superblock> {
@@ -68,10 +58,7 @@ fn version_0(sb: &[u8]) -> Option<Superblock> {
     for word in id.as_chunks_mut::<4>().0 {
         word.reverse();
     }
-    Some(Superblock {
-        uuid: uuid(&id),
-        ..Superblock::new(Kind::Raid)
-    })
+    Some(Superblock { uuid: uuid(&id), ..Superblock::new(Kind::Raid) })
 }
 
 #[cfg(test)]
@@ -113,11 +100,7 @@ mod tests {
     fn tiny_inputs() {
         for len in [0, 1, 8191, 8192, 65_535, 65_536] {
             let mut reader = Cursor::new(vec![0; len]);
-            assert_eq!(
-                at_end(&mut Source::new(&mut reader)).unwrap(),
-                None,
-                "{len}"
-            );
+            assert_eq!(at_end(&mut Source::new(&mut reader)).unwrap(), None, "{len}");
         }
     }
 }

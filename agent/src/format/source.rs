@@ -21,30 +21,16 @@ impl<'a, R: Read + Seek> Source<'a, R> {
     /// Reads the head.
     pub(super) fn new(reader: &'a mut R) -> Self {
         let (head, failure) = read_partly(reader, "the first 68 KiB", 0, HEAD);
-        Self {
-            reader,
-            head,
-            failure,
-        }
+        Self { reader, head, failure }
     }
 
     /// Up to `len` bytes at `offset`; callers bound `len` by a constant.
-    pub(super) fn read(
-        &mut self,
-        what: &'static str,
-        offset: u64,
-        len: usize,
-    ) -> Result<Vec<u8>, Error> {
+    pub(super) fn read(&mut self, what: &'static str, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
         read_at(self.reader, what, offset, len)
     }
 
     /// Length of the input in bytes.
     pub(super) fn size(&mut self) -> Result<u64, Error> {
-        self.reader
-            .seek(SeekFrom::End(0))
-            .map_err(|source| Error::Seek {
-                what: "the end",
-                source,
-            })
+        self.reader.seek(SeekFrom::End(0)).map_err(|source| Error::Seek { what: "the end", source })
     }
 }

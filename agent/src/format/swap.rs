@@ -9,13 +9,8 @@ use super::{Kind, Superblock};
 const PAGES: [u32; 5] = [4096, 8192, 16_384, 32_768, 65_536];
 
 /// Kernel suspend, its older form, uswsusp, TuxOnIce, and the name that newer tools use.
-const SUSPENDED: [&[u8]; 5] = [
-    b"S1SUSPEND",
-    b"S2SUSPEND",
-    b"ULSUSPEND",
-    b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c",
-    b"LINHIB0001",
-];
+const SUSPENDED: [&[u8]; 5] =
+    [b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND", b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c", b"LINHIB0001"];
 
 pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
     PAGES.into_iter().find_map(|page| at_page(head, page))
@@ -29,19 +24,13 @@ fn at_page(head: &[u8], page: u32) -> Option<Superblock> {
     match signature {
         b"SWAPSPACE2" => Some(described(head, page, Kind::Swap)),
         // The first version has neither label nor UUID.
-        b"SWAP-SPACE" => Some(Superblock {
-            block_size: Some(page),
-            ..Superblock::new(Kind::Swap)
-        }),
+        b"SWAP-SPACE" => Some(Superblock { block_size: Some(page), ..Superblock::new(Kind::Swap) }),
         _ => None,
     }
 }
 
 fn described(head: &[u8], page: u32, kind: Kind) -> Superblock {
-    let bare = Superblock {
-        block_size: Some(page),
-        ..Superblock::new(kind)
-    };
+    let bare = Superblock { block_size: Some(page), ..Superblock::new(kind) };
     // Version 1 in the byte order of the machine that made it.
     let last_page = match head.array::<4>(1024) {
         Some([1, 0, 0, 0]) => head.le32(1028),
@@ -80,10 +69,7 @@ mod tests {
             (b"S2SUSPEND\0", Some(Kind::Hibernation)),
             (b"ULSUSPEND\0", Some(Kind::Hibernation)),
             (b"LINHIB0001", Some(Kind::Hibernation)),
-            (
-                b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c\0\0",
-                Some(Kind::Hibernation),
-            ),
+            (b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c\0\0", Some(Kind::Hibernation)),
             (b"SWAPSPACE3", None),
         ] {
             let mut image = sample();

@@ -16,20 +16,12 @@ pub(super) fn utf16(units: impl Iterator<Item = u16>) -> Option<String> {
 
 /// The little-endian UTF-16 units of `bytes`.
 pub(super) fn units_le(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
-    bytes
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|pair| u16::from_le_bytes(*pair))
+    bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair))
 }
 
 /// The big-endian UTF-16 units of `bytes`.
 pub(super) fn units_be(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
-    bytes
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|pair| u16::from_be_bytes(*pair))
+    bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair))
 }
 
 fn trimmed(text: &str) -> Option<String> {
@@ -57,10 +49,7 @@ mod tests {
 
     #[test]
     fn utf16_survives_lone_surrogates() {
-        assert_eq!(
-            utf16(units_le(&[0x41, 0, 0, 0xd8, 0x42, 0, 9])).as_deref(),
-            Some("A\u{fffd}B")
-        );
+        assert_eq!(utf16(units_le(&[0x41, 0, 0, 0xd8, 0x42, 0, 9])).as_deref(), Some("A\u{fffd}B"));
         assert_eq!(utf16(units_be(&[0, 0x41, 0, 0x20])).as_deref(), Some("A"));
     }
 }

@@ -36,14 +36,8 @@ mod tests {
     #[test]
     fn forms() {
         let bytes: [u8; 16] = std::array::from_fn(|i| i as u8);
-        assert_eq!(
-            uuid(&bytes).as_deref(),
-            Some("00010203-0405-0607-0809-0a0b0c0d0e0f")
-        );
-        assert_eq!(
-            guid(&bytes).as_deref(),
-            Some("03020100-0504-0706-0809-0a0b0c0d0e0f")
-        );
+        assert_eq!(uuid(&bytes).as_deref(), Some("00010203-0405-0607-0809-0a0b0c0d0e0f"));
+        assert_eq!(guid(&bytes).as_deref(), Some("03020100-0504-0706-0809-0a0b0c0d0e0f"));
         assert_eq!(uuid(&[0; 16]), None);
         assert_eq!(serial32(0x0a1b_c2d3).as_deref(), Some("0A1B-C2D3"));
         assert_eq!(serial32(0), None);

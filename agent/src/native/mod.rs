@@ -103,10 +103,10 @@ pub fn finish(env: &Env, config: &Config, mut report: Report, result: &Result<()
     if let Err(error) = report.save(env) {
         log::warn!("writing the report: {error}, ignoring");
     }
-    if let Some(device) = &config.report {
-        if let Err(error) = report.send(env, device) {
-            log::warn!("rd.live.report={}: {error}, ignoring", device.display());
-        }
+    if let Some(device) = &config.report
+        && let Err(error) = report.send(env, device)
+    {
+        log::warn!("rd.live.report={}: {error}, ignoring", device.display());
     }
 }
 

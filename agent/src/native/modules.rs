@@ -70,10 +70,11 @@ impl Loader {
                 Index::default()
             })
         };
-        if let Some(running) = env.text("proc/sys/kernel/osrelease") {
-            if !index.kernel().is_empty() && index.kernel() != running {
-                log::error!("modules in the initrd are for kernel {}, running is {running}", index.kernel());
-            }
+        if let Some(running) = env.text("proc/sys/kernel/osrelease")
+            && !index.kernel().is_empty()
+            && index.kernel() != running
+        {
+            log::error!("modules in the initrd are for kernel {}, running is {running}", index.kernel());
         }
         Self {
             env: env.clone(),
@@ -132,10 +133,11 @@ impl Loader {
     }
 
     fn notify_if_idle(&self, state: MutexGuard<'_, State>) {
-        if state.queue.is_empty() && state.busy == 0 {
-            if let Some(call) = &state.on_idle {
-                call();
-            }
+        if state.queue.is_empty()
+            && state.busy == 0
+            && let Some(call) = &state.on_idle
+        {
+            call();
         }
     }
 

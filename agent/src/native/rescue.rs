@@ -132,4 +132,3 @@ fn act(action: Emergency) {
         log::error!("{action:?}: {errno}");
     }
 }
-

@@ -93,7 +93,7 @@ fn free_initramfs(root: &Path, sysroot: &Path) {
 fn is_ram(root: &Path) -> bool {
     const RAMFS_MAGIC: i64 = 0x8584_58f6;
     const TMPFS_MAGIC: i64 = 0x0102_1994;
-    rustix::fs::statfs(root).is_ok_and(|stat| [RAMFS_MAGIC, TMPFS_MAGIC].contains(&(stat.f_type as i64)))
+    rustix::fs::statfs(root).is_ok_and(|stat| [RAMFS_MAGIC, TMPFS_MAGIC].contains(&stat.f_type))
 }
 
 fn remove_below(dir: &Path, device: u64) {

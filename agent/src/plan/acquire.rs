@@ -27,9 +27,7 @@ pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
     steps.push(mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host));
     let link = device.superblock.as_ref().and_then(|found| found.uuid.as_ref());
     steps.push(match link {
-        Some(uuid) => {
-            Step::Symlink { at: points.host_link.clone(), to: Path::new("/dev/disk/by-uuid").join(uuid) }
-        }
+        Some(uuid) => Step::Symlink { at: points.host_link.clone(), to: Path::new("/dev/disk/by-uuid").join(uuid) },
         None => Step::LinkDevice { at: points.host_link.clone(), slot: Slot::Host },
     });
     Ok(steps)

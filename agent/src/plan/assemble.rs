@@ -63,11 +63,7 @@ fn temporary_area(config: &Config, points: &Points) -> Vec<Step> {
 
 /// The tmpfs of the temporary write area.
 pub fn area(config: &Config, points: &Points) -> Step {
-    Step::Tmpfs {
-        size: config.overlay.size,
-        options: config.overlay.tmpfs_options.clone(),
-        at: points.area.clone(),
-    }
+    Step::Tmpfs { size: config.overlay.size, options: config.overlay.tmpfs_options.clone(), at: points.area.clone() }
 }
 
 fn driver_overlay() -> Vec<Step> {

@@ -23,9 +23,9 @@ pub fn names(env: &Env) -> Vec<String> {
 
 /// Floppies take seconds to fail; RAM disks and compressed RAM hold nothing at boot.
 pub fn is_candidate(name: &str) -> bool {
-    !["fd", "ram", "zram", "mtdblock"].iter().any(|prefix| {
-        name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    })
+    !["fd", "ram", "zram", "mtdblock"]
+        .iter()
+        .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())))
 }
 
 /// Everything known about a device; `None` if it has gone.
@@ -33,9 +33,8 @@ pub fn device(env: &Env, name: &str) -> Option<Device> {
     // The link resolves to …/block/sda or …/block/sda/sda1.
     let dir = env.path("sys/class/block").join(name).canonicalize().ok()?;
     let uevent = fs::read_to_string(dir.join("uevent")).ok()?;
-    let value = |key: &str| {
-        uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
-    };
+    let value =
+        |key: &str| uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned);
     let partition: Option<u32> = number(&dir, "partition");
     let parent = partition.and_then(|_| dir.parent()?.file_name()?.to_str().map(str::to_owned));
     let devname = value("DEVNAME").unwrap_or_else(|| name.to_owned());
@@ -78,8 +77,8 @@ fn read_content(env: &Env, dir: &Path, device: &mut Device) {
         Ok(found) => device.superblock = found,
         Err(error) => device.unreadable = Some(error.to_string()),
     }
-    match (&device.parent, device.partition) {
-        (Some(parent), Some(number)) => partition_names(env, parent, number, device),
+    match (device.parent.clone(), device.partition) {
+        (Some(parent), Some(number)) => partition_names(env, &parent, number, device),
         _ if !device.optical => device.table = table(&mut file, device.size).map_or_else(Vec::new, starts),
         _ => {}
     }

@@ -80,8 +80,11 @@ fn image(env: &Env, base: &Path, path: PathBuf) -> Result<ImageFile, Stop> {
         return Err(damaged(format!("{shown} ({}) is no file system that is known", human(size))));
     };
     if let Some(missing) = format::truncated(&found, size) {
-        return Err(damaged(format!("{shown} is truncated: {} of its {} file system are missing",
-            human(missing), found.kind.name())));
+        return Err(damaged(format!(
+            "{shown} is truncated: {} of its {} file system are missing",
+            human(missing),
+            found.kind.name()
+        )));
     }
     if found.kind.driver().is_none() {
         return Err(damaged(format!("{shown} holds {}, which cannot be a root", found.kind.name())));

@@ -39,9 +39,11 @@ fn from_sysfs(env: &Env, name: &str) -> Vec<String> {
             found.push(format!("nvme-{model}_{serial}"));
         }
     } else if let (Some(vendor), Some(model)) = (text("device/vendor"), text("device/model")) {
-        let usb = env.path(format!("sys/class/block/{name}")).canonicalize().ok().filter(|path| {
-            path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("usb"))
-        });
+        let usb = env
+            .path(format!("sys/class/block/{name}"))
+            .canonicalize()
+            .ok()
+            .filter(|path| path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("usb")));
         match usb.and_then(|path| path.ancestors().find_map(|dir| fs::read_to_string(dir.join("serial")).ok())) {
             Some(serial) => found.push(format!("usb-{vendor}_{model}_{}-0:0", underscores(&serial))),
             None if vendor == "ATA" => {

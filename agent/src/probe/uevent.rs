@@ -76,7 +76,9 @@ impl Socket {
     pub fn next(&self) -> io::Result<Received> {
         let mut buffer = [0; EVENT_BYTES];
         match recv(&self.0, &mut buffer, RecvFlags::empty()) {
-            Ok((_, length)) => Ok(Uevent::parse(&buffer[..length.min(EVENT_BYTES)]).map_or(Received::Other, Received::Event)),
+            Ok((_, length)) => {
+                Ok(Uevent::parse(&buffer[..length.min(EVENT_BYTES)]).map_or(Received::Other, Received::Event))
+            }
             Err(rustix::io::Errno::INTR) => Ok(Received::Other),
             Err(rustix::io::Errno::NOBUFS) => Ok(Received::Lost),
             Err(error) => Err(error.into()),

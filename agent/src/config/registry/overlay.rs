@@ -75,4 +75,5 @@ table! { OVERLAYS_TABLE:
     ROOT_OVERLAY_SIZE = Karg::new("rd.root.overlay.size", Kind::Size, Origin::Kiwi, "Size of the write area of KIWI's overlay disks").ignored(OVERLAY_DISK);
 }
 
-const OVERLAY_DISK: &str = "it belongs to root=overlay: disks; for a live medium see rd.overlay and rd.live.overlay.size";
+const OVERLAY_DISK: &str =
+    "it belongs to root=overlay: disks; for a live medium see rd.overlay and rd.live.overlay.size";

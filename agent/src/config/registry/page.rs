@@ -20,7 +20,8 @@ pub fn page() -> String {
     for foreign in FOREIGN {
         let values = foreign.values.join("` or `");
         let equals = if values.is_empty() { "" } else { "=" };
-        let _ = writeln!(page, "| `{}{equals}{values}` | {} | {} |", foreign.name, foreign.owner, code(foreign.instead));
+        let _ =
+            writeln!(page, "| `{}{equals}{values}` | {} | {} |", foreign.name, foreign.owner, code(foreign.instead));
     }
     page
 }

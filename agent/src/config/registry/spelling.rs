@@ -21,7 +21,12 @@ const fn foreign(name: &'static str, owner: &'static str, instead: &'static str)
 
 /// Kargs of others that look related, and what to write here (dracut-live spec 1.8, kiwi-live spec 1.11, peers).
 pub static FOREIGN: &[Foreign] = &[
-    Foreign { name: "boot", values: &["live", "casper"], owner: "live-boot and casper", instead: "root=live:CDLABEL=<label>" },
+    Foreign {
+        name: "boot",
+        values: &["live", "casper"],
+        owner: "live-boot and casper",
+        instead: "root=live:CDLABEL=<label>",
+    },
     foreign("live-media", "live-boot and casper", "root=live:<device>"),
     foreign("live-media-path", "live-boot and casper", "rd.live.dir=<directory>"),
     foreign("findiso", "live-boot", "iso-scan/filename=<path>"),
@@ -125,10 +130,7 @@ pub fn unknown(key: &str) -> Unknown {
 
 /// A name without what people mix up: case and separators.
 fn plain(name: &str) -> String {
-    name.chars()
-        .take(64)
-        .map(|c| if matches!(c, '-' | '_' | '/') { '.' } else { c.to_ascii_lowercase() })
-        .collect()
+    name.chars().take(64).map(|c| if matches!(c, '-' | '_' | '/') { '.' } else { c.to_ascii_lowercase() }).collect()
 }
 
 /// Edit distance: insertions, deletions, substitutions and swaps of neighbours each cost one.
@@ -140,9 +142,7 @@ fn distance(left: &str, right: &str) -> usize {
     for (row, c) in left.chars().enumerate() {
         let mut current = vec![row + 1];
         for (column, &d) in right.iter().enumerate() {
-            let mut best = (above[column] + usize::from(c != d))
-                .min(above[column + 1] + 1)
-                .min(current[column] + 1);
+            let mut best = (above[column] + usize::from(c != d)).min(above[column + 1] + 1).min(current[column] + 1);
             if column > 0 && Some(d) == previous && right[column - 1] == c {
                 best = best.min(before[column - 1] + 1);
             }
@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn distances() {
-        let rows = [("", "", 0), ("a", "", 1), ("", "ab", 2), ("abc", "acb", 1), ("abc", "abd", 1), ("kitten", "sitting", 3)];
+        let rows =
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("abc", "acb", 1), ("abc", "abd", 1), ("kitten", "sitting", 3)];
         for (left, right, expected) in rows {
             assert_eq!(distance(left, right), expected, "{left} {right}");
             assert_eq!(distance(right, left), expected, "{right} {left}");

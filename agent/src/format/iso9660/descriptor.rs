@@ -113,16 +113,11 @@ fn collect(bytes: &[u8]) -> Found<'_> {
 }
 
 fn is_joliet(descriptor: &[u8]) -> bool {
-    [b"%/@", b"%/C", b"%/E"]
-        .into_iter()
-        .any(|escape| descriptor.has(88, escape))
+    [b"%/@", b"%/C", b"%/E"].into_iter().any(|escape| descriptor.has(88, escape))
 }
 
 fn root(descriptor: &[u8]) -> Option<Root> {
-    Some(Root {
-        block: descriptor.le32(156 + 2)?,
-        size: descriptor.le32(156 + 10)?,
-    })
+    Some(Root { block: descriptor.le32(156 + 2)?, size: descriptor.le32(156 + 10)? })
 }
 
 /// The primary volume id, in which an underscore may stand for a character that only Joliet could keep.

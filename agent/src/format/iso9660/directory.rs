@@ -59,9 +59,7 @@ pub(super) fn walk<R: Read + Seek>(
     block_size: u64,
     mut visit: impl FnMut(&mut R, Record) -> Result<ControlFlow<()>, Error>,
 ) -> Result<(), Error> {
-    let damaged = || Error::Directory {
-        offset: directory.offset,
-    };
+    let damaged = || Error::Directory { offset: directory.offset };
     let mut at = 0;
     let end = directory.size.min(MAX_DIRECTORY);
     while at < end {
@@ -73,11 +71,7 @@ pub(super) fn walk<R: Read + Seek>(
         }
         let mut rest = sector.as_slice();
         // A length of zero means that the next record did not fit in this sector.
-        while let Some(len) = rest
-            .first()
-            .map(|len| usize::from(*len))
-            .filter(|len| *len > 0)
-        {
+        while let Some(len) = rest.first().map(|len| usize::from(*len)).filter(|len| *len > 0) {
             let (record, tail) = rest.split_at_checked(len).ok_or_else(damaged)?;
             let record = Record::parse(record, block_size).ok_or_else(damaged)?;
             if visit(reader, record)?.is_break() {

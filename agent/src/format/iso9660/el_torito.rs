@@ -100,9 +100,7 @@ fn parse(catalog: &[u8]) -> Vec<BootEntry> {
 
 /// The first record: its 16-bit words add up to zero.
 fn validation(record: &[u8; ENTRY]) -> Option<Platform> {
-    let sum = record.as_chunks::<2>().0.iter().fold(0u16, |sum, word| {
-        sum.wrapping_add(u16::from_le_bytes(*word))
-    });
+    let sum = record.as_chunks::<2>().0.iter().fold(0u16, |sum, word| sum.wrapping_add(u16::from_le_bytes(*word)));
     let sound = record.first() == Some(&1) && record.has(30, &[0x55, 0xaa]) && sum == 0;
     sound.then(|| record.u8(1).map(Platform::from))?
 }
@@ -147,14 +145,8 @@ pub(in crate::format) mod tests {
     #[test]
     fn platforms() {
         let entries = parse(&catalog());
-        let rows: Vec<_> = entries
-            .iter()
-            .map(|e| (e.platform, e.bootable, e.lba, e.sectors))
-            .collect();
-        assert_eq!(
-            rows,
-            [(Platform::Bios, true, 30, 4), (Platform::Uefi, true, 31, 9)]
-        );
+        let rows: Vec<_> = entries.iter().map(|e| (e.platform, e.bootable, e.lba, e.sectors)).collect();
+        assert_eq!(rows, [(Platform::Bios, true, 30, 4), (Platform::Uefi, true, 31, 9)]);
     }
 
     #[test]

@@ -31,17 +31,12 @@ pub(super) fn announced(system_use: &[u8]) -> Option<usize> {
     // A CD-ROM XA record of 14 bytes may come first.
     [0, 14].into_iter().find_map(|at| {
         let entry = system_use.span(at, 7)?;
-        (entry.has(0, b"SP") && entry.has(4, &[0xbe, 0xef]))
-            .then(|| entry.u8(6).map(usize::from))?
+        (entry.has(0, b"SP") && entry.has(4, &[0xbe, 0xef])).then(|| entry.u8(6).map(usize::from))?
     })
 }
 
 /// Reads the entries of one record, following its continuation areas.
-pub(super) fn read<R: Read + Seek>(
-    reader: &mut R,
-    system_use: &[u8],
-    block_size: u64,
-) -> Result<RockRidge, Error> {
+pub(super) fn read<R: Read + Seek>(reader: &mut R, system_use: &[u8], block_size: u64) -> Result<RockRidge, Error> {
     let mut found = RockRidge::default();
     let mut area = system_use.to_vec();
     for _ in 0..=MAX_CONTINUATIONS {
@@ -99,11 +94,7 @@ impl RockRidge {
 }
 
 fn continuation(entry: &[u8]) -> Option<Continuation> {
-    Some(Continuation {
-        block: entry.le32(4)?,
-        offset: entry.le32(12)?,
-        len: entry.le32(20)?,
-    })
+    Some(Continuation { block: entry.le32(4)?, offset: entry.le32(12)?, len: entry.le32(20)? })
 }
 
 #[cfg(test)]
@@ -145,13 +136,7 @@ mod tests {
 
     #[test]
     fn short_entries_end_the_area() {
-        for area in [
-            &b""[..],
-            b"NM",
-            b"NM\x00\x01",
-            b"NM\xff\x01\0a",
-            b"CE\x05\x01\0",
-        ] {
+        for area in [&b""[..], b"NM", b"NM\x00\x01", b"NM\xff\x01\0a", b"CE\x05\x01\0"] {
             let found = read(&mut Cursor::new([0; 4]), area, 2048).unwrap();
             assert_eq!(found.name, None, "{area:?}");
         }

@@ -91,22 +91,14 @@ impl<R: Read + Seek> Volume<R> {
     /// There is no volume, or it could not be read.
     pub fn open(mut reader: R) -> Result<Self, Error> {
         let len = descriptor::LEN * descriptor::MAX;
-        let bytes = read_at(
-            &mut reader,
-            "the volume descriptors",
-            descriptor::START as u64,
-            len,
-        )?;
+        let bytes = read_at(&mut reader, "the volume descriptors", descriptor::START as u64, len)?;
         let descriptors = Descriptors::parse(&bytes).ok_or(Error::NoVolume)?;
         if !matches!(descriptors.block_size, 512 | 1024 | 2048) {
             return Err(Error::BlockSize(descriptors.block_size));
         }
         let block_size = u64::from(descriptors.block_size);
         let mut root = extent(descriptors.root, block_size);
-        let names = match (
-            rock_ridge_skip(&mut reader, root, block_size)?,
-            descriptors.joliet,
-        ) {
+        let names = match (rock_ridge_skip(&mut reader, root, block_size)?, descriptors.joliet) {
             (Some(skip), _) => Names::RockRidge { skip },
             (None, Some(joliet)) => {
                 root = extent(joliet, block_size);
@@ -114,12 +106,7 @@ impl<R: Read + Seek> Volume<R> {
             }
             (None, None) => Names::Plain,
         };
-        Ok(Self {
-            reader,
-            descriptors,
-            names,
-            root,
-        })
+        Ok(Self { reader, descriptors, names, root })
     }
 
     /// What the volume descriptors say.
@@ -152,11 +139,7 @@ impl<R: Read + Seek> Volume<R> {
     /// # Errors
     /// A directory on the way is damaged or unreadable.
     pub fn entry(&mut self, path: &str) -> Result<Option<Entry>, Error> {
-        let mut entry = Entry {
-            name: String::new(),
-            is_symlink: false,
-            extents: vec![self.root],
-        };
+        let mut entry = Entry { name: String::new(), is_symlink: false, extents: vec![self.root] };
         let names = path.split('/').filter(|name| !matches!(*name, "" | "."));
         for (depth, name) in names.enumerate() {
             if depth == MAX_DEPTH {
@@ -181,9 +164,7 @@ impl<R: Read + Seek> Volume<R> {
         let Some(entry) = self.entry(path)?.filter(Entry::is_dir) else {
             return Ok(None);
         };
-        let directory = entry
-            .contiguous()
-            .ok_or_else(|| Error::Scattered(path.to_owned()))?;
+        let directory = entry.contiguous().ok_or_else(|| Error::Scattered(path.to_owned()))?;
         if directory.size > MAX_DIRECTORY {
             return Err(Error::TooMany(path.to_owned()));
         }
@@ -208,17 +189,11 @@ impl<R: Read + Seek> Volume<R> {
     /// # Errors
     /// There is no such file, it is larger, or it could not be read.
     pub fn read(&mut self, path: &str, max: u64) -> Result<Vec<u8>, Error> {
-        let entry = self
-            .entry(path)?
-            .filter(|entry| !entry.is_dir())
-            .ok_or_else(|| Error::NotFound(path.to_owned()))?;
+        let entry =
+            self.entry(path)?.filter(|entry| !entry.is_dir()).ok_or_else(|| Error::NotFound(path.to_owned()))?;
         let size = entry.size();
         if size > max {
-            return Err(Error::TooLarge {
-                path: path.to_owned(),
-                size,
-                max,
-            });
+            return Err(Error::TooLarge { path: path.to_owned(), size, max });
         }
         let mut content = Vec::new();
         for extent in &entry.extents {
@@ -226,10 +201,7 @@ impl<R: Read + Seek> Volume<R> {
         }
         match size - content.len() as u64 {
             0 => Ok(content),
-            missing => Err(Error::Truncated {
-                path: path.to_owned(),
-                missing,
-            }),
+            missing => Err(Error::Truncated { path: path.to_owned(), missing }),
         }
     }
 
@@ -251,12 +223,7 @@ impl<R: Read + Seek> Volume<R> {
         while done < extent.size {
             let want = (extent.size - done).min(PIECE);
             let offset = extent.offset.saturating_add(done);
-            let piece = read_at(
-                &mut self.reader,
-                "a file of the volume",
-                offset,
-                want as usize,
-            )?;
+            let piece = read_at(&mut self.reader, "a file of the volume", offset, want as usize)?;
             content.extend_from_slice(&piece);
             if (piece.len() as u64) < want {
                 break;
@@ -281,11 +248,7 @@ impl<R: Read + Seek> Volume<R> {
     }
 
     /// Calls `visit` for each file and directory in `directory`, joining the records of files in several pieces.
-    fn each(
-        &mut self,
-        directory: Extent,
-        mut visit: impl FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
+    fn each(&mut self, directory: Extent, mut visit: impl FnMut(Entry) -> ControlFlow<()>) -> Result<(), Error> {
         let (names, block_size) = (self.names, u64::from(self.descriptors.block_size));
         let mut pending: Option<Entry> = None;
         directory::walk(&mut self.reader, directory, block_size, |reader, record| {
@@ -330,19 +293,11 @@ impl Entry {
 }
 
 fn extent(root: Root, block_size: u64) -> Extent {
-    Extent {
-        offset: u64::from(root.block) * block_size,
-        size: u64::from(root.size),
-        is_dir: true,
-    }
+    Extent { offset: u64::from(root.block) * block_size, size: u64::from(root.size), is_dir: true }
 }
 
 /// Whether the root's first record announces Rock Ridge, and how many bytes to skip. A damaged root says so later.
-fn rock_ridge_skip<R: Read + Seek>(
-    reader: &mut R,
-    root: Extent,
-    block_size: u64,
-) -> Result<Option<usize>, Error> {
+fn rock_ridge_skip<R: Read + Seek>(reader: &mut R, root: Extent, block_size: u64) -> Result<Option<usize>, Error> {
     let mut skip = None;
     let walked = directory::walk(reader, root, block_size, |_, record| {
         skip = rock_ridge::announced(&record.system_use);
@@ -380,31 +335,19 @@ fn named<R: Read + Seek>(
         Some(block) => moved(reader, block, block_size)?,
         None => record.extent,
     };
-    Ok(Some(Entry {
-        name,
-        is_symlink: extra.symlink,
-        extents: vec![place],
-    }))
+    Ok(Some(Entry { name, is_symlink: extra.symlink, extents: vec![place] }))
 }
 
 /// A directory that Rock Ridge moved up: its own first record has its length.
 fn moved<R: Read + Seek>(reader: &mut R, block: u32, block_size: u64) -> Result<Extent, Error> {
     let offset = u64::from(block) * block_size;
-    let first_sector = Extent {
-        offset,
-        size: super::SECTOR,
-        is_dir: true,
-    };
+    let first_sector = Extent { offset, size: super::SECTOR, is_dir: true };
     let mut size = 0;
     directory::walk(reader, first_sector, block_size, |_, record| {
         size = record.extent.size;
         Ok(ControlFlow::Break(()))
     })?;
-    Ok(Extent {
-        offset,
-        size,
-        is_dir: true,
-    })
+    Ok(Extent { offset, size, is_dir: true })
 }
 
 fn joliet_name(name: &[u8]) -> String {
@@ -439,22 +382,13 @@ pub(in crate::format) mod tests {
     }
 
     fn row(name: &[u8], flags: u8, block: u32, size: u32) -> Row<'_> {
-        Row {
-            name,
-            flags,
-            block,
-            size,
-            system_use: Vec::new(),
-        }
+        Row { name, flags, block, size, system_use: Vec::new() }
     }
 
     fn with_nm<'a>(row: Row<'a>, name: &str) -> Row<'a> {
         let mut nm = vec![b'N', b'M', 5 + name.len() as u8, 1, 0];
         nm.extend_from_slice(name.as_bytes());
-        Row {
-            system_use: nm,
-            ..row
-        }
+        Row { system_use: nm, ..row }
     }
 
     fn put_directory(image: &mut [u8], block: usize, rows: &[Row]) {
@@ -487,10 +421,7 @@ pub(in crate::format) mod tests {
         image[17 * 2048 + 0x47] = 19;
         el_torito::tests::put_catalog(&mut image[19 * 2048..20 * 2048]);
 
-        let dot = Row {
-            system_use: b"SP\x07\x01\xbe\xef\x00".to_vec(),
-            ..row(b"\0", 2, 20, 2048)
-        };
+        let dot = Row { system_use: b"SP\x07\x01\xbe\xef\x00".to_vec(), ..row(b"\0", 2, 20, 2048) };
         put_directory(
             &mut image,
             20,
@@ -557,10 +488,7 @@ pub(in crate::format) mod tests {
         let mut volume = open(sample());
         assert!(matches!(volume.find("/torn"), Err(Error::Scattered(_))));
         assert_eq!(volume.read("/torn", 4096).unwrap().len(), 2058);
-        assert!(matches!(
-            volume.read("/torn", 10),
-            Err(Error::TooLarge { size: 2058, .. })
-        ));
+        assert!(matches!(volume.read("/torn", 10), Err(Error::TooLarge { size: 2058, .. })));
     }
 
     #[test]
@@ -568,30 +496,19 @@ pub(in crate::format) mod tests {
         let mut image = sample();
         image.truncate(22 * 2048 + 2);
         let mut volume = open(image);
-        assert!(matches!(
-            volume.read("/LiveOS/squashfs.img", 100),
-            Err(Error::Truncated { missing: 3, .. })
-        ));
+        assert!(matches!(volume.read("/LiveOS/squashfs.img", 100), Err(Error::Truncated { missing: 3, .. })));
         let mut image = sample();
         image[21 * 2048] = 0xff;
         image[21 * 2048 + 32] = 0xff;
         let mut volume = open(image);
-        assert!(matches!(
-            volume.find("/LiveOS/x"),
-            Err(Error::Directory { .. })
-        ));
+        assert!(matches!(volume.find("/LiveOS/x"), Err(Error::Directory { .. })));
         let deep = "a/".repeat(MAX_DEPTH + 1);
         assert!(volume.find(&deep).unwrap().is_none());
     }
 
     #[test]
     fn names() {
-        for (stored, name) in [
-            (&b"KERNEL.;1"[..], "kernel"),
-            (b"A.IMG;1", "a.img"),
-            (b"ODD;X", "odd;x"),
-            (b"", ""),
-        ] {
+        for (stored, name) in [(&b"KERNEL.;1"[..], "kernel"), (b"A.IMG;1", "a.img"), (b"ODD;X", "odd;x"), (b"", "")] {
             assert_eq!(plain_name(stored), name, "{stored:?}");
         }
         assert_eq!(joliet_name(&[0, b'a', 0, b';', 0, b'1']), "a");

@@ -30,10 +30,7 @@ struct Copy {
 ///
 /// # Errors
 /// The disk could not be read.
-pub(super) fn table<R: Read + Seek>(
-    reader: &mut R,
-    size_bytes: u64,
-) -> Result<Option<Table>, Error> {
+pub(super) fn table<R: Read + Seek>(reader: &mut R, size_bytes: u64) -> Result<Option<Table>, Error> {
     for sector in SECTORS {
         let Some(last) = (size_bytes / u64::from(sector)).checked_sub(1) else {
             continue;
@@ -42,29 +39,16 @@ pub(super) fn table<R: Read + Seek>(
         // An image written to a larger disk has its copy where the image ended.
         let place = primary.as_ref().map_or(last, |copy| copy.alternate);
         let backup = copy(reader, sector, place, last)?;
-        let kind = TableKind::Gpt {
-            primary_ok: primary.is_some(),
-            backup_ok: backup.is_some(),
-        };
+        let kind = TableKind::Gpt { primary_ok: primary.is_some(), backup_ok: backup.is_some() };
         if let Some(copy) = primary.or(backup) {
-            return Ok(Some(Table {
-                kind,
-                id: copy.disk,
-                sector_size: sector,
-                partitions: copy.partitions,
-            }));
+            return Ok(Some(Table { kind, id: copy.disk, sector_size: sector, partitions: copy.partitions }));
         }
     }
     Ok(None)
 }
 
 /// Reads and checks the header at sector `lba` of a disk whose last sector is `last`.
-fn copy<R: Read + Seek>(
-    reader: &mut R,
-    sector: u32,
-    lba: u64,
-    last: u64,
-) -> Result<Option<Copy>, Error> {
+fn copy<R: Read + Seek>(reader: &mut R, sector: u32, lba: u64, last: u64) -> Result<Option<Copy>, Error> {
     let Some(offset) = lba.checked_mul(u64::from(sector)).filter(|_| lba <= last) else {
         return Ok(None);
     };
@@ -73,11 +57,7 @@ fn copy<R: Read + Seek>(
         return Ok(None);
     };
     let partitions = header.partitions(reader, u64::from(sector), last)?;
-    Ok(partitions.map(|partitions| Copy {
-        disk: header.disk,
-        alternate: header.alternate,
-        partitions,
-    }))
+    Ok(partitions.map(|partitions| Copy { disk: header.disk, alternate: header.alternate, partitions }))
 }
 
 struct Header {
@@ -174,10 +154,7 @@ pub(in crate::format) fn sample() -> Vec<u8> {
     let mut image = vec![0; 128 * 512];
     super::mbr::put_entry(&mut image, 0, 0, (0, 0xee), (1, 127));
     let mut entries = vec![0; 4 * ENTRY];
-    for (index, (first, last, name)) in [(40u64, 59u64, "Live"), (60, 99, "ESP")]
-        .into_iter()
-        .enumerate()
-    {
+    for (index, (first, last, name)) in [(40u64, 59u64, "Live"), (60, 99, "ESP")].into_iter().enumerate() {
         let entry = &mut entries[index * ENTRY..(index + 1) * ENTRY];
         entry[..16].fill(0xa0 + index as u8);
         entry[16..32].copy_from_slice(&std::array::from_fn::<u8, 16, _>(|i| i as u8 + 1));
@@ -222,27 +199,16 @@ mod tests {
 
     fn read(image: &[u8]) -> Table {
         let size = image.len() as u64;
-        partition::table(&mut Cursor::new(image), size)
-            .unwrap()
-            .unwrap()
+        partition::table(&mut Cursor::new(image), size).unwrap().unwrap()
     }
 
     #[test]
     fn fields() {
         let table = read(&sample());
-        assert_eq!(
-            table.id.as_deref(),
-            Some("77777777-7777-7777-7777-777777777777")
-        );
+        assert_eq!(table.id.as_deref(), Some("77777777-7777-7777-7777-777777777777"));
         let first = &table.partitions[0];
-        assert_eq!(
-            (first.number, first.start, first.size),
-            (1, 40 * 512, 20 * 512)
-        );
-        assert_eq!(
-            first.uuid.as_deref(),
-            Some("04030201-0605-0807-090a-0b0c0d0e0f10")
-        );
+        assert_eq!((first.number, first.start, first.size), (1, 40 * 512, 20 * 512));
+        assert_eq!(first.uuid.as_deref(), Some("04030201-0605-0807-090a-0b0c0d0e0f10"));
         assert_eq!(first.name.as_deref(), Some("Live"));
         assert!(first.active);
         assert_eq!(table.partitions.len(), 2);
@@ -262,10 +228,7 @@ mod tests {
                 image[*at] ^= 1;
             }
             let table = read(&image);
-            let expected = TableKind::Gpt {
-                primary_ok,
-                backup_ok,
-            };
+            let expected = TableKind::Gpt { primary_ok, backup_ok };
             assert_eq!(table.kind, expected, "{damage:?}");
             assert_eq!(table.partitions.len(), 2, "{damage:?}");
         }
@@ -292,10 +255,7 @@ mod tests {
     fn a_larger_disk_keeps_the_copy_where_the_image_ended() {
         let mut image = sample();
         image.resize(400 * 512, 0);
-        let expected = TableKind::Gpt {
-            primary_ok: true,
-            backup_ok: true,
-        };
+        let expected = TableKind::Gpt { primary_ok: true, backup_ok: true };
         assert_eq!(read(&image).kind, expected);
     }
 }

@@ -40,28 +40,18 @@ impl Record {
         }
         let entry = |index: usize| {
             let bytes = sector.span(446 + index * 16, 16)?;
-            Some(Entry {
-                flag: bytes.u8(0)?,
-                kind: bytes.u8(4)?,
-                start: bytes.le32(8)?,
-                sectors: bytes.le32(12)?,
-            })
+            Some(Entry { flag: bytes.u8(0)?, kind: bytes.u8(4)?, start: bytes.le32(8)?, sectors: bytes.le32(12)? })
         };
         let entries = [entry(0)?, entry(1)?, entry(2)?, entry(3)?];
         if entries.iter().any(|entry| !matches!(entry.flag, 0 | 0x80)) {
             return None;
         }
-        Some(Self {
-            disk_id: sector.le32(440)?,
-            entries,
-        })
+        Some(Self { disk_id: sector.le32(440)?, entries })
     }
 
     /// Whether it guards a GPT, alone or beside other partitions.
     pub(super) fn is_protective(&self) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.kind == TYPE_PROTECTIVE && entry.start == 1)
+        self.entries.iter().any(|entry| entry.kind == TYPE_PROTECTIVE && entry.start == 1)
     }
 }
 
@@ -69,31 +59,18 @@ impl Record {
 ///
 /// # Errors
 /// An extended boot record could not be read.
-pub(super) fn table<R: Read + Seek>(
-    reader: &mut R,
-    record: &Record,
-    size_bytes: u64,
-) -> Result<Option<Table>, Error> {
+pub(super) fn table<R: Read + Seek>(reader: &mut R, record: &Record, size_bytes: u64) -> Result<Option<Table>, Error> {
     let mut partitions: Vec<Partition> = Vec::new();
     for (number, entry) in (1..).zip(record.entries) {
         if entry.sectors != 0 {
-            partitions.push(partition(
-                record.disk_id,
-                number,
-                u64::from(entry.start),
-                entry,
-            ));
+            partitions.push(partition(record.disk_id, number, u64::from(entry.start), entry));
         }
     }
     if partitions.is_empty() {
         return Ok(None);
     }
     let mut number = 5;
-    for entry in record
-        .entries
-        .into_iter()
-        .filter(|e| e.is_extended() && e.sectors != 0)
-    {
+    for entry in record.entries.into_iter().filter(|e| e.is_extended() && e.sectors != 0) {
         let mut chain = Chain {
             disk_id: record.disk_id,
             base: u64::from(entry.start),
@@ -142,10 +119,7 @@ impl Chain {
                     *number += 1;
                 }
             }
-            let next = record
-                .entries
-                .into_iter()
-                .find(|entry| entry.is_extended() && entry.sectors != 0);
+            let next = record.entries.into_iter().find(|entry| entry.is_extended() && entry.sectors != 0);
             match next {
                 Some(entry) => at = self.base + u64::from(entry.start),
                 None => return Ok(()),
@@ -222,20 +196,11 @@ mod tests {
         let table = read(sample()).unwrap();
         assert_eq!(table.kind, TableKind::Mbr);
         assert_eq!(table.id.as_deref(), Some("1a2b3c4d"));
-        let rows: Vec<_> = table
-            .partitions
-            .iter()
-            .map(|p| (p.number, p.start / 512, p.size / 512, p.type_id.as_str()))
-            .collect();
+        let rows: Vec<_> =
+            table.partitions.iter().map(|p| (p.number, p.start / 512, p.size / 512, p.type_id.as_str())).collect();
         assert_eq!(
             rows,
-            [
-                (1, 0, 8, "0x00"),
-                (2, 8, 8, "0xef"),
-                (4, 16, 40, "0x05"),
-                (5, 18, 6, "0x83"),
-                (6, 38, 4, "0x82"),
-            ]
+            [(1, 0, 8, "0x00"), (2, 8, 8, "0xef"), (4, 16, 40, "0x05"), (5, 18, 6, "0x83"), (6, 38, 4, "0x82"),]
         );
         assert!(table.partitions[0].active);
         assert_eq!(table.partitions[3].uuid.as_deref(), Some("1a2b3c4d-05"));
