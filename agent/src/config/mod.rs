@@ -2,13 +2,36 @@
 //!
 //! Nothing outside this directory knows the historic spelling of an option.
 
+mod conf;
+mod consistency;
+mod debug;
+mod defaults;
+mod dialect;
+pub mod explain;
+mod interpret;
+mod lookup;
+mod modules;
+mod net;
+mod overlay;
+pub mod registry;
+mod root;
+mod selector;
+mod size;
+
+#[cfg(test)]
+mod tests;
+
+pub use conf::Conf;
+pub use interpret::{interpret, interpret_text};
+pub use size::{ParseSizeError, Size};
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Everything the agent was told, after defaults.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Which of the two histories the options are read by.
     pub dialect: Dialect,
@@ -32,9 +55,16 @@ pub struct Config {
     pub medium_access: Access,
     /// Copy the image to RAM (`rd.live.ram`).
     pub ram: bool,
+    /// MiB of RAM to keep free when copying to RAM (`rd.minmem`).
+    pub ram_reserve_mib: u64,
     /// Check the medium's checksum (`rd.live.check`, `mediacheck`).
     pub check: bool,
-    /// How long to wait for the medium (`rd.retry`, `rd.timeout`).
+    /// dm-verity options (`rd.kiwi.verity_options`), in the order given.
+    pub verity_options: Vec<String>,
+    /// Kargs about the network and downloads, in the order given, not yet interpreted.
+    pub network: Vec<Setting>,
+    /// How long to wait for the medium (`rd.retry`, `rd.timeout`); seconds in JSON.
+    #[serde(rename = "deadline_s", with = "defaults::seconds")]
     pub deadline: Duration,
     /// What may happen when the boot stops.
     pub failure: Failure,
@@ -49,7 +79,7 @@ pub struct Config {
 }
 
 /// The two option histories (product.md §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
     /// KIWI's kiwi-live.
@@ -59,11 +89,18 @@ pub enum Dialect {
 }
 
 /// What `root=` asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// Not a live root: the agent declines and changes nothing. Holds the value of `root=`, if any.
     NotLive(Option<String>),
+    /// A live root was asked for (`live:` or `rd.live.image`), but in no form we know: the boot must stop.
+    Malformed {
+        /// `root=` as written, perhaps empty.
+        value: String,
+        /// What is wrong with it, and what would be accepted.
+        why: String,
+    },
     /// A block device, to be found.
     Device(Selector),
     /// A file inside the initrd: an ISO (`.iso`) or an image (`.img`).
@@ -74,8 +111,8 @@ pub enum Source {
     Url(String),
 }
 
-/// How a block device is named.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// How a block device is named. UUIDs are kept as written; compare them without case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Selector {
     /// File-system label, or ISO volume id, decoded.
@@ -91,7 +128,7 @@ pub enum Selector {
 }
 
 /// `iso-scan/filename=`: search a file on all file systems.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IsoScan {
     /// Only on this device, if named (`iso-scan/filename=LABEL=x:/path`).
     pub device: Option<Selector>,
@@ -99,8 +136,17 @@ pub struct IsoScan {
     pub path: PathBuf,
 }
 
+/// A karg that a later part will interpret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// The registry's name, even when an alias was written.
+    pub name: String,
+    /// The value, if any.
+    pub value: Option<String>,
+}
+
 /// Read-only or read-write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// Nothing is ever written.
@@ -110,12 +156,14 @@ pub enum Access {
 }
 
 /// How the root becomes writable.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Overlay {
     /// What the options ask for: overlayfs or a device-mapper snapshot.
     pub method: Method,
-    /// Size of the RAM write area.
+    /// Size of the tmpfs that holds a temporary write area.
     pub size: TmpfsSize,
+    /// Apparent size of a temporary COW store, when the method is a snapshot.
+    pub store: TmpfsSize,
     /// Further tmpfs options (`rd.overlay=tmpfs:nr_inodes=…`), as written.
     pub tmpfs_options: Vec<String>,
     /// Where changes are kept over a reboot, if asked for.
@@ -124,10 +172,16 @@ pub struct Overlay {
     pub readonly: bool,
     /// Empty the persistent area first.
     pub reset: bool,
+    /// Copy the root image to RAM and write into the copy (`rd.writable.fsimg`).
+    pub fsimg: bool,
+    /// `rd.overlay.crypt=`, as written.
+    pub crypt: Option<String>,
+    /// Whether `rd.overlay=0` was written: with an image that needs an overlay this is worth a word.
+    pub refused: bool,
 }
 
 /// The kernel mechanism below the root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// overlayfs.
@@ -142,7 +196,7 @@ pub enum Method {
 }
 
 /// Size of a tmpfs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TmpfsSize {
     /// Bytes.
@@ -152,7 +206,7 @@ pub enum TmpfsSize {
 }
 
 /// Where changes are kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Persistence {
     /// `rd.live.overlay.persistent`: a partition on the boot disk, or a cow file beside the ISO file.
@@ -172,13 +226,18 @@ pub enum Persistence {
     Named {
         /// The device.
         device: Selector,
-        /// The path on it; `None` for automatic.
+        /// The path on it, without a leading slash; `None` for automatic.
+        path: Option<PathBuf>,
+    },
+    /// `rd.live.overlay=:auto`, `rd.live.overlay=:<path>`: an area on the medium itself, never created.
+    OnMedium {
+        /// The path on it, without a leading slash; `None` for automatic.
         path: Option<PathBuf>,
     },
 }
 
 /// What may happen when the boot stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// A prompt or shell is allowed (`rd.shell`, default true).
     pub shell: bool,
@@ -189,7 +248,7 @@ pub struct Failure {
 }
 
 /// `rd.emergency=`: what to do after the prompt is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Emergency {
     /// Reboot.
@@ -201,7 +260,7 @@ pub enum Emergency {
 }
 
 /// The real init and its arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Init {
     /// `init=`, or `None` for the usual places (`/sbin/init`, `/etc/init`, `/bin/init`, `/bin/sh`).
     pub path: Option<PathBuf>,
@@ -210,7 +269,7 @@ pub struct Init {
 }
 
 /// Which kernel modules are forced or forbidden. Names use underscores.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Modules {
     /// `rd.driver.blacklist=`, `modprobe.blacklist=`, `module_blacklist=`.
     pub blacklist: Vec<String>,
@@ -225,10 +284,24 @@ pub struct Modules {
 /// Something the operator should know about the command line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// Stable id, for machines: `unknown`, `deprecated`, `not-built`, ….
+    /// Stable id, for machines; all are in [`explain::WARNING_IDS`].
     pub id: &'static str,
-    /// The argument as written.
+    /// How bad it is.
+    pub level: Level,
+    /// The argument as written, or the name of the file it stands in.
     pub karg: String,
     /// What is wrong and what happens now (", ignoring", ", using …").
     pub message: String,
+}
+
+/// How bad a warning is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The boot cannot do what was asked and stops.
+    Error,
+    /// The boot goes on, but not quite as asked.
+    Warning,
+    /// Good to know.
+    Notice,
 }

@@ -1,0 +1,119 @@
+//! What can only be judged when all is read: each token by itself, then the contradictions between them.
+
+use super::lookup::Lookup;
+use super::registry::spelling::{Unknown, foreign_karg, unknown};
+use super::registry::*;
+use super::{Config, Dialect, Level, Method, Source};
+use crate::cmdline::Token;
+
+/// Looks at each token: old, ignored, not built, misspelt, foreign.
+pub(super) fn tokens(lookup: &mut Lookup) {
+    for token in lookup.cmdline().tokens() {
+        match find(&token.key) {
+            Some(karg) => known(lookup, karg, token),
+            None => stranger(lookup, token),
+        }
+    }
+    for word in lookup.cmdline().init_args() {
+        let key = word.split('=').next().unwrap_or_default();
+        if key.contains('.') && find(key).is_some() {
+            lookup.warn("after-dashes", word, "stands after -- and belongs to init, ignoring");
+        }
+    }
+}
+
+fn known(lookup: &mut Lookup, karg: &'static Karg, token: &Token) {
+    if token.key != karg.name {
+        let message = match lookup.cmdline().get(karg.name) {
+            Some(_) => format!("old name of {}, which is given too, ignoring", karg.name),
+            None => format!("old name of {0}, using it as {0}", karg.name),
+        };
+        lookup.warn("deprecated", &token.raw, message);
+    } else if let Some(name) = karg.replaced_by {
+        let message = format!("the newer karg is {name}, using this one where that says nothing");
+        lookup.report(Level::Notice, "deprecated", &token.raw, message);
+    }
+    let decides = lookup.token(karg).is_some_and(|last| std::ptr::eq(last, token));
+    let off = karg.kind == Kind::Bool && !token.is_true();
+    if !decides || off {
+        return;
+    }
+    match karg.status {
+        // Its value may name no storage at all: overlay.rs knows.
+        Status::NotBuilt(_) if karg.name == LIVE_OVERLAY.name => {}
+        Status::NotBuilt(area) => not_built(lookup, area, &token.raw),
+        Status::Ignored(why) => lookup.report(Level::Notice, "ignored", &token.raw, format!("{why}, ignoring")),
+        Status::Built | Status::Elsewhere(_) => {}
+    }
+}
+
+fn stranger(lookup: &mut Lookup, token: &Token) {
+    if let Some(foreign) = foreign_karg(&token.key, token.value.as_deref()) {
+        let message = format!("belongs to {}, ignoring; here it is {}", foreign.owner, foreign.instead);
+        lookup.warn("foreign", &token.raw, message);
+        return;
+    }
+    match unknown(&token.key) {
+        Unknown::Like(name) => lookup.warn("unknown", &token.raw, format!("not known, ignoring; did you mean {name}?")),
+        Unknown::Ours => lookup.warn("unknown", &token.raw, "not known, ignoring"),
+        Unknown::Other => {}
+    }
+}
+
+/// Says that a part is missing and what happens in its place.
+pub(super) fn not_built(lookup: &mut Lookup, area: Area, karg: &str) {
+    lookup.warn("not-built", karg, format!("{} is not built yet, {}", area.what(), area.instead()));
+}
+
+/// Kargs that set dmsquash's mode and mean nothing to kiwi-live.
+const DMSQUASH_MODE: [&Karg; 4] = [&LIVE_OVERLAY, &OVERLAY_THIN, &WRITABLE_FSIMG, &OVERLAY_NO_PROMPT];
+
+/// Kargs that cannot be meant together, and what wins.
+pub(super) fn contradictions(lookup: &mut Lookup, config: &Config, guessed: bool) {
+    if config.dialect == Dialect::Kiwi && guessed {
+        for karg in DMSQUASH_MODE {
+            let message = format!(
+                "belongs to dracut, but {}, reading it as kiwi; rd.live.dialect= decides",
+                config.dialect_reason
+            );
+            contradiction(lookup, karg, &message);
+        }
+    }
+    write_area(lookup, config);
+    if lookup.has(&OVERLAY) && lookup.has(&LIVE_OVERLAY_OVERLAYFS) {
+        let old = lookup.flag(&LIVE_OVERLAY_OVERLAYFS, false);
+        if old == config.overlay.refused {
+            contradiction(lookup, &LIVE_OVERLAY_OVERLAYFS, "rd.overlay says the opposite, using rd.overlay");
+        }
+    }
+    if config.iso_scan.is_some() && !matches!(config.source, Source::Device(_)) && config.source.is_live() {
+        contradiction(lookup, &ISO_SCAN, "root= names no volume of an ISO file, using root= alone");
+    }
+}
+
+/// What the persistent area and the method exclude.
+fn write_area(lookup: &mut Lookup, config: &Config) {
+    let overlay = &config.overlay;
+    if overlay.persistence.is_none() {
+        if overlay.readonly {
+            contradiction(lookup, &OVERLAY_READONLY, "no persistent area is named, using a temporary overlay");
+        }
+        if overlay.reset {
+            contradiction(lookup, &OVERLAY_RESET, "no persistent area is named, emptying nothing");
+        }
+    }
+    let snapshot = matches!(overlay.method, Method::Snapshot { .. });
+    if !snapshot && lookup.flag(&OVERLAY_THIN, false) {
+        contradiction(lookup, &OVERLAY_THIN, "only a device-mapper snapshot can be thin, ignoring");
+    }
+    if overlay.fsimg && overlay.persistence.is_some() {
+        contradiction(lookup, &WRITABLE_FSIMG, "a copy in RAM is not kept, ignoring the persistent area");
+    }
+}
+
+/// Adds the warning for the token of an entry, if it is present.
+fn contradiction(lookup: &mut Lookup, karg: &Karg, message: &str) {
+    if let Some(token) = lookup.token(karg) {
+        lookup.warn("contradiction", &token.raw, message);
+    }
+}

@@ -1,0 +1,248 @@
+//! What `rdlive explain` says: the configuration, the warnings and the plan, for a person and for a machine.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Version of the JSON of [`explain_json`]; it grows when a key changes its meaning or goes away, not when one is added.
+pub const VERSION: u32 = 1;
+
+/// Every [`Warning::id`], with what it means. Documented in `docs/explain.md`.
+pub const WARNING_IDS: [(&str, &str); 12] = [
+    ("after-dashes", "a karg of ours stands after `--` and goes to init"),
+    ("conf", "a line of `/etc/rdlive.conf` says nothing we know"),
+    ("contradiction", "two kargs exclude each other; the message says which one wins"),
+    ("deprecated", "an old name, or a karg that has a successor"),
+    ("foreign", "a karg of another live system; the message names ours"),
+    ("ignored", "accepted without effect; the message says why"),
+    ("not-built", "understood, but that part of rdlive does not exist yet; the message says what happens instead"),
+    ("quotes", "a quote inside a value"),
+    ("root", "error: `root=` asks for a live system in a form that cannot be used"),
+    ("unit", "a bare number that the other original reads in another unit"),
+    ("unknown", "a karg nobody knows, perhaps with a suggestion"),
+    ("value", "a value that cannot be read; the message says what is used"),
+];
+
+/// The explanation for a person. `plan_text` is printed as it is.
+pub fn explain_text(config: &Config, warnings: &[Warning], plan_text: &str) -> String {
+    let mut text = String::new();
+    for (name, value) in lines(config) {
+        let _ = writeln!(text, "{name:<10} {value}");
+    }
+    for warning in warnings {
+        let _ = writeln!(text, "{}", warning_line(warning));
+    }
+    if !plan_text.is_empty() {
+        let _ = writeln!(text, "{}", plan_text.trim_end());
+    }
+    text
+}
+
+/// The explanation for a machine; `docs/explain.md` documents the keys. `plan` holds one entry per line of `plan_text`.
+pub fn explain_json(config: &Config, warnings: &[Warning], plan_text: &str) -> Value {
+    json!({
+        "version": VERSION,
+        "dialect": config.dialect,
+        "dialect_reason": config.dialect_reason,
+        "config": printable(config),
+        "warnings": warnings,
+        "plan": plan_text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>(),
+    })
+}
+
+/// The configuration without the passwords in its URLs.
+fn printable(config: &Config) -> Config {
+    let mut config = config.clone();
+    if let Source::Url(url) = &mut config.source {
+        *url = without_password(url);
+    }
+    for value in config.network.iter_mut().filter_map(|setting| setting.value.as_mut()) {
+        *value = without_password(value);
+    }
+    config
+}
+
+/// One warning as a line of text: level, id, argument, message.
+pub fn warning_line(warning: &Warning) -> String {
+    let level = match warning.level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Notice => "notice",
+    };
+    format!("{level:<10} {}: {} [{}]", warning.karg, warning.message, warning.id)
+}
+
+/// The configuration as name and value, leaving out what is default and of no interest.
+fn lines(config: &Config) -> Vec<(&'static str, String)> {
+    let dialect = match config.dialect {
+        Dialect::Kiwi => "kiwi",
+        Dialect::Dmsquash => "dmsquash",
+    };
+    let mut lines =
+        vec![("dialect", format!("{dialect}, because {}", config.dialect_reason)), ("source", source(&config.source))];
+    let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
+    add("medium", config.medium.as_ref().map(|medium| format!("{medium} is preferred")));
+    add("iso file", config.iso_scan.as_ref().map(iso_scan));
+    add("image", Some(format!("/{}/{}", config.live_dir, config.squashimg).replace("//", "/")));
+    add("access", (config.medium_access == Access::ReadWrite).then(|| "the medium is mounted read-write".to_owned()));
+    add("overlay", Some(method(&config.overlay)));
+    add("changes", Some(changes(&config.overlay)));
+    add("rootflags", (!config.rootflags.is_empty()).then(|| config.rootflags.join(",")));
+    add("before use", before_use(config));
+    add("wait", Some(format!("{} s for the medium", config.deadline.as_secs())));
+    add("failure", Some(failure(&config.failure)));
+    add("init", config.init.path.as_ref().map(|path| path.display().to_string()));
+    add("modules", modules(&config.modules));
+    add("report", config.report.as_ref().map(|path| path.display().to_string()));
+    lines
+}
+
+fn source(source: &Source) -> String {
+    match source {
+        Source::NotLive(None) => "not a live system: no root= and no rd.live.image".to_owned(),
+        Source::NotLive(Some(root)) => {
+            format!("not a live system: root={root} does not begin with live: and rd.live.image is off")
+        }
+        Source::Malformed { value, .. } => format!("unusable: root={value}"),
+        Source::Device(selector) => format!("device {selector}"),
+        Source::InitrdFile(path) => format!("file {} in the initrd", path.display()),
+        Source::Aoe(node) => format!("AoE node {node}"),
+        Source::Url(url) => format!("URL {}", without_password(url)),
+    }
+}
+
+/// A URL without user and password.
+pub fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
+fn iso_scan(scan: &IsoScan) -> String {
+    let path = scan.path.display();
+    match &scan.device {
+        Some(device) => format!("/{path} on {device}"),
+        None => format!("/{path} on any file system"),
+    }
+}
+
+fn method(overlay: &Overlay) -> String {
+    match overlay.method {
+        Method::Overlayfs => "overlayfs".to_owned(),
+        Method::Snapshot { thin: false } => "device-mapper snapshot, where the image allows it".to_owned(),
+        Method::Snapshot { thin: true } => "thin device-mapper snapshot, where the image allows it".to_owned(),
+        Method::Direct if overlay.fsimg => "none, a copy of the image in RAM is written".to_owned(),
+        Method::Direct => "none, the image itself is written".to_owned(),
+    }
+}
+
+fn changes(overlay: &Overlay) -> String {
+    let kept = match &overlay.persistence {
+        None => return format!("in RAM, up to {}", size(overlay.size)),
+        Some(Persistence::Automatic { required, cowfs, .. }) => {
+            let required = if *required { ", required" } else { "" };
+            format!("kept on the boot disk or beside the ISO file ({cowfs}{required})")
+        }
+        Some(Persistence::Named { device, path }) => format!("kept on {device}{}", on_path(path.as_deref())),
+        Some(Persistence::OnMedium { path }) => format!("kept on the medium{}", on_path(path.as_deref())),
+    };
+    let readonly = if overlay.readonly { ", new ones in RAM only" } else { "" };
+    let reset = if overlay.reset { ", emptied first" } else { "" };
+    format!("{kept}{readonly}{reset}")
+}
+
+fn on_path(path: Option<&std::path::Path>) -> String {
+    path.map(|path| format!(" at /{}", path.display())).unwrap_or_default()
+}
+
+fn size(size: TmpfsSize) -> String {
+    match size {
+        TmpfsSize::Percent(percent) => format!("{percent}% of RAM"),
+        TmpfsSize::Bytes(bytes) if bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        TmpfsSize::Bytes(bytes) => format!("{bytes} bytes"),
+    }
+}
+
+fn before_use(config: &Config) -> Option<String> {
+    let steps = [(config.check, "check the medium"), (config.ram, "copy the image to RAM")];
+    let steps: Vec<_> = steps.iter().filter(|(wanted, _)| *wanted).map(|(_, step)| *step).collect();
+    (!steps.is_empty()).then(|| steps.join(", "))
+}
+
+fn failure(failure: &Failure) -> String {
+    let prompt = if failure.shell { "prompt" } else { "no prompt" };
+    let then = match failure.emergency {
+        Some(Emergency::Reboot) => ", then reboot",
+        Some(Emergency::Poweroff) => ", then power off",
+        Some(Emergency::Halt) => ", then halt",
+        None => "",
+    };
+    let panic = match failure.panic {
+        Some(seconds) if seconds > 0 => format!(", restart after {seconds} s"),
+        Some(seconds) if seconds < 0 => ", restart at once".to_owned(),
+        _ => String::new(),
+    };
+    format!("{prompt}{then}{panic}")
+}
+
+fn modules(modules: &Modules) -> Option<String> {
+    let lists = [("never", &modules.blacklist), ("first", &modules.pre), ("last", &modules.post)];
+    let mut parts: Vec<_> = lists
+        .iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(name, list)| format!("{name} {}", list.join(" ")))
+        .collect();
+    parts.extend(modules.parameters.iter().map(|(module, text)| format!("{module} with {text}")));
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_lose_user_and_password() {
+        let rows = [
+            ("http://u:p@h/x@y", "http://h/x@y"),
+            ("http://h/x@y", "http://h/x@y"),
+            ("http://h?a=@b", "http://h?a=@b"),
+            ("root=live:ftp://u@h:21/x", "root=live:ftp://h:21/x"),
+            ("nfs4:server:/p@q", "nfs4:server:/p@q"),
+        ];
+        for (url, expected) in rows {
+            assert_eq!(without_password(url), expected, "{url}");
+        }
+        let (config, warnings) =
+            interpret_text("root=live:http://user:secret@h/x.iso proxy=http://user:secret@p ip=dhcp");
+        let text = explain_text(&config, &warnings, "");
+        let json = explain_json(&config, &warnings, "").to_string();
+        assert!(text.contains("http://h/x.iso") && !text.contains("secret"), "{text}");
+        assert!(json.contains("http://h/x.iso") && !json.contains("secret"), "{json}");
+    }
+
+    #[test]
+    fn the_text_of_a_typical_boot() {
+        let (config, warnings) = interpret_text("root=live:CDLABEL=CDROM rd.live.image rd.overlay rd.live.ram toram");
+        let expected = "\
+dialect    dmsquash, because no kiwi-only karg is present
+source     device LABEL=CDROM
+image      /LiveOS/squashfs.img
+overlay    overlayfs
+changes    in RAM, up to 50% of RAM
+before use copy the image to RAM
+wait       180 s for the medium
+failure    prompt
+warning    rd.live.ram: copying to RAM is not built yet, reading from the medium, which must stay in place [not-built]
+warning    toram: belongs to live-boot, casper and KIWI before 8, ignoring; here it is rd.live.ram [foreign]
+acquire    mount medium
+";
+        assert_eq!(explain_text(&config, &warnings, "acquire    mount medium\n"), expected);
+    }
+}

@@ -1,0 +1,59 @@
+//! From tokens to [`Config`]: the whole reading on one screen.
+
+use super::consistency::{contradictions, not_built, tokens};
+use super::lookup::Lookup;
+use super::registry::{Area, LIVE_RAM, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
+use super::{Conf, Config, Source, Warning, debug, dialect, modules, net, overlay, root};
+use crate::cmdline::Cmdline;
+
+impl Source {
+    /// Whether a live system was asked for, in a usable form or not.
+    pub fn is_live(&self) -> bool {
+        !matches!(self, Self::NotLive(_))
+    }
+}
+
+/// What the command line means, and all there is to say about it. Pure: nothing of the machine is looked at.
+pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
+    let lookup = &mut Lookup::new(cmdline);
+    for line in &conf.unknown {
+        lookup.warn("conf", "/etc/rdlive.conf", format!("{line:?} is not known, ignoring"));
+    }
+    let choice = dialect::choose(lookup, conf);
+    let config = Config {
+        dialect: choice.dialect,
+        dialect_reason: choice.reason,
+        source: root::source(lookup),
+        medium: root::medium(lookup, conf),
+        iso_scan: root::iso_scan(lookup),
+        live_dir: root::live_dir(lookup),
+        squashimg: root::squashimg(lookup),
+        overlay: overlay::overlay(lookup, choice.dialect),
+        rootflags: lookup.text(&ROOTFLAGS).map(|flags| super::lookup::split_list(&flags).collect()).unwrap_or_default(),
+        medium_access: root::medium_access(lookup),
+        ram: lookup.flag(&LIVE_RAM, false),
+        ram_reserve_mib: lookup.number(&MINMEM, 0..=1 << 40).and_then(|mib| u64::try_from(mib).ok()).unwrap_or(1024),
+        check: debug::check(lookup),
+        verity_options: lookup.list(&VERITY_OPTIONS),
+        network: net::settings(lookup),
+        deadline: debug::deadline(lookup),
+        failure: debug::failure(lookup),
+        init: modules::init(lookup),
+        modules: modules::modules(lookup),
+        report: debug::report(lookup),
+        debug: debug::debug(lookup),
+    };
+    if matches!(config.source, Source::Url(_) | Source::Aoe(_))
+        && let Some(token) = lookup.token(&ROOT)
+    {
+        not_built(lookup, Area::Network, &token.raw);
+    }
+    tokens(lookup);
+    contradictions(lookup, &config, choice.guessed);
+    (config, lookup.take_warnings())
+}
+
+/// [`interpret`] of a text, with nothing in the initrd's settings: for tests and examples.
+pub fn interpret_text(text: &str) -> (Config, Vec<Warning>) {
+    interpret(&Cmdline::parse(text), &Conf::default())
+}

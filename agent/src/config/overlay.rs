@@ -1,0 +1,280 @@
+//! The writable layer: `rd.overlay`, `rd.live.overlay` and their relatives (dracut-live spec 1.4 and 1.5, with its
+//! "safer choices"; kiwi-live spec 1.4).
+
+use std::path::PathBuf;
+
+use super::consistency::not_built;
+use super::lookup::{Lookup, split_list};
+use super::registry::{
+    Area, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY, OVERLAY_COWFS,
+    OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN, WRITABLE_FSIMG,
+};
+use super::root::split_place;
+use super::size::{Bare, Size};
+use super::{Dialect, Method, Overlay, Persistence, Selector, TmpfsSize};
+use crate::cmdline::Token;
+
+/// What the value of `rd.overlay` or `rd.live.overlay` says.
+#[derive(Clone, Debug, PartialEq)]
+enum Said {
+    /// `0`, `no`, `off`.
+    Off,
+    /// Bare, `1` or a word for yes.
+    On,
+    /// `none`: write the image itself.
+    Bare,
+    /// `tmpfs:…`: options of the tmpfs.
+    Tmpfs(Vec<String>),
+    /// A place that keeps changes.
+    Place(Persistence),
+    /// Nothing we know.
+    Nonsense,
+}
+
+/// All kargs of the writable layer.
+pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
+    let new = said_by(lookup, lookup.token(&OVERLAY));
+    let old = said_by(lookup, lookup.token(&LIVE_OVERLAY));
+    let mut overlay = Overlay {
+        readonly: lookup.flag(&OVERLAY_READONLY, false),
+        reset: lookup.flag(&OVERLAY_RESET, false),
+        fsimg: lookup.flag(&WRITABLE_FSIMG, false),
+        crypt: lookup.text(&OVERLAY_CRYPT),
+        refused: new == Some(Said::Off),
+        ..Overlay::default()
+    };
+    sizes(lookup, &mut overlay, dialect);
+    if let Some(Said::Tmpfs(options)) = &new {
+        tmpfs(lookup, &mut overlay, options);
+    }
+    overlay.method = method(lookup, dialect, new.as_ref(), old.as_ref());
+    if overlay.fsimg {
+        overlay.method = Method::Direct;
+    }
+    overlay.persistence = persistence(lookup, new, old);
+    overlay
+}
+
+fn said_by(lookup: &mut Lookup, token: Option<&Token>) -> Option<Said> {
+    let token = token?;
+    let said = said(&lookup.clean(token).unwrap_or_default());
+    match &said {
+        Said::Nonsense if lookup.doubt_truth(token) => {}
+        Said::Nonsense => {
+            lookup.warn("value", &token.raw, "names neither a device nor a mode, keeping changes in RAM only")
+        }
+        Said::Place(_) => not_built(lookup, Area::Persistence, &token.raw),
+        Said::Tmpfs(_) if token.key == LIVE_OVERLAY.name => {
+            lookup.warn("value", &token.raw, "only rd.overlay takes tmpfs options, ignoring");
+        }
+        _ => {}
+    }
+    Some(said)
+}
+
+/// Reads the value; empty stands for a bare karg.
+fn said(value: &str) -> Said {
+    match value {
+        "0" | "no" | "off" => Said::Off,
+        "" | "1" | "yes" | "on" | "true" | "tmpfs" | "tmpfs:" => Said::On,
+        "none" | "None" | "NONE" => Said::Bare,
+        "auto" => Said::Place(Persistence::OnMedium { path: None }),
+        _ => match value.strip_prefix("tmpfs:") {
+            Some(options) => Said::Tmpfs(split_list(options).collect()),
+            None => place(value).map_or(Said::Nonsense, Said::Place),
+        },
+    }
+}
+
+/// `<device>[:<path>|:auto]` or `:<path>`, `:auto`. Only tags and short device names end at a colon that no slash
+/// follows: names in `/dev/disk` may hold colons (dracut-live C13).
+fn place(value: &str) -> Option<Persistence> {
+    if let Some(path) = value.strip_prefix(':') {
+        return Some(Persistence::OnMedium { path: path_below(path) });
+    }
+    let (device, path) = if let Some(cut) = split_place(value) {
+        cut
+    } else if let Some(device) = value.strip_suffix(":auto").or_else(|| value.strip_suffix(':')) {
+        (device, "")
+    } else if value.starts_with("/dev/disk/by-id/") || value.starts_with("/dev/disk/by-path/") {
+        (value, "")
+    } else {
+        value.rsplit_once(':').unwrap_or((value, ""))
+    };
+    let device = Selector::parse(device)?;
+    Some(Persistence::Named { device, path: path_below(path) })
+}
+
+/// A path without its leading slashes; `None` for the automatic one.
+fn path_below(path: &str) -> Option<PathBuf> {
+    match path.trim_start_matches('/') {
+        "" | "auto" => None,
+        path => Some(PathBuf::from(path)),
+    }
+}
+
+/// The boolean role: overlayfs or a snapshot; `none` wins over both.
+fn method(lookup: &mut Lookup, dialect: Dialect, new: Option<&Said>, old: Option<&Said>) -> Method {
+    let thin = lookup.flag(&OVERLAY_THIN, false);
+    let overlayfs = match new {
+        Some(Said::Bare) => return Method::Direct,
+        Some(said) => Some(*said != Said::Off),
+        None if lookup.has(&LIVE_OVERLAY_OVERLAYFS) => Some(lookup.flag(&LIVE_OVERLAY_OVERLAYFS, false)),
+        None => None,
+    };
+    if old == Some(&Said::Bare) && !matches!(new, Some(Said::Place(_))) {
+        return Method::Direct;
+    }
+    match overlayfs.unwrap_or(dialect == Dialect::Kiwi && !thin) {
+        true => Method::Overlayfs,
+        false => Method::Snapshot { thin },
+    }
+}
+
+/// The storage role: `rd.overlay`'s place, else `rd.live.overlay`'s, else kiwi's automatic area.
+fn persistence(lookup: &mut Lookup, new: Option<Said>, old: Option<Said>) -> Option<Persistence> {
+    let automatic = automatic(lookup);
+    let named = match (new, old) {
+        (Some(Said::Place(place)), _) | (_, Some(Said::Place(place))) => Some(place),
+        _ => None,
+    };
+    if named.is_some()
+        && automatic.is_some()
+        && let Some(token) = lookup.token(&OVERLAY_PERSISTENT)
+    {
+        lookup.warn("contradiction", &token.raw, "another karg names the place for changes, using that one");
+    }
+    named.or(automatic)
+}
+
+/// `rd.live.overlay.persistent` and what belongs to it.
+fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
+    let cowfs = cowfs(lookup);
+    let cowfile_mib = lookup.number(&COWFILE_MBSIZE, 1..=1 << 40).and_then(|mib| u64::try_from(mib).ok());
+    let cowfile_path = lookup.text(&COWFILE_PATH).as_deref().and_then(path_below);
+    let encrypt = lookup.flag(&LIVE_ENCRYPT, false);
+    if !lookup.flag(&OVERLAY_PERSISTENT, false) {
+        return None;
+    }
+    Some(Persistence::Automatic {
+        required: lookup.text(&OVERLAY_PERSISTENT).as_deref() == Some("required"),
+        cowfs,
+        cowfile_mib: cowfile_mib.unwrap_or(500),
+        cowfile_path: cowfile_path.unwrap_or_else(|| PathBuf::from("live_system.cow")),
+        encrypt,
+    })
+}
+
+fn cowfs(lookup: &mut Lookup) -> String {
+    let name = lookup.text(&OVERLAY_COWFS).unwrap_or_else(|| "ext4".to_owned());
+    if !matches!(name.as_str(), "ext4" | "xfs" | "btrfs")
+        && let Some(token) = lookup.token(&OVERLAY_COWFS)
+    {
+        lookup.warn("value", &token.raw, "not ext4, xfs or btrfs, creating no persistent area");
+    }
+    name
+}
+
+/// `rd.live.overlay.size`: of the tmpfs, and of the store of a snapshot.
+fn sizes(lookup: &mut Lookup, overlay: &mut Overlay, dialect: Dialect) {
+    let (Some(token), Some(text)) = (lookup.token(&OVERLAY_SIZE), lookup.text(&OVERLAY_SIZE)) else {
+        return;
+    };
+    match text.parse::<Size>() {
+        Ok(Size { size, bare }) => {
+            overlay.size = size;
+            overlay.store = size;
+            unit_warning(lookup, token, bare, dialect);
+        }
+        Err(error) => lookup.warn("value", &token.raw, format!("{error}, using 50% of RAM")),
+    }
+}
+
+/// Tells who comes from the other history how a bare number was read (kiwi-live T-16).
+fn unit_warning(lookup: &mut Lookup, token: &Token, bare: Option<Bare>, dialect: Dialect) {
+    let number = token.value.as_deref().unwrap_or_default();
+    match (bare, dialect) {
+        (Some(Bare::Mebibytes), Dialect::Kiwi) => {
+            lookup.warn(
+                "unit",
+                &token.raw,
+                format!("kiwi-live read bare numbers as bytes, using {number} MiB; write {number}m"),
+            );
+        }
+        (Some(Bare::Bytes), Dialect::Dmsquash) => {
+            lookup.warn(
+                "unit",
+                &token.raw,
+                format!("dracut read bare numbers as MiB, using {number} bytes; write {number}B"),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// `rd.overlay=tmpfs:size=…,nr_blocks=…,nr_inodes=…`.
+fn tmpfs(lookup: &mut Lookup, overlay: &mut Overlay, options: &[String]) {
+    let Some(token) = lookup.token(&OVERLAY) else { return };
+    for option in options {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        match (key, value.parse::<Size>()) {
+            ("size", Ok(size)) => tmpfs_size(lookup, overlay, size.size, token),
+            ("size", Err(error)) => lookup.warn("value", &token.raw, format!("size {value:?}: {error}, ignoring")),
+            ("nr_blocks" | "nr_inodes", _) if !value.is_empty() => overlay.tmpfs_options.push(option.clone()),
+            _ => lookup.warn("value", &token.raw, format!("{option} is no tmpfs option we know, ignoring")),
+        }
+    }
+}
+
+fn tmpfs_size(lookup: &mut Lookup, overlay: &mut Overlay, size: TmpfsSize, token: &Token) {
+    if lookup.has(&OVERLAY_SIZE) && overlay.size != size {
+        lookup.warn(
+            "contradiction",
+            &token.raw,
+            "rd.live.overlay.size names another size, using the one of rd.overlay",
+        );
+    }
+    overlay.size = size;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let named = |device: &str, path: Option<&str>| {
+            let device = Selector::parse(device).unwrap();
+            Said::Place(Persistence::Named { device, path: path.map(PathBuf::from) })
+        };
+        let on_medium = |path: Option<&str>| Said::Place(Persistence::OnMedium { path: path.map(PathBuf::from) });
+        let by_path = "/dev/disk/by-path/pci-0000:00:1f.2-ata-1";
+        let rows = [
+            ("/dev/sdb1", named("/dev/sdb1", None)),
+            ("/dev/sdb1:/my/cow", named("/dev/sdb1", Some("my/cow"))),
+            ("/dev/sdb1:my/cow", named("/dev/sdb1", Some("my/cow"))),
+            ("LABEL=P", named("LABEL=P", None)),
+            ("LABEL=P:auto", named("LABEL=P", None)),
+            ("LABEL=P:", named("LABEL=P", None)),
+            ("LABEL=P:/", named("LABEL=P", None)),
+            ("LABEL=P:LiveOS/overlay", named("LABEL=P", Some("LiveOS/overlay"))),
+            ("LABEL=P:/a:/b", named("LABEL=P", Some("a:/b"))),
+            (by_path, named(by_path, None)),
+            (&format!("{by_path}:/path"), named(by_path, Some("path"))),
+            (&format!("{by_path}:auto"), named(by_path, None)),
+            ("auto", on_medium(None)),
+            (":auto", on_medium(None)),
+            (":/x", on_medium(Some("x"))),
+            ("none", Said::Bare),
+            ("0", Said::Off),
+            ("yes", Said::On),
+            ("tmpfs:size=1g,nr_inodes=5", Said::Tmpfs(vec!["size=1g".into(), "nr_inodes=5".into()])),
+            ("false", Said::Nonsense),
+            ("LABEL=", Said::Nonsense),
+            ("sdb1:/x", Said::Nonsense),
+        ];
+        for (value, expected) in rows {
+            assert_eq!(said(value), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Parts of the agent that do not exist yet, and what happens in their place.
+
+/// A part of the agent that is a separate piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Area {
+    /// Keeping changes over a reboot.
+    Persistence,
+    /// Device-mapper snapshots.
+    DeviceMapper,
+    /// Copying the image to RAM.
+    Ram,
+    /// Checking the medium.
+    Check,
+    /// Fetching over the network.
+    Network,
+    /// Encrypted write areas.
+    Encryption,
+    /// Verified images.
+    Verity,
+}
+
+impl Area {
+    /// The short name used in the documentation.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Persistence => "persistence",
+            Self::DeviceMapper => "device-mapper",
+            Self::Ram => "ram",
+            Self::Check => "check",
+            Self::Network => "network",
+            Self::Encryption => "encryption",
+            Self::Verity => "verity",
+        }
+    }
+
+    /// What the part does: the beginning of a warning.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Persistence => "keeping changes over a reboot",
+            Self::DeviceMapper => "the device-mapper snapshot",
+            Self::Ram => "copying to RAM",
+            Self::Check => "the media check",
+            Self::Network => "the network part",
+            Self::Encryption => "encryption of the write area",
+            Self::Verity => "verification of the image",
+        }
+    }
+
+    /// What happens as long as the part is missing: the end of a warning.
+    pub const fn instead(self) -> &'static str {
+        match self {
+            Self::Persistence => "using a temporary overlay in RAM, changes are lost at power-off",
+            Self::DeviceMapper => "using overlayfs instead of a device-mapper snapshot",
+            Self::Ram => "reading from the medium, which must stay in place",
+            Self::Check => "booting without the check",
+            Self::Network => "leaving the network to the other programs of the initrd",
+            Self::Encryption => "using a temporary overlay in RAM, nothing is written to a disk",
+            Self::Verity => "mounting the image without these options",
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Kargs about the writable layer: its kind, its size, where it is kept.
+
+use super::{Area, Karg, Kind, Origin, alias, table};
+
+table! { OVERLAYS_TABLE:
+    OVERLAY = Karg::new("rd.overlay", Kind::Text, Origin::Dracut, "Overlayfs on or off, and where changes are kept")
+        .since("dracut 110")
+        .default("off in dialect dmsquash (a device-mapper snapshot for a nested image); on in dialect kiwi")
+        .values("bare, `1`, `yes`, `on`, `true`: overlayfs in RAM; `0`, `no`, `off`: device-mapper; `none`: no layer, write the image; `tmpfs:size=S,nr_blocks=N,nr_inodes=N`; `<device>`, `<device>:<path>`, `<device>:auto`: keep changes there; `:auto`, `:<path>`: on the medium itself")
+        .aliases(&[alias("rd.overlayfs", "never released")]);
+    LIVE_OVERLAY_OVERLAYFS = Karg::new("rd.live.overlay.overlayfs", Kind::Bool, Origin::Dracut, "The boolean half of `rd.overlay`, used when that is absent; deprecated since dracut 110")
+        .replaced_by("rd.overlay")
+        .default("0");
+    LIVE_OVERLAY = Karg::new("rd.live.overlay", Kind::Text, Origin::Dracut, "The storage half of `rd.overlay`, used when that names none; does not turn overlayfs on; deprecated since dracut 110")
+        .replaced_by("rd.overlay")
+        .values("`<device>`, `<device>:<path>`, `<device>:auto`, `:auto`, `:<path>`, `none`")
+        .aliases(&[alias("overlay", "dracut before 104")])
+        .not_built(Area::Persistence);
+    OVERLAY_READONLY = Karg::new("rd.overlay.readonly", Kind::Bool, Origin::Dracut, "Show the kept changes but keep no new ones")
+        .since("dracut 110")
+        .default("0")
+        .aliases(&[
+            alias("rd.live.overlay.readonly", "dracut before 110, still accepted there"),
+            alias("readonly_overlay", "dracut before 104"),
+            alias("rd.live.overlayfs.readonly", "a slip in dracut 110 and 111"),
+            alias("rd.overlayfs.readonly", "never released"),
+        ])
+        .not_built(Area::Persistence);
+    OVERLAY_RESET = Karg::new("rd.overlay.reset", Kind::Bool, Origin::Dracut, "Empty the persistent area first")
+        .since("dracut 110")
+        .default("0")
+        .aliases(&[
+            alias("rd.live.overlay.reset", "dracut before 110, still accepted there"),
+            alias("reset_overlay", "dracut before 104"),
+            alias("rd.overlayfs.reset", "never released"),
+        ])
+        .not_built(Area::Persistence);
+    OVERLAY_CRYPT = Karg::new("rd.overlay.crypt", Kind::List, Origin::Dracut, "Write area on a device encrypted with a key that is forgotten at power-off")
+        .since("dracut 111")
+        .values("`<device>[,mapname=N][,fstype=ext4 or ext3 or ext2][,mkfs=1 or 0][,timeout=S]`")
+        .not_built(Area::Encryption);
+    OVERLAY_SIZE = Karg::new("rd.live.overlay.size", Kind::Size, Origin::Both, "Size of the temporary write area")
+        .default("50% of RAM; 32768 MiB for a device-mapper snapshot store");
+    OVERLAY_THIN = Karg::new("rd.live.overlay.thin", Kind::Bool, Origin::Dracut, "Thin snapshot: blocks that were freed return to RAM")
+        .since("dracut 042")
+        .default("0")
+        .not_built(Area::DeviceMapper);
+    OVERLAY_NO_PROMPT = Karg::new("rd.live.overlay.nouserconfirmprompt", Kind::Bool, Origin::Dracut, "Do not ask when the persistent area is missing")
+        .since("dracut 106")
+        .default("0")
+        .ignored("rdlive never waits for an answer when a persistent area is missing");
+    OVERLAY_PERSISTENT = Karg::new("rd.live.overlay.persistent", Kind::Bool, Origin::Kiwi, "Keep changes on the boot disk or beside the ISO file")
+        .default("0")
+        .values("also `required` (rdlive): stop when that is impossible instead of using RAM")
+        .not_built(Area::Persistence);
+    OVERLAY_COWFS = Karg::new("rd.live.overlay.cowfs", Kind::Text, Origin::Both, "File system of a new persistent area")
+        .default("ext4")
+        .values("`ext4`, `xfs`, `btrfs`")
+        .since("dracut 058")
+        .not_built(Area::Persistence);
+    COWFILE_MBSIZE = Karg::new("rd.live.cowfile.mbsize", Kind::Number, Origin::Kiwi, "MiB of a new cow file beside the ISO file")
+        .default("500")
+        .not_built(Area::Persistence);
+    COWFILE_PATH = Karg::new("rd.live.cowfile.path", Kind::Text, Origin::Kiwi, "Cow file on the file system that holds the ISO file")
+        .default("live_system.cow")
+        .not_built(Area::Persistence);
+    LIVE_ENCRYPT = Karg::new("rd.live.encrypt", Kind::Bool, Origin::Kiwi, "Encrypt a new persistent area; asks for a passphrase")
+        .default("0")
+        .not_built(Area::Encryption);
+    ROOTFLAGS = Karg::new("rootflags", Kind::List, Origin::Both, "Mount options of the root file system")
+        .values("options of the root's file system; options of overlayfs such as `metacopy=on` go to the overlay");
+    ROOT_OVERLAY_WRITE = Karg::new("rd.root.overlay.write", Kind::Text, Origin::Kiwi, "Write partition of KIWI's overlay disks").ignored(OVERLAY_DISK);
+    ROOT_OVERLAY_TEMPORARY = Karg::new("rd.root.overlay.temporary", Kind::Bool, Origin::Kiwi, "Temporary write area of KIWI's overlay disks").ignored(OVERLAY_DISK);
+    ROOT_OVERLAY_READONLY = Karg::new("rd.root.overlay.readonly", Kind::Bool, Origin::Kiwi, "KIWI's overlay disks without a write area").ignored(OVERLAY_DISK);
+    ROOT_OVERLAY_SIZE = Karg::new("rd.root.overlay.size", Kind::Size, Origin::Kiwi, "Size of the write area of KIWI's overlay disks").ignored(OVERLAY_DISK);
+}
+
+const OVERLAY_DISK: &str =
+    "it belongs to root=overlay: disks; for a live medium see rd.overlay and rd.live.overlay.size";

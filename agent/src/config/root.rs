@@ -1,0 +1,145 @@
+//! What `root=` asks for, and where the image lies on it.
+
+use std::path::PathBuf;
+
+use super::lookup::Lookup;
+use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT};
+use super::{Access, Conf, IsoScan, Level, Selector, Source, net};
+use crate::layout;
+
+/// The forms `root=` may have, for messages.
+const FORMS: &str = "accepted are live:CDLABEL=<label>, live:LABEL=, live:UUID=, live:PARTUUID=, live:PARTLABEL=, \
+    live:/dev/<device>, live:/<file in the initrd>.iso or .img, live:AOEINTERFACE=<node> and live:<URL>";
+
+/// Reads `root=` in the light of `rd.live.image`. Both dialects take all forms of both (kiwi-live T-03, T-04).
+pub(super) fn source(lookup: &mut Lookup) -> Source {
+    let image = lookup.flag(&LIVE_IMAGE, false);
+    let Some(root) = lookup.text(&ROOT) else {
+        return match image {
+            true => malformed(lookup, "", "rd.live.image is given, but root= is missing"),
+            false => Source::NotLive(None),
+        };
+    };
+    let rest = match root.strip_prefix("live:") {
+        Some(rest) => rest,
+        None if image || net::plain_url(&root) => &root,
+        None => return Source::NotLive(Some(root)),
+    };
+    match live_source(rest) {
+        Ok(source) => source,
+        Err(why) => malformed(lookup, &root, &why),
+    }
+}
+
+/// The text after `live:`, or why it is none of the known forms.
+fn live_source(rest: &str) -> Result<Source, String> {
+    if let Some(source) = net::source(rest) {
+        return source;
+    }
+    let file = rest.starts_with('/').then(|| rest.rsplit_once('.')).flatten();
+    let extension = file.map(|(_, extension)| extension.to_ascii_lowercase());
+    let in_initrd = || Ok(Source::InitrdFile(PathBuf::from(rest)));
+    match extension.as_deref() {
+        // A label may end in .iso, a device node in /dev itself may not (dracut-live spec 1.2).
+        Some("iso") if !rest.starts_with("/dev/disk/") => in_initrd(),
+        Some("img") if !rest.starts_with("/dev/") => in_initrd(),
+        _ => match Selector::parse(rest) {
+            Some(selector) => Ok(Source::Device(selector)),
+            None => Err(complaint(rest, extension.as_deref())),
+        },
+    }
+}
+
+/// What is wrong with a form we do not know.
+fn complaint(rest: &str, extension: Option<&str>) -> String {
+    if rest.is_empty() {
+        return "nothing follows live:".to_owned();
+    }
+    if let Some((tag, "")) = rest.split_once('=') {
+        return format!("nothing follows {tag}=");
+    }
+    if matches!(extension, Some("squashfs" | "erofs" | "sqfs")) {
+        return format!("a file in the initrd must end in .iso or .img, {rest} does not");
+    }
+    if rest.starts_with('/') {
+        return format!("{rest} is neither below /dev nor a file that ends in .iso or .img");
+    }
+    if let Some((scheme, _)) = rest.split_once(':') {
+        return format!("{scheme} is not a scheme we know");
+    }
+    format!("{rest} is no known form; a device needs its whole path, as in /dev/{rest}")
+}
+
+fn malformed(lookup: &mut Lookup, value: &str, why: &str) -> Source {
+    let why = format!("{why}; {FORMS}");
+    let karg = lookup.token(&ROOT).or_else(|| lookup.token(&LIVE_IMAGE)).map_or("root=", |token| &token.raw);
+    lookup.report(Level::Error, "root", karg, why.clone());
+    Source::Malformed { value: value.to_owned(), why }
+}
+
+/// `rd.live.medium=`, else what the initrd was told.
+pub(super) fn medium(lookup: &mut Lookup, conf: &Conf) -> Option<Selector> {
+    if let (Some(token), Some(text)) = (lookup.token(&LIVE_MEDIUM), lookup.text(&LIVE_MEDIUM)) {
+        let selector = Selector::parse(&text);
+        if selector.is_some() {
+            return selector;
+        }
+        lookup.warn("value", &token.raw, "not LABEL=, UUID=, PARTUUID= or PARTLABEL=, ignoring");
+    }
+    let text = conf.medium.as_deref()?;
+    let selector = Selector::parse(text);
+    if selector.is_none() {
+        let message = format!("medium = {text} is not LABEL=, UUID=, PARTUUID= or PARTLABEL=, ignoring");
+        lookup.warn("conf", "/etc/rdlive.conf", message);
+    }
+    selector
+}
+
+/// `iso-scan/filename=<path>`, perhaps with a device before the path.
+pub(super) fn iso_scan(lookup: &mut Lookup) -> Option<IsoScan> {
+    let token = lookup.token(&ISO_SCAN)?;
+    let text = lookup.text(&ISO_SCAN).unwrap_or_default();
+    let (device, path) = match split_place(&text) {
+        Some((device, path)) => (Selector::parse(device), path),
+        None => (None, text.as_str()),
+    };
+    let path = path.trim_start_matches('/');
+    if path.is_empty() || path.split('/').any(|part| part == "..") {
+        lookup.warn("value", &token.raw, "no path of a file, searching no ISO file");
+        return None;
+    }
+    Some(IsoScan { device, path: PathBuf::from(path) })
+}
+
+/// Cuts `<device>:/<path>` if the text begins with a device. Device names may hold colons but never `:/`.
+pub(super) fn split_place(text: &str) -> Option<(&str, &str)> {
+    let at = text.find(":/")?;
+    let (device, path) = (&text[..at], &text[at + 1..]);
+    Selector::parse(device).map(|_| (device, path))
+}
+
+/// `rd.live.dir` without slashes at its ends; `/` is the top of the medium.
+pub(super) fn live_dir(lookup: &mut Lookup) -> String {
+    let dir = lookup.text(&LIVE_DIR);
+    dir.map_or(layout::LIVE_DIR.to_owned(), |dir| dir.trim_matches('/').to_owned())
+}
+
+/// `rd.live.squashimg` without a leading slash.
+pub(super) fn squashimg(lookup: &mut Lookup) -> String {
+    let file = lookup.text(&LIVE_SQUASHIMG).unwrap_or_default();
+    match file.trim_matches('/') {
+        "" => layout::SQUASHIMG.to_owned(),
+        file => file.to_owned(),
+    }
+}
+
+/// The last bare `ro` or `rw`; read-only without either (dracut-live spec 1.1).
+pub(super) fn medium_access(lookup: &Lookup) -> Access {
+    let words = lookup.cmdline().tokens().iter().rev();
+    let mut modes = words.filter(|token| token.value.is_none()).filter_map(|token| match token.key.as_str() {
+        "ro" => Some(Access::ReadOnly),
+        "rw" => Some(Access::ReadWrite),
+        _ => None,
+    });
+    modes.next().unwrap_or(Access::ReadOnly)
+}

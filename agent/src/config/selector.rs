@@ -1,0 +1,145 @@
+//! How a device is named on the command line, and udev's escapes in names.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::Selector;
+
+impl Selector {
+    /// Reads `LABEL=`, `CDLABEL=`, `UUID=`, `PARTUUID=`, `PARTLABEL=` or a path below `/dev`. Labels may hold udev's
+    /// `\x20` escapes. Links in `/dev/disk/by-label`, `by-uuid`, `by-partuuid` and `by-partlabel` become what they
+    /// name, so that they work without udev. `None` for anything else, or when the name is empty.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.starts_with("/dev/") {
+            return Self::from_path(text);
+        }
+        let (tag, name) = text.split_once('=')?;
+        Self::from_tag(tag, name).filter(|_| !name.is_empty())
+    }
+
+    fn from_tag(tag: &str, name: &str) -> Option<Self> {
+        match tag {
+            "LABEL" | "CDLABEL" => Some(Self::Label(decode_udev(name))),
+            "UUID" => Some(Self::Uuid(name.to_owned())),
+            "PARTUUID" => Some(Self::PartUuid(name.to_owned())),
+            "PARTLABEL" => Some(Self::PartLabel(decode_udev(name))),
+            _ => None,
+        }
+    }
+
+    fn from_path(path: &str) -> Option<Self> {
+        let below = path.strip_prefix("/dev/")?.trim_matches('/');
+        if below.is_empty() {
+            return None;
+        }
+        let link = below.strip_prefix("disk/").and_then(|link| link.split_once('/'));
+        let selector = match link {
+            Some(("by-label", name)) => Self::Label(decode_udev(name)),
+            Some(("by-uuid", name)) => Self::Uuid(decode_udev(name)),
+            Some(("by-partuuid", name)) => Self::PartUuid(decode_udev(name)),
+            Some(("by-partlabel", name)) => Self::PartLabel(decode_udev(name)),
+            _ => Self::Path(PathBuf::from(path)),
+        };
+        Some(selector)
+    }
+}
+
+impl fmt::Display for Selector {
+    /// As it could be typed after `root=live:`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label(name) => write!(f, "LABEL={name}"),
+            Self::Uuid(name) => write!(f, "UUID={name}"),
+            Self::PartUuid(name) => write!(f, "PARTUUID={name}"),
+            Self::PartLabel(name) => write!(f, "PARTLABEL={name}"),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Undoes udev's encoding of names: `\x` and two hexadecimal digits stand for a byte. Anything else stays, and bytes
+/// that are not UTF-8 are replaced.
+pub fn decode_udev(name: &str) -> String {
+    let bytes = name.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match escaped(&bytes[at..]) {
+            Some(value) => {
+                decoded.push(value);
+                at += 4;
+            }
+            None => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+fn escaped(bytes: &[u8]) -> Option<u8> {
+    let [b'\\', b'x', high, low, ..] = bytes else {
+        return None;
+    };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors() {
+        use Selector::{Label, PartLabel, PartUuid, Path, Uuid};
+        let rows = [
+            ("LABEL=x", Some(Label("x".into()))),
+            ("CDLABEL=My Live", Some(Label("My Live".into()))),
+            ("LABEL=a/b", Some(Label("a/b".into()))),
+            ("LABEL=a=b", Some(Label("a=b".into()))),
+            ("LABEL=My\\x20Live", Some(Label("My Live".into()))),
+            ("UUID=2024-05-01-00-00-00-00", Some(Uuid("2024-05-01-00-00-00-00".into()))),
+            ("PARTUUID=ab-01", Some(PartUuid("ab-01".into()))),
+            ("PARTLABEL=EFI\\x20System", Some(PartLabel("EFI System".into()))),
+            ("/dev/sr0", Some(Path("/dev/sr0".into()))),
+            ("/dev/mapper/a", Some(Path("/dev/mapper/a".into()))),
+            ("/dev/disk/by-label/My\\x20Live", Some(Label("My Live".into()))),
+            ("/dev/disk/by-label/a\\x2fb\\x28c\\x29", Some(Label("a/b(c)".into()))),
+            ("/dev/disk/by-uuid/AB-CD", Some(Uuid("AB-CD".into()))),
+            ("/dev/disk/by-partuuid/x", Some(PartUuid("x".into()))),
+            ("/dev/disk/by-partlabel/x", Some(PartLabel("x".into()))),
+            ("/dev/disk/by-id/usb-X\\x20Y", Some(Path("/dev/disk/by-id/usb-X\\x20Y".into()))),
+            ("/dev/disk/by-path/pci-0000:00:1f.2-ata-1", Some(Path("/dev/disk/by-path/pci-0000:00:1f.2-ata-1".into()))),
+            ("LABEL=", None),
+            ("/dev/", None),
+            ("/dev//", None),
+            ("label=x", None),
+            ("sr0", None),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(Selector::parse(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn udev_names() {
+        let rows = [
+            ("plain", "plain"),
+            ("\\x20", " "),
+            ("\\x2F", "/"),
+            ("\\x5cx20", "\\x20"),
+            ("\\xc3\\xbc", "ü"),
+            ("ü\\x26", "ü&"),
+            ("\\x2", "\\x2"),
+            ("\\xzz", "\\xzz"),
+            ("\\x", "\\x"),
+            ("\\", "\\"),
+            ("\\xff", "\u{fffd}"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(decode_udev(text), expected, "{text:?}");
+        }
+    }
+}
