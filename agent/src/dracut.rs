@@ -13,7 +13,7 @@ use crate::exec::Executor;
 use crate::handover::Report;
 use crate::kmsg;
 use crate::layout;
-use crate::native::{finish, log_stop};
+use crate::native::finish;
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
 
@@ -62,7 +62,9 @@ pub fn run(call: &Call) -> Result<bool, Stop> {
     }
     let result = attempt(&env, &config, &warnings, call);
     if let Err(stop) = &result {
-        log_stop(stop);
+        for line in stop.lines() {
+            log::error!("{line}");
+        }
         let text = stop.lines().join("\n") + "\n";
         if let Err(error) = std::fs::write(env.path(layout::ERROR), text) {
             log::warn!("{}: {error}, ignoring", layout::ERROR);

@@ -21,6 +21,7 @@ macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $disposition:ident;)*) => {
         /// The reasons a boot can stop for. Numbers never change and are never used again.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
         pub enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
@@ -77,6 +78,21 @@ codes! {
     SwitchRoot = 31, Stop;
     /// A pseudo file system or a file below `/run` cannot be made.
     Environment = 40, Stop;
+}
+
+impl From<Code> for String {
+    fn from(code: Code) -> Self {
+        code.to_string()
+    }
+}
+
+impl TryFrom<String> for Code {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let found = Code::ALL.iter().find(|code| code.to_string() == text);
+        found.copied().ok_or_else(|| format!("{text} is no code of this version"))
+    }
 }
 
 impl fmt::Display for Code {
@@ -166,6 +182,9 @@ mod tests {
         numbers.dedup();
         assert_eq!(numbers.len(), Code::ALL.len());
         assert_eq!(Code::RootMalformed.to_string(), "RDL-001");
+        assert_eq!(serde_json::to_string(&Code::MediumNotFound).unwrap(), "\"RDL-010\"");
+        assert_eq!(serde_json::from_str::<Code>("\"RDL-010\"").unwrap(), Code::MediumNotFound);
+        assert!(serde_json::from_str::<Code>("\"RDL-999\"").is_err());
     }
 
     #[test]

@@ -7,11 +7,11 @@ use super::{Config, Dialect, Level, Method, Source};
 use crate::cmdline::Token;
 
 /// Looks at each token: old, ignored, not built, misspelt, foreign.
-pub(super) fn tokens(lookup: &mut Lookup) {
+pub(super) fn tokens(lookup: &mut Lookup, source: &Source) {
     for token in lookup.cmdline().tokens() {
         match find(&token.key) {
             Some(karg) => known(lookup, karg, token),
-            None => stranger(lookup, token),
+            None => stranger(lookup, token, source.is_live()),
         }
     }
     for word in lookup.cmdline().init_args() {
@@ -41,14 +41,23 @@ fn known(lookup: &mut Lookup, karg: &'static Karg, token: &Token) {
     match karg.status {
         // Its value may name no storage at all: overlay.rs knows.
         Status::NotBuilt(_) if karg.name == LIVE_OVERLAY.name => {}
+        // Common words that concern the network only together with ip=.
+        Status::NotBuilt(_) if BESIDE_IP.contains(&karg.name) && !lookup.has(&IP) => {}
         Status::NotBuilt(area) => not_built(lookup, area, &token.raw),
         Status::Ignored(why) => lookup.report(Level::Notice, "ignored", &token.raw, format!("{why}, ignoring")),
         Status::Built | Status::Elsewhere(_) => {}
     }
 }
 
-fn stranger(lookup: &mut Lookup, token: &Token) {
+/// Kargs that complete an `ip=` which holds only an address.
+const BESIDE_IP: [&str; 5] = [GATEWAY.name, NETMASK.name, HOSTNAME.name, KSDEVICE.name, MTU.name];
+
+fn stranger(lookup: &mut Lookup, token: &Token, live: bool) {
     if let Some(foreign) = foreign_karg(&token.key, token.value.as_deref()) {
+        // Another way to say what root= already says: a menu entry that serves two systems.
+        if live && foreign.instead.starts_with("root=") {
+            return;
+        }
         let message = format!("belongs to {}, ignoring; here it is {}", foreign.owner, foreign.instead);
         lookup.warn("foreign", &token.raw, message);
         return;
@@ -62,7 +71,7 @@ fn stranger(lookup: &mut Lookup, token: &Token) {
 
 /// Says that a part is missing and what happens in its place.
 pub(super) fn not_built(lookup: &mut Lookup, area: Area, karg: &str) {
-    lookup.warn("not-built", karg, format!("{} is not built yet, {}", area.name(), area.instead()));
+    lookup.warn("not-built", karg, format!("{} is not built yet, {}", area.what(), area.instead()));
 }
 
 /// Kargs that set dmsquash's mode and mean nothing to kiwi-live.

@@ -46,10 +46,22 @@ pub fn explain_json(config: &Config, warnings: &[Warning], plan_text: &str) -> V
         "version": VERSION,
         "dialect": config.dialect,
         "dialect_reason": config.dialect_reason,
-        "config": config,
+        "config": printable(config),
         "warnings": warnings,
         "plan": plan_text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>(),
     })
+}
+
+/// The configuration without the passwords in its URLs.
+fn printable(config: &Config) -> Config {
+    let mut config = config.clone();
+    if let Source::Url(url) = &mut config.source {
+        *url = without_password(url);
+    }
+    for value in config.network.iter_mut().filter_map(|setting| setting.value.as_mut()) {
+        *value = without_password(value);
+    }
+    config
 }
 
 /// One warning as a line of text: level, id, argument, message.
@@ -189,4 +201,48 @@ fn modules(modules: &Modules) -> Option<String> {
         .collect();
     parts.extend(modules.parameters.iter().map(|(module, text)| format!("{module} with {text}")));
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_lose_user_and_password() {
+        let rows = [
+            ("http://u:p@h/x@y", "http://h/x@y"),
+            ("http://h/x@y", "http://h/x@y"),
+            ("http://h?a=@b", "http://h?a=@b"),
+            ("root=live:ftp://u@h:21/x", "root=live:ftp://h:21/x"),
+            ("nfs4:server:/p@q", "nfs4:server:/p@q"),
+        ];
+        for (url, expected) in rows {
+            assert_eq!(without_password(url), expected, "{url}");
+        }
+        let (config, warnings) =
+            interpret_text("root=live:http://user:secret@h/x.iso proxy=http://user:secret@p ip=dhcp");
+        let text = explain_text(&config, &warnings, "");
+        let json = explain_json(&config, &warnings, "").to_string();
+        assert!(text.contains("http://h/x.iso") && !text.contains("secret"), "{text}");
+        assert!(json.contains("http://h/x.iso") && !json.contains("secret"), "{json}");
+    }
+
+    #[test]
+    fn the_text_of_a_typical_boot() {
+        let (config, warnings) = interpret_text("root=live:CDLABEL=CDROM rd.live.image rd.overlay rd.live.ram toram");
+        let expected = "\
+dialect    dmsquash, because no kiwi-only karg is present
+source     device LABEL=CDROM
+image      /LiveOS/squashfs.img
+overlay    overlayfs
+changes    in RAM, up to 50% of RAM
+before use copy the image to RAM
+wait       180 s for the medium
+failure    prompt
+warning    rd.live.ram: copying to RAM is not built yet, reading from the medium, which must stay in place [not-built]
+warning    toram: belongs to live-boot, casper and KIWI before 8, ignoring; here it is rd.live.ram [foreign]
+acquire    mount medium
+";
+        assert_eq!(explain_text(&config, &warnings, "acquire    mount medium\n"), expected);
+    }
 }

@@ -1,9 +1,9 @@
 //! From tokens to [`Config`]: the whole reading on one screen.
 
-use super::consistency::{contradictions, not_built, tokens};
-use super::lookup::Lookup;
+use super::consistency::{contradictions, tokens};
+use super::lookup::{Lookup, split_list};
 use super::registry::{Area, LIVE_RAM, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
-use super::{Conf, Config, Source, Warning, debug, dialect, modules, net, overlay, root};
+use super::{Conf, Config, Level, Source, Warning, debug, dialect, modules, net, overlay, root};
 use crate::cmdline::Cmdline;
 
 impl Source {
@@ -29,7 +29,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
         live_dir: root::live_dir(lookup),
         squashimg: root::squashimg(lookup),
         overlay: overlay::overlay(lookup, choice.dialect),
-        rootflags: lookup.text(&ROOTFLAGS).map(|flags| super::lookup::split_list(&flags).collect()).unwrap_or_default(),
+        rootflags: lookup.text(&ROOTFLAGS).map(|flags| split_list(&flags).collect()).unwrap_or_default(),
         medium_access: root::medium_access(lookup),
         ram: lookup.flag(&LIVE_RAM, false),
         ram_reserve_mib: lookup.number(&MINMEM, 0..=1 << 40).and_then(|mib| u64::try_from(mib).ok()).unwrap_or(1024),
@@ -46,9 +46,10 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
     if matches!(config.source, Source::Url(_) | Source::Aoe(_))
         && let Some(token) = lookup.token(&ROOT)
     {
-        not_built(lookup, Area::Network, &token.raw);
+        let message = format!("{} is not built yet, the boot stops", Area::Network.what());
+        lookup.report(Level::Error, "not-built", &token.raw, message);
     }
-    tokens(lookup);
+    tokens(lookup, &config.source);
     contradictions(lookup, &config, choice.guessed);
     (config, lookup.take_warnings())
 }

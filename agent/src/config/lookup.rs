@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::explain::without_password;
 use super::registry::Karg;
 use super::{Level, Warning};
 use crate::cmdline::{Cmdline, Token};
@@ -31,7 +32,7 @@ impl<'a> Lookup<'a> {
 
     /// Adds a warning, once.
     pub fn report(&mut self, level: Level, id: &'static str, karg: &str, message: impl Into<String>) {
-        let warning = Warning { id, level, karg: karg.to_owned(), message: message.into() };
+        let warning = Warning { id, level, karg: without_password(karg), message: message.into() };
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
@@ -61,15 +62,16 @@ impl<'a> Lookup<'a> {
         token.is_true()
     }
 
-    /// Warns if the value reads like a refusal but counts as true.
-    pub fn doubt_truth(&mut self, token: &Token) {
+    /// Warns, and says so, if the value reads like a refusal but counts as true.
+    pub fn doubt_truth(&mut self, token: &Token) -> bool {
         let value = token.value.as_deref().unwrap_or_default().to_ascii_lowercase();
-        if token.is_true()
-            && matches!(value.as_str(), "false" | "no" | "off" | "n" | "f" | "none" | "disable" | "disabled")
-        {
+        let doubtful = token.is_true()
+            && matches!(value.as_str(), "false" | "no" | "off" | "n" | "f" | "none" | "disable" | "disabled");
+        if doubtful {
             let message = format!("only 0, no and off mean no; taking it as yes, write {}=0 to turn it off", token.key);
             self.warn("value", &token.raw, message);
         }
+        doubtful
     }
 
     /// The last value, without stray quotes; `None` when absent, bare or empty.

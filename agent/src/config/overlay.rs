@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::consistency::not_built;
 use super::lookup::{Lookup, split_list};
 use super::registry::{
     Area, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY, OVERLAY_COWFS,
@@ -58,14 +59,11 @@ fn said_by(lookup: &mut Lookup, token: Option<&Token>) -> Option<Said> {
     let token = token?;
     let said = said(&lookup.clean(token).unwrap_or_default());
     match &said {
+        Said::Nonsense if lookup.doubt_truth(token) => {}
         Said::Nonsense => {
-            lookup.doubt_truth(token);
-            lookup.warn("value", &token.raw, "names neither a device nor a mode, keeping changes in RAM only");
+            lookup.warn("value", &token.raw, "names neither a device nor a mode, keeping changes in RAM only")
         }
-        Said::Place(_) => {
-            let message = format!("persistence is not built yet, {}", Area::Persistence.instead());
-            lookup.warn("not-built", &token.raw, message);
-        }
+        Said::Place(_) => not_built(lookup, Area::Persistence, &token.raw),
         Said::Tmpfs(_) if token.key == LIVE_OVERLAY.name => {
             lookup.warn("value", &token.raw, "only rd.overlay takes tmpfs options, ignoring");
         }

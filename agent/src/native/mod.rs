@@ -49,13 +49,9 @@ pub fn run(arguments: &[String]) -> Stop {
             Ok(()) => {
                 loader.load_all(&config.modules.post);
                 let stop = switch_root::switch(&env, Path::new(SYSROOT), &config.init, arguments);
-                log_stop(&stop);
                 rescue::run(&env, &config, &stop);
             }
-            Err(stop) => {
-                log_stop(&stop);
-                rescue::run(&env, &config, &stop);
-            }
+            Err(stop) => rescue::run(&env, &config, &stop),
         }
     }
 }
@@ -107,12 +103,5 @@ pub fn finish(env: &Env, config: &Config, mut report: Report, result: &Result<()
         && let Err(error) = report.send(env, device)
     {
         log::warn!("rd.live.report={}: {error}, ignoring", device.display());
-    }
-}
-
-/// Logs why the boot stopped, one line each, the advice last.
-pub fn log_stop(stop: &Stop) {
-    for line in stop.lines() {
-        log::error!("{line}");
     }
 }

@@ -21,6 +21,11 @@ const SHELL: &str = "/bin/sh";
 
 /// Shows why the boot stopped and does what the person, or `panic=` and `rd.emergency=`, say. Returns to try again.
 pub fn run(env: &Env, config: &Config, stop: &Stop) {
+    // The console shows all of it; the log, which may share that console, gets it without the alarm.
+    log::error!("{stop}");
+    for line in stop.lines().iter().skip(1) {
+        log::info!("{line}");
+    }
     let Ok(mut console) = Console::open(env) else {
         return unattended(config);
     };

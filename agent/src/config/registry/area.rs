@@ -20,6 +20,10 @@ pub enum Area {
 }
 
 impl Area {
+    /// All parts, in the order of the documentation.
+    pub const ALL: [Self; 7] =
+        [Self::Persistence, Self::DeviceMapper, Self::Ram, Self::Check, Self::Network, Self::Encryption, Self::Verity];
+
     /// The short name used in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,6 +37,19 @@ impl Area {
         }
     }
 
+    /// What the part does: the beginning of a warning.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Persistence => "keeping changes over a reboot",
+            Self::DeviceMapper => "the device-mapper snapshot",
+            Self::Ram => "copying to RAM",
+            Self::Check => "the media check",
+            Self::Network => "the network",
+            Self::Encryption => "encryption of the write area",
+            Self::Verity => "verification of the image",
+        }
+    }
+
     /// What happens as long as the part is missing: the end of a warning.
     pub const fn instead(self) -> &'static str {
         match self {
@@ -40,7 +57,7 @@ impl Area {
             Self::DeviceMapper => "using overlayfs instead of a device-mapper snapshot",
             Self::Ram => "reading from the medium, which must stay in place",
             Self::Check => "booting without the check",
-            Self::Network => "leaving the network to the other programs of the initrd",
+            Self::Network => "fetching nothing; other programs of the initrd may still use the network",
             Self::Encryption => "using a temporary overlay in RAM, nothing is written to a disk",
             Self::Verity => "mounting the image without these options",
         }

@@ -3,7 +3,7 @@
 use super::{Area, Karg, Kind, Origin, alias, table};
 
 table! { LIVE_TABLE:
-    ROOT = Karg::new("root", Kind::Text, Origin::Both, "The live system; see the forms below the table")
+    ROOT = Karg::new("root", Kind::Text, Origin::Both, "The live system; see the forms above")
         .values("`live:CDLABEL=…`, `live:LABEL=…`, `live:UUID=…`, `live:/dev/…`, `live:<URL>` …");
     LIVE_IMAGE = Karg::new("rd.live.image", Kind::Bool, Origin::Both, "`root=` names a live system even without `live:`")
         .default("0")

@@ -3,11 +3,14 @@
 use std::fmt::Write;
 
 use super::spelling::FOREIGN;
-use super::{Karg, Kind, Origin, SECTIONS, Status};
+use super::{Area, Karg, Kind, Origin, SECTIONS, Status};
 
 /// `docs/cmdline.md`, complete: the hand-written frame around the generated tables.
 pub fn page() -> String {
     let mut page = include_str!("page_head.md").to_owned();
+    for area in Area::ALL {
+        let _ = writeln!(page, "| {} | {} | {} |", area.name(), area.what(), area.instead());
+    }
     for section in SECTIONS {
         let _ = write!(page, "\n## {}\n\n{}", section.title, TABLE_HEAD);
         for karg in section.kargs {
@@ -36,10 +39,11 @@ fn row(karg: &Karg) -> String {
     for alias in karg.aliases {
         let _ = write!(what, ". Old name `{}` ({})", alias.name, alias.history);
     }
-    let mut from = origin(karg.origin).to_owned();
-    if !karg.since.is_empty() {
-        let _ = write!(from, ", {}", karg.since);
-    }
+    let from = match (karg.origin, karg.since) {
+        (origin, "") => self::origin(origin).to_owned(),
+        (Origin::Dracut, since) => since.to_owned(),
+        (origin, since) => format!("{}, {since}", self::origin(origin)),
+    };
     format!(
         "| `{}` | {} | {} | {from} | {what} | {} |\n",
         karg.name,
@@ -78,7 +82,7 @@ fn origin(origin: Origin) -> &'static str {
 fn status(status: Status) -> String {
     match status {
         Status::Built => "built".to_owned(),
-        Status::NotBuilt(area) => format!("not built yet ({}): {}", area.name(), area.instead()),
+        Status::NotBuilt(area) => format!("not built yet: {}", area.name()),
         Status::Ignored(why) => format!("ignored: {why}"),
         Status::Elsewhere(who) => format!("obeyed by {who}"),
     }

@@ -110,10 +110,10 @@ pub fn unknown(key: &str) -> Unknown {
     }
     let plain = plain(key);
     let ours = OURS.iter().any(|start| key.starts_with(start));
-    let reach = match plain.chars().count() {
+    let length = plain.chars().count();
+    let near = match length {
         0..6 => 0,
         6..10 => 1,
-        length if ours => (length / 4).max(2),
         _ => 2,
     };
     let best = all()
@@ -122,10 +122,20 @@ pub fn unknown(key: &str) -> Unknown {
         .map(|(known, name)| (distance(&plain, &self::plain(known)), name))
         .min_by_key(|(distance, _)| *distance);
     match best {
-        Some((distance, name)) if distance <= reach => Unknown::Like(name),
-        _ if ours => Unknown::Ours,
-        _ => Unknown::Other,
+        Some((distance, name)) if distance <= near => Unknown::Like(name),
+        _ if !ours => Unknown::Other,
+        Some((distance, name)) => {
+            let far = (distance <= length / 4).then_some(name);
+            cut_short(&plain).or(far).map_or(Unknown::Ours, Unknown::Like)
+        }
+        None => Unknown::Ours,
     }
+}
+
+/// The shortest name that goes on where this one stops, if it says more than a prefix of ours.
+fn cut_short(typed: &str) -> Option<&'static str> {
+    let longer = all().map(|karg| karg.name).filter(|name| plain(name).starts_with(typed));
+    longer.min_by_key(|name| name.len()).filter(|_| typed.len() >= 10)
 }
 
 /// A name without what people mix up: case and separators.
@@ -186,6 +196,7 @@ mod tests {
             ("iso-scan.filename", "iso-scan/filename"),
             ("isoscan/filename", "iso-scan/filename"),
             ("iso-scan/file", "iso-scan/filename"),
+            ("rd.live.overlay.nouser", "rd.live.overlay.nouserconfirmprompt"),
             ("mediachek", "mediacheck"),
             ("MediaCheck", "mediacheck"),
             ("live_dirs", "rd.live.dir"),

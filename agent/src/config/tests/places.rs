@@ -1,0 +1,145 @@
+//! Where the live system is: `root=`, `iso-scan/filename=`, `rd.live.dir` and their relatives.
+
+use super::*;
+
+fn label(name: &str) -> Source {
+    Source::Device(Selector::Label(name.to_owned()))
+}
+
+#[test]
+fn root_forms_a1_to_a11_and_t03_t04() {
+    let device = Source::Device;
+    let path = |path: &str| device(Selector::Path(path.into()));
+    let file = |path: &str| Source::InitrdFile(path.into());
+    let url = |url: &str| Source::Url(url.to_owned());
+    let other = |root: &str| Source::NotLive(Some(root.to_owned()));
+    let rows = [
+        ("A1", "\"root=live:CDLABEL=My Live\"", label("My Live")),
+        ("A1", "root=live:CDLABEL=My\\x20Live", label("My Live")),
+        ("A1", "root=\"live:CDLABEL=My Live\"", label("My Live")),
+        ("A2", "root=live:CDLABEL=\"My Live\"", label("My Live")),
+        ("A3", "root=live:LABEL=a/b", label("a/b")),
+        ("A3", "root=live:/dev/disk/by-label/a\\x2fb", label("a/b")),
+        ("A4", "root=live:UUID=X", device(Selector::Uuid("X".into()))),
+        ("A4", "root=live:PARTUUID=X", device(Selector::PartUuid("X".into()))),
+        ("A4", "root=live:PARTLABEL=X", device(Selector::PartLabel("X".into()))),
+        ("A5", "rd.live.image root=LABEL=x", label("x")),
+        ("A5", "liveimg root=LABEL=x", label("x")),
+        ("A6", "rd.live.image root=live:LABEL=x", label("x")),
+        ("A7", "rd.live.image root=/dev/sda1", path("/dev/sda1")),
+        ("A8", "rd.live.image=0 root=LABEL=x", other("LABEL=x")),
+        ("A8", "root=LABEL=x", other("LABEL=x")),
+        ("A8", "", Source::NotLive(None)),
+        ("A8", "root=", Source::NotLive(None)),
+        ("A8", "rd.live.image=0 root=live:LABEL=x", label("x")),
+        ("A9", "root=live:/boot.ISO", file("/boot.ISO")),
+        ("A9", "rd.live.image root=/a/b.iso", file("/a/b.iso")),
+        ("A9", "root=live:/dev/disk/by-label/my.iso", label("my.iso")),
+        ("A10", "root=live:/x.img", file("/x.img")),
+        ("A10", "root=live:/dev/x.img", path("/dev/x.img")),
+        ("A21", "root=http://h/x", url("http://h/x")),
+        ("A21", "root=live:ftp://h/x.iso", url("ftp://h/x.iso")),
+        ("A21", "rd.live.image root=ftp://h/x", url("ftp://h/x")),
+        ("A21", "root=ftp://h/x", other("ftp://h/x")),
+        ("nfs", "rd.live.image root=nfs4:server:/path", url("nfs4:server:/path")),
+        ("nfs", "root=nfs4:server:/path", other("nfs4:server:/path")),
+        ("T-01", "root=live:CDLABEL=CDROM", label("CDROM")),
+        ("T-03", "root=CDLABEL=CDROM rd.live.image", label("CDROM")),
+        ("T-04", "root=live:/dev/sr0", path("/dev/sr0")),
+        ("T-05", "root=live:CDLABEL=My-Image.1_x", label("My-Image.1_x")),
+        ("T-46", "root=live:AOEINTERFACE=e0.1", Source::Aoe("e0.1".into())),
+        ("T-46", "root=live:AOEINTERFACE:e0.1", Source::Aoe("e0.1".into())),
+        ("last wins", "root=live:LABEL=a root=live:LABEL=b", label("b")),
+        ("others", "root=overlay:UUID=x", other("overlay:UUID=x")),
+        ("others", "root=install:CDLABEL=x", other("install:CDLABEL=x")),
+    ];
+    for (case, text, expected) in rows {
+        assert_eq!(read(text).source, expected, "{case}: {text}");
+    }
+}
+
+#[test]
+fn a2_a_quote_inside_the_value_is_reported() {
+    assert_eq!(ids("root=live:CDLABEL=\"My Live\""), ["quotes"]);
+    assert_eq!(ids("root=\"live:CDLABEL=My Live\""), [""; 0]);
+    assert_eq!(ids("root=live:CDLABEL=a\"b"), ["quotes"]);
+}
+
+#[test]
+fn a10_a11_unusable_live_roots_are_errors_with_the_accepted_forms() {
+    let rows = [
+        ("root=live:/x.squashfs", ".iso or .img"),
+        ("root=live:NONSENSE", "NONSENSE"),
+        ("root=live:sr0", "/dev/sr0"),
+        ("root=live:cifs://h/x", "cifs"),
+        ("root=live:", "nothing follows live:"),
+        ("root=live:LABEL=", "nothing follows LABEL="),
+        ("root=live:/some/dir", "neither below /dev"),
+        ("root=live:AOEINTERFACE=eth0", "AoE node"),
+        ("root=live:http:", "names no server"),
+        ("rd.live.image", "root= is missing"),
+        ("rd.live.image root=/x", "neither below /dev"),
+    ];
+    for (text, hint) in rows {
+        let (config, warnings) = interpret_text(text);
+        let Source::Malformed { why, .. } = &config.source else {
+            panic!("{text}: {:?}", config.source);
+        };
+        assert!(why.contains(hint), "{text}: {why}");
+        assert!(why.contains("live:CDLABEL=<label>"), "{text}: {why}");
+        assert!(config.source.is_live(), "{text}");
+        assert_eq!((warnings[0].id, warnings[0].level), ("root", Level::Error), "{text}");
+    }
+}
+
+#[test]
+fn a24_t11_to_t13_places_on_the_medium() {
+    let rows = [
+        ("default", "", "LiveOS", "squashfs.img"),
+        ("A24", "rd.live.dir=a rd.live.dir=b", "b", "squashfs.img"),
+        ("T-11", "rd.live.dir=Foo rd.live.squashimg=bar.img", "Foo", "bar.img"),
+        ("T-12", "live_dir=Foo", "Foo", "squashfs.img"),
+        ("T-13", "live_dir=Foo rd.live.dir=Bar", "Bar", "squashfs.img"),
+        ("slashes", "rd.live.dir=/a/b/ rd.live.squashimg=/c/d.img", "a/b", "c/d.img"),
+        ("top", "rd.live.dir=/ rd.live.squashimg=rootfs.squashfs", "", "rootfs.squashfs"),
+        ("empty", "rd.live.dir= rd.live.squashimg", "LiveOS", "squashfs.img"),
+    ];
+    for (case, text, dir, file) in rows {
+        let config = read(text);
+        assert_eq!((config.live_dir.as_str(), config.squashimg.as_str()), (dir, file), "{case}: {text}");
+    }
+    assert_eq!(ids("live_dir=Foo"), ["deprecated"], "T-12");
+}
+
+#[test]
+fn t37_t45b_iso_scan() {
+    let at = |device: Option<&str>, path: &str| {
+        Some(IsoScan { device: device.map(|device| Selector::parse(device).unwrap()), path: path.into() })
+    };
+    let rows = [
+        ("iso-scan/filename=linux.iso", at(None, "linux.iso")),
+        ("iso-scan/filename=/a/linux.iso", at(None, "a/linux.iso")),
+        ("\"iso-scan/filename=/my isos/x.iso\"", at(None, "my isos/x.iso")),
+        ("iso-scan/filename=LABEL=STICK:/x.iso", at(Some("LABEL=STICK"), "x.iso")),
+        ("iso-scan/filename=/dev/sdb1:/x.iso", at(Some("/dev/sdb1"), "x.iso")),
+        ("iso-scan/filename=/a:/x.iso", at(None, "a:/x.iso")),
+        ("iso-scan/filename=", None),
+        ("iso-scan/filename", None),
+        ("iso-scan/filename=/", None),
+        ("iso-scan/filename=/../x", None),
+    ];
+    for (text, expected) in rows {
+        assert_eq!(read(text).iso_scan, expected, "{text}");
+        assert_eq!(ids(text).contains(&"value"), expected.is_none(), "{text}");
+    }
+}
+
+#[test]
+fn the_medium_comes_from_the_command_line_or_the_initrd() {
+    let conf = Conf { medium: Some("LABEL=From Conf".into()), ..Conf::default() };
+    let medium = |text: &str| interpret(&Cmdline::parse(text), &conf).0.medium;
+    assert_eq!(medium(""), Some(Selector::Label("From Conf".into())));
+    assert_eq!(medium("rd.live.medium=UUID=x"), Some(Selector::Uuid("x".into())));
+    assert_eq!(medium("rd.live.medium=x"), Some(Selector::Label("From Conf".into())));
+    assert_eq!(read("").medium, None);
+}
