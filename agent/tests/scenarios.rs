@@ -1,0 +1,99 @@
+//! Golden scenarios: what the agent was told and found, and the candidates and plan that follow. `UPDATE=1` rewrites.
+//!
+//! A scenario is a directory with `cmdline`, `facts.json` and `plan.expected`; see `docs/testing.md`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rdlive::cmdline::Cmdline;
+use rdlive::config::{self, Conf, Config, Source};
+use rdlive::discover;
+use rdlive::facts::{Content, Device, Inner, MediumFacts};
+use rdlive::plan::step::describe;
+use rdlive::plan::{Points, acquire, assemble, prepare};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Facts {
+    /// Text of `/etc/rdlive.conf`.
+    #[serde(default)]
+    conf: String,
+    #[serde(default)]
+    devices: Vec<Device>,
+    /// What the chosen medium turned out to be; without it the scenario ends with the candidates.
+    medium: Option<MediumFacts>,
+    content: Option<Content>,
+    inner: Option<Inner>,
+}
+
+fn candidates(config: &Config, devices: &[Device]) -> String {
+    let list = match (&config.source, &config.iso_scan) {
+        (_, Some(scan)) => discover::hosts(scan, devices),
+        (Source::Device(selector), None) => discover::media(config, selector, devices),
+        _ => Vec::new(),
+    };
+    let mut text = String::new();
+    for candidate in list {
+        let more = if candidate.incomplete { ", partitions not seen yet" } else { "" };
+        text += &format!("candidate {}: {}{more}\n", candidate.name, candidate.why);
+    }
+    if let Some(scan) = &config.iso_scan {
+        for (device, why) in devices.iter().filter_map(|device| Some((device, discover::refusal(scan, device)?))) {
+            text += &format!("left out  {}: {why}\n", device.name);
+        }
+    }
+    text
+}
+
+fn plan(config: &Config, facts: &Facts) -> String {
+    let Some(medium) = &facts.medium else { return String::new() };
+    let points = Points::new(config.dialect);
+    let mut steps = Vec::new();
+    if let Some(scan) = &config.iso_scan {
+        let host = discover::hosts(scan, &facts.devices).remove(0);
+        let device = facts.devices.iter().find(|device| device.name == host.name).unwrap();
+        steps.extend(acquire::host(&points, device).unwrap());
+    }
+    steps.extend(acquire::medium(config, &points, medium));
+    steps.extend(acquire::container(&points, medium, facts.content.as_ref()));
+    let (content, inner) = (facts.content.as_ref(), facts.inner.as_ref());
+    let assembled = assemble::assemble(config, &points, medium, content, inner, Path::new("/sysroot"));
+    describe("prepare", &prepare::prepare(config, &points))
+        + &describe("acquire", &steps)
+        + &describe("assemble", &assembled)
+}
+
+fn outcome(dir: &Path) -> String {
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_else(|e| panic!("{}/{name}: {e}", dir.display()));
+    let facts: Facts = serde_json::from_str(&read("facts.json")).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let (config, warnings) = config::interpret(&Cmdline::parse(read("cmdline").trim()), &Conf::parse(&facts.conf));
+    let mut text = format!("{:?}, {}\n", config.dialect, config.dialect_reason).to_lowercase();
+    for warning in &warnings {
+        text += &format!("warning   {} [{}]\n", warning.karg, warning.id);
+    }
+    if let Source::NotLive(_) | Source::Malformed { .. } = config.source {
+        return text + "no live root\n";
+    }
+    text + &candidates(&config, &facts.devices) + &plan(&config, &facts)
+}
+
+#[test]
+fn scenarios() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut dirs: Vec<PathBuf> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    dirs.sort();
+    assert!(dirs.len() >= 10, "only {} scenarios in {}", dirs.len(), root.display());
+    let mut wrong = Vec::new();
+    for dir in dirs {
+        let (actual, file) = (outcome(&dir), dir.join("plan.expected"));
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&file, &actual).unwrap();
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        if actual != expected {
+            wrong.push(format!("{}\n--- expected\n{expected}--- actual\n{actual}", dir.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} scenarios differ (UPDATE=1 rewrites):\n{}", wrong.len(), wrong.join("\n"));
+}
