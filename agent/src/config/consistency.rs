@@ -82,11 +82,18 @@ pub(super) fn contradictions(lookup: &mut Lookup, config: &Config, guessed: bool
     if config.dialect == Dialect::Kiwi && guessed {
         for karg in DMSQUASH_MODE {
             let message = format!(
-                "belongs to dracut, but {}, reading it as kiwi; rd.live.dialect= decides",
+                "belongs to dracut, but {}, reading the line as kiwi; rd.live.dialect= decides",
                 config.dialect_reason
             );
             contradiction(lookup, karg, &message);
         }
+    }
+    if config.dialect == Dialect::Dmsquash
+        && config.overlay.method != Method::Direct
+        && let Some(token) = lookup.token(&ROOTFLAGS).filter(|_| !config.rootflags.is_empty())
+    {
+        let message = "options for a root without an overlay, ignoring; dialect kiwi gives them to the overlay";
+        lookup.report(Level::Notice, "ignored", &token.raw, message);
     }
     write_area(lookup, config);
     if lookup.has(&OVERLAY) && lookup.has(&LIVE_OVERLAY_OVERLAYFS) {

@@ -67,8 +67,8 @@ table! { OVERLAYS_TABLE:
     LIVE_ENCRYPT = Karg::new("rd.live.encrypt", Kind::Bool, Origin::Kiwi, "Encrypt a new persistent area; asks for a passphrase")
         .default("0")
         .not_built(Area::Encryption);
-    ROOTFLAGS = Karg::new("rootflags", Kind::List, Origin::Both, "Mount options of the root file system")
-        .values("options of the root's file system; options of overlayfs such as `metacopy=on` go to the overlay");
+    ROOTFLAGS = Karg::new("rootflags", Kind::List, Origin::Both, "Mount options of the root; dracut meant the image's file system, kiwi-live the overlay")
+        .values("dialect kiwi: given to the overlay; dialect dmsquash: not given to the overlay");
     ROOT_OVERLAY_WRITE = Karg::new("rd.root.overlay.write", Kind::Text, Origin::Kiwi, "Write partition of KIWI's overlay disks").ignored(OVERLAY_DISK);
     ROOT_OVERLAY_TEMPORARY = Karg::new("rd.root.overlay.temporary", Kind::Bool, Origin::Kiwi, "Temporary write area of KIWI's overlay disks").ignored(OVERLAY_DISK);
     ROOT_OVERLAY_READONLY = Karg::new("rd.root.overlay.readonly", Kind::Bool, Origin::Kiwi, "KIWI's overlay disks without a write area").ignored(OVERLAY_DISK);
