@@ -9,7 +9,8 @@ const OFFSET: usize = 0x1_0000;
 
 pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
     let sb = head.span(OFFSET, 4096)?;
-    if !sb.has(64, b"_BHRfS_M") {
+    // A superblock names its own place.
+    if !sb.has(64, b"_BHRfS_M") || sb.le64(48)? != OFFSET as u64 {
         return None;
     }
     Some(Superblock {
@@ -28,6 +29,7 @@ pub(super) fn sample() -> Vec<u8> {
     let mut image = vec![0; OFFSET + 4096];
     let sb = &mut image[OFFSET..];
     sb[32..48].copy_from_slice(&[0x33; 16]);
+    sb[48..56].copy_from_slice(&(OFFSET as u64).to_le_bytes());
     sb[64..72].copy_from_slice(b"_BHRfS_M");
     sb[112..120].copy_from_slice(&(1u64 << 30).to_le_bytes());
     sb[144..148].copy_from_slice(&4096u32.to_le_bytes());

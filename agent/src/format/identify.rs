@@ -73,7 +73,9 @@ pub fn identify_all<R: Read + Seek>(reader: &mut R) -> Result<Vec<Superblock>, E
     found.extend(ntfs::probe(&mut source)?);
     found.extend(fat::probe(&mut source)?);
     found.extend(raid::at_end(&mut source)?);
-    found.extend(luks::secondary(&mut source)?);
+    if !found.iter().any(|f| f.kind == Kind::Luks) {
+        found.extend(luks::secondary(&mut source)?);
+    }
     Ok(found)
 }
 

@@ -151,44 +151,7 @@ fn partition(entry: &[u8], number: u32, sector: u64, last: u64) -> Option<Partit
 /// Two partitions on 128 sectors, both copies good.
 #[cfg(test)]
 pub(in crate::format) fn sample() -> Vec<u8> {
-    let mut image = vec![0; 128 * 512];
-    super::mbr::put_entry(&mut image, 0, 0, (0, 0xee), (1, 127));
-    let mut entries = vec![0; 4 * ENTRY];
-    for (index, (first, last, name)) in [(40u64, 59u64, "Live"), (60, 99, "ESP")].into_iter().enumerate() {
-        let entry = &mut entries[index * ENTRY..(index + 1) * ENTRY];
-        entry[..16].fill(0xa0 + index as u8);
-        entry[16..32].copy_from_slice(&std::array::from_fn::<u8, 16, _>(|i| i as u8 + 1));
-        entry[32..40].copy_from_slice(&first.to_le_bytes());
-        entry[40..48].copy_from_slice(&last.to_le_bytes());
-        entry[48] = 4;
-        for (i, byte) in name.bytes().enumerate() {
-            entry[56 + i * 2] = byte;
-        }
-    }
-    for (lba, alternate, place) in [(1u64, 127u64, 2u64), (127, 1, 126)] {
-        let at = place as usize * 512;
-        image[at..at + entries.len()].copy_from_slice(&entries);
-        put_header(&mut image, lba, alternate, place, &entries);
-    }
-    image
-}
-
-#[cfg(test)]
-fn put_header(image: &mut [u8], lba: u64, alternate: u64, place: u64, entries: &[u8]) {
-    let header = &mut image[lba as usize * 512..][..HEADER_MIN];
-    header[..8].copy_from_slice(b"EFI PART");
-    header[8..16].copy_from_slice(&[0, 0, 1, 0, HEADER_MIN as u8, 0, 0, 0]);
-    header[24..32].copy_from_slice(&lba.to_le_bytes());
-    header[32..40].copy_from_slice(&alternate.to_le_bytes());
-    header[40..48].copy_from_slice(&40u64.to_le_bytes());
-    header[48..56].copy_from_slice(&120u64.to_le_bytes());
-    header[56..72].fill(0x77);
-    header[72..80].copy_from_slice(&place.to_le_bytes());
-    header[80] = (entries.len() / ENTRY) as u8;
-    header[84] = ENTRY as u8;
-    header[88..92].copy_from_slice(&crc32(entries).to_le_bytes());
-    let crc = crc32(header);
-    header[16..20].copy_from_slice(&crc.to_le_bytes());
+    tests::sample_of(512)
 }
 
 #[cfg(test)]
@@ -196,6 +159,55 @@ mod tests {
     use super::*;
     use crate::format::partition;
     use std::io::Cursor;
+
+    pub(super) fn sample_of(sector: usize) -> Vec<u8> {
+        let mut image = vec![0; 128 * sector];
+        partition::mbr::put_entry(&mut image, 0, 0, (0, 0xee), (1, 127));
+        let rows = [(40u64, 59u64, "Live"), (60, 99, "ESP")];
+        let mut entries = vec![0; 4 * ENTRY];
+        for ((entry, (first, last, name)), kind) in entries.chunks_mut(ENTRY).zip(rows).zip(0xa0..) {
+            entry[..16].fill(kind);
+            entry[16..32].copy_from_slice(&std::array::from_fn::<u8, 16, _>(|i| i as u8 + 1));
+            entry[32..40].copy_from_slice(&first.to_le_bytes());
+            entry[40..48].copy_from_slice(&last.to_le_bytes());
+            entry[48] = 4;
+            for (i, byte) in name.bytes().enumerate() {
+                entry[56 + i * 2] = byte;
+            }
+        }
+        for (lba, alternate, place) in [(1, 127, 2), (127, 1, 126)] {
+            let at = place as usize * sector;
+            image[at..at + entries.len()].copy_from_slice(&entries);
+            let header = &mut image[lba as usize * sector..][..HEADER_MIN];
+            put_header(header, [lba, alternate, place], &entries);
+        }
+        image
+    }
+
+    fn put_header(header: &mut [u8], [lba, alternate, place]: [u64; 3], entries: &[u8]) {
+        header[..8].copy_from_slice(b"EFI PART");
+        header[8..16].copy_from_slice(&[0, 0, 1, 0, HEADER_MIN as u8, 0, 0, 0]);
+        let fields = [lba, alternate, 40, 120];
+        for (field, at) in fields.into_iter().zip([24, 32, 40, 48]) {
+            header[at..at + 8].copy_from_slice(&field.to_le_bytes());
+        }
+        header[56..72].fill(0x77);
+        header[72..80].copy_from_slice(&place.to_le_bytes());
+        header[80] = (entries.len() / ENTRY) as u8;
+        header[84] = ENTRY as u8;
+        header[88..92].copy_from_slice(&crc32(entries).to_le_bytes());
+        let crc = crc32(header);
+        header[16..20].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    #[test]
+    fn sectors_of_4096_bytes() {
+        let table = read(&sample_of(4096));
+        assert_eq!(table.sector_size, 4096);
+        assert_eq!(table.partitions[1].start, 60 * 4096);
+        let expected = TableKind::Gpt { primary_ok: true, backup_ok: true };
+        assert_eq!(table.kind, expected);
+    }
 
     fn read(image: &[u8]) -> Table {
         let size = image.len() as u64;
