@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::config::explain::without_password;
 use crate::config::{Config, IsoScan, Overlay, Selector, Source};
 use crate::discover::{self, Candidate};
 use crate::env::Env;
 use crate::error::{Code, Disposition, Stop};
 use crate::exec::Executor;
-use crate::facts::{Content, Device, Inner, MediumFacts, Origin};
+use crate::facts::{Content, Device, ImageFile, Inner, MediumFacts, Origin};
 use crate::handover::{Considered, Report, WriteMode};
 use crate::kmsg::NOTICE;
 use crate::plan::{Points, acquire, assemble, prepare};
@@ -265,6 +266,9 @@ impl<'a> Boot<'a> {
             true => None,
             false => Some(content::medium(self.env, self.config, &self.points.live)?),
         };
+        if let Some(Content::Container(file) | Content::Image(file)) = &content {
+            decompressor(self.config, file)?;
+        }
         let steps = acquire::container(&self.points, &medium, content.as_ref());
         self.exec.run("acquire", &steps)?;
         let inner = match steps.is_empty() {
@@ -329,6 +333,20 @@ impl<'a> Boot<'a> {
                 .advice("plug the medium in and retry, or correct root=live:… (labels are case-sensitive)"),
         }
     }
+}
+
+/// Refuses an image whose compression the kernel was built without: the mount would only say "invalid argument".
+fn decompressor(config: &Config, file: &ImageFile) -> Result<(), Stop> {
+    let Some(compressor) = file.compressor else { return Ok(()) };
+    let option = compressor.config_option(file.kind);
+    let Some(option) = option.filter(|option| config.kernel_lacks.iter().any(|lacks| lacks == option)) else {
+        return Ok(());
+    };
+    let cause =
+        format!("{} is compressed with {}, which this kernel cannot read", file.path.display(), compressor.name());
+    Err(Stop::new(Code::DriverMissing, cause)
+        .wanted(format!("a kernel with {option}"))
+        .advice("build the image with --compression zstd or xz, or use another kernel"))
 }
 
 fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
@@ -405,20 +423,37 @@ fn malformed(source: &Source) -> Stop {
         .advice("correct root= in the boot menu")
 }
 
-/// A URL as it may be logged.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find('/').unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-        None => url.to_owned(),
-    }
-}
-
 /// Whether an earlier run has already built the root.
 pub fn already_done(env: &Env, sysroot: &Path) -> bool {
     let mounts = env.text("proc/self/mountinfo").unwrap_or_default();
     let mounted =
         mounts.lines().any(|line| line.contains(layout::ROOT_SOURCE) && line.split(' ').nth(4) == sysroot.to_str());
     mounted && Report::load(env).is_some_and(|report| report.outcome == crate::handover::Outcome::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::interpret_text;
+    use crate::format::{Compressor, DECOMPRESSION_OPTIONS, Kind};
+
+    #[test]
+    fn a_missing_decompressor_is_named_before_the_mount() {
+        let (mut config, _) = interpret_text("root=live:LABEL=x");
+        let file = |kind, compressor| ImageFile { path: "x".into(), kind, compressor, dirty: false };
+        config.kernel_lacks = vec!["CONFIG_SQUASHFS_LZO".into(), "CONFIG_EROFS_FS_ZIP_ZSTD".into()];
+        for (kind, compressor, lacks) in [
+            (Kind::Squashfs, Some(Compressor::Lzo), Some("CONFIG_SQUASHFS_LZO")),
+            (Kind::Squashfs, Some(Compressor::Zstd), None),
+            (Kind::Erofs, Some(Compressor::Zstd), Some("CONFIG_EROFS_FS_ZIP_ZSTD")),
+            (Kind::Erofs, None, None),
+        ] {
+            let result = decompressor(&config, &file(kind, compressor));
+            let wanted = result.err().map(|stop| stop.wanted);
+            assert_eq!(wanted, lacks.map(|option| format!("a kernel with {option}")), "{kind:?} {compressor:?}");
+            if let Some(option) = lacks {
+                assert!(DECOMPRESSION_OPTIONS.contains(&option), "the builder looks for {option}");
+            }
+        }
+    }
 }

@@ -14,6 +14,9 @@ pub struct Conf {
     pub dialect: Option<String>,
     /// `medium`: identity of the medium this initrd belongs to, unless `rd.live.medium=` says so.
     pub medium: Option<String>,
+    /// `kernel-lacks`: options of [`crate::format::DECOMPRESSION_OPTIONS`] that the kernel of this initrd was built
+    /// without, as far as the builder could tell.
+    pub kernel_lacks: Vec<String>,
     /// Lines that say nothing we know.
     pub unknown: Vec<String>,
 }
@@ -31,6 +34,10 @@ impl Conf {
             match key.trim() {
                 "dialect" => conf.dialect = value,
                 "medium" => conf.medium = value,
+                "kernel-lacks" => {
+                    conf.kernel_lacks =
+                        value.iter().flat_map(|list| list.split_whitespace()).map(str::to_owned).collect();
+                }
                 _ => conf.unknown.push(line.to_owned()),
             }
         }

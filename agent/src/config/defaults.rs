@@ -34,6 +34,7 @@ impl Default for Config {
             failure: Failure::default(),
             init: Init::default(),
             modules: Modules::default(),
+            kernel_lacks: Vec::new(),
             report: None,
             debug: false,
         }

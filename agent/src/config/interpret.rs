@@ -25,6 +25,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
         dialect_reason: choice.reason,
         source: root::source(lookup),
         medium: root::medium(lookup, conf),
+        kernel_lacks: conf.kernel_lacks.clone(),
         iso_scan: root::iso_scan(lookup),
         live_dir: root::live_dir(lookup),
         squashimg: root::squashimg(lookup),

@@ -72,6 +72,8 @@ pub struct Config {
     pub init: Init,
     /// Kernel modules: blacklist and preload lists.
     pub modules: Modules,
+    /// Decompressors that the kernel of this initrd was built without (`kernel-lacks` in `/etc/rdlive.conf`).
+    pub kernel_lacks: Vec<String>,
     /// Extra place for the report: a character device such as `/dev/ttyS1` (`rd.live.report`).
     pub report: Option<PathBuf>,
     /// More log (`rd.live.debug`, `rd.kiwi.debug`, `rd.debug`).

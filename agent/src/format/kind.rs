@@ -182,6 +182,19 @@ pub enum Compressor {
     Unknown(u16),
 }
 
+/// Every kernel option that decides whether a container can be read; distributions leave some of them out.
+pub const DECOMPRESSION_OPTIONS: [&str; 9] = [
+    "CONFIG_SQUASHFS_ZLIB",
+    "CONFIG_SQUASHFS_LZO",
+    "CONFIG_SQUASHFS_XZ",
+    "CONFIG_SQUASHFS_LZ4",
+    "CONFIG_SQUASHFS_ZSTD",
+    "CONFIG_EROFS_FS_ZIP",
+    "CONFIG_EROFS_FS_ZIP_LZMA",
+    "CONFIG_EROFS_FS_ZIP_DEFLATE",
+    "CONFIG_EROFS_FS_ZIP_ZSTD",
+];
+
 impl Compressor {
     /// The word that mksquashfs and mkfs.erofs use.
     #[must_use]

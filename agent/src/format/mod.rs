@@ -40,7 +40,7 @@ mod hostile;
 
 pub use error::Error;
 pub use identify::{identify, identify_all};
-pub use kind::{Compressor, Kind};
+pub use kind::{Compressor, DECOMPRESSION_OPTIONS, Kind};
 pub use udev::{udev_decode, udev_encode};
 
 /// What a superblock says about its file system or container.
