@@ -1,0 +1,246 @@
+//! Steps on real loop devices and mounts. Needs root, mksquashfs, mkfs.erofs, mke2fs, mkfs.xfs and mkfs.btrfs;
+//! `cargo lab test` provides both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rdlive::boot::Boot;
+use rdlive::config::{Access, TmpfsSize, interpret_text};
+use rdlive::env::Env;
+use rdlive::error::Code;
+use rdlive::exec::Executor;
+use rdlive::handover::Report;
+use rdlive::plan::{Place, Slot, Step};
+use tempfile::TempDir;
+
+/// A machine below a temporary directory, with the real devices and kernel tables.
+struct Machine {
+    dir: TempDir,
+    env: Env,
+}
+
+impl Machine {
+    fn new() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "loop tests mount and need root: run `cargo lab test` as root");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["dev", "proc", "sys"] {
+            std::os::unix::fs::symlink(Path::new("/").join(name), dir.path().join(name)).unwrap();
+        }
+        let env = Env::new(dir.path());
+        Self { dir, env }
+    }
+
+    /// Lines of the mount table below this machine.
+    fn mounts(&self) -> Vec<String> {
+        let below = self.dir.path().to_str().unwrap();
+        let table = fs::read_to_string("/proc/self/mounts").unwrap();
+        table
+            .lines()
+            .filter(|line| line.split(' ').nth(1).is_some_and(|at| at.starts_with(below)))
+            .map(Into::into)
+            .collect()
+    }
+
+    /// Loop devices whose file is below this machine.
+    fn loops(&self) -> Vec<String> {
+        let below = self.dir.path().to_str().unwrap();
+        fs::read_dir("/sys/class/block")
+            .unwrap()
+            .filter_map(|entry| fs::read_to_string(entry.unwrap().path().join("loop/backing_file")).ok())
+            .filter(|file| file.starts_with(below))
+            .collect()
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.env.path(path)
+    }
+}
+
+fn nothing_to_load(name: &str) -> Result<(), String> {
+    Err(format!("no modules on this machine, {name} must be built in"))
+}
+
+fn run(program: &str, arguments: &[&Path]) {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A root tree with a file of known content.
+fn tree(machine: &Machine) -> PathBuf {
+    let tree = machine.path("tree");
+    fs::create_dir_all(tree.join("usr")).unwrap();
+    fs::write(tree.join("usr/mark"), "from the image").unwrap();
+    tree
+}
+
+/// An image of the tree in a file system, made by that file system's own tool.
+fn image(machine: &Machine, fs_name: &str) -> PathBuf {
+    let (tree, image) = (tree(machine), machine.path(&format!("{fs_name}.img")));
+    match fs_name {
+        "squashfs" => run("mksquashfs", &[&tree, &image, Path::new("-quiet"), Path::new("-no-progress")]),
+        "erofs" => run("mkfs.erofs", &[&image, &tree]),
+        "ext4" => {
+            fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+            run("mke2fs", &[Path::new("-q"), Path::new("-t"), Path::new("ext4"), Path::new("-d"), &tree, &image]);
+        }
+        "btrfs" => {
+            fs::File::create(&image).unwrap().set_len(128 << 20).unwrap();
+            run("mkfs.btrfs", &[Path::new("-q"), Path::new("--rootdir"), &tree, &image]);
+        }
+        other => panic!("no recipe for {other}"),
+    }
+    image
+}
+
+fn loop_step(file: &str) -> Step {
+    Step::Loop { file: file.into(), access: Access::ReadOnly, direct: false, into: Slot::Image }
+}
+
+fn mount_step(fs: &str, options: &[&str], at: &str) -> Step {
+    Step::Mount {
+        what: Place::Slot(Slot::Image),
+        fs: fs.into(),
+        access: Access::ReadOnly,
+        options: options.iter().map(|&o| o.into()).collect(),
+        at: at.into(),
+    }
+}
+
+fn overlay_steps() -> Vec<Step> {
+    vec![
+        Step::Tmpfs { size: TmpfsSize::Bytes(8 << 20), options: vec![], at: "/run/area".into() },
+        Step::Overlay {
+            lower: vec!["/run/lower".into()],
+            upper: "/run/area/upper".into(),
+            work: "/run/area/work".into(),
+            options: vec![],
+            at: "/sysroot".into(),
+        },
+    ]
+}
+
+#[test]
+fn loop_overlay_on_each_image_and_back() {
+    for fs_name in ["squashfs", "erofs", "ext4", "btrfs"] {
+        let machine = Machine::new();
+        image(&machine, fs_name);
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        let options: &[&str] = if fs_name == "ext4" { &["noload"] } else { &[] };
+        let mut steps = vec![loop_step(&format!("/{fs_name}.img")), mount_step(fs_name, options, "/run/lower")];
+        steps.extend(overlay_steps());
+        exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{fs_name}: {:?}", stop.lines()));
+
+        let mark = machine.path("sysroot/usr/mark");
+        assert_eq!(fs::read_to_string(&mark).unwrap(), "from the image", "{fs_name}");
+        fs::write(&mark, "changed").unwrap();
+        assert_eq!(fs::read_to_string(machine.path("run/lower/usr/mark")).unwrap(), "from the image", "{fs_name}");
+        let root = machine.mounts().into_iter().find(|line| line.contains("/sysroot ")).unwrap();
+        assert!(root.starts_with("LiveOS_rootfs ") && root.contains(" overlay "), "{fs_name}: {root}");
+        assert_eq!(exec.records.len(), steps.len(), "{fs_name}: every step is in the report");
+
+        exec.unwind(0);
+        drop(exec);
+        assert_eq!(machine.mounts(), Vec::<String>::new(), "{fs_name}: mounts after unwind");
+        assert_eq!(machine.loops(), Vec::<String>::new(), "{fs_name}: loop devices after unwind");
+    }
+}
+
+#[test]
+fn loop_devices_are_read_only_and_foreign_journals_stay_as_they_are() {
+    let machine = Machine::new();
+    let image = image(&machine, "ext4");
+    // Ask for a journal replay: the flag that a power cut leaves behind.
+    run("debugfs", &[Path::new("-w"), Path::new("-R"), Path::new("feature needs_recovery"), &image]);
+    let before = fs::read(&image).unwrap();
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    exec.run("acquire", &[loop_step("/ext4.img"), mount_step("ext4", &["noload"], "/run/lower")]).unwrap();
+    let node = exec.node(Slot::Image).unwrap().to_owned();
+    let refused =
+        fs::OpenOptions::new().write(true).open(&node).and_then(|mut file| std::io::Write::write_all(&mut file, &[1]));
+    assert!(refused.is_err(), "{} takes writes", node.display());
+    exec.unwind(0);
+    drop(exec);
+    assert!(fs::read(&image).unwrap() == before, "a read-only mount has written to the image");
+}
+
+#[test]
+fn loop_mount_errors_carry_the_object_and_the_kernels_words() {
+    let machine = Machine::new();
+    fs::write(machine.path("garbage.img"), vec![7; 1 << 16]).unwrap();
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    exec.run("acquire", &[loop_step("/garbage.img")]).unwrap();
+    let stop = exec.run("acquire", &[mount_step("squashfs", &[], "/run/lower")]).unwrap_err();
+    assert_eq!(stop.code, Code::ImageMount);
+    assert!(stop.cause.contains("squashfs") && stop.cause.contains("loop"), "{}", stop.cause);
+    let stop = exec.run("acquire", &[mount_step("squashfs", &["no-such-option"], "/run/lower")]).unwrap_err();
+    assert!(stop.cause.contains("no-such-option") && stop.cause.contains("kernel:"), "{}", stop.cause);
+    let stop = exec.run("acquire", &[loop_step("/absent.img")]).unwrap_err();
+    assert!(stop.code == Code::LoopSetup && stop.cause.contains("/absent.img"), "{}", stop.cause);
+}
+
+#[test]
+fn loop_missing_driver_names_module_and_option() {
+    let machine = Machine::new();
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    let driver =
+        Step::Driver { module: "nofs".into(), filesystem: Some("nofs".into()), option: "CONFIG_NOFS_FS".into() };
+    let stop = exec.run("acquire", &[driver]).unwrap_err();
+    assert_eq!(stop.code, Code::DriverMissing);
+    assert!(stop.lines().join(" ").contains("nofs") && stop.wanted.contains("CONFIG_NOFS_FS"), "{:?}", stop.lines());
+}
+
+#[test]
+fn loop_either_undoes_the_first_and_reports_the_fallback() {
+    let machine = Machine::new();
+    image(&machine, "squashfs");
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    let first = vec![
+        Step::Tmpfs { size: TmpfsSize::Bytes(1 << 20), options: vec![], at: "/run/first".into() },
+        loop_step("/absent.img"),
+    ];
+    let otherwise = vec![Step::Tmpfs { size: TmpfsSize::Bytes(1 << 20), options: vec![], at: "/run/second".into() }];
+    exec.run("assemble", &[Step::Either { first, otherwise, because: "a test".into() }]).unwrap();
+    let mounts = machine.mounts().join("\n");
+    assert!(mounts.contains("/run/second ") && !mounts.contains("/run/first "), "{mounts}");
+    assert!(exec.fallbacks.len() == 1 && exec.fallbacks[0].contains("absent.img"), "{:?}", exec.fallbacks);
+    exec.unwind(0);
+}
+
+#[test]
+fn loop_whole_boot_from_an_image_in_the_initrd() {
+    let machine = Machine::new();
+    image(&machine, "squashfs");
+    for dialect in ["kiwi", "dmsquash"] {
+        let (config, _) = interpret_text(&format!("root=live:/squashfs.img rd.live.dialect={dialect}"));
+        let sysroot = PathBuf::from("/sysroot");
+        let exec = Executor::new(&machine.env, &nothing_to_load);
+        let mut boot = Boot::new(&machine.env, &config, &sysroot, exec, Report::new("dracut", &config, &[]));
+        boot.run().unwrap_or_else(|stop| panic!("{dialect}: {:?}", stop.lines()));
+        assert_eq!(fs::read_to_string(machine.path("sysroot/usr/mark")).unwrap(), "from the image", "{dialect}");
+        for link in ["run/rootfsbase", "run/overlay/rootfsbase"] {
+            let link = fs::read_link(machine.path(link)).map_or(machine.path(link), |to| machine.env.path(to));
+            assert!(link.join("usr/mark").exists(), "{dialect}: {}", link.display());
+        }
+        boot.exec.unwind(0);
+        drop(boot);
+        assert_eq!(machine.mounts(), Vec::<String>::new(), "{dialect}");
+    }
+}
+
+#[test]
+fn loop_failed_boot_leaves_nothing_behind() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.path("tree/home")).unwrap();
+    let (tree, image) = (machine.path("tree"), machine.path("empty.img"));
+    run("mksquashfs", &[&tree, &image, Path::new("-quiet"), Path::new("-no-progress")]);
+    let (config, _) = interpret_text("root=live:/empty.img rd.live.dialect=kiwi");
+    let sysroot = PathBuf::from("/sysroot");
+    let exec = Executor::new(&machine.env, &nothing_to_load);
+    let mut boot = Boot::new(&machine.env, &config, &sysroot, exec, Report::new("dracut", &config, &[]));
+    let stop = boot.run().unwrap_err();
+    assert_eq!(stop.code, Code::RootMissing);
+    assert!(stop.found.iter().any(|line| line.contains("home")), "shows what is there: {:?}", stop.found);
+    drop(boot);
+    assert_eq!((machine.mounts(), machine.loops()), (vec![], vec![]));
+}
