@@ -1,0 +1,69 @@
+#!/bin/bash
+# dracut module of rdlive: the agent, one unit or one hook that starts it, and the drivers a live medium needs.
+#
+# RDLIVE_AGENT names another agent than /usr/bin/rdlive of the tree the initrd is made from (for a build from source).
+
+# 255: only when asked for (--add rdlive, or another module depends on it), also in a host-only initrd.
+check() {
+    local agent
+    agent=$(rdlive_agent)
+    if [[ ! -f $agent ]]; then
+        dwarn "rdlive: no agent at $agent (set RDLIVE_AGENT to use another file)"
+        return 1
+    fi
+    return 255
+}
+
+depends() {
+    echo base
+}
+
+# File systems and layers are forced in, for they depend on the medium and not on the machine that builds the initrd.
+installkernel() {
+    # What the root is built from.
+    hostonly='' instmods loop squashfs erofs overlay iso9660 udf isofs
+    # Where an ISO file or an image may lie, and the character sets their file names need.
+    hostonly='' instmods vfat exfat ntfs3 ext4 xfs btrfs =fs/nls
+    # Where a medium may be plugged in. dracut's kernel-modules adds the rest; these keep a host-only initrd bootable.
+    hostonly='' instmods \
+        sr_mod sd_mod cdrom \
+        usb_storage uas xhci_pci xhci_hcd ehci_pci ohci_pci uhci_hcd \
+        ahci ata_piix ata_generic nvme sdhci_pci mmc_block \
+        virtio_pci virtio_blk virtio_scsi hv_storvsc vmw_pvscsi xen_blkfront
+    return 0
+}
+
+install() {
+    local agent
+    agent=$(rdlive_agent)
+    for other in dmsquash-live kiwi-live; do
+        if dracut_module_included "$other"; then
+            dfatal "rdlive: the dracut module $other claims the same root=live: (use --omit $other)"
+            exit 1
+        fi
+    done
+
+    # A static program: no libraries to resolve, so a plain copy (of coreutils, not this function) also serves an
+    # agent outside of the sysroot.
+    command install -D -m 0755 "$agent" "$initdir/usr/bin/rdlive"
+    if [[ -f ${dracutsysrootdir-}/etc/rdlive.conf ]]; then
+        command install -D -m 0644 "${dracutsysrootdir-}/etc/rdlive.conf" "$initdir/etc/rdlive.conf"
+    fi
+    inst_multiple modprobe
+
+    inst_hook cmdline 28 "$moddir/rdlive-claim.sh"
+    inst_hook emergency 50 "$moddir/rdlive-error.sh"
+    inst_hook shutdown-emergency 50 "$moddir/rdlive-error.sh"
+
+    if dracut_module_included systemd || dracut_module_included systemd-initrd; then
+        inst_simple "$moddir/rdlive.service" "$systemdsystemunitdir/rdlive.service"
+        mkdir -p "$initdir$systemdutildir/system-generators"
+        ln -sfn /usr/bin/rdlive "$initdir$systemdutildir/system-generators/rdlive-generator"
+    else
+        inst_hook mount 01 "$moddir/rdlive-boot.sh"
+    fi
+}
+
+rdlive_agent() {
+    echo "${RDLIVE_AGENT:-${dracutsysrootdir-}/usr/bin/rdlive}"
+}
