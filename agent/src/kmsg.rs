@@ -19,6 +19,26 @@ struct Kmsg {
     device: Option<File>,
 }
 
+/// The kernel's own limit on `/dev/kmsg` is ten lines in five seconds, and says nothing about lines it drops.
+const RATE_LIMIT: &str = "proc/sys/kernel/printk_devkmsg";
+
+/// Lifts the kernel's limit on log lines from programs; returns the setting to give to [`restore_limit`]. Only for
+/// PID 1: in a larger initrd that limit belongs to others, and the journal has our lines too.
+pub fn lift_limit(env: &Env) -> Option<String> {
+    let before = env.text(RATE_LIMIT)?;
+    // Without the line end the kernel refuses the word.
+    std::fs::write(env.path(RATE_LIMIT), "on\n").ok()?;
+    Some(before)
+}
+
+/// Puts the limit back for the real system.
+pub fn restore_limit(env: &Env, before: Option<&str>) {
+    // The kernel refuses this where the command line has fixed the setting, and then nothing was changed either.
+    if let Some(before) = before {
+        let _ = std::fs::write(env.path(RATE_LIMIT), format!("{before}\n"));
+    }
+}
+
 /// Starts logging. `also_stderr` copies each line to stderr, for a service whose journal shows it.
 pub fn start(env: &Env, also_stderr: bool) {
     let device = OpenOptions::new().write(true).open(env.path("dev/kmsg")).ok();

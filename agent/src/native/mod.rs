@@ -30,6 +30,7 @@ const SYSROOT: &str = "/sysroot";
 pub fn run(arguments: &[String]) -> Stop {
     let env = Env::default();
     let mounted = pseudo::mount_all(&env);
+    let limit = kmsg::lift_limit(&env);
     kmsg::start(&env, false);
     pseudo::report(&mounted);
     let text = Cmdline::load(env.root());
@@ -48,6 +49,7 @@ pub fn run(arguments: &[String]) -> Stop {
         match attempt(&env, &config, &warnings, &loader) {
             Ok(()) => {
                 loader.load_all(&config.modules.post);
+                kmsg::restore_limit(&env, limit.as_deref());
                 let stop = switch_root::switch(&env, Path::new(SYSROOT), &config.init, arguments);
                 rescue::run(&env, &config, &stop);
             }

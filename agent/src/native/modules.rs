@@ -222,7 +222,10 @@ impl Loader {
         let parameters = format!("{} {given}", module.parameters);
         let parameters = CString::new(parameters.trim()).map_err(|_| format!("{}: bad parameters", module.name))?;
         let packed = [".xz", ".zst", ".gz"].iter().any(|suffix| module.file.ends_with(suffix));
-        match rustix::system::finit_module(file, &parameters, if packed { COMPRESSED } else { 0 }) {
+        let begin = std::time::Instant::now();
+        let result = rustix::system::finit_module(file, &parameters, if packed { COMPRESSED } else { 0 });
+        log::debug!("module {} [{:.1} ms]", module.name, crate::clock::milliseconds(begin.elapsed()));
+        match result {
             Ok(()) | Err(Errno::EXIST) => {
                 self.lock().loaded.insert(module.name.to_owned());
                 Ok(())
