@@ -1,0 +1,4 @@
+//! One file per subcommand: its arguments, and the order of its work.
+
+pub mod build;
+pub mod initrd;

@@ -1,0 +1,144 @@
+# Drivers for PCs, servers and the common hypervisors: everything a medium or a persistent area may sit on.
+include minimal
+
+dir drivers/ata
+# Hardware of the ISA and PCMCIA days.
+not pata_legacy
+not pata_pcmcia
+
+dir drivers/nvme/host
+not nvme_fc
+not nvme_rdma
+not nvme_tcp
+not nvme_fabrics
+
+dir drivers/scsi
+# Test drivers, tapes, changers, enclosures, targets and PCMCIA cards.
+not scsi_debug
+not st
+not ch
+not osst
+not ses
+not sg
+not tcm_qla2xxx
+not ppa
+not imm
+not aha152x_cs
+not fdomain_cs
+not nsp_cs
+not qlogic_cs
+not sym53c500_cs
+not scsi_transport_srp
+# Fibre Channel and iSCSI adapters: large, need firmware or a network set-up, and hold no live media.
+not lpfc
+not qla2xxx
+not qla4xxx
+not bfa
+not csiostor
+not qedf
+not qedi
+not bnx2fc
+not bnx2i
+not be2iscsi
+not fnic
+not snic
+not fcoe
+not libfc
+not libfcoe
+not libiscsi
+not libiscsi_tcp
+not iscsi_tcp
+not iscsi_boot_sysfs
+not scsi_transport_iscsi
+not scsi_transport_fc
+not cxgb3i
+not cxgb4i
+not libcxgbi
+not efct
+# Needs a firmware file from user space.
+not aic94xx
+
+mptspi
+mptsas
+
+dir drivers/usb/host
+not sl811_hcd
+not sl811_cs
+dir drivers/usb/storage
+
+mmc_block
+sdhci_pci
+sdhci_acpi
+rtsx_pci_sdmmc
+rtsx_usb_sdmmc
+via_sdmmc
+wbsd
+alcor
+toshsd
+
+ufshcd_pci
+thunderbolt
+vmd
+
+# Hypervisors.
+virtio_input
+vmw_pvscsi
+hv_vmbus
+hv_storvsc
+hyperv_keyboard
+hid_hyperv
+pci_hyperv
+xen_blkfront
+xen_scsifront
+xen_pcifront
+xen_kbdfront
+
+# File systems of images and of persistent areas.
+xfs
+btrfs
+udf
+efivarfs
+
+# Device mapper: snapshots, verity, encryption.
+dm_mod
+dm_snapshot
+dm_thin_pool
+dm_verity
+dm_crypt
+aes_generic
+aesni_intel
+xts
+cbc
+essiv
+sha256_generic
+sha256_ssse3
+zram
+
+# Keyboards with drivers of their own.
+hid_a4tech
+hid_apple
+hid_belkin
+hid_cherry
+hid_chicony
+hid_corsair
+hid_cypress
+hid_ezkey
+hid_google_hammer
+hid_holtek_kbd
+hid_ite
+hid_kensington
+hid_keytouch
+hid_lenovo
+hid_logitech
+hid_logitech_dj
+hid_logitech_hidpp
+hid_microsoft
+hid_monterey
+hid_ortek
+hid_primax
+hid_redragon
+hid_samsung
+hid_semitek
+hid_sunplus
+hid_topseed
+hid_vivaldi

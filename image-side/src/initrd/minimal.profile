@@ -1,0 +1,48 @@
+# Drivers for a medium in the usual virtual machine or PC: optical drives, disks, USB sticks, NVMe.
+# A line is a module name, "dir PATH" for all modules below kernel/PATH, "not NAME" to leave one of those out,
+# or "include PROFILE". A module that this kernel does not have, or has built in, is passed over.
+
+# The stack of a live root.
+loop
+squashfs
+erofs
+overlay
+isofs
+# File systems that an ISO file or an image may lie on.
+vfat
+exfat
+ntfs3
+ext4
+nls_ascii
+nls_cp437
+nls_iso8859_1
+nls_utf8
+
+# Buses and disks.
+virtio_pci
+virtio_mmio
+virtio_blk
+virtio_scsi
+ahci
+ata_piix
+ata_generic
+nvme
+sd_mod
+sr_mod
+cdrom
+usb_storage
+uas
+xhci_pci
+xhci_hcd
+ehci_pci
+ehci_hcd
+uhci_hcd
+ohci_pci
+ohci_hcd
+
+# Keyboards, for the rescue prompt; the report channel of the lab.
+usbhid
+hid_generic
+i8042
+atkbd
+virtio_console

@@ -1,0 +1,284 @@
+//! The native initramfs: the agent as `/init`, kernel modules with their index, and one configuration file.
+
+pub mod agent;
+mod archive;
+mod busybox;
+mod decompress;
+pub mod dracut;
+mod index;
+pub mod kmod;
+mod modprobe_conf;
+pub mod profile;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use rdlive::layout;
+
+use self::archive::Archive;
+use self::kmod::ModuleTree;
+use self::modprobe_conf::ModprobeConf;
+pub use self::profile::Profile;
+use crate::epoch::Epoch;
+use crate::interrupt;
+
+/// How the archive is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Compress {
+    /// zstd, level 19.
+    #[default]
+    Zstd,
+    /// Not at all.
+    None,
+}
+
+/// A file to add: source on this machine, destination inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddFile {
+    /// The file on this machine.
+    pub source: PathBuf,
+    /// Absolute path inside the initramfs.
+    pub destination: String,
+}
+
+impl FromStr for AddFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some((source, destination)) if !source.is_empty() && destination.starts_with('/') => {
+                Ok(Self { source: source.into(), destination: destination.to_owned() })
+            }
+            _ => Err("expected SOURCE:/DESTINATION, with an absolute destination".into()),
+        }
+    }
+}
+
+/// Everything that decides the bytes of an initramfs.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// The operating system tree: modprobe.d, busybox.
+    pub root: PathBuf,
+    /// Kernel release.
+    pub version: String,
+    /// Directory with the modules of that kernel.
+    pub modules: PathBuf,
+    /// The agent's binary.
+    pub agent: PathBuf,
+    /// Which drivers.
+    pub profile: Profile,
+    /// Further modules; each must exist.
+    pub add_modules: Vec<String>,
+    /// Further files.
+    pub add_files: Vec<AddFile>,
+    /// Lines of `/etc/rdlive.conf`.
+    pub conf: Vec<(String, String)>,
+    /// Put a shell in.
+    pub shell: bool,
+    /// Compression of the archive.
+    pub compress: Compress,
+    /// Unpack every module. Otherwise, where the kernel can unpack modules itself, those outside the minimal profile stay
+    /// compressed: the early kernel then has 18 instead of 43 MiB to unpack, at the same file size (Debian 13, generic).
+    pub plain_modules: bool,
+    /// All file times.
+    pub epoch: Epoch,
+}
+
+/// What was packed.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Modules with their packed sizes in bytes, biggest first.
+    pub modules: Vec<(String, u64)>,
+    /// Size of all content before compression, in bytes.
+    pub content_bytes: u64,
+    /// Size of the file, in bytes.
+    pub bytes: u64,
+}
+
+/// Directories every initramfs has, with their permissions.
+const DIRECTORIES: [(&str, u32); 9] = [
+    ("dev", 0o755),
+    ("proc", 0o555),
+    ("sys", 0o555),
+    ("run", 0o755),
+    ("etc", 0o755),
+    ("usr/lib/rdlive", 0o755),
+    ("sysroot", 0o755),
+    ("root", 0o700),
+    ("tmp", 0o1777),
+];
+
+/// Builds the initramfs into `output`.
+///
+/// # Errors
+/// When the tree lacks something, or writing fails.
+pub fn build(recipe: &Recipe, output: &Path) -> Result<Summary> {
+    let mut archive = Archive::default();
+    for (path, mode) in DIRECTORIES {
+        archive.directory(path, mode);
+    }
+    // The kernel opens /dev/console for the first process before anything is mounted.
+    archive.character_device("dev/console", 0o600, 5, 1);
+    archive.character_device("dev/null", 0o666, 1, 3);
+    archive.file("init", 0o755, read(&recipe.agent).context("adding the agent")?);
+    archive.link("usr/bin/rdlive", "/init");
+    archive.file(layout::CONF, 0o644, conf_text(&recipe.conf)?.into_bytes());
+    let modules = add_modules(recipe, &mut archive)?;
+    if recipe.shell {
+        add_shell(recipe, &mut archive)?;
+    }
+    add_files(recipe, &mut archive)?;
+    let content_bytes = archive.content_bytes();
+    write(&archive, recipe, output).with_context(|| format!("writing {}", output.display()))?;
+    let bytes = fs::metadata(output).with_context(|| format!("examining {}", output.display()))?.len();
+    Ok(Summary { modules, content_bytes, bytes })
+}
+
+/// The names of all modules that `recipe` packs, and the tree they come from.
+fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet<String>)> {
+    let mut tree = ModuleTree::read(&recipe.version, &recipe.modules)?;
+    let conf = ModprobeConf::of_tree(&recipe.root);
+    conf.softdeps.iter().for_each(|line| tree.add_softdep(line));
+    conf.aliases.iter().for_each(|line| tree.add_alias(line));
+    let mut wanted = recipe.profile.modules(&tree);
+    for name in &recipe.add_modules {
+        if !tree.contains(name) && !tree.is_builtin(name) {
+            bail!("--add-module {name}: kernel {} has no such module", recipe.version);
+        }
+        wanted.insert(rdlive::modindex::normalise(name));
+    }
+    let chosen = tree.closure(&wanted);
+    Ok((tree, conf, chosen))
+}
+
+fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u64)>> {
+    let (tree, conf, chosen) = choose_modules(recipe)?;
+    let hot = tree.closure(&Profile::Minimal.modules(&tree));
+    let keep = !recipe.plain_modules && can_decompress(&recipe.root, &recipe.version);
+    let base = format!("usr/lib/modules/{}", recipe.version);
+    let stays = |name: &str| keep && !hot.contains(name);
+    let packed = |name: &str, path: &str| match stays(name) {
+        true => path.to_owned(),
+        false => format!("{}.ko", path.split(".ko").next().unwrap_or(path)),
+    };
+    let mut sizes = Vec::new();
+    for name in &chosen {
+        interrupt::check()?;
+        let Some(file) = tree.file(name) else { continue };
+        let source = tree.dir.join(&file.path);
+        let content = if stays(name) { read(&source)? } else { decompress::read_module(&source)? };
+        sizes.push((name.clone(), content.len() as u64));
+        archive.file(&format!("{base}/{}", packed(name, &file.path)), 0o644, content);
+    }
+    let index =
+        index::text(&tree, &conf, &chosen, |path| format!("/{base}/{}", packed(&kmod::module_name(path), path)));
+    archive.file(layout::MODULE_INDEX, 0o644, index.into_bytes());
+    sizes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    Ok(sizes)
+}
+
+/// Whether the kernel itself unpacks module files (`CONFIG_MODULE_DECOMPRESS`).
+fn can_decompress(root: &Path, version: &str) -> bool {
+    let places = [format!("boot/config-{version}"), format!("usr/lib/modules/{version}/config")];
+    places
+        .iter()
+        .filter_map(|path| crate::tree::resolve(root, Path::new(path)))
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .any(|config| config.lines().any(|line| line == "CONFIG_MODULE_DECOMPRESS=y"))
+}
+
+fn add_shell(recipe: &Recipe, archive: &mut Archive) -> Result<()> {
+    archive.file("usr/bin/busybox", 0o755, read(&busybox::find(&recipe.root)?)?);
+    archive.link("bin", "usr/bin");
+    archive.link("usr/bin/sh", "busybox");
+    Ok(())
+}
+
+fn add_files(recipe: &Recipe, archive: &mut Archive) -> Result<()> {
+    for file in &recipe.add_files {
+        let source = &file.source;
+        let meta = fs::metadata(source).with_context(|| format!("adding {}", source.display()))?;
+        ensure!(meta.is_file(), "--add-file {}: not a regular file", source.display());
+        let destination = match (recipe.shell, file.destination.strip_prefix("/bin/")) {
+            // /bin is a link then; an entry below it would be lost in unpacking order.
+            (true, Some(name)) => format!("/usr/bin/{name}"),
+            _ => file.destination.clone(),
+        };
+        archive.file(&destination, meta.permissions().mode() & 0o7777, read(source)?);
+    }
+    Ok(())
+}
+
+/// `key = value` lines; keys are words, values have no line breaks.
+pub(crate) fn conf_text(conf: &[(String, String)]) -> Result<String> {
+    let mut text = String::from("# Written by rdlive-image.\n");
+    for (key, value) in conf {
+        ensure!(
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)),
+            "'{key}' is not a key for /{}",
+            layout::CONF
+        );
+        ensure!(!value.contains('\n'), "the value of {key} has a line break");
+        text.push_str(&format!("{key} = {value}\n"));
+    }
+    Ok(text)
+}
+
+fn write(archive: &Archive, recipe: &Recipe, output: &Path) -> Result<()> {
+    let file = BufWriter::new(File::create(output)?);
+    let mtime = if recipe.epoch.fixed { recipe.epoch.seconds } else { 0 };
+    let mut file = match recipe.compress {
+        Compress::None => {
+            let mut file = file;
+            archive.write(&mut file, mtime)?;
+            file
+        }
+        Compress::Zstd => {
+            let mut encoder = zstd::stream::write::Encoder::new(file, 19)?;
+            // Two jobs or more: the bytes do not depend on the number of threads, only on there being some.
+            encoder.multithread(2)?;
+            archive.write(&mut encoder, mtime)?;
+            encoder.finish()?
+        }
+    };
+    file.flush()?;
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn add_file_arguments() {
+        for (text, expected) in [
+            ("a:/b", Some(("a", "/b"))),
+            ("/x/y:/etc/z:1", Some(("/x/y", "/etc/z:1"))),
+            ("a", None),
+            (":/b", None),
+            ("a:b", None),
+        ] {
+            let parsed = text.parse::<AddFile>().ok();
+            let expected = expected.map(|(source, to)| AddFile { source: source.into(), destination: to.to_owned() });
+            assert_eq!(parsed, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn conf_lines() {
+        let conf = [("dialect".to_owned(), "kiwi".to_owned()), ("medium".to_owned(), "UUID=1".to_owned())];
+        assert_eq!(conf_text(&conf).unwrap(), "# Written by rdlive-image.\ndialect = kiwi\nmedium = UUID=1\n");
+        assert!(conf_text(&[("a b".to_owned(), String::new())]).is_err());
+        assert!(conf_text(&[("a".to_owned(), "x\ny = z".to_owned())]).is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! What the tree's modprobe.d says: blacklists, parameters, further soft dependencies and aliases.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::tree::resolve;
+
+/// Lines of modprobe.d that matter to a loader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModprobeConf {
+    /// Names after `blacklist`.
+    pub blacklist: Vec<String>,
+    /// `options NAME PARAMETERS`.
+    pub options: Vec<(String, String)>,
+    /// Whole `softdep …` lines.
+    pub softdeps: Vec<String>,
+    /// Whole `alias …` lines.
+    pub aliases: Vec<String>,
+}
+
+impl ModprobeConf {
+    /// Reads the tree's configuration; `/etc` hides files of the same name in `/usr/lib` and `/lib`.
+    pub fn of_tree(root: &Path) -> Self {
+        let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for dir in ["lib/modprobe.d", "usr/lib/modprobe.d", "usr/local/lib/modprobe.d", "etc/modprobe.d"] {
+            let Some(entries) = resolve(root, Path::new(dir)).and_then(|dir| fs::read_dir(dir).ok()) else { continue };
+            for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+                if let Some(path) = resolve(root, &Path::new(dir).join(&name)).filter(|_| name.ends_with(".conf")) {
+                    files.insert(name, path);
+                }
+            }
+        }
+        let mut conf = Self::default();
+        for path in files.values() {
+            conf.parse(&fs::read_to_string(path).unwrap_or_default());
+        }
+        conf
+    }
+
+    /// Adds the lines of one file; backslashes continue lines, unknown commands are passed over.
+    pub fn parse(&mut self, text: &str) {
+        for line in text.replace("\\\n", " ").lines() {
+            let line = line.trim();
+            let Some((command, rest)) = line.split_once(char::is_whitespace) else { continue };
+            let rest = rest.trim();
+            match command {
+                "blacklist" => self.blacklist.push(rest.to_owned()),
+                "options" => {
+                    if let Some((name, parameters)) = rest.split_once(char::is_whitespace) {
+                        self.options.push((name.to_owned(), parameters.trim().to_owned()));
+                    }
+                }
+                "softdep" => self.softdeps.push(line.to_owned()),
+                "alias" => self.aliases.push(line.to_owned()),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_matter() {
+        let mut conf = ModprobeConf::default();
+        conf.parse("# c\nblacklist  floppy\noptions usb-storage delay_use=0 \\\n quirks=a\ninstall x /bin/true\nsoftdep a pre: b\n");
+        assert_eq!(conf.blacklist, ["floppy"]);
+        assert_eq!(conf.options[0].0, "usb-storage");
+        assert_eq!(conf.options[0].1.split_whitespace().collect::<Vec<_>>(), ["delay_use=0", "quirks=a"]);
+        assert_eq!(conf.softdeps, ["softdep a pre: b"]);
+    }
+
+    #[test]
+    fn etc_hides_the_vendor_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("usr/lib/modprobe.d/a.conf", "blacklist vendor"),
+            ("etc/modprobe.d/a.conf", "blacklist mine"),
+            ("etc/modprobe.d/b.txt", "blacklist no"),
+        ] {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        assert_eq!(ModprobeConf::of_tree(dir.path()).blacklist, ["mine"]);
+    }
+}
