@@ -13,9 +13,7 @@ const RW: MountFlags = MountFlags::empty();
 
 /// Boots /dev/sr0 → LiveOS/squashfs.img → LiveOS/rootfs.img → overlay → `/usr/bin/lab-guest`. Stops with the reason on the console.
 pub fn boot() -> ! {
-    let error = steps()
-        .err()
-        .unwrap_or_else(|| std::io::Error::other("the real init returned"));
+    let error = steps().err().unwrap_or_else(|| std::io::Error::other("the real init returned"));
     println!("floor: {error}");
     loop {
         std::thread::sleep(Duration::from_secs(1));
@@ -26,8 +24,7 @@ fn steps() -> std::io::Result<()> {
     mount("devtmpfs", "/dev", "devtmpfs", RW, None)?;
     for module in fs::read_to_string("/floor.modules")?.lines() {
         let file = File::open(Path::new("/modules").join(module))?;
-        rustix::system::finit_module(&file, c"", 0)
-            .map_err(|e| std::io::Error::other(format!("{module}: {e}")))?;
+        rustix::system::finit_module(&file, c"", 0).map_err(|e| std::io::Error::other(format!("{module}: {e}")))?;
     }
     wait_for("/dev/sr0");
     mount("/dev/sr0", "/live", "iso9660", RO, None)?;
@@ -56,14 +53,6 @@ fn wait_for(device: &str) {
 }
 
 fn loop_device(device: &str, file: &str) -> std::io::Result<()> {
-    let status = Command::new("/busybox")
-        .args(["losetup", "-r", device, file])
-        .status()?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(std::io::Error::other(format!(
-            "losetup {device} {file} failed"
-        )))
-    }
+    let status = Command::new("/busybox").args(["losetup", "-r", device, file]).status()?;
+    if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("losetup {device} {file} failed"))) }
 }

@@ -73,10 +73,7 @@ fn mounts() -> Vec<Value> {
 }
 
 fn unescape(field: &str) -> String {
-    field
-        .replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\134", "\\")
+    field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 }
 
 fn resolved() -> BTreeMap<&'static str, Option<String>> {
@@ -90,9 +87,7 @@ fn resolved() -> BTreeMap<&'static str, Option<String>> {
 }
 
 fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
-    let asked = cmdline
-        .split_whitespace()
-        .filter_map(|karg| karg.strip_prefix("lab.read="));
+    let asked = cmdline.split_whitespace().filter_map(|karg| karg.strip_prefix("lab.read="));
     let asked = asked.flat_map(|list| list.split(','));
     FILES
         .iter()
@@ -100,10 +95,7 @@ fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
         .chain(asked)
         .map(|path| {
             let text = fs::read(path).ok();
-            (
-                path.to_owned(),
-                text.map(|t| String::from_utf8_lossy(&t).into_owned()),
-            )
+            (path.to_owned(), text.map(|t| String::from_utf8_lossy(&t).into_owned()))
         })
         .collect()
 }
@@ -117,6 +109,5 @@ fn root_writable() -> bool {
 fn leftovers() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("Shmem:"));
-    line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok())
-        .unwrap_or(0)
+    line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
 }

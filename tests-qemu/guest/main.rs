@@ -33,11 +33,9 @@ fn main() {
 
 /// A real init may be started without any of these; systemd has mounted them all.
 fn mount_missing() {
-    for (kind, at, probe) in [
-        ("proc", "/proc", "/proc/self"),
-        ("sysfs", "/sys", "/sys/class"),
-        ("devtmpfs", "/dev", "/dev/null"),
-    ] {
+    for (kind, at, probe) in
+        [("proc", "/proc", "/proc/self"), ("sysfs", "/sys", "/sys/class"), ("devtmpfs", "/dev", "/dev/null")]
+    {
         if !Path::new(probe).exists() {
             let _ = mount(kind, at, kind, MountFlags::empty(), None);
         }

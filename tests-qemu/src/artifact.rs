@@ -54,43 +54,15 @@ impl Artifacts {
     pub fn build() -> Result<Self> {
         let target = target();
         let static_bin = |profile: &str, name: &str| target.join(MUSL).join(profile).join(name);
-        cargo(&[
-            "--release",
-            "--target",
-            MUSL,
-            "-p",
-            "rdlive",
-            "--bin",
-            "rdlive",
-        ])?;
-        cargo(&[
-            "--profile",
-            "tool",
-            "--target",
-            MUSL,
-            "-p",
-            "lab",
-            "--bin",
-            "lab-guest",
-        ])?;
-        cargo(&[
-            "--profile",
-            "tool",
-            "-p",
-            "rdlive-image",
-            "--bin",
-            "rdlive-image",
-        ])?;
+        cargo(&["--release", "--target", MUSL, "-p", "rdlive", "--bin", "rdlive"])?;
+        cargo(&["--profile", "tool", "--target", MUSL, "-p", "lab", "--bin", "lab-guest"])?;
+        cargo(&["--profile", "tool", "-p", "rdlive-image", "--bin", "rdlive-image"])?;
         let module = module_dir();
         Ok(Self {
             agent: program(static_bin("release", "rdlive"))?,
             guest: program(static_bin("tool", "lab-guest"))?,
-            builder: program(target.join("tool/rdlive-image"))?,
-            module_hash: if module.is_dir() {
-                cache::content_hash(&module)?
-            } else {
-                0
-            },
+            builder: program(std::env::var_os("LAB_BUILDER").map_or(target.join("tool/rdlive-image"), PathBuf::from))?,
+            module_hash: if module.is_dir() { cache::content_hash(&module)? } else { 0 },
         })
     }
 }

@@ -37,8 +37,8 @@ struct Medium {
 enum Act {
     /// When the console shows the first text, type the second.
     Type(&'static str, String),
-    /// When the console shows this text, the boot is over.
-    Stop(&'static str),
+    /// When the console shows this text, plug in the media that wait for it.
+    Plug(&'static str),
 }
 
 /// One boot.
@@ -63,11 +63,7 @@ impl Boot {
     /// Boots from this medium: as an IDE CD, native, directly, from a label `ISO`.
     pub fn from(recipe: Recipe) -> Self {
         Self {
-            media: vec![Medium {
-                recipe,
-                bus: Bus::IdeCd,
-                late: None,
-            }],
+            media: vec![Medium { recipe, bus: Bus::IdeCd, late: None }],
             mode: Mode::Native,
             firmware: Firmware::Direct,
             kargs: String::new(),
@@ -108,11 +104,7 @@ impl Boot {
 
     /// One more medium.
     pub fn and(mut self, recipe: Recipe, bus: Bus) -> Self {
-        self.media.push(Medium {
-            recipe,
-            bus,
-            late: None,
-        });
+        self.media.push(Medium { recipe, bus, late: None });
         self
     }
 
@@ -183,9 +175,12 @@ impl Boot {
         self
     }
 
-    /// When the console shows `text`, the boot has come as far as the scenario wants.
-    pub fn until(mut self, text: &'static str) -> Self {
-        self.acts.push(Act::Stop(text));
+    /// When the console shows `text`, plugs in the medium named last.
+    pub fn plugged_in_on_text(mut self, text: &'static str) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.late = Some(Duration::MAX);
+        }
+        self.acts.push(Act::Plug(text));
         self
     }
 
@@ -198,11 +193,7 @@ impl Boot {
     /// Carries it out; logs stay in `dir`.
     pub fn run(&self, lab: &Lab, dir: &Path) -> Result<Outcome> {
         let machine = self.machine(lab, dir)?;
-        let before: Vec<PathBuf> = self
-            .media
-            .iter()
-            .map(|medium| medium.recipe.file(lab))
-            .collect::<Result<_>>()?;
+        let before: Vec<PathBuf> = self.media.iter().map(|medium| medium.recipe.file(lab)).collect::<Result<_>>()?;
         let mut running = machine.power_on(dir)?;
         let end = self.watch(&mut running)?;
         let took = running.age();
@@ -210,19 +201,8 @@ impl Boot {
         let channel = running.result_text();
         let guest = outcome::guest_result(&channel);
         let report = outcome::report_of(&channel, guest.as_ref());
-        let media_unchanged = if self.keep_writes {
-            Some(same(&before, &machine.drives)?)
-        } else {
-            None
-        };
-        Ok(Outcome {
-            end,
-            took,
-            console: running.console_text(),
-            guest,
-            report,
-            media_unchanged,
-        })
+        let media_unchanged = if self.keep_writes { Some(same(&before, &machine.drives)?) } else { None };
+        Ok(Outcome { end, took, console: running.console_text(), guest, report, media_unchanged })
     }
 
     fn machine(&self, lab: &Lab, dir: &Path) -> Result<Machine> {
@@ -235,24 +215,14 @@ impl Boot {
                 fs::copy(&file, &own).context("copying a medium")?;
                 file = own;
             }
-            drives.push(Drive {
-                file,
-                bus: medium.bus,
-                late: medium.late,
-                keep_writes: self.keep_writes,
-            });
+            drives.push(Drive { file, bus: medium.bus, late: medium.late, keep_writes: self.keep_writes });
         }
         let start = match self.firmware {
             Firmware::SeaBios => Start::SeaBios,
             Firmware::Ovmf => Start::Ovmf,
             Firmware::Direct => self.mode.start(lab, self.cmdline())?,
         };
-        Ok(Machine {
-            start,
-            drives,
-            memory: self.memory,
-            clock: self.clock,
-        })
+        Ok(Machine { start, drives, memory: self.memory, clock: self.clock })
     }
 
     /// The whole command line of a direct boot.
@@ -261,11 +231,7 @@ impl Boot {
         if !self.plain {
             line.push_str(" rd.live.report=/dev/ttyS1");
         }
-        let reads: Vec<&str> = self
-            .checks
-            .iter()
-            .filter_map(|check| check.reads.as_deref())
-            .collect();
+        let reads: Vec<&str> = self.checks.iter().filter_map(|check| check.reads.as_deref()).collect();
         if !reads.is_empty() {
             line.push_str(&format!(" lab.read={}", reads.join(",")));
         }
@@ -286,11 +252,11 @@ impl Boot {
             running.tick()?;
             if let Some(act) = next {
                 let console = running.console_text();
-                let (Act::Type(text, _) | Act::Stop(text)) = act;
+                let (Act::Type(text, _) | Act::Plug(text)) = act;
                 if let Some(at) = console.get(seen..).and_then(|new| new.find(text)) {
                     seen += at + text.len();
                     match act {
-                        Act::Stop(_) => return Ok(End::Seen),
+                        Act::Plug(_) => running.plug_in_all()?,
                         Act::Type(_, answer) => running.type_text(answer)?,
                     }
                     next = acts.next();

@@ -22,10 +22,7 @@ impl Cache {
             let path = root.join(dir);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         }
-        Ok(Self {
-            root,
-            locks: Mutex::default(),
-        })
+        Ok(Self { root, locks: Mutex::default() })
     }
 
     /// `target/lab`.
@@ -37,29 +34,20 @@ impl Cache {
     pub fn scratch(&self, name: &str) -> Result<PathBuf> {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = self
-            .root
-            .join("tmp")
-            .join(format!("{name}.{}.{number}", std::process::id()));
+        let path = self.root.join("tmp").join(format!("{name}.{}.{number}", std::process::id()));
         fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(path)
     }
 
     /// Returns the file made under `key`, calling `make` with the path to write when it is not there yet.
-    pub fn file(
-        &self,
-        name: &str,
-        key: &str,
-        make: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<PathBuf> {
+    pub fn file(&self, name: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let file = format!("{name}-{:016x}", hash(key));
         let path = self.root.join("cache").join(&file);
         let lock = self.lock(&file);
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         if path.exists() {
             // Fresh times tell `prune` what is in use.
-            let _ =
-                fs::File::open(&path).and_then(|f| f.set_modified(std::time::SystemTime::now()));
+            let _ = fs::File::open(&path).and_then(|f| f.set_modified(std::time::SystemTime::now()));
             return Ok(path);
         }
         let partial = self.root.join("cache").join(format!(".partial-{file}"));
@@ -105,9 +93,8 @@ pub fn content_hash(path: &Path) -> Result<u64> {
 
 fn add(path: &Path, hasher: &mut DefaultHasher) -> std::io::Result<()> {
     if path.is_dir() {
-        let mut entries: Vec<PathBuf> = fs::read_dir(path)?
-            .map(|entry| entry.map(|e| e.path()))
-            .collect::<Result<_, _>>()?;
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
         entries.sort();
         for entry in entries {
             entry.file_name().hash(hasher);

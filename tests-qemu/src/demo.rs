@@ -38,40 +38,19 @@ pub fn boot(lab: &Lab, machine: &Machine) -> Result<ExitCode> {
 
 /// A machine for one ISO.
 pub fn machine(start: Start, iso: std::path::PathBuf, bus: Bus) -> Machine {
-    let drive = Drive {
-        file: iso,
-        bus,
-        late: None,
-        keep_writes: false,
-    };
-    Machine {
-        start,
-        drives: vec![drive],
-        memory: 2048,
-        clock: Clock::Host { cpus: 2 },
-    }
+    let drive = Drive { file: iso, bus, late: None, keep_writes: false };
+    Machine { start, drives: vec![drive], memory: 2048, clock: Clock::Host { cpus: 2 } }
 }
 
 /// The demo's ISO: Debian 13, console on the serial port as well as on the screen.
 fn debian_iso() -> Recipe {
-    let args = [
-        "--append-karg",
-        "console=tty0",
-        "--append-karg",
-        "console=ttyS0",
-    ];
-    Recipe::Built {
-        tree: Tree::Trixie,
-        args: args.map(str::to_owned).to_vec(),
-    }
+    let args = ["--append-karg", "console=tty0", "--append-karg", "console=ttyS0"];
+    Recipe::Built { tree: Tree::Trixie, args: args.map(str::to_owned).to_vec() }
 }
 
 fn interactive(lab: &Lab, machine: &Machine) -> Result<ExitCode> {
     let dir = lab.cache.scratch("demo")?;
-    let status = machine
-        .terminal(&dir)?
-        .status()
-        .context("starting qemu-system-x86_64")?;
+    let status = machine.terminal(&dir)?.status().context("starting qemu-system-x86_64")?;
     std::fs::remove_dir_all(&dir)?;
     if !status.success() {
         bail!("QEMU ended with {status}");
@@ -91,19 +70,13 @@ fn watch(lab: &Lab, machine: &Machine, text: &str, limit: Duration) -> Result<Ex
             shown = console.len();
         }
         if console.contains(text) {
-            println!(
-                "\n\nlab: login prompt after {:.1} s",
-                running.age().as_secs_f64()
-            );
+            println!("\n\nlab: login prompt after {:.1} s", running.age().as_secs_f64());
             running.kill();
             clean(&dir);
             return Ok(ExitCode::SUCCESS);
         }
         if running.ended()? || running.age() > limit {
-            println!(
-                "\n\nlab: no login prompt; console: {}",
-                dir.join("console.log").display()
-            );
+            println!("\n\nlab: no login prompt; console: {}", dir.join("console.log").display());
             return Ok(ExitCode::FAILURE);
         }
         std::thread::sleep(Duration::from_millis(100));
@@ -118,10 +91,7 @@ fn clean(dir: &Path) {
 impl Machine {
     fn terminal(&self, dir: &Path) -> Result<Command> {
         let mut command = self.command_with_console(dir, "mon:stdio")?;
-        command
-            .stdin(Stdio::inherit())
-            .stdout(Stdio::inherit())
-            .stderr(Stdio::inherit());
+        command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
         Ok(command)
     }
 }

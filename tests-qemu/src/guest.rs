@@ -24,8 +24,7 @@ pub enum Tree {
 
 /// What dracut calls while it makes an initrd must be there before dracut is configured.
 const FIRST: &str = "dracut-core dracut dracut-live procps iproute2 kmod udev systemd systemd-sysv";
-const THEN: &str =
-    "linux-image-amd64 dbus busybox-static e2fsprogs xfsprogs btrfs-progs dosfstools zstd login";
+const THEN: &str = "linux-image-amd64 dbus busybox-static e2fsprogs xfsprogs btrfs-progs dosfstools zstd login";
 
 impl Tree {
     /// The suite's name, also the directory's.
@@ -69,9 +68,7 @@ impl Tree {
     /// Debian trees outlive builds of lab-guest, so they get the current one.
     fn refresh(self, lab: &Lab, dir: &Path) -> Result<()> {
         let inside = dir.join("usr/bin/lab-guest");
-        if self == Self::Tiny
-            || cache::content_hash(&inside).is_ok_and(|hash| hash == lab.built.guest.hash)
-        {
+        if self == Self::Tiny || cache::content_hash(&inside).is_ok_and(|hash| hash == lab.built.guest.hash) {
             return Ok(());
         }
         let _ = fs::remove_file(&inside);
@@ -91,9 +88,7 @@ impl Tree {
     fn make_debian(self, lab: &Lab, dir: &Path) -> Result<()> {
         let suite = self.name();
         let mirror = mirror::debian(lab.mirror.as_deref())?;
-        lab.say(&format!(
-            "making the {suite} tree (debootstrap, then kernel and dracut; some minutes, once)"
-        ));
+        lab.say(&format!("making the {suite} tree (debootstrap, then kernel and dracut; some minutes, once)"));
         let log = lab.cache.root().join("trees").join(format!("{suite}.log"));
         // Plain minbase first: kernel and dracut in --include would pull in initramfs-tools and fail.
         let script = r#"
@@ -113,23 +108,11 @@ impl Tree {
         let then = format!("{THEN} {}", self.extra());
         let made = tool::shell_with_mounts(
             script,
-            &[
-                suite.as_ref(),
-                dir,
-                mirror.as_ref(),
-                "".as_ref(),
-                &log,
-                first.as_ref(),
-                then.as_ref(),
-            ],
+            &[suite.as_ref(), dir, mirror.as_ref(), "".as_ref(), &log, first.as_ref(), then.as_ref()],
         );
         if let Err(error) = made {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            bail!(
-                "making the {suite} tree failed: {error}\n{}\n(whole log: {})",
-                tool::tail(&said, 20),
-                log.display()
-            );
+            bail!("making the {suite} tree failed: {error}\n{}\n(whole log: {})", tool::tail(&said, 20), log.display());
         }
         finish_debian(dir)
     }
@@ -144,9 +127,7 @@ impl Tree {
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         versions.sort();
-        let version = versions
-            .pop()
-            .with_context(|| format!("no kernel in {}", modules.display()))?;
+        let version = versions.pop().with_context(|| format!("no kernel in {}", modules.display()))?;
         let image = dir.join(format!("boot/vmlinuz-{version}"));
         Ok((version, image))
     }
@@ -172,44 +153,26 @@ fn finish_debian(dir: &Path) -> Result<()> {
 /// busybox comes from the Debian tree: the host need not have it.
 fn make_tiny(lab: &Lab, dir: &Path) -> Result<()> {
     let debian = Tree::Trixie.ensure(lab)?;
-    for path in [
-        "usr/bin", "usr/lib", "etc", "dev", "proc", "sys", "run", "tmp", "root", "var", "mnt",
-        "oldroot",
-    ] {
+    for path in ["usr/bin", "usr/lib", "etc", "dev", "proc", "sys", "run", "tmp", "root", "var", "mnt", "oldroot"] {
         fs::create_dir_all(dir.join(path))?;
     }
-    for (link, to) in [
-        ("bin", "usr/bin"),
-        ("sbin", "usr/bin"),
-        ("lib", "usr/lib"),
-        ("lib64", "usr/lib"),
-        ("usr/sbin", "bin"),
-    ] {
+    for (link, to) in
+        [("bin", "usr/bin"), ("sbin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib"), ("usr/sbin", "bin")]
+    {
         symlink(to, dir.join(link))?;
     }
     copy_program(&lab.built.guest.path, &dir.join("usr/bin/lab-guest"))?;
-    copy_program(
-        &debian.join("usr/bin/busybox"),
-        &dir.join("usr/bin/busybox"),
-    )?;
-    for name in [
-        "sh", "cat", "ls", "mount", "sleep", "reboot", "poweroff", "mkdir", "ln",
-    ] {
+    copy_program(&debian.join("usr/bin/busybox"), &dir.join("usr/bin/busybox"))?;
+    for name in ["sh", "cat", "ls", "mount", "sleep", "reboot", "poweroff", "mkdir", "ln"] {
         symlink("busybox", dir.join("usr/bin").join(name))?;
     }
     symlink("lab-guest", dir.join("usr/bin/init"))?;
     // busybox decides by its name: init=/usr/lib/busybox/init runs it as the real init.
     fs::create_dir_all(dir.join("usr/lib/busybox"))?;
     symlink("../../bin/busybox", dir.join("usr/lib/busybox/init"))?;
-    fs::write(
-        dir.join("etc/inittab"),
-        "::once:/usr/bin/lab-guest report\n",
-    )?;
+    fs::write(dir.join("etc/inittab"), "::once:/usr/bin/lab-guest report\n")?;
     // systemd's switch-root refuses a tree without it.
-    fs::write(
-        dir.join("usr/lib/os-release"),
-        "ID=lab-tiny\nNAME=\"lab tiny\"\n",
-    )?;
+    fs::write(dir.join("usr/lib/os-release"), "ID=lab-tiny\nNAME=\"lab tiny\"\n")?;
     symlink("../usr/lib/os-release", dir.join("etc/os-release"))?;
     fs::write(dir.join("etc/lab-marker"), "tiny\n")?;
     Ok(())
@@ -217,8 +180,7 @@ fn make_tiny(lab: &Lab, dir: &Path) -> Result<()> {
 
 /// Copies an executable.
 pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to)
-        .with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -231,11 +193,7 @@ fn remove_tree(dir: &Path) -> Result<()> {
         bail!("something is mounted in {}: {line}", dir.display());
     }
     if dir.exists() {
-        tool::run(
-            Command::new("rm")
-                .args(["-rf", "--one-file-system"])
-                .arg(dir),
-        )?;
+        tool::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(dir))?;
     }
     fs::create_dir_all(dir)?;
     Ok(())

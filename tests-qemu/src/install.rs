@@ -41,29 +41,18 @@ const NEEDS: &[Need] = &[
     need("grub-mkstandalone", "grub-common"),
     need("/usr/lib/grub/i386-pc/moddep.lst", "grub-pc-bin"),
     need("/usr/lib/grub/x86_64-efi/moddep.lst", "grub-efi-amd64-bin"),
-    need(
-        "/usr/share/keyrings/debian-archive-keyring.gpg",
-        "debian-archive-keyring",
-    ),
+    need("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
 ];
 
 /// Packages of missing programs.
 fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<&str> = NEEDS
-        .iter()
-        .filter(|need| !present(need.what))
-        .map(|need| need.package)
-        .collect();
+    let mut packages: Vec<&str> = NEEDS.iter().filter(|need| !present(need.what)).map(|need| need.package).collect();
     packages.dedup();
     packages
 }
 
 fn present(what: &str) -> bool {
-    if what.starts_with('/') {
-        Path::new(what).exists()
-    } else {
-        tool::exists(what)
-    }
+    if what.starts_with('/') { Path::new(what).exists() } else { tool::exists(what) }
 }
 
 /// Installs what is missing; where that cannot be done, says which packages to install by hand.
@@ -74,9 +63,7 @@ pub fn ensure() -> Result<()> {
     }
     let list = packages.join(" ");
     if !tool::exists("apt-get") {
-        bail!(
-            "missing programs, and no apt-get here. Install what Debian has in these packages: {list}"
-        );
+        bail!("missing programs, and no apt-get here. Install what Debian has in these packages: {list}");
     }
     if !rustix::process::geteuid().is_root() {
         bail!("missing packages; as root run: apt-get install --no-install-recommends {list}");

@@ -25,12 +25,7 @@ impl Lab {
         crate::install::ensure()?;
         let cache = Cache::new(artifact::target().join("lab"))?;
         cache.prune(7)?;
-        Ok(Self {
-            cache,
-            built: Artifacts::build()?,
-            mirror,
-            started: std::time::Instant::now(),
-        })
+        Ok(Self { cache, built: Artifacts::build()?, mirror, started: std::time::Instant::now() })
     }
 
     /// A line of progress, with the seconds since the start.

@@ -35,11 +35,7 @@ pub enum Bus {
 #[derive(Clone, Debug)]
 pub enum Start {
     /// QEMU loads kernel and initrd itself.
-    Kernel {
-        kernel: PathBuf,
-        initrd: Option<PathBuf>,
-        append: String,
-    },
+    Kernel { kernel: PathBuf, initrd: Option<PathBuf>, append: String },
     /// BIOS firmware boots the first medium.
     SeaBios,
     /// UEFI firmware boots the first medium.
@@ -83,38 +79,23 @@ pub struct Machine {
 
 /// Firmware images and their variable store, newest layout first.
 const OVMF: &[(&str, &str)] = &[
-    (
-        "/usr/share/OVMF/OVMF_CODE_4M.fd",
-        "/usr/share/OVMF/OVMF_VARS_4M.fd",
-    ),
-    (
-        "/usr/share/OVMF/OVMF_CODE.fd",
-        "/usr/share/OVMF/OVMF_VARS.fd",
-    ),
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
 ];
 
 /// Can this host run guests on its own processor?
 pub fn has_kvm() -> bool {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let flags = info
-        .lines()
-        .find(|line| line.starts_with("flags"))
-        .unwrap_or_default();
+    let flags = info.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
     flags.split(' ').any(|flag| flag == "vmx" || flag == "svm")
-        && File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/kvm")
-            .is_ok()
+        && File::options().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
 impl Machine {
     /// The command line with the console on a socket that also keeps a log.
     fn command(&self, dir: &Path) -> Result<Command> {
-        let console = format!(
-            "socket,id=console,path={0}/console,server=on,wait=off,logfile={0}/console.log",
-            dir.display()
-        );
+        let console =
+            format!("socket,id=console,path={0}/console,server=on,wait=off,logfile={0}/console.log", dir.display());
         let mut qemu = self.command_with_console(dir, "chardev:console")?;
         qemu.args(["-chardev", &console]);
         Ok(qemu)
@@ -123,18 +104,7 @@ impl Machine {
     /// The command line; control socket and result file are made in `dir`, the first serial port goes to `console`.
     pub fn command_with_console(&self, dir: &Path, console: &str) -> Result<Command> {
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args([
-            "-nodefaults",
-            "-machine",
-            "pc",
-            "-display",
-            "none",
-            "-no-reboot",
-            "-nic",
-            "none",
-            "-vga",
-            "std",
-        ]);
+        qemu.args(["-nodefaults", "-machine", "pc", "-display", "none", "-no-reboot", "-nic", "none", "-vga", "std"]);
         qemu.args(["-m", &self.memory.to_string()]);
         match self.clock {
             Clock::Host { cpus } => {
@@ -142,30 +112,14 @@ impl Machine {
                 qemu.args(["-accel", accel, "-smp", &cpus.to_string()]);
             }
             Clock::Instructions => {
-                qemu.args([
-                    "-accel",
-                    "tcg,thread=single",
-                    "-smp",
-                    "1",
-                    "-icount",
-                    "shift=2,sleep=off",
-                ]);
+                qemu.args(["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=2,sleep=off"]);
             }
         }
         let at = |name: &str| dir.join(name).display().to_string();
         qemu.args(["-qmp", &format!("unix:{},server=on,wait=off", at("qmp"))]);
-        qemu.args([
-            "-serial",
-            console,
-            "-serial",
-            &format!("file:{}", at("result")),
-        ]);
+        qemu.args(["-serial", console, "-serial", &format!("file:{}", at("result"))]);
         match &self.start {
-            Start::Kernel {
-                kernel,
-                initrd,
-                append,
-            } => {
+            Start::Kernel { kernel, initrd, append } => {
                 qemu.arg("-kernel").arg(kernel).args(["-append", append]);
                 if let Some(initrd) = initrd {
                     qemu.arg("-initrd").arg(initrd);
@@ -176,14 +130,8 @@ impl Machine {
                 let (code, vars) = ovmf()?;
                 let own = dir.join("vars.fd");
                 fs::copy(vars, &own).context("copying the UEFI variable store")?;
-                qemu.args([
-                    "-drive",
-                    &format!("if=pflash,format=raw,unit=0,readonly=on,file={code}"),
-                ]);
-                qemu.args([
-                    "-drive",
-                    &format!("if=pflash,format=raw,unit=1,file={}", own.display()),
-                ]);
+                qemu.args(["-drive", &format!("if=pflash,format=raw,unit=0,readonly=on,file={code}")]);
+                qemu.args(["-drive", &format!("if=pflash,format=raw,unit=1,file={}", own.display())]);
             }
         }
         self.add_controllers(&mut qemu);
@@ -220,29 +168,14 @@ impl Machine {
             .spawn()
             .context("starting qemu-system-x86_64")?;
         let started = Instant::now();
-        let late = self
-            .drives
-            .iter()
-            .cloned()
-            .enumerate()
-            .filter(|(_, drive)| drive.late.is_some())
-            .collect();
-        Ok(Running {
-            child,
-            dir: dir.to_owned(),
-            started,
-            late,
-            qmp: None,
-            console: None,
-        })
+        let late = self.drives.iter().cloned().enumerate().filter(|(_, drive)| drive.late.is_some()).collect();
+        Ok(Running { child, dir: dir.to_owned(), started, late, qmp: None, console: None })
     }
 }
 
 fn ovmf() -> Result<(&'static str, &'static str)> {
     let found = OVMF.iter().find(|(code, _)| Path::new(code).exists());
-    found
-        .copied()
-        .context("no OVMF firmware found (Debian package ovmf)")
+    found.copied().context("no OVMF firmware found (Debian package ovmf)")
 }
 
 /// Everything after `-device` for a drive; the same words serve QMP's device_add.
@@ -279,10 +212,7 @@ fn add_drive(qemu: &mut Command, index: usize, drive: &Drive) {
         (false, true) => "snapshot=off",
         (false, false) => "snapshot=on",
     };
-    qemu.args([
-        "-drive",
-        &format!("if=none,id=drive{index},format=raw,{writes},file={file}"),
-    ]);
+    qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{writes},file={file}")]);
     if drive.bus == Bus::UsbCd {
         qemu.args(["-device", &format!("usb-bot,id=bot{index},bus=usb.0")]);
     }
@@ -327,12 +257,18 @@ impl Running {
     /// Plugs in the media whose time has come.
     pub fn tick(&mut self) -> Result<()> {
         let age = self.age();
-        let (due, later): (Vec<_>, Vec<_>) = self
-            .late
-            .drain(..)
-            .partition(|(_, drive)| drive.late.is_none_or(|at| at <= age));
+        let (due, later): (Vec<_>, Vec<_>) =
+            self.late.drain(..).partition(|(_, drive)| drive.late.is_none_or(|at| at <= age));
         self.late = later;
         for (index, drive) in due {
+            self.plug_in(index, &drive)?;
+        }
+        Ok(())
+    }
+
+    /// Plugs in everything that is not yet.
+    pub fn plug_in_all(&mut self) -> Result<()> {
+        for (index, drive) in std::mem::take(&mut self.late) {
             self.plug_in(index, &drive)?;
         }
         Ok(())
@@ -346,10 +282,8 @@ impl Running {
             json!({"driver": "raw", "node-name": format!("drive{index}"), "read-only": true, "file": file}),
         )?;
         let words = device(index, drive);
-        let arguments: serde_json::Map<_, _> = words
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), typed(value)))
-            .collect();
+        let arguments: serde_json::Map<_, _> =
+            words.into_iter().map(|(key, value)| (key.to_owned(), typed(value))).collect();
         qmp.command("device_add", arguments.into())?;
         Ok(())
     }
@@ -371,16 +305,6 @@ impl Running {
         for chunk in text.as_bytes().chunks(8) {
             console.write_all(chunk)?;
             std::thread::sleep(Duration::from_millis(30));
-        }
-        Ok(())
-    }
-
-    /// Presses the keys of a menu: QEMU key names such as `ret`, `down`.
-    pub fn send_keys(&mut self, keys: &[&str]) -> Result<()> {
-        for key in keys {
-            let key = json!([{"type": "qcode", "data": key}]);
-            self.qmp()?.command("send-key", json!({"keys": key}))?;
-            std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }
@@ -409,9 +333,7 @@ impl Drop for Running {
 }
 
 fn text_of(path: &Path) -> String {
-    fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 /// QMP wants a real boolean where the command line has `on`.

@@ -138,31 +138,18 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Cmd::Test {
-            filter,
-            list,
-            json,
-            jobs,
-        } => test::run(args.mirror, filter.as_deref(), list, json.as_deref(), jobs),
+        Cmd::Test { filter, list, json, jobs } => {
+            test::run(args.mirror, filter.as_deref(), list, json.as_deref(), jobs)
+        }
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())
         }
-        Cmd::Bench {
-            what: BenchArg::Boot,
-            only,
-            json,
-        } => {
+        Cmd::Bench { what: BenchArg::Boot, only, json } => {
             bench::boot::run(&Lab::open(args.mirror)?, only.as_deref(), json.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
-        Cmd::Boot {
-            iso,
-            cmdline,
-            mode,
-            firmware,
-            bus,
-        } => {
+        Cmd::Boot { iso, cmdline, mode, firmware, bus } => {
             let lab = Lab::open(args.mirror)?;
             let start = match cmdline {
                 None => firmware.start(),

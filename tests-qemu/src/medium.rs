@@ -38,18 +38,9 @@ pub enum Recipe {
     /// Literal bytes.
     Text(&'static str),
     /// A whole root tree in a file system.
-    Image {
-        tree: Tree,
-        fs: Fs,
-        marker: &'static str,
-        label: &'static str,
-    },
+    Image { tree: Tree, fs: Fs, marker: &'static str, label: &'static str },
     /// Files (path → recipe) in a file system. The label of an ISO may end in `@YYYYMMDDhhmmsscc`, which sets its UUID.
-    Folder {
-        fs: Fs,
-        label: String,
-        files: Vec<(String, Recipe)>,
-    },
+    Folder { fs: Fs, label: String, files: Vec<(String, Recipe)> },
     /// A disk with a GPT and one partition.
     Partition(Box<Recipe>),
     /// The first `percent` of the bytes.
@@ -59,19 +50,14 @@ pub enum Recipe {
     /// An ISO made by `rdlive-image build` with extra arguments.
     Built { tree: Tree, args: Vec<String> },
     /// A stick with its own GRUB that starts an ISO file on itself through loopback.cfg.
-    GrubStick {
-        fs: Fs,
-        iso: Box<Recipe>,
-        path: &'static str,
-    },
+    GrubStick { fs: Fs, iso: Box<Recipe>, path: &'static str },
 }
 
 impl Recipe {
     /// Makes the file, or finds it in the cache.
     pub fn file(&self, lab: &Lab) -> Result<PathBuf> {
         let key = format!("fixture 1 {self:?} {}", self.inputs(lab)?);
-        lab.cache
-            .file(self.name(), &key, |path| fixture::make(lab, self, path))
+        lab.cache.file(self.name(), &key, |path| fixture::make(lab, self, path))
     }
 
     /// Everything outside the recipe that decides its bytes.
@@ -80,22 +66,14 @@ impl Recipe {
             Self::Text(_) => String::new(),
             Self::Image { tree, .. } => format!("{:x}", guest::key(*tree, lab)),
             Self::Folder { files, .. } => {
-                let keys: Result<Vec<String>> =
-                    files.iter().map(|(_, recipe)| recipe.inputs(lab)).collect();
+                let keys: Result<Vec<String>> = files.iter().map(|(_, recipe)| recipe.inputs(lab)).collect();
                 keys?.join(" ")
             }
-            Self::Partition(inner) | Self::Truncated(inner, _) | Self::Grown(inner, _) => {
-                inner.inputs(lab)?
-            }
+            Self::Partition(inner) | Self::Truncated(inner, _) | Self::Grown(inner, _) => inner.inputs(lab)?,
             Self::GrubStick { iso, .. } => iso.inputs(lab)?,
             Self::Built { tree, .. } => {
                 let built = &lab.built;
-                format!(
-                    "{:x} {:x} {:x}",
-                    kernel_key(*tree, lab)?,
-                    built.agent.hash,
-                    built.builder.hash
-                )
+                format!("{:x} {:x} {:x}", kernel_key(*tree, lab)?, built.agent.hash, built.builder.hash)
             }
         })
     }
@@ -117,34 +95,18 @@ impl Recipe {
 
 /// The tiny tree in a file system, as an image file.
 pub fn image(fs: Fs) -> Recipe {
-    Recipe::Image {
-        tree: Tree::Tiny,
-        fs,
-        marker: "tiny",
-        label: "",
-    }
+    Recipe::Image { tree: Tree::Tiny, fs, marker: "tiny", label: "" }
 }
 
 /// Files in a file system.
 pub fn folder(fs: Fs, label: &str, files: Vec<(&str, Recipe)>) -> Recipe {
-    let files = files
-        .into_iter()
-        .map(|(path, recipe)| (path.to_owned(), recipe))
-        .collect();
-    Recipe::Folder {
-        fs,
-        label: label.to_owned(),
-        files,
-    }
+    let files = files.into_iter().map(|(path, recipe)| (path.to_owned(), recipe)).collect();
+    Recipe::Folder { fs, label: label.to_owned(), files }
 }
 
 /// A container with a nested root image (`LiveOS/rootfs.img` in a squashfs).
 pub fn nested(fs: Fs) -> Recipe {
-    folder(
-        Fs::Squashfs("zstd"),
-        "",
-        vec![("LiveOS/rootfs.img", image(fs))],
-    )
+    folder(Fs::Squashfs("zstd"), "", vec![("LiveOS/rootfs.img", image(fs))])
 }
 
 /// F3 of dracut-live spec 7: volume id `ISO`, `LiveOS/squashfs.img` is a squashfs of the root.

@@ -21,18 +21,13 @@ pub fn debian(given: Option<&str>) -> Result<String> {
     let urls: Vec<String> = texts.iter().flat_map(|text| urls(text)).collect();
     match pick(&urls) {
         Some(url) => Ok(url),
-        None => bail!(
-            "no Debian mirror in /etc/apt/sources.list or sources.list.d: give one with --mirror URL"
-        ),
+        None => bail!("no Debian mirror in /etc/apt/sources.list or sources.list.d: give one with --mirror URL"),
     }
 }
 
 fn collect(path: &Path, into: &mut Vec<String>) {
     let known = ["list", "sources"];
-    if path
-        .extension()
-        .is_some_and(|ext| known.iter().any(|&k| ext == k))
-    {
+    if path.extension().is_some_and(|ext| known.iter().any(|&k| ext == k)) {
         into.extend(std::fs::read_to_string(path));
     }
 }
@@ -45,12 +40,7 @@ fn urls(text: &str) -> Vec<String> {
             found.extend(rest.split_whitespace().map(str::to_owned));
         } else if line.starts_with("deb ") {
             let words = line.split_whitespace().skip(1);
-            found.extend(
-                words
-                    .filter(|word| word.contains("://"))
-                    .take(1)
-                    .map(str::to_owned),
-            );
+            found.extend(words.filter(|word| word.contains("://")).take(1).map(str::to_owned));
         }
     }
     found
@@ -71,14 +61,8 @@ mod tests {
     #[test]
     fn both_formats_are_read_and_the_main_archive_is_picked() {
         let table = [
-            (
-                "deb http://a.example/debian trixie main\n",
-                Some("http://a.example/debian"),
-            ),
-            (
-                "deb [signed-by=/x] https://a.example/debian/ trixie main\n",
-                Some("https://a.example/debian"),
-            ),
+            ("deb http://a.example/debian trixie main\n", Some("http://a.example/debian")),
+            ("deb [signed-by=/x] https://a.example/debian/ trixie main\n", Some("https://a.example/debian")),
             ("# deb http://a.example/debian trixie main\n", None),
             ("deb-src http://a.example/debian trixie main\n", None),
             (

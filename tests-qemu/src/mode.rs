@@ -45,22 +45,14 @@ impl Mode {
     pub fn tree(self) -> Tree {
         match self {
             Self::Native | Self::Dracut106 | Self::Dracut106Shell => Tree::Trixie,
-            Self::Native12
-            | Self::Dracut059
-            | Self::DmsquashLive
-            | Self::KiwiLive
-            | Self::Floor => Tree::Bookworm,
+            Self::Native12 | Self::Dracut059 | Self::DmsquashLive | Self::KiwiLive | Self::Floor => Tree::Bookworm,
         }
     }
 
     /// A direct start with this command line.
     pub fn start(self, lab: &Lab, append: String) -> Result<Start> {
         let pair = self.pair(lab)?;
-        Ok(Start::Kernel {
-            kernel: pair.kernel,
-            initrd: Some(pair.initrd),
-            append,
-        })
+        Ok(Start::Kernel { kernel: pair.kernel, initrd: Some(pair.initrd), append })
     }
 
     /// Makes (or finds) the initrd.
@@ -73,16 +65,11 @@ impl Mode {
             Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059 => {
                 format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash)
             }
-            Self::Floor => format!("{:x}", lab.built.guest.hash),
+            Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
             Self::DmsquashLive | Self::KiwiLive => String::new(),
         };
-        let key = format!(
-            "initrd 1 {self:?} {version} {} {programs}",
-            self.tree().stamp(lab)
-        );
-        let initrd = lab
-            .cache
-            .file("initrd", &key, |path| self.make(lab, &version, path))?;
+        let key = format!("initrd 1 {self:?} {version} {} {programs}", self.tree().stamp(lab));
+        let initrd = lab.cache.file("initrd", &key, |path| self.make(lab, &version, path))?;
         Ok(Pair { kernel, initrd })
     }
 
@@ -94,13 +81,7 @@ impl Mode {
             Self::Dracut106Shell => {
                 let omit = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \
                             systemd-tmpfiles systemd-sysusers systemd-ask-password systemd-cryptsetup systemd-pcrphase systemd-ac-power";
-                dracut(
-                    lab,
-                    self.tree(),
-                    version,
-                    &["--omit", omit, "--add", "rdlive"],
-                    path,
-                )
+                dracut(lab, self.tree(), version, &["--omit", omit, "--add", "rdlive"], path)
             }
             Self::DmsquashLive => add("dmsquash-live"),
             Self::KiwiLive => add("kiwi-live"),
@@ -117,7 +98,8 @@ fn native(lab: &Lab, tree: Tree, version: &str, path: &Path) -> Result<()> {
             .arg(tree.ensure(lab)?)
             .arg("--output")
             .arg(path)
-            .env("RDLIVE_AGENT", &lab.built.agent.path),
+            .arg("--agent")
+            .arg(&lab.built.agent.path),
     )
     .map(drop)
 }
@@ -157,9 +139,5 @@ fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> R
 
 /// Key part for fixtures that hold kernel and modules of a tree.
 pub fn kernel_key(tree: Tree, lab: &Lab) -> Result<u64> {
-    Ok(cache::hash(&format!(
-        "{} {:x}",
-        tree.kernel(lab)?.0,
-        guest::key(tree, lab)
-    )))
+    Ok(cache::hash(&format!("{} {:x}", tree.kernel(lab)?.0, guest::key(tree, lab))))
 }

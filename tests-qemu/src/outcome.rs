@@ -12,8 +12,6 @@ pub enum End {
     Off,
     /// The agent reported a failure; the lab pulled the plug.
     Failure,
-    /// A text that the scenario waits for appeared on the console.
-    Seen,
     /// Time ran out.
     Deadline,
 }
@@ -42,8 +40,6 @@ pub struct Guest {
     pub uptime: Option<f64>,
     /// argv of the real init.
     pub args: Vec<String>,
-    /// /proc/cmdline.
-    pub cmdline: String,
     /// /proc/mounts in order.
     pub mounts: Vec<Mount>,
     /// Known paths of both histories and what they resolve to.
@@ -72,19 +68,12 @@ pub struct Mount {
 impl Guest {
     /// The topmost mount at exactly this path.
     pub fn mount(&self, target: &str) -> Option<&Mount> {
-        self.mounts
-            .iter()
-            .rev()
-            .find(|mount| mount.target == target)
+        self.mounts.iter().rev().find(|mount| mount.target == target)
     }
 
     /// The mount that a path (or the link at it) leads to.
     pub fn mount_behind(&self, path: &str) -> Option<&Mount> {
-        let real = self
-            .links
-            .get(path)
-            .and_then(Option::as_deref)
-            .unwrap_or(path);
+        let real = self.links.get(path).and_then(Option::as_deref).unwrap_or(path);
         self.mount(real)
     }
 }
@@ -92,9 +81,7 @@ impl Guest {
 /// Finds the last line with a prefix in the channel's text and parses what follows.
 fn last(text: &str, prefix: &str) -> Option<Value> {
     let lines = text.lines().rev();
-    lines
-        .filter_map(|line| line.trim().strip_prefix(prefix))
-        .find_map(|json| serde_json::from_str(json).ok())
+    lines.filter_map(|line| line.trim().strip_prefix(prefix)).find_map(|json| serde_json::from_str(json).ok())
 }
 
 /// The agent's own line, sent on success and on failure.

@@ -19,10 +19,7 @@ impl Qmp {
     pub fn connect(path: &Path) -> Result<Self> {
         let writer = socket(path)?;
         writer.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let mut qmp = Self {
-            reader: BufReader::new(writer.try_clone()?),
-            writer,
-        };
+        let mut qmp = Self { reader: BufReader::new(writer.try_clone()?), writer };
         qmp.read()?;
         qmp.command("qmp_capabilities", json!({}))?;
         Ok(qmp)
@@ -45,12 +42,7 @@ impl Qmp {
 
     fn read(&mut self) -> Result<Value> {
         let mut line = String::new();
-        if self
-            .reader
-            .read_line(&mut line)
-            .context("reading from QMP")?
-            == 0
-        {
+        if self.reader.read_line(&mut line).context("reading from QMP")? == 0 {
             bail!("QEMU closed its control socket");
         }
         serde_json::from_str(&line).with_context(|| format!("QMP said {line:?}"))

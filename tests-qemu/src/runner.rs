@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::fixture::CannotMake;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
 use crate::scenarios::Scenario;
@@ -48,24 +49,16 @@ pub fn run(lab: &Lab, scenarios: Vec<Scenario>, jobs: usize) -> Vec<Verdict> {
                 while let Some(scenario) = pop(&queue) {
                     let verdict = judge(lab, &scenario);
                     tell(lab, &verdict);
-                    verdicts
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(verdict);
+                    verdicts.lock().unwrap_or_else(PoisonError::into_inner).push(verdict);
                 }
             });
         }
     });
-    verdicts
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
+    verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn pop(queue: &Mutex<VecDeque<Scenario>>) -> Option<Scenario> {
-    queue
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .pop_front()
+    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
 fn tell(lab: &Lab, verdict: &Verdict) {
@@ -74,10 +67,7 @@ fn tell(lab: &Lab, verdict: &Verdict) {
         Status::Failed => "FAIL",
         Status::Skipped => "skip",
     };
-    lab.say(&format!(
-        "{word} {} ({:.1} s)",
-        verdict.name, verdict.seconds
-    ));
+    lab.say(&format!("{word} {} ({:.1} s)", verdict.name, verdict.seconds));
     for why in &verdict.why {
         lab.say(&format!("       {why}"));
     }
@@ -94,27 +84,18 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
     let dir = match lab.cache.scratch("boot") {
         Ok(dir) => dir,
         Err(error) => {
-            return verdict(
-                Status::Failed,
-                started.elapsed(),
-                vec![format!("{error:#}")],
-            );
+            return verdict(Status::Failed, started.elapsed(), vec![format!("{error:#}")]);
         }
     };
     let (why, seconds) = match scenario.boot.run(lab, &dir) {
         Ok(outcome) => (failures(scenario, &outcome, &dir), outcome.took),
+        Err(error) if error.downcast_ref::<CannotMake>().is_some() => {
+            return verdict(Status::Skipped, started.elapsed(), vec![format!("{error:#}")]);
+        }
         Err(error) => (vec![format!("{error:#}")], started.elapsed()),
     };
-    let result = if why.is_empty() {
-        Status::Passed
-    } else {
-        Status::Failed
-    };
-    let why = if result == Status::Failed {
-        keep(lab, &scenario.name, &dir, why)
-    } else {
-        why
-    };
+    let result = if why.is_empty() { Status::Passed } else { Status::Failed };
+    let why = if result == Status::Failed { keep(lab, &scenario.name, &dir, why) } else { why };
     let _ = fs::remove_dir_all(&dir);
     verdict(result, seconds, why)
 }
@@ -122,12 +103,7 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
 fn failures(scenario: &Scenario, outcome: &Outcome, dir: &Path) -> Vec<String> {
     let checks = scenario.boot.checks.iter();
     let why: Vec<String> = checks
-        .filter_map(|check| {
-            check
-                .ask(outcome)
-                .err()
-                .map(|found| format!("expected: {}; {found}", check.what))
-        })
+        .filter_map(|check| check.ask(outcome).err().map(|found| format!("expected: {}; {found}", check.what)))
         .collect();
     if let (false, Some(report)) = (why.is_empty(), &outcome.report) {
         let _ = fs::write(dir.join("report.json"), format!("{report:#}"));
@@ -138,10 +114,7 @@ fn failures(scenario: &Scenario, outcome: &Outcome, dir: &Path) -> Vec<String> {
 
 /// The steps of the plan that were taken, one a line.
 fn plan(report: &serde_json::Value) -> String {
-    let steps = report["steps"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let steps = report["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
     steps.iter().map(|step| format!("{step}\n")).collect()
 }
 

@@ -29,11 +29,7 @@ pub fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let lab = Lab::open(mirror)?;
-    let mut counts = if filter.is_none() {
-        cargo_tests(&lab)?
-    } else {
-        Counts::default()
-    };
+    let mut counts = if filter.is_none() { cargo_tests(&lab)? } else { Counts::default() };
     let verdicts = runner::run(&lab, chosen, jobs);
     if let Some(path) = json {
         runner::write_json(path, &verdicts)?;
@@ -45,15 +41,8 @@ pub fn run(
             Status::Skipped => counts.skipped += 1,
         }
     }
-    println!(
-        "{}",
-        runner::summary(counts.passed, counts.failed, counts.skipped)
-    );
-    Ok(if counts.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    println!("{}", runner::summary(counts.passed, counts.failed, counts.skipped));
+    Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// How many tests ended how.
@@ -75,9 +64,9 @@ fn cargo_tests(lab: &Lab) -> Result<Counts> {
         .output()
         .context("starting cargo test")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    for line in text.lines().filter(|line| {
-        line.contains("FAILED") || line.contains("panicked") || line.starts_with("    ")
-    }) {
+    for line in
+        text.lines().filter(|line| line.contains("FAILED") || line.contains("panicked") || line.starts_with("    "))
+    {
         println!("{line}");
     }
     let mut counts = count(&text);
@@ -91,17 +80,10 @@ fn cargo_tests(lab: &Lab) -> Result<Counts> {
 /// Adds up the `test result:` lines; ignored tests count as skipped.
 fn count(text: &str) -> Counts {
     let mut counts = Counts::default();
-    for line in text
-        .lines()
-        .filter_map(|line| line.strip_prefix("test result: "))
-    {
+    for line in text.lines().filter_map(|line| line.strip_prefix("test result: ")) {
         let number = |word: &str| {
             let before = line.split(word).next().unwrap_or_default().trim_end();
-            before
-                .rsplit(' ')
-                .next()
-                .and_then(|n| n.parse().ok())
-                .unwrap_or(0)
+            before.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)
         };
         counts.passed += number("passed");
         counts.failed += number("failed;");
@@ -118,13 +100,6 @@ mod tests {
     fn result_lines_are_added_up() {
         let text = "test a ... ok\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
                     test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n";
-        assert_eq!(
-            count(text),
-            Counts {
-                passed: 5,
-                failed: 4,
-                skipped: 1
-            }
-        );
+        assert_eq!(count(text), Counts { passed: 5, failed: 4, skipped: 1 });
     }
 }

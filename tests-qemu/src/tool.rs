@@ -8,10 +8,7 @@ use anyhow::{Context, Result, bail};
 /// Runs a command to its end and returns its standard output; a failure carries the command and the last lines it printed.
 pub fn run(command: &mut Command) -> Result<String> {
     let shown = show(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("starting {shown}"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {shown}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -22,9 +19,7 @@ pub fn run(command: &mut Command) -> Result<String> {
 
 /// Runs a shell script with positional arguments; for steps that need a private mount namespace or a pipe.
 pub fn shell(script: &str, args: &[&Path]) -> Result<String> {
-    run(Command::new("bash")
-        .args(["-euo", "pipefail", "-c", script, "lab"])
-        .args(args))
+    run(Command::new("bash").args(["-euo", "pipefail", "-c", script, "lab"]).args(args))
 }
 
 /// As [`shell`], with mounts that vanish at its end.
@@ -44,9 +39,7 @@ pub fn tail(text: &str, count: usize) -> String {
 /// Is the program in PATH (or in a directory for administrators)?
 pub fn exists(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':')
-        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"])
-        .any(|dir| Path::new(dir).join(program).is_file())
+    path.split(':').chain(["/usr/sbin", "/sbin", "/usr/local/sbin"]).any(|dir| Path::new(dir).join(program).is_file())
 }
 
 /// A command as one would type it, shortened.
@@ -57,10 +50,7 @@ fn show(command: &Command) -> String {
         text.push_str(&arg.to_string_lossy());
     }
     if text.len() > 600 {
-        let cut = (0..=600)
-            .rev()
-            .find(|&at| text.is_char_boundary(at))
-            .unwrap_or(0);
+        let cut = (0..=600).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(cut);
         text.push('…');
     }

@@ -51,11 +51,7 @@ pub fn run(lab: &Lab, filter: Option<&str>, json: Option<&Path>) -> Result<()> {
     println!("\n{}", markdown(&cells(&rows)));
     println!("{}", setting(lab)?);
     for row in rows.iter().filter(|row| row.agent.is_some()) {
-        println!(
-            "{}: {}",
-            row.name,
-            row.agent.as_ref().map(Value::to_string).unwrap_or_default()
-        );
+        println!("{}: {}", row.name, row.agent.as_ref().map(Value::to_string).unwrap_or_default());
     }
     if let Some(path) = json {
         let all = serde_json::json!({"setting": setting(lab)?, "rows": rows});
@@ -66,16 +62,8 @@ pub fn run(lab: &Lab, filter: Option<&str>, json: Option<&Path>) -> Result<()> {
 
 /// The same CD for all: a whole Debian 12 tree, an ext4 nested in a squashfs (all that its kiwi-live knows).
 fn medium() -> Recipe {
-    let image = Recipe::Image {
-        tree: Tree::Bookworm,
-        fs: Fs::Ext4,
-        marker: "bench",
-        label: "",
-    };
-    iso_with(
-        "ISO",
-        folder(Fs::Squashfs("zstd"), "", vec![("LiveOS/rootfs.img", image)]),
-    )
+    let image = Recipe::Image { tree: Tree::Bookworm, fs: Fs::Ext4, marker: "bench", label: "" };
+    iso_with("ISO", folder(Fs::Squashfs("zstd"), "", vec![("LiveOS/rootfs.img", image)]))
 }
 
 fn measure(lab: &Lab, name: &'static str, mode: Mode) -> Result<Row> {
@@ -88,14 +76,7 @@ fn measure(lab: &Lab, name: &'static str, mode: Mode) -> Result<Row> {
         lab.say(&format!("{name}: {seconds:.2} s with two processors"));
         cpus2_runs.push(seconds);
     }
-    Ok(Row {
-        name,
-        initrd,
-        icount,
-        cpus2: median(&cpus2_runs),
-        cpus2_runs,
-        agent,
-    })
+    Ok(Row { name, initrd, icount, cpus2: median(&cpus2_runs), cpus2_runs, agent })
 }
 
 /// One boot; the real init's own clock is the result, taken before it does anything else.
@@ -130,9 +111,7 @@ fn timeline(report: &Value) -> Value {
 fn cells(rows: &[Row]) -> Vec<Vec<String>> {
     let floor = rows.iter().find(|row| row.name.starts_with("floor"));
     let native = rows.iter().find(|row| row.name.contains("native"));
-    let ratio = |value: f64, to: Option<f64>| {
-        to.map_or("–".to_owned(), |to| format!("{:.2}", value / to))
-    };
+    let ratio = |value: f64, to: Option<f64>| to.map_or("–".to_owned(), |to| format!("{:.2}", value / to));
     let mut table = vec![
         [
             "initrd",

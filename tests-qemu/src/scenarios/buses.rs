@@ -19,11 +19,7 @@ const BUSES: &[(&str, Bus)] = &[
 /// One boot per bus, native.
 pub fn all() -> Vec<Scenario> {
     let one = |&(name, bus): &(&str, Bus)| {
-        let boot = Boot::from(iso())
-            .on(bus)
-            .expect(overlay_root())
-            .expect(both_dialects())
-            .expect(marker("tiny"));
+        let boot = Boot::from(iso()).on(bus).expect(overlay_root()).expect(both_dialects()).expect(marker("tiny"));
         scenario(format!("bus/T-01 {name}"), boot)
     };
     BUSES.iter().map(one).collect()

@@ -10,32 +10,19 @@ use crate::medium::*;
 /// An ISO of our builder whose menu entries report to the lab.
 fn built(extra: &[&str]) -> Recipe {
     let kargs = ["console=ttyS0", "rd.live.report=/dev/ttyS1", "lab.report"];
-    let mut args: Vec<String> = kargs
-        .iter()
-        .flat_map(|karg| ["--append-karg".to_owned(), (*karg).to_owned()])
-        .collect();
+    let mut args: Vec<String> =
+        kargs.iter().flat_map(|karg| ["--append-karg".to_owned(), (*karg).to_owned()]).collect();
     args.extend(extra.iter().map(|arg| (*arg).to_owned()));
-    Recipe::Built {
-        tree: Tree::Tiny,
-        args,
-    }
+    Recipe::Built { tree: Tree::Tiny, args }
 }
 
 fn through(firmware: Firmware, recipe: Recipe, bus: Bus) -> Boot {
-    let boot = Boot::from(recipe)
-        .on(bus)
-        .firmware(firmware)
-        .memory(1536)
-        .deadline(420);
+    let boot = Boot::from(recipe).on(bus).firmware(firmware).memory(1536).deadline(420);
     boot.expect(overlay_root()).expect(both_dialects())
 }
 
 fn loopback(fs: Fs) -> Boot {
-    let stick = Recipe::GrubStick {
-        fs,
-        iso: Box::new(built(&[])),
-        path: "boot/iso/live.iso",
-    };
+    let stick = Recipe::GrubStick { fs, iso: Box::new(built(&[])), path: "boot/iso/live.iso" };
     through(Firmware::SeaBios, stick, Bus::UsbStick).expect(resolves("/run/initramfs/isoscandev"))
 }
 
@@ -44,18 +31,9 @@ pub fn all() -> Vec<Scenario> {
     let grown = || Recipe::Grown(Box::new(built(&[])), 512);
     let on_partition = || leads_to("/run/initramfs/livedev", "/dev/sda1");
     vec![
-        scenario(
-            "firmware/B-01 OVMF CD",
-            through(Firmware::Ovmf, built(&[]), Bus::IdeCd),
-        ),
-        scenario(
-            "firmware/B-01 OVMF stick",
-            through(Firmware::Ovmf, built(&[]), Bus::UsbStick).expect(on_partition()),
-        ),
-        scenario(
-            "firmware/B-01 SeaBIOS CD",
-            through(Firmware::SeaBios, built(&[]), Bus::IdeCd),
-        ),
+        scenario("firmware/B-01 OVMF CD", through(Firmware::Ovmf, built(&[]), Bus::IdeCd)),
+        scenario("firmware/B-01 OVMF stick", through(Firmware::Ovmf, built(&[]), Bus::UsbStick).expect(on_partition())),
+        scenario("firmware/B-01 SeaBIOS CD", through(Firmware::SeaBios, built(&[]), Bus::IdeCd)),
         scenario(
             "firmware/B-01 SeaBIOS stick",
             through(Firmware::SeaBios, built(&[]), Bus::UsbStick).expect(on_partition()),
@@ -70,8 +48,7 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "firmware/--erofs, OVMF CD",
-            through(Firmware::Ovmf, built(&["--erofs"]), Bus::IdeCd)
-                .expect(mounted("/run/rootfsbase", "erofs")),
+            through(Firmware::Ovmf, built(&["--erofs"]), Bus::IdeCd).expect(mounted("/run/rootfsbase", "erofs")),
         ),
         scenario(
             "firmware/--nested ext4, SeaBIOS CD",

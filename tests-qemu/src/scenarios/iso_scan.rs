@@ -17,9 +17,7 @@ const FILE_SYSTEMS: &[(&str, Fs, &str)] = &[
 
 fn on(fs: Fs, path: &str) -> Boot {
     let boot = Boot::from(disk_with_iso(fs, path, iso())).on(Bus::UsbStick);
-    boot.expect(overlay_root())
-        .expect(both_dialects())
-        .expect(resolves("/run/initramfs/isoscandev"))
+    boot.expect(overlay_root()).expect(both_dialects()).expect(resolves("/run/initramfs/isoscandev"))
 }
 
 /// All of them.
@@ -36,10 +34,7 @@ pub fn all() -> Vec<Scenario> {
                 .expect(media_unchanged()),
         ));
     }
-    list.push(scenario(
-        "isoscan/D2 leading slash",
-        on(Fs::Ext4, "linux.iso").kargs("iso-scan/filename=/linux.iso"),
-    ));
+    list.push(scenario("isoscan/D2 leading slash", on(Fs::Ext4, "linux.iso").kargs("iso-scan/filename=/linux.iso")));
     list.push(scenario(
         "isoscan/D1 in a directory",
         on(Fs::Vfat, "isos/linux.iso").kargs("iso-scan/filename=/isos/linux.iso"),

@@ -9,30 +9,17 @@ use crate::medium::*;
 
 /// A whole disk or a partition, found by its device name where it has no label.
 fn disk(recipe: Recipe, root: &str) -> Boot {
-    Boot::from(recipe)
-        .on(Bus::Virtio)
-        .root(root)
-        .expect(overlay_root())
-        .expect(marker("tiny"))
+    Boot::from(recipe).on(Bus::Virtio).root(root).expect(overlay_root()).expect(marker("tiny"))
 }
 
 /// F7: ROOT directly on a file system.
 fn plain() -> Recipe {
-    Recipe::Image {
-        tree: Tree::Tiny,
-        fs: Fs::Ext4,
-        marker: "tiny",
-        label: "plain",
-    }
+    Recipe::Image { tree: Tree::Tiny, fs: Fs::Ext4, marker: "tiny", label: "plain" }
 }
 
 /// F1: an image file on a partition.
 fn image_on_partition(inner: Fs) -> Recipe {
-    Recipe::Partition(Box::new(folder(
-        Fs::Ext4,
-        "dracut",
-        vec![("LiveOS/rootfs.img", image(inner))],
-    )))
+    Recipe::Partition(Box::new(folder(Fs::Ext4, "dracut", vec![("LiveOS/rootfs.img", image(inner))])))
 }
 
 /// All of them.
@@ -52,9 +39,7 @@ pub fn all() -> Vec<Scenario> {
         let boot = Boot::from(iso_with("ISO", image(Fs::Squashfs(compressor))));
         list.push(scenario(
             format!("layout/T-10 squashfs {compressor}"),
-            boot.expect(overlay_root())
-                .expect(marker("tiny"))
-                .expect(mounted("/run/rootfsbase", "squashfs")),
+            boot.expect(overlay_root()).expect(marker("tiny")).expect(mounted("/run/rootfsbase", "squashfs")),
         ));
     }
     list.push(scenario(
@@ -65,29 +50,20 @@ pub fn all() -> Vec<Scenario> {
     ));
     list.push(scenario(
         "layout/B1 squashfs rootfs.img on an ext4 partition",
-        disk(
-            image_on_partition(Fs::Squashfs("zstd")),
-            "root=live:/dev/disk/by-label/dracut rd.overlay",
-        )
-        .expect(mounted("/run/rootfsbase", "squashfs"))
-        .expect(mounted("/run/initramfs/live", "ext4"))
-        .expect(mount_option("/run/initramfs/live", "ro")),
+        disk(image_on_partition(Fs::Squashfs("zstd")), "root=live:/dev/disk/by-label/dracut rd.overlay")
+            .expect(mounted("/run/rootfsbase", "squashfs"))
+            .expect(mounted("/run/initramfs/live", "ext4"))
+            .expect(mount_option("/run/initramfs/live", "ro")),
     ));
     list.push(scenario(
         "layout/B1 ext4 rootfs.img on an ext4 partition",
-        disk(
-            image_on_partition(Fs::Ext4),
-            "root=live:LABEL=dracut rd.overlay",
-        )
-        .expect(mounted("/run/rootfsbase", "ext4")),
+        disk(image_on_partition(Fs::Ext4), "root=live:LABEL=dracut rd.overlay")
+            .expect(mounted("/run/rootfsbase", "ext4")),
     ));
     list.push(scenario(
         "layout/B9 whole disk is erofs",
-        disk(
-            image(Fs::Erofs),
-            "root=live:/dev/disk/by-id/virtio-disk0 rd.overlay",
-        )
-        .expect(mounted("/run/rootfsbase", "erofs")),
+        disk(image(Fs::Erofs), "root=live:/dev/disk/by-id/virtio-disk0 rd.overlay")
+            .expect(mounted("/run/rootfsbase", "erofs")),
     ));
     list.push(scenario(
         "layout/B10 whole disk is squashfs",

@@ -24,10 +24,7 @@ pub struct Scenario {
 
 /// Shorthand for the lists in this directory.
 fn scenario(name: impl Into<String>, boot: Boot) -> Scenario {
-    Scenario {
-        name: name.into(),
-        boot,
-    }
+    Scenario { name: name.into(), boot }
 }
 
 /// All of them.
@@ -57,16 +54,8 @@ mod tests {
     fn names_are_unique_and_every_scenario_expects_something() {
         let mut names = HashSet::new();
         for scenario in super::all() {
-            assert!(
-                !scenario.boot.checks.is_empty(),
-                "{} expects nothing",
-                scenario.name
-            );
-            assert!(
-                names.insert(scenario.name.clone()),
-                "{} twice",
-                scenario.name
-            );
+            assert!(!scenario.boot.checks.is_empty(), "{} expects nothing", scenario.name);
+            assert!(names.insert(scenario.name.clone()), "{} twice", scenario.name);
         }
     }
 }

@@ -20,11 +20,7 @@ pub fn all() -> Vec<Scenario> {
     let mut list = Vec::new();
     for &(name, mode) in MODES {
         let boot = |recipe| {
-            Boot::from(recipe)
-                .mode(mode)
-                .expect(overlay_root())
-                .expect(both_dialects())
-                .expect(marker("tiny"))
+            Boot::from(recipe).mode(mode).expect(overlay_root()).expect(both_dialects()).expect(marker("tiny"))
         };
         list.push(scenario(
             format!("mode/T-01 B7 {name}, CD"),
@@ -32,15 +28,11 @@ pub fn all() -> Vec<Scenario> {
         ));
         list.push(scenario(
             format!("mode/B6 {name}, nested on a stick"),
-            boot(nested_iso())
-                .on(Bus::UsbStick)
-                .expect(mounted("/run/rootfsbase", "ext4")),
+            boot(nested_iso()).on(Bus::UsbStick).expect(mounted("/run/rootfsbase", "ext4")),
         ));
         list.push(scenario(
             format!("mode/T-37 D1 {name}, ISO file on FAT"),
-            boot(disk_with_iso(Fs::Vfat, "live.iso", iso()))
-                .on(Bus::Virtio)
-                .kargs("iso-scan/filename=/live.iso"),
+            boot(disk_with_iso(Fs::Vfat, "live.iso", iso())).on(Bus::Virtio).kargs("iso-scan/filename=/live.iso"),
         ));
         if mode != Mode::Native {
             list.push(scenario(
