@@ -1,2 +1,161 @@
-//! `cargo lab`: the test bench of rdlive.
-fn main() {}
+//! `cargo lab`: the test bench of rdlive. It makes guests and media and boots them on real kernels in QEMU.
+
+mod artifact;
+mod bench;
+mod boot;
+mod cache;
+mod check;
+mod demo;
+mod fixture;
+mod floor;
+mod guest;
+mod install;
+mod lab;
+mod machine;
+mod medium;
+mod mirror;
+mod mode;
+mod outcome;
+mod qmp;
+mod runner;
+mod scenarios;
+mod test;
+mod tool;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::lab::Lab;
+use crate::machine::{Bus, Start};
+use crate::mode::Mode;
+
+/// The test bench of rdlive.
+#[derive(Parser)]
+#[command(name = "cargo lab")]
+struct Args {
+    #[command(subcommand)]
+    command: Cmd,
+    /// Debian mirror for guest trees, instead of the one in the host's apt configuration
+    #[arg(long, global = true)]
+    mirror: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Cmd {
+    /// Run unit, integration and QEMU tests
+    Test {
+        /// Only scenarios whose name has this text (and no cargo tests)
+        filter: Option<String>,
+        /// Only print the names
+        #[arg(long)]
+        list: bool,
+        /// Write the verdicts to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+        /// Machines side by side
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+    },
+    /// Make a Debian live ISO and boot it to a login prompt on this terminal
+    Demo {
+        /// Stay at the prompt (needs a terminal; this is also what a terminal gets without the option)
+        #[arg(long)]
+        keep: bool,
+        /// What starts the machine
+        #[arg(long, value_enum, default_value_t = FirmwareArg::Bios)]
+        firmware: FirmwareArg,
+    },
+    /// Measure ours, the originals and the floor in one run
+    Bench {
+        /// What to measure
+        #[arg(value_enum)]
+        what: BenchArg,
+        /// Only rows with this text in their name
+        #[arg(long)]
+        only: Option<String>,
+        /// Write the numbers to this file
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Boot any ISO on this terminal
+    Boot {
+        /// The ISO, or any raw disk image
+        #[arg(long)]
+        iso: PathBuf,
+        /// Boot the mode's kernel and initrd with this command line, instead of through firmware
+        #[arg(long)]
+        cmdline: Option<String>,
+        /// Which initrd, together with --cmdline
+        #[arg(long, value_enum, default_value_t = Mode::Native)]
+        mode: Mode,
+        /// What starts the machine
+        #[arg(long, value_enum, default_value_t = FirmwareArg::Bios)]
+        firmware: FirmwareArg,
+        /// Where the medium is attached
+        #[arg(long, value_enum, default_value_t = Bus::IdeCd)]
+        bus: Bus,
+    },
+}
+
+/// Firmware by name.
+#[derive(Clone, Copy, ValueEnum)]
+enum FirmwareArg {
+    /// SeaBIOS
+    Bios,
+    /// OVMF
+    Uefi,
+}
+
+impl FirmwareArg {
+    fn start(self) -> Start {
+        match self {
+            Self::Bios => Start::SeaBios,
+            Self::Uefi => Start::Ovmf,
+        }
+    }
+}
+
+/// Benches by name.
+#[derive(Clone, Copy, ValueEnum)]
+enum BenchArg {
+    /// Kernel start to real init, from a CD
+    Boot,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<ExitCode> {
+    match args.command {
+        Cmd::Test { filter, list, json, jobs } => {
+            test::run(args.mirror, filter.as_deref(), list, json.as_deref(), jobs)
+        }
+        Cmd::Demo { keep, firmware } => {
+            let keep = keep || std::io::stdin().is_terminal();
+            demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())
+        }
+        Cmd::Bench { what: BenchArg::Boot, only, json } => {
+            bench::boot::run(&Lab::open(args.mirror)?, only.as_deref(), json.as_deref())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Cmd::Boot { iso, cmdline, mode, firmware, bus } => {
+            let lab = Lab::open(args.mirror)?;
+            let start = match cmdline {
+                None => firmware.start(),
+                Some(append) => mode.start(&lab, append)?,
+            };
+            demo::boot(&lab, &demo::machine(start, iso, bus))
+        }
+    }
+}

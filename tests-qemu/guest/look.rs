@@ -1,0 +1,113 @@
+//! What the booted system looks like, as one JSON value.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+/// Paths of both histories that a booted system may have; each is resolved and reported.
+const LINKS: &[&str] = &[
+    "/run/initramfs/live",
+    "/run/initramfs/livedev",
+    "/run/initramfs/isoscan",
+    "/run/initramfs/isoscandev",
+    "/run/initramfs/squashfs",
+    "/run/rootfsbase",
+    "/run/overlayfs",
+    "/run/ovlwork",
+    "/run/overlay",
+    "/run/overlay/isodev",
+    "/run/overlay/live",
+    "/run/overlay/squashfs_container",
+    "/run/overlay/rootfsbase",
+    "/run/overlay/overlayfs",
+    "/run/overlay/overlayfs/rw",
+    "/run/overlay/overlayfs/work",
+    "/run/rdlive/report.json",
+    "/run/initramfs/shutdown",
+];
+
+/// Files that are always reported; `lab.read=/a,/b` adds more.
+const FILES: &[&str] = &[
+    "/etc/lab-marker",
+    "/etc/os-release",
+    "/run/initramfs/live/lab-marker",
+    "/run/overlay/live/lab-marker",
+    "/proc/1/comm",
+    "/proc/sys/kernel/osrelease",
+];
+
+/// Seconds since the kernel started; `None` without /proc.
+pub fn uptime() -> Option<f64> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// Everything a scenario may ask about. `uptime` was taken first, before this work.
+pub fn at_this_system(uptime: Option<f64>) -> Value {
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    json!({
+        "uptime": uptime,
+        "args": std::env::args().collect::<Vec<_>>(),
+        "cmdline": cmdline.trim(),
+        "mounts": mounts(),
+        "links": resolved(),
+        "files": files(&cmdline),
+        "root_writable": root_writable(),
+        "initrd_left": leftovers(),
+        "report": fs::read_to_string("/run/rdlive/report.json").ok(),
+    })
+}
+
+/// /proc/mounts as objects, octal escapes undone.
+fn mounts() -> Vec<Value> {
+    let text = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    text.lines()
+        .map(|line| {
+            let field: Vec<String> = line.split(' ').map(unescape).collect();
+            let at = |index: usize| field.get(index).cloned().unwrap_or_default();
+            json!({"source": at(0), "target": at(1), "fstype": at(2), "options": at(3)})
+        })
+        .collect()
+}
+
+fn unescape(field: &str) -> String {
+    field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+}
+
+fn resolved() -> BTreeMap<&'static str, Option<String>> {
+    LINKS
+        .iter()
+        .map(|&path| {
+            let real = fs::canonicalize(path).ok();
+            (path, real.map(|p| p.to_string_lossy().into_owned()))
+        })
+        .collect()
+}
+
+fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
+    let asked = cmdline.split_whitespace().filter_map(|karg| karg.strip_prefix("lab.read="));
+    let asked = asked.flat_map(|list| list.split(','));
+    FILES
+        .iter()
+        .copied()
+        .chain(asked)
+        .map(|path| {
+            let text = fs::read(path).ok();
+            (path.to_owned(), text.map(|t| String::from_utf8_lossy(&t).into_owned()))
+        })
+        .collect()
+}
+
+fn root_writable() -> bool {
+    let path = Path::new("/lab-write-test");
+    fs::write(path, "x").is_ok() && fs::remove_file(path).is_ok()
+}
+
+/// Names in the kernel's own rootfs that should have been freed; empty when it is out of reach, as it should be.
+fn leftovers() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("Shmem:"));
+    line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+}

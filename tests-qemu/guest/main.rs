@@ -1,0 +1,59 @@
+//! Runs inside the lab's guests.
+//!
+//! As PID 1 of the small tree: report, power off. As `lab-guest report` (a service of the Debian trees, a line typed on the
+//! serial console): the same. As `/init` of an initramfs with `/floor.modules`: the floor of the boot bench.
+
+mod floor;
+mod look;
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::mount::{MountFlags, mount};
+use rustix::system::RebootCommand;
+
+/// The second serial port: driven by 8250, which every distribution kernel has built in (docs/decisions/0003-lab-channel.md).
+const CHANNEL: &str = "/dev/ttyS1";
+
+fn main() {
+    if Path::new("/floor.modules").exists() {
+        floor::boot();
+    }
+    let uptime = look::uptime();
+    mount_missing();
+    let report = look::at_this_system(uptime);
+    if let Err(error) = send(&report) {
+        eprintln!("lab-guest: writing {CHANNEL}: {error}");
+    }
+    println!("lab-guest: reported, powering off");
+    power_off();
+}
+
+/// A real init may be started without any of these; systemd has mounted them all.
+fn mount_missing() {
+    for (kind, at, probe) in
+        [("proc", "/proc", "/proc/self"), ("sysfs", "/sys", "/sys/class"), ("devtmpfs", "/dev", "/dev/null")]
+    {
+        if !Path::new(probe).exists() {
+            let _ = mount(kind, at, kind, MountFlags::empty(), None);
+        }
+    }
+}
+
+/// One line, and only then the end: the drain waits until the port has sent every byte.
+fn send(report: &serde_json::Value) -> std::io::Result<()> {
+    let mut port = File::options().write(true).open(CHANNEL)?;
+    port.write_all(format!("\nLAB-RESULT {report}\n").as_bytes())?;
+    rustix::termios::tcdrain(port.as_fd())?;
+    Ok(())
+}
+
+fn power_off() -> ! {
+    rustix::fs::sync();
+    let _ = rustix::system::reboot(RebootCommand::PowerOff);
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,155 @@
+//! `cargo lab bench boot`: kernel start → real init running, from a CD, with a generic driver set.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::table::{markdown, median};
+use crate::boot::Boot;
+use crate::guest::Tree;
+use crate::lab::Lab;
+use crate::machine::{Bus, Clock, has_kvm};
+use crate::medium::{Fs, Recipe, folder, iso_with};
+use crate::mode::Mode;
+
+/// Times with two processors vary, so each is taken this often.
+const REPEATS: usize = 3;
+
+const SUBJECTS: &[(&str, Mode)] = &[
+    ("floor (fixed device, mounts only)", Mode::Floor),
+    ("rdlive native, generic drivers", Mode::Native12),
+    ("rdlive in dracut 059", Mode::Dracut059),
+    ("dmsquash-live of dracut 059", Mode::DmsquashLive),
+    ("kiwi-live", Mode::KiwiLive),
+];
+
+/// One measured initrd.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    /// Size of the initrd in bytes.
+    initrd: u64,
+    /// Guest seconds from kernel start to the first line of the real init, counted in instructions.
+    icount: f64,
+    /// The same with two processors as fast as the host goes: median, and each run.
+    cpus2: f64,
+    cpus2_runs: Vec<f64>,
+    /// The agent's own time line in milliseconds, from its report; absent for the others.
+    agent: Option<Value>,
+}
+
+/// Measures all subjects (or those with `filter` in their name).
+pub fn run(lab: &Lab, filter: Option<&str>, json: Option<&Path>) -> Result<()> {
+    let mut rows = Vec::new();
+    for (name, mode) in SUBJECTS {
+        if filter.is_none_or(|text| name.contains(text)) {
+            rows.push(measure(lab, name, *mode)?);
+        }
+    }
+    println!("\n{}", markdown(&cells(&rows)));
+    println!("{}", setting(lab)?);
+    for row in rows.iter().filter(|row| row.agent.is_some()) {
+        println!("{}: {}", row.name, row.agent.as_ref().map(Value::to_string).unwrap_or_default());
+    }
+    if let Some(path) = json {
+        let all = serde_json::json!({"setting": setting(lab)?, "rows": rows});
+        std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
+    }
+    Ok(())
+}
+
+/// The same CD for all: a whole Debian 12 tree, an ext4 nested in a squashfs (all that its kiwi-live knows).
+fn medium() -> Recipe {
+    let image = Recipe::Image { tree: Tree::Bookworm, fs: Fs::Ext4, marker: "bench", label: "" };
+    iso_with("ISO", folder(Fs::Squashfs("zstd"), "", vec![("LiveOS/rootfs.img", image)]))
+}
+
+fn measure(lab: &Lab, name: &'static str, mode: Mode) -> Result<Row> {
+    let initrd = std::fs::metadata(mode.pair(lab)?.initrd)?.len();
+    let (icount, agent) = once(lab, mode, Clock::Instructions)?;
+    lab.say(&format!("{name}: {icount:.2} s by instructions"));
+    let mut cpus2_runs = Vec::new();
+    for _ in 0..REPEATS {
+        let (seconds, _) = once(lab, mode, Clock::Host { cpus: 2 })?;
+        lab.say(&format!("{name}: {seconds:.2} s with two processors"));
+        cpus2_runs.push(seconds);
+    }
+    Ok(Row { name, initrd, icount, cpus2: median(&cpus2_runs), cpus2_runs, agent })
+}
+
+/// One boot; the real init's own clock is the result, taken before it does anything else.
+fn once(lab: &Lab, mode: Mode, clock: Clock) -> Result<(f64, Option<Value>)> {
+    let dir = lab.cache.scratch("bench")?;
+    let boot = Boot::from(medium())
+        .on(Bus::IdeCd)
+        .mode(mode)
+        .clock(clock)
+        .plain()
+        .kargs("quiet rd.live.overlay.overlayfs init=/usr/bin/lab-guest")
+        .deadline(600);
+    let outcome = boot.run(lab, &dir)?;
+    let Some(guest) = &outcome.guest else {
+        bail!("{mode:?} did not boot; logs in {}", dir.display());
+    };
+    let uptime = guest.uptime.context("the guest had no /proc/uptime")?;
+    std::fs::remove_dir_all(&dir)?;
+    Ok((uptime, outcome.report.map(|report| timeline(&report))))
+}
+
+/// What of the report belongs beside a time.
+fn timeline(report: &Value) -> Value {
+    for key in ["timeline", "times", "stages", "steps"] {
+        if let Some(found) = report.get(key) {
+            return found.clone();
+        }
+    }
+    Value::Null
+}
+
+fn cells(rows: &[Row]) -> Vec<Vec<String>> {
+    let floor = rows.iter().find(|row| row.name.starts_with("floor"));
+    let native = rows.iter().find(|row| row.name.contains("native"));
+    let ratio = |value: f64, to: Option<f64>| to.map_or("–".to_owned(), |to| format!("{:.2}", value / to));
+    let mut table = vec![
+        [
+            "initrd",
+            "MB",
+            "s by instructions",
+            "÷ floor",
+            "native is × faster",
+            "s, 2 CPUs",
+            "÷ floor",
+            "native is × faster",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    for row in rows {
+        table.push(vec![
+            row.name.to_owned(),
+            format!("{:.1}", row.initrd as f64 / 1e6),
+            format!("{:.2}", row.icount),
+            ratio(row.icount, floor.map(|f| f.icount)),
+            ratio(row.icount, native.map(|n| n.icount)),
+            format!("{:.2}", row.cpus2),
+            ratio(row.cpus2, floor.map(|f| f.cpus2)),
+            ratio(row.cpus2, native.map(|n| n.cpus2)),
+        ]);
+    }
+    table
+}
+
+/// What the numbers depend on.
+fn setting(lab: &Lab) -> Result<String> {
+    let qemu = crate::tool::run(std::process::Command::new("qemu-system-x86_64").arg("--version"))?;
+    let (kernel, _) = Tree::Bookworm.kernel(lab)?;
+    let date = crate::tool::run(std::process::Command::new("date").arg("+%F"))?;
+    let accel = if has_kvm() { "KVM" } else { "TCG" };
+    Ok(format!(
+        "{}, {} ({accel}), kernel {kernel}, IDE CD, ext4 in squashfs zstd; by instructions: -icount shift=2,sleep=off -smp 1; median of {REPEATS} with -smp 2",
+        date.trim(),
+        qemu.lines().next().unwrap_or_default()
+    ))
+}

@@ -1,0 +1,286 @@
+//! A boot as a scenario writes it down, and how it is carried out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::check::Check;
+use crate::lab::Lab;
+use crate::machine::{Bus, Clock, Drive, Machine, Running, Start};
+use crate::medium::Recipe;
+use crate::mode::Mode;
+use crate::outcome::{self, End, Outcome};
+
+/// What starts the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firmware {
+    /// None: QEMU loads kernel and initrd of the mode. Quickest, and the command line is ours.
+    Direct,
+    /// SeaBIOS starts the first medium; kernel, initrd and command line come from it.
+    SeaBios,
+    /// OVMF starts the first medium.
+    Ovmf,
+}
+
+/// One medium of a boot.
+#[derive(Clone, Debug)]
+struct Medium {
+    recipe: Recipe,
+    bus: Bus,
+    late: Option<Duration>,
+}
+
+/// Something a person would do at the console.
+#[derive(Clone, Debug)]
+enum Act {
+    /// When the console shows the first text, type the second.
+    Type(&'static str, String),
+    /// When the console shows this text, plug in the media that wait for it.
+    Plug(&'static str),
+}
+
+/// One boot.
+pub struct Boot {
+    media: Vec<Medium>,
+    mode: Mode,
+    firmware: Firmware,
+    kargs: String,
+    root: String,
+    memory: u32,
+    clock: Clock,
+    deadline: Duration,
+    keep_writes: bool,
+    plain: bool,
+    stop_at_failure: bool,
+    acts: Vec<Act>,
+    /// What must be true afterwards.
+    pub checks: Vec<Check>,
+}
+
+impl Boot {
+    /// Boots from this medium: as an IDE CD, native, directly, from a label `ISO`.
+    pub fn from(recipe: Recipe) -> Self {
+        Self {
+            media: vec![Medium { recipe, bus: Bus::IdeCd, late: None }],
+            mode: Mode::Native,
+            firmware: Firmware::Direct,
+            kargs: String::new(),
+            root: "root=live:CDLABEL=ISO rd.live.image rd.overlay".into(),
+            memory: 1024,
+            clock: Clock::Host { cpus: 1 },
+            deadline: Duration::from_secs(240),
+            keep_writes: false,
+            plain: false,
+            stop_at_failure: true,
+            acts: Vec::new(),
+            checks: Vec::new(),
+        }
+    }
+
+    /// A machine without any medium.
+    pub fn nothing() -> Self {
+        let mut boot = Self::from(Recipe::Text(""));
+        boot.media.clear();
+        boot
+    }
+
+    /// Attaches the medium named last to this bus.
+    pub fn on(mut self, bus: Bus) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.bus = bus;
+        }
+        self
+    }
+
+    /// Plugs in the medium named last only this many seconds after power-on.
+    pub fn after(mut self, seconds: u64) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.late = Some(Duration::from_secs(seconds));
+        }
+        self
+    }
+
+    /// One more medium.
+    pub fn and(mut self, recipe: Recipe, bus: Bus) -> Self {
+        self.media.push(Medium { recipe, bus, late: None });
+        self
+    }
+
+    /// Which initrd.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Through firmware and boot loader instead of directly.
+    pub fn firmware(mut self, firmware: Firmware) -> Self {
+        self.firmware = firmware;
+        self
+    }
+
+    /// Replaces the whole `root=…` part of the command line.
+    pub fn root(mut self, root: &str) -> Self {
+        root.clone_into(&mut self.root);
+        self
+    }
+
+    /// Adds to the command line.
+    pub fn kargs(mut self, kargs: &str) -> Self {
+        self.kargs.push(' ');
+        self.kargs.push_str(kargs);
+        self
+    }
+
+    /// MiB of RAM, 1024 unless said.
+    pub fn memory(mut self, mib: u32) -> Self {
+        self.memory = mib;
+        self
+    }
+
+    /// How guest time passes.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Without the lab's kargs for the report: nothing but the boot itself is timed.
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
+        self
+    }
+
+    /// Host seconds after which the boot counts as hung.
+    pub fn deadline(mut self, seconds: u64) -> Self {
+        self.deadline = Duration::from_secs(seconds);
+        self
+    }
+
+    /// Boots copies of the media that can be written, and compares them afterwards.
+    pub fn writable(mut self) -> Self {
+        self.keep_writes = true;
+        self
+    }
+
+    /// Goes on after the agent has reported a failure: the scenario is about what follows.
+    pub fn keep_after_failure(mut self) -> Self {
+        self.stop_at_failure = false;
+        self
+    }
+
+    /// When the console shows `text`, types `answer`.
+    pub fn on_text(mut self, text: &'static str, answer: &str) -> Self {
+        self.acts.push(Act::Type(text, answer.to_owned()));
+        self
+    }
+
+    /// When the console shows `text`, plugs in the medium named last.
+    pub fn plugged_in_on_text(mut self, text: &'static str) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.late = Some(Duration::MAX);
+        }
+        self.acts.push(Act::Plug(text));
+        self
+    }
+
+    /// What must be true afterwards.
+    pub fn expect(mut self, check: Check) -> Self {
+        self.checks.push(check);
+        self
+    }
+
+    /// Carries it out; logs stay in `dir`.
+    pub fn run(&self, lab: &Lab, dir: &Path) -> Result<Outcome> {
+        let machine = self.machine(lab, dir)?;
+        let before: Vec<PathBuf> = self.media.iter().map(|medium| medium.recipe.file(lab)).collect::<Result<_>>()?;
+        let mut running = machine.power_on(dir)?;
+        let end = self.watch(&mut running)?;
+        let took = running.age();
+        running.kill();
+        let channel = running.result_text();
+        let guest = outcome::guest_result(&channel);
+        let report = outcome::report_of(&channel, guest.as_ref());
+        let media_unchanged = if self.keep_writes { Some(same(&before, &machine.drives)?) } else { None };
+        Ok(Outcome { end, took, console: running.console_text(), guest, report, media_unchanged })
+    }
+
+    fn machine(&self, lab: &Lab, dir: &Path) -> Result<Machine> {
+        fs::create_dir_all(dir)?;
+        let mut drives = Vec::new();
+        for (index, medium) in self.media.iter().enumerate() {
+            let mut file = medium.recipe.file(lab)?;
+            if self.keep_writes {
+                let own = dir.join(format!("medium{index}"));
+                fs::copy(&file, &own).context("copying a medium")?;
+                file = own;
+            }
+            drives.push(Drive { file, bus: medium.bus, late: medium.late, keep_writes: self.keep_writes });
+        }
+        let start = match self.firmware {
+            Firmware::SeaBios => Start::SeaBios,
+            Firmware::Ovmf => Start::Ovmf,
+            Firmware::Direct => self.mode.start(lab, self.cmdline())?,
+        };
+        Ok(Machine { start, drives, memory: self.memory, clock: self.clock })
+    }
+
+    /// The whole command line of a direct boot.
+    fn cmdline(&self) -> String {
+        let mut line = format!("{} console=ttyS0 panic=-1 lab.report", self.root);
+        if !self.plain {
+            line.push_str(" rd.live.report=/dev/ttyS1");
+        }
+        let reads: Vec<&str> = self.checks.iter().filter_map(|check| check.reads.as_deref()).collect();
+        if !reads.is_empty() {
+            line.push_str(&format!(" lab.read={}", reads.join(",")));
+        }
+        line + &self.kargs
+    }
+
+    fn watch(&self, running: &mut Running) -> Result<End> {
+        let mut acts = self.acts.iter();
+        let mut next = acts.next();
+        let mut seen = 0;
+        loop {
+            if running.ended()? {
+                return Ok(End::Off);
+            }
+            if running.age() > self.deadline {
+                return Ok(End::Deadline);
+            }
+            running.tick()?;
+            if let Some(act) = next {
+                let console = running.console_text();
+                let (Act::Type(text, _) | Act::Plug(text)) = act;
+                if let Some(at) = console.get(seen..).and_then(|new| new.find(text)) {
+                    seen += at + text.len();
+                    match act {
+                        Act::Plug(_) => running.plug_in_all()?,
+                        Act::Type(_, answer) => running.type_text(answer)?,
+                    }
+                    next = acts.next();
+                }
+            } else if self.stop_at_failure && failed(running) {
+                // Nothing but a prompt or a shell follows. A breath, so that the console has the last lines too.
+                std::thread::sleep(Duration::from_millis(300));
+                return Ok(End::Failure);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Has the agent said that it stopped?
+fn failed(running: &Running) -> bool {
+    outcome::agent_report(&running.result_text()).is_some_and(|report| outcome::is_failure(&report))
+}
+
+fn same(before: &[PathBuf], drives: &[Drive]) -> Result<bool> {
+    for (old, drive) in before.iter().zip(drives) {
+        if crate::cache::content_hash(old)? != crate::cache::content_hash(&drive.file)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,195 @@
+//! What a scenario expects, as named questions to an outcome.
+
+use crate::outcome::{End, Guest, Outcome};
+
+type Test = Box<dyn Fn(&Outcome) -> Result<(), String> + Send + Sync>;
+
+/// One expectation.
+pub struct Check {
+    /// What is expected, for the failure text.
+    pub what: String,
+    /// A file the guest must read for it.
+    pub reads: Option<String>,
+    test: Test,
+}
+
+impl Check {
+    fn new(what: impl Into<String>, test: impl Fn(&Outcome) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self { what: what.into(), reads: None, test: Box::new(test) }
+    }
+
+    /// Asks the outcome; an error says what was found instead.
+    pub fn ask(&self, outcome: &Outcome) -> Result<(), String> {
+        (self.test)(outcome)
+    }
+}
+
+/// As [`Check::new`] for questions about the booted system.
+fn guest(what: impl Into<String>, test: impl Fn(&Guest) -> Result<(), String> + Send + Sync + 'static) -> Check {
+    Check::new(what, move |outcome| match &outcome.guest {
+        Some(guest) => test(guest),
+        None => Err(format!("the real init never reported (end: {:?})", outcome.end)),
+    })
+}
+
+fn ensure(good: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if good { Ok(()) } else { Err(otherwise()) }
+}
+
+/// `/` is a writable overlay with the historic source name.
+pub fn overlay_root() -> Check {
+    guest("/ is a writable overlay named LiveOS_rootfs", |guest| {
+        let root = guest.mount("/").ok_or("no mount at /")?;
+        ensure(root.fstype == "overlay" && root.source == "LiveOS_rootfs", || format!("/ is {root:?}"))?;
+        ensure(guest.root_writable, || "no file can be made in /".into())
+    })
+}
+
+/// A path, or what it links to, is a mount of this type.
+pub fn mounted(path: &'static str, fstype: &'static str) -> Check {
+    guest(format!("{path} is {fstype}"), move |guest| {
+        let found = guest.mount_behind(path);
+        ensure(found.is_some_and(|mount| mount.fstype == fstype), || {
+            format!("{path} → {:?} is {found:?}", guest.links.get(path))
+        })
+    })
+}
+
+/// The mount at a path, or behind the link, has this option.
+pub fn mount_option(path: &'static str, option: &'static str) -> Check {
+    guest(format!("{path} has option {option}"), move |guest| {
+        let found = guest.mount_behind(path).ok_or_else(|| format!("{path} is not mounted"))?;
+        ensure(found.options.split(',').any(|o| o == option), || format!("options are {}", found.options))
+    })
+}
+
+/// Nothing is mounted at a path or where it leads.
+pub fn not_mounted(path: &'static str) -> Check {
+    guest(format!("{path} is no mount"), move |guest| {
+        let found = guest.mount_behind(path);
+        ensure(found.is_none(), || format!("{found:?}"))
+    })
+}
+
+/// A path exists (links followed).
+pub fn resolves(path: &'static str) -> Check {
+    guest(format!("{path} resolves"), move |guest| {
+        ensure(guest.links.get(path).is_some_and(Option::is_some), || format!("{:?}", guest.links.get(path)))
+    })
+}
+
+/// A path is, or links to, exactly this one.
+pub fn leads_to(path: &'static str, to: &'static str) -> Check {
+    guest(format!("{path} leads to {to}"), move |guest| {
+        let found = guest.links.get(path).and_then(Option::as_deref);
+        ensure(found == Some(to), || format!("leads to {found:?}"))
+    })
+}
+
+/// Every path of both histories that a booted system must have.
+pub fn both_dialects() -> Check {
+    const PATHS: &[&str] = &[
+        "/run/initramfs/live",
+        "/run/initramfs/livedev",
+        "/run/rootfsbase",
+        "/run/overlayfs",
+        "/run/ovlwork",
+        "/run/overlay",
+        "/run/overlay/isodev",
+        "/run/overlay/live",
+        "/run/overlay/rootfsbase",
+        "/run/overlay/overlayfs/rw",
+        "/run/overlay/overlayfs/work",
+    ];
+    guest("the paths of both dialects resolve", |guest| {
+        let resolves = |path: &str| guest.links.get(path).is_some_and(Option::is_some);
+        let missing: Vec<&&str> = PATHS.iter().filter(|path| !resolves(path)).collect();
+        ensure(missing.is_empty(), || format!("missing: {missing:?}"))
+    })
+}
+
+/// A file in the booted system holds this text (trailing newline aside).
+pub fn file_is(path: &'static str, text: &'static str) -> Check {
+    let mut check = guest(format!("{path} holds {text:?}"), move |guest| {
+        let found = guest.files.get(path).and_then(Option::as_deref);
+        ensure(found.map(str::trim_end) == Some(text), || format!("holds {found:?}"))
+    });
+    check.reads = Some(path.to_owned());
+    check
+}
+
+/// The system on the root image with this marker booted.
+pub fn marker(text: &'static str) -> Check {
+    file_is("/etc/lab-marker", text)
+}
+
+/// The size of the tmpfs behind a path, in KiB, lies in a range.
+pub fn tmpfs_kib(path: &'static str, low: u64, high: u64) -> Check {
+    guest(format!("{path} has {low}–{high} KiB"), move |guest| {
+        let found = guest.mount_behind(path).ok_or_else(|| format!("{path} is not mounted"))?;
+        let size = found
+            .options
+            .split(',')
+            .find_map(|option| option.strip_prefix("size=")?.strip_suffix('k')?.parse::<u64>().ok());
+        ensure(size.is_some_and(|kib| (low..=high).contains(&kib)), || format!("options are {}", found.options))
+    })
+}
+
+/// The tmpfs behind a path may take half of a machine's RAM of `mib`: no limit shown (the kernel's default), or about that.
+pub fn tmpfs_half(path: &'static str, mib: u64) -> Check {
+    guest(format!("{path} has half of the RAM"), move |guest| {
+        let found = guest.mount_behind(path).ok_or_else(|| format!("{path} is not mounted"))?;
+        let size = found
+            .options
+            .split(',')
+            .find_map(|option| option.strip_prefix("size=")?.strip_suffix('k')?.parse::<u64>().ok());
+        let range = mib * 1024 * 45 / 100..=mib * 1024 / 2;
+        ensure(found.fstype == "tmpfs" && size.is_none_or(|kib| range.contains(&kib)), || format!("{found:?}"))
+    })
+}
+
+/// The real init got exactly these arguments.
+pub fn init_arguments(expected: &'static [&'static str]) -> Check {
+    guest(format!("the real init has arguments {expected:?}"), move |guest| {
+        ensure(guest.args.iter().skip(1).eq(expected.iter()), || format!("{:?}", guest.args))
+    })
+}
+
+/// The media are bit for bit as before.
+pub fn media_unchanged() -> Check {
+    Check::new("no byte of the media changed", |outcome| {
+        ensure(outcome.media_unchanged == Some(true), || "a medium was written".into())
+    })
+}
+
+/// The agent stopped for this reason (a name of the agent's `Code`), and told the person what to do.
+pub fn stops_with(code: &'static str) -> Check {
+    Check::new(format!("stops with {code}"), move |outcome| {
+        ensure(outcome.guest.is_none(), || "the system booted".into())?;
+        let stop = outcome.report.as_ref().map(|report| &report["stop"]);
+        ensure(stop.is_some_and(|stop| stop["code"] == code), || format!("reported {stop:?}"))?;
+        ensure(outcome.console.contains("RDL-"), || "the console does not show the number".into())
+    })
+}
+
+/// The report has this text somewhere (a warning, a fallback, a name).
+pub fn report_says(text: &'static str) -> Check {
+    Check::new(format!("the report says {text:?}"), move |outcome| {
+        let report = outcome.report.as_ref().map(ToString::to_string).unwrap_or_default();
+        ensure(report.contains(text), || format!("report: {report}"))
+    })
+}
+
+/// The console showed this text.
+pub fn console_says(text: &'static str) -> Check {
+    Check::new(format!("the console says {text:?}"), move |outcome| {
+        ensure(outcome.console.contains(text), || "it does not".into())
+    })
+}
+
+/// The machine ended this way.
+pub fn ends(end: End) -> Check {
+    Check::new(format!("ends: {end:?}"), move |outcome| {
+        ensure(outcome.end == end, || format!("ended: {:?}", outcome.end))
+    })
+}

@@ -1,0 +1,205 @@
+//! Guest trees: whole Debian systems and a tiny one, made once under `target/lab/trees`.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::PoisonError;
+
+use anyhow::{Context, Result, bail};
+
+use crate::lab::Lab;
+use crate::{cache, mirror, tool};
+
+/// A root file system to boot into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tree {
+    /// lab-guest as init, busybox, and nothing else: a few MB, for the many quick boots.
+    Tiny,
+    /// Debian 13 with systemd, dracut 106 and the kernel of most scenarios.
+    Trixie,
+    /// Debian 12 with systemd, dracut 059 and both originals (dracut-live, kiwi-dracut-live).
+    Bookworm,
+}
+
+/// What dracut calls while it makes an initrd must be there before dracut is configured.
+const FIRST: &str = "dracut-core dracut dracut-live procps iproute2 kmod udev systemd systemd-sysv";
+const THEN: &str = "linux-image-amd64 dbus busybox-static e2fsprogs xfsprogs btrfs-progs dosfstools zstd login";
+
+impl Tree {
+    /// The suite's name, also the directory's.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+            Self::Trixie => "trixie",
+            Self::Bookworm => "bookworm",
+        }
+    }
+
+    fn extra(self) -> &'static str {
+        match self {
+            Self::Tiny | Self::Trixie => "",
+            Self::Bookworm => "kiwi-dracut-live",
+        }
+    }
+
+    /// Makes the tree unless it is there; returns its directory.
+    pub fn ensure(self, lab: &Lab) -> Result<PathBuf> {
+        let lock = lab.cache.lock(self.name());
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = lab.cache.root().join("trees").join(self.name());
+        let stamp_file = dir.with_extension("stamp");
+        let stamp = self.stamp(lab);
+        if fs::read_to_string(&stamp_file).is_ok_and(|text| text == stamp) {
+            self.refresh(lab, &dir)?;
+            return Ok(dir);
+        }
+        let _ = fs::remove_file(&stamp_file);
+        remove_tree(&dir)?;
+        match self {
+            Self::Tiny => make_tiny(lab, &dir)?,
+            Self::Trixie | Self::Bookworm => self.make_debian(lab, &dir)?,
+        }
+        fs::write(&stamp_file, stamp)?;
+        self.refresh(lab, &dir)?;
+        Ok(dir)
+    }
+
+    /// Debian trees outlive builds of lab-guest, so they get the current one.
+    fn refresh(self, lab: &Lab, dir: &Path) -> Result<()> {
+        let inside = dir.join("usr/bin/lab-guest");
+        if self == Self::Tiny || cache::content_hash(&inside).is_ok_and(|hash| hash == lab.built.guest.hash) {
+            return Ok(());
+        }
+        let _ = fs::remove_file(&inside);
+        copy_program(&lab.built.guest.path, &inside)
+    }
+
+    /// Changes when the recipe changes, so that old trees are made anew.
+    pub fn stamp(self, lab: &Lab) -> String {
+        match self {
+            Self::Tiny => format!("tiny 1 {:016x}", lab.built.guest.hash),
+            Self::Trixie | Self::Bookworm => {
+                format!("{} 1 {FIRST} {THEN} {}", self.name(), self.extra())
+            }
+        }
+    }
+
+    fn make_debian(self, lab: &Lab, dir: &Path) -> Result<()> {
+        let suite = self.name();
+        let mirror = mirror::debian(lab.mirror.as_deref())?;
+        lab.say(&format!("making the {suite} tree (debootstrap, then kernel and dracut; some minutes, once)"));
+        let log = lab.cache.root().join("trees").join(format!("{suite}.log"));
+        // Plain minbase first: kernel and dracut in --include would pull in initramfs-tools and fail.
+        let script = r#"
+            exec > "$5" 2>&1
+            debootstrap --variant=minbase "$1" "$2" "$3"
+            printf '#!/bin/sh\nexit 101\n' > "$2/usr/sbin/policy-rc.d"; chmod 755 "$2/usr/sbin/policy-rc.d"
+            for m in proc dev sys; do mount --rbind /$m "$2/$m"; done
+            cp -L /etc/resolv.conf "$2/etc/resolv.conf" || true
+            export DEBIAN_FRONTEND=noninteractive INITRD=No LC_ALL=C
+            apt() { chroot "$2" apt-get -y -q --no-install-recommends install $1 < /dev/null; }
+            chroot "$2" apt-get -q update
+            apt "$6" "$2"; apt "$7" "$2"
+            chroot "$2" apt-get clean
+            rm -rf "$2"/var/lib/apt/lists/*  "$2"/usr/sbin/policy-rc.d
+        "#;
+        let first = FIRST.to_owned();
+        let then = format!("{THEN} {}", self.extra());
+        let made = tool::shell_with_mounts(
+            script,
+            &[suite.as_ref(), dir, mirror.as_ref(), "".as_ref(), &log, first.as_ref(), then.as_ref()],
+        );
+        if let Err(error) = made {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            bail!("making the {suite} tree failed: {error}\n{}\n(whole log: {})", tool::tail(&said, 20), log.display());
+        }
+        finish_debian(dir)
+    }
+
+    /// The newest kernel in a Debian tree: (version, vmlinuz).
+    pub fn kernel(self, lab: &Lab) -> Result<(String, PathBuf)> {
+        let dir = self.ensure(lab)?;
+        let modules = dir.join("usr/lib/modules");
+        let mut versions: Vec<String> = fs::read_dir(&modules)
+            .with_context(|| format!("reading {}", modules.display()))?
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        versions.sort();
+        let version = versions.pop().with_context(|| format!("no kernel in {}", modules.display()))?;
+        let image = dir.join(format!("boot/vmlinuz-{version}"));
+        Ok((version, image))
+    }
+}
+
+/// What a live system's tree needs besides the packages: a password for the demo, the reporter as a service.
+fn finish_debian(dir: &Path) -> Result<()> {
+    fs::write(dir.join("etc/hostname"), "live\n")?;
+    fs::write(dir.join("etc/fstab"), "")?;
+    fs::write(dir.join("etc/machine-id"), "")?;
+    tool::shell("echo root:live | chroot \"$1\" chpasswd", &[dir])?;
+    // Starts only where a scenario asks for it, so that the same tree serves the demo.
+    let unit = "[Unit]\nDescription=Report to the lab and power off\nConditionKernelCommandLine=lab.report\n\
+                After=basic.target\nWants=basic.target\n\n[Service]\nType=oneshot\nExecStart=/usr/bin/lab-guest report\n\n\
+                [Install]\nWantedBy=multi-user.target\n";
+    fs::write(dir.join("etc/systemd/system/lab-report.service"), unit)?;
+    let wants = dir.join("etc/systemd/system/multi-user.target.wants");
+    fs::create_dir_all(&wants)?;
+    symlink("../lab-report.service", wants.join("lab-report.service"))?;
+    Ok(())
+}
+
+/// busybox comes from the Debian tree: the host need not have it.
+fn make_tiny(lab: &Lab, dir: &Path) -> Result<()> {
+    let debian = Tree::Trixie.ensure(lab)?;
+    for path in ["usr/bin", "usr/lib", "etc", "dev", "proc", "sys", "run", "tmp", "root", "var", "mnt", "oldroot"] {
+        fs::create_dir_all(dir.join(path))?;
+    }
+    for (link, to) in
+        [("bin", "usr/bin"), ("sbin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib"), ("usr/sbin", "bin")]
+    {
+        symlink(to, dir.join(link))?;
+    }
+    copy_program(&lab.built.guest.path, &dir.join("usr/bin/lab-guest"))?;
+    copy_program(&debian.join("usr/bin/busybox"), &dir.join("usr/bin/busybox"))?;
+    for name in ["sh", "cat", "ls", "mount", "sleep", "reboot", "poweroff", "mkdir", "ln"] {
+        symlink("busybox", dir.join("usr/bin").join(name))?;
+    }
+    symlink("lab-guest", dir.join("usr/bin/init"))?;
+    // busybox decides by its name: init=/usr/lib/busybox/init runs it as the real init.
+    fs::create_dir_all(dir.join("usr/lib/busybox"))?;
+    symlink("../../bin/busybox", dir.join("usr/lib/busybox/init"))?;
+    fs::write(dir.join("etc/inittab"), "::once:/usr/bin/lab-guest report\n")?;
+    // systemd's switch-root refuses a tree without it.
+    fs::write(dir.join("usr/lib/os-release"), "ID=lab-tiny\nNAME=\"lab tiny\"\n")?;
+    symlink("../usr/lib/os-release", dir.join("etc/os-release"))?;
+    fs::write(dir.join("etc/lab-marker"), "tiny\n")?;
+    Ok(())
+}
+
+/// Copies an executable.
+pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// Removes a tree; refuses while anything is mounted in it, because that would reach into the host.
+fn remove_tree(dir: &Path) -> Result<()> {
+    let inside = format!(" {}/", dir.display());
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    if let Some(line) = mounts.lines().find(|line| line.contains(&inside)) {
+        bail!("something is mounted in {}: {line}", dir.display());
+    }
+    if dir.exists() {
+        tool::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(dir))?;
+    }
+    fs::create_dir_all(dir)?;
+    Ok(())
+}
+
+/// Key of a tree's content for fixtures made from it.
+pub fn key(tree: Tree, lab: &Lab) -> u64 {
+    cache::hash(&format!("{} {:x}", tree.stamp(lab), lab.built.guest.hash))
+}

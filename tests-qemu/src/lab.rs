@@ -1,0 +1,37 @@
+//! What every part of a run shares: the cache, our programs, the settings.
+
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::artifact::{self, Artifacts};
+use crate::cache::Cache;
+
+/// One run of the lab.
+pub struct Lab {
+    /// `target/lab`.
+    pub cache: Cache,
+    /// Agent, builder, guest program.
+    pub built: Artifacts,
+    /// `--mirror`.
+    pub mirror: Option<String>,
+    started: std::time::Instant,
+}
+
+impl Lab {
+    /// Checks the host, builds our programs, opens the cache.
+    pub fn open(mirror: Option<String>) -> Result<Self> {
+        crate::install::require_root()?;
+        crate::install::ensure()?;
+        let cache = Cache::new(artifact::target().join("lab"))?;
+        cache.prune(7)?;
+        Ok(Self { cache, built: Artifacts::build()?, mirror, started: std::time::Instant::now() })
+    }
+
+    /// A line of progress, with the seconds since the start.
+    pub fn say(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "[{:4.0}] {text}", self.started.elapsed().as_secs_f64());
+        let _ = out.flush();
+    }
+}

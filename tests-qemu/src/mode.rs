@@ -1,0 +1,143 @@
+//! Which initrd finds the medium: ours in each of its habitats, the originals, or the floor.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::artifact;
+use crate::guest::{self, Tree};
+use crate::lab::Lab;
+use crate::machine::Start;
+use crate::{cache, floor, tool};
+
+/// How the initrd was made, and so with which kernel it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Our own initramfs, the agent is PID 1; kernel of Debian 13.
+    Native,
+    /// As [`Mode::Native`] with the kernel of Debian 12.
+    Native12,
+    /// dracut 106 with systemd, Debian 13.
+    Dracut106,
+    /// dracut 106 without systemd, Debian 13.
+    Dracut106Shell,
+    /// dracut 059 with systemd, Debian 12.
+    Dracut059,
+    /// The original dmsquash-live of dracut 059, Debian 12.
+    DmsquashLive,
+    /// The original kiwi-live, Debian 12.
+    KiwiLive,
+    /// The floor of the bench, Debian 12.
+    Floor,
+}
+
+/// Kernel and initrd of a mode.
+pub struct Pair {
+    /// vmlinuz.
+    pub kernel: PathBuf,
+    /// The initrd.
+    pub initrd: PathBuf,
+}
+
+impl Mode {
+    /// The tree whose kernel and tools make the initrd.
+    pub fn tree(self) -> Tree {
+        match self {
+            Self::Native | Self::Dracut106 | Self::Dracut106Shell => Tree::Trixie,
+            Self::Native12 | Self::Dracut059 | Self::DmsquashLive | Self::KiwiLive | Self::Floor => Tree::Bookworm,
+        }
+    }
+
+    /// A direct start with this command line.
+    pub fn start(self, lab: &Lab, append: String) -> Result<Start> {
+        let pair = self.pair(lab)?;
+        Ok(Start::Kernel { kernel: pair.kernel, initrd: Some(pair.initrd), append })
+    }
+
+    /// Makes (or finds) the initrd.
+    pub fn pair(self, lab: &Lab) -> Result<Pair> {
+        let (version, kernel) = self.tree().kernel(lab)?;
+        let programs = match self {
+            Self::Native | Self::Native12 => {
+                format!("{:x} {:x}", lab.built.agent.hash, lab.built.builder.hash)
+            }
+            Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059 => {
+                format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash)
+            }
+            Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
+            Self::DmsquashLive | Self::KiwiLive => String::new(),
+        };
+        let key = format!("initrd 1 {self:?} {version} {} {programs}", self.tree().stamp(lab));
+        let initrd = lab.cache.file("initrd", &key, |path| self.make(lab, &version, path))?;
+        Ok(Pair { kernel, initrd })
+    }
+
+    fn make(self, lab: &Lab, version: &str, path: &Path) -> Result<()> {
+        let add = |module: &str| dracut(lab, self.tree(), version, &["--add", module], path);
+        match self {
+            Self::Native | Self::Native12 => native(lab, self.tree(), version, path),
+            Self::Dracut106 | Self::Dracut059 => add("rdlive"),
+            Self::Dracut106Shell => {
+                let omit = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \
+                            systemd-tmpfiles systemd-sysusers systemd-ask-password systemd-cryptsetup systemd-pcrphase systemd-ac-power";
+                dracut(lab, self.tree(), version, &["--omit", omit, "--add", "rdlive"], path)
+            }
+            Self::DmsquashLive => add("dmsquash-live"),
+            Self::KiwiLive => add("kiwi-live"),
+            Self::Floor => floor::initrd(lab, self.tree(), version, path),
+        }
+    }
+}
+
+fn native(lab: &Lab, tree: Tree, version: &str, path: &Path) -> Result<()> {
+    tool::run(
+        Command::new(&lab.built.builder.path)
+            .args(["initrd", "--profile", "generic", "--kernel", version])
+            .arg("--root")
+            .arg(tree.ensure(lab)?)
+            .arg("--output")
+            .arg(path)
+            .arg("--agent")
+            .arg(&lab.built.agent.path),
+    )
+    .map(drop)
+}
+
+/// dracut in the tree's own system. Agent and module are laid over the tree for this one run, so it stays as it is.
+fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> Result<()> {
+    let dir = tree.ensure(lab)?;
+    let scratch = lab.cache.scratch("dracut")?;
+    let script = r#"
+        tree=$1 work=$2 version=$3 agent=$4 module=$5 out=$6; shift 6
+        exec 3>"$work/log"; exec >&3 2>&3
+        mkdir -p "$work/root" "$work/tmp"
+        mount -t tmpfs tmpfs "$work/root"
+        mkdir "$work/root/upper" "$work/root/work" "$work/root/merged"
+        root=$work/root/merged
+        mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/root/upper,workdir=$work/root/work" "$root"
+        for m in proc dev sys; do mount --rbind /$m "$root/$m"; done
+        mount --bind "$work/tmp" "$root/var/tmp"
+        if [ -d "$module" ]; then
+            install -m 755 "$agent" "$root/usr/bin/rdlive"
+            cp -a "$module" "$root/usr/lib/dracut/modules.d/50rdlive"
+        fi
+        chroot "$root" dracut --force --no-hostonly --kver "$version" --compress zstd "$@" /var/tmp/initrd
+        mv "$work/tmp/initrd" "$out"
+    "#;
+    let mut all: Vec<&Path> = vec![&dir, &scratch, version.as_ref(), &lab.built.agent.path];
+    let module = artifact::module_dir();
+    all.extend([module.as_path(), path]);
+    all.extend(args.iter().map(Path::new));
+    let made = tool::shell_with_mounts(script, &all).with_context(|| {
+        let log = std::fs::read_to_string(scratch.join("log")).unwrap_or_default();
+        format!("dracut {}:\n{}", args.join(" "), tool::tail(&log, 20))
+    });
+    let _ = std::fs::remove_dir_all(&scratch);
+    made.map(drop)
+}
+
+/// Key part for fixtures that hold kernel and modules of a tree.
+pub fn kernel_key(tree: Tree, lab: &Lab) -> Result<u64> {
+    Ok(cache::hash(&format!("{} {:x}", tree.kernel(lab)?.0, guest::key(tree, lab))))
+}

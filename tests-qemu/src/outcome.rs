@@ -1,0 +1,119 @@
+//! What a boot came to: what the guest said through the result channel, and the console for a person.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// How the machine's time ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It powered itself off (or rebooted, which ends QEMU too).
+    Off,
+    /// The agent reported a failure; the lab pulled the plug.
+    Failure,
+    /// Time ran out.
+    Deadline,
+}
+
+/// One finished boot.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// Host time from power-on.
+    pub took: Duration,
+    /// Everything the first serial port showed.
+    pub console: String,
+    /// What the real init sent; `None` when it never ran.
+    pub guest: Option<Guest>,
+    /// The agent's report: the one it sent itself, else the one the real init found in /run.
+    pub report: Option<Value>,
+    /// Were the media kept bit for bit? Only known when the scenario asked.
+    pub media_unchanged: Option<bool>,
+}
+
+/// The booted system, as lab-guest saw it.
+#[derive(Debug, Deserialize)]
+pub struct Guest {
+    /// Seconds since the kernel started.
+    pub uptime: Option<f64>,
+    /// argv of the real init.
+    pub args: Vec<String>,
+    /// /proc/mounts in order.
+    pub mounts: Vec<Mount>,
+    /// Known paths of both histories and what they resolve to.
+    pub links: std::collections::BTreeMap<String, Option<String>>,
+    /// Files that were read.
+    pub files: std::collections::BTreeMap<String, Option<String>>,
+    /// Could a file be made in `/`?
+    pub root_writable: bool,
+    /// The text of /run/rdlive/report.json.
+    pub report: Option<String>,
+}
+
+/// One line of /proc/mounts.
+#[derive(Debug, Deserialize)]
+pub struct Mount {
+    /// First column.
+    pub source: String,
+    /// Mount point.
+    pub target: String,
+    /// Type.
+    pub fstype: String,
+    /// Options, comma separated.
+    pub options: String,
+}
+
+impl Guest {
+    /// The topmost mount at exactly this path.
+    pub fn mount(&self, target: &str) -> Option<&Mount> {
+        self.mounts.iter().rev().find(|mount| mount.target == target)
+    }
+
+    /// The mount that a path (or the link at it) leads to.
+    pub fn mount_behind(&self, path: &str) -> Option<&Mount> {
+        let real = self.links.get(path).and_then(Option::as_deref).unwrap_or(path);
+        self.mount(real)
+    }
+}
+
+/// Finds the last line with a prefix in the channel's text and parses what follows.
+fn last(text: &str, prefix: &str) -> Option<Value> {
+    let lines = text.lines().rev();
+    lines.filter_map(|line| line.trim().strip_prefix(prefix)).find_map(|json| serde_json::from_str(json).ok())
+}
+
+/// The agent's own line, sent on success and on failure.
+pub fn agent_report(text: &str) -> Option<Value> {
+    last(text, "RDLIVE-REPORT ")
+}
+
+/// The real init's line.
+pub fn guest_result(text: &str) -> Option<Guest> {
+    last(text, "LAB-RESULT ").and_then(|value| serde_json::from_value(value).ok())
+}
+
+/// Did the agent stop?
+pub fn is_failure(report: &Value) -> bool {
+    report["outcome"] == "failed"
+}
+
+/// Joins both sources of the report.
+pub fn report_of(text: &str, guest: Option<&Guest>) -> Option<Value> {
+    let left = guest.and_then(|guest| guest.report.as_deref());
+    agent_report(text).or_else(|| serde_json::from_str(left?).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channel_lines_survive_noise_and_carriage_returns() {
+        let text = "noise\r\nRDLIVE-REPORT {\"outcome\":\"ok\"}\r\nRDLIVE-REPORT {\"outcome\":\"failed\"}\r\nLAB-RESULT broken\r\n";
+        let report = agent_report(text).unwrap();
+        assert!(is_failure(&report), "{report}");
+        assert!(guest_result(text).is_none());
+    }
+}

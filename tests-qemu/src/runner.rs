@@ -1,0 +1,151 @@
+//! Runs scenarios side by side and counts.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::fixture::CannotMake;
+use crate::lab::Lab;
+use crate::outcome::Outcome;
+use crate::scenarios::Scenario;
+
+/// One line of the result.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// The scenario.
+    pub name: String,
+    /// `passed`, `failed` or `skipped`.
+    pub result: Status,
+    /// Host seconds.
+    pub seconds: f64,
+    /// Why it failed or was skipped.
+    pub why: Vec<String>,
+}
+
+/// Passed, failed, skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All expectations hold.
+    Passed,
+    /// One does not.
+    Failed,
+    /// It could not run here; the reason says why.
+    Skipped,
+}
+
+/// Runs all of them on `jobs` threads.
+pub fn run(lab: &Lab, scenarios: Vec<Scenario>, jobs: usize) -> Vec<Verdict> {
+    let queue = Mutex::new(VecDeque::from(scenarios));
+    let verdicts = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(scenario) = pop(&queue) {
+                    let verdict = judge(lab, &scenario);
+                    tell(lab, &verdict);
+                    verdicts.lock().unwrap_or_else(PoisonError::into_inner).push(verdict);
+                }
+            });
+        }
+    });
+    verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn pop(queue: &Mutex<VecDeque<Scenario>>) -> Option<Scenario> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+}
+
+fn tell(lab: &Lab, verdict: &Verdict) {
+    let word = match verdict.result {
+        Status::Passed => "ok  ",
+        Status::Failed => "FAIL",
+        Status::Skipped => "skip",
+    };
+    lab.say(&format!("{word} {} ({:.1} s)", verdict.name, verdict.seconds));
+    for why in &verdict.why {
+        lab.say(&format!("       {why}"));
+    }
+}
+
+fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
+    let started = Instant::now();
+    let verdict = |result, seconds: Duration, why| Verdict {
+        name: scenario.name.clone(),
+        result,
+        seconds: seconds.as_secs_f64(),
+        why,
+    };
+    let dir = match lab.cache.scratch("boot") {
+        Ok(dir) => dir,
+        Err(error) => {
+            return verdict(Status::Failed, started.elapsed(), vec![format!("{error:#}")]);
+        }
+    };
+    let (why, seconds) = match scenario.boot.run(lab, &dir) {
+        Ok(outcome) => (failures(scenario, &outcome, &dir), outcome.took),
+        Err(error) if error.downcast_ref::<CannotMake>().is_some() => {
+            return verdict(Status::Skipped, started.elapsed(), vec![format!("{error:#}")]);
+        }
+        Err(error) => (vec![format!("{error:#}")], started.elapsed()),
+    };
+    let result = if why.is_empty() { Status::Passed } else { Status::Failed };
+    let why = if result == Status::Failed { keep(lab, &scenario.name, &dir, why) } else { why };
+    let _ = fs::remove_dir_all(&dir);
+    verdict(result, seconds, why)
+}
+
+fn failures(scenario: &Scenario, outcome: &Outcome, dir: &Path) -> Vec<String> {
+    let checks = scenario.boot.checks.iter();
+    let why: Vec<String> = checks
+        .filter_map(|check| check.ask(outcome).err().map(|found| format!("expected: {}; {found}", check.what)))
+        .collect();
+    if let (false, Some(report)) = (why.is_empty(), &outcome.report) {
+        let _ = fs::write(dir.join("report.json"), format!("{report:#}"));
+        let _ = fs::write(dir.join("plan.txt"), plan(report));
+    }
+    why
+}
+
+/// The steps of the plan that were taken, one a line.
+fn plan(report: &serde_json::Value) -> String {
+    let steps = report["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    steps.iter().map(|step| format!("{step}\n")).collect()
+}
+
+/// Moves the logs of a failure to where they stay, and says where.
+fn keep(lab: &Lab, name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
+    let flat = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
+    let kept = lab.cache.root().join("failed").join(flat);
+    let _ = fs::remove_dir_all(&kept);
+    // Copies of media are as large as the media; what they were made from is in the cache.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("medium") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    if fs::rename(dir, &kept).is_ok() {
+        why.push(format!("logs: {}", kept.display()));
+    }
+    why
+}
+
+/// The last line of every run: `N passed, N failed`, and `, N skipped` if any.
+pub fn summary(passed: usize, failed: usize, skipped: usize) -> String {
+    let mut line = format!("{passed} passed, {failed} failed");
+    if skipped > 0 {
+        line.push_str(&format!(", {skipped} skipped"));
+    }
+    line
+}
+
+/// Writes verdicts as JSON.
+pub fn write_json(path: &Path, verdicts: &[Verdict]) -> Result<()> {
+    fs::write(path, serde_json::to_string_pretty(verdicts)?)?;
+    Ok(())
+}

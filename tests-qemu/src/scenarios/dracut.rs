@@ -1,0 +1,58 @@
+//! dracut-live spec 7.2, the cases that are not a layout: the dmsquash dialect.
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Bus;
+use crate::medium::*;
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let flat = || Boot::from(iso()).root("root=live:CDLABEL=ISO").expect(overlay_root()).expect(marker("tiny"));
+    let stick = |word: &str| {
+        let files = vec![("LiveOS/squashfs.img", image(Fs::Squashfs("zstd")))];
+        let boot =
+            Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", files)))).on(Bus::UsbStick).writable();
+        boot.root(&format!("root=live:LABEL=LIVE {word}")).expect(overlay_root())
+    };
+    let renamed = folder(Fs::Iso, "ISO", vec![("x.sqfs", image(Fs::Squashfs("zstd")))]);
+    vec![
+        scenario("dracut/B7 flattened image needs no option", flat().expect(mounted("/run/rootfsbase", "squashfs"))),
+        scenario(
+            "dracut/B8 rd.overlay=0 on a flattened image warns",
+            flat().kargs("rd.overlay=0").expect(report_says("rd.overlay=0")),
+        ),
+        scenario(
+            "dracut/B6 real mounts at dmsquash's paths",
+            Boot::from(nested_iso())
+                .expect(overlay_root())
+                .expect(both_dialects())
+                .expect(mounted("/run/initramfs/live", "iso9660"))
+                .expect(leads_to("/run/initramfs/live", "/run/initramfs/live"))
+                .expect(leads_to("/run/initramfs/livedev", "/dev/sr0"))
+                .expect(mounted("/run/rootfsbase", "ext4")),
+        ),
+        scenario(
+            "dracut/B13 ro",
+            stick("rw ro").expect(mount_option("/run/initramfs/live", "ro")).expect(media_unchanged()),
+        ),
+        scenario("dracut/B13 rw", stick("ro rw").expect(mount_option("/run/initramfs/live", "rw"))),
+        scenario(
+            "dracut/B13 rw on an ISO stays ro",
+            flat().kargs("rw").expect(mount_option("/run/initramfs/live", "ro")),
+        ),
+        scenario(
+            "dracut/B14 container at the top level",
+            Boot::from(renamed)
+                .root("root=live:CDLABEL=ISO")
+                .kargs("rd.live.dir=/ rd.live.squashimg=x.sqfs")
+                .expect(overlay_root()),
+        ),
+        scenario(
+            "dracut/B28 volume id with a space",
+            Boot::from(iso_with("MY LIVE", image(Fs::Squashfs("zstd"))))
+                .root("\"root=live:CDLABEL=MY LIVE\"")
+                .expect(overlay_root()),
+        ),
+    ]
+}

@@ -1,0 +1,91 @@
+//! Boots that must stop, soon and with the reason.
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Bus;
+use crate::medium::*;
+use crate::mode::Mode;
+use crate::outcome::End;
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let nowhere =
+        || Boot::from(iso()).root("root=live:CDLABEL=NOWHERE").kargs("rd.retry=5").expect(stops_with("MediumNotFound"));
+    let empty = || folder(Fs::Squashfs("zstd"), "", vec![("README", Recipe::Text("no root here\n"))]);
+    let mut list = prompts();
+    list.extend([
+        scenario(
+            "fail/T-06 B25 label never appears",
+            nowhere().expect(report_says("ISO")).expect(report_says("NOWHERE")),
+        ),
+        scenario("fail/B25 no device at all", Boot::nothing().kargs("rd.retry=3").expect(stops_with("MediumNotFound"))),
+        scenario(
+            "fail/T-71 container missing in the ISO",
+            Boot::from(folder(Fs::Iso, "ISO", vec![("README", Recipe::Text("empty\n"))]))
+                .kargs("rd.retry=5")
+                .expect(stops_with("ContainerMissing")),
+        ),
+        scenario(
+            "fail/B24 container without a root",
+            Boot::from(iso_with("ISO", empty())).kargs("rd.retry=5").expect(stops_with("RootMissing")),
+        ),
+        scenario(
+            "fail/B4 rd.live.dir names nothing",
+            Boot::from(iso()).kargs("rd.live.dir=none_such rd.retry=5").expect(stops_with("ContainerMissing")),
+        ),
+        scenario(
+            "fail/truncated ISO",
+            Boot::from(Recipe::Truncated(Box::new(iso()), 60)).kargs("rd.retry=5").expect(stops_with("ImageDamaged")),
+        ),
+        scenario(
+            "fail/damaged container",
+            Boot::from(iso_with("ISO", Recipe::Text("this is no file system\n")))
+                .kargs("rd.retry=5")
+                .expect(stops_with("ImageDamaged")),
+        ),
+        scenario(
+            "fail/T-45 D4 ISO file nowhere",
+            Boot::from(disk_with_iso(Fs::Ext4, "other.iso", iso()))
+                .on(Bus::Virtio)
+                .kargs("iso-scan/filename=/live.iso rd.retry=5")
+                .writable()
+                .expect(stops_with("IsoFileNotFound"))
+                .expect(media_unchanged()),
+        ),
+    ]);
+    for (name, mode) in [
+        ("dracut 106", Mode::Dracut106),
+        ("dracut 106 without systemd", Mode::Dracut106Shell),
+        ("dracut 059", Mode::Dracut059),
+    ] {
+        // Far below the 3000 s that dmsquash-live's unit waits.
+        list.push(scenario(format!("fail/T-06 B25 {name}"), nowhere().mode(mode).deadline(240)));
+    }
+    list
+}
+
+/// What follows a failure: the prompt, or what replaces it where nobody watches.
+fn prompts() -> Vec<Scenario> {
+    const ASKS: &str = "power off > ";
+    let stopped =
+        |medium| Boot::from(medium).root("root=live:CDLABEL=NOWHERE").kargs("rd.retry=3 panic=0").keep_after_failure();
+    vec![
+        scenario(
+            "rescue/rd.shell=0 panic=1 reboots instead of asking",
+            stopped(iso()).kargs("rd.shell=0 panic=1").expect(ends(End::Off)).expect(stops_with("MediumNotFound")),
+        ),
+        scenario(
+            "rescue/list the devices, power off",
+            stopped(iso()).on_text(ASKS, "d\n").on_text(ASKS, "p\n").expect(ends(End::Off)).expect(console_says("sr0")),
+        ),
+        scenario(
+            "rescue/retry finds a medium that came later",
+            stopped(iso_with("NOWHERE", image(Fs::Squashfs("zstd"))))
+                .on(Bus::UsbStick)
+                .plugged_in_on_text(ASKS)
+                .on_text("", "r\n")
+                .expect(overlay_root()),
+        ),
+    ]
+}

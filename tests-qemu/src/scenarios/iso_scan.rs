@@ -1,0 +1,53 @@
+//! An ISO as a file on a disk: `iso-scan/filename=` (T-37, T-45b, D1, D2).
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Bus;
+use crate::medium::*;
+
+const FILE_SYSTEMS: &[(&str, Fs, &str)] = &[
+    ("vfat", Fs::Vfat, "vfat"),
+    ("exfat", Fs::Exfat, "exfat"),
+    ("ntfs", Fs::Ntfs, "ntfs3"),
+    ("ext4", Fs::Ext4, "ext4"),
+    ("xfs", Fs::Xfs, "xfs"),
+    ("btrfs", Fs::Btrfs, "btrfs"),
+];
+
+fn on(fs: Fs, path: &str) -> Boot {
+    let boot = Boot::from(disk_with_iso(fs, path, iso())).on(Bus::UsbStick);
+    boot.expect(overlay_root()).expect(both_dialects()).expect(resolves("/run/initramfs/isoscandev"))
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = Vec::new();
+    for &(name, fs, driver) in FILE_SYSTEMS {
+        list.push(scenario(
+            format!("isoscan/T-37 D1 on {name}"),
+            on(fs, "linux.iso")
+                .writable()
+                .kargs("iso-scan/filename=linux.iso")
+                .expect(mounted("/run/initramfs/isoscan", driver))
+                .expect(mount_option("/run/initramfs/isoscan", "ro"))
+                .expect(media_unchanged()),
+        ));
+    }
+    list.push(scenario("isoscan/D2 leading slash", on(Fs::Ext4, "linux.iso").kargs("iso-scan/filename=/linux.iso")));
+    list.push(scenario(
+        "isoscan/D1 in a directory",
+        on(Fs::Vfat, "isos/linux.iso").kargs("iso-scan/filename=/isos/linux.iso"),
+    ));
+    list.push(scenario(
+        "isoscan/T-45b path with a space",
+        on(Fs::Vfat, "my isos/live one.iso").kargs("\"iso-scan/filename=/my isos/live one.iso\""),
+    ));
+    list.push(scenario(
+        "isoscan/T-37 kiwi dialect",
+        on(Fs::Vfat, "linux.iso")
+            .kargs("iso-scan/filename=/linux.iso rd.live.dialect=kiwi")
+            .expect(mounted("/run/overlay/live", "iso9660")),
+    ));
+    list
+}

@@ -1,0 +1,45 @@
+//! Every initrd our agent lives in.
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Bus;
+use crate::medium::*;
+use crate::mode::Mode;
+
+const MODES: &[(&str, Mode)] = &[
+    ("native", Mode::Native),
+    ("native, kernel of Debian 12", Mode::Native12),
+    ("dracut 106", Mode::Dracut106),
+    ("dracut 106 without systemd", Mode::Dracut106Shell),
+    ("dracut 059", Mode::Dracut059),
+];
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = Vec::new();
+    for &(name, mode) in MODES {
+        let boot = |recipe| {
+            Boot::from(recipe).mode(mode).expect(overlay_root()).expect(both_dialects()).expect(marker("tiny"))
+        };
+        list.push(scenario(
+            format!("mode/T-01 B7 {name}, CD"),
+            boot(iso()).expect(mounted("/run/rootfsbase", "squashfs")),
+        ));
+        list.push(scenario(
+            format!("mode/B6 {name}, nested on a stick"),
+            boot(nested_iso()).on(Bus::UsbStick).expect(mounted("/run/rootfsbase", "ext4")),
+        ));
+        list.push(scenario(
+            format!("mode/T-37 D1 {name}, ISO file on FAT"),
+            boot(disk_with_iso(Fs::Vfat, "live.iso", iso())).on(Bus::Virtio).kargs("iso-scan/filename=/live.iso"),
+        ));
+        if mode != Mode::Native {
+            list.push(scenario(
+                format!("mode/T-01 kiwi dialect, {name}"),
+                boot(nested_iso()).kargs("rd.live.dialect=kiwi"),
+            ));
+        }
+    }
+    list
+}
