@@ -75,8 +75,12 @@ fn read_all(image: Vec<u8>) -> (u64, u64) {
     let size = image.len() as u64;
     let bytes = Rc::new(Cell::new(0));
     let mut reader = Counting { inner: Cursor::new(image), bytes: Rc::clone(&bytes) };
-    let _ = identify(&mut reader);
-    let _ = identify_all(&mut reader);
+    let best = identify(&mut reader).unwrap();
+    let all = identify_all(&mut reader).unwrap();
+    match &best {
+        Some(best) => assert!(all.contains(best), "{best:?} is not in {all:?}"),
+        None => assert!(all.is_empty(), "nothing, but {all:?}"),
+    }
     let identified = bytes.replace(0);
     let _ = partition::table(&mut reader, size);
     let _ = partition::table(&mut reader, u64::MAX);
