@@ -4,8 +4,9 @@ use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 
 use super::SECTOR;
+use super::entry::Extent;
 use super::error::Error;
-use super::volume::{Extent, MAX_DIRECTORY};
+use super::volume::MAX_DIRECTORY;
 use crate::format::bytes::{Fields, read_at};
 
 const FLAG_DIRECTORY: u8 = 0x02;

@@ -5,14 +5,17 @@ use super::{Kind, Superblock};
 mod descriptor;
 mod directory;
 mod el_torito;
+mod entry;
 mod error;
+mod names;
 mod rock_ridge;
 mod volume;
 
 pub use descriptor::{APPLICATION_USE, Descriptors};
 pub use el_torito::{BootEntry, MAX_BOOT_ENTRIES, Platform};
+pub use entry::{Entry, Extent, MAX_EXTENTS};
 pub use error::Error;
-pub use volume::{Entry, Extent, MAX_DEPTH, MAX_DIRECTORY, MAX_ENTRIES, MAX_EXTENTS, Volume};
+pub use volume::{MAX_DEPTH, MAX_DIRECTORY, MAX_ENTRIES, Volume};
 
 /// Bytes per sector of the medium, whatever the volume's block size.
 pub const SECTOR: u64 = 2048;

@@ -3,15 +3,14 @@
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 
-use serde::{Deserialize, Serialize};
-
 use super::descriptor::{self, Descriptors, Root};
 use super::directory::{self, Record};
 use super::el_torito::{self, BootEntry};
+use super::entry::{Entry, Extent};
 use super::error::Error;
+use super::names::{joliet_name, plain_name};
 use super::rock_ridge::{self, RockRidge};
 use crate::format::bytes::read_at;
-use crate::format::text;
 
 /// Names in a path.
 pub const MAX_DEPTH: usize = 64;
@@ -19,53 +18,6 @@ pub const MAX_DEPTH: usize = 64;
 pub const MAX_DIRECTORY: u64 = 8 * 1024 * 1024;
 /// Entries of one directory that are listed; with names of at most 1 KiB this bounds a list at 32 MiB.
 pub const MAX_ENTRIES: usize = 32_768;
-/// Pieces of one file. Each may have 4 GiB.
-pub const MAX_EXTENTS: usize = 64;
-
-/// A run of bytes on the medium.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extent {
-    /// First byte, from the start of the medium.
-    pub offset: u64,
-    /// Length in bytes.
-    pub size: u64,
-    /// Whether it is a directory.
-    pub is_dir: bool,
-}
-
-/// A name in a directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The name: Rock Ridge's, else Joliet's, else the ISO 9660 name in lower case without its version.
-    pub name: String,
-    /// A symbolic link, which is not followed.
-    pub is_symlink: bool,
-    /// Where the content is, in order; adjoining pieces are joined. Never empty.
-    pub extents: Vec<Extent>,
-}
-
-impl Entry {
-    /// Length in bytes.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.extents.iter().map(|extent| extent.size).sum()
-    }
-
-    /// Whether it is a directory.
-    #[must_use]
-    pub fn is_dir(&self) -> bool {
-        self.extents.iter().any(|extent| extent.is_dir)
-    }
-
-    /// The content as one run of bytes, `None` if it is scattered.
-    #[must_use]
-    pub fn contiguous(&self) -> Option<Extent> {
-        match self.extents.as_slice() {
-            [only] => Some(*only),
-            _ => None,
-        }
-    }
-}
 
 /// How names are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,22 +228,6 @@ impl<R: Read + Seek> Volume<R> {
     }
 }
 
-impl Entry {
-    fn join(&mut self, extents: Vec<Extent>) -> Result<(), Error> {
-        for extent in extents {
-            let full = self.extents.len() == MAX_EXTENTS;
-            match self.extents.last_mut() {
-                Some(last) if last.offset.checked_add(last.size) == Some(extent.offset) => {
-                    last.size += extent.size;
-                }
-                _ if full => return Err(Error::Scattered(self.name.clone())),
-                _ => self.extents.push(extent),
-            }
-        }
-        Ok(())
-    }
-}
-
 fn extent(root: Root, block_size: u64) -> Extent {
     Extent { offset: u64::from(root.block) * block_size, size: u64::from(root.size), is_dir: true }
 }
@@ -348,24 +284,6 @@ fn moved<R: Read + Seek>(reader: &mut R, block: u32, block_size: u64) -> Result<
         Ok(ControlFlow::Break(()))
     })?;
     Ok(Extent { offset, size, is_dir: true })
-}
-
-fn joliet_name(name: &[u8]) -> String {
-    let text = text::utf16(text::units_be(name)).unwrap_or_default();
-    without_version(&text).to_owned()
-}
-
-fn plain_name(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name).to_lowercase();
-    let text = without_version(&text);
-    text.strip_suffix('.').unwrap_or(text).to_owned()
-}
-
-fn without_version(name: &str) -> &str {
-    match name.rsplit_once(';') {
-        Some((name, version)) if version.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => name,
-    }
 }
 
 #[cfg(test)]
@@ -504,14 +422,6 @@ pub(in crate::format) mod tests {
         assert!(matches!(volume.find("/LiveOS/x"), Err(Error::Directory { .. })));
         let deep = "a/".repeat(MAX_DEPTH + 1);
         assert!(volume.find(&deep).unwrap().is_none());
-    }
-
-    #[test]
-    fn names() {
-        for (stored, name) in [(&b"KERNEL.;1"[..], "kernel"), (b"A.IMG;1", "a.img"), (b"ODD;X", "odd;x"), (b"", "")] {
-            assert_eq!(plain_name(stored), name, "{stored:?}");
-        }
-        assert_eq!(joliet_name(&[0, b'a', 0, b';', 0, b'1']), "a");
     }
 
     #[test]
