@@ -167,7 +167,7 @@ impl Watch {
 
     /// Looks at a device on a thread of its own: a drive that hangs must not hold up the others.
     fn probe(&mut self, name: String) {
-        if !block::is_candidate(&name) {
+        if !block::is_candidate(&name) || block::is_unused_loop(&self.env, &name) {
             return;
         }
         self.pending.insert(name.clone());

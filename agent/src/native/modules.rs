@@ -2,13 +2,17 @@
 //! waiting for hardware.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use rustix::io::Errno;
 
+use crate::clock;
 use crate::config::Modules;
 use crate::env::Env;
 use crate::layout;
@@ -18,6 +22,9 @@ use crate::modindex::{self, Index, Loadable};
 const WORKERS: usize = 4;
 /// `MODULE_INIT_COMPRESSED_FILE` of `include/uapi/linux/module.h` (Linux 5.17).
 const COMPRESSED: i32 = 4;
+
+/// Bytes of an unpacked module: far above the largest, and a bound on what a damaged file can make us allocate.
+const MODULE_BYTES: u64 = 64 << 20;
 
 /// What is wanted of a worker.
 enum Job {
@@ -217,21 +224,37 @@ impl Loader {
         if self.lock().loaded.contains(module.name) {
             return Ok(());
         }
-        let file = File::open(self.env.path(module.file)).map_err(|error| format!("{}: {error}", module.file))?;
         let given = self.parameters.get(module.name).map_or("", String::as_str);
         let parameters = format!("{} {given}", module.parameters);
         let parameters = CString::new(parameters.trim()).map_err(|_| format!("{}: bad parameters", module.name))?;
-        let packed = [".xz", ".zst", ".gz"].iter().any(|suffix| module.file.ends_with(suffix));
-        let begin = std::time::Instant::now();
-        let result = rustix::system::finit_module(file, &parameters, if packed { COMPRESSED } else { 0 });
-        log::debug!("module {} [{:.1} ms]", module.name, crate::clock::milliseconds(begin.elapsed()));
-        match result {
-            Ok(()) | Err(Errno::EXIST) => {
-                self.lock().loaded.insert(module.name.to_owned());
-                Ok(())
-            }
-            Err(errno) => Err(format!("module {}: {errno}", module.name)),
+        let begin = Instant::now();
+        let result = hand_over(&self.env.path(module.file), &parameters)
+            .map_err(|error| format!("module {} ({}): {error}", module.name, module.file));
+        log::debug!("module {} [{:.1} ms]", module.name, clock::milliseconds(begin.elapsed()));
+        if result.is_ok() {
+            self.lock().loaded.insert(module.name.to_owned());
         }
+        result
+    }
+}
+
+/// Gives a module file to the kernel. zstd is unpacked here, on demand: the kernel would unpack every module of the
+/// archive before the first program runs. What else is compressed is left to the kernel.
+fn hand_over(file: &Path, parameters: &CStr) -> io::Result<()> {
+    let suffix = file.extension().and_then(|suffix| suffix.to_str());
+    let result = if suffix == Some("zst") {
+        let packed = fs::read(file)?;
+        let mut module = Vec::new();
+        let decoder = ruzstd::decoding::StreamingDecoder::new(packed.as_slice()).map_err(io::Error::other)?;
+        decoder.take(MODULE_BYTES).read_to_end(&mut module)?;
+        rustix::system::init_module(&module, parameters)
+    } else {
+        let flags = if suffix == Some("ko") { 0 } else { COMPRESSED };
+        rustix::system::finit_module(File::open(file)?, parameters, flags)
+    };
+    match result {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -28,6 +28,11 @@ pub fn is_candidate(name: &str) -> bool {
         .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())))
 }
 
+/// The kernel makes some loop devices in advance; without a file there is nothing in them.
+pub fn is_unused_loop(env: &Env, name: &str) -> bool {
+    name.starts_with("loop") && env.text(format!("sys/class/block/{name}/loop/backing_file")).is_none()
+}
+
 /// Everything known about a device; `None` if it has gone.
 pub fn device(env: &Env, name: &str) -> Option<Device> {
     // The link resolves to …/block/sda or …/block/sda/sda1.
