@@ -6,7 +6,7 @@ mod squashfs;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use rdlive::layout;
 
@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::tools::{self, Tool};
 use crate::tree::identity::Edits;
+use crate::tree::kernel_config::KernelConfig;
 use crate::tree::size::TreeSize;
 use crate::tree::view;
 
@@ -133,14 +134,39 @@ impl ContainerPlan {
         self.nested.is_some() || self.format == Format::Erofs
     }
 
-    /// Refuses what the installed programs cannot do.
+    /// Refuses what the installed programs cannot make or the kernel cannot read.
     ///
     /// # Errors
-    /// Names the compressor and what to do.
-    pub fn check(&self) -> Result<()> {
+    /// Names the compressor, and the program or the kernel option.
+    pub fn check(&self, kernel: &str, config: Option<&KernelConfig>) -> Result<()> {
         match self.format {
-            Format::Erofs => erofs::check(self.compression),
-            Format::Squashfs => squashfs::check(self.compression, self.level),
+            Format::Erofs => erofs::check(self.compression)?,
+            Format::Squashfs => squashfs::check(self.compression, self.level)?,
+        }
+        let lacking = config.map(|config| config.lacks(&self.kernel_options())).unwrap_or_default();
+        if !lacking.is_empty() {
+            bail!(
+                "kernel {kernel} is built without {}: it could not read this container; choose another --compression",
+                lacking.join(" and ")
+            );
+        }
+        Ok(())
+    }
+
+    /// Kernel options without which the container cannot be read.
+    fn kernel_options(&self) -> Vec<&'static str> {
+        match (self.format, self.compression) {
+            (Format::Squashfs, Compression::Zstd) => vec!["CONFIG_SQUASHFS", "CONFIG_SQUASHFS_ZSTD"],
+            (Format::Squashfs, Compression::Gzip) => vec!["CONFIG_SQUASHFS", "CONFIG_SQUASHFS_ZLIB"],
+            (Format::Squashfs, Compression::Xz) => vec!["CONFIG_SQUASHFS", "CONFIG_SQUASHFS_XZ"],
+            (Format::Squashfs, Compression::Lzo) => vec!["CONFIG_SQUASHFS", "CONFIG_SQUASHFS_LZO"],
+            (Format::Squashfs, Compression::Lz4) => vec!["CONFIG_SQUASHFS", "CONFIG_SQUASHFS_LZ4"],
+            (Format::Squashfs, Compression::Uncompressed) => vec!["CONFIG_SQUASHFS"],
+            (Format::Erofs, Compression::Zstd) => vec!["CONFIG_EROFS_FS", "CONFIG_EROFS_FS_ZIP_ZSTD"],
+            (Format::Erofs, Compression::Xz) => vec!["CONFIG_EROFS_FS", "CONFIG_EROFS_FS_ZIP_LZMA"],
+            (Format::Erofs, Compression::Gzip) => vec!["CONFIG_EROFS_FS", "CONFIG_EROFS_FS_ZIP_DEFLATE"],
+            (Format::Erofs, Compression::Lz4) => vec!["CONFIG_EROFS_FS", "CONFIG_EROFS_FS_ZIP"],
+            (Format::Erofs, Compression::Uncompressed | Compression::Lzo) => vec!["CONFIG_EROFS_FS"],
         }
     }
 
@@ -172,6 +198,45 @@ impl ContainerPlan {
         match self.format {
             Format::Squashfs => squashfs::make(self, tree, None, scratch, output, progress),
             Format::Erofs => erofs::make(self, tree, output, progress),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b26_a_container_the_kernel_cannot_read_is_refused() {
+        let config = KernelConfig::parse("CONFIG_SQUASHFS=m\nCONFIG_SQUASHFS_XZ=y\nCONFIG_EROFS_FS=m\n");
+        let plan = |format, compression| ContainerPlan {
+            root: PathBuf::new(),
+            format,
+            compression,
+            level: None,
+            nested: None,
+            live_dir: String::new(),
+            edits: Edits::default(),
+            size: TreeSize::default(),
+            epoch: Epoch { seconds: 0, fixed: true },
+        };
+        for (format, compression, missing) in [
+            (Format::Squashfs, Compression::Xz, None),
+            (Format::Squashfs, Compression::Uncompressed, None),
+            (Format::Squashfs, Compression::Zstd, Some("CONFIG_SQUASHFS_ZSTD")),
+            (Format::Erofs, Compression::Uncompressed, None),
+            (Format::Erofs, Compression::Lzo, Some("EROFS has no lzo")),
+        ] {
+            let text = plan(format, compression).check("6.1", Some(&config)).err().map(|error| error.to_string());
+            let good = match (missing, &text) {
+                (None, None) => true,
+                (Some(part), Some(text)) => text.contains(part),
+                _ => false,
+            };
+            assert!(good, "{format:?} {compression:?}: {text:?}");
+            if format == Format::Squashfs {
+                plan(format, compression).check("6.1", None).unwrap();
+            }
         }
     }
 }

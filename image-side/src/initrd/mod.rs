@@ -27,6 +27,7 @@ use self::modprobe_conf::ModprobeConf;
 pub use self::profile::Profile;
 use crate::epoch::Epoch;
 use crate::interrupt;
+use crate::tree::kernel_config::KernelConfig;
 
 /// How the archive is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -183,14 +184,9 @@ fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u6
     Ok(sizes)
 }
 
-/// Whether the kernel itself unpacks module files (`CONFIG_MODULE_DECOMPRESS`).
+/// Whether the kernel itself unpacks module files.
 fn can_decompress(root: &Path, version: &str) -> bool {
-    let places = [format!("boot/config-{version}"), format!("usr/lib/modules/{version}/config")];
-    places
-        .iter()
-        .filter_map(|path| crate::tree::resolve(root, Path::new(path)))
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .any(|config| config.lines().any(|line| line == "CONFIG_MODULE_DECOMPRESS=y"))
+    KernelConfig::of_tree(root, version).is_some_and(|config| config.has("CONFIG_MODULE_DECOMPRESS"))
 }
 
 fn add_shell(recipe: &Recipe, archive: &mut Archive) -> Result<()> {

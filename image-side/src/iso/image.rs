@@ -85,7 +85,7 @@ impl Image<'_> {
         // Partition 1 gets a volume descriptor of its own, so that it can be mounted and the disk stays free.
         add(&["-partition_offset", "16"]);
         // The appended partition and the backup GPT already keep the data away from the end, where old drives read too far.
-        add(&["-padding", "0"]);
+        add(&["-no-pad"]);
         let esp_type = match self.table {
             Table::Gpt => {
                 add(&["-appended_part_as_gpt", "--gpt_disk_guid", &self.identity.disk_guid()]);

@@ -2,6 +2,7 @@
 
 pub mod identity;
 pub mod kernel;
+pub mod kernel_config;
 pub mod os_release;
 pub mod size;
 pub mod view;

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use rdlive::format::DECOMPRESSION_OPTIONS;
 
 use super::{BuildArgs, Dialect, Mode};
 use crate::bootloader::grub_image::Grub;
@@ -18,6 +19,7 @@ use crate::progress::human;
 use crate::space::{self, Need};
 use crate::tools::{self, Tool};
 use crate::tree::kernel::{self, Kernel};
+use crate::tree::kernel_config::KernelConfig;
 use crate::tree::os_release::OsRelease;
 use crate::tree::{identity, size};
 
@@ -30,6 +32,8 @@ pub struct BuildPlan<'a> {
     pub os: OsRelease,
     /// The kernel to boot.
     pub kernel: Kernel,
+    /// Its build configuration, if the tree has it.
+    pub config: Option<KernelConfig>,
     /// The agent's binary.
     pub agent: PathBuf,
     /// The dracut module, in dracut mode.
@@ -74,6 +78,7 @@ impl<'a> BuildPlan<'a> {
         let mut plan = Self {
             args,
             os: OsRelease::of_tree(root),
+            config: KernelConfig::of_tree(root, &kernel.version),
             kernel,
             agent,
             dracut_module,
@@ -85,7 +90,7 @@ impl<'a> BuildPlan<'a> {
             epoch,
         };
         tools::require(&plan.tools())?;
-        plan.container.check()?;
+        plan.container.check(&plan.kernel.version, plan.config.as_ref())?;
         plan.container.size = size::measure(root)?;
         plan.check_space()?;
         Ok(plan)
@@ -107,7 +112,14 @@ impl<'a> BuildPlan<'a> {
             Dialect::Kiwi => "kiwi",
             Dialect::Dmsquash => "dmsquash",
         });
-        dialect.map(|name| ("dialect".to_owned(), name.to_owned())).into_iter().collect()
+        let mut conf: Vec<(String, String)> =
+            dialect.map(|name| ("dialect".to_owned(), name.to_owned())).into_iter().collect();
+        // The agent cannot read the kernel's configuration at boot; with this it can say why a mount would fail.
+        let lacks = self.config.as_ref().map(|config| config.lacks(&DECOMPRESSION_OPTIONS)).unwrap_or_default();
+        if !lacks.is_empty() {
+            conf.push(("kernel-lacks".to_owned(), lacks.join(" ")));
+        }
+        conf
     }
 
     /// Arguments of the boot entries on a medium with this volume id and UUID.
