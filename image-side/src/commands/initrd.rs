@@ -41,7 +41,7 @@ pub struct InitrdArgs {
     /// Compression of the archive
     #[arg(long, value_enum, default_value_t)]
     pub compress: Compress,
-    /// Unpack every module, even if this kernel can load compressed ones
+    /// Leave the single modules uncompressed (the archive still is): smaller, but slower to boot
     #[arg(long)]
     pub plain_modules: bool,
     /// The agent's binary (default: beside this program)

@@ -27,7 +27,6 @@ use self::modprobe_conf::ModprobeConf;
 pub use self::profile::Profile;
 use crate::epoch::Epoch;
 use crate::interrupt;
-use crate::tree::kernel_config::KernelConfig;
 
 /// How the archive is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -84,8 +83,8 @@ pub struct Recipe {
     pub shell: bool,
     /// Compression of the archive.
     pub compress: Compress,
-    /// Unpack every module. Otherwise, where the kernel can unpack modules itself, those outside the minimal profile stay
-    /// compressed: the early kernel then has 18 instead of 43 MiB to unpack, at the same file size (Debian 13, generic).
+    /// Unpack every module. Otherwise each is compressed by itself, and the agent unpacks the few that a machine needs:
+    /// the early kernel would unpack all of them, 44 MiB for the generic profile of Debian 13.
     pub plain_modules: bool,
     /// All file times.
     pub epoch: Epoch,
@@ -158,35 +157,50 @@ fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet
     Ok((tree, conf, chosen))
 }
 
+/// Level of the single modules and of the archive around them.
+const ZSTD_LEVEL: i32 = 19;
+
 fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u64)>> {
     let (tree, conf, chosen) = choose_modules(recipe)?;
-    let hot = tree.closure(&Profile::Minimal.modules(&tree));
-    let keep = !recipe.plain_modules && can_decompress(&recipe.root, &recipe.version);
     let base = format!("usr/lib/modules/{}", recipe.version);
-    let stays = |name: &str| keep && !hot.contains(name);
-    let packed = |name: &str, path: &str| match stays(name) {
-        true => path.to_owned(),
-        false => format!("{}.ko", path.split(".ko").next().unwrap_or(path)),
-    };
+    let suffix = if recipe.plain_modules { "ko" } else { "ko.zst" };
+    let packed = |path: &str| format!("{base}/{}.{suffix}", path.split(".ko").next().unwrap_or(path));
+    let files: Vec<_> = chosen.iter().filter_map(|name| Some((name, tree.file(name)?))).collect();
+    let sources: Vec<_> = files.iter().map(|(_, file)| tree.dir.join(&file.path)).collect();
     let mut sizes = Vec::new();
-    for name in &chosen {
-        interrupt::check()?;
-        let Some(file) = tree.file(name) else { continue };
-        let source = tree.dir.join(&file.path);
-        let content = if stays(name) { read(&source)? } else { decompress::read_module(&source)? };
-        sizes.push((name.clone(), content.len() as u64));
-        archive.file(&format!("{base}/{}", packed(name, &file.path)), 0o644, content);
+    for ((name, file), content) in files.iter().zip(pack_modules(&sources, recipe.plain_modules)?) {
+        sizes.push(((*name).clone(), content.len() as u64));
+        archive.file(&packed(&file.path), 0o644, content);
     }
-    let index =
-        index::text(&tree, &conf, &chosen, |path| format!("/{base}/{}", packed(&kmod::module_name(path), path)));
+    let index = index::text(&tree, &conf, &chosen, |path| format!("/{}", packed(path)));
     archive.file(layout::MODULE_INDEX, 0o644, index.into_bytes());
     sizes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     Ok(sizes)
 }
 
-/// Whether the kernel itself unpacks module files.
-fn can_decompress(root: &Path, version: &str) -> bool {
-    KernelConfig::of_tree(root, version).is_some_and(|config| config.has("CONFIG_MODULE_DECOMPRESS"))
+/// The modules' content in the order of `sources`, packed one by one on all processors.
+fn pack_modules(sources: &[PathBuf], plain: bool) -> Result<Vec<Vec<u8>>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let pack = |source: &PathBuf| -> Result<Vec<u8>> {
+        interrupt::check()?;
+        let module = decompress::read_module(source)?;
+        if plain {
+            return Ok(module);
+        }
+        zstd::bulk::compress(&module, ZSTD_LEVEL).with_context(|| format!("compressing {}", source.display()))
+    };
+    std::thread::scope(|scope| {
+        // Neighbours differ much in size; taking turns keeps the threads equally busy.
+        let turns: Vec<_> = (0..threads)
+            .map(|turn| scope.spawn(move || sources.iter().skip(turn).step_by(threads).map(pack).collect::<Vec<_>>()))
+            .collect();
+        let mut packed: Vec<_> = Vec::new();
+        for turn in turns {
+            packed.push(turn.join().map_err(|_| anyhow::anyhow!("a compression thread panicked"))?.into_iter());
+        }
+        let mut next = (0..threads).cycle();
+        sources.iter().map_while(|_| packed[next.next()?].next()).collect()
+    })
 }
 
 fn add_shell(recipe: &Recipe, archive: &mut Archive) -> Result<()> {
@@ -236,7 +250,7 @@ fn write(archive: &Archive, recipe: &Recipe, output: &Path) -> Result<()> {
             file
         }
         Compress::Zstd => {
-            let mut encoder = zstd::stream::write::Encoder::new(file, 19)?;
+            let mut encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)?;
             // Two jobs or more: the bytes do not depend on the number of threads, only on there being some.
             encoder.multithread(2)?;
             archive.write(&mut encoder, mtime)?;
