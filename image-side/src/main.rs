@@ -21,6 +21,8 @@ enum Command {
     Build(Box<commands::build::BuildArgs>),
     /// Build the native initramfs alone
     Initrd(commands::initrd::InitrdArgs),
+    /// Show what a live ISO is made of
+    Inspect(commands::inspect::InspectArgs),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let result = interrupt::listen().and_then(|()| match cli.command {
         Command::Build(args) => commands::build::build(&args),
         Command::Initrd(args) => commands::initrd::initrd(&args),
+        Command::Inspect(args) => commands::inspect::inspect(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -52,8 +52,9 @@ pub fn sum(needs: &[Need]) -> u64 {
 
 /// Adds "the disk is full" with numbers to the failure of writing `file`, when the file system of `dir` is nearly full.
 pub fn explain<T>(result: Result<T>, dir: &Path, file: &Path, needed: u64) -> Result<T> {
+    let says_full = |text: &str| FULL.iter().any(|part| text.contains(part));
     result.map_err(|error| match free(dir) {
-        Ok(free) if free < (4 << 20) || format!("{error:#}").contains("No space left") => error.context(format!(
+        Ok(free) if free < (4 << 20) || says_full(&format!("{error:#}")) => error.context(format!(
             "writing {}: the file system of {} is full; about {} needed, {} left",
             file.display(),
             dir.display(),
@@ -63,6 +64,9 @@ pub fn explain<T>(result: Result<T>, dir: &Path, file: &Path, needed: u64) -> Re
         _ => error,
     })
 }
+
+/// How the kernel and xorriso say that a disk is full.
+const FULL: [&str; 2] = ["No space left", "exceeds free space"];
 
 #[cfg(test)]
 mod tests {

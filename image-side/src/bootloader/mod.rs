@@ -4,3 +4,4 @@ pub mod esp;
 pub mod grub_image;
 pub mod kargs;
 pub mod menu;
+pub mod menu_reader;

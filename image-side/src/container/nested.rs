@@ -1,4 +1,6 @@
 //! A nested root image: a writable kind of file system as one file inside the container.
+//!
+//! Not reproducible: every mkfs takes inode times and the order of directories from the running machine.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,8 +9,6 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use super::ContainerPlan;
-use crate::digest;
-use crate::iso::identity::uuid_from;
 use crate::run::run;
 use crate::scratch::Scratch;
 use crate::tools::{self, Tool};
@@ -68,39 +68,25 @@ pub fn make(kind: Nested, plan: &ContainerPlan, tree: &Path, scratch: &Scratch, 
     let file = File::create(image).with_context(|| format!("creating {}", image.display()))?;
     file.set_len(size).with_context(|| format!("creating {}", image.display()))?;
     drop(file);
-    let uuid = plan.epoch.fixed.then(|| uuid_from(&digest::of_texts(&["nested", &plan.epoch.seconds.to_string()])));
     match kind {
-        Nested::Ext4 => ext4(plan, tree, image, size, uuid.as_deref()),
-        Nested::Xfs | Nested::Btrfs => {
-            format(kind, image, uuid.as_deref())?;
+        Nested::Ext4 => ext4(plan, tree, image, size),
+        Nested::Xfs => {
+            run(tools::MKFS_XFS.command()?.arg("-q").arg(image))?;
+            copy(tree, scratch, image)
+        }
+        Nested::Btrfs => {
+            run(tools::MKFS_BTRFS.command()?.arg("-q").arg(image))?;
             copy(tree, scratch, image)
         }
     }
 }
 
-fn ext4(plan: &ContainerPlan, tree: &Path, image: &Path, size: u64, uuid: Option<&str>) -> Result<()> {
+fn ext4(plan: &ContainerPlan, tree: &Path, image: &Path, size: u64) -> Result<()> {
     let inodes = (size / 16384).max(plan.size.inodes * 5 / 4 + 1024);
     let mut command = tools::MKE2FS.command()?;
     command.args(["-q", "-F", "-t", "ext4", "-b", "4096", "-m", "0", "-N", &inodes.to_string()]);
-    let mut extended = "lazy_itable_init=0,lazy_journal_init=0".to_owned();
-    if let Some(uuid) = uuid {
-        extended.push_str(&format!(",hash_seed={uuid}"));
-        command.args(["-U", uuid]).env("E2FSPROGS_FAKE_TIME", plan.epoch.seconds.to_string());
-    }
-    command.args(["-E", &extended]).arg("-d").arg(tree).arg(image);
+    command.args(["-E", "lazy_itable_init=0,lazy_journal_init=0"]).arg("-d").arg(tree).arg(image);
     run(&mut command)?;
-    Ok(())
-}
-
-fn format(kind: Nested, image: &Path, uuid: Option<&str>) -> Result<()> {
-    let mut command = if kind == Nested::Xfs { tools::MKFS_XFS } else { tools::MKFS_BTRFS }.command()?;
-    command.arg("-q");
-    match (kind, uuid) {
-        (Nested::Xfs, Some(uuid)) => drop(command.args(["-m", &format!("uuid={uuid}")])),
-        (_, Some(uuid)) => drop(command.args(["-U", uuid])),
-        _ => {}
-    }
-    run(command.arg(image))?;
     Ok(())
 }
 

@@ -159,6 +159,9 @@ impl<'a> BuildPlan<'a> {
     pub fn notes(&self) -> Vec<String> {
         let root = &self.args.input;
         let mut notes: Vec<String> = identity::fstab_note(root).into_iter().collect();
+        if self.epoch.fixed && self.container.nested.is_some() {
+            notes.push("a nested image is not reproducible: its times and order come from this machine".to_owned());
+        }
         let mode = fs::metadata(root).map_or(0o755, |meta| meta.permissions().mode());
         if mode & 0o005 != 0o005 {
             notes.push(format!(

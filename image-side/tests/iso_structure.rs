@@ -1,0 +1,164 @@
+//! Boot structures and identity of the image, as independent programs see them.
+#![allow(missing_docs)]
+
+mod tiny;
+
+use std::fs;
+use std::process::Command;
+
+use rdlive::format::iso9660::{Platform, Volume};
+use rdlive::format::partition::{self, TableKind};
+use tiny::{Tiny, run};
+
+#[test]
+fn b01_gpt_image_has_every_boot_structure() {
+    let tiny = Tiny::new();
+    let iso = tiny.build(&[]);
+    let check = run(Command::new("sgdisk").arg("-v").arg(&iso));
+    assert!(check.contains("No problems found"), "{check}");
+    let report = run(Command::new("xorriso").arg("-indev").arg(&iso).args([
+        "-report_el_torito",
+        "plain",
+        "-report_system_area",
+        "plain",
+    ]));
+    for part in [
+        "MBR protective-msdos-label grub2-mbr",
+        "boot-info-table grub2-boot-info",
+        "MBR partition      :   1   0x00  0xee",
+        "MBR partition      :   2   0x80  0x00",
+        "Partition offset   : 16",
+        "/boot/grub/eltorito.img",
+    ] {
+        assert!(report.contains(part), "{part:?} is not in {report}");
+    }
+    let mut file = fs::File::open(&iso).unwrap();
+    let size = file.metadata().unwrap().len();
+    let table = partition::table(&mut file, size).unwrap().unwrap();
+    assert_eq!(table.kind, TableKind::Gpt { primary_ok: true, backup_ok: true });
+    let esp = &table.partitions[1];
+    assert_eq!(esp.type_id, "c12a7328-f81f-11d2-ba4b-00c04fc93ec9");
+    assert!(esp.size < 32 << 20, "{} bytes", esp.size);
+    let mut volume = Volume::open(file).unwrap();
+    let entries = volume.boot_entries().unwrap();
+    assert_eq!(entries.iter().map(|e| e.platform).collect::<Vec<_>>(), [Platform::Bios, Platform::Uefi]);
+    assert_eq!(entries[0].sectors, 4);
+    assert_eq!(entries[1].offset(), esp.start, "the UEFI entry is the EFI partition");
+    assert_eq!(u64::from(entries[1].sectors) * 512, esp.size);
+}
+
+#[test]
+fn b03_msdos_image_has_no_gpt() {
+    let tiny = Tiny::new();
+    let bytes = fs::read(tiny.build(&["--table", "msdos"])).unwrap();
+    assert_ne!(&bytes[512..520], b"EFI PART");
+    assert_eq!(bytes[446], 0x80, "entry 1 is active");
+    assert_eq!(bytes[446 + 16 + 4], 0xef, "entry 2 is the EFI partition");
+    assert_eq!(&bytes[510..512], [0x55, 0xaa]);
+}
+
+#[test]
+fn b09_partition_one_is_a_volume_of_its_own() {
+    let tiny = Tiny::new();
+    let bytes = fs::read(tiny.build(&["--volume-id", "WHOLE"])).unwrap();
+    for start in [0, 64 * 512] {
+        let descriptor = start + 0x8000;
+        assert_eq!(&bytes[descriptor + 1..descriptor + 6], b"CD001", "at {start}");
+        assert_eq!(&bytes[descriptor + 40..descriptor + 45], b"WHOLE", "at {start}");
+    }
+}
+
+#[test]
+fn b10_default_identity_is_unique_and_the_same_everywhere() {
+    let tiny = Tiny::new();
+    let label = |args: &[&str]| {
+        let iso = tiny.build(args);
+        let mut volume = Volume::open(fs::File::open(&iso).unwrap()).unwrap();
+        let label = volume.descriptors().label.clone().unwrap();
+        let uuid = volume.descriptors().uuid.clone().unwrap();
+        let menu = String::from_utf8(volume.read("/boot/grub/grub.cfg", 1 << 16).unwrap()).unwrap();
+        assert_eq!(menu.matches(&format!("root=live:CDLABEL={label} ")).count(), 2, "{menu}");
+        assert_eq!(menu.matches(&format!("rd.live.medium=UUID={uuid}")).count(), 2, "{menu}");
+        label
+    };
+    let first = label(&[]);
+    assert!(first.starts_with("TINY_1-0_") && first.len() <= 32, "{first}");
+    assert!(first.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || "_-".contains(c)), "{first}");
+    tiny.file("etc/changed", "x");
+    assert_ne!(first, label(&[]));
+}
+
+#[test]
+fn b12_grub_finds_the_medium_by_its_id_file() {
+    let tiny = Tiny::new();
+    let iso = tiny.build(&[]);
+    let mut volume = Volume::open(fs::File::open(&iso).unwrap()).unwrap();
+    let names: Vec<String> = volume.list("/.rdlive").unwrap().unwrap().into_iter().map(|entry| entry.name).collect();
+    let id = names.iter().find(|name| *name != "info.json").unwrap();
+    assert_eq!(volume.read(&format!("/.rdlive/{id}"), 99).unwrap(), format!("{id}\n").into_bytes());
+    // The early configuration is stored as text in the UEFI program.
+    let program = volume.read("/EFI/BOOT/BOOTX64.EFI", 1 << 24).unwrap();
+    let wanted = format!("search.file /.rdlive/{id} root");
+    assert!(program.windows(wanted.len()).any(|window| window == wanted.as_bytes()));
+}
+
+#[test]
+fn b51_loopback_cfg_needs_only_iso_path() {
+    let tiny = Tiny::new();
+    let iso = tiny.build(&["--append-karg", "a=b c"]);
+    let mut volume = Volume::open(fs::File::open(&iso).unwrap()).unwrap();
+    let text = String::from_utf8(volume.read("/boot/grub/loopback.cfg", 1 << 16).unwrap()).unwrap();
+    assert!(text.contains("'a=b c' \"iso-scan/filename=$iso_path\""), "{text}");
+    let others: Vec<&str> = text.split('$').skip(1).filter(|rest| !rest.starts_with("iso_path\"")).collect();
+    assert!(others.is_empty() && !text.contains("search"), "{text}");
+}
+
+#[test]
+fn names_on_the_medium_reach_the_kernel() {
+    let tiny = Tiny::new();
+    let args =
+        ["--live-dir", "my/live", "--squashimg", "root.sfs", "--volume-id", "has space", "--allow-unusual-volume-id"];
+    let iso = tiny.build(&args);
+    let mut volume = Volume::open(fs::File::open(&iso).unwrap()).unwrap();
+    assert!(volume.find("/my/live/root.sfs").unwrap().is_some());
+    let menu = String::from_utf8(volume.read("/boot/grub/grub.cfg", 1 << 16).unwrap()).unwrap();
+    for part in ["'root=live:CDLABEL=has space'", "rd.live.dir=my/live", "rd.live.squashimg=root.sfs"] {
+        assert!(menu.contains(part), "{part}: {menu}");
+    }
+}
+
+#[test]
+fn inspect_tells_what_was_built() {
+    let tiny = Tiny::new();
+    let iso = tiny.build(&["--volume-id", "INSPECT_ME", "--append-karg", "x=y z"]);
+    let json = run(Command::new(env!("CARGO_BIN_EXE_rdlive-image")).arg("inspect").arg(&iso).arg("--json"));
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for (pointer, expected) in [
+        ("/volume-id", "INSPECT_ME"),
+        ("/boot-entries/0/title", "Tiny Linux 1.0"),
+        ("/boot-entries/0/kargs/0", "root=live:CDLABEL=INSPECT_ME"),
+        ("/boot-entries/0/kargs/3", "x=y z"),
+        ("/container/path", "/LiveOS/squashfs.img"),
+        ("/container/kind", "squashfs"),
+        ("/container/compression", "zstd"),
+        ("/kernel/path", "/boot/vmlinuz"),
+        ("/loopback", "/boot/grub/loopback.cfg"),
+        ("/rdlive/kernel", tiny::VERSION),
+        ("/rdlive/mode", "native"),
+    ] {
+        assert_eq!(found.pointer(pointer).and_then(|value| value.as_str()), Some(expected), "{pointer} in {json}");
+    }
+    assert_eq!(found["problems"], serde_json::json!([]), "{json}");
+    assert!(found["rdlive"]["agent"].as_str().unwrap().starts_with("rdlive 9.9.9"));
+    assert!(!json.contains(tiny.root().to_str().unwrap()), "a path of the build machine: {json}");
+}
+
+#[test]
+fn inspect_sees_a_truncated_image() {
+    let tiny = Tiny::new();
+    let iso = tiny.build(&[]);
+    let file = fs::OpenOptions::new().write(true).open(&iso).unwrap();
+    file.set_len(file.metadata().unwrap().len() - (1 << 20)).unwrap();
+    let text = run(Command::new(env!("CARGO_BIN_EXE_rdlive-image")).arg("inspect").arg(&iso));
+    assert!(text.contains("problem") && text.contains("the file is incomplete"), "{text}");
+}
