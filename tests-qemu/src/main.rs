@@ -77,6 +77,9 @@ enum Cmd {
         /// Only rows with this text in their name
         #[arg(long)]
         only: Option<String>,
+        /// Only the times counted in instructions, which do not depend on the host
+        #[arg(long)]
+        instructions: bool,
         /// Write the numbers to this file
         #[arg(long)]
         json: Option<PathBuf>,
@@ -145,8 +148,9 @@ fn run(args: Args) -> Result<ExitCode> {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())
         }
-        Cmd::Bench { what: BenchArg::Boot, only, json } => {
-            bench::boot::run(&Lab::open(args.mirror)?, only.as_deref(), json.as_deref())?;
+        Cmd::Bench { what: BenchArg::Boot, only, instructions, json } => {
+            let repeats = if instructions { 0 } else { bench::boot::REPEATS };
+            bench::boot::run(&Lab::open(args.mirror)?, only.as_deref(), repeats, json.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Boot { iso, cmdline, mode, firmware, bus } => {
