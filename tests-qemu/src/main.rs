@@ -48,8 +48,8 @@ struct Args {
 enum Cmd {
     /// Run unit, integration and QEMU tests
     Test {
-        /// Only scenarios whose name has this text (and no cargo tests)
-        filter: Option<String>,
+        /// Only scenarios whose name has one of these texts (and no cargo tests)
+        filter: Vec<String>,
         /// Only print the names
         #[arg(long)]
         list: bool,
@@ -141,9 +141,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Cmd::Test { filter, list, json, jobs } => {
-            test::run(args.mirror, filter.as_deref(), list, json.as_deref(), jobs)
-        }
+        Cmd::Test { filter, list, json, jobs } => test::run(args.mirror, &filter, list, json.as_deref(), jobs),
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())
