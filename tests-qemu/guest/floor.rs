@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rdlive_sys::loopdev::{self, Setup};
 use rustix::mount::{MountFlags, mount, mount_move};
 
 const RO: MountFlags = MountFlags::RDONLY;
@@ -28,10 +29,8 @@ fn steps() -> std::io::Result<()> {
     }
     wait_for("/dev/sr0");
     mount("/dev/sr0", "/live", "iso9660", RO, None)?;
-    loop_device("/dev/loop0", "/live/LiveOS/squashfs.img")?;
-    mount("/dev/loop0", "/container", "squashfs", RO, None)?;
-    loop_device("/dev/loop1", "/container/LiveOS/rootfs.img")?;
-    mount("/dev/loop1", "/lower", "ext4", RO, None)?;
+    mount_image("/live/LiveOS/squashfs.img", "/container", "squashfs")?;
+    mount_image("/container/LiveOS/rootfs.img", "/lower", "ext4")?;
     mount("tmpfs", "/write", "tmpfs", RW, None)?;
     fs::create_dir("/write/rw")?;
     fs::create_dir("/write/work")?;
@@ -52,7 +51,9 @@ fn wait_for(device: &str) {
     }
 }
 
-fn loop_device(device: &str, file: &str) -> std::io::Result<()> {
-    let status = Command::new("/busybox").args(["losetup", "-r", device, file]).status()?;
-    if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("losetup {device} {file} failed"))) }
+fn mount_image(file: &str, at: &str, kind: &str) -> std::io::Result<()> {
+    let setup = Setup { read_only: true, ..Setup::default() };
+    let device = loopdev::attach(Path::new("/dev"), &File::open(file)?, file, setup)?;
+    mount(format!("/dev/loop{}", device.number), at, kind, RO, None)?;
+    Ok(())
 }

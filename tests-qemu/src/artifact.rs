@@ -61,7 +61,7 @@ impl Artifacts {
         Ok(Self {
             agent: program(static_bin("release", "rdlive"))?,
             guest: program(static_bin("tool", "lab-guest"))?,
-            builder: program(std::env::var_os("LAB_BUILDER").map_or(target.join("tool/rdlive-image"), PathBuf::from))?,
+            builder: program(target.join("tool/rdlive-image"))?,
             module_hash: if module.is_dir() { cache::content_hash(&module)? } else { 0 },
         })
     }

@@ -162,13 +162,13 @@ pub fn media_unchanged() -> Check {
     })
 }
 
-/// The agent stopped for this reason (a name of the agent's `Code`), and told the person what to do.
+/// The agent stopped with this number, in its report and on the console.
 pub fn stops_with(code: &'static str) -> Check {
     Check::new(format!("stops with {code}"), move |outcome| {
         ensure(outcome.guest.is_none(), || "the system booted".into())?;
         let stop = outcome.report.as_ref().map(|report| &report["stop"]);
         ensure(stop.is_some_and(|stop| stop["code"] == code), || format!("reported {stop:?}"))?;
-        ensure(outcome.console.contains("RDL-"), || "the console does not show the number".into())
+        ensure(outcome.console.contains(code), || "the console does not show the number".into())
     })
 }
 
@@ -176,7 +176,7 @@ pub fn stops_with(code: &'static str) -> Check {
 pub fn report_says(text: &'static str) -> Check {
     Check::new(format!("the report says {text:?}"), move |outcome| {
         let report = outcome.report.as_ref().map(ToString::to_string).unwrap_or_default();
-        ensure(report.contains(text), || format!("report: {report}"))
+        ensure(report.contains(text), || "it does not (see report.json)".into())
     })
 }
 

@@ -44,8 +44,7 @@ pub fn machine(start: Start, iso: std::path::PathBuf, bus: Bus) -> Machine {
 
 /// The demo's ISO: Debian 13, console on the serial port as well as on the screen.
 fn debian_iso() -> Recipe {
-    let args = ["--append-karg", "console=tty0", "--append-karg", "console=ttyS0"];
-    Recipe::Built { tree: Tree::Trixie, args: args.map(str::to_owned).to_vec() }
+    Recipe::Built { tree: Tree::Trixie, args: vec!["--serial".to_owned()] }
 }
 
 fn interactive(lab: &Lab, machine: &Machine) -> Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! The floor's initramfs: one program, busybox for losetup, and exactly the modules that an IDE CD needs, unpacked.
+//! The floor's initramfs: one program, and exactly the modules that an IDE CD needs, unpacked.
 
 use std::collections::HashMap;
 use std::fs;
@@ -24,7 +24,6 @@ pub fn initrd(lab: &Lab, tree: Tree, version: &str, path: &Path) -> Result<()> {
         fs::create_dir_all(stage.join(dir))?;
     }
     guest::copy_program(&lab.built.guest.path, &stage.join("init"))?;
-    guest::copy_program(&root.join("usr/bin/busybox"), &stage.join("busybox"))?;
     let mut names = String::new();
     for module in &order {
         let name = module.rsplit('/').next().unwrap_or(module).trim_end_matches(".xz").trim_end_matches(".zst");

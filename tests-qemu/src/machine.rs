@@ -104,7 +104,7 @@ impl Machine {
     /// The command line; control socket and result file are made in `dir`, the first serial port goes to `console`.
     pub fn command_with_console(&self, dir: &Path, console: &str) -> Result<Command> {
         let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-nodefaults", "-machine", "pc", "-display", "none", "-no-reboot", "-nic", "none", "-vga", "std"]);
+        qemu.args(["-nodefaults", "-machine", "pc", "-display", "none", "-no-reboot", "-nic", "none"]);
         qemu.args(["-m", &self.memory.to_string()]);
         match self.clock {
             Clock::Host { cpus } => {
@@ -118,6 +118,10 @@ impl Machine {
         let at = |name: &str| dir.join(name).display().to_string();
         qemu.args(["-qmp", &format!("unix:{},server=on,wait=off", at("qmp"))]);
         qemu.args(["-serial", console, "-serial", &format!("file:{}", at("result"))]);
+        if !matches!(self.start, Start::Kernel { .. }) {
+            // Boot loaders draw their menu on it.
+            qemu.args(["-vga", "std"]);
+        }
         match &self.start {
             Start::Kernel { kernel, initrd, append } => {
                 qemu.arg("-kernel").arg(kernel).args(["-append", append]);

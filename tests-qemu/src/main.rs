@@ -48,8 +48,8 @@ struct Args {
 enum Cmd {
     /// Run unit, integration and QEMU tests
     Test {
-        /// Only scenarios whose name has this text (and no cargo tests)
-        filter: Option<String>,
+        /// Only scenarios whose name has one of these texts (and no cargo tests)
+        filter: Vec<String>,
         /// Only print the names
         #[arg(long)]
         list: bool,
@@ -77,6 +77,9 @@ enum Cmd {
         /// Only rows with this text in their name
         #[arg(long)]
         only: Option<String>,
+        /// Only the times counted in instructions, which do not depend on the host
+        #[arg(long)]
+        instructions: bool,
         /// Write the numbers to this file
         #[arg(long)]
         json: Option<PathBuf>,
@@ -138,15 +141,14 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Cmd::Test { filter, list, json, jobs } => {
-            test::run(args.mirror, filter.as_deref(), list, json.as_deref(), jobs)
-        }
+        Cmd::Test { filter, list, json, jobs } => test::run(args.mirror, &filter, list, json.as_deref(), jobs),
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())
         }
-        Cmd::Bench { what: BenchArg::Boot, only, json } => {
-            bench::boot::run(&Lab::open(args.mirror)?, only.as_deref(), json.as_deref())?;
+        Cmd::Bench { what: BenchArg::Boot, only, instructions, json } => {
+            let repeats = if instructions { 0 } else { bench::boot::REPEATS };
+            bench::boot::run(&Lab::open(args.mirror)?, only.as_deref(), repeats, json.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Boot { iso, cmdline, mode, firmware, bus } => {

@@ -10,17 +10,17 @@ use crate::lab::Lab;
 use crate::runner::{self, Status};
 use crate::scenarios;
 
-/// Runs everything (or the scenarios with `filter` in their name); the last line counts.
+/// Runs everything (or the scenarios with one of `filter` in their name); the last line counts.
 pub fn run(
     mirror: Option<String>,
-    filter: Option<&str>,
+    filter: &[String],
     list: bool,
     json: Option<&Path>,
     jobs: usize,
 ) -> Result<ExitCode> {
     let mut chosen = scenarios::all();
-    if let Some(text) = filter {
-        chosen.retain(|scenario| scenario.name.contains(text));
+    if !filter.is_empty() {
+        chosen.retain(|scenario| filter.iter().any(|text| scenario.name.contains(text)));
     }
     if list {
         for scenario in &chosen {
@@ -29,7 +29,7 @@ pub fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let lab = Lab::open(mirror)?;
-    let mut counts = if filter.is_none() { cargo_tests(&lab)? } else { Counts::default() };
+    let mut counts = if filter.is_empty() { cargo_tests(&lab)? } else { Counts::default() };
     let verdicts = runner::run(&lab, chosen, jobs);
     if let Some(path) = json {
         runner::write_json(path, &verdicts)?;

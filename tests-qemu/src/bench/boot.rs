@@ -15,7 +15,7 @@ use crate::medium::{Fs, Recipe, folder, iso_with};
 use crate::mode::Mode;
 
 /// Times with two processors vary, so each is taken this often.
-const REPEATS: usize = 3;
+pub const REPEATS: usize = 3;
 
 const SUBJECTS: &[(&str, Mode)] = &[
     ("floor (fixed device, mounts only)", Mode::Floor),
@@ -41,11 +41,11 @@ struct Row {
 }
 
 /// Measures all subjects (or those with `filter` in their name).
-pub fn run(lab: &Lab, filter: Option<&str>, json: Option<&Path>) -> Result<()> {
+pub fn run(lab: &Lab, filter: Option<&str>, repeats: usize, json: Option<&Path>) -> Result<()> {
     let mut rows = Vec::new();
     for (name, mode) in SUBJECTS {
         if filter.is_none_or(|text| name.contains(text)) {
-            rows.push(measure(lab, name, *mode)?);
+            rows.push(measure(lab, name, *mode, repeats)?);
         }
     }
     println!("\n{}", markdown(&cells(&rows)));
@@ -66,12 +66,12 @@ fn medium() -> Recipe {
     iso_with("ISO", folder(Fs::Squashfs("zstd"), "", vec![("LiveOS/rootfs.img", image)]))
 }
 
-fn measure(lab: &Lab, name: &'static str, mode: Mode) -> Result<Row> {
+fn measure(lab: &Lab, name: &'static str, mode: Mode, repeats: usize) -> Result<Row> {
     let initrd = std::fs::metadata(mode.pair(lab)?.initrd)?.len();
     let (icount, agent) = once(lab, mode, Clock::Instructions)?;
     lab.say(&format!("{name}: {icount:.2} s by instructions"));
     let mut cpus2_runs = Vec::new();
-    for _ in 0..REPEATS {
+    for _ in 0..repeats {
         let (seconds, _) = once(lab, mode, Clock::Host { cpus: 2 })?;
         lab.say(&format!("{name}: {seconds:.2} s with two processors"));
         cpus2_runs.push(seconds);

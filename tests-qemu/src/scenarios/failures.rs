@@ -11,7 +11,7 @@ use crate::outcome::End;
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let nowhere =
-        || Boot::from(iso()).root("root=live:CDLABEL=NOWHERE").kargs("rd.retry=5").expect(stops_with("MediumNotFound"));
+        || Boot::from(iso()).root("root=live:CDLABEL=NOWHERE").kargs("rd.retry=5").expect(stops_with("RDL-010"));
     let empty = || folder(Fs::Squashfs("zstd"), "", vec![("README", Recipe::Text("no root here\n"))]);
     let mut list = prompts();
     list.extend([
@@ -19,30 +19,30 @@ pub fn all() -> Vec<Scenario> {
             "fail/T-06 B25 label never appears",
             nowhere().expect(report_says("ISO")).expect(report_says("NOWHERE")),
         ),
-        scenario("fail/B25 no device at all", Boot::nothing().kargs("rd.retry=3").expect(stops_with("MediumNotFound"))),
+        scenario("fail/B25 no device at all", Boot::nothing().kargs("rd.retry=3").expect(stops_with("RDL-010"))),
         scenario(
             "fail/T-71 container missing in the ISO",
             Boot::from(folder(Fs::Iso, "ISO", vec![("README", Recipe::Text("empty\n"))]))
                 .kargs("rd.retry=5")
-                .expect(stops_with("ContainerMissing")),
+                .expect(stops_with("RDL-013")),
         ),
         scenario(
             "fail/B24 container without a root",
-            Boot::from(iso_with("ISO", empty())).kargs("rd.retry=5").expect(stops_with("RootMissing")),
+            Boot::from(iso_with("ISO", empty())).kargs("rd.retry=5").expect(stops_with("RDL-015")),
         ),
         scenario(
             "fail/B4 rd.live.dir names nothing",
-            Boot::from(iso()).kargs("rd.live.dir=none_such rd.retry=5").expect(stops_with("ContainerMissing")),
+            Boot::from(iso()).kargs("rd.live.dir=none_such rd.retry=5").expect(stops_with("RDL-013")),
         ),
         scenario(
             "fail/truncated ISO",
-            Boot::from(Recipe::Truncated(Box::new(iso()), 60)).kargs("rd.retry=5").expect(stops_with("ImageDamaged")),
+            Boot::from(Recipe::Truncated(Box::new(iso()), 60)).kargs("rd.retry=5").expect(stops_with("RDL-014")),
         ),
         scenario(
             "fail/damaged container",
             Boot::from(iso_with("ISO", Recipe::Text("this is no file system\n")))
                 .kargs("rd.retry=5")
-                .expect(stops_with("ImageDamaged")),
+                .expect(stops_with("RDL-014")),
         ),
         scenario(
             "fail/T-45 D4 ISO file nowhere",
@@ -50,7 +50,7 @@ pub fn all() -> Vec<Scenario> {
                 .on(Bus::Virtio)
                 .kargs("iso-scan/filename=/live.iso rd.retry=5")
                 .writable()
-                .expect(stops_with("IsoFileNotFound"))
+                .expect(stops_with("RDL-011"))
                 .expect(media_unchanged()),
         ),
     ]);
@@ -67,13 +67,13 @@ pub fn all() -> Vec<Scenario> {
 
 /// What follows a failure: the prompt, or what replaces it where nobody watches.
 fn prompts() -> Vec<Scenario> {
-    const ASKS: &str = "power off > ";
+    const ASKS: &str = "[p]ower off > ";
     let stopped =
         |medium| Boot::from(medium).root("root=live:CDLABEL=NOWHERE").kargs("rd.retry=3 panic=0").keep_after_failure();
     vec![
         scenario(
             "rescue/rd.shell=0 panic=1 reboots instead of asking",
-            stopped(iso()).kargs("rd.shell=0 panic=1").expect(ends(End::Off)).expect(stops_with("MediumNotFound")),
+            stopped(iso()).kargs("rd.shell=0 panic=1").expect(ends(End::Off)).expect(stops_with("RDL-010")),
         ),
         scenario(
             "rescue/list the devices, power off",

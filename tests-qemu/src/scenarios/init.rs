@@ -25,7 +25,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("init/busybox init", Boot::from(iso()).kargs("init=/usr/lib/busybox/init").expect(overlay_root())),
         scenario(
             "init/init=/bin/sh",
-            Boot::from(iso()).kargs("init=/bin/sh").on_text("/ # ", "exec lab-guest report\n").expect(overlay_root()),
+            Boot::from(iso()).kargs("init=/bin/sh").on_text("# ", "exec lab-guest report\n").expect(overlay_root()),
         ),
         scenario(
             "init/arguments reach the real init",

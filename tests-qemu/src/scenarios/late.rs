@@ -47,7 +47,12 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "twin/T-44 same label: deterministic and explained",
-            twins().expect(report_says("vda")).expect(report_says("sda")),
+            Boot::from(first())
+                .on(Bus::Virtio)
+                .and(second(), Bus::Virtio)
+                .expect(chosen("first"))
+                .expect(report_says("vda"))
+                .expect(report_says("vdb")),
         ),
         scenario(
             "twin/rd.live.medium picks the first",
