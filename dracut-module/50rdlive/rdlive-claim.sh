@@ -12,6 +12,10 @@ if rdlive boot --claims; then
     rm -f -- "$hookdir/initqueue/finished/devexists-$rdlive_name$rdlive_rest.sh"
     unset rdlive_rest rdlive_name
 
+    # With systemd the agent runs already and loads these itself; without, it runs after udev has settled, and they may
+    # as well load beside udev's work.
+    [ -n "$DRACUT_SYSTEMD" ] || modprobe -qab loop overlay isofs squashfs &
+
     # Any word that no other module takes for its own.
     root=rdlive
     rootok=1

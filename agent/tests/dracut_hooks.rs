@@ -1,0 +1,84 @@
+//! The stubs of the dracut module, sourced by a real shell with stand-ins for what dracut and the agent provide.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn module() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../dracut-module/50rdlive")
+}
+
+/// Sources a stub after `before`, with an agent that exits with `agent`, and returns what `after` prints.
+fn source(stub: &str, agent: i32, before: &str, after: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = dir.path().join("rdlive");
+    fs::write(&bin, format!("#!/bin/sh\necho \"agent $*\" >> {}/calls\nexit {agent}\n", dir.path().display())).unwrap();
+    fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(dir.path().join("modprobe"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(dir.path().join("modprobe"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(dir.path().join("hooks/initqueue/finished")).unwrap();
+    let script = format!(
+        "set -u\nPATH={0}:$PATH hookdir={0}/hooks NEWROOT=/sysroot DRACUT_SYSTEMD= rootok=\n{before}\n. {1}\n{after}\n",
+        dir.path().display(),
+        module().join(stub).display(),
+    );
+    let output = Command::new("sh").arg("-c").arg(&script).output().unwrap();
+    assert!(output.stderr.is_empty(), "{stub}: {}", String::from_utf8_lossy(&output.stderr));
+    (dir, String::from_utf8(output.stdout).unwrap())
+}
+
+const SAY: &str = "echo \"root=$root rootok=$rootok\"; ls $hookdir/initqueue/finished";
+
+#[test]
+fn claim_takes_a_live_root_and_its_wait() {
+    for (root, file) in [
+        ("live:CDLABEL=x", None),
+        ("block:/dev/sda1", Some(r"devexists-\x2fdev\x2fsda1.sh")),
+        (r"block:/dev/disk/by-label/My\x20Live", Some(r"devexists-\x2fdev\x2fdisk\x2fby-label\x2fMy\x20Live.sh")),
+    ] {
+        let make = file.map_or(String::new(), |file| format!("touch \"$hookdir/initqueue/finished/\"'{file}'"));
+        let before = format!("root='{root}'\n{make}\ntouch $hookdir/initqueue/finished/devexists-other.sh");
+        let (_dir, said) = source("rdlive-claim.sh", 0, &before, SAY);
+        assert_eq!(said, "root=rdlive rootok=1\ndevexists-other.sh\n", "{root}");
+    }
+}
+
+#[test]
+fn claim_leaves_an_ordinary_root_alone() {
+    let before = "root=block:/dev/sda1\ntouch \"$hookdir/initqueue/finished/\"'devexists-\\x2fdev\\x2fsda1.sh'";
+    let (_dir, said) = source("rdlive-claim.sh", 1, before, SAY);
+    assert_eq!(said, "root=block:/dev/sda1 rootok=\ndevexists-\\x2fdev\\x2fsda1.sh\n");
+}
+
+#[test]
+fn boot_runs_once_for_a_claimed_root_and_asks_for_help_when_it_fails() {
+    let helpers =
+        |mounted: i32| format!("ismounted() {{ return {mounted}; }}\nemergency_shell() {{ echo \"emergency $*\"; }}");
+    for (root, mounted, agent, expected) in [
+        ("rdlive", 1, 0, ""),
+        ("rdlive", 1, 1, "emergency The live root could not be mounted. Leave this shell to try again.\n"),
+        ("rdlive", 0, 1, ""),
+        ("block:/dev/sda1", 1, 1, ""),
+    ] {
+        let before = format!("root={root}\n{}", helpers(mounted));
+        let (dir, said) = source("rdlive-boot.sh", agent, &before, "");
+        assert_eq!(said, expected, "{root} mounted={mounted} agent={agent}");
+        let called = dir.path().join("calls").exists();
+        assert_eq!(called, root == "rdlive" && mounted == 1, "{root} mounted={mounted}");
+    }
+}
+
+#[test]
+fn module_setup_is_valid_bash_and_the_unit_starts_what_is_installed() {
+    let setup = module().join("module-setup.sh");
+    assert!(Command::new("bash").arg("-n").arg(&setup).status().unwrap().success());
+    let setup = fs::read_to_string(setup).unwrap();
+    let unit = fs::read_to_string(module().join("rdlive.service")).unwrap();
+    assert!(unit.contains("\nExecStart=/usr/bin/rdlive boot --sysroot /sysroot\n"), "{unit}");
+    assert!(setup.contains("\"$initdir/usr/bin/rdlive\""), "the agent is installed elsewhere");
+    for entry in fs::read_dir(module()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name == "module-setup.sh" || setup.contains(&name), "{name} is not installed");
+    }
+}
