@@ -24,6 +24,9 @@ const GRACE_OTHER: Duration = Duration::from_secs(10);
 const GRACE_PARTITIONS: Duration = Duration::from_secs(2);
 /// How long a boot goes on looking after the only match turned out unusable.
 const GRACE_REJECTED: Duration = Duration::from_secs(5);
+/// How much longer a boot waits while udev is still at work, and how often it looks.
+const GRACE_UDEV: Duration = Duration::from_secs(60);
+const UDEV_STEP: Duration = Duration::from_secs(1);
 /// Silence after which all that is plugged in has been seen, where no identity says which medium is meant.
 const SILENCE: Duration = Duration::from_millis(100);
 
@@ -124,14 +127,24 @@ impl<'a> Boot<'a> {
         mut attempt: impl FnMut(&mut Self) -> Result<Option<Acquired>, Stop>,
     ) -> Result<Acquired, Stop> {
         let begin = self.watch.begin();
-        let deadline = begin + self.config.deadline;
+        let mut deadline = begin + self.config.deadline;
         loop {
             if let Some(acquired) = attempt(self)? {
                 return Ok(acquired);
             }
             let until = self.look_again(begin).min(deadline);
-            if !self.watch.wait(until) && (Instant::now() >= deadline || self.given_up()) {
+            if self.watch.wait(until) {
+                continue;
+            }
+            if self.given_up() {
                 return Err(self.not_found());
+            }
+            if Instant::now() >= deadline {
+                // A slow machine whose udev still loads drivers has not had its time yet.
+                if !self.udev_busy() || deadline >= begin + self.config.deadline + GRACE_UDEV {
+                    return Err(self.not_found());
+                }
+                deadline += UDEV_STEP;
             }
         }
     }
@@ -147,6 +160,11 @@ impl<'a> Boot<'a> {
             .min()
             .filter(|_| self.undecided())
             .unwrap_or(now + Duration::from_secs(3600))
+    }
+
+    /// udev keeps this file while it has events to work on; the native personality has no udev.
+    fn udev_busy(&self) -> bool {
+        self.env.path("run/udev/queue").exists()
     }
 
     /// Whether a candidate is held back, or a rejection waits for its grace to end.

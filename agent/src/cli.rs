@@ -66,7 +66,7 @@ fn modprobe(arguments: &[String]) -> ExitCode {
     match native::modules::modprobe(&env, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            kmsg::start(&env, false);
+            kmsg::start(&env);
             log::debug!("{why}");
             ExitCode::FAILURE
         }

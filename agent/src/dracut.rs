@@ -1,12 +1,14 @@
 //! The dracut personality: a service or hook in somebody else's initrd. It leaves the root at the sysroot and reports.
 
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
 use crate::boot::{self, Boot};
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Source, Warning};
+use crate::config::{self, Conf, Config, Warning};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::exec::Executor;
@@ -47,10 +49,41 @@ pub fn read(call: &Call) -> Result<(Env, Config, Vec<Warning>), Stop> {
 /// # Errors
 /// Why the boot stopped; it has been logged and left in `/run/rdlive/error`.
 pub fn run(call: &Call) -> Result<bool, Stop> {
+    let env = Env::new(&call.root);
+    kmsg::start(&env);
+    let limit = kmsg::lift_limit(&env);
+    let result = logged(call);
+    if let Err(stop) = &result {
+        for line in stop.lines() {
+            log::error!("{line}");
+        }
+    }
+    if let Err(error) = leave_error(&env, result.as_ref().err()) {
+        log::warn!("{}: {error}, ignoring", layout::ERROR);
+    }
+    kmsg::restore_limit(&env, limit.as_deref());
+    result
+}
+
+/// What dracut's emergency hook prints; nothing once a later run has succeeded.
+fn leave_error(env: &Env, stop: Option<&Stop>) -> io::Result<()> {
+    let path = env.path(layout::ERROR);
+    match stop {
+        Some(stop) => {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::write(path, stop.lines().join("\n") + "\n")
+        }
+        None => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    }
+}
+
+fn logged(call: &Call) -> Result<bool, Stop> {
     let (env, config, warnings) = read(call)?;
-    kmsg::start(&env, true);
     kmsg::verbose(config.debug);
-    if matches!(config.source, Source::NotLive(_)) {
+    if !config.source.is_live() {
         return Ok(false);
     }
     if boot::already_done(&env, &call.sysroot) {
@@ -60,17 +93,7 @@ pub fn run(call: &Call) -> Result<bool, Stop> {
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }
-    let result = attempt(&env, &config, &warnings, call);
-    if let Err(stop) = &result {
-        for line in stop.lines() {
-            log::error!("{line}");
-        }
-        let text = stop.lines().join("\n") + "\n";
-        if let Err(error) = std::fs::write(env.path(layout::ERROR), text) {
-            log::warn!("{}: {error}, ignoring", layout::ERROR);
-        }
-    }
-    result.map(|()| true)
+    attempt(&env, &config, &warnings, call).map(|()| true)
 }
 
 fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Result<(), Stop> {
@@ -78,12 +101,13 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Res
     report.moment("agent");
     // udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium.
     let prefetch = thread::spawn(|| {
-        for step in prepare::drivers() {
-            if let Step::Driver { module, .. } = step {
-                // The step that needs the driver reports its absence, with more to say about it.
-                let _ = modprobe(&module);
-            }
-        }
+        let drivers = prepare::drivers();
+        let modules = drivers.iter().filter_map(|step| match step {
+            Step::Driver { module, .. } => Some(module.as_str()),
+            _ => None,
+        });
+        // The step that needs a driver reports its absence, with more to say about it.
+        let _ = Command::new("modprobe").arg("-qab").args(modules).status();
     });
     let exec = Executor::new(env, &modprobe);
     let mut boot = Boot::new(env, config, &call.sysroot, exec, report);

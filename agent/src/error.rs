@@ -70,8 +70,6 @@ codes! {
     OverlayMount = 22, Stop;
     /// The RAM write area cannot be made.
     WriteArea = 23, Stop;
-    /// The finished root cannot be attached at the sysroot.
-    Attach = 24, Stop;
     /// The new root has no init program.
     InitMissing = 30, Stop;
     /// The switch to the new root failed.

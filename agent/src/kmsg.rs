@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -13,8 +12,6 @@ pub const NOTICE: &str = "notice";
 /// Bytes of one line: the kernel cuts records at 976 (`LOG_LINE_MAX`).
 const LINE_BYTES: usize = 900;
 
-static ALSO_STDERR: AtomicBool = AtomicBool::new(false);
-
 struct Kmsg {
     device: Option<File>,
 }
@@ -22,8 +19,7 @@ struct Kmsg {
 /// The kernel's own limit on `/dev/kmsg` is ten lines in five seconds, and says nothing about lines it drops.
 const RATE_LIMIT: &str = "proc/sys/kernel/printk_devkmsg";
 
-/// Lifts the kernel's limit on log lines from programs; returns the setting to give to [`restore_limit`]. Only for
-/// PID 1: in a larger initrd that limit belongs to others, and the journal has our lines too.
+/// Lifts the kernel's limit on log lines from programs; returns the setting to give to [`restore_limit`].
 pub fn lift_limit(env: &Env) -> Option<String> {
     let before = env.text(RATE_LIMIT)?;
     // Without the line end the kernel refuses the word.
@@ -39,10 +35,9 @@ pub fn restore_limit(env: &Env, before: Option<&str>) {
     }
 }
 
-/// Starts logging. `also_stderr` copies each line to stderr, for a service whose journal shows it.
-pub fn start(env: &Env, also_stderr: bool) {
+/// Starts logging. Under systemd the journal takes our lines from the kernel log, so stderr would only double them.
+pub fn start(env: &Env) {
     let device = OpenOptions::new().write(true).open(env.path("dev/kmsg")).ok();
-    ALSO_STDERR.store(also_stderr, Ordering::Relaxed);
     // A second call, as tests do, keeps the first logger.
     if log::set_boxed_logger(Box::new(Kmsg { device })).is_ok() {
         log::set_max_level(LevelFilter::Info);
@@ -65,12 +60,10 @@ impl Log for Kmsg {
         }
         let line = line(level(record), &record.args().to_string());
         // The kernel drops what it cannot take; there is nobody left to tell.
-        if let Some(mut device) = self.device.as_ref() {
-            let _ = device.write_all(line.as_bytes());
-        }
-        if self.device.is_none() || ALSO_STDERR.load(Ordering::Relaxed) {
-            let _ = writeln!(std::io::stderr(), "{}", &line[3..]);
-        }
+        let _ = match self.device.as_ref() {
+            Some(mut device) => device.write_all(line.as_bytes()),
+            None => writeln!(std::io::stderr(), "{}", &line[3..]),
+        };
     }
 
     fn flush(&self) {}

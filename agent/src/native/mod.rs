@@ -31,8 +31,9 @@ pub fn run(arguments: &[String]) -> Stop {
     let env = Env::default();
     let mounted = pseudo::mount_all(&env);
     let limit = kmsg::lift_limit(&env);
-    kmsg::start(&env, false);
+    kmsg::start(&env);
     pseudo::report(&mounted);
+    pseudo::poll_media(&env);
     let text = Cmdline::load(env.root());
     let conf = Conf::load(env.root()).unwrap_or_default();
     let cmdline = text.unwrap_or_else(|error| {

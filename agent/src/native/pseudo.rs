@@ -33,6 +33,20 @@ pub fn mount_all(env: &Env) -> Vec<String> {
     failed
 }
 
+/// Where the kernel is told how often to ask drives whether their medium has changed, in milliseconds.
+const POLL: &str = "sys/module/block/parameters/events_dfl_poll_msecs";
+/// What udev sets; without it a disc that is put in later is never announced.
+const POLL_MS: &str = "2000";
+
+/// Lets the kernel watch drives for a medium that comes later, unless somebody has chosen an interval already.
+pub fn poll_media(env: &Env) {
+    if env.text(POLL).as_deref() == Some("0")
+        && let Err(error) = std::fs::write(env.path(POLL), POLL_MS)
+    {
+        log::warn!("{POLL}: {error}, a disc that is put in later is not seen");
+    }
+}
+
 /// A mount point is on another device than its parent.
 fn is_mount_point(env: &Env, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
