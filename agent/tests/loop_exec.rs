@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rdlive::boot::Boot;
 use rdlive::config::{Access, TmpfsSize, interpret_text};
@@ -42,8 +43,20 @@ impl Machine {
             .collect()
     }
 
-    /// Loop devices whose file is below this machine.
+    /// Loop devices whose file is still below this machine after two seconds: the kernel frees a device with its last
+    /// user, which may for a moment be a child that another test is just starting.
     fn loops(&self) -> Vec<String> {
+        let begin = Instant::now();
+        loop {
+            let loops = self.loops_now();
+            if loops.is_empty() || begin.elapsed() > Duration::from_secs(2) {
+                return loops;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn loops_now(&self) -> Vec<String> {
         let below = self.dir.path().to_str().unwrap();
         fs::read_dir("/sys/class/block")
             .unwrap()
