@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -52,10 +52,10 @@ pub fn at_this_system(uptime: Option<f64>) -> Value {
         "args": std::env::args().collect::<Vec<_>>(),
         "cmdline": cmdline.trim(),
         "mounts": mounts(),
-        "links": resolved(),
+        "links": links(|path| fs::canonicalize(path).ok()),
+        "targets": links(|path| fs::read_link(path).ok()),
         "files": files(&cmdline),
         "root_writable": root_writable(),
-        "initrd_left": leftovers(),
         "report": fs::read_to_string("/run/rdlive/report.json").ok(),
     })
 }
@@ -76,14 +76,9 @@ fn unescape(field: &str) -> String {
     field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 }
 
-fn resolved() -> BTreeMap<&'static str, Option<String>> {
-    LINKS
-        .iter()
-        .map(|&path| {
-            let real = fs::canonicalize(path).ok();
-            (path, real.map(|p| p.to_string_lossy().into_owned()))
-        })
-        .collect()
+fn links(look: impl Fn(&str) -> Option<PathBuf>) -> BTreeMap<&'static str, Option<String>> {
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    LINKS.iter().map(|&path| (path, look(path).map(text))).collect()
 }
 
 fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
@@ -103,11 +98,4 @@ fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
 fn root_writable() -> bool {
     let path = Path::new("/lab-write-test");
     fs::write(path, "x").is_ok() && fs::remove_file(path).is_ok()
-}
-
-/// Names in the kernel's own rootfs that should have been freed; empty when it is out of reach, as it should be.
-fn leftovers() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("Shmem:"));
-    line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
 }

@@ -44,6 +44,8 @@ pub struct Guest {
     pub mounts: Vec<Mount>,
     /// Known paths of both histories and what they resolve to.
     pub links: std::collections::BTreeMap<String, Option<String>>,
+    /// The same paths as symbolic links: what is written in them.
+    pub targets: std::collections::BTreeMap<String, Option<String>>,
     /// Files that were read.
     pub files: std::collections::BTreeMap<String, Option<String>>,
     /// Could a file be made in `/`?

@@ -23,7 +23,8 @@ fn through(firmware: Firmware, recipe: Recipe, bus: Bus) -> Boot {
 
 fn loopback(fs: Fs) -> Boot {
     let stick = Recipe::GrubStick { fs, iso: Box::new(built(&[])), path: "boot/iso/live.iso" };
-    through(Firmware::SeaBios, stick, Bus::UsbStick).expect(resolves("/run/initramfs/isoscandev"))
+    through(Firmware::SeaBios, stick, Bus::UsbStick)
+        .expect(link_below("/run/initramfs/isoscandev", "/dev/disk/by-uuid/"))
 }
 
 /// All of them.

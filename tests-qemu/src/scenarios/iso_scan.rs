@@ -17,7 +17,9 @@ const FILE_SYSTEMS: &[(&str, Fs, &str)] = &[
 
 fn on(fs: Fs, path: &str) -> Boot {
     let boot = Boot::from(disk_with_iso(fs, path, iso())).on(Bus::UsbStick);
-    boot.expect(overlay_root()).expect(both_dialects()).expect(resolves("/run/initramfs/isoscandev"))
+    boot.expect(overlay_root())
+        .expect(both_dialects())
+        .expect(link_below("/run/initramfs/isoscandev", "/dev/disk/by-uuid/"))
 }
 
 /// All of them.
