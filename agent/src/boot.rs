@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::explain::without_password;
-use crate::config::{Config, IsoScan, Overlay, Selector, Source};
+use crate::config::{Config, IsoScan, Method, Overlay, Selector, Source};
 use crate::discover::{self, Candidate};
 use crate::env::Env;
 use crate::error::{Code, Disposition, Stop};
@@ -109,8 +109,8 @@ impl<'a> Boot<'a> {
             (other, _) => return Err(malformed(other)),
         };
         self.report.moment("acquired");
-        self.write_mode();
         let Acquired { medium, content, inner } = acquired;
+        self.write_mode(matches!(inner, Some(Inner::Image(_))) || matches!(content, Some(Content::Image(_))));
         let (content_of, inner_of) = (content.as_ref(), inner.as_ref());
         let steps = assemble::assemble(config, &self.points, &medium, content_of, inner_of, self.sysroot);
         let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
@@ -312,9 +312,9 @@ impl<'a> Boot<'a> {
         Ok(())
     }
 
-    fn write_mode(&mut self) {
+    fn write_mode(&mut self, nested: bool) {
         let overlay = &self.config.overlay;
-        let reasons = overlay_fallbacks(overlay);
+        let reasons = overlay_fallbacks(overlay, nested);
         for reason in &reasons {
             log::warn!("{reason}");
         }
@@ -409,11 +409,23 @@ fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
     })
 }
 
-/// What was asked of the write area and cannot be given yet, in words.
-fn overlay_fallbacks(overlay: &Overlay) -> Vec<String> {
+/// What was asked of the write area and cannot be given, in words.
+fn overlay_fallbacks(overlay: &Overlay, nested: bool) -> Vec<String> {
     let mut reasons = Vec::new();
     if overlay.persistence.is_some() {
         reasons.push("persistent storage is not built yet, falling back to a write area in RAM".to_owned());
+    }
+    match overlay.method {
+        Method::Overlayfs => {}
+        Method::Snapshot { .. } if !nested && !overlay.refused => {}
+        // Snapshots need an image below them; a root tree in a container has none (dracut-live spec, case B8).
+        Method::Snapshot { .. } if !nested => {
+            reasons.push("rd.overlay=0: the container holds the root tree itself, using an overlay".to_owned());
+        }
+        Method::Snapshot { .. } => {
+            reasons.push("device-mapper snapshots are not built yet, using an overlay on the image".to_owned());
+        }
+        Method::Direct => reasons.push("writing to the image itself is not built yet, using an overlay".to_owned()),
     }
     reasons
 }
@@ -454,6 +466,23 @@ mod tests {
     use super::*;
     use crate::config::interpret_text;
     use crate::format::{Compressor, DECOMPRESSION_OPTIONS, Kind};
+
+    #[test]
+    fn fallbacks_of_the_write_area_table() {
+        for (cmdline, nested, expected) in [
+            ("root=live:LABEL=x rd.overlay", true, None),
+            ("root=live:LABEL=x", false, None),
+            ("root=live:LABEL=x", true, Some("snapshots are not built")),
+            ("root=live:LABEL=x rd.overlay=0", false, Some("holds the root tree itself")),
+            ("root=live:LABEL=x rd.live.overlay=none", true, Some("writing to the image itself")),
+            ("root=live:LABEL=x rd.live.dialect=kiwi", true, None),
+        ] {
+            let (config, _) = interpret_text(cmdline);
+            let reasons = overlay_fallbacks(&config.overlay, nested).join("; ");
+            assert!(reasons.contains(expected.unwrap_or_default()), "{cmdline}: {reasons}");
+            assert_eq!(reasons.is_empty(), expected.is_none(), "{cmdline}: {reasons}");
+        }
+    }
 
     #[test]
     fn a_missing_decompressor_is_named_before_the_mount() {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Source};
+use crate::config::{self, Conf, Config, Selector, Source};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin};
 use crate::format::{self, Kind, iso9660};
 use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
@@ -70,9 +70,12 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
     let (assumed, facts, content) = match medium {
         Some(path) => {
             let (facts, content) = look(config, path)?;
-            ("", facts, content)
+            (mismatch(config, &facts), facts, content)
         }
-        None => ("assuming an ISO whose container holds the root tree:\n", usual_medium(), usual_content(config)),
+        None => {
+            let assumed = "assuming an ISO whose container holds the root tree:\n".to_owned();
+            (assumed, usual_medium(), usual_content(config))
+        }
     };
     // A container is not mounted here, so what it holds is not known: a nested image would add one loop and one mount.
     let inner = matches!(content, Some(Content::Container(_))) || facts.is_container();
@@ -87,6 +90,23 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
         describe("acquire", &acquire),
         describe("assemble", &assemble)
     ))
+}
+
+/// What a boot would say about this medium although the plan below is for it.
+fn mismatch(config: &Config, facts: &MediumFacts) -> String {
+    let (wanted, found, same) = match &config.source {
+        Source::Device(Selector::Label(wanted)) => (wanted, &facts.label, facts.label.as_ref() == Some(wanted)),
+        Source::Device(Selector::Uuid(wanted)) => {
+            let same = facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(wanted));
+            (wanted, &facts.uuid, same)
+        }
+        _ => return String::new(),
+    };
+    if same {
+        return String::new();
+    }
+    let found = found.as_deref().unwrap_or("none");
+    format!("this medium would not be chosen: wanted is {wanted}, it has {found}\n")
 }
 
 fn usual_medium() -> MediumFacts {
@@ -156,5 +176,34 @@ impl<R> Seek for Window<'_, R> {
         };
         self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
         Ok(self.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::interpret_text;
+
+    #[test]
+    fn a_medium_that_would_not_be_chosen_is_named() {
+        let facts = MediumFacts { label: Some("LIVE".into()), uuid: Some("2026-aB".into()), ..usual_medium() };
+        for (cmdline, expected) in [
+            ("root=live:CDLABEL=LIVE", ""),
+            ("root=live:CDLABEL=live", "this medium would not be chosen: wanted is live, it has LIVE\n"),
+            ("root=live:UUID=2026-Ab", ""),
+            ("root=live:UUID=2026-cc", "this medium would not be chosen: wanted is 2026-cc, it has 2026-aB\n"),
+            ("root=live:/dev/sr0", ""),
+        ] {
+            assert_eq!(mismatch(&interpret_text(cmdline).0, &facts), expected, "{cmdline}");
+        }
+    }
+
+    #[test]
+    fn without_a_medium_the_plan_is_for_the_usual_one() {
+        let (config, _) = interpret_text("root=live:CDLABEL=LIVE");
+        let text = plan(&config, None).unwrap();
+        assert!(text.starts_with("assuming") && text.contains("mount container squashfs"), "{text}");
+        let (config, _) = interpret_text("root=/dev/sda1");
+        assert_eq!(plan(&config, None).unwrap(), "");
     }
 }
