@@ -41,7 +41,7 @@ pub struct InitrdArgs {
     /// Compression of the archive
     #[arg(long, value_enum, default_value_t)]
     pub compress: Compress,
-    /// Leave the single modules uncompressed (the archive still is): smaller, but slower to boot
+    /// Store every module plain instead of compressed one by one
     #[arg(long)]
     pub plain_modules: bool,
     /// The agent's binary (default: beside this program)

@@ -8,6 +8,7 @@ pub mod dracut;
 mod index;
 pub mod kmod;
 mod modprobe_conf;
+mod module_file;
 pub mod profile;
 
 use std::collections::BTreeSet;
@@ -26,12 +27,11 @@ use self::kmod::ModuleTree;
 use self::modprobe_conf::ModprobeConf;
 pub use self::profile::Profile;
 use crate::epoch::Epoch;
-use crate::interrupt;
 
 /// How the archive is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Compress {
-    /// zstd, level 19.
+    /// zstd.
     #[default]
     Zstd,
     /// Not at all.
@@ -83,8 +83,8 @@ pub struct Recipe {
     pub shell: bool,
     /// Compression of the archive.
     pub compress: Compress,
-    /// Unpack every module. Otherwise each is compressed by itself, and the agent unpacks the few that a machine needs:
-    /// the early kernel would unpack all of them, 44 MiB for the generic profile of Debian 13.
+    /// Store every module plain. Otherwise most are compressed one by one, for the agent to unpack on demand: of 250 a
+    /// machine loads twenty, and what the archive holds plain the kernel unpacks before our first instruction.
     pub plain_modules: bool,
     /// All file times.
     pub epoch: Epoch,
@@ -157,50 +157,25 @@ fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet
     Ok((tree, conf, chosen))
 }
 
-/// Level of the single modules and of the archive around them.
-const ZSTD_LEVEL: i32 = 19;
-
 fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u64)>> {
     let (tree, conf, chosen) = choose_modules(recipe)?;
     let base = format!("usr/lib/modules/{}", recipe.version);
-    let suffix = if recipe.plain_modules { "ko" } else { "ko.zst" };
-    let packed = |path: &str| format!("{base}/{}.{suffix}", path.split(".ko").next().unwrap_or(path));
-    let files: Vec<_> = chosen.iter().filter_map(|name| Some((name, tree.file(name)?))).collect();
-    let sources: Vec<_> = files.iter().map(|(_, file)| tree.dir.join(&file.path)).collect();
+    let jobs: Vec<module_file::Job> = chosen
+        .iter()
+        .filter_map(|name| tree.file(name))
+        .map(|file| module_file::Job::new(&file.path, recipe.plain_modules))
+        .collect();
     let mut sizes = Vec::new();
-    for ((name, file), content) in files.iter().zip(pack_modules(&sources, recipe.plain_modules)?) {
-        sizes.push(((*name).clone(), content.len() as u64));
-        archive.file(&packed(&file.path), 0o644, content);
+    for (job, content) in jobs.iter().zip(module_file::pack(&tree.dir, &jobs)?) {
+        sizes.push((kmod::module_name(&job.source), content.len() as u64));
+        archive.file(&format!("{base}/{}", job.target), 0o644, content);
     }
-    let index = index::text(&tree, &conf, &chosen, |path| format!("/{}", packed(path)));
+    let index = index::text(&tree, &conf, &chosen, |path| {
+        format!("/{base}/{}", module_file::Job::new(path, recipe.plain_modules).target)
+    });
     archive.file(layout::MODULE_INDEX, 0o644, index.into_bytes());
     sizes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     Ok(sizes)
-}
-
-/// The modules' content in the order of `sources`, packed one by one on all processors.
-fn pack_modules(sources: &[PathBuf], plain: bool) -> Result<Vec<Vec<u8>>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let pack = |source: &PathBuf| -> Result<Vec<u8>> {
-        interrupt::check()?;
-        let module = decompress::read_module(source)?;
-        if plain {
-            return Ok(module);
-        }
-        zstd::bulk::compress(&module, ZSTD_LEVEL).with_context(|| format!("compressing {}", source.display()))
-    };
-    std::thread::scope(|scope| {
-        // Neighbours differ much in size; taking turns keeps the threads equally busy.
-        let turns: Vec<_> = (0..threads)
-            .map(|turn| scope.spawn(move || sources.iter().skip(turn).step_by(threads).map(pack).collect::<Vec<_>>()))
-            .collect();
-        let mut packed: Vec<_> = Vec::new();
-        for turn in turns {
-            packed.push(turn.join().map_err(|_| anyhow::anyhow!("a compression thread panicked"))?.into_iter());
-        }
-        let mut next = (0..threads).cycle();
-        sources.iter().map_while(|_| packed[next.next()?].next()).collect()
-    })
 }
 
 fn add_shell(recipe: &Recipe, archive: &mut Archive) -> Result<()> {
@@ -250,7 +225,7 @@ fn write(archive: &Archive, recipe: &Recipe, output: &Path) -> Result<()> {
             file
         }
         Compress::Zstd => {
-            let mut encoder = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL)?;
+            let mut encoder = zstd::stream::write::Encoder::new(file, module_file::LEVEL)?;
             // Two jobs or more: the bytes do not depend on the number of threads, only on there being some.
             encoder.multithread(2)?;
             archive.write(&mut encoder, mtime)?;
