@@ -302,7 +302,9 @@ impl Running {
     /// Types on the serial console.
     pub fn type_text(&mut self, text: &str) -> Result<()> {
         if self.console.is_none() {
-            self.console = Some(qmp::socket(&self.dir.join("console"))?);
+            let stream = qmp::socket(&self.dir.join("console"))?;
+            drain(stream.try_clone()?);
+            self.console = Some(stream);
         }
         let console = self.console.as_mut().context("no console")?;
         // A 16550 has 16 bytes of room: a person does not type faster either.
@@ -334,6 +336,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Reads and forgets: QEMU writes a byte at a time, and a socket nobody reads is full after some hundred of them.
+fn drain(mut stream: UnixStream) {
+    std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
 }
 
 fn text_of(path: &Path) -> String {

@@ -83,6 +83,7 @@ fn prompts() -> Vec<Scenario> {
             "rescue/retry finds a medium that came later",
             stopped(iso_with("NOWHERE", image(Fs::Squashfs("zstd"))))
                 .on(Bus::UsbStick)
+                .kargs("rd.retry=8")
                 .plugged_in_on_text(ASKS)
                 .on_text("", "r\n")
                 .expect(overlay_root()),
