@@ -24,6 +24,7 @@ fn b11_b17_b18_bad_arguments_are_refused_before_any_work() {
         (&["--compression", "lzo"], "CONFIG_SQUASHFS_LZO"),
         (&["--erofs", "--compression", "lzo"], "EROFS has no lzo"),
         (&["--agent", "/no/such/agent"], "/no/such/agent"),
+        (&["--agent", env!("CARGO_BIN_EXE_rdlive-image")], "is dynamically linked"),
         (&["--mode", "dracut"], "has no dracut"),
     ] {
         // A second --agent replaces the first for clap only when declared so; put the case's own one alone.

@@ -15,8 +15,9 @@ use crate::scratch::Scratch;
 use crate::tools;
 use crate::tree::identity::Edits;
 
-/// Block size in bytes. A live root reads many small files at random, and each read unpacks a whole block (and a whole
-/// fragment block for the tails of small files): 1 MiB blocks give a slightly smaller file, but more work per read.
+/// Block size in bytes. A live root reads many small files at random, and each read unpacks a whole block. Measured with
+/// Debian 13, time from switch_root to the end of systemd's start (QEMU -icount) and size: 128 KiB 5.7 s, 302 MB;
+/// 256 KiB 5.8 s, 300 MB; 1 MiB 7.5 s, 294 MB.
 const BLOCK: u32 = 256 << 10;
 
 /// zstd's level, unless the operator chooses: mksquashfs's own default, fixed here because it is part of the bytes.

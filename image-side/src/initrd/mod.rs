@@ -5,6 +5,7 @@ mod archive;
 mod busybox;
 mod decompress;
 pub mod dracut;
+mod elf;
 mod index;
 pub mod kmod;
 mod modprobe_conf;
