@@ -93,6 +93,7 @@ mod tests {
             "k/isofs.ko",
             "k/loop.ko",
             "k/squashfs.ko",
+            "k/crc32c_generic.ko",
             "k/ext4.ko",
             "k/overlay.ko",
         ];
