@@ -13,7 +13,7 @@ use crate::exec::Executor;
 use crate::facts::{Content, Device, ImageFile, Inner, MediumFacts, Origin};
 use crate::handover::{Considered, Report, WriteMode};
 use crate::kmsg::NOTICE;
-use crate::plan::{Points, acquire, assemble, prepare};
+use crate::plan::{Points, acquire, assemble, prepare, ram};
 use crate::probe::{block, content};
 use crate::watch::Watch;
 use crate::{format, layout};
@@ -44,7 +44,7 @@ pub struct Boot<'a> {
     pub watch: Watch,
     /// Grows with the boot.
     pub report: Report,
-    points: Points,
+    pub(crate) points: Points,
     rejected: BTreeMap<String, Rejection>,
     last_rejection: Option<Instant>,
 }
@@ -60,6 +60,7 @@ struct Acquired {
     medium: MediumFacts,
     content: Option<Content>,
     inner: Option<Inner>,
+    copy: Option<ram::Copy>,
 }
 
 impl<'a> Boot<'a> {
@@ -109,10 +110,10 @@ impl<'a> Boot<'a> {
             (other, _) => return Err(malformed(other)),
         };
         self.report.moment("acquired");
-        let Acquired { medium, content, inner } = acquired;
+        let Acquired { medium, content, inner, copy } = acquired;
         self.write_mode(matches!(inner, Some(Inner::Image(_))) || matches!(content, Some(Content::Image(_))));
-        let (content_of, inner_of) = (content.as_ref(), inner.as_ref());
-        let steps = assemble::assemble(config, &self.points, &medium, content_of, inner_of, self.sysroot);
+        let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
+        let steps = assemble::assemble(config, &self.points, &medium, used.as_ref(), inner.as_ref(), self.sysroot);
         let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
         (self.report.device, self.report.medium) = (device, Some(medium));
         (self.report.content, self.report.inner) = (content, inner);
@@ -287,13 +288,20 @@ impl<'a> Boot<'a> {
         if let Some(Content::Container(file) | Content::Image(file)) = &content {
             decompressor(self.config, file)?;
         }
-        let steps = acquire::container(&self.points, &medium, content.as_ref());
+        let copy = self.copy_to_ram(&medium, content.as_ref())?;
+        let steps = match &copy {
+            Some(copy) => ram::container(&self.points, copy),
+            None => acquire::container(&self.points, &medium, content.as_ref()),
+        };
         self.exec.run("acquire", &steps)?;
         let inner = match steps.is_empty() {
             true => None,
             false => Some(content::container(self.env, self.config, &self.points.container)?),
         };
-        Ok(Acquired { medium, content, inner })
+        if copy.is_some() {
+            self.release(&medium)?;
+        }
+        Ok(Acquired { medium, content, inner, copy })
     }
 
     /// Gives a candidate back and remembers why, or ends the boot if the reason is not the candidate's.

@@ -70,6 +70,10 @@ codes! {
     OverlayMount = 22, Stop;
     /// The RAM write area cannot be made.
     WriteArea = 23, Stop;
+    /// The image does not fit into RAM, or is none that can be copied.
+    RamRefused = 28, Stop;
+    /// Copying the image to RAM failed.
+    RamCopy = 29, NotThis;
     /// The new root has no init program.
     InitMissing = 30, Stop;
     /// The switch to the new root failed.

@@ -10,11 +10,12 @@ use lexopt::prelude::*;
 
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Selector, Source};
-use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin};
+use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
 use crate::format::{self, Kind, iso9660};
 use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
+use crate::plan::ram::{self, Choice};
 use crate::plan::step::describe;
-use crate::plan::{Points, acquire, assemble, prepare};
+use crate::plan::{Points, Step, acquire, assemble, prepare};
 
 /// How `rdlive explain` was called.
 #[derive(Debug, Default)]
@@ -66,7 +67,7 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
     if let Source::NotLive(_) | Source::Malformed { .. } = config.source {
         return Ok(String::new());
     }
-    let points = Points::new(config.dialect);
+    let mut points = Points::new(config.dialect);
     let (assumed, facts, content) = match medium {
         Some(path) => {
             let (facts, content) = look(config, path)?;
@@ -81,11 +82,16 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
     let inner = matches!(content, Some(Content::Container(_))) || facts.is_container();
     let inner = inner.then_some(Inner::Tree);
     let mut acquire = acquire::medium(config, &points, &facts);
-    acquire.extend(acquire::container(&points, &facts, content.as_ref()));
+    let (copied, content) = ram_copy(config, &mut points, &facts, content)?;
+    let remark = if copied.is_empty() { "" } else { "assuming an image of 1 GiB, and room for it:\n" };
+    match copied.is_empty() {
+        true => acquire.extend(acquire::container(&points, &facts, content.as_ref())),
+        false => acquire.extend(copied),
+    }
     let sysroot = Path::new("/sysroot");
     let assemble = assemble::assemble(config, &points, &facts, content.as_ref(), inner.as_ref(), sysroot);
     Ok(format!(
-        "{assumed}{}{}{}",
+        "{assumed}{remark}{}{}{}",
         describe("prepare", &prepare::prepare(config, &points)),
         describe("acquire", &acquire),
         describe("assemble", &assemble)
@@ -107,6 +113,31 @@ fn mismatch(config: &Config, facts: &MediumFacts) -> String {
     }
     let found = found.as_deref().unwrap_or("none");
     format!("this medium would not be chosen: wanted is {wanted}, it has {found}\n")
+}
+
+/// The steps of a copy to RAM up to the medium's release; none when there is nothing to copy.
+fn ram_copy(
+    config: &Config,
+    points: &mut Points,
+    medium: &MediumFacts,
+    content: Option<Content>,
+) -> Result<(Vec<Step>, Option<Content>), String> {
+    if !config.ram {
+        return Ok((Vec::new(), content));
+    }
+    let copy = match ram::choose(points, medium, content.as_ref()) {
+        Ok(Choice::Copy(copy)) => copy,
+        Err(stop) if config.ram_required => return Err(stop.to_string()),
+        // The boot goes on from the medium.
+        Ok(Choice::InRam) | Err(_) => return Ok((Vec::new(), content)),
+    };
+    let facts = RamFacts { bytes: 1 << 30, data: 1 << 30, available: u64::MAX, huge_pages: true };
+    let mut steps = ram::copy(config, &copy, &facts);
+    steps.extend(ram::container(points, &copy));
+    let (release, presence) = ram::release(config, points, medium);
+    steps.extend(release);
+    points.medium = presence;
+    Ok((steps, content.map(|content| copy.content(content))))
 }
 
 fn usual_medium() -> MediumFacts {

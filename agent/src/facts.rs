@@ -139,3 +139,17 @@ pub enum Inner {
     /// The root tree itself ("flattened", "direct").
     Tree,
 }
+
+/// An image that may be copied to RAM, and the room there is for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RamFacts {
+    /// Bytes of the image, holes included; of a device what its superblock says.
+    pub bytes: u64,
+    /// Bytes of RAM that its data needs, holes left out.
+    pub data: u64,
+    /// Bytes of RAM that programs can get (`MemAvailable`).
+    pub available: u64,
+    /// The kernel can put tmpfs files into huge pages.
+    pub huge_pages: bool,
+}

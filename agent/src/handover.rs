@@ -67,10 +67,23 @@ pub struct WriteMode {
     pub size: String,
 }
 
+/// The image's copy in RAM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RamRecord {
+    /// The copy.
+    pub path: std::path::PathBuf,
+    /// Its size, holes included.
+    pub bytes: u64,
+    /// RAM that it takes.
+    pub data: u64,
+    /// The medium was unmounted and may be taken away.
+    pub released: bool,
+}
+
 /// A moment of the boot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Moment {
-    /// `agent`, `config`, `medium`, `acquired`, `root`.
+    /// `agent`, `config`, `medium`, `copied`, `acquired`, `root`.
     pub event: String,
     /// Milliseconds since the kernel started.
     pub at_ms: f64,
@@ -106,6 +119,9 @@ pub struct Report {
     /// How the root became writable.
     #[serde(default)]
     pub write_mode: Option<WriteMode>,
+    /// The image's copy in RAM, if it was made.
+    #[serde(default)]
+    pub ram: Option<RamRecord>,
     /// Warnings about the command line.
     pub warnings: Vec<WarningRecord>,
     /// Fallbacks that were taken, and why.
@@ -139,6 +155,7 @@ impl Report {
             content: None,
             inner: None,
             write_mode: None,
+            ram: None,
             warnings: warnings.iter().map(Into::into).collect(),
             fallbacks: Vec::new(),
             considered: Vec::new(),
@@ -167,6 +184,10 @@ impl Report {
         }
         if let Some(mode) = &self.write_mode {
             text += &format!("writes    {} {}, size {}\n", mode.method, mode.persistence, mode.size);
+        }
+        if let Some(ram) = &self.ram {
+            let medium = if ram.released { "medium released" } else { "medium in use" };
+            text += &format!("in RAM    {} {}, {medium}\n", ram.path.display(), crate::facts::human(ram.data));
         }
         for warning in &self.warnings {
             text += &format!("warning   {}: {}\n", warning.karg, warning.message);

@@ -9,6 +9,8 @@ use crate::env::Env;
 
 /// Log target of a line that an operator should see: chosen source, write mode.
 pub const NOTICE: &str = "notice";
+/// Its severity; the console shows what is below its own level.
+const NOTICE_LEVEL: u8 = 5;
 /// Bytes of one line: the kernel cuts records at 976 (`LOG_LINE_MAX`).
 const LINE_BYTES: usize = 900;
 
@@ -44,6 +46,19 @@ pub fn start(env: &Env) {
     }
 }
 
+/// Logs a line that a person waits for. Where the kernel's messages do not reach the console (`quiet`), it is written
+/// there as well.
+pub fn tell(env: &Env, text: &str) {
+    log::info!(target: NOTICE, "{text}");
+    let levels = env.text("proc/sys/kernel/printk").unwrap_or_default();
+    let shown = levels.split_whitespace().next().and_then(|level| level.parse::<u8>().ok());
+    if shown.is_some_and(|level| level <= NOTICE_LEVEL)
+        && let Ok(mut console) = OpenOptions::new().write(true).open(env.path("dev/console"))
+    {
+        let _ = console.write_all(format!("{text}\r\n").as_bytes());
+    }
+}
+
 /// Sets whether facts (`debug`) are logged too.
 pub fn verbose(on: bool) {
     log::set_max_level(if on { LevelFilter::Debug } else { LevelFilter::Info });
@@ -74,7 +89,7 @@ fn level(record: &Record<'_>) -> u8 {
     match record.level() {
         Level::Error => 3,
         Level::Warn => 4,
-        Level::Info if record.target() == NOTICE => 5,
+        Level::Info if record.target() == NOTICE => NOTICE_LEVEL,
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
     }

@@ -26,4 +26,5 @@ pub mod modindex;
 pub mod native;
 pub mod plan;
 pub mod probe;
+mod ram;
 pub mod watch;

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use rdlive::cmdline::Cmdline;
 use rdlive::config::{self, Conf, Config, Source};
 use rdlive::discover;
-use rdlive::facts::{Content, Device, Inner, MediumFacts};
+use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
+use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::describe;
-use rdlive::plan::{Points, acquire, assemble, prepare};
+use rdlive::plan::{Points, Step, acquire, assemble, prepare};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -25,6 +26,9 @@ struct Facts {
     medium: Option<MediumFacts>,
     content: Option<Content>,
     inner: Option<Inner>,
+    /// Image and memory, for `rd.live.ram`.
+    #[serde(default)]
+    ram: RamFacts,
 }
 
 fn candidates(config: &Config, devices: &[Device]) -> String {
@@ -48,7 +52,7 @@ fn candidates(config: &Config, devices: &[Device]) -> String {
 
 fn plan(config: &Config, facts: &Facts) -> String {
     let Some(medium) = &facts.medium else { return String::new() };
-    let points = Points::new(config.dialect);
+    let mut points = Points::new(config.dialect);
     let mut steps = Vec::new();
     if let Some(scan) = &config.iso_scan {
         let host = discover::hosts(scan, &facts.devices).remove(0);
@@ -56,12 +60,48 @@ fn plan(config: &Config, facts: &Facts) -> String {
         steps.extend(acquire::host(&points, device).unwrap());
     }
     steps.extend(acquire::medium(config, &points, medium));
-    steps.extend(acquire::container(&points, medium, facts.content.as_ref()));
-    let (content, inner) = (facts.content.as_ref(), facts.inner.as_ref());
+    let mut content = facts.content.clone();
+    let refused = match ram_copy(config, facts, medium, &mut points, &mut content) {
+        Ok(copied) if !copied.is_empty() => {
+            steps.extend(copied);
+            String::new()
+        }
+        other => {
+            steps.extend(acquire::container(&points, medium, content.as_ref()));
+            other.err().unwrap_or_default()
+        }
+    };
+    let (content, inner) = (content.as_ref(), facts.inner.as_ref());
     let assembled = assemble::assemble(config, &points, medium, content, inner, Path::new("/sysroot"));
-    describe("prepare", &prepare::prepare(config, &points))
+    refused
+        + &describe("prepare", &prepare::prepare(config, &points))
         + &describe("acquire", &steps)
         + &describe("assemble", &assembled)
+}
+
+/// What the boot does for `rd.live.ram`, up to the medium's release; the error is the refusal.
+fn ram_copy(
+    config: &Config,
+    facts: &Facts,
+    medium: &MediumFacts,
+    points: &mut Points,
+    content: &mut Option<Content>,
+) -> Result<Vec<Step>, String> {
+    if !config.ram {
+        return Ok(Vec::new());
+    }
+    let refusal = |stop: rdlive::error::Stop| format!("refused   {}\n", stop.lines().join(" | "));
+    let Choice::Copy(copy) = ram::choose(points, medium, content.as_ref()).map_err(refusal)? else {
+        return Ok(Vec::new());
+    };
+    ram::budget(config, &facts.ram).map_err(refusal)?;
+    let mut steps = ram::copy(config, &copy, &facts.ram);
+    steps.extend(ram::container(points, &copy));
+    let (release, presence) = ram::release(config, points, medium);
+    steps.extend(release);
+    points.medium = presence;
+    *content = content.take().map(|content| copy.content(content));
+    Ok(steps)
 }
 
 fn outcome(dir: &Path) -> String {

@@ -26,6 +26,7 @@ impl Default for Config {
             rootflags: Vec::new(),
             medium_access: Access::ReadOnly,
             ram: false,
+            ram_required: false,
             ram_reserve_mib: 1024,
             check: false,
             verity_options: Vec::new(),

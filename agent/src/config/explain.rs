@@ -171,7 +171,8 @@ fn size(size: TmpfsSize) -> String {
 }
 
 fn before_use(config: &Config) -> Option<String> {
-    let steps = [(config.check, "check the medium"), (config.ram, "copy the image to RAM")];
+    let ram = if config.ram_required { "copy the image to RAM or stop" } else { "copy the image to RAM" };
+    let steps = [(config.check, "check the medium"), (config.ram, ram)];
     let steps: Vec<_> = steps.iter().filter(|(wanted, _)| *wanted).map(|(_, step)| *step).collect();
     (!steps.is_empty()).then(|| steps.join(", "))
 }
@@ -239,7 +240,6 @@ changes    in RAM, up to 50% of RAM
 before use copy the image to RAM
 wait       180 s for the medium
 failure    prompt
-warning    rd.live.ram: copying to RAM is not built yet, reading from the medium, which must stay in place [not-built]
 warning    toram: belongs to live-boot, casper and KIWI before 8, ignoring; here it is rd.live.ram [foreign]
 acquire    mount medium
 ";

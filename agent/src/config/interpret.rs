@@ -33,6 +33,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
         rootflags: lookup.text(&ROOTFLAGS).map(|flags| split_list(&flags).collect()).unwrap_or_default(),
         medium_access: root::medium_access(lookup),
         ram: lookup.flag(&LIVE_RAM, false),
+        ram_required: lookup.text(&LIVE_RAM).as_deref() == Some("required"),
         ram_reserve_mib: lookup.number(&MINMEM, 0..=1 << 40).and_then(|mib| u64::try_from(mib).ok()).unwrap_or(1024),
         check: debug::check(lookup),
         verity_options: lookup.list(&VERITY_OPTIONS),

@@ -55,6 +55,8 @@ pub struct Config {
     pub medium_access: Access,
     /// Copy the image to RAM (`rd.live.ram`).
     pub ram: bool,
+    /// Without that copy the boot stops (`rd.live.ram=required`).
+    pub ram_required: bool,
     /// MiB of RAM to keep free when copying to RAM (`rd.minmem`).
     pub ram_reserve_mib: u64,
     /// Check the medium's checksum (`rd.live.check`, `mediacheck`).

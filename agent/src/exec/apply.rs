@@ -10,12 +10,14 @@ use std::time::Duration;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use serde::{Deserialize, Serialize};
 
+use super::copy;
 use super::mount::{self, FileSystem};
 use super::unwind::{Undo, Undos};
 use crate::clock;
 use crate::config::{Access, TmpfsSize};
 use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::kmsg;
 use crate::layout;
 use crate::plan::{Place, Slot, Step};
 
@@ -42,7 +44,7 @@ pub struct StepRecord {
 #[derive(Debug)]
 struct Held {
     node: PathBuf,
-    _device: Option<LoopDevice>,
+    device: Option<LoopDevice>,
 }
 
 /// Does steps, remembers devices by role, records what it did and how to undo it.
@@ -122,12 +124,14 @@ impl<'a> Executor<'a> {
         match step {
             Step::Driver { module, filesystem, option } => self.driver(module, filesystem.as_deref(), option),
             Step::Device { node, into } => {
-                self.slots.insert(*into, Held { node: self.env.path(node), _device: None });
+                self.slots.insert(*into, Held { node: self.env.path(node), device: None });
                 Ok(())
             }
             Step::Loop { file, access, direct, into } => self.loop_device(file, *access, *direct, *into),
             Step::Mount { what, fs, access, options, at } => self.mount(what, fs, *access, options, at),
             Step::Tmpfs { size, options, at } => self.tmpfs(*size, options, at),
+            Step::CopyToRam { from, to, bytes } => self.copy_to_ram(from, to, *bytes),
+            Step::Release { slot, at } => self.release(*slot, at.as_deref()),
             Step::Bind { from, at } => self.bind(from, at),
             Step::MakeDir { path } => make_dir(&self.env.path(path)),
             Step::Symlink { at, to } => self.symlink(at, to),
@@ -176,7 +180,7 @@ impl<'a> Executor<'a> {
         let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup)
             .map_err(|error| fail("attaching a loop device to", error))?;
         let node = self.env.path(format!("dev/loop{}", device.number));
-        self.slots.insert(into, Held { node, _device: Some(device) });
+        self.slots.insert(into, Held { node, device: Some(device) });
         Ok(())
     }
 
@@ -211,6 +215,31 @@ impl<'a> Executor<'a> {
             Stop::new(Code::WriteArea, error.to_string()).advice("check rd.live.overlay.size and rd.overlay=tmpfs:…")
         })?;
         self.undos.push(Undo::Unmount(target));
+        Ok(())
+    }
+
+    /// The original's words begin and end it: people and programs look for them (dracut-live spec 2.6, case B15).
+    fn copy_to_ram(&mut self, from: &Path, to: &Path, bytes: u64) -> Result<(), Stop> {
+        kmsg::tell(self.env, "Copying live image to RAM...");
+        copy::copy(&self.env.path(from), &self.env.path(to), bytes, &mut |line| kmsg::tell(self.env, line)).map_err(
+            |error| {
+                Stop::new(Code::RamCopy, error.to_string()).advice("check the medium and its cable, or write it again")
+            },
+        )?;
+        kmsg::tell(self.env, "Done copying live image to RAM.");
+        Ok(())
+    }
+
+    fn release(&mut self, slot: Slot, at: Option<&Path>) -> Result<(), Stop> {
+        if let Some(at) = at {
+            let target = self.env.path(at);
+            mount::release(&target).map_err(|error| Stop::new(Code::RamCopy, error.to_string()))?;
+            self.undos.forget(&Undo::Unmount(target));
+        }
+        // Closing a loop device frees it; a device that is still plugged in keeps its name.
+        if self.slots.get(&slot).is_some_and(|held| held.device.is_some()) {
+            self.slots.remove(&slot);
+        }
         Ok(())
     }
 

@@ -117,6 +117,14 @@ pub fn bind(from: &Path, at: &Path) -> Result<(), MountError> {
         .map_err(|errno| plain(format!("attaching {} at {}", from.display(), at.display()), errno))
 }
 
+/// Unmounts what nobody uses.
+///
+/// # Errors
+/// The errno of `umount2(2)`: `EBUSY` when somebody does.
+pub fn release(at: &Path) -> Result<(), MountError> {
+    unmount(at, UnmountFlags::NOFOLLOW).map_err(|errno| plain(format!("unmounting {}", at.display()), errno))
+}
+
 /// Takes a mount away at once; it disappears for good when its last user does.
 ///
 /// # Errors

@@ -23,6 +23,13 @@ impl Undos {
         self.0.push(undo);
     }
 
+    /// Takes back the newest record of an undo that has been done.
+    pub fn forget(&mut self, undo: &Undo) {
+        if let Some(at) = self.0.iter().rposition(|recorded| recorded == undo) {
+            self.0.remove(at);
+        }
+    }
+
     /// A mark to unwind to.
     pub fn mark(&self) -> usize {
         self.0.len()

@@ -4,7 +4,8 @@ pub mod acquire;
 pub mod assemble;
 pub mod points;
 pub mod prepare;
+pub mod ram;
 pub mod step;
 
-pub use points::Points;
+pub use points::{Points, Presence};
 pub use step::{Place, Slot, Step};

@@ -5,6 +5,18 @@ use std::path::{Path, PathBuf};
 use super::step::{Slot, Step};
 use crate::config::Dialect;
 
+/// Where the medium is when the root is assembled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// Mounted, or itself the container.
+    #[default]
+    Needed,
+    /// A device that nothing is mounted from any more.
+    Released,
+    /// An ISO file whose loop device has been freed.
+    Gone,
+}
+
 /// Mount points of one dialect (kiwi-live spec 2.7, dracut-live spec 2.12).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Points {
@@ -25,6 +37,8 @@ pub struct Points {
     pub upper: PathBuf,
     /// Work directory of the overlay.
     pub work: PathBuf,
+    /// What became of the medium; a link that leads nowhere is not made.
+    pub medium: Presence,
 }
 
 impl Points {
@@ -59,22 +73,24 @@ impl Points {
             area: area.into(),
             upper: upper.into(),
             work: work.into(),
+            medium: Presence::default(),
         }
     }
 
     /// Links by which every path that either original leaves in `/run` resolves. `live` and `container` say whether
     /// a medium and a container are mounted.
     pub fn compatibility(&self, live: bool, container: bool) -> Vec<Step> {
-        let mut steps = vec![
-            Step::LinkDevice { at: "/run/initramfs/livedev".into(), slot: Slot::Medium },
-            Step::LinkDevice { at: "/run/overlay/isodev".into(), slot: Slot::Medium },
-        ];
+        let mut steps = Vec::new();
+        if self.medium != Presence::Gone {
+            let links = ["/run/initramfs/livedev", "/run/overlay/isodev"];
+            steps.extend(links.map(|at| Step::LinkDevice { at: at.into(), slot: Slot::Medium }));
+        }
         let mut link = |at: &str, to: &Path| {
             if Path::new(at) != to {
                 steps.push(Step::Symlink { at: at.into(), to: to.to_owned() });
             }
         };
-        if live {
+        if live && self.medium == Presence::Needed {
             link("/run/initramfs/live", &self.live);
             link("/run/overlay/live", &self.live);
         }

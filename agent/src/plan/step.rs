@@ -86,6 +86,22 @@ pub enum Step {
         /// Mount point; made if missing.
         at: PathBuf,
     },
+    /// Copy an image into RAM, holes left out.
+    CopyToRam {
+        /// File or device.
+        from: PathBuf,
+        /// The copy, on a tmpfs.
+        to: PathBuf,
+        /// How many bytes from the start.
+        bytes: u64,
+    },
+    /// Unmount what is no longer needed and let its device go.
+    Release {
+        /// The device.
+        slot: Slot,
+        /// Its mount point, if it is mounted.
+        at: Option<PathBuf>,
+    },
     /// Show a directory at a second place.
     Bind {
         /// The directory.
@@ -195,6 +211,11 @@ impl fmt::Display for Step {
                 write!(f, "mount {what} {fs} ({}){} at {}", word(*access), list(options), at.display())
             }
             Step::Tmpfs { size, options, at } => write!(f, "tmpfs {size}{} at {}", list(options), at.display()),
+            Step::CopyToRam { from, to, bytes } => {
+                write!(f, "copy {bytes} bytes of {} to RAM at {}", from.display(), to.display())
+            }
+            Step::Release { slot, at: None } => write!(f, "release {slot}"),
+            Step::Release { slot, at: Some(at) } => write!(f, "release {slot} at {}", at.display()),
             Step::Bind { from, at } => write!(f, "bind {} at {}", from.display(), at.display()),
             Step::MakeDir { path } => write!(f, "directory {}", path.display()),
             Step::Symlink { at, to } => write!(f, "link {} to {}", at.display(), to.display()),
@@ -216,6 +237,9 @@ impl fmt::Display for Step {
 }
 
 fn line(steps: &[Step]) -> String {
+    if steps.is_empty() {
+        return "nothing".to_owned();
+    }
     steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" · ")
 }
 

@@ -3,4 +3,5 @@
 pub mod block;
 pub mod content;
 pub mod links;
+pub mod ram;
 pub mod uevent;

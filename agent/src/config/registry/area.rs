@@ -7,7 +7,7 @@ pub enum Area {
     Persistence,
     /// Device-mapper snapshots.
     DeviceMapper,
-    /// Copying the image to RAM.
+    /// A root image in RAM that is written to directly.
     Ram,
     /// Checking the medium.
     Check,
@@ -42,7 +42,7 @@ impl Area {
         match self {
             Self::Persistence => "keeping changes over a reboot",
             Self::DeviceMapper => "the device-mapper snapshot",
-            Self::Ram => "copying to RAM",
+            Self::Ram => "writing into a copy in RAM",
             Self::Check => "the media check",
             Self::Network => "the network",
             Self::Encryption => "encryption of the write area",
@@ -55,7 +55,7 @@ impl Area {
         match self {
             Self::Persistence => "using a temporary overlay in RAM, changes are lost at power-off",
             Self::DeviceMapper => "using overlayfs instead of a device-mapper snapshot",
-            Self::Ram => "reading from the medium, which must stay in place",
+            Self::Ram => "using an overlay in RAM",
             Self::Check => "booting without the check",
             Self::Network => "fetching nothing; other programs of the initrd may still use the network",
             Self::Encryption => "using a temporary overlay in RAM, nothing is written to a disk",

@@ -23,14 +23,13 @@ table! { LIVE_TABLE:
     LIVE_MEDIUM = Karg::new("rd.live.medium", Kind::Text, Origin::Rdlive, "Identity of the medium the boot loader came from; it wins when several media match")
         .values("`UUID=…`, `LABEL=…`, `PARTUUID=…`, `PARTLABEL=…`")
         .default("from `/etc/rdlive.conf`");
-    LIVE_RAM = Karg::new("rd.live.ram", Kind::Bool, Origin::Dracut, "Copy the image to RAM and release the medium")
+    LIVE_RAM = Karg::new("rd.live.ram", Kind::Bool, Origin::Dracut, "Copy the image to RAM and release the medium. If it does not fit, the boot goes on from the medium and says why; with `=required` it stops")
+        .values("bool or `required`")
         .default("0")
-        .aliases(&[alias("live_ram", "dracut before 104")])
-        .not_built(Area::Ram);
-    MINMEM = Karg::new("rd.minmem", Kind::Number, Origin::Dracut, "MiB of RAM to keep free when the image is copied to RAM")
+        .aliases(&[alias("live_ram", "dracut before 104")]);
+    MINMEM = Karg::new("rd.minmem", Kind::Number, Origin::Dracut, "MiB of RAM that must stay available after the image has been copied to RAM")
         .default("1024")
-        .since("dracut 060")
-        .not_built(Area::Ram);
+        .since("dracut 060");
     WRITABLE_FSIMG = Karg::new("rd.writable.fsimg", Kind::Bool, Origin::Dracut, "Copy the root image to RAM and write into the copy, without an overlay")
         .default("0")
         .aliases(&[alias("writable_fsimg", "dracut before 104")])

@@ -96,6 +96,15 @@ fn small_kargs() {
     assert_eq!(read("rd.live.report=/dev/ttyS1").report, Some("/dev/ttyS1".into()));
     assert_eq!(read("rd.live.report=/etc/passwd").report, None);
     assert!(read("rd.live.ram").ram && read("live_ram").ram);
+    for (text, expected) in [
+        ("rd.live.ram", (true, false)),
+        ("rd.live.ram=1", (true, false)),
+        ("rd.live.ram=required", (true, true)),
+        ("rd.live.ram=required rd.live.ram=0", (false, false)),
+        ("live_ram=required", (true, true)),
+    ] {
+        assert_eq!((read(text).ram, read(text).ram_required), expected, "{text}");
+    }
     assert_eq!(read("rd.minmem=256").ram_reserve_mib, 256);
 }
 

@@ -65,8 +65,11 @@ fn a23_nearly_right_names_are_ignored_with_a_hint() {
 fn warnings_by_id() {
     let rows = [
         ("root=live:LABEL=x rd.live.image quiet splash", ""),
-        ("rd.live.ram", "not-built"),
+        ("rd.live.ram rd.minmem=1", ""),
+        ("rd.live.ram=required", ""),
         ("rd.live.ram=0", ""),
+        ("rd.writable.fsimg", "not-built"),
+        ("rd.writable.fsimg=0", ""),
         ("rd.live.check", "not-built"),
         ("rd.live.check=0", ""),
         ("rd.overlay=LABEL=P", "not-built"),

@@ -1,0 +1,82 @@
+//! `rd.live.ram` in the course of a boot: look, decide, copy, and let the medium go.
+
+use crate::boot::Boot;
+use crate::error::{Code, Stop};
+use crate::facts::{Content, MediumFacts};
+use crate::handover::RamRecord;
+use crate::plan::ram::{self, Choice, Copy};
+use crate::plan::{Points, Presence};
+use crate::probe;
+
+impl Boot<'_> {
+    /// Copies the image to RAM if that was asked for and can be done. `None`: it is read from where it is.
+    ///
+    /// # Errors
+    /// Why not, when the copy is required.
+    pub(crate) fn copy_to_ram(
+        &mut self,
+        medium: &MediumFacts,
+        content: Option<&Content>,
+    ) -> Result<Option<Copy>, Stop> {
+        // An earlier candidate may have come as far as this.
+        (self.points.medium, self.report.ram) = (Presence::Needed, None);
+        if !self.config.ram {
+            return Ok(None);
+        }
+        match self.try_copy(medium, content) {
+            Err(stop) if !self.config.ram_required && stop.code == Code::RamRefused => {
+                for line in stop.lines() {
+                    log::warn!("rd.live.ram: {line}");
+                }
+                log::warn!("rd.live.ram: falling back to reading from the medium, which must stay in place");
+                self.report.fallbacks.push(format!("rd.live.ram: {stop}, reading from the medium"));
+                Ok(None)
+            }
+            result => result,
+        }
+    }
+
+    fn try_copy(&mut self, medium: &MediumFacts, content: Option<&Content>) -> Result<Option<Copy>, Stop> {
+        let copy = match ram::choose(&self.points, medium, content)? {
+            Choice::Copy(copy) => copy,
+            Choice::InRam => {
+                log::info!("rd.live.ram: the image is a file of the initrd, which is RAM already");
+                return Ok(None);
+            }
+        };
+        let facts = probe::ram::facts(self.env, &copy.from).map_err(|error| {
+            Stop::new(Code::RamCopy, format!("looking at {}: {error}", copy.from.display()))
+                .advice("check the medium and its cable, or write it again")
+        })?;
+        ram::budget(self.config, &facts)?;
+        self.exec.run("acquire", &ram::copy(self.config, &copy, &facts))?;
+        // Not there: the copy failed, which the executor has reported as a fallback.
+        if !self.env.path(&copy.to).is_file() {
+            return Ok(None);
+        }
+        self.report.moment("copied");
+        self.report.ram =
+            Some(RamRecord { path: copy.to.clone(), bytes: facts.bytes, data: facts.data, released: false });
+        Ok(Some(copy))
+    }
+
+    /// Unmounts the medium whose image is in RAM. One that somebody holds stays, with a word about it.
+    ///
+    /// # Errors
+    /// None that the plan does not turn into a fallback.
+    pub(crate) fn release(&mut self, medium: &MediumFacts) -> Result<(), Stop> {
+        let points: &Points = &self.points;
+        let (steps, presence) = ram::release(self.config, points, medium);
+        let fallbacks = self.exec.fallbacks.len();
+        self.exec.run("acquire", &steps)?;
+        if presence == Presence::Needed || self.exec.fallbacks.len() > fallbacks {
+            return Ok(());
+        }
+        self.points.medium = presence;
+        if let Some(ram) = &mut self.report.ram {
+            ram.released = true;
+        }
+        log::info!(target: crate::kmsg::NOTICE, "the live image is in RAM, the medium may be taken away");
+        Ok(())
+    }
+}
