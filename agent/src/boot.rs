@@ -134,7 +134,8 @@ impl<'a> Boot<'a> {
                 return Ok(acquired);
             }
             let until = self.look_again(begin).min(deadline);
-            if self.watch.wait(until) {
+            // A device that chatters without end must not keep the deadline from being looked at.
+            if self.watch.wait(until) && Instant::now() < deadline {
                 continue;
             }
             if self.given_up() {
@@ -154,7 +155,7 @@ impl<'a> Boot<'a> {
     fn look_again(&self, begin: Instant) -> Instant {
         let now = Instant::now();
         let rejection = self.last_rejection.map(|at| at + GRACE_REJECTED);
-        [Some(now + SILENCE), Some(begin + GRACE_PARTITIONS), Some(begin + GRACE_OTHER), rejection]
+        [Some(now + SILENCE), Some(begin + GRACE_PARTITIONS), Some(begin + self.grace_other()), rejection]
             .into_iter()
             .flatten()
             .filter(|moment| *moment > now)
@@ -196,7 +197,12 @@ impl<'a> Boot<'a> {
         let identified = self.config.medium.is_some() && candidate.certain;
         let settled = identified || (self.watch.quiet() && self.watch.silence() >= SILENCE);
         let complete = !candidate.incomplete || waited >= GRACE_PARTITIONS;
-        settled && complete && (candidate.certain || waited >= GRACE_OTHER)
+        settled && complete && (candidate.certain || waited >= self.grace_other())
+    }
+
+    /// With a short `rd.retry=` a medium that is not the loader's must still get its turn.
+    fn grace_other(&self) -> Duration {
+        GRACE_OTHER.min(self.config.deadline / 2)
     }
 
     fn try_devices(&mut self) -> Result<Option<Acquired>, Stop> {
@@ -211,19 +217,26 @@ impl<'a> Boot<'a> {
             if candidate.certain {
                 log::info!(target: NOTICE, "{chosen}");
             } else {
-                log::warn!("{chosen}, using it after {} s", GRACE_OTHER.as_secs());
+                log::warn!("{chosen}, using it after {} s", self.grace_other().as_secs());
             }
             let mark = self.exec.mark();
             match medium_facts(&device).and_then(|facts| self.acquire(facts)) {
                 Ok(acquired) => {
-                    let verdict = format!("chosen: {}", candidate.why);
-                    self.report.considered.push(Considered { device: candidate.name, verdict });
+                    self.consider("chosen", &candidate);
+                    let others = self.open_candidates().into_iter().filter(|other| other.name != candidate.name);
+                    others.for_each(|other| self.consider("not chosen", &other));
                     return Ok(Some(acquired));
                 }
                 Err(stop) => self.reject(candidate.name, mark, stop)?,
             }
         }
         Ok(None)
+    }
+
+    /// Notes what became of a candidate.
+    fn consider(&mut self, verdict: &str, candidate: &Candidate) {
+        let verdict = format!("{verdict}: {}", candidate.why);
+        self.report.considered.push(Considered { device: candidate.name.clone(), verdict });
     }
 
     fn try_iso_files(&mut self, scan: &IsoScan, selector: &Selector) -> Result<Option<Acquired>, Stop> {
