@@ -20,6 +20,8 @@ use crate::{format, layout};
 
 /// How long a medium that matches, but is not the one the loader came from, waits for a better one.
 const GRACE_OTHER: Duration = Duration::from_secs(10);
+/// How long before the deadline such a medium is used anyway.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
 /// How long a whole disk waits for the partitions that its table lists.
 const GRACE_PARTITIONS: Duration = Duration::from_secs(2);
 /// How long a boot goes on looking after the only match turned out unusable.
@@ -133,7 +135,7 @@ impl<'a> Boot<'a> {
             if let Some(acquired) = attempt(self)? {
                 return Ok(acquired);
             }
-            let until = self.look_again(begin).min(deadline);
+            let until = self.look_again().min(deadline);
             // A device that chatters without end must not keep the deadline from being looked at.
             if self.watch.wait(until) && Instant::now() < deadline {
                 continue;
@@ -152,16 +154,9 @@ impl<'a> Boot<'a> {
     }
 
     /// The next moment at which a decision may change although nothing happened.
-    fn look_again(&self, begin: Instant) -> Instant {
-        let now = Instant::now();
-        let rejection = self.last_rejection.map(|at| at + GRACE_REJECTED);
-        [Some(now + SILENCE), Some(begin + GRACE_PARTITIONS), Some(begin + self.grace_other()), rejection]
-            .into_iter()
-            .flatten()
-            .filter(|moment| *moment > now)
-            .min()
-            .filter(|_| self.undecided())
-            .unwrap_or(now + Duration::from_secs(3600))
+    fn look_again(&self) -> Instant {
+        let wait = if self.undecided() { SILENCE } else { Duration::from_secs(3600) };
+        Instant::now() + wait
     }
 
     /// udev keeps this file while it has events to work on; the native personality has no udev.
@@ -191,18 +186,16 @@ impl<'a> Boot<'a> {
         self.config.iso_scan.is_none() && self.last_rejection.is_some_and(|at| at.elapsed() >= GRACE_REJECTED)
     }
 
-    /// Whether a candidate may be used now, or a better one may still come.
+    /// Whether a candidate may be used now, or a better one may still come. Time counts from the candidate's own
+    /// appearance: a stick that needs three seconds to show up has its partitions after three seconds too.
     fn ripe(&self, candidate: &Candidate) -> bool {
-        let waited = self.watch.begin().elapsed();
+        let known = self.watch.known_for(&candidate.name);
         let identified = self.config.medium.is_some() && candidate.certain;
         let settled = identified || (self.watch.quiet() && self.watch.silence() >= SILENCE);
-        let complete = !candidate.incomplete || waited >= GRACE_PARTITIONS;
-        settled && complete && (candidate.certain || waited >= self.grace_other())
-    }
-
-    /// With a short `rd.retry=` a medium that is not the loader's must still get its turn.
-    fn grace_other(&self) -> Duration {
-        GRACE_OTHER.min(self.config.deadline / 2)
+        let complete = !candidate.incomplete || known >= GRACE_PARTITIONS;
+        // With a short `rd.retry=` a medium that is not the loader's must still get its turn.
+        let last_chance = self.watch.begin().elapsed() + LAST_CHANCE >= self.config.deadline;
+        settled && complete && (candidate.certain || known >= GRACE_OTHER || last_chance)
     }
 
     fn try_devices(&mut self) -> Result<Option<Acquired>, Stop> {
@@ -217,7 +210,7 @@ impl<'a> Boot<'a> {
             if candidate.certain {
                 log::info!(target: NOTICE, "{chosen}");
             } else {
-                log::warn!("{chosen}, using it after {} s", self.grace_other().as_secs());
+                log::warn!("{chosen}, using it because no other has come");
             }
             let mark = self.exec.mark();
             match medium_facts(&device).and_then(|facts| self.acquire(facts)) {

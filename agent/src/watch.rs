@@ -48,6 +48,7 @@ pub struct Watch {
     sender: Sender<Event>,
     news: Receiver<Event>,
     devices: BTreeMap<String, Device>,
+    first_seen: BTreeMap<String, Instant>,
     pending: BTreeSet<String>,
     idle: Option<Box<dyn Fn() -> bool>>,
     begin: Instant,
@@ -63,6 +64,7 @@ impl Watch {
             sender,
             news,
             devices: BTreeMap::new(),
+            first_seen: BTreeMap::new(),
             pending: BTreeSet::new(),
             idle: None,
             begin: Instant::now(),
@@ -102,6 +104,11 @@ impl Watch {
         self.devices.get(name)
     }
 
+    /// How long a device has been known.
+    pub fn known_for(&self, name: &str) -> Duration {
+        self.first_seen.get(name).map_or(Duration::ZERO, Instant::elapsed)
+    }
+
     /// Whether nothing is on its way: every device seen was looked at, and every driver asked for is loaded.
     pub fn quiet(&self) -> bool {
         self.pending.is_empty() && self.idle.as_ref().is_none_or(|idle| idle())
@@ -134,7 +141,7 @@ impl Watch {
         match event {
             Event::Block { name, gone: true } => {
                 self.pending.remove(&name);
-                self.devices.remove(&name);
+                self.forget(&name);
                 self.last_news = Instant::now();
             }
             Event::Block { name, gone: false } => {
@@ -147,16 +154,20 @@ impl Watch {
                 match device {
                     Some(device) => {
                         log::debug!("seen: {}", device.summary());
+                        self.first_seen.entry(name.clone()).or_insert_with(Instant::now);
                         self.devices.insert(name, *device);
                     }
-                    None => {
-                        self.devices.remove(&name);
-                    }
+                    None => self.forget(&name),
                 }
             }
             Event::Lost => self.walk(),
             Event::Nudge => {}
         }
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.devices.remove(name);
+        self.first_seen.remove(name);
     }
 
     fn walk(&mut self) {
