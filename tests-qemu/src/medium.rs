@@ -56,7 +56,7 @@ pub enum Recipe {
 impl Recipe {
     /// Makes the file, or finds it in the cache.
     pub fn file(&self, lab: &Lab) -> Result<PathBuf> {
-        let key = format!("fixture 1 {self:?} {}", self.inputs(lab)?);
+        let key = format!("fixture 2 {self:?} {}", self.inputs(lab)?);
         lab.cache.file(self.name(), &key, |path| fixture::make(lab, self, path))
     }
 
