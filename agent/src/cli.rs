@@ -23,6 +23,7 @@ As PID 1 it boots. Otherwise:
   rdlive explain [--cmdline TEXT] [--medium FILE|DEV] [--json]
                                        what a command line means, every warning, and the plan; touches nothing
   rdlive report [--json]               in a booted system: what was done, with times
+  rdlive shutdown VERB                 what systemd runs last (as /run/initramfs/shutdown): unmounts the live root
   rdlive --version
 ";
 
@@ -32,11 +33,14 @@ pub fn run(arguments: &[String]) -> ExitCode {
     let base = name.rsplit('/').next().unwrap_or(name);
     let first = rest.first().map(String::as_str);
     match (base, first) {
+        // systemd starts it as PID 1 with this name, so it comes before init.
+        ("shutdown", _) => crate::shutdown::run(rest),
         _ if std::process::id() == 1 => init(rest),
         ("modprobe", _) => modprobe(rest),
         ("rdlive-generator", _) => generator(rest),
         (_, Some("init")) => init(&rest[1..]),
         (_, Some("boot")) => answer(boot(&rest[1..])),
+        (_, Some("shutdown")) => crate::shutdown::run(&rest[1..]),
         (_, Some("generator")) => generator(&rest[1..]),
         (_, Some("explain")) => answer(crate::explain::run(&rest[1..])),
         (_, Some("report")) => answer(report(&rest[1..])),

@@ -15,7 +15,7 @@ use crate::exec::Executor;
 use crate::handover::Report;
 use crate::kmsg;
 use crate::layout;
-use crate::native::finish;
+use crate::native::{finish, room_for_shutdown};
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
 
@@ -99,6 +99,7 @@ fn logged(call: &Call) -> Result<bool, Stop> {
 fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Result<(), Stop> {
     let mut report = Report::new("dracut", config, warnings);
     report.moment("agent");
+    room_for_shutdown(env);
     // udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium.
     let prefetch = thread::spawn(|| {
         let drivers = prepare::drivers();

@@ -27,4 +27,5 @@ pub mod native;
 pub mod plan;
 pub mod probe;
 mod ram;
+pub mod shutdown;
 pub mod watch;

@@ -154,7 +154,7 @@ fn loop_b15_identical_copy_used_and_medium_released_in_both_dialects() {
         let link = fs::read_link(machine.path("run/initramfs/squashed.img")).unwrap();
         assert!(fs::read(machine.env.path(&link)).unwrap() == original, "{dialect}: the copy differs");
         assert_eq!(fs::read_to_string(machine.path("sysroot/usr/mark")).unwrap(), "from the image", "{dialect}");
-        assert!(machine.loops().contains(&"/run/rdlive/ram/squashed.img".to_owned()), "{:?}", machine.loops());
+        assert!(machine.loops().contains(&"/run/initramfs/ram/squashed.img".to_owned()), "{:?}", machine.loops());
         let mounts = machine.mounts();
         let live = ["/run/initramfs/live", "/run/overlay/live"];
         assert!(!mounts.iter().any(|at| live.contains(&at.as_str())), "{dialect}: {mounts:?}");
@@ -245,7 +245,7 @@ fn loop_a_whole_disk_is_copied_up_to_its_superblocks_size() {
     let (config, _) = interpret_text(&format!("root=live:{} rd.live.ram rd.minmem=1", disc.0.display()));
     let mut boot = started(&machine, &config).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
     assert_eq!(fs::read_to_string(machine.path("sysroot/usr/mark")).unwrap(), "from the image");
-    let copied = fs::metadata(machine.path("run/rdlive/ram/squashed.img")).unwrap().len();
+    let copied = fs::metadata(machine.path("run/initramfs/ram/squashed.img")).unwrap().len();
     assert!(copied <= image, "{copied} of {image}");
     boot.exec.unwind(0);
 }
@@ -256,8 +256,8 @@ fn loop_no_room_for_the_copy_is_undone_and_reported() {
     fs::write(machine.path("image"), noise(4 * MIB)).unwrap();
     let steps = || {
         vec![
-            Step::Tmpfs { size: TmpfsSize::Bytes(2 * MIB), options: vec![], at: "/run/rdlive/ram".into() },
-            Step::CopyToRam { from: "/image".into(), to: "/run/rdlive/ram/squashed.img".into(), bytes: 4 * MIB },
+            Step::Tmpfs { size: TmpfsSize::Bytes(2 * MIB), options: vec![], at: "/run/initramfs/ram".into() },
+            Step::CopyToRam { from: "/image".into(), to: "/run/initramfs/ram/squashed.img".into(), bytes: 4 * MIB },
         ]
     };
     let mut exec = Executor::new(&machine.env, &nothing_to_load);

@@ -26,6 +26,8 @@ const LINKS: &[&str] = &[
     "/run/overlay/overlayfs/work",
     "/run/rdlive/report.json",
     "/run/initramfs/shutdown",
+    "/run/initramfs/squashed.img",
+    "/run/initramfs/rootfs.img",
 ];
 
 /// Files that are always reported; `lab.read=/a,/b` adds more.
@@ -42,6 +44,12 @@ const FILES: &[&str] = &[
 pub fn uptime() -> Option<f64> {
     let text = fs::read_to_string("/proc/uptime").ok()?;
     text.split_whitespace().next()?.parse().ok()
+}
+
+/// Whether this word is on the command line.
+pub fn asked(word: &str) -> bool {
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    cmdline.split_whitespace().any(|karg| karg == word)
 }
 
 /// Everything a scenario may ask about. `uptime` was taken first, before this work.

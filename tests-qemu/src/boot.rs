@@ -39,6 +39,8 @@ enum Act {
     Type(&'static str, String),
     /// When the console shows this text, plug in the media that wait for it.
     Plug(&'static str),
+    /// When the console shows this text, pull out the first medium.
+    Unplug(&'static str),
 }
 
 /// One boot.
@@ -184,6 +186,12 @@ impl Boot {
         self
     }
 
+    /// When the console shows `text`, pulls out the first medium.
+    pub fn unplugged_on_text(mut self, text: &'static str) -> Self {
+        self.acts.push(Act::Unplug(text));
+        self
+    }
+
     /// What must be true afterwards.
     pub fn expect(mut self, check: Check) -> Self {
         self.checks.push(check);
@@ -202,7 +210,8 @@ impl Boot {
         let guest = outcome::guest_result(&channel);
         let report = outcome::report_of(&channel, guest.as_ref());
         let media_unchanged = if self.keep_writes { Some(same(&before, &machine.drives)?) } else { None };
-        Ok(Outcome { end, took, console: running.console_text(), guest, report, media_unchanged })
+        let media_clean = self.keep_writes.then(|| machine.drives.iter().all(|drive| is_clean(&drive.file)));
+        Ok(Outcome { end, took, console: running.console_text(), guest, report, media_unchanged, media_clean })
     }
 
     fn machine(&self, lab: &Lab, dir: &Path) -> Result<Machine> {
@@ -252,11 +261,12 @@ impl Boot {
             running.tick()?;
             if let Some(act) = next {
                 let console = running.console_text();
-                let (Act::Type(text, _) | Act::Plug(text)) = act;
+                let (Act::Type(text, _) | Act::Plug(text) | Act::Unplug(text)) = act;
                 if let Some(at) = console.get(seen..).and_then(|new| new.find(text)) {
                     seen += at + text.len();
                     match act {
                         Act::Plug(_) => running.plug_in_all()?,
+                        Act::Unplug(_) => running.pull_out(0)?,
                         Act::Type(_, answer) => running.type_text(answer)?,
                     }
                     next = acts.next();
@@ -274,6 +284,15 @@ impl Boot {
 /// Has the agent said that it stopped?
 fn failed(running: &Running) -> bool {
     outcome::agent_report(&running.result_text()).is_some_and(|report| outcome::is_failure(&report))
+}
+
+/// Does the superblock of an ext4 at 1 MiB say that it was unmounted? (`s_state`, and no journal to be recovered.)
+fn is_clean(disk: &Path) -> bool {
+    use std::os::unix::fs::FileExt;
+    let mut superblock = [0; 1024];
+    let read = fs::File::open(disk).and_then(|file| file.read_exact_at(&mut superblock, (1 << 20) + 1024));
+    let magic = superblock[0x38..0x3a] == [0x53, 0xef];
+    read.is_ok() && magic && superblock[0x3a] & 1 == 1 && superblock[0x60] & 4 == 0
 }
 
 fn same(before: &[PathBuf], drives: &[Drive]) -> Result<bool> {

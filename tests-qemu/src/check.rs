@@ -163,6 +163,13 @@ pub fn media_unchanged() -> Check {
     })
 }
 
+/// The ext4 partitions of the media were unmounted, not cut off.
+pub fn media_clean() -> Check {
+    Check::new("the media were unmounted cleanly", |outcome| {
+        ensure(outcome.media_clean == Some(true), || format!("{:?}", outcome.media_clean))
+    })
+}
+
 /// The agent stopped with this number, in its report and on the console.
 pub fn stops_with(code: &'static str) -> Check {
     Check::new(format!("stops with {code}"), move |outcome| {

@@ -292,6 +292,12 @@ impl Running {
         Ok(())
     }
 
+    /// Pulls out the drive with this number.
+    pub fn pull_out(&mut self, index: usize) -> Result<()> {
+        self.qmp()?.command("device_del", json!({"id": format!("dev{index}")}))?;
+        Ok(())
+    }
+
     fn qmp(&mut self) -> Result<&mut Qmp> {
         if self.qmp.is_none() {
             self.qmp = Some(Qmp::connect(&self.dir.join("qmp"))?);

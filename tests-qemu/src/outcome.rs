@@ -31,6 +31,8 @@ pub struct Outcome {
     pub report: Option<Value>,
     /// Were the media kept bit for bit? Only known when the scenario asked.
     pub media_unchanged: Option<bool>,
+    /// Was every ext4 partition at 1 MiB unmounted cleanly? Only known for media that could be written.
+    pub media_clean: Option<bool>,
 }
 
 /// The booted system, as lab-guest saw it.

@@ -33,12 +33,20 @@ impl Default for Config {
             network: Vec::new(),
             deadline: DEADLINE,
             failure: Failure::default(),
+            shutdown: Shutdown::default(),
             init: Init::default(),
             modules: Modules::default(),
             kernel_lacks: Vec::new(),
             report: None,
             debug: false,
         }
+    }
+}
+
+impl Default for Shutdown {
+    /// The medium stays, and an unmount gets dracut's time (dracut-live spec 2.14).
+    fn default() -> Self {
+        Self { eject: Eject::No, umount_timeout: Duration::from_secs(90) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::consistency::{contradictions, tokens};
 use super::lookup::{Lookup, split_list};
 use super::registry::{Area, LIVE_RAM, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
-use super::{Conf, Config, Level, Source, Warning, debug, dialect, modules, net, overlay, root};
+use super::{Conf, Config, Level, Source, Warning, debug, dialect, modules, net, overlay, root, shutdown};
 use crate::cmdline::Cmdline;
 
 impl Source {
@@ -40,6 +40,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
         network: net::settings(lookup),
         deadline: debug::deadline(lookup),
         failure: debug::failure(lookup),
+        shutdown: shutdown::shutdown(lookup),
         init: modules::init(lookup),
         modules: modules::modules(lookup),
         report: debug::report(lookup),

@@ -16,6 +16,7 @@ mod overlay;
 pub mod registry;
 mod root;
 mod selector;
+mod shutdown;
 mod size;
 
 #[cfg(test)]
@@ -70,6 +71,8 @@ pub struct Config {
     pub deadline: Duration,
     /// What may happen when the boot stops.
     pub failure: Failure,
+    /// What happens at power-off.
+    pub shutdown: Shutdown,
     /// The real init: `init=` and the arguments the kernel would give it.
     pub init: Init,
     /// Kernel modules: blacklist and preload lists.
@@ -261,6 +264,30 @@ pub enum Emergency {
     Poweroff,
     /// Halt.
     Halt,
+}
+
+/// What happens at power-off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shutdown {
+    /// `rd.live.eject`.
+    pub eject: Eject,
+    /// How long one unmount may take without writing anything (`rd.shutdown.timeout.umount`); zero waits as long as it
+    /// takes. Seconds in JSON.
+    #[serde(rename = "umount_timeout_s", with = "defaults::seconds")]
+    pub umount_timeout: Duration,
+}
+
+/// `rd.live.eject`: what becomes of the medium when the machine has been taken down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Eject {
+    /// Nothing.
+    #[default]
+    No,
+    /// An optical drive opens.
+    Yes,
+    /// The same, and a person is asked to take the medium away.
+    Prompt,
 }
 
 /// The real init and its arguments.

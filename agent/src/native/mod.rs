@@ -19,6 +19,7 @@ use crate::handover::{Outcome, Report};
 use crate::kmsg;
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
+use crate::shutdown::install;
 use crate::watch::Hardware;
 
 use modules::Loader;
@@ -63,6 +64,7 @@ pub fn run(arguments: &[String]) -> Stop {
 fn attempt(env: &Env, config: &Config, warnings: &[Warning], loader: &Arc<Loader>) -> Result<(), Stop> {
     let mut report = Report::new("native", config, warnings);
     report.moment("agent");
+    room_for_shutdown(env);
     let load = |name: &str| loader.load(name);
     let exec = Executor::new(env, &load);
     let sysroot = PathBuf::from(SYSROOT);
@@ -91,6 +93,13 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], loader: &Arc<Loader
     result
 }
 
+/// Lets the program for power-off run from `/run/initramfs`, before anything is mounted there.
+pub fn room_for_shutdown(env: &Env) {
+    if let Err(error) = install::prepare(env) {
+        log::warn!("/run/initramfs refuses programs: {error}, ignoring; systemd will not call rdlive at power-off");
+    }
+}
+
 /// Completes the report and hands it over.
 pub fn finish(env: &Env, config: &Config, mut report: Report, result: &Result<(), Stop>) {
     report.outcome = match (result, &config.source) {
@@ -99,6 +108,13 @@ pub fn finish(env: &Env, config: &Config, mut report: Report, result: &Result<()
         (Err(_), _) => Outcome::Failed,
     };
     report.stop = result.as_ref().err().cloned();
+    if report.outcome == Outcome::Ok
+        && let Err(error) = install::leave(env)
+    {
+        let why = format!("/run/initramfs/shutdown: {error}, falling back to systemd's own shutdown");
+        log::warn!("{why}");
+        report.fallbacks.push(why);
+    }
     if let Err(error) = report.save(env) {
         log::warn!("writing the report: {error}, ignoring");
     }

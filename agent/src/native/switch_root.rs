@@ -120,7 +120,7 @@ fn exec(program: &Path, arguments: &[String]) -> io::Error {
 }
 
 /// init gets the console as its standard streams, as from the kernel.
-fn console_streams() {
+pub(crate) fn console_streams() {
     let console = openat(CWD, "/dev/console", OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
     if let Ok(console) = console {
         let _ = rustix::stdio::dup2_stdin(&console);

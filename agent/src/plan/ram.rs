@@ -13,8 +13,9 @@ use crate::error::{Code, Stop};
 use crate::facts::{Content, ImageFile, MediumFacts, Origin, RamFacts};
 use crate::format::Kind;
 
-/// Mount point of the tmpfs that holds the copy. A file system of its own: `/run` may use a fifth of the RAM only.
-pub const RAM_DIR: &str = "/run/rdlive/ram";
+/// Mount point of the tmpfs that holds the copy. A file system of its own: `/run` may use a fifth of the RAM only. Below
+/// `/run/initramfs`, because systemd leaves what is there alone at power-off.
+pub const RAM_DIR: &str = "/run/initramfs/ram";
 /// Where dracut leaves its copies; they become links (dracut-live spec 2.12).
 const HISTORIC_DIR: &str = "/run/initramfs";
 /// What asks for the copy: the reason of a fallback.

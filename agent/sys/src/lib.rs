@@ -1,3 +1,5 @@
 //! The only unsafe code of rdlive: ioctls that no library offers with a safe signature.
 
+pub mod cdrom;
+pub mod dm;
 pub mod loopdev;

@@ -11,6 +11,8 @@ mod late;
 mod layouts;
 mod modes;
 mod originals;
+mod ram;
+mod shutdown;
 
 use crate::boot::Boot;
 
@@ -34,6 +36,8 @@ pub fn all() -> Vec<Scenario> {
         firmware::all(),
         modes::all(),
         init::all(),
+        shutdown::all(),
+        ram::all(),
         late::all(),
         originals::all(),
         failures::all(),

@@ -12,8 +12,12 @@ table! { SYSTEM_TABLE:
     PANIC = Karg::new("panic", Kind::Number, Origin::Kernel, "Seconds until a failed boot restarts the machine; negative: at once")
         .default("0, wait for a person");
     BREAK = Karg::new("rd.break", Kind::Text, Origin::Both, "Stop at a hook of dracut").elsewhere("dracut; a native initrd has no hooks");
-    SHUTDOWN_TIMEOUT = Karg::new("rd.shutdown.timeout.umount", Kind::Number, Origin::Dracut, "Seconds for each unmount at power-off")
-        .default("90").elsewhere("dracut's shutdown");
+    SHUTDOWN_TIMEOUT = Karg::new("rd.shutdown.timeout.umount", Kind::Number, Origin::Dracut, "Seconds that an unmount at power-off may take without writing anything; dracut's shutdown: seconds for each unmount")
+        .values("seconds, `90s`, `2m`; 0 waits as long as it takes")
+        .default("90");
+    LIVE_EJECT = Karg::new("rd.live.eject", Kind::Bool, Origin::Rdlive, "Open the optical drive when the machine has been taken down; `=prompt` also asks to take the medium away")
+        .values("bool or `prompt`")
+        .default("0");
     LIVE_DEBUG = Karg::new("rd.live.debug", Kind::Bool, Origin::Both, "Log every fact and decision").default("0")
         .aliases(&[alias("rdlivedebug", "dracut before 104")]);
     KIWI_DEBUG = Karg::new("rd.kiwi.debug", Kind::Bool, Origin::Kiwi, "The same as `rd.live.debug`").default("0");

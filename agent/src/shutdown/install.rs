@@ -1,0 +1,81 @@
+//! At boot: leaves this program where systemd looks for it at power-off.
+//!
+//! systemd-shutdown goes back into `/run/initramfs` if `/run/initramfs/shutdown` may be executed (`access(2)`), with
+//! the old root at `/oldroot`. A mount of `/run` that refuses programs would hide it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::mount::{MountFlags, mount_bind, mount_remount};
+
+use crate::env::Env;
+
+/// The directory that becomes the root again.
+const DIR: &str = "run/initramfs";
+/// Mount points that systemd, and nobody else, fills there.
+const EMPTY: [&str; 5] = ["oldroot", "proc", "sys", "dev", "run"];
+
+/// Makes sure, before anything is mounted below it, that programs in `/run/initramfs` may run: where `/run` refuses
+/// them, the directory becomes a mount of its own that does not.
+///
+/// # Errors
+/// The error of looking, making or mounting.
+pub fn prepare(env: &Env) -> io::Result<()> {
+    let dir = env.path(DIR);
+    fs::create_dir_all(&dir)?;
+    if !statvfs(&dir)?.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+        return Ok(());
+    }
+    mount_bind(&dir, &dir)?;
+    mount_remount(&dir, MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV, "")?;
+    Ok(())
+}
+
+/// Copies this program to `/run/initramfs/shutdown`, as a whole or not at all. One that is there already stays: it
+/// belongs to another program of the initrd.
+///
+/// # Errors
+/// The error of reading this program or of writing the copy.
+pub fn leave(env: &Env) -> io::Result<()> {
+    let dir = env.path(DIR);
+    for name in EMPTY {
+        fs::create_dir_all(dir.join(name))?;
+    }
+    let program = dir.join("shutdown");
+    if program.exists() {
+        return Ok(());
+    }
+    copy(&env.path("proc/self/exe"), &program)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let partial = to.with_extension("new");
+    fs::copy(from, &partial)?;
+    fs::set_permissions(&partial, fs::Permissions::from_mode(0o755))?;
+    fs::rename(&partial, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_ones_shutdown_program_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/proc", dir.path().join("proc")).unwrap();
+        let env = Env::new(dir.path());
+        fs::create_dir_all(dir.path().join(DIR)).unwrap();
+        let program = dir.path().join(DIR).join("shutdown");
+        fs::write(&program, "dracut's").unwrap();
+        leave(&env).unwrap();
+        assert_eq!(fs::read(&program).unwrap(), b"dracut's");
+        fs::remove_file(&program).unwrap();
+        leave(&env).unwrap();
+        assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(fs::read(&program).unwrap() == fs::read("/proc/self/exe").unwrap());
+        assert!(dir.path().join(DIR).join("oldroot").is_dir());
+    }
+}

@@ -1,0 +1,52 @@
+//! The medium, when nothing is mounted from it any more.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::env::Env;
+use crate::facts::Origin;
+use crate::handover::Report;
+use crate::native::console::Console;
+
+/// How long a person may take to remove the medium before the machine goes down all the same.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Opens the drive of an optical medium; with `prompt` asks for any medium to be taken away.
+pub fn eject(env: &Env, report: Option<&Report>, prompt: bool) {
+    let medium = report.and_then(|report| report.medium.as_ref());
+    let Some(Origin::Device(node)) = medium.map(|medium| &medium.origin) else {
+        log::info!("rd.live.eject: the medium was no device of its own, ignoring");
+        return;
+    };
+    if is_optical(node) {
+        match rdlive_sys::cdrom::eject(&env.path(node)) {
+            Ok(()) => log::info!(target: crate::kmsg::NOTICE, "shutdown: {} ejected", node.display()),
+            Err(error) => log::warn!("rd.live.eject: {}: {error}, ignoring", node.display()),
+        }
+    }
+    if prompt && let Ok(mut console) = Console::open(env) {
+        console.say("");
+        console.ask("Remove the live medium, then press Enter: ");
+        // Whoever has walked away finds the machine switched off.
+        let _ = console.line(Some(Instant::now() + PATIENCE));
+        console.say("");
+    }
+}
+
+/// Other drives have no door.
+fn is_optical(node: &Path) -> bool {
+    let name = node.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.strip_prefix("sr").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn optical_table() {
+        for (node, expected) in [("/dev/sr0", true), ("/dev/sr12", true), ("/dev/sra", false), ("/dev/sda1", false)] {
+            assert_eq!(is_optical(Path::new(node)), expected, "{node}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Power-off: systemd goes back into `/run/initramfs` and starts `/shutdown` there, which is this program. All services
+//! have ended by then; what is left are the layers of the live root, which only go from the top down.
+
+mod bounded;
+mod emergency;
+pub mod install;
+mod medium;
+mod mounts;
+pub mod teardown;
+
+use std::process::ExitCode;
+
+use rustix::system::{RebootCommand, reboot};
+
+use crate::cmdline::Cmdline;
+use crate::config::{self, Conf, Eject};
+use crate::env::Env;
+use crate::handover::Report;
+use crate::kmsg;
+use crate::native::switch_root::console_streams;
+use teardown::{Scope, Teardown};
+
+/// What comes after the teardown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Poweroff,
+    Reboot,
+    Halt,
+    Kexec,
+}
+
+impl Verb {
+    /// systemd-shutdown's first argument. `exit` is for containers; on a machine systemd itself powers off then.
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "poweroff" | "exit" => Self::Poweroff,
+            "reboot" => Self::Reboot,
+            "halt" => Self::Halt,
+            "kexec" => Self::Kexec,
+            _ => return None,
+        })
+    }
+
+    fn command(self) -> RebootCommand {
+        match self {
+            Self::Poweroff => RebootCommand::PowerOff,
+            Self::Reboot => RebootCommand::Restart,
+            Self::Halt => RebootCommand::Halt,
+            Self::Kexec => RebootCommand::Kexec,
+        }
+    }
+}
+
+/// Takes the machine down; returns only if it must not or cannot. The first argument says how.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let verb = arguments.first().and_then(|word| Verb::parse(word));
+    if std::process::id() != 1 {
+        eprintln!("rdlive shutdown: systemd starts this as the last program of a live system; use poweroff or reboot");
+        return ExitCode::from(2);
+    }
+    // PID 1 must not return: an unknown word comes from a newer systemd, and the machine is down to its last process.
+    let verb = verb.unwrap_or(Verb::Poweroff);
+    let env = Env::default();
+    // The streams we were given may be open on the root that is to be unmounted.
+    console_streams();
+    kmsg::start(&env);
+    take_down(&env, verb);
+    finally(verb)
+}
+
+fn take_down(env: &Env, verb: Verb) {
+    let cmdline = Cmdline::load(env.root()).unwrap_or_else(|_| Cmdline::parse(""));
+    let (config, _) = config::interpret(&cmdline, &Conf::default());
+    kmsg::verbose(config.debug);
+    // Before /run goes.
+    let report = Report::load(env);
+    let result = Teardown::new(env, Scope::machine(), config.shutdown.umount_timeout).run();
+    match result.left.as_slice() {
+        [] => log::info!(target: kmsg::NOTICE, "shutdown: the live system is unmounted"),
+        left => log::warn!("shutdown: still in use, made read-only where possible: {}", left.join(", ")),
+    }
+    // kexec starts from the medium's own files again.
+    if config.shutdown.eject != Eject::No && verb != Verb::Kexec {
+        medium::eject(env, report.as_ref(), config.shutdown.eject == Eject::Prompt);
+    }
+}
+
+fn finally(verb: Verb) -> ! {
+    if let Err(errno) = reboot(verb.command()) {
+        log::error!("shutdown: {verb:?}: {errno}");
+    }
+    if verb == Verb::Kexec {
+        // No kernel was loaded: a reboot is what was meant.
+        let _ = reboot(RebootCommand::Restart);
+    }
+    loop {
+        // PID 1 that ends is a kernel panic.
+        std::thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verb_table() {
+        for (word, expected) in [
+            ("poweroff", Some(Verb::Poweroff)),
+            ("exit", Some(Verb::Poweroff)),
+            ("reboot", Some(Verb::Reboot)),
+            ("halt", Some(Verb::Halt)),
+            ("kexec", Some(Verb::Kexec)),
+            ("suspend", None),
+            ("", None),
+        ] {
+            assert_eq!(Verb::parse(word), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn outside_of_pid_1_nothing_is_touched() {
+        let mounts = || std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let before = mounts();
+        assert_eq!(run(&["poweroff".to_owned()]), ExitCode::from(2));
+        assert_eq!(mounts(), before);
+    }
+}

@@ -1,0 +1,105 @@
+//! What is mounted, and what has to go.
+
+use std::path::{Path, PathBuf};
+
+/// One line of `/proc/self/mountinfo`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Mount point.
+    pub at: PathBuf,
+    /// Type of the file system.
+    pub fs: String,
+}
+
+/// Mounts of the running kernel's own interfaces, needed to the end; what is below the first three belongs to them.
+const KEPT: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/"];
+const KEPT_BELOW: [&str; 3] = ["/proc", "/sys", "/dev"];
+
+/// Parses the table; lines that cannot be read are left out.
+pub fn parse(table: &str) -> Vec<Mount> {
+    table.lines().filter_map(line).collect()
+}
+
+fn line(line: &str) -> Option<Mount> {
+    let (before, after) = line.split_once(" - ")?;
+    let at = before.split(' ').nth(4)?;
+    let fs = after.split(' ').next()?;
+    Some(Mount { at: PathBuf::from(unescape(at)), fs: fs.to_owned() })
+}
+
+/// The kernel writes space, tab, line feed, backslash and `#` as three octal digits.
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let code = tail.get(..3).filter(|_| first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The mounts below `below` that have to go, in the order in which they can: newest first, so that nothing is still
+/// mounted on or made from what comes before it, as far as the table tells.
+pub fn doomed(mounts: &[Mount], below: &Path) -> Vec<Mount> {
+    let kept =
+        |at: &Path| KEPT.iter().any(|kept| at == Path::new(kept)) || KEPT_BELOW.iter().any(|kept| at.starts_with(kept));
+    mounts.iter().rev().filter(|mount| mount.at.starts_with(below) && !kept(&mount.at)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // As systemd 257 leaves it: the bind of /run/initramfs is the root, what was below it is there twice.
+    const TABLE: &str = "\
+24 1 0:22 /initramfs / rw,nosuid,nodev shared:1 - tmpfs run rw,size=20%
+30 24 0:23 / /oldroot rw,relatime - overlay LiveOS_rootfs rw,lowerdir=/run/rootfsbase
+31 30 0:22 / /oldroot/run rw - tmpfs run rw
+32 31 11:0 / /oldroot/run/initramfs/live ro - iso9660 /dev/sr0 ro
+33 31 7:0 / /oldroot/run/rdlive/container ro - squashfs /dev/loop0 ro
+34 30 8:1 / /oldroot/mnt/a\\040b\\134c rw - ext4 /dev/sda1 rw
+40 24 11:0 / /live ro - iso9660 /dev/sr0 ro
+41 24 0:4 / /proc rw - proc proc rw
+42 24 0:5 / /sys rw - sysfs sysfs rw
+43 42 0:6 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw
+44 24 0:7 / /dev rw - devtmpfs devtmpfs rw
+45 44 0:8 / /dev/shm rw - tmpfs tmpfs rw
+46 24 0:22 / /run rw - tmpfs run rw
+47 46 0:30 / /run/credentials rw - ramfs none rw
+nonsense
+";
+
+    #[test]
+    fn h2_everything_goes_but_the_kernels_own() {
+        let found: Vec<_> = doomed(&parse(TABLE), Path::new("/")).into_iter().map(|mount| mount.at).collect();
+        let expected = [
+            "/run/credentials",
+            "/live",
+            "/oldroot/mnt/a b\\c",
+            "/oldroot/run/rdlive/container",
+            "/oldroot/run/initramfs/live",
+            "/oldroot/run",
+            "/oldroot",
+        ];
+        assert_eq!(found, expected.map(PathBuf::from));
+        let below: Vec<_> = doomed(&parse(TABLE), Path::new("/oldroot/run")).into_iter().map(|m| m.fs).collect();
+        assert_eq!(below, ["squashfs", "iso9660", "tmpfs"]);
+    }
+
+    #[test]
+    fn unescape_table() {
+        for (text, expected) in [("/a", "/a"), ("/a\\040b", "/a b"), ("\\134", "\\"), ("\\9", "\\9"), ("\\04", "\\04")]
+        {
+            assert_eq!(unescape(text), expected, "{text}");
+        }
+    }
+}

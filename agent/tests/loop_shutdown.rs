@@ -1,0 +1,152 @@
+//! The teardown at power-off, on real layers. Needs root, mksquashfs and mke2fs; `cargo lab test` provides them.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rdlive::config::{Access, TmpfsSize};
+use rdlive::env::Env;
+use rdlive::exec::Executor;
+use rdlive::format;
+use rdlive::plan::{Place, Slot, Step};
+use rdlive::shutdown::teardown::{Outcome, Scope, Teardown};
+use tempfile::TempDir;
+
+/// The layers of a live root, built from the medium up to an overlay whose upper directory is on a disk image.
+struct Stack {
+    dir: TempDir,
+    env: Env,
+}
+
+fn run(program: &str, arguments: &[&str], dir: &Path) {
+    let output =
+        Command::new(program).args(arguments).current_dir(dir).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn nothing_to_load(name: &str) -> Result<(), String> {
+    Err(format!("no modules on this machine, {name} must be built in"))
+}
+
+fn looped(file: &str, access: Access, into: Slot) -> Step {
+    Step::Loop { file: file.into(), access, direct: false, into }
+}
+
+fn mount(slot: Slot, fs: &str, access: Access, at: &str) -> Step {
+    Step::Mount { what: Place::Slot(slot), fs: fs.into(), access, options: vec![], at: at.into() }
+}
+
+impl Stack {
+    fn new() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "loop tests mount and need root: run `cargo lab test` as root");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["dev", "proc", "sys"] {
+            std::os::unix::fs::symlink(Path::new("/").join(name), dir.path().join(name)).unwrap();
+        }
+        let stack = Self { env: Env::new(dir.path()), dir };
+        stack.make_images();
+        stack.build();
+        stack
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.env.path(path)
+    }
+
+    fn make_images(&self) {
+        fs::create_dir_all(self.path("root/usr")).unwrap();
+        fs::write(self.path("root/usr/mark"), "from the image").unwrap();
+        fs::create_dir_all(self.path("in/LiveOS")).unwrap();
+        fs::create_dir_all(self.path("medium/LiveOS")).unwrap();
+        for (image, from) in [("in/LiveOS/rootfs.img", "root"), ("cow.img", "root")] {
+            File::create(self.path(image)).unwrap().set_len(16 << 20).unwrap();
+            run("mke2fs", &["-q", "-t", "ext4", "-d", from, image], self.dir.path());
+        }
+        run("mksquashfs", &["in", "medium/LiveOS/squashfs.img", "-quiet", "-no-progress"], self.dir.path());
+        File::create(self.path("medium.img")).unwrap().set_len(32 << 20).unwrap();
+        run("mke2fs", &["-q", "-t", "ext4", "-d", "medium", "medium.img"], self.dir.path());
+    }
+
+    fn build(&self) {
+        let (ro, rw) = (Access::ReadOnly, Access::ReadWrite);
+        let steps = [
+            looped("/medium.img", ro, Slot::Medium),
+            mount(Slot::Medium, "ext4", ro, "/run/live"),
+            looped("/run/live/LiveOS/squashfs.img", ro, Slot::Container),
+            mount(Slot::Container, "squashfs", ro, "/run/container"),
+            looped("/run/container/LiveOS/rootfs.img", ro, Slot::Image),
+            mount(Slot::Image, "ext4", ro, "/run/lower"),
+            Step::Tmpfs { size: TmpfsSize::Bytes(1 << 20), options: vec![], at: "/run/tmp".into() },
+            looped("/cow.img", rw, Slot::Cow),
+            mount(Slot::Cow, "ext4", rw, "/run/write"),
+            Step::Overlay {
+                lower: vec!["/run/lower".into()],
+                upper: "/run/write/upper".into(),
+                work: "/run/write/work".into(),
+                options: vec![],
+                at: "/oldroot".into(),
+            },
+            Step::Bind { from: "/run/live".into(), at: "/oldroot/mnt".into() },
+        ];
+        let mut exec = Executor::new(&self.env, &nothing_to_load);
+        exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
+        fs::write(self.path("oldroot/usr/new"), vec![7; 1 << 20]).unwrap();
+        // The boot's own descriptors close here, as they do when the agent ends.
+        drop(exec);
+    }
+
+    fn tear_down(&self) -> Outcome {
+        Teardown::new(&self.env, Scope::below(self.dir.path()), Duration::from_secs(20)).run()
+    }
+
+    /// The journal of the persistent layer asks for recovery: it was not unmounted.
+    fn dirty(&self) -> bool {
+        format::identify(&mut File::open(self.path("cow.img")).unwrap()).unwrap().unwrap().dirty
+    }
+
+    fn mounts(&self) -> usize {
+        let below = format!(" {}/", self.dir.path().display());
+        fs::read_to_string("/proc/self/mounts").unwrap().lines().filter(|line| line.contains(&below)).count()
+    }
+}
+
+#[test]
+fn loop_h2_every_layer_goes_and_the_persistent_one_ends_clean() {
+    let stack = Stack::new();
+    assert!(stack.dirty(), "the test would show nothing");
+    let outcome = stack.tear_down();
+    assert_eq!(outcome.left, Vec::<String>::new());
+    assert_eq!(stack.mounts(), 0);
+    assert!(!stack.dirty(), "the persistent layer was not unmounted cleanly");
+    let position = |what: &str| {
+        let at = format!("mount {}", stack.path(what).display());
+        outcome.gone.iter().position(|gone| *gone == at).unwrap_or_else(|| panic!("{what}: {:?}", outcome.gone))
+    };
+    for (first, then) in [
+        ("oldroot/mnt", "oldroot"),
+        ("oldroot", "run/write"),
+        ("oldroot", "run/lower"),
+        ("run/lower", "run/container"),
+        ("run/container", "run/live"),
+    ] {
+        assert!(position(first) < position(then), "{first} before {then}: {:?}", outcome.gone);
+    }
+    // What was written before is there afterwards.
+    run("debugfs", &["-R", "dump /upper/usr/new found", "cow.img"], stack.dir.path());
+    assert!(fs::read(stack.path("found")).unwrap() == vec![7; 1 << 20]);
+}
+
+#[test]
+fn loop_what_is_in_use_is_named_in_bounded_time_and_goes_later() {
+    let stack = Stack::new();
+    let held = File::open(stack.path("oldroot/usr/new")).unwrap();
+    let begin = Instant::now();
+    let outcome = stack.tear_down();
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    let left = outcome.left.join("\n");
+    assert!(left.contains("oldroot (overlay)") && left.contains("loop"), "{left}");
+    drop(held);
+    let outcome = stack.tear_down();
+    assert_eq!((outcome.left, stack.mounts()), (vec![], 0));
+}

@@ -1,0 +1,105 @@
+//! The image copied to RAM: dracut-live spec 7.2 B15, B16, 7.4 D3, and the kiwi dialect, which never had it.
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Bus;
+use crate::medium::*;
+use crate::mode::Mode;
+
+const RAM: &str = "rd.live.ram rd.minmem=1";
+/// What the agent says when the medium is no longer needed.
+const RELEASED: &str = "the medium may be taken away";
+
+fn flat() -> Boot {
+    Boot::from(iso()).root("root=live:CDLABEL=ISO").expect(overlay_root()).expect(marker("tiny"))
+}
+
+/// A shell on the console types `commands` and then reports.
+fn shell(boot: Boot, commands: &str) -> Boot {
+    boot.kargs("init=/bin/sh").on_text("# ", &format!("{commands}; exec lab-guest report\n"))
+}
+
+/// Reads every file of the live root again, from below the page cache.
+const READ_ALL: &str = "echo 3 > /proc/sys/vm/drop_caches; \
+    busybox find / -xdev -type f -exec busybox cat {} + > /dev/null && echo ALL''-READ";
+/// The copy against the medium, which can be mounted again because nothing holds it.
+const COMPARE: &str = "busybox mount -t iso9660 -o ro /dev/sr0 /mnt && \
+    busybox cmp /run/initramfs/squashed.img /mnt/LiveOS/squashfs.img && echo BYTE''-IDENTICAL; \
+    busybox umount /mnt; cat /sys/block/loop0/loop/backing_file";
+
+fn stick(recipe: Recipe) -> Boot {
+    shell(Boot::from(recipe).on(Bus::UsbStick).kargs(RAM).unplugged_on_text(RELEASED), READ_ALL)
+        .expect(overlay_root())
+        .expect(console_says("ALL-READ"))
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let copied = |boot: Boot| {
+        boot.kargs(RAM)
+            .expect(leads_to("/run/initramfs/squashed.img", "/run/initramfs/ram/squashed.img"))
+            .expect(not_mounted("/run/initramfs/live"))
+            .expect(not_mounted("/run/overlay/live"))
+            .expect(report_says("\"released\":true"))
+    };
+    vec![
+        scenario(
+            "ram/B15 flat image, byte for byte, messages, medium released",
+            shell(copied(flat()), COMPARE)
+                .expect(console_says("Copying live image to RAM..."))
+                .expect(console_says("Done copying live image to RAM."))
+                .expect(console_says("BYTE-IDENTICAL"))
+                .expect(console_says("/run/initramfs/ram/squashed.img")),
+        ),
+        scenario(
+            "ram/B15 nested image, dracut 106",
+            copied(Boot::from(nested_iso())).mode(Mode::Dracut106).expect(overlay_root()).expect(marker("tiny")),
+        ),
+        scenario(
+            "ram/B15 quiet does not hide the wait",
+            copied(flat()).kargs("quiet").expect(console_says("Done copying live image to RAM.")),
+        ),
+        scenario(
+            "ram/kiwi dialect",
+            Boot::from(iso_with("CDROM", nested(Fs::Ext4)))
+                .root("root=live:CDLABEL=CDROM rd.live.image rd.live.dialect=kiwi")
+                .kargs(RAM)
+                .expect(overlay_root())
+                .expect(marker("tiny"))
+                .expect(not_mounted("/run/overlay/live"))
+                .expect(mounted("/run/overlay/rootfsbase", "ext4"))
+                .expect(leads_to("/run/initramfs/squashed.img", "/run/initramfs/ram/squashed.img")),
+        ),
+        scenario(
+            "ram/B16 too little RAM goes on from the medium and says why",
+            flat()
+                .kargs("rd.live.ram")
+                .expect(mounted("/run/initramfs/live", "iso9660"))
+                .expect(report_says("RDL-028"))
+                .expect(console_says("more RAM")),
+        ),
+        scenario(
+            "ram/B16 too little RAM stops if the copy is required",
+            Boot::from(iso()).kargs("rd.live.ram=required").expect(stops_with("RDL-028")),
+        ),
+        scenario(
+            "ram/F5 a disk that is the container",
+            Boot::from(image(Fs::Squashfs("zstd")))
+                .on(Bus::Virtio)
+                .root("root=live:/dev/vda")
+                .kargs(RAM)
+                .expect(overlay_root())
+                .expect(mounted("/run/rootfsbase", "squashfs"))
+                .expect(report_says("\"released\":true")),
+        ),
+        scenario("ram/the stick is pulled out after the copy", stick(iso())),
+        scenario(
+            "ram/D3 iso-scan, and the stick with the file is pulled out",
+            stick(disk_with_iso(Fs::Vfat, "live.iso", iso()))
+                .kargs("iso-scan/filename=/live.iso")
+                .expect(not_mounted("/run/initramfs/isoscan"))
+                .expect(not_mounted("/run/initramfs/live")),
+        ),
+    ]
+}
