@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::boot::Boot;
 use crate::fixture::CannotMake;
 use crate::lab::Lab;
 use crate::outcome::Outcome;
-use crate::scenarios::Scenario;
+use crate::scenarios::{Scenario, Work};
 
 /// One line of the result.
 #[derive(Debug, Serialize)]
@@ -87,8 +88,12 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
             return verdict(Status::Failed, started.elapsed(), vec![format!("{error:#}")]);
         }
     };
-    let (why, seconds) = match scenario.boot.run(lab, &dir) {
-        Ok(outcome) => (failures(scenario, &outcome, &dir), outcome.took),
+    let done = match &scenario.work {
+        Work::Boot(boot) => boot.run(lab, &dir).map(|outcome| (failures(boot, &outcome, &dir), outcome.took)),
+        Work::Measure(measure) => measure(lab).map(|()| (Vec::new(), started.elapsed())),
+    };
+    let (why, seconds) = match done {
+        Ok(done) => done,
         Err(error) if error.downcast_ref::<CannotMake>().is_some() => {
             return verdict(Status::Skipped, started.elapsed(), vec![format!("{error:#}")]);
         }
@@ -100,8 +105,8 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
     verdict(result, seconds, why)
 }
 
-fn failures(scenario: &Scenario, outcome: &Outcome, dir: &Path) -> Vec<String> {
-    let checks = scenario.boot.checks.iter();
+fn failures(boot: &Boot, outcome: &Outcome, dir: &Path) -> Vec<String> {
+    let checks = boot.checks.iter();
     let why: Vec<String> = checks
         .filter_map(|check| check.ask(outcome).err().map(|found| format!("expected: {}; {found}", check.what)))
         .collect();

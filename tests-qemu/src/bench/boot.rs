@@ -68,11 +68,11 @@ fn medium() -> Recipe {
 
 fn measure(lab: &Lab, name: &'static str, mode: Mode, repeats: usize) -> Result<Row> {
     let initrd = std::fs::metadata(mode.pair(lab)?.initrd)?.len();
-    let (icount, agent) = once(lab, mode, Clock::Instructions)?;
+    let (icount, agent) = once(lab, mode, Clock::Instructions, medium())?;
     lab.say(&format!("{name}: {icount:.2} s by instructions"));
     let mut cpus2_runs = Vec::new();
     for _ in 0..repeats {
-        let (seconds, _) = once(lab, mode, Clock::Host { cpus: 2 })?;
+        let (seconds, _) = once(lab, mode, Clock::Host { cpus: 2 }, medium())?;
         lab.say(&format!("{name}: {seconds:.2} s with two processors"));
         cpus2_runs.push(seconds);
     }
@@ -80,9 +80,9 @@ fn measure(lab: &Lab, name: &'static str, mode: Mode, repeats: usize) -> Result<
 }
 
 /// One boot; the real init's own clock is the result, taken before it does anything else.
-fn once(lab: &Lab, mode: Mode, clock: Clock) -> Result<(f64, Option<Value>)> {
+pub fn once(lab: &Lab, mode: Mode, clock: Clock, medium: Recipe) -> Result<(f64, Option<Value>)> {
     let dir = lab.cache.scratch("bench")?;
-    let boot = Boot::from(medium())
+    let boot = Boot::from(medium)
         .on(Bus::IdeCd)
         .mode(mode)
         .clock(clock)

@@ -11,22 +11,34 @@ mod late;
 mod layouts;
 mod modes;
 mod originals;
+mod promises;
 mod ram;
 mod shutdown;
 
-use crate::boot::Boot;
+use anyhow::Result;
 
-/// A named boot.
+use crate::boot::Boot;
+use crate::lab::Lab;
+
+/// A named test.
 pub struct Scenario {
     /// Topic, case ids, what is shown.
     pub name: String,
-    /// The boot.
-    pub boot: Boot,
+    /// What is done.
+    pub work: Work,
+}
+
+/// What a scenario does.
+pub enum Work {
+    /// Boots once and looks.
+    Boot(Box<Boot>),
+    /// Measures something that is promised; an error says by how much the promise is missed.
+    Measure(fn(&Lab) -> Result<()>),
 }
 
 /// Shorthand for the lists in this directory.
 fn scenario(name: impl Into<String>, boot: Boot) -> Scenario {
-    Scenario { name: name.into(), boot }
+    Scenario { name: name.into(), work: Work::Boot(Box::new(boot)) }
 }
 
 /// All of them.
@@ -40,6 +52,7 @@ pub fn all() -> Vec<Scenario> {
         ram::all(),
         late::all(),
         originals::all(),
+        promises::all(),
         failures::all(),
         buses::all(),
         layouts::all(),
@@ -54,11 +67,15 @@ pub fn all() -> Vec<Scenario> {
 mod tests {
     use std::collections::HashSet;
 
+    use super::Work;
+
     #[test]
     fn names_are_unique_and_every_scenario_expects_something() {
         let mut names = HashSet::new();
         for scenario in super::all() {
-            assert!(!scenario.boot.checks.is_empty(), "{} expects nothing", scenario.name);
+            if let Work::Boot(boot) = &scenario.work {
+                assert!(!boot.checks.is_empty(), "{} expects nothing", scenario.name);
+            }
             assert!(names.insert(scenario.name.clone()), "{} twice", scenario.name);
         }
     }
