@@ -11,12 +11,23 @@ use rdlive::exec::Executor;
 use rdlive::format;
 use rdlive::plan::{Place, Slot, Step};
 use rdlive::shutdown::teardown::{Outcome, Scope, Teardown};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount as mount_tmpfs, mount_bind, mount_change, mount_move,
+    unmount,
+};
 use tempfile::TempDir;
 
-/// The layers of a live root, built from the medium up to an overlay whose upper directory is on a disk image.
+/// The layers of a live root, from the medium up to an overlay whose upper directory is on a disk image, and all of them
+/// mounted inside of that overlay, as systemd leaves them: nothing can go first.
 struct Stack {
-    dir: TempDir,
     env: Env,
+    _dir: TempDir,
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let _ = unmount(self.env.root(), UnmountFlags::DETACH);
+    }
 }
 
 fn run(program: &str, arguments: &[&str], dir: &Path) {
@@ -41,10 +52,15 @@ impl Stack {
     fn new() -> Self {
         assert!(rustix::process::geteuid().is_root(), "loop tests mount and need root: run `cargo lab test` as root");
         let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("m");
+        fs::create_dir(&root).unwrap();
+        // Private, as systemd makes all mounts before it goes back.
+        mount_tmpfs("rdlive-test", &root, "tmpfs", MountFlags::empty(), None).unwrap();
+        mount_change(&root, MountPropagationFlags::PRIVATE).unwrap();
         for name in ["dev", "proc", "sys"] {
-            std::os::unix::fs::symlink(Path::new("/").join(name), dir.path().join(name)).unwrap();
+            std::os::unix::fs::symlink(Path::new("/").join(name), root.join(name)).unwrap();
         }
-        let stack = Self { env: Env::new(dir.path()), dir };
+        let stack = Self { env: Env::new(&root), _dir: dir };
         stack.make_images();
         stack.build();
         stack
@@ -61,23 +77,23 @@ impl Stack {
         fs::create_dir_all(self.path("medium/LiveOS")).unwrap();
         for (image, from) in [("in/LiveOS/rootfs.img", "root"), ("cow.img", "root")] {
             File::create(self.path(image)).unwrap().set_len(16 << 20).unwrap();
-            run("mke2fs", &["-q", "-t", "ext4", "-d", from, image], self.dir.path());
+            run("mke2fs", &["-q", "-t", "ext4", "-d", from, image], self.env.root());
         }
-        run("mksquashfs", &["in", "medium/LiveOS/squashfs.img", "-quiet", "-no-progress"], self.dir.path());
+        run("mksquashfs", &["in", "medium/LiveOS/squashfs.img", "-quiet", "-no-progress"], self.env.root());
         File::create(self.path("medium.img")).unwrap().set_len(32 << 20).unwrap();
-        run("mke2fs", &["-q", "-t", "ext4", "-d", "medium", "medium.img"], self.dir.path());
+        run("mke2fs", &["-q", "-t", "ext4", "-d", "medium", "medium.img"], self.env.root());
     }
 
     fn build(&self) {
         let (ro, rw) = (Access::ReadOnly, Access::ReadWrite);
         let steps = [
+            Step::Tmpfs { size: TmpfsSize::Bytes(1 << 20), options: vec![], at: "/run".into() },
             looped("/medium.img", ro, Slot::Medium),
             mount(Slot::Medium, "ext4", ro, "/run/live"),
             looped("/run/live/LiveOS/squashfs.img", ro, Slot::Container),
             mount(Slot::Container, "squashfs", ro, "/run/container"),
             looped("/run/container/LiveOS/rootfs.img", ro, Slot::Image),
             mount(Slot::Image, "ext4", ro, "/run/lower"),
-            Step::Tmpfs { size: TmpfsSize::Bytes(1 << 20), options: vec![], at: "/run/tmp".into() },
             looped("/cow.img", rw, Slot::Cow),
             mount(Slot::Cow, "ext4", rw, "/run/write"),
             Step::Overlay {
@@ -87,17 +103,21 @@ impl Stack {
                 options: vec![],
                 at: "/oldroot".into(),
             },
-            Step::Bind { from: "/run/live".into(), at: "/oldroot/mnt".into() },
         ];
         let mut exec = Executor::new(&self.env, &nothing_to_load);
         exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
         fs::write(self.path("oldroot/usr/new"), vec![7; 1 << 20]).unwrap();
+        for name in ["oldroot/run", "oldroot/mnt"] {
+            fs::create_dir(self.path(name)).unwrap();
+        }
+        mount_move(self.path("run"), self.path("oldroot/run")).unwrap();
+        mount_bind(self.path("oldroot/run/live"), self.path("oldroot/mnt")).unwrap();
         // The boot's own descriptors close here, as they do when the agent ends.
         drop(exec);
     }
 
     fn tear_down(&self) -> Outcome {
-        Teardown::new(&self.env, Scope::below(self.dir.path()), Duration::from_secs(20)).run()
+        Teardown::new(&self.env, Scope::below(self.env.root()), Duration::from_secs(20)).run()
     }
 
     /// The journal of the persistent layer asks for recovery: it was not unmounted.
@@ -106,7 +126,7 @@ impl Stack {
     }
 
     fn mounts(&self) -> usize {
-        let below = format!(" {}/", self.dir.path().display());
+        let below = format!(" {}/", self.env.root().display());
         fs::read_to_string("/proc/self/mounts").unwrap().lines().filter(|line| line.contains(&below)).count()
     }
 }
@@ -124,16 +144,16 @@ fn loop_h2_every_layer_goes_and_the_persistent_one_ends_clean() {
         outcome.gone.iter().position(|gone| *gone == at).unwrap_or_else(|| panic!("{what}: {:?}", outcome.gone))
     };
     for (first, then) in [
-        ("oldroot/mnt", "oldroot"),
-        ("oldroot", "run/write"),
-        ("oldroot", "run/lower"),
-        ("run/lower", "run/container"),
-        ("run/container", "run/live"),
+        ("oldroot", "aside/0/write"),
+        ("oldroot", "aside/0/lower"),
+        ("aside/0/lower", "aside/0/container"),
+        ("aside/0/container", "aside/0/live"),
+        ("aside/0/live", "aside/0"),
     ] {
         assert!(position(first) < position(then), "{first} before {then}: {:?}", outcome.gone);
     }
     // What was written before is there afterwards.
-    run("debugfs", &["-R", "dump /upper/usr/new found", "cow.img"], stack.dir.path());
+    run("debugfs", &["-R", "dump /upper/usr/new found", "cow.img"], stack.env.root());
     assert!(fs::read(stack.path("found")).unwrap() == vec![7; 1 << 20]);
 }
 

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 /// One line of `/proc/self/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// Number of the mount.
+    id: u32,
+    /// Number of the mount it lies on.
+    parent: u32,
     /// Mount point.
     pub at: PathBuf,
     /// Type of the file system.
@@ -22,9 +26,11 @@ pub fn parse(table: &str) -> Vec<Mount> {
 
 fn line(line: &str) -> Option<Mount> {
     let (before, after) = line.split_once(" - ")?;
-    let at = before.split(' ').nth(4)?;
+    let mut fields = before.split(' ');
+    let (id, parent) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let at = fields.nth(2)?;
     let fs = after.split(' ').next()?;
-    Some(Mount { at: PathBuf::from(unescape(at)), fs: fs.to_owned() })
+    Some(Mount { id, parent, at: PathBuf::from(unescape(at)), fs: fs.to_owned() })
 }
 
 /// The kernel writes space, tab, line feed, backslash and `#` as three octal digits.
@@ -47,12 +53,23 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The mounts below `below` that have to go, in the order in which they can: newest first, so that nothing is still
+/// The mounts below the directory `below` that have to go, in the order in which they can: newest first, so that nothing is still
 /// mounted on or made from what comes before it, as far as the table tells.
 pub fn doomed(mounts: &[Mount], below: &Path) -> Vec<Mount> {
     let kept =
         |at: &Path| KEPT.iter().any(|kept| at == Path::new(kept)) || KEPT_BELOW.iter().any(|kept| at.starts_with(kept));
-    mounts.iter().rev().filter(|mount| mount.at.starts_with(below) && !kept(&mount.at)).cloned().collect()
+    mounts
+        .iter()
+        .rev()
+        .filter(|mount| mount.at.starts_with(below) && mount.at != below && !kept(&mount.at))
+        .cloned()
+        .collect()
+}
+
+/// What is mounted directly on the mount at `at`, oldest first.
+pub fn children(mounts: &[Mount], at: &Path) -> Vec<PathBuf> {
+    let Some(top) = mounts.iter().rev().find(|mount| mount.at == at) else { return Vec::new() };
+    mounts.iter().filter(|mount| mount.parent == top.id).map(|mount| mount.at.clone()).collect()
 }
 
 #[cfg(test)]
@@ -92,7 +109,14 @@ nonsense
         ];
         assert_eq!(found, expected.map(PathBuf::from));
         let below: Vec<_> = doomed(&parse(TABLE), Path::new("/oldroot/run")).into_iter().map(|m| m.fs).collect();
-        assert_eq!(below, ["squashfs", "iso9660", "tmpfs"]);
+        assert_eq!(below, ["squashfs", "iso9660"]);
+    }
+
+    #[test]
+    fn children_are_those_directly_on_it() {
+        let found = children(&parse(TABLE), Path::new("/oldroot"));
+        assert_eq!(found, ["/oldroot/run", "/oldroot/mnt/a b\\c"].map(PathBuf::from));
+        assert_eq!(children(&parse(TABLE), Path::new("/nowhere")), Vec::<PathBuf>::new());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount_move, mount_remount, unmount};
 
 use super::bounded::bounded;
 use super::emergency;
@@ -30,6 +30,16 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Where the old root is.
+    fn old_root(&self) -> PathBuf {
+        self.below.join("oldroot")
+    }
+
+    /// A directory for what is moved out of the old root.
+    fn aside(&self) -> PathBuf {
+        self.below.join("aside")
+    }
+
     /// The whole machine, but for what the kernel itself shows in `/proc`, `/sys`, `/dev` and `/run`.
     pub fn machine() -> Self {
         Self { below: "/".into(), whole_machine: true }
@@ -84,6 +94,7 @@ impl<'a> Teardown<'a> {
     /// its data is safe.
     pub fn run(mut self) -> Outcome {
         self.sync();
+        self.set_aside();
         let mut before = self.picture();
         let mut idle = 0;
         for _ in 0..ROUNDS {
@@ -101,6 +112,18 @@ impl<'a> Teardown<'a> {
         self.give_up(&before);
         self.sync();
         self.outcome
+    }
+
+    /// Moves what is mounted in the old root out of it. The medium is mounted somewhere in there, and cannot go before the
+    /// root that is made from it; the root cannot go before what is mounted in it.
+    fn set_aside(&self) {
+        let table = self.env.text("proc/self/mountinfo").unwrap_or_default();
+        for (number, at) in mounts::children(&mounts::parse(&table), &self.scope.old_root()).iter().enumerate() {
+            let to = self.scope.aside().join(number.to_string());
+            let moved = fs::create_dir_all(&to).is_ok() && mount_move(at, &to).is_ok();
+            // One that stays, such as a single file, can be unmounted where it is.
+            log::debug!("shutdown: {} {}", at.display(), if moved { "set aside" } else { "stays" });
+        }
     }
 
     fn picture(&self) -> Picture {

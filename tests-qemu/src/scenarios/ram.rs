@@ -31,6 +31,7 @@ const COMPARE: &str = "busybox mount -t iso9660 -o ro /dev/sr0 /mnt && \
 fn stick(recipe: Recipe) -> Boot {
     shell(Boot::from(recipe).on(Bus::UsbStick).kargs(RAM).unplugged_on_text(RELEASED), READ_ALL)
         .expect(overlay_root())
+        .expect(console_says("USB disconnect"))
         .expect(console_says("ALL-READ"))
 }
 
