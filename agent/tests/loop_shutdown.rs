@@ -170,3 +170,26 @@ fn loop_what_is_in_use_is_named_in_bounded_time_and_goes_later() {
     let outcome = stack.tear_down();
     assert_eq!((outcome.left, stack.mounts()), (vec![], 0));
 }
+
+#[test]
+fn loop_a_run_that_refuses_programs_lets_this_one_run() {
+    use rdlive::shutdown::install;
+    use rustix::fs::{Access as Right, access};
+
+    let stack = Stack::new();
+    let noexec = MountFlags::NOEXEC | MountFlags::NOSUID | MountFlags::NODEV;
+    fs::create_dir_all(stack.path("run")).unwrap();
+    mount_tmpfs("rdlive-test", stack.path("run"), "tmpfs", noexec, None).unwrap();
+    let program = stack.path("run/initramfs/shutdown");
+
+    install::leave(&stack.env).unwrap();
+    assert!(access(&program, Right::EXEC_OK).is_err(), "systemd would not call it: the test would show nothing");
+    install::prepare(&stack.env).unwrap();
+    install::prepare(&stack.env).unwrap();
+    access(&program, Right::EXEC_OK).unwrap();
+    let table = fs::read_to_string("/proc/self/mounts").unwrap();
+    let dir = format!(" {} ", stack.path("run/initramfs").display());
+    let mounts: Vec<_> = table.lines().filter(|line| line.contains(&dir)).collect();
+    assert!(mounts.len() == 1 && mounts[0].contains("nosuid,nodev"), "once, and no more rights: {mounts:?}");
+    assert_eq!(stack.tear_down().left, Vec::<String>::new());
+}
