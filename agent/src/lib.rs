@@ -28,4 +28,5 @@ pub mod plan;
 pub mod probe;
 mod ram;
 pub mod shutdown;
+pub mod table;
 pub mod watch;
