@@ -1,5 +1,7 @@
 //! The boot on one screen: the stages in order, shared by both personalities.
 
+mod area;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use crate::env::Env;
 use crate::error::{Code, Disposition, Stop};
 use crate::exec::Executor;
 use crate::facts::{Content, Device, ImageFile, Inner, MediumFacts, Origin};
-use crate::handover::{Considered, Report, WriteMode};
+use crate::handover::{Considered, Report};
 use crate::kmsg::NOTICE;
 use crate::plan::{Points, acquire, assemble, prepare, ram};
 use crate::probe::{block, content};
@@ -113,13 +115,17 @@ impl<'a> Boot<'a> {
         };
         self.report.moment("acquired");
         let Acquired { medium, content, inner, copy } = acquired;
-        self.write_mode(matches!(inner, Some(Inner::Image(_))) || matches!(content, Some(Content::Image(_))));
+        self.not_built(matches!(inner, Some(Inner::Image(_))) || matches!(content, Some(Content::Image(_))));
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
-        let steps = assemble::assemble(config, &self.points, &medium, used.as_ref(), inner.as_ref(), self.sysroot);
+        let area = self.area(&medium, inner.as_ref())?;
+        let (used, inside) = (used.as_ref(), inner.as_ref());
+        let steps = assemble::assemble_on(config, &self.points, &medium, used, inside, self.sysroot, area.as_ref());
         let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
         (self.report.device, self.report.medium) = (device, Some(medium));
         (self.report.content, self.report.inner) = (content, inner);
-        self.exec.run("assemble", &steps)?;
+        let result = self.exec.run("assemble", &steps);
+        self.write_mode(area.as_ref());
+        result?;
         self.report.moment("root");
         Ok(())
     }
@@ -272,6 +278,7 @@ impl<'a> Boot<'a> {
                 .wanted(selector.to_string())
                 .advice("correct root=live:CDLABEL= or iso-scan/filename="));
         }
+        self.host_for_changes(device)?;
         Ok(facts)
     }
 
@@ -326,18 +333,13 @@ impl<'a> Boot<'a> {
         Ok(())
     }
 
-    fn write_mode(&mut self, nested: bool) {
+    fn not_built(&mut self, nested: bool) {
         let overlay = &self.config.overlay;
         let reasons = overlay_fallbacks(overlay, nested);
         for reason in &reasons {
             log::warn!("{reason}");
         }
         self.report.fallbacks.extend(reasons);
-        self.report.write_mode = Some(WriteMode {
-            method: "overlayfs".into(),
-            persistence: "temporary".into(),
-            size: overlay.size.to_string(),
-        });
     }
 
     /// The error for "nothing found": the most telling rejection if there was one, else what is plugged in.
@@ -426,9 +428,6 @@ fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
 /// What was asked of the write area and cannot be given, in words.
 fn overlay_fallbacks(overlay: &Overlay, nested: bool) -> Vec<String> {
     let mut reasons = Vec::new();
-    if overlay.persistence.is_some() {
-        reasons.push("persistent storage is not built yet, falling back to a write area in RAM".to_owned());
-    }
     match overlay.method {
         Method::Overlayfs => {}
         Method::Snapshot { .. } if !nested && !overlay.refused => {}

@@ -80,6 +80,18 @@ codes! {
     SwitchRoot = 31, Stop;
     /// A pseudo file system or a file below `/run` cannot be made.
     Environment = 40, Stop;
+    /// There is no place for the persistent area, or it must not be written to.
+    AreaUnavailable = 50, Stop;
+    /// The persistent area was made for another image.
+    AreaOther = 51, Stop;
+    /// The persistent area cannot be mounted.
+    AreaDamaged = 52, Stop;
+    /// The file system of a persistent area cannot be made.
+    AreaFormat = 53, Stop;
+    /// The partition for changes cannot be added to the table.
+    AreaPartition = 54, Stop;
+    /// A program that makes or checks file systems is missing.
+    ToolMissing = 55, Stop;
 }
 
 impl From<Code> for String {

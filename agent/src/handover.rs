@@ -61,10 +61,19 @@ pub struct Considered {
 pub struct WriteMode {
     /// `overlayfs`.
     pub method: String,
-    /// `temporary`, or the kind of persistent area.
+    /// `temporary`, `partition`, `file` or `named`.
     pub persistence: String,
-    /// Size limit of the write area, as given to the kernel.
+    /// Size limit of a temporary write area, as given to the kernel.
     pub size: String,
+    /// Device or file that keeps the changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What is kept is shown, but nothing new is kept.
+    #[serde(default)]
+    pub readonly: bool,
+    /// What happened to the persistent area: made, repaired, emptied, taken over.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The image's copy in RAM.
@@ -183,7 +192,10 @@ impl Report {
             text += &format!("medium    {device} {} label {label}\n", medium.kind.name());
         }
         if let Some(mode) = &self.write_mode {
-            text += &format!("writes    {} {}, size {}\n", mode.method, mode.persistence, mode.size);
+            let place = mode.place.as_ref().map_or(format!("size {}", mode.size), |place| format!("on {place}"));
+            let readonly = if mode.readonly { ", new changes in RAM" } else { "" };
+            text += &format!("writes    {} {}, {place}{readonly}\n", mode.method, mode.persistence);
+            mode.notes.iter().for_each(|note| text += &format!("area      {note}\n"));
         }
         if let Some(ram) = &self.ram {
             let medium = if ram.released { "medium released" } else { "medium in use" };

@@ -4,6 +4,7 @@
 //! `docs/boot-sequence.md` for the stages of a boot and every path they leave in `/run`.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod area;
 pub mod boot;
 pub mod cli;
 pub mod clock;
@@ -28,4 +29,5 @@ pub mod plan;
 pub mod probe;
 mod ram;
 pub mod shutdown;
+pub mod table;
 pub mod watch;

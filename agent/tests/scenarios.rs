@@ -5,10 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rdlive::area::{Identity, NamedSite, Site};
 use rdlive::cmdline::Cmdline;
 use rdlive::config::{self, Conf, Config, Source};
 use rdlive::discover;
 use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
+use rdlive::plan::persist::{self, Area, Wish};
 use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::describe;
 use rdlive::plan::{Points, Step, acquire, assemble, prepare};
@@ -29,6 +31,10 @@ struct Facts {
     /// Image and memory, for `rd.live.ram`.
     #[serde(default)]
     ram: RamFacts,
+    /// Where an automatic persistent area is or could be.
+    site: Option<Site>,
+    /// What is at the place that `rd.overlay=<device>` names.
+    named: Option<NamedSite>,
 }
 
 fn candidates(config: &Config, devices: &[Device]) -> String {
@@ -72,10 +78,13 @@ fn plan(config: &Config, facts: &Facts) -> String {
         }
     };
     let (content, inner) = (content.as_ref(), facts.inner.as_ref());
-    let assembled = assemble::assemble(config, &points, medium, content, inner, Path::new("/sysroot"));
+    let (area, why) = area(config, &points, medium, facts);
+    let sysroot = Path::new("/sysroot");
+    let assembled = assemble::assemble_on(config, &points, medium, content, inner, sysroot, area.as_ref());
     refused
         + &describe("prepare", &prepare::prepare(config, &points))
         + &describe("acquire", &steps)
+        + &why
         + &describe("assemble", &assembled)
 }
 
@@ -102,6 +111,23 @@ fn ram_copy(
     points.medium = presence;
     *content = content.take().map(|content| copy.content(content));
     Ok(steps)
+}
+
+/// The area and what is said about it.
+fn area(config: &Config, points: &Points, medium: &MediumFacts, facts: &Facts) -> (Option<Area>, String) {
+    let planned = match (Wish::of(&config.overlay), &facts.site, &facts.named) {
+        (Some(wish), Some(site), _) => persist::automatic(&wish, points, &Identity::of(medium), site),
+        (None, _, Some(named)) => persist::named(&config.overlay, points, named),
+        _ => return (None, String::new()),
+    };
+    match planned {
+        Ok(area) => {
+            let notes: String = area.notes.iter().map(|note| format!("note      {note}\n")).collect();
+            let text = format!("area      {} {}\n{notes}", area.persistence, area.place);
+            (Some(area), text)
+        }
+        Err(why) => (None, format!("no area   {why}\n")),
+    }
 }
 
 fn outcome(dir: &Path) -> String {

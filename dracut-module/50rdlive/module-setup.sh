@@ -50,6 +50,9 @@ install() {
         command install -D -m 0644 "${dracutsysrootdir-}/etc/rdlive.conf" "$initdir/etc/rdlive.conf"
     fi
     inst_multiple modprobe
+    # What makes and checks persistent areas, as far as it is installed; the agent names what it misses.
+    inst_multiple -o mkfs.ext4 mke2fs e2fsck mkfs.xfs mkfs.btrfs
+    inst_multiple -o /etc/mke2fs.conf
 
     inst_hook cmdline 28 "$moddir/rdlive-claim.sh"
     inst_hook emergency 50 "$moddir/rdlive-error.sh"

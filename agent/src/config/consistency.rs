@@ -39,8 +39,6 @@ fn known(lookup: &mut Lookup, karg: &'static Karg, token: &Token) {
         return;
     }
     match karg.status {
-        // Its value may name no storage at all: overlay.rs knows.
-        Status::NotBuilt(_) if karg.name == LIVE_OVERLAY.name => {}
         // Common words that concern the network only together with ip=.
         Status::NotBuilt(_) if BESIDE_IP.contains(&karg.name) && !lookup.has(&IP) => {}
         Status::NotBuilt(area) => not_built(lookup, area, &token.raw),

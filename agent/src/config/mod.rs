@@ -220,6 +220,8 @@ pub enum Persistence {
     Automatic {
         /// Fatal instead of a fallback to RAM (`rd.live.overlay.persistent=required`).
         required: bool,
+        /// Use an area that was made for another image (`rd.live.overlay.persistent=accept`).
+        accept: bool,
         /// `rd.live.overlay.cowfs`.
         cowfs: String,
         /// `rd.live.cowfile.mbsize`, MiB.

@@ -63,7 +63,7 @@ fn said_by(lookup: &mut Lookup, token: Option<&Token>) -> Option<Said> {
         Said::Nonsense => {
             lookup.warn("value", &token.raw, "names neither a device nor a mode, keeping changes in RAM only")
         }
-        Said::Place(_) => not_built(lookup, Area::Persistence, &token.raw),
+        Said::Place(Persistence::OnMedium { .. }) => not_built(lookup, Area::Persistence, &token.raw),
         Said::Tmpfs(_) if token.key == LIVE_OVERLAY.name => {
             lookup.warn("value", &token.raw, "only rd.overlay takes tmpfs options, ignoring");
         }
@@ -156,8 +156,12 @@ fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
     if !lookup.flag(&OVERLAY_PERSISTENT, false) {
         return None;
     }
+    let words: Vec<String> =
+        lookup.text(&OVERLAY_PERSISTENT).as_deref().map(split_list).into_iter().flatten().collect();
+    let says = |word: &str| words.iter().any(|said| said == word);
     Some(Persistence::Automatic {
-        required: lookup.text(&OVERLAY_PERSISTENT).as_deref() == Some("required"),
+        required: says("required"),
+        accept: says("accept"),
         cowfs,
         cowfile_mib: cowfile_mib.unwrap_or(500),
         cowfile_path: cowfile_path.unwrap_or_else(|| PathBuf::from("live_system.cow")),

@@ -49,7 +49,7 @@ struct Held {
 
 /// Does steps, remembers devices by role, records what it did and how to undo it.
 pub struct Executor<'a> {
-    env: &'a Env,
+    pub(super) env: &'a Env,
     load: LoadModule<'a>,
     slots: HashMap<Slot, Held>,
     undos: Undos,
@@ -57,12 +57,15 @@ pub struct Executor<'a> {
     pub records: Vec<StepRecord>,
     /// Fallbacks that were taken, for a person.
     pub fallbacks: Vec<String>,
+    /// What happened to a persistent area, for a person.
+    pub notes: Vec<String>,
 }
 
 impl<'a> Executor<'a> {
     /// An executor on a machine.
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
-        Self { env, load, slots: HashMap::new(), undos: Undos::default(), records: Vec::new(), fallbacks: Vec::new() }
+        let (slots, undos) = (HashMap::new(), Undos::default());
+        Self { env, load, slots, undos, records: Vec::new(), fallbacks: Vec::new(), notes: Vec::new() }
     }
 
     /// The node of the device in a slot.
@@ -88,9 +91,16 @@ impl<'a> Executor<'a> {
     /// The failed step as a [`Stop`]; what was done before it stays until [`Executor::unwind`].
     pub fn run(&mut self, stage: &str, steps: &[Step]) -> Result<(), Stop> {
         for step in steps {
-            if let Step::Either { first, otherwise, because } = step {
-                self.either(stage, first, otherwise, because)?;
-                continue;
+            match step {
+                Step::Either { first, otherwise, because } => {
+                    self.either(stage, first, otherwise, because)?;
+                    continue;
+                }
+                Step::Recover { attempt, from, with, because } => {
+                    self.recover(stage, attempt, *from, with, because)?;
+                    continue;
+                }
+                _ => {}
             }
             let at = clock::since_boot();
             let result = self.step(step);
@@ -105,9 +115,40 @@ impl<'a> Executor<'a> {
         let mark = self.mark();
         let Err(stop) = self.run(stage, first) else { return Ok(()) };
         self.unwind(mark);
-        self.fallbacks.push(format!("{because}: {stop}"));
-        log::warn!("{because}: {stop}, falling back");
+        self.slots.remove(&Slot::Cow);
+        let advice = if stop.advice.is_empty() { String::new() } else { format!("; {}", stop.advice) };
+        self.fallbacks.push(format!("{because}: {stop}{advice}"));
+        log::warn!("{because}: {stop}{advice}, falling back");
         self.run(stage, otherwise)
+    }
+
+    fn recover(&mut self, stage: &str, attempt: &[Step], from: Code, with: &[Step], because: &str) -> Result<(), Stop> {
+        let mark = self.mark();
+        match self.run(stage, attempt) {
+            Err(stop) if stop.code == from => {
+                self.unwind(mark);
+                self.slots.remove(&Slot::Cow);
+                log::info!("{because}: {stop}");
+                self.notes.push(format!("{because}: {}", stop.cause));
+                self.run(stage, with)
+            }
+            result => result,
+        }
+    }
+
+    /// Remembers a device by its role; a loop device lives as long as it is held or mounted.
+    pub(super) fn hold(&mut self, into: Slot, node: PathBuf, device: Option<LoopDevice>) {
+        self.slots.insert(into, Held { node, device });
+    }
+
+    /// Remembers how to undo something.
+    pub(super) fn undo(&mut self, undo: Undo) {
+        self.undos.push(undo);
+    }
+
+    /// A mount is gone: nothing to undo any more.
+    pub(super) fn undone(&mut self, at: &Path) {
+        self.undos.forget(&Undo::Unmount(at.to_owned()));
     }
 
     fn record(&mut self, stage: &str, step: &Step, at: Duration, took: Duration, error: Option<&Stop>) {
@@ -141,6 +182,15 @@ impl<'a> Executor<'a> {
             }
             Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
             Step::Either { first, otherwise, because } => self.either("", first, otherwise, because),
+            Step::Recover { attempt, from, with, because } => self.recover("", attempt, *from, with, because),
+            Step::Format { target, fs, label } => self.format(target, fs, label.as_deref()),
+            Step::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap),
+            Step::Window { disk, start, size, into } => self.window(disk, *start, *size, *into),
+            Step::CheckFs { what, fs } => self.check(*what, fs),
+            Step::Remount { at } => self.remount(at),
+            Step::Unmount { at } => self.unmount(at),
+            Step::Identity { at, image, accept, write } => self.identity(at, image, *accept, *write),
+            Step::Empty { dirs } => dirs.iter().try_for_each(|dir| self.empty(dir)),
         }
     }
 
@@ -187,7 +237,11 @@ impl<'a> Executor<'a> {
     fn mount(&mut self, what: &Place, fs: &str, access: Access, options: &[String], at: &Path) -> Result<(), Stop> {
         let (source, code) = match what {
             Place::Slot(slot) => {
-                let code = if matches!(slot, Slot::Medium | Slot::Host) { Code::MediumMount } else { Code::ImageMount };
+                let code = match slot {
+                    Slot::Medium | Slot::Host => Code::MediumMount,
+                    Slot::Cow => Code::AreaDamaged,
+                    Slot::Container | Slot::Image => Code::ImageMount,
+                };
                 let node = self.node(*slot).map(|node| node.to_string_lossy().into_owned());
                 (node.ok_or_else(|| Stop::new(code, format!("no device is known as {slot}")))?, code)
             }

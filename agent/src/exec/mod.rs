@@ -1,9 +1,12 @@
 //! Acting: the steps of a plan, done on this machine. Short functions over system calls, tested on real devices.
 
 pub mod apply;
+mod area;
+pub mod blank;
 pub mod copy;
 pub mod mount;
 pub mod progress;
+mod tool;
 pub mod unwind;
 
 pub use apply::Executor;

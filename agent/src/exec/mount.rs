@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_remount, move_mount, open_tree,
+    unmount,
 };
 
 /// Bytes of kernel messages read from one context; a line is far shorter.
@@ -123,6 +125,44 @@ pub fn bind(from: &Path, at: &Path) -> Result<(), MountError> {
 /// The errno of `umount2(2)`: `EBUSY` when somebody does.
 pub fn release(at: &Path) -> Result<(), MountError> {
     unmount(at, UnmountFlags::NOFOLLOW).map_err(|errno| plain(format!("unmounting {}", at.display()), errno))
+}
+
+/// Allows writing to a file system that is mounted read-only, and through this mount.
+///
+/// # Errors
+/// The errno of `mount(2)`.
+pub fn allow_writes(at: &Path) -> Result<(), MountError> {
+    mount_remount(at, MountFlags::empty(), c"")
+        .map_err(|errno| plain(format!("remounting {} for writing", at.display()), errno))
+}
+
+/// Takes [`allow_writes`] back.
+///
+/// # Errors
+/// The errno of `mount(2)`: `EBUSY` while a file is open for writing.
+pub fn forbid_writes(at: &Path) -> Result<(), MountError> {
+    mount_remount(at, MountFlags::RDONLY, c"")
+        .map_err(|errno| plain(format!("remounting {} read-only", at.display()), errno))
+}
+
+/// How long a mount that is given back may stay busy: programs that were just started still hold files of it.
+const BUSY_LIMIT: Duration = Duration::from_secs(2);
+
+/// Takes a mount away for good: afterwards its device can be mounted in another way.
+///
+/// # Errors
+/// The errno of `umount2(2)`: `EBUSY` if it stays in use.
+pub fn release_patiently(at: &Path) -> Result<(), MountError> {
+    let begin = Instant::now();
+    loop {
+        match release(at) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.errno == Errno::BUSY && begin.elapsed() < BUSY_LIMIT => {
+                std::thread::sleep(Duration::from_millis(2))
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Takes a mount away at once; it disappears for good when its last user does.

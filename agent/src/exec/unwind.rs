@@ -9,6 +9,8 @@ use super::mount;
 pub enum Undo {
     /// Unmount; the loop device below frees itself with its last user.
     Unmount(PathBuf),
+    /// Forbid writing to a file system again.
+    ReadOnly(PathBuf),
     /// Remove a link.
     Unlink(PathBuf),
 }
@@ -41,6 +43,7 @@ impl Undos {
         while self.0.len() > mark {
             let result = match self.0.pop() {
                 Some(Undo::Unmount(at)) => mount::detach(&at).map_err(|error| error.to_string()),
+                Some(Undo::ReadOnly(at)) => mount::forbid_writes(&at).map_err(|error| error.to_string()),
                 Some(Undo::Unlink(at)) => {
                     std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))
                 }

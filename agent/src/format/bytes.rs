@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use super::Error;
 
 /// Fields of a byte slice; `None` when the field lies outside.
-pub(super) trait Fields {
+pub(crate) trait Fields {
     /// `N` bytes at `at`.
     fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
     /// `len` bytes at `at`.
@@ -61,7 +61,7 @@ impl Fields for [u8] {
 ///
 /// # Errors
 /// The bytes read before the device failed come back beside its error.
-pub(super) fn read_partly<R: Read + Seek>(
+pub(crate) fn read_partly<R: Read + Seek>(
     reader: &mut R,
     what: &'static str,
     offset: u64,
@@ -85,7 +85,7 @@ pub(super) fn read_partly<R: Read + Seek>(
 ///
 /// # Errors
 /// The device failed.
-pub(super) fn read_at<R: Read + Seek>(
+pub(crate) fn read_at<R: Read + Seek>(
     reader: &mut R,
     what: &'static str,
     offset: u64,

@@ -1,14 +1,14 @@
 //! CRC-32 as GPT uses it (IEEE 802.3, reflected).
 
 /// A checksum being computed.
-pub(super) struct Crc32(u32);
+pub(crate) struct Crc32(u32);
 
 impl Crc32 {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(u32::MAX)
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         // Bit by bit: a partition array has 16 KiB, a table in the binary is not worth it.
         for byte in bytes {
             self.0 ^= u32::from(*byte);
@@ -19,13 +19,13 @@ impl Crc32 {
         }
     }
 
-    pub(super) fn finish(self) -> u32 {
+    pub(crate) fn finish(self) -> u32 {
         !self.0
     }
 }
 
 /// The checksum of `bytes`.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = Crc32::new();
     crc.update(bytes);
     crc.finish()

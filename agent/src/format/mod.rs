@@ -10,8 +10,8 @@
 use serde::{Deserialize, Serialize};
 
 mod btrfs;
-mod bytes;
-mod crc;
+pub(crate) mod bytes;
+pub(crate) mod crc;
 mod erofs;
 mod error;
 mod exfat;
@@ -32,7 +32,7 @@ mod swap;
 mod text;
 mod udev;
 mod udf;
-mod uuid;
+pub(crate) mod uuid;
 mod xfs;
 
 #[cfg(test)]

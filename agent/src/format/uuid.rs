@@ -18,7 +18,7 @@ pub(super) fn uuid(bytes: &[u8; 16]) -> Option<String> {
 }
 
 /// A GUID as GPT stores it: the first three fields are little-endian. `None` if all bytes are zero.
-pub(super) fn guid(bytes: &[u8; 16]) -> Option<String> {
+pub(crate) fn guid(bytes: &[u8; 16]) -> Option<String> {
     let [a, b, c, d, e, f, g, h, rest @ ..] = *bytes;
     let [i, j, k, l, m, n, o, p] = rest;
     uuid(&[d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p])

@@ -33,6 +33,30 @@ pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
     Ok(steps)
 }
 
+/// Mounts the file system of an ISO file once more, so that it can be made writable later; `None` where it is mounted in
+/// that way already. The journal of a clean file system is not replayed, for there is nothing in it.
+pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
+    let kind = device.superblock.as_ref()?.kind;
+    let inert = mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host);
+    let usual = mount(Slot::Host, kind.driver()?, Access::ReadOnly, &[], &points.host);
+    (inert != usual).then(|| {
+        vec![Step::Either {
+            first: vec![Step::Unmount { at: points.host.clone() }, usual],
+            otherwise: vec![inert],
+            because: "the file system of the ISO file stays read-only".to_owned(),
+        }]
+    })
+}
+
+/// Mounts the named file system that keeps changes, for writing.
+pub fn named(points: &Points, node: &Path, kind: Kind) -> Vec<Step> {
+    let mut steps = driver(kind);
+    steps.push(Step::Device { node: node.to_owned(), into: Slot::Cow });
+    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.named));
+    steps
+}
+
 /// Brings the medium into reach and mounts it, unless it is itself the container.
 pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Step> {
     let slot = if medium.is_container() { Slot::Container } else { Slot::Medium };

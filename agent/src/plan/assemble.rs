@@ -1,12 +1,16 @@
 //! Third plan: the root. Lower layer, write area, overlay, and the links for programs that know the originals' paths.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, loop_image, mount_kind};
+use super::persist::Area;
 use super::points::Points;
 use super::step::{Slot, Step};
 use crate::config::{Access, Config};
 use crate::facts::{Content, Inner, MediumFacts};
+
+/// The beginning of the message when changes cannot be kept.
+pub const KEPT: &str = "changes are not kept over a reboot";
 
 /// Builds the root at `sysroot`. `content` is what the medium offers, `inner` what its container does.
 pub fn assemble(
@@ -17,16 +21,52 @@ pub fn assemble(
     inner: Option<&Inner>,
     sysroot: &Path,
 ) -> Vec<Step> {
+    assemble_on(config, points, medium, content, inner, sysroot, None)
+}
+
+/// Builds the root at `sysroot` with changes kept in `area`; without one, or when it fails, they go to RAM.
+pub fn assemble_on(
+    config: &Config,
+    points: &Points,
+    medium: &MediumFacts,
+    content: Option<&Content>,
+    inner: Option<&Inner>,
+    sysroot: &Path,
+    area: Option<&Area>,
+) -> Vec<Step> {
     let mut steps = lower(points, content, inner);
-    steps.extend(temporary_area(config, points));
-    steps.extend(driver_overlay());
-    steps.push(Step::Overlay {
-        lower: vec![points.lower.clone()],
-        upper: points.upper.clone(),
-        work: points.work.clone(),
+    let mut temporary = temporary_area(config, points);
+    let overlay = |lower: Vec<PathBuf>, upper: &Path, work: &Path| Step::Overlay {
+        lower,
+        upper: upper.to_owned(),
+        work: work.to_owned(),
         options: overlay_options(config),
         at: sysroot.to_owned(),
-    });
+    };
+    let lowest = points.lower.clone();
+    match area {
+        None => {
+            steps.append(&mut temporary);
+            steps.extend(driver_overlay());
+            steps.push(overlay(vec![lowest], &points.upper, &points.work));
+        }
+        Some(area) => {
+            steps.extend(driver_overlay());
+            let mut first = area.steps.clone();
+            if area.readonly {
+                first.extend(temporary.clone());
+                first.push(overlay(vec![area.upper.clone(), lowest.clone()], &points.upper, &points.work));
+            } else {
+                first.push(overlay(vec![lowest.clone()], &area.upper, &area.work));
+            }
+            if area.required {
+                steps.append(&mut first);
+            } else {
+                temporary.push(overlay(vec![lowest], &points.upper, &points.work));
+                steps.push(Step::Either { first, otherwise: temporary, because: KEPT.to_owned() });
+            }
+        }
+    }
     let container = medium.is_container() || matches!(content, Some(Content::Container(_)));
     steps.extend(points.compatibility(!medium.is_container(), container));
     steps

@@ -2,10 +2,11 @@
 
 pub mod acquire;
 pub mod assemble;
+pub mod persist;
 pub mod points;
 pub mod prepare;
 pub mod ram;
 pub mod step;
 
 pub use points::{Points, Presence};
-pub use step::{Place, Slot, Step};
+pub use step::{Place, Slot, Step, Target};

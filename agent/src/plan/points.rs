@@ -39,6 +39,14 @@ pub struct Points {
     pub work: PathBuf,
     /// What became of the medium; a link that leads nowhere is not made.
     pub medium: Presence,
+    /// File system of a persistent area that was found or made automatically.
+    pub persistent: PathBuf,
+    /// File system of a persistent area that was named.
+    pub named: PathBuf,
+    /// File system inside an image file on [`Points::named`].
+    pub persistent_image: PathBuf,
+    /// Link to the kept changes when they are only shown.
+    pub upper_readonly: PathBuf,
 }
 
 impl Points {
@@ -74,6 +82,13 @@ impl Points {
             upper: upper.into(),
             work: work.into(),
             medium: Presence::default(),
+            persistent: match dialect {
+                Dialect::Kiwi => "/run/overlay/overlayfs".into(),
+                Dialect::Dmsquash => "/run/initramfs/overlayfs".into(),
+            },
+            named: "/run/initramfs/overlayfs".into(),
+            persistent_image: "/run/initramfs/overlayfs-image".into(),
+            upper_readonly: "/run/overlayfs-r".into(),
         }
     }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::area::Identity;
 use crate::config::{Access, TmpfsSize};
+use crate::error::Code;
+use crate::table::Gap;
 
 /// A device by its role; loop and device-mapper numbers exist only at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -31,6 +34,38 @@ pub enum Place {
     Slot(Slot),
     /// A path: a node in `/dev`, or a file.
     Path(PathBuf),
+}
+
+/// What is formatted. The step proves that it is empty before it writes (see `exec/blank.rs`); nothing else is ever
+/// formatted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// Room on a disk that no table entry mentions.
+    Gap {
+        /// The disk.
+        disk: PathBuf,
+        /// Bytes at its start that belong to the image.
+        image: u64,
+        /// The room.
+        gap: Gap,
+    },
+    /// A partition that holds nothing.
+    Partition {
+        /// The disk.
+        disk: PathBuf,
+        /// First byte on the disk.
+        start: u64,
+        /// Length in bytes.
+        size: u64,
+    },
+    /// A new file; it gets its name only when it is complete.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+    },
 }
 
 /// One action, with everything it needs. `at` and other paths are absolute, below the environment's root.
@@ -141,6 +176,79 @@ pub enum Step {
         /// Mount point.
         at: PathBuf,
     },
+    /// Make a file system where there is nothing.
+    Format {
+        /// Where.
+        target: Target,
+        /// Its name, as in `mkfs.<name>`.
+        fs: String,
+        /// Its label.
+        label: Option<String>,
+    },
+    /// Add the entry for a new partition to a disk's table and tell the kernel.
+    AddPartition {
+        /// The disk.
+        disk: PathBuf,
+        /// Bytes at its start that belong to the image.
+        image: u64,
+        /// Where the partition is.
+        gap: Gap,
+    },
+    /// Show a part of a disk as a device.
+    Window {
+        /// The disk.
+        disk: PathBuf,
+        /// First byte.
+        start: u64,
+        /// Length in bytes.
+        size: u64,
+        /// The role of the new device.
+        into: Slot,
+    },
+    /// Check a file system that is not mounted and repair what is safe to repair.
+    CheckFs {
+        /// The device.
+        what: Slot,
+        /// The file system's name.
+        fs: String,
+    },
+    /// Allow writing to a file system that is mounted read-only.
+    Remount {
+        /// Its mount point.
+        at: PathBuf,
+    },
+    /// Unmount; for a file system that must be mounted in another way.
+    Unmount {
+        /// Its mount point.
+        at: PathBuf,
+    },
+    /// Ask a persistent area which image it was made for; a new one is told.
+    Identity {
+        /// Top of its file system.
+        at: PathBuf,
+        /// The image that is booted.
+        image: Identity,
+        /// Take it over from another image.
+        accept: bool,
+        /// It may be written to.
+        write: bool,
+    },
+    /// Remove everything inside directories.
+    Empty {
+        /// The directories; they stay themselves.
+        dirs: Vec<PathBuf>,
+    },
+    /// Try a list; if it fails for one certain reason, undo it and do another.
+    Recover {
+        /// What is wanted.
+        attempt: Vec<Step>,
+        /// The reason that is expected.
+        from: Code,
+        /// What happens then.
+        with: Vec<Step>,
+        /// The reason in words.
+        because: String,
+    },
     /// Try the first list; if a step of it fails, undo it and do the second.
     Either {
         /// What is wanted.
@@ -229,9 +337,52 @@ impl fmt::Display for Step {
                 list(options),
                 at.display()
             ),
+            Step::Format { target, fs, label } => {
+                let label = label.as_ref().map_or(String::new(), |label| format!(" label {label}"));
+                write!(f, "format {target} {fs}{label}")
+            }
+            Step::AddPartition { disk, gap, .. } => write!(f, "partition {} {gap}", disk.display()),
+            Step::Window { disk, start, size, into } => {
+                write!(f, "window {} from {} {} as {into}", disk.display(), mib(*start), mib(*size))
+            }
+            Step::CheckFs { what, fs } => write!(f, "check {what} {fs}"),
+            Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),
+            Step::Unmount { at } => write!(f, "unmount {}", at.display()),
+            Step::Identity { at, image, accept, write } => {
+                let accept = if *accept { ", or taken over" } else { "" };
+                let write = if *write { "" } else { ", not marked" };
+                write!(f, "identity {} must be {image}{accept}{write}", at.display())
+            }
+            Step::Empty { dirs } => write!(f, "empty {}", paths(dirs)),
+            Step::Recover { attempt, from, with, because } => {
+                write!(f, "try {} | {} on {from}, {because}", line(attempt), line(with))
+            }
             Step::Either { first, otherwise, because } => {
                 write!(f, "either {} | {} because {because}", line(first), line(otherwise))
             }
+        }
+    }
+}
+
+/// Partitions begin and end at whole MiB.
+fn mib(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "number {} at {} size {}", self.number, mib(self.start), mib(self.size))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Gap { disk, gap, .. } => write!(f, "free space of {}, {gap},", disk.display()),
+            Target::Partition { disk, start, size } => {
+                write!(f, "empty partition of {} at {} size {},", disk.display(), mib(*start), mib(*size))
+            }
+            Target::File { path, size } => write!(f, "new file {} size {},", path.display(), mib(*size)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Looking, never touching: sysfs, block devices, mounted media, kernel events.
 
+pub mod area;
 pub mod block;
 pub mod content;
 pub mod links;

@@ -2,4 +2,5 @@
 
 pub mod cdrom;
 pub mod dm;
+pub mod blkpg;
 pub mod loopdev;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::epoch::Epoch;
-use crate::initrd::{self, AddFile, Compress, Profile, Recipe};
+use crate::initrd::{self, AddFile, AreaFs, Compress, Profile, Recipe};
 use crate::progress::{Progress, human};
 use crate::scratch::Partial;
 use crate::tree::kernel;
@@ -38,6 +38,17 @@ pub struct InitrdArgs {
     /// Put a static busybox in, as a shell for the rescue prompt
     #[arg(long)]
     pub shell: bool,
+    /// Put in the programs for persistent areas (rd.live.overlay.persistent) with these file systems: 1.9 MB for ext4
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FS",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "ext4"
+    )]
+    pub persistence: Vec<AreaFs>,
     /// Compression of the archive
     #[arg(long, value_enum, default_value_t)]
     pub compress: Compress,
@@ -79,6 +90,7 @@ pub fn initrd(args: &InitrdArgs) -> Result<()> {
         add_files: args.add_file.clone(),
         conf: args.conf.clone(),
         shell: args.shell,
+        persistence: args.persistence.clone(),
         compress: args.compress,
         plain_modules: args.plain_modules,
         epoch: Epoch::from_environment()?,

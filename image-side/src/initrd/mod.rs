@@ -11,6 +11,7 @@ pub mod kmod;
 mod modprobe_conf;
 mod module_file;
 pub mod profile;
+mod tools;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -27,6 +28,7 @@ use self::archive::Archive;
 use self::kmod::ModuleTree;
 use self::modprobe_conf::ModprobeConf;
 pub use self::profile::Profile;
+pub use self::tools::AreaFs;
 use crate::epoch::Epoch;
 
 /// How the archive is compressed.
@@ -82,6 +84,8 @@ pub struct Recipe {
     pub conf: Vec<(String, String)>,
     /// Put a shell in.
     pub shell: bool,
+    /// Put the programs in that make and check persistent areas with these file systems.
+    pub persistence: Vec<AreaFs>,
     /// Compression of the archive.
     pub compress: Compress,
     /// Store every module plain. Otherwise most are compressed one by one, for the agent to unpack on demand: of 250 a
@@ -134,6 +138,7 @@ pub fn build(recipe: &Recipe, output: &Path) -> Result<Summary> {
     if recipe.shell {
         add_shell(recipe, &mut archive)?;
     }
+    tools::add(&recipe.root, &recipe.persistence, &mut archive)?;
     add_files(recipe, &mut archive)?;
     let content_bytes = archive.content_bytes();
     write(&archive, recipe, output).with_context(|| format!("writing {}", output.display()))?;

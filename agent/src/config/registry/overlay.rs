@@ -14,8 +14,7 @@ table! { OVERLAYS_TABLE:
     LIVE_OVERLAY = Karg::new("rd.live.overlay", Kind::Text, Origin::Dracut, "The storage half of `rd.overlay`, used when that names none; does not turn overlayfs on; deprecated since dracut 110")
         .replaced_by("rd.overlay")
         .values("`<device>`, `<device>:<path>`, `<device>:auto`, `:auto`, `:<path>`, `none`")
-        .aliases(&[alias("overlay", "dracut before 104")])
-        .not_built(Area::Persistence);
+        .aliases(&[alias("overlay", "dracut before 104")]);
     OVERLAY_READONLY = Karg::new("rd.overlay.readonly", Kind::Bool, Origin::Dracut, "Show the kept changes but keep no new ones")
         .since("dracut 110")
         .default("0")
@@ -24,8 +23,7 @@ table! { OVERLAYS_TABLE:
             alias("readonly_overlay", "dracut before 104"),
             alias("rd.live.overlayfs.readonly", "a slip in dracut 110 and 111"),
             alias("rd.overlayfs.readonly", "never released"),
-        ])
-        .not_built(Area::Persistence);
+        ]);
     OVERLAY_RESET = Karg::new("rd.overlay.reset", Kind::Bool, Origin::Dracut, "Empty the persistent area first")
         .since("dracut 110")
         .default("0")
@@ -33,8 +31,7 @@ table! { OVERLAYS_TABLE:
             alias("rd.live.overlay.reset", "dracut before 110, still accepted there"),
             alias("reset_overlay", "dracut before 104"),
             alias("rd.overlayfs.reset", "never released"),
-        ])
-        .not_built(Area::Persistence);
+        ]);
     OVERLAY_CRYPT = Karg::new("rd.overlay.crypt", Kind::List, Origin::Dracut, "Write area on a device encrypted with a key that is forgotten at power-off")
         .since("dracut 111")
         .values("`<device>[,mapname=N][,fstype=ext4 or ext3 or ext2][,mkfs=1 or 0][,timeout=S]`")
@@ -51,19 +48,15 @@ table! { OVERLAYS_TABLE:
         .ignored("rdlive never waits for an answer when a persistent area is missing");
     OVERLAY_PERSISTENT = Karg::new("rd.live.overlay.persistent", Kind::Bool, Origin::Kiwi, "Keep changes on the boot disk or beside the ISO file")
         .default("0")
-        .values("also `required` (rdlive): stop when that is impossible instead of using RAM")
-        .not_built(Area::Persistence);
+        .values("also `required` (rdlive): stop when that is impossible instead of using RAM; `accept` (rdlive): use an area that was made for another image; `required,accept`");
     OVERLAY_COWFS = Karg::new("rd.live.overlay.cowfs", Kind::Text, Origin::Both, "File system of a new persistent area")
         .default("ext4")
         .values("`ext4`, `xfs`, `btrfs`")
-        .since("dracut 058")
-        .not_built(Area::Persistence);
+        .since("dracut 058");
     COWFILE_MBSIZE = Karg::new("rd.live.cowfile.mbsize", Kind::Number, Origin::Kiwi, "MiB of a new cow file beside the ISO file")
-        .default("500")
-        .not_built(Area::Persistence);
+        .default("500");
     COWFILE_PATH = Karg::new("rd.live.cowfile.path", Kind::Text, Origin::Kiwi, "Cow file on the file system that holds the ISO file")
-        .default("live_system.cow")
-        .not_built(Area::Persistence);
+        .default("live_system.cow");
     LIVE_ENCRYPT = Karg::new("rd.live.encrypt", Kind::Bool, Origin::Kiwi, "Encrypt a new persistent area; asks for a passphrase")
         .default("0")
         .not_built(Area::Encryption);

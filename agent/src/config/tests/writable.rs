@@ -102,11 +102,18 @@ fn t02_t26_to_t28_persistent() {
         ("T-27", "rd.live.overlay.persistent=false", true),
         ("T-28", "rd.live.overlay.persistent rd.live.overlay.persistent=0", false),
         ("required", "rd.live.overlay.persistent=required", true),
+        ("accept", "rd.live.overlay.persistent=accept", true),
     ];
     for (case, text, expected) in rows {
         assert_eq!(automatic(text), expected, "{case}: {text}");
-        assert_eq!(ids(text).contains(&"not-built"), expected, "{case}: {text}");
     }
+    let words = |text: &str| match read(text).overlay.persistence {
+        Some(Persistence::Automatic { required, accept, .. }) => (required, accept),
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(words("rd.live.overlay.persistent"), (false, false));
+    assert_eq!(words("rd.live.overlay.persistent=accept"), (false, true));
+    assert_eq!(words("rd.live.overlay.persistent=accept,required"), (true, true));
     assert!(ids("rd.live.overlay.persistent=false").contains(&"value"), "T-27 is worth a word");
 }
 
@@ -115,6 +122,7 @@ fn automatic_persistence_takes_its_details() {
     let text = "rd.live.overlay.persistent=required rd.live.overlay.cowfs=xfs rd.live.cowfile.mbsize=1024 rd.live.cowfile.path=/data/x.cow rd.live.encrypt";
     let expected = Persistence::Automatic {
         required: true,
+        accept: false,
         cowfs: "xfs".into(),
         cowfile_mib: 1024,
         cowfile_path: "data/x.cow".into(),
@@ -123,6 +131,7 @@ fn automatic_persistence_takes_its_details() {
     assert_eq!(read(text).overlay.persistence, Some(expected));
     let expected = Persistence::Automatic {
         required: false,
+        accept: false,
         cowfs: "ext4".into(),
         cowfile_mib: 500,
         cowfile_path: "live_system.cow".into(),

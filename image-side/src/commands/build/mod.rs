@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 
 use self::plan::BuildPlan;
 use crate::container::{Compression, Nested};
-use crate::initrd::{AddFile, Profile};
+use crate::initrd::{AddFile, AreaFs, Profile};
 use crate::iso::image::Table;
 use crate::progress::Progress;
 
@@ -99,6 +99,17 @@ pub struct BuildArgs {
     /// Put a static busybox into a native initramfs, as a shell for the rescue prompt
     #[arg(long)]
     pub shell: bool,
+    /// Put in the programs for persistent areas (rd.live.overlay.persistent) with these file systems: 1.9 MB for ext4
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FS",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "ext4"
+    )]
+    pub persistence: Vec<AreaFs>,
     /// Title of the normal boot entry (default: the system's own name)
     #[arg(long, value_name = "TEXT")]
     pub label_title: Option<String>,

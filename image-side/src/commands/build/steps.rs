@@ -122,6 +122,7 @@ fn recipe(plan: &BuildPlan, conf: Vec<(String, String)>) -> Recipe {
         add_files: plan.args.add_file.clone(),
         conf,
         shell: plan.args.shell,
+        persistence: plan.args.persistence.clone(),
         compress: Compress::Zstd,
         plain_modules: false,
         epoch: plan.epoch,

@@ -1,0 +1,157 @@
+//! Persistent areas as facts: where one is or could be, and which image it was made for. Plain values; the probe fills
+//! them in, the plan decides from them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{Device, MediumFacts};
+use crate::format::Kind;
+use crate::table::Gap;
+
+/// Label of a write partition; what kiwi-live looks for, too (kiwi-live spec 3.2).
+pub const LABEL: &str = "cow";
+/// Remembers, at the top of an area, which image it was made for.
+pub const IDENTITY_FILE: &str = ".rdlive-identity";
+
+/// The image that an area belongs to. The agent's version is for people; it decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Label of the medium.
+    pub volume_id: Option<String>,
+    /// UUID of the medium; for an ISO the moment it was made.
+    pub image_uuid: Option<String>,
+    /// Version of the agent that made the area, or used it last.
+    pub agent: String,
+}
+
+impl Identity {
+    /// The identity of the image on a medium.
+    pub fn of(medium: &MediumFacts) -> Self {
+        Self {
+            volume_id: medium.label.clone(),
+            image_uuid: medium.uuid.clone(),
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Whether both name the same image.
+    pub fn same_image(&self, other: &Self) -> bool {
+        self.volume_id == other.volume_id && self.image_uuid == other.image_uuid
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
+        write!(f, "{} ({})", text(&self.volume_id), text(&self.image_uuid))
+    }
+}
+
+/// Where an automatic area is or could be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Site {
+    /// The disk that the medium is on.
+    Disk(Box<DiskSite>),
+    /// The file system that holds the ISO file.
+    Host(HostSite),
+    /// Neither; the text says why.
+    Nowhere(String),
+}
+
+/// The boot disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskSite {
+    /// Kernel name, such as `sda`.
+    pub name: String,
+    /// It refuses writes.
+    #[serde(default)]
+    pub read_only: bool,
+    /// The medium is mounted from the disk itself: its partitions cannot be opened beside that.
+    #[serde(default)]
+    pub whole: bool,
+    /// Bytes of the disk that belong to the image.
+    pub image: u64,
+    /// The partition labelled `cow`.
+    #[serde(default)]
+    pub area: Option<Part>,
+    /// A Linux partition behind the image that holds nothing known.
+    #[serde(default)]
+    pub unused: Option<Part>,
+    /// Room for a new partition.
+    #[serde(default)]
+    pub gap: Option<Gap>,
+    /// Why there is no room.
+    #[serde(default)]
+    pub no_gap: String,
+    /// File systems labelled `cow` on other disks: they are somebody else's.
+    #[serde(default)]
+    pub foreign: Vec<String>,
+}
+
+impl DiskSite {
+    /// The disk's node.
+    pub fn node(&self) -> PathBuf {
+        Path::new("/dev").join(&self.name)
+    }
+}
+
+/// A partition of the boot disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The device.
+    pub device: Device,
+    /// First byte on the disk.
+    pub start: u64,
+}
+
+/// The file system that holds an ISO file, mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSite {
+    /// Its device.
+    pub node: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes that are free.
+    pub free: u64,
+    /// Why it must not be written to.
+    #[serde(default)]
+    pub refusal: Option<String>,
+    /// What is at the path that was asked for.
+    #[serde(default)]
+    pub asked: Found,
+    /// What is at the path that bears the volume id.
+    #[serde(default)]
+    pub bound: Found,
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Found {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// A directory.
+    Directory,
+    /// A file with this content; `None` when that is not known.
+    File(Option<Kind>),
+}
+
+/// A place that was named: a file system, mounted, and what is at the path on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedSite {
+    /// The device, for a person.
+    pub node: PathBuf,
+    /// Its file system.
+    pub kind: Kind,
+    /// Where it is mounted.
+    pub at: PathBuf,
+    /// The path below that, without a leading slash.
+    pub path: PathBuf,
+    /// What is there.
+    #[serde(default)]
+    pub found: Found,
+}

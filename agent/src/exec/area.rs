@@ -1,0 +1,243 @@
+//! The steps of a persistent area: format, partition, check, mark, empty.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rdlive_sys::blkpg;
+use rdlive_sys::loopdev::{self, Setup};
+
+use super::apply::Executor;
+use super::blank::{self, Blank};
+use super::mount;
+use super::tool;
+use super::unwind::Undo;
+use crate::area::{IDENTITY_FILE, Identity};
+use crate::env::Env;
+use crate::error::{Code, Stop};
+use crate::format;
+use crate::plan::{Slot, Target};
+use crate::table::Gap;
+
+/// A slow stick writes a journal at a few MB/s.
+const MKFS_LIMIT: Duration = Duration::from_secs(600);
+/// A check that takes longer than this is not what somebody who boots waits for.
+const CHECK_LIMIT: Duration = Duration::from_secs(300);
+/// Wiped at both ends before a file system is made: signatures, old superblocks, RAID at the end.
+const WIPED: u64 = 1 << 20;
+/// A journal for a stick: the default of a large file system takes minutes to write.
+const LARGE: u64 = 1 << 30;
+
+impl Executor<'_> {
+    pub(super) fn format(&mut self, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {
+        // The program first: without it nothing is made, not even an empty file.
+        let (program, arguments) = mkfs(self.env, fs)?;
+        let blank = Blank::prove(self.env, target)?;
+        let failed = |cause: String| Stop::new(Code::AreaFormat, format!("{target}: {cause}"));
+        wipe(&blank).map_err(|error| failed(format!("wiping old signatures: {error}")))?;
+        let node = blank.node.to_string_lossy().into_owned();
+        let mut all: Vec<&str> = arguments.clone();
+        if fs == "ext4" && blank.size >= LARGE {
+            all.extend(["-J", "size=32"]);
+        }
+        if let Some(label) = label {
+            all.extend(["-L", label]);
+        }
+        all.push(&node);
+        let ended = tool::run(&program, &all, MKFS_LIMIT).map_err(failed)?;
+        if !ended.status.success() {
+            return Err(failed(format!("{} ended with {}: {}", program.display(), ended.status, ended.words)));
+        }
+        let durable = blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
+        durable.map_err(|error| failed(format!("writing it: {error}")))?;
+        let found = format::identify(&mut &blank.device.device).ok().flatten();
+        if found.as_ref().is_none_or(|found| found.kind.name() != fs) {
+            return Err(failed(format!("{} left no {fs}", program.display())));
+        }
+        drop(blank);
+        if let Target::File { path, .. } = target {
+            complete(&self.env.path(path)).map_err(|error| failed(format!("naming it: {error}")))?;
+        }
+        self.notes.push(format!("made {target} {fs}"));
+        Ok(())
+    }
+
+    pub(super) fn add_partition(&mut self, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
+        let file = blank::locked(self.env, disk)?;
+        let failed = |cause: String| Stop::new(Code::AreaPartition, format!("{}: {cause}", disk.display()));
+        let random = random(self.env).map_err(|error| failed(format!("random numbers: {error}")))?;
+        let geometry = blank::disk_of(self.env, &file, disk, image, gap.size)?;
+        let addition =
+            geometry.addition(&mut &file, random).map_err(|error| blank::changed(disk, &error.to_string()))?;
+        if addition.gap != gap {
+            return Err(blank::changed(disk, &format!("the gap is now {}, planned was {gap}", addition.gap)));
+        }
+        for write in &addition.writes {
+            let done = file.write_all_at(&write.bytes, write.offset).and_then(|()| file.sync_data());
+            done.map_err(|error| failed(format!("writing {}: {error}", write.what)))?;
+        }
+        blkpg::add_partition(&file, gap.number, gap.start, gap.size).map_err(|error| {
+            failed(format!("the kernel does not take the new partition {}: {error}", gap.number))
+                .advice("the table is written: the next boot uses the partition")
+        })?;
+        self.notes.push(format!("added partition {gap} to {}", disk.display()));
+        Ok(())
+    }
+
+    pub(super) fn window(&mut self, disk: &Path, offset: u64, size_limit: u64, into: Slot) -> Result<(), Stop> {
+        let path = self.env.path(disk);
+        let fail = |error: io::Error| Stop::new(Code::LoopSetup, format!("a window into {}: {error}", disk.display()));
+        let backing = File::options().read(true).write(true).open(&path).map_err(fail)?;
+        let setup = Setup { offset, size_limit, autoclear: true, ..Setup::default() };
+        let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup).map_err(fail)?;
+        let node = self.env.path(format!("dev/loop{}", device.number));
+        self.hold(into, node, Some(device));
+        Ok(())
+    }
+
+    /// Checks with the file system's own tool where that is what its makers advise; XFS and btrfs replay their logs
+    /// when they are mounted.
+    pub(super) fn check(&mut self, what: Slot, fs: &str) -> Result<(), Stop> {
+        let Some(node) = self.node(what).map(|node| node.to_string_lossy().into_owned()) else {
+            return Err(Stop::new(Code::AreaDamaged, format!("no device is known as {what}")));
+        };
+        if !fs.starts_with("ext") {
+            return Ok(());
+        }
+        let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
+            Ok(program) => program,
+            // The kernel replays the journal; a check beyond that is better, not necessary.
+            Err(stop) => {
+                self.notes.push(format!("not checked: {}", stop.cause));
+                return Ok(());
+            }
+        };
+        let failed = |cause: String| {
+            Stop::new(Code::AreaDamaged, format!("checking {node}: {cause}"))
+                .advice(format!("repair it from another system: e2fsck -f {node}"))
+        };
+        let ended = tool::run(&program, &["-p", &node], CHECK_LIMIT).map_err(failed)?;
+        // e2fsck(8): 1 and 2 are errors that were corrected, 4 and more are not.
+        match ended.status.code() {
+            Some(0) => {}
+            Some(1..=3) => self.notes.push(format!("repaired: {}", ended.words)),
+            _ => return Err(failed(format!("{}: {}", ended.status, ended.words))),
+        }
+        Ok(())
+    }
+
+    pub(super) fn remount(&mut self, at: &Path) -> Result<(), Stop> {
+        let target = self.env.path(at);
+        mount::allow_writes(&target).map_err(|error| {
+            Stop::new(Code::AreaUnavailable, error.to_string())
+                .advice("is its write protection on, or does it need a repair (see dmesg)?")
+        })?;
+        self.undo(Undo::ReadOnly(target));
+        Ok(())
+    }
+
+    pub(super) fn unmount(&mut self, at: &Path) -> Result<(), Stop> {
+        let target = self.env.path(at);
+        mount::release_patiently(&target).map_err(|error| Stop::new(Code::MediumMount, error.to_string()))?;
+        self.undone(&target);
+        Ok(())
+    }
+
+    pub(super) fn identity(&mut self, at: &Path, image: &Identity, accept: bool, write: bool) -> Result<(), Stop> {
+        let path = self.env.path(at).join(IDENTITY_FILE);
+        let failed = |error: io::Error| Stop::new(Code::AreaDamaged, format!("{}: {error}", path.display()));
+        let known = match fs::read(&path) {
+            // Made by kiwi-live, or by us in a boot that was cut short here: it is told now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+            Ok(bytes) => Some(serde_json::from_slice::<Identity>(&bytes)),
+        };
+        let owner = match known {
+            Some(Ok(owner)) if owner.same_image(image) => return Ok(()),
+            Some(Ok(owner)) => Some(owner.to_string()),
+            Some(Err(_)) => Some("an image that its mark does not name".to_owned()),
+            None => None,
+        };
+        match owner {
+            Some(owner) if !accept => {
+                return Err(Stop::new(
+                    Code::AreaOther,
+                    format!("the persistent area was made for {owner}, this image is {image}"),
+                )
+                .advice("rd.live.overlay.persistent=accept uses it all the same, rd.live.overlay.reset empties it"));
+            }
+            Some(owner) => self.notes.push(format!("taken over from {owner}")),
+            None => {}
+        }
+        if write { mark(&path, image).map_err(failed) } else { Ok(()) }
+    }
+
+    /// Removes all that is inside, dot files too.
+    pub(super) fn empty(&mut self, dir: &Path) -> Result<(), Stop> {
+        let path = self.env.path(dir);
+        let failed = |error: io::Error| Stop::new(Code::AreaDamaged, format!("emptying {}: {error}", dir.display()));
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut removed = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let is_dir = entry.file_type().map_err(failed)?.is_dir();
+            let gone = if is_dir { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
+            gone.map_err(failed)?;
+            removed.push(entry.file_name().to_string_lossy().into_owned());
+        }
+        removed.sort();
+        let note = format!("reset: removed {} entries of {}: {}", removed.len(), dir.display(), removed.join(" "));
+        log::info!("{note}");
+        self.notes.push(note);
+        Ok(())
+    }
+}
+
+/// The program that makes a file system, and its arguments up to label and device.
+fn mkfs(env: &Env, fs: &str) -> Result<(PathBuf, Vec<&'static str>), Stop> {
+    let (names, package, arguments): (&[&str], _, _) = match fs {
+        "ext4" => (&["mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext4 -E nodiscard,lazy_itable_init=1"),
+        "xfs" => (&["mkfs.xfs"], "xfsprogs", "-q -f -K"),
+        "btrfs" => (&["mkfs.btrfs"], "btrfs-progs", "-q -f -K"),
+        other => return Err(Stop::new(Code::AreaFormat, format!("{other} is not ext4, xfs or btrfs"))),
+    };
+    Ok((tool::find(env, names, package)?, arguments.split(' ').collect()))
+}
+
+/// Zeros both ends, so that no tool asks about what was there and nothing old is ever found again.
+fn wipe(blank: &Blank) -> io::Result<()> {
+    let length = WIPED.min(blank.size);
+    let zeros = vec![0; usize::try_from(length).unwrap_or_default()];
+    for offset in [0, blank.size - length] {
+        blank.device.device.write_all_at(&zeros, offset)?;
+    }
+    blank.device.device.sync_data()
+}
+
+/// Gives a finished file its name.
+fn complete(path: &Path) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    fs::rename(blank::unfinished(path), path)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Writes the mark as a whole or not at all.
+fn mark(path: &Path, image: &Identity) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec_pretty(image)?)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+fn random(env: &Env) -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    io::Read::read_exact(&mut File::open(env.path("dev/urandom"))?, &mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,169 @@
+//! The proof that a place is empty. Only what is inside a [`Blank`] is ever formatted, and there are three ways to one:
+//! free space of the boot disk's table, a partition that was read and holds nothing, a file that was made just now.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rdlive_sys::loopdev::{self, LoopDevice, Setup};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::env::Env;
+use crate::error::{Code, Stop};
+use crate::format;
+use crate::plan::Target;
+use crate::table::{Disk, Gap};
+
+/// How long somebody else (udev, a partition tool) may hold the disk.
+const LOCK_LIMIT: Duration = Duration::from_secs(20);
+/// Bytes read at the start and the end of a partition, and at each sample between.
+const READ: usize = 1 << 20;
+const SAMPLE: usize = 1 << 16;
+/// Samples between start and end.
+const SAMPLES: u64 = 64;
+
+/// An empty place, shown as a loop device.
+#[derive(Debug)]
+pub(super) struct Blank {
+    /// The device.
+    pub device: LoopDevice,
+    /// Its node.
+    pub node: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What lies below: synchronised when the work is done. Holds the lock of a disk.
+    pub backing: File,
+}
+
+impl Blank {
+    /// Proves that a target is empty.
+    pub(super) fn prove(env: &Env, target: &Target) -> Result<Self, Stop> {
+        match target {
+            Target::Gap { disk, image, gap } => {
+                let backing = locked(env, disk)?;
+                check_gap(env, &backing, disk, *image, *gap)?;
+                Self::show(env, backing, disk, gap.start, gap.size)
+            }
+            Target::Partition { disk, start, size } => {
+                let backing = locked(env, disk)?;
+                let blank = Self::show(env, backing, disk, *start, *size)?;
+                blank.holds_nothing(disk)?;
+                Ok(blank)
+            }
+            Target::File { path, size } => {
+                let backing = new_file(&env.path(path), *size)
+                    .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
+                Self::show(env, backing, path, 0, 0)
+            }
+        }
+    }
+
+    fn show(env: &Env, backing: File, path: &Path, offset: u64, size_limit: u64) -> Result<Self, Stop> {
+        let fail =
+            |error: io::Error| Stop::new(Code::LoopSetup, format!("a loop device on {}: {error}", path.display()));
+        let setup = Setup { offset, size_limit, autoclear: true, ..Setup::default() };
+        let device =
+            loopdev::attach(&env.path("dev"), &backing, &env.path(path).to_string_lossy(), setup).map_err(fail)?;
+        let node = env.path(format!("dev/loop{}", device.number));
+        let size = (&device.device).seek(SeekFrom::End(0)).map_err(fail)?;
+        Ok(Self { device, node, size, backing })
+    }
+
+    /// Reads the start, the end and samples between: no signature, no byte other than zero.
+    fn holds_nothing(&self, disk: &Path) -> Result<(), Stop> {
+        let not_empty = |what: String| {
+            Stop::new(Code::AreaUnavailable, format!("a partition of {} is not empty: {what}", disk.display()))
+                .advice("if nothing on it is needed, format it yourself with the label cow, or delete it")
+        };
+        let mut device = &self.device.device;
+        let found = format::identify_all(&mut device).map_err(|error| not_empty(error.to_string()))?;
+        if let Some(found) = found.first() {
+            return Err(not_empty(format!("it holds {}", found.kind.name())));
+        }
+        let last = self.size.saturating_sub(READ as u64);
+        let between = (1..=SAMPLES).map(|sample| (last / (SAMPLES + 1) * sample, SAMPLE));
+        for (offset, length) in [(0, READ), (last, READ)].into_iter().chain(between) {
+            let mut bytes = vec![0; length.min(usize::try_from(self.size - offset).unwrap_or(length))];
+            self.device.device.read_exact_at(&mut bytes, offset).map_err(|error| not_empty(error.to_string()))?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Err(not_empty(format!("there is something near byte {offset}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a file that is still being made.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{name}.rdlive-new"))
+}
+
+/// A file of its own, with holes where the file system has them. One that an earlier attempt left is made again: under
+/// this name there is never anything else.
+fn new_file(path: &Path, size: u64) -> io::Result<File> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let path = unfinished(path);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    file.set_len(size)?;
+    Ok(file)
+}
+
+/// Opens a disk for writing, under the lock that udev and partition tools respect.
+pub(super) fn locked(env: &Env, disk: &Path) -> Result<File, Stop> {
+    let fail = |cause: String| Stop::new(Code::AreaUnavailable, format!("{}: {cause}", disk.display()));
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(env.path(disk))
+        .map_err(|error| fail(format!("opening it for writing: {error}")))?;
+    let begin = Instant::now();
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            // udev holds the lock for the milliseconds of a probe, and tells nobody when it lets go.
+            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < LOCK_LIMIT => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(fail(format!("another program holds its lock: {error}"))),
+        }
+    }
+}
+
+/// The table as it is now must still have the gap that the plan was made for.
+fn check_gap(env: &Env, file: &File, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
+    let now = disk_of(env, file, disk, image, gap.size)?.gap(&mut &*file);
+    match now {
+        Ok(found) if found == gap => Ok(()),
+        Ok(found) => Err(changed(disk, &format!("the gap is now {found}, planned was {gap}"))),
+        Err(error) => Err(changed(disk, &error.to_string())),
+    }
+}
+
+pub(super) fn changed(disk: &Path, words: &str) -> Stop {
+    Stop::new(Code::AreaPartition, format!("the partition table of {} has changed: {words}", disk.display()))
+}
+
+/// Geometry of an open disk.
+pub(super) fn disk_of(env: &Env, file: &File, disk: &Path, image: u64, least: u64) -> Result<Disk, Stop> {
+    let mut seeking = file;
+    let size = seeking
+        .seek(SeekFrom::End(0))
+        .map_err(|error| Stop::new(Code::AreaUnavailable, format!("{}: its size: {error}", disk.display())))?;
+    Ok(Disk { size, sector: sector(env, disk), image, least })
+}
+
+/// Bytes per logical sector of a disk.
+pub fn sector(env: &Env, disk: &Path) -> u32 {
+    let name = disk.file_name().unwrap_or_default();
+    let file = Path::new("sys/class/block").join(name).join("queue/logical_block_size");
+    env.text(file).and_then(|text| text.parse().ok()).unwrap_or(512)
+}

@@ -1,0 +1,427 @@
+//! Where changes are kept over a reboot: a partition on the boot disk, a file beside the ISO file, or a place that was
+//! named. Pure; what cannot be is a reason in words, never a second try that nobody sees.
+
+use std::path::{Path, PathBuf};
+
+use super::acquire::driver;
+use super::points::Points;
+use super::step::{Place, Slot, Step, Target};
+use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site};
+use crate::config::{Access, Overlay, Persistence};
+use crate::error::Code;
+use crate::facts::human;
+use crate::format::Kind;
+use crate::table::{Gap, name};
+
+/// A persistent area: the steps that bring it into reach, and what the overlay then uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Area {
+    /// What to do.
+    pub steps: Vec<Step>,
+    /// Upper directory.
+    pub upper: PathBuf,
+    /// Work directory, on the same mount.
+    pub work: PathBuf,
+    /// `partition`, `file` or `named`, for the report.
+    pub persistence: &'static str,
+    /// Device or file, for the report.
+    pub place: String,
+    /// A failure ends the boot instead of falling back to RAM.
+    pub required: bool,
+    /// Show what is kept, keep nothing new.
+    pub readonly: bool,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// What `rd.live.overlay.persistent` and its details ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// How the root becomes writable.
+    pub overlay: &'a Overlay,
+    /// File system of a new area.
+    pub cowfs: &'a str,
+    /// MiB of a new cow file.
+    pub cowfile_mib: u64,
+    /// Path of the cow file.
+    pub cowfile_path: &'a Path,
+    /// Stop instead of falling back.
+    pub required: bool,
+    /// Use the area although it was made for another image.
+    pub accept: bool,
+    /// Encryption was asked for.
+    pub encrypt: bool,
+}
+
+impl<'a> Wish<'a> {
+    /// The wish for an automatic area, if that is what is asked for.
+    pub fn of(overlay: &'a Overlay) -> Option<Self> {
+        let Some(Persistence::Automatic { required, accept, cowfs, cowfile_mib, cowfile_path, encrypt }) =
+            &overlay.persistence
+        else {
+            return None;
+        };
+        let (cowfile_mib, required, accept, encrypt) = (*cowfile_mib, *required, *accept, *encrypt);
+        Some(Self { overlay, cowfs, cowfile_mib, cowfile_path, required, accept, encrypt })
+    }
+
+    /// The file system of a new area.
+    ///
+    /// # Errors
+    /// Text for a person: a name that is none of ours.
+    pub fn kind(&self) -> Result<Kind, String> {
+        match self.cowfs {
+            "ext4" => Ok(Kind::Ext4),
+            "xfs" => Ok(Kind::Xfs),
+            "btrfs" => Ok(Kind::Btrfs),
+            other => Err(format!("rd.live.overlay.cowfs={other} is not ext4, xfs or btrfs, nothing was created")),
+        }
+    }
+}
+
+/// The smallest area worth making, in bytes: what each mkfs needs, and some room.
+pub fn least(kind: Kind) -> u64 {
+    match kind {
+        Kind::Xfs => 320 << 20,
+        Kind::Btrfs => 128 << 20,
+        _ => 32 << 20,
+    }
+}
+
+/// The path of a cow file that bears the volume id, beside the one that was asked for.
+pub fn bound_path(asked: &Path, identity: &Identity) -> PathBuf {
+    let id = identity.volume_id.as_deref().or(identity.image_uuid.as_deref()).unwrap_or("image");
+    let clean: String =
+        id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    let stem = asked.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = asked.extension().map_or(String::new(), |text| format!(".{}", text.to_string_lossy()));
+    asked.with_file_name(format!("{stem}-{clean}{extension}"))
+}
+
+/// The name of a dmsquash area on its file system: `<live dir>/overlay-<label>-<uuid>` (dracut-live spec 1.4).
+pub fn named_path(live_dir: &str, identity: &Identity) -> PathBuf {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default().replace('/', "_");
+    Path::new(live_dir).join(format!("overlay-{}-{}", text(&identity.volume_id), text(&identity.image_uuid)))
+}
+
+/// An area on the boot disk or beside the ISO file.
+///
+/// # Errors
+/// Why there can be none: text for a person, which says what to do.
+pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Result<Area, String> {
+    if wish.encrypt {
+        return Err("rd.live.encrypt is not built yet, and an area without encryption was not asked for".to_owned());
+    }
+    let (steps, persistence, place, notes) = match site {
+        Site::Nowhere(why) => return Err(why.clone()),
+        Site::Disk(disk) => {
+            let (steps, place) = on_disk(wish, points, identity, disk)?;
+            let foreign = disk.foreign.iter();
+            let notes = foreign.map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
+            (steps, "partition", place, notes)
+        }
+        Site::Host(host) => {
+            let (steps, place) = in_file(wish, points, identity, host)?;
+            (steps, "file", place, Vec::new())
+        }
+    };
+    let at = area_point(wish, points);
+    let (upper, work) = (at.join("rw"), at.join("work"));
+    let mut area = Area {
+        steps,
+        upper,
+        work,
+        persistence,
+        place,
+        required: wish.required,
+        readonly: wish.overlay.readonly,
+        notes,
+    };
+    area.finish(wish.overlay, points);
+    Ok(area)
+}
+
+impl Area {
+    /// What all kinds of areas end with: empty it if asked for, make the directories, point the usual names at them.
+    fn finish(&mut self, overlay: &Overlay, points: &Points) {
+        if overlay.reset && !self.readonly {
+            self.steps.push(Step::Empty { dirs: vec![self.upper.clone(), self.work.clone()] });
+        }
+        if self.readonly {
+            self.steps.push(Step::Symlink { at: points.upper_readonly.clone(), to: self.upper.clone() });
+            return;
+        }
+        self.steps.push(Step::MakeDir { path: self.upper.clone() });
+        self.steps.push(Step::MakeDir { path: self.work.clone() });
+        for (at, to) in [(&points.upper, &self.upper), (&points.work, &self.work)] {
+            if at != to {
+                self.steps.push(Step::Symlink { at: at.clone(), to: to.clone() });
+            }
+        }
+    }
+}
+
+fn on_disk(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    disk: &DiskSite,
+) -> Result<(Vec<Step>, String), String> {
+    let node = disk.node();
+    if disk.read_only {
+        return Err(format!("{} refuses writes", node.display()));
+    }
+    if let Some(part) = &disk.area {
+        return Ok((existing(wish, points, identity, disk, part)?, part.device.node.display().to_string()));
+    }
+    if wish.overlay.readonly {
+        return Err(format!("{} has no persistent area yet, so there is nothing to show", node.display()));
+    }
+    let kind = wish.kind()?;
+    let (target, slot, place) = if let Some(part) = &disk.unused {
+        let target = Target::Partition { disk: node.clone(), start: part.start, size: part.device.size };
+        (target, vec![reach(disk, &part.device.node, part.start, part.device.size)], part.device.node.clone())
+    } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= least(kind)) {
+        let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
+        let Gap { start, size, .. } = gap;
+        let add = Step::AddPartition { disk: node.clone(), image: disk.image, gap };
+        (Target::Gap { disk: node.clone(), image: disk.image, gap }, vec![add, reach(disk, &part, start, size)], part)
+    } else if let Some(gap) = disk.gap {
+        return Err(format!(
+            "the room on {} has {}, {} are needed",
+            node.display(),
+            human(gap.size),
+            human(least(kind))
+        ));
+    } else {
+        return Err(format!("{}: {}", node.display(), disk.no_gap));
+    };
+    let mut steps = driver(kind);
+    steps.push(Step::Format { target, fs: kind.name().to_owned(), label: Some(LABEL.to_owned()) });
+    steps.extend(slot);
+    steps.extend(mounted(wish, points, identity, kind));
+    Ok((steps, place.display().to_string()))
+}
+
+/// A partition that is there: checked, mounted, and used if it is this image's.
+fn existing(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    disk: &DiskSite,
+    part: &Part,
+) -> Result<Vec<Step>, String> {
+    let found = part.device.superblock.as_ref().map(|found| found.kind);
+    let Some(kind) = found.filter(|kind| is_area(*kind)) else {
+        let what = found.map_or("nothing known", Kind::name);
+        return Err(format!("{} holds {what}, left as it is", part.device.node.display()));
+    };
+    let mut steps = driver(kind);
+    steps.push(reach(disk, &part.device.node, part.start, part.device.size));
+    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    steps.extend(mounted(wish, points, identity, kind));
+    Ok(steps)
+}
+
+/// Whether an overlay's upper directory may lie on it, and we know how to look after it.
+pub fn is_area(kind: Kind) -> bool {
+    matches!(kind, Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Xfs | Kind::Btrfs)
+}
+
+/// Names the partition; while the medium is mounted from the whole disk, a window into the disk stands in for it.
+fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step {
+    match disk.whole {
+        true => Step::Window { disk: disk.node(), start, size, into: Slot::Cow },
+        false => Step::Device { node: node.to_owned(), into: Slot::Cow },
+    }
+}
+
+/// Where the area is mounted. When it is only shown, the temporary area that is used beside it has its usual place.
+fn area_point<'a>(wish: &Wish<'_>, points: &'a Points) -> &'a Path {
+    if wish.overlay.readonly { &points.named } else { &points.persistent }
+}
+
+/// Mounts the area and asks it whom it belongs to.
+fn mounted(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind) -> Vec<Step> {
+    let at = area_point(wish, points);
+    let write = !wish.overlay.readonly;
+    // An emptied area holds nothing of another image.
+    let accept = wish.accept || wish.overlay.reset;
+    vec![mount(kind, write, at), Step::Identity { at: at.to_owned(), image: identity.clone(), accept, write }]
+}
+
+fn mount(kind: Kind, write: bool, at: &Path) -> Step {
+    Step::Mount {
+        what: Place::Slot(Slot::Cow),
+        fs: kind.driver().unwrap_or(kind.name()).to_owned(),
+        access: if write { Access::ReadWrite } else { Access::ReadOnly },
+        options: Vec::new(),
+        at: at.to_owned(),
+    }
+}
+
+fn in_file(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    host: &HostSite,
+) -> Result<(Vec<Step>, String), String> {
+    if let Some(why) = &host.refusal {
+        return Err(why.clone());
+    }
+    let asked = points.host.join(wish.cowfile_path);
+    let bound = points.host.join(bound_path(wish.cowfile_path, identity));
+    // The file that bears this image's name was made for it; the usual name may be another image's.
+    let (mut use_it, place) = match (host.bound, host.asked) {
+        (Found::File(_), _) => (use_file(wish, points, identity, &bound, host.bound)?, &bound),
+        (_, Found::Absent) => (make_file(wish, points, identity, host, &asked)?, &asked),
+        (_, found) => {
+            let first = use_file(wish, points, identity, &asked, found)?;
+            (with_own_file(wish, points, identity, host, first, &bound), &asked)
+        }
+    };
+    let mut steps = vec![Step::Remount { at: points.host.clone() }];
+    steps.append(&mut use_it);
+    Ok((steps, format!("{} on {}", below(points, place).display(), host.node.display())))
+}
+
+/// The file under the usual name, or, when it turns out to be another image's, a new one that bears this image's name.
+fn with_own_file(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    host: &HostSite,
+    first: Vec<Step>,
+    bound: &Path,
+) -> Vec<Step> {
+    let Ok(own) = make_file(wish, points, identity, host, bound) else { return first };
+    vec![Step::Recover {
+        attempt: first,
+        from: Code::AreaOther,
+        with: own,
+        because: "the cow file belongs to another image".to_owned(),
+    }]
+}
+
+fn below<'a>(points: &Points, path: &'a Path) -> &'a Path {
+    path.strip_prefix(&points.host).unwrap_or(path)
+}
+
+fn use_file(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    file: &Path,
+    found: Found,
+) -> Result<Vec<Step>, String> {
+    let name = below(points, file).display();
+    let kind = match found {
+        Found::File(Some(kind)) if is_area(kind) => kind,
+        Found::File(kind) => {
+            let what = kind.map_or("nothing that is known", Kind::name);
+            return Err(format!("{name} holds {what} and is kept as it is; remove or rename it to get a new one"));
+        }
+        Found::Directory | Found::Absent => return Err(format!("{name} is no file")),
+    };
+    let mut steps = driver(kind);
+    steps.push(loop_file(file));
+    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    steps.extend(mounted(wish, points, identity, kind));
+    Ok(steps)
+}
+
+fn loop_file(file: &Path) -> Step {
+    Step::Loop { file: file.to_owned(), access: Access::ReadWrite, direct: false, into: Slot::Cow }
+}
+
+/// FAT stores the length of a file in 32 bits.
+const FAT_LIMIT: u64 = (4 << 30) - 1;
+
+fn make_file(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    host: &HostSite,
+    file: &Path,
+) -> Result<Vec<Step>, String> {
+    let name = below(points, file).display();
+    if wish.overlay.readonly {
+        return Err(format!("{name} does not exist yet, so there is nothing to show"));
+    }
+    let kind = wish.kind()?;
+    let size = wish.cowfile_mib.saturating_mul(1 << 20);
+    if size < least(kind) {
+        let least = least(kind) >> 20;
+        return Err(format!("{} needs {least} MiB, rd.live.cowfile.mbsize is {}", kind.name(), wish.cowfile_mib));
+    }
+    if host.kind == Kind::Vfat && size > FAT_LIMIT {
+        return Err(format!(
+            "{} is FAT, whose files end at 4 GiB, and {name} would have {}; use rd.live.cowfile.mbsize=4095 or less",
+            host.node.display(),
+            human(size)
+        ));
+    }
+    if size > host.free {
+        let (node, free) = (host.node.display(), human(host.free));
+        return Err(format!("{node} has {free} free, {name} would have {}; see rd.live.cowfile.mbsize", human(size)));
+    }
+    let mut steps = driver(kind);
+    let target = Target::File { path: file.to_owned(), size };
+    // kiwi-live gives the file no label, so that it is never found by one.
+    steps.push(Step::Format { target, fs: kind.name().to_owned(), label: None });
+    steps.push(loop_file(file));
+    steps.extend(mounted(wish, points, identity, kind));
+    Ok(steps)
+}
+
+/// An area at a place that was named, on a file system that is mounted already.
+///
+/// # Errors
+/// Why it cannot be used: text for a person.
+pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area, String> {
+    let place = site.at.join(&site.path);
+    let shown = format!("{} on {}", site.path.display(), site.node.display());
+    let (steps, upper, work) = match site.found {
+        Found::Absent if overlay.readonly => {
+            return Err(format!("{shown} does not exist, so there is nothing to show"));
+        }
+        Found::Absent | Found::Directory if !is_area(site.kind) => {
+            return Err(format!(
+                "{} is {}, which cannot hold changes as files; use ext4, xfs or btrfs, or a file with such a file system",
+                site.node.display(),
+                site.kind.name()
+            ));
+        }
+        Found::Absent | Found::Directory => {
+            let work = place.with_file_name("ovlwork");
+            (Vec::new(), place, work)
+        }
+        Found::File(Some(kind)) if is_area(kind) => {
+            let mut steps = driver(kind);
+            steps.push(loop_file(&place));
+            steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+            let at = points.persistent_image.clone();
+            steps.push(mount(kind, !overlay.readonly, &at));
+            (steps, at.join("overlayfs"), at.join("ovlwork"))
+        }
+        Found::File(Some(Kind::SnapshotCow)) => {
+            return Err(format!("{shown} is the store of a device-mapper snapshot, which is not built yet"));
+        }
+        Found::File(kind) => {
+            let what = kind.map_or("nothing that is known", Kind::name);
+            return Err(format!("{shown} holds {what}, left as it is"));
+        }
+    };
+    let mut area = Area {
+        steps,
+        upper,
+        work,
+        persistence: "named",
+        place: shown,
+        required: false,
+        readonly: overlay.readonly,
+        notes: Vec::new(),
+    };
+    area.finish(overlay, points);
+    Ok(area)
+}

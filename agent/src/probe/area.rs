@@ -1,0 +1,193 @@
+//! Where a persistent area is or could be. Looks only: nothing is mounted or written here.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::block;
+use crate::area::{DiskSite, Found, HostSite, LABEL, Part, Site};
+use crate::env::Env;
+use crate::exec::blank::sector;
+use crate::facts::{Device, MediumFacts};
+use crate::format::{Kind, partition};
+use crate::table::{ALIGNMENT, Disk, name};
+
+/// Type of a Linux file system: in a GPT, in an MBR.
+const LINUX: [&str; 2] = ["0fc63daf-8483-4772-8e79-3d69d8477de4", "0x83"];
+
+/// Looks at the disk that the medium is on. `devices` are all that were seen.
+pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path) -> Site {
+    let Some(device) = devices.iter().find(|device| device.node == node) else {
+        return Site::Nowhere(format!("{} is no disk that was seen", node.display()));
+    };
+    if device.optical {
+        return Site::Nowhere(format!("{} is an optical drive, which cannot be written to", node.display()));
+    }
+    let whole = device.parent.is_none();
+    let name = device.parent.clone().unwrap_or_else(|| device.name.clone());
+    let Some(disk) = block::device(env, &name) else {
+        return Site::Nowhere(format!("/dev/{name}, the disk of the medium, has gone"));
+    };
+    // Only a disk that is this live image as a whole gets a new partition: on any other one the medium is a guest.
+    let hybrid = disk
+        .superblock
+        .as_ref()
+        .is_some_and(|found| found.kind == Kind::Iso9660 && found.uuid == medium.uuid && found.label == medium.label);
+    let image = disk.superblock.as_ref().and_then(|found| found.size).unwrap_or(0);
+    let mut site = DiskSite {
+        read_only: disk.read_only,
+        whole,
+        image,
+        area: None,
+        unused: None,
+        gap: None,
+        no_gap: String::new(),
+        foreign: foreign(devices, &name),
+        name,
+    };
+    if let Err(error) = fill(env, &disk, hybrid, &mut site) {
+        site.no_gap = error;
+    }
+    Site::Disk(Box::new(site))
+}
+
+fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(), String> {
+    let mut file = File::open(env.path(&disk.node)).map_err(|error| error.to_string())?;
+    let table = partition::table(&mut file, disk.size).map_err(|error| error.to_string())?;
+    for entry in table.map(|table| table.partitions).unwrap_or_default() {
+        let Some(device) = part(env, &mut file, disk, &entry, site.whole) else { continue };
+        let label = device.superblock.as_ref().and_then(|found| found.label.as_deref());
+        let linux = LINUX.contains(&entry.type_id.as_str()) && entry.start >= site.image.max(ALIGNMENT);
+        let unknown = device.superblock.is_none() && device.unreadable.is_none();
+        if label == Some(LABEL) {
+            site.area.get_or_insert(Part { device, start: entry.start });
+        } else if hybrid && linux && unknown {
+            site.unused = Some(Part { device, start: entry.start });
+        }
+    }
+    if !hybrid {
+        return Err("there is more than the live image on the disk; name a partition with rd.overlay=<device>".into());
+    }
+    let geometry = Disk { size: disk.size, sector: sector(env, &disk.node), image: site.image, least: ALIGNMENT };
+    site.gap = Some(geometry.gap(&mut file).map_err(|error| error.to_string())?);
+    Ok(())
+}
+
+/// A partition as the kernel shows it; beside a mounted disk, or when the kernel does not show it, as its bytes do.
+fn part(env: &Env, file: &mut File, disk: &Device, entry: &partition::Partition, whole: bool) -> Option<Device> {
+    let name = name::of(&disk.name, entry.number);
+    if let Some(device) = block::device(env, &name).filter(|_| !whole) {
+        return Some(device);
+    }
+    if !whole {
+        return None;
+    }
+    let mut device = Device {
+        node: Path::new("/dev").join(&name),
+        name,
+        size: entry.size,
+        parent: Some(disk.name.clone()),
+        partition: Some(entry.number),
+        ..Device::default()
+    };
+    let mut bytes = Vec::new();
+    let read = file.seek(SeekFrom::Start(entry.start)).and_then(|_| file.take(HEAD).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => device.superblock = crate::format::identify(&mut std::io::Cursor::new(bytes)).ok().flatten(),
+        Err(error) => device.unreadable = Some(error.to_string()),
+    }
+    Some(device)
+}
+
+/// Bytes that are enough to know what a partition holds.
+const HEAD: u64 = 1 << 20;
+
+fn foreign(devices: &[Device], disk: &str) -> Vec<String> {
+    let elsewhere = |device: &&Device| device.parent.as_deref() != Some(disk) && device.name != disk;
+    let labelled =
+        |device: &&Device| device.superblock.as_ref().is_some_and(|found| found.label.as_deref() == Some(LABEL));
+    devices.iter().filter(elsewhere).filter(labelled).map(Device::summary).collect()
+}
+
+/// Looks at the file system that holds the ISO file. `at` is where it is mounted, `asked` and `bound` the two paths.
+pub fn host(env: &Env, devices: &[Device], node: &Path, at: &Path, (asked, bound): (&Path, &Path)) -> Site {
+    let Some(device) = devices.iter().find(|device| device.node == node) else {
+        return Site::Nowhere(format!("{} is no disk that was seen", node.display()));
+    };
+    let Some(found) = &device.superblock else {
+        return Site::Nowhere(format!("{} holds no file system that is known", node.display()));
+    };
+    let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
+    Site::Host(HostSite {
+        node: node.to_owned(),
+        kind: found.kind,
+        free,
+        refusal: host_refusal(env, device, devices, at),
+        asked: at_path(env, at, asked),
+        bound: at_path(env, at, bound),
+    })
+}
+
+/// What is at a path of a mounted file system.
+pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
+    let full = at.join(path);
+    let place = env.path(&full);
+    if place.is_dir() {
+        return Found::Directory;
+    }
+    match place.symlink_metadata() {
+        Err(_) => Found::Absent,
+        Ok(_) => Found::File(block::identify(env, &full).ok().and_then(|(found, _)| found).map(|found| found.kind)),
+    }
+}
+
+/// Why the file system of an ISO file must not be written to; `None` if it may be.
+fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Option<String> {
+    let found = device.superblock.as_ref()?;
+    let node = device.node.display();
+    let writable = matches!(
+        found.kind,
+        Kind::Vfat | Kind::Exfat | Kind::Ntfs | Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Xfs | Kind::Btrfs
+    );
+    if !writable {
+        return Some(format!("{node} is {}, which cannot be written to", found.kind.name()));
+    }
+    if device.read_only {
+        return Some(format!("{node} refuses writes"));
+    }
+    if let Some(asleep) = devices.iter().find(|device| is_hibernation(device)) {
+        return Some(format!("{} holds a hibernated system, and {node} may be part of it", asleep.node.display()));
+    }
+    if found.kind == Kind::Ntfs && is_windows_asleep(&env.path(at)) {
+        return Some(format!("{node} belongs to a hibernated Windows; shut it down fully first"));
+    }
+    let journalled = matches!(found.kind, Kind::Ext3 | Kind::Ext4);
+    if journalled && found.dirty && !left_by_us(env, &device.node) {
+        return Some(format!(
+            "{node} was not cleanly unmounted by its own system; start that once, or run e2fsck on it"
+        ));
+    }
+    None
+}
+
+fn is_hibernation(device: &Device) -> bool {
+    device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation)
+}
+
+/// A power cut during a live session leaves a journal too; the superblock says where it was mounted then.
+fn left_by_us(env: &Env, node: &Path) -> bool {
+    let mut field = [0; 64];
+    let read = File::open(env.path(node)).and_then(|mut file| {
+        file.seek(SeekFrom::Start(1024 + 0x88))?;
+        file.read_exact(&mut field)
+    });
+    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    read.is_ok() && field[..end].ends_with(b"/run/initramfs/isoscan")
+}
+
+/// Windows leaves its memory in this file; without hibernation it is absent or begins with zeros.
+fn is_windows_asleep(root: &Path) -> bool {
+    let mut head = [0; 4];
+    let read = File::open(root.join("hiberfil.sys")).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head != [0; 4]
+}

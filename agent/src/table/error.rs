@@ -1,0 +1,32 @@
+//! Why a partition cannot be added.
+
+use crate::facts::human;
+use crate::format;
+
+/// Why a partition cannot be added.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// The disk could not be read.
+    #[error(transparent)]
+    Read(#[from] format::Error),
+    /// There is no partition table.
+    #[error("the disk has no partition table")]
+    NoTable,
+    /// The GPT is damaged, or not made for this disk.
+    #[error("the partition table is damaged: {0}; repair it with sgdisk or gdisk first")]
+    Damaged(&'static str),
+    /// The table counts in other sectors than the disk.
+    #[error("the partition table is not made for sectors of {0} bytes")]
+    OtherSectors(u32),
+    /// Every entry is used.
+    #[error("the partition table has no free entry")]
+    Full,
+    /// There is no room.
+    #[error("no room behind the image: the largest gap has {}, {} are needed", human(*.largest), human(*.least))]
+    NoRoom {
+        /// Bytes in the largest gap.
+        largest: u64,
+        /// Bytes needed.
+        least: u64,
+    },
+}

@@ -1,0 +1,368 @@
+//! Persistent areas on real loop devices: on a stick and beside an ISO file, each used twice, and
+//! every way in which the first use can be cut short. Needs root, xorriso, mksquashfs, sfdisk and the mkfs programs.
+
+mod machine;
+
+use std::fs;
+use std::path::Path;
+
+use machine::{Booted, Machine, Stick};
+use rdlive::error::Code;
+
+/// A disk image of this size: the ISO needs about 3 MiB, the rest is the gap.
+const STICK: u64 = 96 << 20;
+const PERSISTENT: &str = "rd.live.overlay.persistent";
+
+fn stick_boot(machine: &Machine, stick: &Stick, more: &str) -> Booted {
+    stick.boot(machine, more).unwrap_or_else(|stop| panic!("{more}: {:?}", stop.lines()))
+}
+
+/// Writes a file into the booted root, and reads it.
+fn remember(booted: &Booted, text: &str) {
+    fs::write(booted.sysroot.join("kept"), text).unwrap();
+}
+
+fn kept(booted: &Booted) -> Option<String> {
+    fs::read_to_string(booted.sysroot.join("kept")).ok()
+}
+
+#[test]
+fn loop_t18_t21_partition_is_made_once_and_keeps_changes() {
+    for layout in ["gpt", "mbr"] {
+        let machine = Machine::new();
+        let stick = Stick::new(&machine, layout, STICK);
+        let first_sector = stick.bytes(0, 512);
+        let first = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!(first.mode().persistence, "partition", "{layout}: {:?}", first.report.fallbacks);
+        assert_eq!(kept(&first), None, "{layout}");
+        remember(&first, layout);
+        drop(first);
+        if layout == "gpt" {
+            assert_eq!(stick.bytes(0, 512), first_sector, "boot code and guard");
+        } else {
+            assert_eq!(stick.bytes(0, 446), first_sector[..446], "boot code");
+        }
+        let table = stick.table();
+        let new = table.partitions.last().unwrap();
+        assert_eq!(new.start % (1 << 20), 0, "{layout}");
+        assert!(new.end() + (3 << 20) > STICK, "{layout}: up to the end, not {new:?}");
+
+        let second = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!(kept(&second).as_deref(), Some(layout), "{layout}: {:?}", second.report.fallbacks);
+        assert!(!second.report.steps.iter().any(|step| step.step.starts_with("format")), "{layout}");
+        assert_eq!(second.report.fallbacks, Vec::<String>::new(), "{layout}");
+        drop(second);
+        assert_eq!(stick.table(), table, "{layout}: the table stays");
+    }
+}
+
+#[test]
+fn loop_t22_t23_xfs_and_btrfs() {
+    for (cowfs, size) in [("xfs", 420 << 20), ("btrfs", 200 << 20)] {
+        let machine = Machine::new();
+        let stick = Stick::new(&machine, "gpt", size);
+        let kargs = format!("{PERSISTENT} rd.live.overlay.cowfs={cowfs}");
+        let first = stick_boot(&machine, &stick, &kargs);
+        assert_eq!(first.mode().persistence, "partition", "{cowfs}: {:?}", first.report.fallbacks);
+        remember(&first, cowfs);
+        drop(first);
+        assert_eq!(kept(&stick_boot(&machine, &stick, &kargs)).as_deref(), Some(cowfs));
+    }
+}
+
+#[test]
+fn loop_t30_t31_every_cut_ends_with_a_working_area() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    // What a boot changes, write by write: the file system in the gap, then the four writes of the table.
+    let fresh = stick.all();
+    let before = stick.table().partitions.len();
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let done = stick.all();
+    let new = stick.table().partitions.last().unwrap().clone();
+    let area = new.start as usize..new.end() as usize;
+    let mut cuts = vec![("nothing written", fresh.clone())];
+    for (name, part) in [("a quarter of mkfs", 4), ("half of mkfs", 2), ("all of mkfs", 1)] {
+        let mut bytes = fresh.clone();
+        let end = area.start + area.len() / part;
+        bytes[area.start..end].copy_from_slice(&done[area.start..end]);
+        cuts.push((name, bytes));
+    }
+    let (name, mut bytes) = cuts.last().cloned().unwrap();
+    assert_eq!(name, "all of mkfs");
+    for (name, range) in [("the copies of the table", area.end..done.len()), ("the header", 512..1024)] {
+        bytes[range.clone()].copy_from_slice(&done[range]);
+        cuts.push((name, bytes.clone()));
+    }
+    for (name, bytes) in cuts {
+        stick.write(&bytes);
+        stick.rescan();
+        let first = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!(first.mode().persistence, "partition", "{name}: {:?}", first.report.fallbacks);
+        remember(&first, name);
+        drop(first);
+        let second = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!(kept(&second).as_deref(), Some(name));
+        drop(second);
+        let now = stick.table();
+        assert_eq!(now.partitions.len(), before + 1, "{name}");
+        let image = now.partitions[before].start as usize;
+        // The header and the entries change, the first sector and the image do not.
+        assert!(stick.bytes(0, 512) == fresh[..512], "{name}: first sector");
+        assert!(stick.bytes(32 << 10, image - (32 << 10)) == fresh[32 << 10..image], "{name}: image");
+    }
+}
+
+#[test]
+fn loop_w13_changed_image_is_not_mixed_with_old_changes() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    let first = stick_boot(&machine, &stick, PERSISTENT);
+    remember(&first, "old image");
+    fs::write(first.area().join(".rdlive-identity"), r#"{"volume_id":"OLD","image_uuid":"x","agent":"0"}"#).unwrap();
+    drop(first);
+    let second = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!((second.mode().persistence.as_str(), kept(&second)), ("temporary", None));
+    let why = second.report.fallbacks.join(" ");
+    for word in ["OLD", stick.label.as_str(), "persistent=accept", "RDL-051"] {
+        assert!(why.contains(word), "{word} is not in {why}");
+    }
+    drop(second);
+    let stop = stick.boot(&machine, &format!("{PERSISTENT}=required")).unwrap_err();
+    assert_eq!(stop.code, Code::AreaOther);
+    let accepted = stick_boot(&machine, &stick, &format!("{PERSISTENT}=accept"));
+    assert_eq!(kept(&accepted).as_deref(), Some("old image"));
+    drop(accepted);
+    let third = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(kept(&third).as_deref(), Some("old image"), "accepted once, known from then on");
+}
+
+#[test]
+fn loop_reset_and_readonly_on_the_partition() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    let first = stick_boot(&machine, &stick, PERSISTENT);
+    remember(&first, "one");
+    fs::write(first.sysroot.join(".dot"), "x").unwrap();
+    drop(first);
+    let shown = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.overlay.readonly"));
+    assert_eq!(kept(&shown).as_deref(), Some("one"), "{:?}", shown.report.fallbacks);
+    assert!(shown.mode().readonly);
+    remember(&shown, "two");
+    drop(shown);
+    let second = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(kept(&second).as_deref(), Some("one"), "nothing new was kept");
+    drop(second);
+    let reset = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.reset"));
+    assert_eq!((kept(&reset), reset.sysroot.join(".dot").exists()), (None, false));
+    assert!(
+        reset.mode().notes.iter().any(|note| note.contains("reset: removed 2 entries")),
+        "{:?}",
+        reset.mode().notes
+    );
+}
+
+#[test]
+fn loop_t24_t33_no_room_and_broken_area_stay_as_they_are() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let new = stick.table().partitions.last().unwrap().clone();
+    // The superblock survives with its label, what it describes does not.
+    let mut bytes = stick.all();
+    bytes[new.start as usize + 4096..new.end() as usize].fill(0xa5);
+    stick.write(&bytes);
+    stick.rescan();
+    let booted = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(booted.mode().persistence, "temporary");
+    assert!(booted.report.fallbacks[0].contains("RDL-052"), "{:?}", booted.report.fallbacks);
+    drop(booted);
+    let outside = |bytes: &[u8]| [&bytes[..new.start as usize], &bytes[new.end() as usize..]].concat();
+    assert!(outside(&stick.all()) == outside(&bytes), "nothing was written beside it");
+    // Without any superblock it is a partition of unknown content.
+    bytes[new.start as usize..new.start as usize + 4096].fill(0xa5);
+    stick.write(&bytes);
+    stick.rescan();
+    let booted = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(booted.mode().persistence, "temporary");
+    assert!(booted.report.fallbacks[0].contains("not empty"), "{:?}", booted.report.fallbacks);
+    drop(booted);
+    assert!(stick.all() == bytes, "nothing was written");
+    let stop = stick.boot(&machine, &format!("{PERSISTENT}=required")).unwrap_err();
+    assert_eq!(stop.code, Code::AreaUnavailable);
+}
+
+#[test]
+fn loop_t30_an_empty_partition_that_was_left_is_formatted() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let new = stick.table().partitions.last().unwrap().clone();
+    let mut bytes = stick.all();
+    bytes[new.start as usize..new.end() as usize].fill(0);
+    stick.write(&bytes);
+    stick.rescan();
+    let booted = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(booted.mode().persistence, "partition", "{:?}", booted.report.fallbacks);
+    assert!(booted.mode().notes[0].contains("empty partition"), "{:?}", booted.mode().notes);
+}
+
+/// The host is named: a search would mount the disks of the tests beside this one.
+fn file_boot(machine: &Machine, (host, label): (&machine::Disk, &str), more: &str) -> Booted {
+    let scan = format!("iso-scan/filename=LABEL={}:/{}.iso", host.label, machine.name);
+    machine.boot(&format!("root=live:CDLABEL={label} rd.retry=20 {scan} {more}"))
+}
+
+/// A disk with a file system and the ISO file on it; the second value is where it can be mounted from outside.
+fn host_with_medium(machine: &Machine, fs_name: &str, size: u64) -> (machine::Disk, String) {
+    let label = machine.label();
+    let iso = machine.medium(&label);
+    let disk = machine::Disk::formatted(machine, fs_name, size);
+    let name = format!("{}.iso", machine.name);
+    disk.inside(|at| {
+        fs::copy(&iso, at.join(name)).unwrap();
+    });
+    (disk, label)
+}
+
+#[test]
+fn loop_t38_t39_cow_file_on_each_host() {
+    for fs_name in ["ext4", "vfat", "exfat", "xfs", "btrfs"] {
+        if !machine::kernel_has(fs_name) {
+            println!("skipped {fs_name}: this kernel has no driver for it");
+            continue;
+        }
+        let machine = Machine::new();
+        let (disk, label) = host_with_medium(&machine, fs_name, if fs_name == "xfs" { 400 << 20 } else { 260 << 20 });
+        let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=48");
+        let first = file_boot(&machine, (&disk, &label), &kargs);
+        assert_eq!(first.mode().persistence, "file", "{fs_name}: {:?}", first.report.fallbacks);
+        remember(&first, fs_name);
+        drop(first);
+        let second = file_boot(&machine, (&disk, &label), &format!("{PERSISTENT} rd.live.cowfile.mbsize=96"));
+        assert_eq!(kept(&second).as_deref(), Some(fs_name), "{:?}", second.report.fallbacks);
+        drop(second);
+        disk.inside(|at| {
+            assert_eq!(fs::metadata(at.join("live_system.cow")).unwrap().len(), 48 << 20, "{fs_name}: size stays");
+            assert!(!at.join("live_system.cow.rdlive-new").exists());
+        });
+    }
+}
+
+#[test]
+fn loop_t40_t42_cow_files_that_are_not_ours() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 260 << 20);
+    let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40");
+    // Directories are made (T-40).
+    let first = file_boot(&machine, (&disk, &label), &format!("{kargs} rd.live.cowfile.path=/a/b/x.cow"));
+    assert_eq!(first.mode().persistence, "file", "{:?}", first.report.fallbacks);
+    drop(first);
+    disk.inside(|at| fs::write(at.join("live_system.cow"), vec![9; 5000]).unwrap());
+    // T-42: what is not known stays.
+    let second = file_boot(&machine, (&disk, &label), &kargs);
+    assert_eq!(second.mode().persistence, "temporary");
+    assert!(second.report.fallbacks[0].contains("kept as it is"), "{:?}", second.report.fallbacks);
+    drop(second);
+    disk.inside(|at| {
+        assert_eq!(fs::read(at.join("live_system.cow")).unwrap(), vec![9; 5000]);
+        fs::remove_file(at.join("live_system.cow")).unwrap();
+    });
+    // Another ISO's file under the usual name: this one gets its own.
+    let third = file_boot(&machine, (&disk, &label), &kargs);
+    fs::write(third.area().join(".rdlive-identity"), r#"{"volume_id":"OTHER","image_uuid":"x","agent":"0"}"#).unwrap();
+    remember(&third, "other");
+    drop(third);
+    let fourth = file_boot(&machine, (&disk, &label), &kargs);
+    assert_eq!((fourth.mode().persistence.as_str(), kept(&fourth)), ("file", None), "{:?}", fourth.report.fallbacks);
+    remember(&fourth, "mine");
+    drop(fourth);
+    let fifth = file_boot(&machine, (&disk, &label), &kargs);
+    assert_eq!(kept(&fifth).as_deref(), Some("mine"));
+    drop(fifth);
+    disk.inside(|at| assert!(at.join(format!("live_system-{label}.cow")).exists()));
+}
+
+#[test]
+fn loop_cow_file_cut_short_is_made_again() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+    disk.inside(|at| fs::write(at.join("live_system.cow.rdlive-new"), vec![9; 5000]).unwrap());
+    let booted = file_boot(&machine, (&disk, &label), &format!("{PERSISTENT} rd.live.cowfile.mbsize=40"));
+    assert_eq!(booted.mode().persistence, "file", "{:?}", booted.report.fallbacks);
+    drop(booted);
+    disk.inside(|at| assert!(!at.join("live_system.cow.rdlive-new").exists()));
+}
+
+#[test]
+fn loop_c1_c8_c11_named_directory() {
+    let machine = Machine::new();
+    let (host, label) = host_with_medium(&machine, "ext4", 32 << 20);
+    let disk = machine::Disk::formatted(&machine, "ext4", 64 << 20);
+    let kargs = |more: &str| format!("rd.live.overlay=LABEL={} {more}", disk.label);
+    let first = file_boot(&machine, (&host, &label), &kargs(""));
+    assert_eq!(first.mode().persistence, "named", "{:?}", first.report.fallbacks);
+    remember(&first, "named");
+    drop(first);
+    disk.inside(|at| {
+        let dirs: Vec<_> = fs::read_dir(at.join("LiveOS")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(dirs.iter().any(|name| name == "ovlwork"), "{dirs:?}");
+        let prefix = format!("overlay-{}-", label);
+        assert!(dirs.iter().any(|name| name.to_string_lossy().starts_with(&prefix)), "{dirs:?}");
+    });
+    assert_eq!(kept(&file_boot(&machine, (&host, &label), &kargs("rd.overlay.readonly"))).as_deref(), Some("named"));
+    let reset = file_boot(&machine, (&host, &label), &kargs("rd.overlay.reset"));
+    assert_eq!(kept(&reset), None);
+}
+
+#[test]
+fn loop_c5_named_image_file() {
+    let machine = Machine::new();
+    let (host, label) = host_with_medium(&machine, "ext4", 32 << 20);
+    let disk = machine::Disk::formatted(&machine, "ext4", 96 << 20);
+    let image = machine.dir.path().join("inner");
+    fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    machine::run("mke2fs", &[Path::new("-q"), Path::new("-t"), Path::new("ext4"), &image]);
+    disk.inside(|at| {
+        fs::copy(&image, at.join("ovl.img")).unwrap();
+    });
+    for expected in [None, Some("in the image")] {
+        let booted = file_boot(&machine, (&host, &label), &format!("rd.overlay=LABEL={}:/ovl.img", disk.label));
+        assert_eq!(booted.mode().persistence, "named", "{:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted).as_deref(), expected);
+        remember(&booted, "in the image");
+    }
+}
+
+#[test]
+fn loop_t29_foreign_area_is_left_alone() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    let other = machine::Disk::labelled(&machine, "ext4", 64 << 20, "cow");
+    let before = fs::read(&other.path).unwrap();
+    let booted = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(booted.mode().persistence, "partition", "{:?}", booted.report.fallbacks);
+    let notes = booted.mode().notes.join(" ");
+    assert!(notes.contains("not on the boot disk") && notes.contains(&other.node), "{notes}");
+    drop(booted);
+    assert!(fs::read(&other.path).unwrap() == before);
+}
+
+#[test]
+fn loop_missing_tools_and_read_only_disks_end_in_ram() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    let before = stick.all();
+    fs::remove_file(machine.path("usr")).unwrap();
+    let booted = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(booted.mode().persistence, "temporary");
+    assert!(booted.report.fallbacks[0].contains("mkfs.ext4"), "{:?}", booted.report.fallbacks);
+    drop(booted);
+    assert!(stick.all() == before, "nothing is written without the tool");
+    machine.link_usr();
+    stick.set_read_only();
+    let booted = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(booted.mode().persistence, "temporary");
+    assert!(booted.report.fallbacks[0].contains("refuses writes"), "{:?}", booted.report.fallbacks);
+    assert!(!booted.area().join(".rdlive-identity").exists());
+}

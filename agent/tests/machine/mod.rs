@@ -1,0 +1,343 @@
+//! A machine below a temporary directory, with the real devices and kernel tables; sticks and disks are loop devices.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rdlive::area::Identity;
+use rdlive::boot::Boot;
+use rdlive::config::interpret_text;
+use rdlive::env::Env;
+use rdlive::error::{Code, Stop};
+use rdlive::exec::Executor;
+use rdlive::facts::{Inner, MediumFacts, Origin};
+use rdlive::format::partition::{self, Table};
+use rdlive::handover::{Report, WriteMode};
+use rdlive::plan::persist::{self, Wish};
+use rdlive::plan::{Points, assemble, prepare};
+use rdlive::probe::uevent::Socket;
+use rdlive::probe::{area, block};
+use rdlive_sys::blkpg;
+use tempfile::TempDir;
+
+const EBUSY: i32 = 16;
+
+/// Tests run side by side on one kernel: labels tell them apart.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+pub struct Machine {
+    pub dir: TempDir,
+    pub env: Env,
+    pub name: String,
+}
+
+impl Machine {
+    pub fn new() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "loop tests mount and need root: run `cargo lab test` as root");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["dev", "proc", "sys"] {
+            symlink(Path::new("/").join(name), dir.path().join(name)).unwrap();
+        }
+        let name = format!("m{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let machine = Self { env: Env::new(dir.path()), dir, name };
+        machine.link_usr();
+        machine
+    }
+
+    pub fn link_usr(&self) {
+        symlink("/usr", self.path("usr")).unwrap();
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.env.path(path)
+    }
+
+    pub fn label(&self) -> String {
+        format!("L{}", self.name).to_uppercase()
+    }
+
+    /// What is on a medium: a container that holds a root tree.
+    fn content(&self) -> PathBuf {
+        let tree = self.path("tree");
+        fs::create_dir_all(tree.join("usr")).unwrap();
+        fs::write(tree.join("usr/mark"), "from the image").unwrap();
+        let top = self.path("iso-tree");
+        fs::create_dir_all(top.join("LiveOS")).unwrap();
+        let container = top.join("LiveOS/squashfs.img");
+        if !container.exists() {
+            run("mksquashfs", &[&tree, &container, Path::new("-quiet"), Path::new("-no-progress")]);
+        }
+        top
+    }
+
+    /// A hybrid ISO.
+    pub fn iso(&self, layout: &str, label: &str) -> PathBuf {
+        let top = self.content();
+        let (iso, esp) = (self.path(&format!("{label}.iso")), self.path("esp"));
+        fs::write(&esp, vec![0; 1 << 20]).unwrap();
+        let mut words = vec!["-as", "mkisofs", "-quiet", "-V", label, "-R", "-partition_offset", "16"];
+        if layout == "gpt" {
+            words.push("-appended_part_as_gpt");
+        }
+        let mut arguments: Vec<PathBuf> = words.iter().map(PathBuf::from).collect();
+        arguments.extend(["-append_partition", "2", "0xef"].map(PathBuf::from));
+        arguments.extend([esp, "-o".into(), iso.clone(), top]);
+        run("xorriso", &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        iso
+    }
+
+    /// A medium in a file, as an ISO is, but in a file system that every test kernel has.
+    pub fn medium(&self, label: &str) -> PathBuf {
+        let top = self.content();
+        let path = self.path(&format!("{label}.ext4"));
+        File::create(&path).unwrap().set_len(4 << 20).unwrap();
+        let words = ["-q", "-t", "ext4", "-O", "^has_journal", "-L", label, "-d"].map(PathBuf::from);
+        let mut arguments = words.to_vec();
+        arguments.extend([top, path.clone()]);
+        run("mke2fs", &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+        path
+    }
+
+    /// A boot of the kiwi dialect that must succeed.
+    pub fn boot(&self, cmdline: &str) -> Booted {
+        self.try_boot(cmdline).unwrap_or_else(|stop| panic!("{cmdline}: {:?}", stop.lines()))
+    }
+
+    pub fn try_boot(&self, cmdline: &str) -> Result<Booted, Stop> {
+        let (config, _) = interpret_text(cmdline);
+        let sysroot = PathBuf::from("/sysroot");
+        let exec = Executor::new(&self.env, &nothing_to_load);
+        let mut boot = Boot::new(&self.env, &config, &sysroot, exec, Report::new("dracut", &config, &[]));
+        boot.watch.listen(Socket::open().unwrap(), None);
+        boot.run()?;
+        let report = boot.report.clone();
+        drop(boot);
+        Ok(Booted { root: self.dir.path().to_owned(), sysroot: self.path("sysroot"), report })
+    }
+}
+
+pub fn nothing_to_load(name: &str) -> Result<(), String> {
+    Err(format!("no modules on this machine, {name} must be built in"))
+}
+
+pub fn run(program: &str, arguments: &[&Path]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The kernel closes a loop device a moment after its last user; what lies below is busy until then.
+fn eventually(attempt: impl Fn() -> bool) -> bool {
+    (0..60).any(|_| {
+        let done = attempt();
+        if !done {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        done
+    })
+}
+
+pub fn kernel_has(fs_name: &str) -> bool {
+    let table = || fs::read_to_string("/proc/filesystems").unwrap();
+    table().split_whitespace().any(|name| name == fs_name)
+        || Command::new("modprobe").args(["-q", fs_name]).status().is_ok_and(|status| status.success())
+}
+
+/// A root that was built; unmounted when dropped, like a machine that is shut down.
+#[derive(Debug)]
+pub struct Booted {
+    root: PathBuf,
+    pub sysroot: PathBuf,
+    pub report: Report,
+}
+
+impl Booted {
+    pub fn mode(&self) -> &WriteMode {
+        self.report.write_mode.as_ref().unwrap()
+    }
+
+    /// Where the persistent area is mounted.
+    pub fn area(&self) -> PathBuf {
+        self.root.join("run/overlay/overlayfs")
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        let below = self.root.to_str().unwrap();
+        let table = fs::read_to_string("/proc/self/mounts").unwrap();
+        let points: Vec<_> = table.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+        for point in points.iter().rev().filter(|point| point.starts_with(below)) {
+            let done = eventually(|| Command::new("umount").arg(point).output().unwrap().status.success());
+            assert!(done || std::thread::panicking(), "umount {point}");
+        }
+    }
+}
+
+/// A loop device over a file of the machine.
+pub struct Disk {
+    pub path: PathBuf,
+    pub node: String,
+    pub label: String,
+    scratch: PathBuf,
+}
+
+impl Disk {
+    fn attach(machine: &Machine, path: PathBuf, label: &str) -> Self {
+        let node = run("losetup", &[Path::new("-f"), Path::new("--show"), &path]);
+        Self { path, node, label: label.to_owned(), scratch: machine.path("scratch") }
+    }
+
+    pub fn formatted(machine: &Machine, fs_name: &str, size: u64) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::labelled(machine, fs_name, size, &format!("D{}{number}", std::process::id()))
+    }
+
+    pub fn labelled(machine: &Machine, fs_name: &str, size: u64, label: &str) -> Self {
+        let path = machine.path(&format!("disk-{label}"));
+        File::create(&path).unwrap().set_len(size).unwrap();
+        let flag = if matches!(fs_name, "vfat") { "-n" } else { "-L" };
+        run(&format!("mkfs.{fs_name}"), &[Path::new(flag), Path::new(label), &path]);
+        Self::attach(machine, path, label)
+    }
+
+    fn forget_partitions(&self) {
+        let file = File::open(&self.node).unwrap();
+        for number in 1..16 {
+            eventually(|| match blkpg::delete_partition(&file, number) {
+                Ok(()) => true,
+                Err(error) => error.raw_os_error() != Some(EBUSY),
+            });
+        }
+    }
+
+    /// Looks at the file system from outside.
+    pub fn inside(&self, look: impl FnOnce(&Path)) {
+        fs::create_dir_all(&self.scratch).unwrap();
+        let mount = || Command::new("mount").arg(&self.node).arg(&self.scratch).output().unwrap();
+        assert!(eventually(|| mount().status.success()), "{:?}", mount());
+        look(&self.scratch);
+        assert!(eventually(|| Command::new("umount").arg(&self.scratch).output().unwrap().status.success()));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.forget_partitions();
+        // The flag would stay on the device for its next file.
+        let _ = Command::new("blockdev").args(["--setrw", &self.node]).status();
+        let _ = Command::new("losetup").args(["-d", &self.node]).status();
+    }
+}
+
+/// A stick with a hybrid ISO and room behind it.
+pub struct Stick {
+    pub label: String,
+    disk: Disk,
+}
+
+impl Stick {
+    pub fn new(machine: &Machine, layout: &str, size: u64) -> Self {
+        let label = machine.label();
+        let path = machine.iso(layout, &label);
+        File::options().write(true).open(&path).unwrap().set_len(size).unwrap();
+        let stick = Self { disk: Disk::attach(machine, path, &label), label };
+        stick.rescan();
+        stick
+    }
+
+    /// What a boot does from the moment the medium's tree is in reach: probe the disk, plan, assemble. The ISO itself is
+    /// not mounted, for not every test kernel can; scenarios in QEMU boot it.
+    pub fn boot(&self, machine: &Machine, more: &str) -> Result<Booted, Stop> {
+        let (config, _) = interpret_text(&format!("root=live:CDLABEL={} {more}", self.label));
+        let env = &machine.env;
+        let points = Points::new(config.dialect);
+        let devices: Vec<_> = block::names(env).iter().filter_map(|name| block::device(env, name)).collect();
+        let node = PathBuf::from(format!("{}p1", self.disk.node));
+        let found = block::identify(env, Path::new(&self.disk.node)).unwrap().0.unwrap();
+        let medium = MediumFacts {
+            origin: Origin::Device(node.clone()),
+            kind: found.kind,
+            label: found.label,
+            uuid: found.uuid,
+        };
+        let wish = Wish::of(&config.overlay).unwrap();
+        let site = area::disk(env, &devices, &medium, &node);
+        let planned = persist::automatic(&wish, &points, &Identity::of(&medium), &site);
+        let mut report = Report::new("dracut", &config, &[]);
+        let area = match planned {
+            Ok(area) => Some(area),
+            Err(why) if wish.required => return Err(Stop::new(Code::AreaUnavailable, why)),
+            Err(why) => {
+                report.fallbacks.push(why);
+                None
+            }
+        };
+        let sysroot = PathBuf::from("/sysroot");
+        let mut exec = Executor::new(env, &nothing_to_load);
+        exec.run("prepare", &prepare::prepare(&config, &points)).unwrap();
+        let container = env.path(&points.container);
+        fs::create_dir_all(container.join("usr")).unwrap();
+        fs::write(container.join("usr/mark"), "from the image").unwrap();
+        let steps = assemble::assemble_on(&config, &points, &medium, None, Some(&Inner::Tree), &sysroot, area.as_ref());
+        if let Err(stop) = exec.run("assemble", &steps) {
+            exec.unwind(0);
+            return Err(stop);
+        }
+        let kept = area.filter(|_| exec.fallbacks.is_empty());
+        report.fallbacks.append(&mut exec.fallbacks);
+        report.steps.append(&mut exec.records);
+        let mut notes = std::mem::take(&mut exec.notes);
+        notes.extend(kept.iter().flat_map(|area| area.notes.clone()));
+        report.write_mode = Some(WriteMode {
+            method: "overlayfs".into(),
+            persistence: kept.as_ref().map_or("temporary", |area| area.persistence).into(),
+            size: String::new(),
+            place: kept.as_ref().map(|area| area.place.clone()),
+            readonly: kept.is_some_and(|area| area.readonly),
+            notes,
+        });
+        Ok(Booted { root: machine.dir.path().to_owned(), sysroot: machine.path("sysroot"), report })
+    }
+
+    pub fn bytes(&self, offset: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        File::open(&self.disk.node).unwrap().read_exact_at(&mut bytes, offset).unwrap();
+        bytes
+    }
+
+    pub fn all(&self) -> Vec<u8> {
+        let file = File::open(&self.disk.node).unwrap();
+        let length = fs::metadata(&self.disk.path).unwrap().len();
+        let mut bytes = vec![0; length as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    pub fn write(&self, bytes: &[u8]) {
+        let file = File::options().write(true).open(&self.disk.node).unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+        file.sync_all().unwrap();
+    }
+
+    pub fn table(&self) -> Table {
+        let mut file = File::open(&self.disk.node).unwrap();
+        let size = fs::metadata(&self.disk.path).unwrap().len();
+        partition::table(&mut file, size).unwrap().unwrap()
+    }
+
+    /// What plugging it in again does; not every test kernel reads partition tables itself.
+    pub fn rescan(&self) {
+        self.disk.forget_partitions();
+        let file = File::open(&self.disk.node).unwrap();
+        for entry in self.table().partitions {
+            blkpg::add_partition(&file, entry.number, entry.start, entry.size).unwrap();
+        }
+    }
+
+    pub fn set_read_only(&self) {
+        run("blockdev", &[Path::new("--setro"), Path::new(&self.disk.node)]);
+    }
+}
