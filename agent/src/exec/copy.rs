@@ -69,7 +69,7 @@ pub fn copy(from: &Path, to: &Path, bytes: u64, say: &mut dyn FnMut(&str)) -> Re
     if end < bytes {
         return Err(CopyError::Short { path: from.to_owned(), offset: end, expected: bytes });
     }
-    // Twice the usual read-ahead. Asking for whole windows ahead was measured to be slower: the request blocks.
+    // Twice the usual read-ahead. Asking for whole windows ahead (`WillNeed`) was measured to be slower.
     let _ = fadvise(&source, 0, None, Advice::Sequential);
     let making = |error: io::Error| CopyError::Create(to.to_owned(), error);
     let copy = OpenOptions::new().write(true).create_new(true).mode(0o444).open(to).map_err(making)?;
