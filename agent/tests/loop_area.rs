@@ -193,6 +193,26 @@ fn loop_t24_t33_no_room_and_broken_area_stay_as_they_are() {
 }
 
 #[test]
+fn loop_reset_makes_a_damaged_area_anew() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let table = stick.table();
+    let new = table.partitions.last().unwrap();
+    let mut bytes = stick.all();
+    bytes[new.start as usize + 4096..new.end() as usize].fill(0xa5);
+    stick.write(&bytes);
+    stick.rescan();
+    let reset = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.reset"));
+    assert_eq!(reset.mode().persistence, "partition", "{:?}", reset.report.fallbacks);
+    assert!(reset.mode().notes.iter().any(|note| note.contains("discarded area")), "{:?}", reset.mode().notes);
+    remember(&reset, "anew");
+    drop(reset);
+    assert_eq!(kept(&stick_boot(&machine, &stick, PERSISTENT)).as_deref(), Some("anew"));
+    assert_eq!(stick.table(), table);
+}
+
+#[test]
 fn loop_t30_an_empty_partition_that_was_left_is_formatted() {
     let machine = Machine::new();
     let stick = Stick::new(&machine, "gpt", STICK);
@@ -268,6 +288,12 @@ fn loop_t40_t42_cow_files_that_are_not_ours() {
         assert_eq!(fs::read(at.join("live_system.cow")).unwrap(), vec![9; 5000]);
         fs::remove_file(at.join("live_system.cow")).unwrap();
     });
+    // A reset asks for just that.
+    disk.inside(|at| fs::write(at.join("live_system.cow"), vec![9; 5000]).unwrap());
+    let reset = file_boot(&machine, (&disk, &label), &format!("{kargs} rd.live.overlay.reset"));
+    assert_eq!(reset.mode().persistence, "file", "{:?}", reset.report.fallbacks);
+    drop(reset);
+    disk.inside(|at| fs::remove_file(at.join("live_system.cow")).unwrap());
     // Another ISO's file under the usual name: this one gets its own.
     let third = file_boot(&machine, (&disk, &label), &kargs);
     fs::write(third.area().join(".rdlive-identity"), r#"{"volume_id":"OTHER","image_uuid":"x","agent":"0"}"#).unwrap();
@@ -332,6 +358,24 @@ fn loop_c5_named_image_file() {
         assert_eq!(kept(&booted).as_deref(), expected);
         remember(&booted, "in the image");
     }
+}
+
+#[test]
+fn loop_c17_c18_named_partition_is_made_once() {
+    let machine = Machine::new();
+    let (label, name) = (machine.label(), format!("P{}", machine.name));
+    let stick = Stick::plain(&machine, &label, STICK);
+    let before = stick.table();
+    let kargs = format!("root=live:LABEL={label} rd.retry=20 rd.overlay=LABEL={name} rd.live.autooverlay");
+    for expected in [None, Some("kept there")] {
+        let booted = machine.boot(&kargs);
+        assert_eq!(booted.mode().persistence, "named", "{:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted).as_deref(), expected);
+        remember(&booted, "kept there");
+    }
+    let after = stick.table();
+    assert_eq!(after.partitions.len(), before.partitions.len() + 1);
+    assert_eq!(after.partitions[..1], before.partitions[..]);
 }
 
 #[test]

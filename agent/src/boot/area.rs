@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::Boot;
-use crate::area::{Identity, NamedSite, Site};
+use super::{Boot, SILENCE};
+use crate::area::{Found, Identity, NamedSite, Site};
 use crate::config::{Method, Persistence, Selector};
 use crate::discover;
 use crate::error::{Code, Stop};
@@ -57,7 +57,7 @@ impl Boot<'_> {
         let identity = Identity::of(medium);
         let devices = self.watch.devices();
         let site = match (&medium.origin, self.exec.node(Slot::Host)) {
-            (Origin::Device(node), _) => probe::disk(self.env, &devices, medium, node),
+            (Origin::Device(node), _) => probe::disk(self.env, &devices, medium, node, false),
             (Origin::File(_), Some(host)) => {
                 let host = self.without_root(host);
                 let bound = persist::bound_path(wish.cowfile_path, &identity);
@@ -87,7 +87,15 @@ impl Boot<'_> {
 
     /// Waits for the named device, mounts it, and looks what is there.
     fn named(&mut self, medium: &MediumFacts, selector: &Selector, path: Option<&Path>) -> Result<Area, String> {
-        let device = self.wait_for(selector)?;
+        let at = self.points.named.clone();
+        let default = || persist::named_path(&self.config.live_dir, &Identity::of(medium));
+        let path = path.map_or_else(default, Path::to_owned);
+        let Some(device) = self.wait_for(selector)? else {
+            let Selector::Label(label) = selector else { return Err(format!("{selector} is not there")) };
+            let (node, kind) = self.make_named(medium, label)?;
+            let site = NamedSite { node, kind, at, path, found: Found::Absent };
+            return persist::named(&self.config.overlay, &self.points, &site);
+        };
         let kind = device.superblock.as_ref().map(|found| found.kind);
         let Some(kind) = kind.filter(|kind| kind.driver().is_some()) else {
             let what = kind.map_or("no file system that is known", Kind::name);
@@ -96,17 +104,29 @@ impl Boot<'_> {
         if device.read_only {
             return Err(format!("{} refuses writes", device.node.display()));
         }
-        let at = self.points.named.clone();
         let steps = acquire::named(&self.points, &device.node, kind);
         self.exec.run("acquire", &steps).map_err(|stop| stop.cause)?;
-        let default = || persist::named_path(&self.config.live_dir, &Identity::of(medium));
-        let path = path.map_or_else(default, Path::to_owned);
         let found = probe::at_path(self.env, &at, &path);
         let site = NamedSite { node: device.node, kind, at, path, found };
         persist::named(&self.config.overlay, &self.points, &site)
     }
 
-    fn wait_for(&mut self, selector: &Selector) -> Result<Device, String> {
+    /// Makes the partition that was named but does not exist, in free space of the boot disk.
+    fn make_named(&mut self, medium: &MediumFacts, label: &str) -> Result<(PathBuf, Kind), String> {
+        let Origin::Device(node) = &medium.origin else {
+            return Err("the medium is a file, so there is no boot disk for a new partition".to_owned());
+        };
+        let Site::Disk(disk) = probe::disk(self.env, &self.watch.devices(), medium, node, true) else {
+            return Err(format!("{} is on no disk that can be written to", node.display()));
+        };
+        let cowfs = self.config.overlay.autooverlay.as_deref().unwrap_or_default();
+        let made = persist::partition_named(&disk, cowfs, label, &self.points)?;
+        self.exec.run("acquire", &made.steps).map_err(|stop| stop.cause)?;
+        Ok((made.node, made.kind))
+    }
+
+    /// The named device; `None` when it is to be made.
+    fn wait_for(&mut self, selector: &Selector) -> Result<Option<Device>, String> {
         let deadline = self.watch.begin() + self.config.deadline;
         let mut said = false;
         loop {
@@ -115,13 +135,18 @@ impl Boot<'_> {
             let mut found: Vec<_> = devices.into_iter().filter(|device| discover::selects(selector, device)).collect();
             found.sort_by_key(|device| device.parent.is_none());
             if let Some(device) = found.into_iter().next() {
-                return Ok(device);
+                return Ok(Some(device));
+            }
+            let settled = self.watch.quiet() && self.watch.silence() >= SILENCE;
+            if settled && self.config.overlay.autooverlay.is_some() && matches!(selector, Selector::Label(_)) {
+                return Ok(None);
             }
             if !said && self.watch.quiet() {
                 log::info!(target: NOTICE, "waiting for {selector}, where changes are kept");
                 said = true;
             }
-            if !self.watch.wait(deadline) && Instant::now() >= deadline {
+            let until = if settled { deadline } else { deadline.min(Instant::now() + SILENCE) };
+            if !self.watch.wait(until) && Instant::now() >= deadline {
                 return Err(format!("{selector} did not appear within {} s", self.config.deadline.as_secs()));
             }
         }

@@ -59,6 +59,7 @@ impl Default for Overlay {
             store: STORE,
             tmpfs_options: Vec::new(),
             persistence: None,
+            autooverlay: None,
             readonly: false,
             reset: false,
             fsimg: false,

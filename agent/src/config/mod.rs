@@ -175,6 +175,9 @@ pub struct Overlay {
     pub tmpfs_options: Vec<String>,
     /// Where changes are kept over a reboot, if asked for.
     pub persistence: Option<Persistence>,
+    /// Make a partition with the label that `rd.overlay=LABEL=` names, in this file system, in free space of the boot
+    /// disk (`rd.live.autooverlay`, `rd.live.overlay.cowfs`).
+    pub autooverlay: Option<String>,
     /// Use the persistent area read-only, with a temporary layer on top.
     pub readonly: bool,
     /// Empty the persistent area first.

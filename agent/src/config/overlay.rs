@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use super::consistency::not_built;
 use super::lookup::{Lookup, split_list};
 use super::registry::{
-    Area, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY, OVERLAY_COWFS,
-    OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN, WRITABLE_FSIMG,
+    AUTOOVERLAY, Area, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY,
+    OVERLAY_COWFS, OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN,
+    WRITABLE_FSIMG,
 };
 use super::root::split_place;
 use super::size::{Bare, Size};
@@ -52,6 +53,7 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
         overlay.method = Method::Direct;
     }
     overlay.persistence = persistence(lookup, new, old);
+    overlay.autooverlay = lookup.flag(&AUTOOVERLAY, false).then(|| cowfs(lookup));
     overlay
 }
 

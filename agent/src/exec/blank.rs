@@ -1,5 +1,6 @@
-//! The proof that a place is empty. Only what is inside a [`Blank`] is ever formatted, and there are three ways to one:
-//! free space of the boot disk's table, a partition that was read and holds nothing, a file that was made just now.
+//! The proof that a place is empty. Only what is inside a [`Blank`] is ever formatted, and there are four ways to one:
+//! free space of the boot disk's table, a partition that was read and holds nothing, a file that was made just now, and
+//! our own area when it is damaged and the operator asked for a reset.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -12,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::format;
+use crate::format::{self, partition};
 use crate::plan::Target;
 use crate::table::{Disk, Gap};
 
@@ -51,6 +52,15 @@ impl Blank {
                 let blank = Self::show(env, backing, disk, *start, *size)?;
                 blank.holds_nothing(disk)?;
                 Ok(blank)
+            }
+            Target::Discarded { disk, start, size } => {
+                let backing = locked(env, disk)?;
+                let table = partition::table(&mut &backing, disk_of(env, &backing, disk, 0, 0)?.size).ok().flatten();
+                let entries = table.map(|table| table.partitions).unwrap_or_default();
+                if !entries.iter().any(|entry| (entry.start, entry.size) == (*start, *size)) {
+                    return Err(changed(disk, "the partition of the discarded area is not in it"));
+                }
+                Self::show(env, backing, disk, *start, *size)
             }
             Target::File { path, size } => {
                 let backing = new_file(&env.path(path), *size)

@@ -11,7 +11,7 @@ use crate::config::{Access, Overlay, Persistence};
 use crate::error::Code;
 use crate::facts::human;
 use crate::format::Kind;
-use crate::table::{Gap, name};
+use crate::table::{Gap, PARTITION_NAME, name};
 
 /// A persistent area: the steps that bring it into reach, and what the overlay then uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,12 +70,16 @@ impl<'a> Wish<'a> {
     /// # Errors
     /// Text for a person: a name that is none of ours.
     pub fn kind(&self) -> Result<Kind, String> {
-        match self.cowfs {
-            "ext4" => Ok(Kind::Ext4),
-            "xfs" => Ok(Kind::Xfs),
-            "btrfs" => Ok(Kind::Btrfs),
-            other => Err(format!("rd.live.overlay.cowfs={other} is not ext4, xfs or btrfs, nothing was created")),
-        }
+        area_kind(self.cowfs)
+    }
+}
+
+fn area_kind(cowfs: &str) -> Result<Kind, String> {
+    match cowfs {
+        "ext4" => Ok(Kind::Ext4),
+        "xfs" => Ok(Kind::Xfs),
+        "btrfs" => Ok(Kind::Btrfs),
+        other => Err(format!("rd.live.overlay.cowfs={other} is not ext4, xfs or btrfs, nothing was created")),
     }
 }
 
@@ -179,7 +183,12 @@ fn on_disk(
     }
     let kind = wish.kind()?;
     let (target, slot, place) = if let Some(part) = &disk.unused {
-        let target = Target::Partition { disk: node.clone(), start: part.start, size: part.device.size };
+        let (disk_node, start, size) = (node.clone(), part.start, part.device.size);
+        let ours = part.device.part_label.as_deref() == Some(PARTITION_NAME);
+        let target = match wish.overlay.reset && ours {
+            true => Target::Discarded { disk: disk_node, start, size },
+            false => Target::Partition { disk: disk_node, start, size },
+        };
         (target, vec![reach(disk, &part.device.node, part.start, part.device.size)], part.device.node.clone())
     } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= least(kind)) {
         let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
@@ -218,8 +227,23 @@ fn existing(
     };
     let mut steps = driver(kind);
     steps.push(reach(disk, &part.device.node, part.start, part.device.size));
-    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
-    steps.extend(mounted(wish, points, identity, kind));
+    let mut used = vec![Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() }];
+    used.extend(mounted(wish, points, identity, kind));
+    if wish.overlay.reset && !wish.overlay.readonly {
+        let target = Target::Discarded { disk: disk.node(), start: part.start, size: part.device.size };
+        let fs = wish.kind()?;
+        let mut anew = driver(fs);
+        anew.push(Step::Format { target, fs: fs.name().to_owned(), label: Some(LABEL.to_owned()) });
+        anew.push(reach(disk, &part.device.node, part.start, part.device.size));
+        anew.extend(mounted(wish, points, identity, fs));
+        used = vec![Step::Recover {
+            attempt: used,
+            from: Code::AreaDamaged,
+            with: anew,
+            because: "the area is damaged, and a reset was asked for".to_owned(),
+        }];
+    }
+    steps.extend(used);
     Ok(steps)
 }
 
@@ -274,6 +298,9 @@ fn in_file(
     // The file that bears this image's name was made for it; the usual name may be another image's.
     let (mut use_it, place) = match (host.bound, host.asked) {
         (Found::File(_), _) => (use_file(wish, points, identity, &bound, host.bound)?, &bound),
+        (_, Found::File(kind)) if wish.overlay.reset && !kind.is_some_and(is_area) => {
+            (make_file(wish, points, identity, host, &asked)?, &asked)
+        }
         (_, Found::Absent) => (make_file(wish, points, identity, host, &asked)?, &asked),
         (_, found) => {
             let first = use_file(wish, points, identity, &asked, found)?;
@@ -372,6 +399,51 @@ fn make_file(
     steps.push(loop_file(file));
     steps.extend(mounted(wish, points, identity, kind));
     Ok(steps)
+}
+
+/// A partition that is made because its label was named.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// Makes and mounts it.
+    pub steps: Vec<Step>,
+    /// Its node.
+    pub node: PathBuf,
+    /// Its file system.
+    pub kind: Kind,
+}
+
+/// Makes a partition with a label in free space of the boot disk (dracut-live spec 2.9).
+///
+/// # Errors
+/// Why it cannot be: text for a person.
+pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Points) -> Result<Made, String> {
+    let node = disk.node();
+    let kind = area_kind(cowfs)?;
+    if disk.read_only {
+        return Err(format!("no file system has the label {label}, and {} refuses writes", node.display()));
+    }
+    if disk.whole {
+        return Err(format!("no file system has the label {label}, and {} has no partitions", node.display()));
+    }
+    let Some(gap) = disk.gap.filter(|gap| gap.size >= least(kind)) else {
+        return Err(format!(
+            "no file system has the label {label}, and {} has no room: {}",
+            node.display(),
+            disk.no_gap
+        ));
+    };
+    let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
+    let (image, fs) = (disk.image, kind.name().to_owned());
+    let mut steps = driver(kind);
+    steps.push(Step::Format {
+        target: Target::Gap { disk: node.clone(), image, gap },
+        fs,
+        label: Some(label.to_owned()),
+    });
+    steps.push(Step::AddPartition { disk: node, image, gap });
+    steps.push(Step::Device { node: part.clone(), into: Slot::Cow });
+    steps.push(mount(kind, true, &points.named));
+    Ok(Made { steps, node: part, kind })
 }
 
 /// An area at a place that was named, on a file system that is mounted already.

@@ -59,7 +59,17 @@ pub enum Target {
         /// Length in bytes.
         size: u64,
     },
-    /// A new file; it gets its name only when it is complete.
+    /// A persistent area that cannot be used any more and that the operator asked to be made anew
+    /// (`rd.live.overlay.reset`).
+    Discarded {
+        /// The disk.
+        disk: PathBuf,
+        /// First byte on the disk.
+        start: u64,
+        /// Length in bytes.
+        size: u64,
+    },
+    /// A new file; it gets its name only when it is complete, and then replaces one of that name.
     File {
         /// The file.
         path: PathBuf,
@@ -381,6 +391,9 @@ impl fmt::Display for Target {
             Target::Gap { disk, gap, .. } => write!(f, "free space of {}, {gap},", disk.display()),
             Target::Partition { disk, start, size } => {
                 write!(f, "empty partition of {} at {} size {},", disk.display(), mib(*start), mib(*size))
+            }
+            Target::Discarded { disk, start, size } => {
+                write!(f, "discarded area of {} at {} size {},", disk.display(), mib(*start), mib(*size))
             }
             Target::File { path, size } => write!(f, "new file {} size {},", path.display(), mib(*size)),
         }

@@ -16,7 +16,8 @@ use crate::table::{ALIGNMENT, Disk, name};
 const LINUX: [&str; 2] = ["0fc63daf-8483-4772-8e79-3d69d8477de4", "0x83"];
 
 /// Looks at the disk that the medium is on. `devices` are all that were seen.
-pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path) -> Site {
+/// `beside` says that a partition beside others was asked for by name.
+pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, beside: bool) -> Site {
     let Some(device) = devices.iter().find(|device| device.node == node) else {
         return Site::Nowhere(format!("{} is no disk that was seen", node.display()));
     };
@@ -45,7 +46,7 @@ pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path) ->
         foreign: foreign(devices, &name),
         name,
     };
-    if let Err(error) = fill(env, &disk, hybrid, &mut site) {
+    if let Err(error) = fill(env, &disk, hybrid || beside, &mut site) {
         site.no_gap = error;
     }
     Site::Disk(Box::new(site))

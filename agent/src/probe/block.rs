@@ -30,7 +30,8 @@ pub fn is_candidate(name: &str) -> bool {
 
 /// The kernel makes some loop devices in advance; without a file there is nothing in them.
 pub fn is_unused_loop(env: &Env, name: &str) -> bool {
-    name.starts_with("loop") && env.text(format!("sys/class/block/{name}/loop/backing_file")).is_none()
+    let text = |file: &str| env.text(format!("sys/class/block/{name}/{file}"));
+    name.starts_with("loop") && text("loop/backing_file").is_none() && text("partition").is_none()
 }
 
 /// Everything known about a device; `None` if it has gone.

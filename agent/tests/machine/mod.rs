@@ -248,6 +248,23 @@ impl Stick {
         stick
     }
 
+    /// A disk with one partition, which holds a medium that is no ISO.
+    pub fn plain(machine: &Machine, label: &str, size: u64) -> Self {
+        let medium = fs::read(machine.medium(label)).unwrap();
+        let path = machine.path("plain");
+        let file = File::create(&path).unwrap();
+        file.set_len(size).unwrap();
+        let script = machine.path("script");
+        fs::write(&script, format!("label: gpt\nstart=2048, size={}\n", medium.len() / 512)).unwrap();
+        let mut status = Command::new("sfdisk");
+        status.args(["-q", "--no-reread", "--no-tell-kernel"]).arg(&path);
+        assert!(status.stdin(File::open(script).unwrap()).status().unwrap().success());
+        file.write_all_at(&medium, 1 << 20).unwrap();
+        let stick = Self { disk: Disk::attach(machine, path, label), label: label.to_owned() };
+        stick.rescan();
+        stick
+    }
+
     /// What a boot does from the moment the medium's tree is in reach: probe the disk, plan, assemble. The ISO itself is
     /// not mounted, for not every test kernel can; scenarios in QEMU boot it.
     pub fn boot(&self, machine: &Machine, more: &str) -> Result<Booted, Stop> {
@@ -264,7 +281,7 @@ impl Stick {
             uuid: found.uuid,
         };
         let wish = Wish::of(&config.overlay).unwrap();
-        let site = area::disk(env, &devices, &medium, &node);
+        let site = area::disk(env, &devices, &medium, &node, false);
         let planned = persist::automatic(&wish, &points, &Identity::of(&medium), &site);
         let mut report = Report::new("dracut", &config, &[]);
         let area = match planned {

@@ -53,6 +53,8 @@ table! { OVERLAYS_TABLE:
         .default("ext4")
         .values("`ext4`, `xfs`, `btrfs`")
         .since("dracut 058");
+    AUTOOVERLAY = Karg::new("rd.live.autooverlay", Kind::Bool, Origin::Rdlive, "Make the partition that `rd.overlay=LABEL=` names in free space of the boot disk, if no file system has that label; dracut does it when its module autooverlay is in the initrd")
+        .default("0");
     COWFILE_MBSIZE = Karg::new("rd.live.cowfile.mbsize", Kind::Number, Origin::Kiwi, "MiB of a new cow file beside the ISO file")
         .default("500");
     COWFILE_PATH = Karg::new("rd.live.cowfile.path", Kind::Text, Origin::Kiwi, "Cow file on the file system that holds the ISO file")
