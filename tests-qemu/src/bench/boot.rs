@@ -14,7 +14,7 @@ use crate::machine::{Bus, Clock, has_kvm};
 use crate::medium::{Fs, Recipe, folder, iso_with};
 use crate::mode::Mode;
 
-/// Times with two processors vary, so each is taken this often.
+/// Times vary, so each is taken this often.
 pub const REPEATS: usize = 3;
 
 const SUBJECTS: &[(&str, Mode)] = &[
@@ -31,8 +31,10 @@ struct Row {
     name: &'static str,
     /// Size of the initrd in bytes.
     initrd: u64,
-    /// Guest seconds from kernel start to the first line of the real init, counted in instructions.
+    /// Guest seconds from kernel start to the first line of the real init, counted in instructions: the smallest, and
+    /// each run.
     icount: f64,
+    icount_runs: Vec<f64>,
     /// The same with two processors as fast as the host goes: median, and each run.
     cpus2: f64,
     cpus2_runs: Vec<f64>,
@@ -68,15 +70,26 @@ fn medium() -> Recipe {
 
 fn measure(lab: &Lab, name: &'static str, mode: Mode, repeats: usize) -> Result<Row> {
     let initrd = std::fs::metadata(mode.pair(lab)?.initrd)?.len();
-    let (icount, agent) = once(lab, mode, Clock::Instructions, medium())?;
-    lab.say(&format!("{name}: {icount:.2} s by instructions"));
+    let mut icount_runs = Vec::new();
+    let mut agent = None;
+    for _ in 0..REPEATS {
+        let (seconds, timeline) = once(lab, mode, Clock::Instructions, medium())?;
+        lab.say(&format!("{name}: {seconds:.2} s by instructions"));
+        if icount_runs.iter().all(|&earlier| seconds < earlier) {
+            agent = timeline;
+        }
+        icount_runs.push(seconds);
+    }
     let mut cpus2_runs = Vec::new();
     for _ in 0..repeats {
         let (seconds, _) = once(lab, mode, Clock::Host { cpus: 2 }, medium())?;
         lab.say(&format!("{name}: {seconds:.2} s with two processors"));
         cpus2_runs.push(seconds);
     }
-    Ok(Row { name, initrd, icount, cpus2: median(&cpus2_runs), cpus2_runs, agent })
+    // While the guest waits for the disk its clock leaps to the next timer, the farther the busier the host: the
+    // smallest time is the least disturbed one.
+    let icount = icount_runs.iter().copied().fold(f64::INFINITY, f64::min);
+    Ok(Row { name, initrd, icount, icount_runs, cpus2: median(&cpus2_runs), cpus2_runs, agent })
 }
 
 /// One boot; the real init's own clock is the result, taken before it does anything else.
@@ -148,7 +161,7 @@ fn setting(lab: &Lab) -> Result<String> {
     let date = crate::tool::run(std::process::Command::new("date").arg("+%F"))?;
     let accel = if has_kvm() { "KVM" } else { "TCG" };
     Ok(format!(
-        "{}, {} ({accel}), kernel {kernel}, IDE CD, ext4 in squashfs zstd; by instructions: -icount shift=2,sleep=off -smp 1; median of {REPEATS} with -smp 2",
+        "{}, {} ({accel}), kernel {kernel}, IDE CD, ext4 in squashfs zstd; by instructions: -icount shift=2,sleep=off -smp 1, least of {REPEATS}; median of {REPEATS} with -smp 2",
         date.trim(),
         qemu.lines().next().unwrap_or_default()
     ))
