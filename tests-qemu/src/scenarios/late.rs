@@ -51,7 +51,9 @@ pub fn all() -> Vec<Scenario> {
                 .on(Bus::Virtio)
                 .and(second(), Bus::Virtio)
                 .expect(chosen("first"))
-                .expect(report_says("chosen")),
+                // Both are named, and why one of them was taken.
+                .expect(report_says("\"chosen: matches\""))
+                .expect(report_says("\"not chosen: matches\"")),
         ),
         scenario(
             "twin/rd.live.medium picks the first",
