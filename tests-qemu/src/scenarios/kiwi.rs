@@ -37,7 +37,11 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "kiwi/T-02 persistent on a CD falls back to RAM and says so",
-            default().kargs("rd.live.overlay.persistent").expect(report_says("rd.live.overlay.persistent")),
+            default()
+                .kargs("rd.live.overlay.persistent")
+                .expect(report_says("changes are not kept over a reboot"))
+                .expect(report_says("optical drive, which cannot be written to"))
+                .expect(report_says("\"persistence\":\"temporary\"")),
         ),
         scenario("kiwi/T-04 root=live:LABEL=", default().root("root=live:LABEL=CDROM rd.live.dialect=kiwi")),
         scenario(
