@@ -1,17 +1,17 @@
 //! A boot as a scenario writes it down, and how it is carried out.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::check::Check;
 use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Drive, Machine, Running, Start};
 use crate::medium::Recipe;
 use crate::mode::Mode;
-use crate::outcome::{self, End, Outcome};
+use crate::outcome::{self, End, Outcome, Pair};
 
 /// What starts the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct Boot {
     acts: Vec<Act>,
     /// What must be true afterwards.
     pub checks: Vec<Check>,
+    /// The next power-on with the same media.
+    pub next: Option<Box<Boot>>,
 }
 
 impl Boot {
@@ -78,6 +80,7 @@ impl Boot {
             stop_at_failure: true,
             acts: Vec::new(),
             checks: Vec::new(),
+            next: None,
         }
     }
 
@@ -192,46 +195,70 @@ impl Boot {
         self
     }
 
+    /// The same machine and command line, without what is typed and what is expected.
+    pub fn again(&self) -> Self {
+        Self {
+            media: self.media.clone(),
+            kargs: self.kargs.clone(),
+            root: self.root.clone(),
+            acts: Vec::new(),
+            checks: Vec::new(),
+            next: None,
+            ..*self
+        }
+    }
+
+    /// Powers on again when this boot has ended, with the media as it left them. Both write to copies. The second may put
+    /// them on other buses; what it names beyond the first boot's media is new, and what it does not name is not plugged in.
+    pub fn then(mut self, next: Self) -> Self {
+        self.keep_writes = true;
+        match self.next.take() {
+            Some(later) => self.next = Some(Box::new(later.then(next))),
+            None => self.next = Some(Box::new(next.writable())),
+        }
+        self
+    }
+
     /// What must be true afterwards.
     pub fn expect(mut self, check: Check) -> Self {
         self.checks.push(check);
         self
     }
 
-    /// Carries it out; logs stay in `dir`.
-    pub fn run(&self, lab: &Lab, dir: &Path) -> Result<Outcome> {
-        let machine = self.machine(lab, dir)?;
-        let before: Vec<PathBuf> = self.media.iter().map(|medium| medium.recipe.file(lab)).collect::<Result<_>>()?;
-        let mut running = machine.power_on(dir)?;
+    /// Carries it out; logs stay in `dir`. Boots after the first get the outcome of the one before.
+    pub fn run(&self, lab: &Lab, dir: &Path, before: Option<&Outcome>) -> Result<Outcome> {
+        fs::create_dir_all(dir)?;
+        let media = self.media.iter().enumerate();
+        let left = |index: usize| before.and_then(|outcome| outcome.media.get(index));
+        let media: Vec<Pair> = media
+            .map(|(index, medium)| match left(index) {
+                Some(left) => Pair::left(&left.after, dir, index),
+                None => Pair::fresh(medium.recipe.file(lab)?, dir, index, self.keep_writes),
+            })
+            .collect::<Result<_>>()?;
+        let mut running = self.machine(lab, &media)?.power_on(dir)?;
         let end = self.watch(&mut running)?;
         let took = running.age();
         running.kill();
         let channel = running.result_text();
         let guest = outcome::guest_result(&channel);
         let report = outcome::report_of(&channel, guest.as_ref());
-        let media_unchanged = if self.keep_writes { Some(same(&before, &machine.drives)?) } else { None };
-        let media_clean = self.keep_writes.then(|| machine.drives.iter().all(|drive| is_clean(&drive.file)));
-        Ok(Outcome { end, took, console: running.console_text(), guest, report, media_unchanged, media_clean })
+        Ok(Outcome { end, took, console: running.console_text(), guest, report, media })
     }
 
-    fn machine(&self, lab: &Lab, dir: &Path) -> Result<Machine> {
-        fs::create_dir_all(dir)?;
-        let mut drives = Vec::new();
-        for (index, medium) in self.media.iter().enumerate() {
-            let mut file = medium.recipe.file(lab)?;
-            if self.keep_writes {
-                let own = dir.join(format!("medium{index}"));
-                fs::copy(&file, &own).context("copying a medium")?;
-                file = own;
-            }
-            drives.push(Drive { file, bus: medium.bus, late: medium.late, keep_writes: self.keep_writes });
-        }
+    fn machine(&self, lab: &Lab, media: &[Pair]) -> Result<Machine> {
+        let drives = self.media.iter().zip(media).map(|(medium, pair)| Drive {
+            file: pair.after.clone(),
+            bus: medium.bus,
+            late: medium.late,
+            keep_writes: self.keep_writes,
+        });
         let start = match self.firmware {
             Firmware::SeaBios => Start::SeaBios,
             Firmware::Ovmf => Start::Ovmf,
             Firmware::Direct => self.mode.start(lab, self.cmdline())?,
         };
-        Ok(Machine { start, drives, memory: self.memory, clock: self.clock })
+        Ok(Machine { start, drives: drives.collect(), memory: self.memory, clock: self.clock })
     }
 
     /// The whole command line of a direct boot.
@@ -284,22 +311,4 @@ impl Boot {
 /// Has the agent said that it stopped?
 fn failed(running: &Running) -> bool {
     outcome::agent_report(&running.result_text()).is_some_and(|report| outcome::is_failure(&report))
-}
-
-/// Does the superblock of an ext4 at 1 MiB say that it was unmounted? (`s_state`, and no journal to be recovered.)
-fn is_clean(disk: &Path) -> bool {
-    use std::os::unix::fs::FileExt;
-    let mut superblock = [0; 1024];
-    let read = fs::File::open(disk).and_then(|file| file.read_exact_at(&mut superblock, (1 << 20) + 1024));
-    let magic = superblock[0x38..0x3a] == [0x53, 0xef];
-    read.is_ok() && magic && superblock[0x3a] & 1 == 1 && superblock[0x60] & 4 == 0
-}
-
-fn same(before: &[PathBuf], drives: &[Drive]) -> Result<bool> {
-    for (old, drive) in before.iter().zip(drives) {
-        if crate::cache::content_hash(old)? != crate::cache::content_hash(&drive.file)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

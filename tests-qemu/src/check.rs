@@ -1,6 +1,12 @@
 //! What a scenario expects, as named questions to an outcome.
 
-use crate::outcome::{End, Guest, Outcome};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use crate::outcome::{End, Guest, Outcome, Pair};
+use crate::tool;
 
 type Test = Box<dyn Fn(&Outcome) -> Result<(), String> + Send + Sync>;
 
@@ -159,15 +165,44 @@ pub fn init_arguments(expected: &'static [&'static str]) -> Check {
 /// The media are bit for bit as before.
 pub fn media_unchanged() -> Check {
     Check::new("no byte of the media changed", |outcome| {
-        ensure(outcome.media_unchanged == Some(true), || "a medium was written".into())
+        for pair in &outcome.media {
+            let (before, after) = written(pair)?;
+            tool::run(Command::new("cmp").args([before, after])).map_err(|error| format!("{error:#}"))?;
+        }
+        Ok(())
     })
 }
 
-/// The ext4 partitions of the media were unmounted, not cut off.
+/// The ext4 partitions at 1 MiB of the media were unmounted, not cut off.
 pub fn media_clean() -> Check {
     Check::new("the media were unmounted cleanly", |outcome| {
-        ensure(outcome.media_clean == Some(true), || format!("{:?}", outcome.media_clean))
+        let unclean = outcome.media.iter().find(|pair| !is_clean(&pair.after));
+        ensure(unclean.is_none(), || format!("{unclean:?}"))
     })
+}
+
+/// A look at a medium from outside after power-off: a bash script (`-euo pipefail`) with `$1`, the medium, and `$2`, what it
+/// was before this boot. It passes with status 0; what it says is shown otherwise.
+pub fn disk(index: usize, what: &'static str, script: impl Into<String>) -> Check {
+    let script = script.into();
+    Check::new(format!("medium {index}: {what}"), move |outcome| {
+        let pair = outcome.media.get(index).ok_or("there is no such medium")?;
+        let (before, after) = written(pair)?;
+        tool::shell(&script, &[after, before]).map(drop).map_err(|error| format!("{error:#}"))
+    })
+}
+
+fn written(pair: &Pair) -> Result<(&Path, &Path), String> {
+    ensure(pair.before != pair.after, || "the boot's writes were dropped: the scenario lacks .writable()".into())?;
+    Ok((&pair.before, &pair.after))
+}
+
+/// Does the superblock of an ext4 at 1 MiB say that it was unmounted? (`s_state`, and no journal to be recovered.)
+fn is_clean(disk: &Path) -> bool {
+    let mut superblock = [0; 1024];
+    let read = File::open(disk).and_then(|file| file.read_exact_at(&mut superblock, (1 << 20) + 1024));
+    let magic = superblock[0x38..0x3a] == [0x53, 0xef];
+    read.is_ok() && magic && superblock[0x3a] & 1 == 1 && superblock[0x60] & 4 == 0
 }
 
 /// The agent stopped with this number, in its report and on the console.

@@ -18,6 +18,8 @@ pub enum Mode {
     Native,
     /// As [`Mode::Native`] with the kernel of Debian 12.
     Native12,
+    /// As [`Mode::Native`], with the programs that make and check persistent areas.
+    NativeWrite,
     /// dracut 106 with systemd, Debian 13.
     Dracut106,
     /// dracut 106 without systemd, Debian 13.
@@ -44,7 +46,7 @@ impl Mode {
     /// The tree whose kernel and tools make the initrd.
     pub fn tree(self) -> Tree {
         match self {
-            Self::Native | Self::Dracut106 | Self::Dracut106Shell => Tree::Trixie,
+            Self::Native | Self::NativeWrite | Self::Dracut106 | Self::Dracut106Shell => Tree::Trixie,
             Self::Native12 | Self::Dracut059 | Self::DmsquashLive | Self::KiwiLive | Self::Floor => Tree::Bookworm,
         }
     }
@@ -59,7 +61,7 @@ impl Mode {
     pub fn pair(self, lab: &Lab) -> Result<Pair> {
         let (version, kernel) = self.tree().kernel(lab)?;
         let programs = match self {
-            Self::Native | Self::Native12 => {
+            Self::Native | Self::NativeWrite | Self::Native12 => {
                 format!("{:x} {:x}", lab.built.agent.hash, lab.built.builder.hash)
             }
             Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059 => {
@@ -76,7 +78,8 @@ impl Mode {
     fn make(self, lab: &Lab, version: &str, path: &Path) -> Result<()> {
         let add = |module: &str| dracut(lab, self.tree(), version, &["--add", module], path);
         match self {
-            Self::Native | Self::Native12 => native(lab, self.tree(), version, path),
+            Self::Native | Self::Native12 => native(lab, self.tree(), version, &[], path),
+            Self::NativeWrite => native(lab, self.tree(), version, &["--persistence=ext4,xfs,btrfs"], path),
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell => {
                 let omit = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \
@@ -90,10 +93,11 @@ impl Mode {
     }
 }
 
-fn native(lab: &Lab, tree: Tree, version: &str, path: &Path) -> Result<()> {
+fn native(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> Result<()> {
     tool::run(
         Command::new(&lab.built.builder.path)
             .args(["initrd", "--profile", "generic", "--kernel", version])
+            .args(args)
             .arg("--root")
             .arg(tree.ensure(lab)?)
             .arg("--output")

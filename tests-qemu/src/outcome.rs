@@ -1,9 +1,13 @@
 //! What a boot came to: what the guest said through the result channel, and the console for a person.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::tool;
 
 /// How the machine's time ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +33,36 @@ pub struct Outcome {
     pub guest: Option<Guest>,
     /// The agent's report: the one it sent itself, else the one the real init found in /run.
     pub report: Option<Value>,
-    /// Were the media kept bit for bit? Only known when the scenario asked.
-    pub media_unchanged: Option<bool>,
-    /// Was every ext4 partition at 1 MiB unmounted cleanly? Only known for media that could be written.
-    pub media_clean: Option<bool>,
+    /// The media, in the order of the scenario.
+    pub media: Vec<Pair>,
+}
+
+/// A medium's bytes before and after a boot; the same file when the boot's writes were dropped.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// Before power-on.
+    pub before: PathBuf,
+    /// After power-off.
+    pub after: PathBuf,
+}
+
+impl Pair {
+    /// A medium as its recipe makes it, copied to `dir` when it may be written.
+    pub fn fresh(made: PathBuf, dir: &Path, index: usize, writable: bool) -> Result<Self> {
+        if !writable {
+            return Ok(Self { before: made.clone(), after: made });
+        }
+        let after = dir.join(format!("medium{index}"));
+        tool::copy_sparse(&made, &after)?;
+        Ok(Self { before: made, after })
+    }
+
+    /// A medium that an earlier boot left; what it was then is kept beside it.
+    pub fn left(after: &Path, dir: &Path, index: usize) -> Result<Self> {
+        let before = dir.join(format!("medium{index}.before"));
+        tool::copy_sparse(after, &before)?;
+        Ok(Self { before, after: after.to_owned() })
+    }
 }
 
 /// The booted system, as lab-guest saw it.

@@ -89,7 +89,7 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
         }
     };
     let done = match &scenario.work {
-        Work::Boot(boot) => boot.run(lab, &dir).map(|outcome| (failures(boot, &outcome, &dir), outcome.took)),
+        Work::Boot(boot) => chain(lab, boot, &dir),
         Work::Measure(measure) => measure(lab).map(|()| (Vec::new(), started.elapsed())),
     };
     let (why, seconds) = match done {
@@ -103,6 +103,24 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
     let why = if result == Status::Failed { keep(lab, &scenario.name, &dir, why) } else { why };
     let _ = fs::remove_dir_all(&dir);
     verdict(result, seconds, why)
+}
+
+/// One boot after the other until one fails; the logs of the second are in `2`, and so on.
+fn chain(lab: &Lab, first: &Boot, dir: &Path) -> Result<(Vec<String>, Duration)> {
+    let boots = std::iter::successors(Some(first), |boot| boot.next.as_deref());
+    let (mut before, mut took) = (None, Duration::ZERO);
+    for (index, boot) in boots.enumerate() {
+        let dir = if index == 0 { dir.to_owned() } else { dir.join((index + 1).to_string()) };
+        let outcome = boot.run(lab, &dir, before.as_ref())?;
+        took += outcome.took;
+        let why = failures(boot, &outcome, &dir);
+        if !why.is_empty() {
+            let nth = if first.next.is_some() { format!("boot {}: ", index + 1) } else { String::new() };
+            return Ok((why.into_iter().map(|text| nth.clone() + &text).collect(), took));
+        }
+        before = Some(outcome);
+    }
+    Ok((Vec::new(), took))
 }
 
 fn failures(boot: &Boot, outcome: &Outcome, dir: &Path) -> Vec<String> {
@@ -129,15 +147,21 @@ fn keep(lab: &Lab, name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> 
     let kept = lab.cache.root().join("failed").join(flat);
     let _ = fs::remove_dir_all(&kept);
     // Copies of media are as large as the media; what they were made from is in the cache.
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with("medium") {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+    remove_media(dir);
     if fs::rename(dir, &kept).is_ok() {
         why.push(format!("logs: {}", kept.display()));
     }
     why
+}
+
+fn remove_media(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            remove_media(&entry.path());
+        } else if entry.file_name().to_string_lossy().starts_with("medium") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The last line of every run: `N passed, N failed`, and `, N skipped` if any.

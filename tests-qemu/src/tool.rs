@@ -30,6 +30,11 @@ pub fn shell_with_mounts(script: &str, args: &[&Path]) -> Result<String> {
         .args(args))
 }
 
+/// Copies a large file, holes kept.
+pub fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
+    run(Command::new("cp").args(["--sparse=always", "--reflink=auto", "--"]).args([from, to])).map(drop)
+}
+
 /// The last `count` lines of a text.
 pub fn tail(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();

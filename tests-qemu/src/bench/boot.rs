@@ -102,7 +102,7 @@ pub fn once(lab: &Lab, mode: Mode, clock: Clock, medium: Recipe) -> Result<(f64,
         .plain()
         .kargs("quiet rd.live.overlay.overlayfs init=/usr/bin/lab-guest")
         .deadline(600);
-    let outcome = boot.run(lab, &dir)?;
+    let outcome = boot.run(lab, &dir, None)?;
     let Some(guest) = &outcome.guest else {
         bail!("{mode:?} did not boot; logs in {}", dir.display());
     };

@@ -11,6 +11,7 @@ mod late;
 mod layouts;
 mod modes;
 mod originals;
+mod persist;
 mod promises;
 mod ram;
 mod shutdown;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Scenario> {
         shutdown::all(),
         ram::all(),
         late::all(),
+        persist::all(),
         originals::all(),
         promises::all(),
         failures::all(),
@@ -73,8 +75,10 @@ mod tests {
     fn names_are_unique_and_every_scenario_expects_something() {
         let mut names = HashSet::new();
         for scenario in super::all() {
-            if let Work::Boot(boot) = &scenario.work {
-                assert!(!boot.checks.is_empty(), "{} expects nothing", scenario.name);
+            if let Work::Boot(first) = &scenario.work {
+                let boots = std::iter::successors(Some(&**first), |boot| boot.next.as_deref());
+                let last = boots.last().unwrap();
+                assert!(!last.checks.is_empty(), "{} expects nothing", scenario.name);
             }
             assert!(names.insert(scenario.name.clone()), "{} twice", scenario.name);
         }
