@@ -131,7 +131,7 @@ fn ram_copy(
         // The boot goes on from the medium.
         Ok(Choice::InRam) | Err(_) => return Ok((Vec::new(), content)),
     };
-    let facts = RamFacts { bytes: 1 << 30, data: 1 << 30, available: u64::MAX, huge_pages: true };
+    let facts = RamFacts { bytes: 1 << 30, data: 1 << 30, available: u64::MAX, huge_pages: true, sha256: None };
     let mut steps = ram::copy(config, &copy, &facts);
     steps.extend(ram::container(points, &copy));
     let (release, presence) = ram::release(config, points, medium);

@@ -141,7 +141,7 @@ pub enum Inner {
 }
 
 /// An image that may be copied to RAM, and the room there is for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RamFacts {
     /// Bytes of the image, holes included; of a device what its superblock says.
@@ -152,4 +152,7 @@ pub struct RamFacts {
     pub available: u64,
     /// The kernel can put tmpfs files into huge pages.
     pub huge_pages: bool,
+    /// SHA-256 of the image as the medium states it, lower-case hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }

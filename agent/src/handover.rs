@@ -87,6 +87,9 @@ pub struct RamRecord {
     pub data: u64,
     /// The medium was unmounted and may be taken away.
     pub released: bool,
+    /// The SHA-256 that the medium states and the copy has; absent where the medium states none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// A moment of the boot.

@@ -14,6 +14,8 @@ pub const ROOT_SOURCE: &str = "LiveOS_rootfs";
 pub const CONF: &str = "etc/rdlive.conf";
 /// Module index of a native initramfs, relative to its root.
 pub const MODULE_INDEX: &str = "usr/lib/rdlive/modules.index";
+/// What a medium of our builder says about itself, relative to its root.
+pub const INFO: &str = ".rdlive/info.json";
 /// Report of the boot, relative to the root of [`crate::config`]'s environment.
 pub const REPORT: &str = "run/rdlive/report.json";
 /// Why the boot stopped, as lines for a person; dracut's emergency hook prints it.

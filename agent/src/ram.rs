@@ -44,19 +44,25 @@ impl Boot<'_> {
                 return Ok(None);
             }
         };
-        let facts = probe::ram::facts(self.env, &copy.from).map_err(|error| {
+        let mut facts = probe::ram::facts(self.env, &copy.from).map_err(|error| {
             Stop::new(Code::RamCopy, format!("looking at {}: {error}", copy.from.display()))
                 .advice("check the medium and its cable, or write it again")
         })?;
         ram::budget(self.config, &facts)?;
+        facts.sha256 = probe::sums::sha256(&self.env.path(&self.points.live), &self.env.path(&copy.from));
         self.exec.run("acquire", &ram::copy(self.config, &copy, &facts))?;
         // Not there: the copy failed, which the executor has reported as a fallback.
         if !self.env.path(&copy.to).is_file() {
             return Ok(None);
         }
         self.report.moment("copied");
-        self.report.ram =
-            Some(RamRecord { path: copy.to.clone(), bytes: facts.bytes, data: facts.data, released: false });
+        self.report.ram = Some(RamRecord {
+            path: copy.to.clone(),
+            bytes: facts.bytes,
+            data: facts.data,
+            released: false,
+            sha256: facts.sha256,
+        });
         Ok(Some(copy))
     }
 

@@ -257,7 +257,12 @@ fn loop_no_room_for_the_copy_is_undone_and_reported() {
     let steps = || {
         vec![
             Step::Tmpfs { size: TmpfsSize::Bytes(2 * MIB), options: vec![], at: "/run/initramfs/ram".into() },
-            Step::CopyToRam { from: "/image".into(), to: "/run/initramfs/ram/squashed.img".into(), bytes: 4 * MIB },
+            Step::CopyToRam {
+                from: "/image".into(),
+                to: "/run/initramfs/ram/squashed.img".into(),
+                bytes: 4 * MIB,
+                digest: true,
+            },
         ]
     };
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
@@ -270,6 +275,40 @@ fn loop_no_room_for_the_copy_is_undone_and_reported() {
     exec.unwind(0);
 }
 
+/// What the program of coreutils says.
+fn sha256sum(file: &Path) -> String {
+    let output = Command::new("sha256sum").arg(file).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn loop_the_sum_of_the_medium_is_compared_while_copying() {
+    for (kargs, good) in [("rd.live.ram", true), ("rd.live.ram", false), ("rd.live.ram=required", false)] {
+        let machine = Machine::new();
+        container(&machine);
+        let image = machine.path("iso/LiveOS/squashfs.img");
+        let sum = if good { sha256sum(&image) } else { "0".repeat(64) };
+        let list = format!("{sum}  squashfs.img\n");
+        fs::write(machine.path("iso/LiveOS/squashfs.img.sha256"), list).unwrap();
+        filesystem(&machine, "live.iso", "RAMTEST", 16, "iso");
+        let disc = Disc::attach(&machine.path("live.iso"));
+        let (config, _) = interpret_text(&format!("root=live:{} {kargs} rd.minmem=1", disc.0.display()));
+        match started(&machine, &config) {
+            Ok(mut boot) => {
+                let found = boot.report.ram.as_ref().and_then(|ram| ram.sha256.clone());
+                assert!(good && found == Some(sum), "{kargs} {found:?}");
+                boot.exec.unwind(0);
+            }
+            Err(stop) => {
+                let text = stop.lines().join("\n");
+                assert!(!good && stop.code == Code::RamDigest, "{kargs} {text}");
+                assert!(text.contains(&sum) && text.contains(&sha256sum(&image)), "both sums are named: {text}");
+                assert_eq!(machine.mounts(), Vec::<String>::new(), "{kargs}");
+            }
+        }
+    }
+}
+
 #[test]
 fn copy_keeps_holes_and_every_byte() {
     let dir = tempfile::tempdir().unwrap();
@@ -280,7 +319,9 @@ fn copy_keeps_holes_and_every_byte() {
     let noise = noise(9 * MIB);
     source.write_all_at(&noise, 4 * MIB + 3).unwrap();
     source.write_all_at(&noise[..5], 48 * MIB + 12).unwrap();
-    copy(&from, &to, 48 * MIB + 17, &mut |_| {}).unwrap();
+    let digest = copy(&from, &to, 48 * MIB + 17, true, &mut |_| {}).unwrap();
+    let expected = sha256sum(&from);
+    assert_eq!(digest.as_deref(), Some(&expected[..]), "holes count as zeros");
     assert!(fs::read(&from).unwrap() == fs::read(&to).unwrap(), "the copy differs");
     let (original, copied) = (fs::metadata(&from).unwrap().blocks(), fs::metadata(&to).unwrap().blocks());
     assert!(copied * 512 <= original * 512 + 64 * 1024, "{copied} blocks for {original}: holes were filled");
@@ -292,16 +333,16 @@ fn copy_says_where_it_failed() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     fs::write(&from, noise(3 * MIB)).unwrap();
-    let short = copy(&from, &to, 5 * MIB, &mut |_| {}).unwrap_err();
+    let short = copy(&from, &to, 5 * MIB, false, &mut |_| {}).unwrap_err();
     let at = 3 * MIB;
     assert!(
         matches!(short, CopyError::Short { offset, expected, .. } if (offset, expected) == (at, 5 * MIB)),
         "{short}"
     );
-    let absent = copy(&dir.path().join("absent"), &to, 1, &mut |_| {}).unwrap_err();
+    let absent = copy(&dir.path().join("absent"), &to, 1, false, &mut |_| {}).unwrap_err();
     assert!(matches!(&absent, CopyError::Open(path, _) if path.ends_with("absent")), "{absent}");
     fs::write(&to, "in the way").unwrap();
-    let existing = copy(&from, &to, 1, &mut |_| {}).unwrap_err();
+    let existing = copy(&from, &to, 1, false, &mut |_| {}).unwrap_err();
     assert!(matches!(existing, CopyError::Create(..)), "{existing}");
     assert_eq!(fs::read_to_string(&to).unwrap(), "in the way", "never overwrites");
 }

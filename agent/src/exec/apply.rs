@@ -53,6 +53,7 @@ pub struct Executor<'a> {
     load: LoadModule<'a>,
     slots: HashMap<Slot, Held>,
     undos: Undos,
+    sums: HashMap<PathBuf, String>,
     /// Everything done so far.
     pub records: Vec<StepRecord>,
     /// Fallbacks that were taken, for a person.
@@ -64,8 +65,8 @@ pub struct Executor<'a> {
 impl<'a> Executor<'a> {
     /// An executor on a machine.
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
-        let (slots, undos) = (HashMap::new(), Undos::default());
-        Self { env, load, slots, undos, records: Vec::new(), fallbacks: Vec::new(), notes: Vec::new() }
+        let (slots, undos, sums) = (HashMap::new(), Undos::default(), HashMap::new());
+        Self { env, load, slots, undos, sums, records: Vec::new(), fallbacks: Vec::new(), notes: Vec::new() }
     }
 
     /// The node of the device in a slot.
@@ -171,7 +172,8 @@ impl<'a> Executor<'a> {
             Step::Loop { file, access, direct, into } => self.loop_device(file, *access, *direct, *into),
             Step::Mount { what, fs, access, options, at } => self.mount(what, fs, *access, options, at),
             Step::Tmpfs { size, options, at } => self.tmpfs(*size, options, at),
-            Step::CopyToRam { from, to, bytes } => self.copy_to_ram(from, to, *bytes),
+            Step::CopyToRam { from, to, bytes, digest } => self.copy_to_ram(from, to, *bytes, *digest),
+            Step::Compare { file, sha256 } => self.compare(file, sha256),
             Step::Release { slot, at } => self.release(*slot, at.as_deref()),
             Step::Bind { from, at } => self.bind(from, at),
             Step::MakeDir { path } => make_dir(&self.env.path(path)),
@@ -273,15 +275,28 @@ impl<'a> Executor<'a> {
     }
 
     /// The original's words begin and end it: people and programs look for them (dracut-live spec 2.6, case B15).
-    fn copy_to_ram(&mut self, from: &Path, to: &Path, bytes: u64) -> Result<(), Stop> {
+    fn copy_to_ram(&mut self, from: &Path, to: &Path, bytes: u64, digest: bool) -> Result<(), Stop> {
         kmsg::tell(self.env, "Copying live image to RAM...");
-        copy::copy(&self.env.path(from), &self.env.path(to), bytes, &mut |line| kmsg::tell(self.env, line)).map_err(
-            |error| {
-                Stop::new(Code::RamCopy, error.to_string()).advice("check the medium and its cable, or write it again")
-            },
-        )?;
+        let mut say = |line: &str| kmsg::tell(self.env, line);
+        let sum = copy::copy(&self.env.path(from), &self.env.path(to), bytes, digest, &mut say).map_err(|error| {
+            Stop::new(Code::RamCopy, error.to_string()).advice("check the medium and its cable, or write it again")
+        })?;
+        self.sums.extend(sum.map(|sum| (to.to_owned(), sum)));
         kmsg::tell(self.env, "Done copying live image to RAM.");
         Ok(())
+    }
+
+    fn compare(&self, file: &Path, sha256: &str) -> Result<(), Stop> {
+        match self.sums.get(file) {
+            Some(sum) if sum != sha256 => {
+                let cause = format!("the image in RAM has SHA-256 {sum}, but the medium says {sha256}");
+                Err(Stop::new(Code::RamDigest, cause)
+                    .wanted("an image that is what its builder wrote")
+                    .advice("write the medium again; to boot it as it is, remove rd.live.ram"))
+            }
+            // Without a sum it was not copied, and that has been said.
+            _ => Ok(()),
+        }
     }
 
     fn release(&mut self, slot: Slot, at: Option<&Path>) -> Result<(), Stop> {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use rustix::fs::{Advice, SeekFrom, fadvise, seek};
 
+use super::digest::Beside;
 use super::progress::Meter;
 use crate::probe::ram::next_data;
 
@@ -56,13 +57,23 @@ pub enum CopyError {
         /// The error.
         error: io::Error,
     },
+    /// The digest cannot be computed.
+    #[error("computing the SHA-256: {0}")]
+    Digest(io::Error),
 }
 
-/// Copies the first `bytes` bytes of `from` to the new file `to`; `say` is given a line about every second.
+/// Copies the first `bytes` bytes of `from` to the new file `to`; `say` is given a line about every second. With `digest`,
+/// the SHA-256 of these bytes is the result, as lower-case hex.
 ///
 /// # Errors
 /// What failed, and at which byte. The unfinished copy is left to the caller, who unmounts the file system it is on.
-pub fn copy(from: &Path, to: &Path, bytes: u64, say: &mut dyn FnMut(&str)) -> Result<(), CopyError> {
+pub fn copy(
+    from: &Path,
+    to: &Path,
+    bytes: u64,
+    digest: bool,
+    say: &mut dyn FnMut(&str),
+) -> Result<Option<String>, CopyError> {
     let opening = |error: io::Error| CopyError::Open(from.to_owned(), error);
     let source = File::open(from).map_err(opening)?;
     let end = seek(&source, SeekFrom::End(0)).map_err(|errno| opening(errno.into()))?;
@@ -80,13 +91,16 @@ pub fn copy(from: &Path, to: &Path, bytes: u64, say: &mut dyn FnMut(&str)) -> Re
         copy: Side { file: copy, path: to },
         buffer: vec![0; CHUNK],
         meter: Meter::new(bytes, Instant::now()),
+        digest: if digest { Some(Beside::start(CHUNK).map_err(CopyError::Digest)?) } else { None },
     };
     let mut at = 0;
     while let Some((start, end)) = next_data(&job.source.file, at, bytes).map_err(opening)? {
+        job.hole(start - at)?;
         job.stretch(start, end, say)?;
         at = end;
     }
-    Ok(())
+    job.hole(bytes - at)?;
+    job.digest.map(Beside::finish).transpose().map_err(CopyError::Digest)
 }
 
 struct Side<'a> {
@@ -99,9 +113,15 @@ struct Job<'a> {
     copy: Side<'a>,
     buffer: Vec<u8>,
     meter: Meter,
+    digest: Option<Beside>,
 }
 
 impl Job<'_> {
+    /// Passes bytes that are not there; the copy has them as zeros.
+    fn hole(&self, length: u64) -> Result<(), CopyError> {
+        self.digest.as_ref().map_or(Ok(()), |digest| digest.hole(length)).map_err(CopyError::Digest)
+    }
+
     /// Copies one stretch of data, window by window.
     fn stretch(&mut self, start: u64, end: u64, say: &mut dyn FnMut(&str)) -> Result<(), CopyError> {
         let mut from = start;
@@ -125,6 +145,10 @@ impl Job<'_> {
                 offset: at,
                 error,
             })?;
+            if let Some(digest) = &self.digest {
+                let full = std::mem::take(&mut self.buffer);
+                self.buffer = digest.exchange(full, got).map_err(CopyError::Digest)?;
+            }
             at += got as u64;
             if let Some(line) = self.meter.at(at, Instant::now()) {
                 say(&line);

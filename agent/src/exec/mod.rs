@@ -4,6 +4,7 @@ pub mod apply;
 mod area;
 pub mod blank;
 pub mod copy;
+mod digest;
 pub mod mount;
 pub mod progress;
 mod tool;

@@ -120,15 +120,23 @@ pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
     let size = TmpfsSize::Bytes(facts.data.next_multiple_of(HUGE_PAGE).max(HUGE_PAGE));
     let mut steps = vec![
         Step::Tmpfs { size, options, at: RAM_DIR.into() },
-        Step::CopyToRam { from: copy.from.clone(), to: copy.to.clone(), bytes: facts.bytes },
+        Step::CopyToRam {
+            from: copy.from.clone(),
+            to: copy.to.clone(),
+            bytes: facts.bytes,
+            digest: facts.sha256.is_some(),
+        },
     ];
     if let Some(name) = copy.to.file_name() {
         steps.push(Step::Symlink { at: Path::new(HISTORIC_DIR).join(name), to: copy.to.clone() });
     }
-    if config.ram_required {
-        return steps;
+    if !config.ram_required {
+        steps = vec![Step::Either { first: steps, otherwise: Vec::new(), because: BECAUSE.to_owned() }];
     }
-    vec![Step::Either { first: steps, otherwise: Vec::new(), because: BECAUSE.to_owned() }]
+    // Outside: an image that is not what it should be is no reason to boot from the medium it came from.
+    let file = copy.to.clone();
+    steps.extend(facts.sha256.clone().map(|sha256| Step::Compare { file, sha256 }));
+    steps
 }
 
 /// Mounts the container from its copy. Without a container there is nothing to do.
@@ -227,7 +235,13 @@ mod tests {
         ];
         for (kargs, data, available, fits, advice) in rows {
             let (config, _) = interpret_text(kargs);
-            let facts = RamFacts { bytes: data * MIB, data: data * MIB, available: available * MIB, huge_pages: true };
+            let facts = RamFacts {
+                bytes: data * MIB,
+                data: data * MIB,
+                available: available * MIB,
+                huge_pages: true,
+                sha256: None,
+            };
             let result = budget(&config, &facts);
             assert_eq!(result.is_ok(), fits, "{kargs} {data} of {available}");
             if let Err(stop) = result {
@@ -249,10 +263,33 @@ mod tests {
             ((MIB, 0, true), (2 * MIB, false)),
         ];
         for ((bytes, data, huge_pages), (size, huge)) in rows {
-            let steps = copy(&config, &what, &RamFacts { bytes, data, available: 0, huge_pages });
+            let steps = copy(&config, &what, &RamFacts { bytes, data, available: 0, huge_pages, sha256: None });
             let Step::Tmpfs { size: found, options, .. } = &steps[0] else { panic!("{steps:?}") };
             assert_eq!(*found, TmpfsSize::Bytes(size), "{bytes} {data}");
             assert_eq!(options.contains(&"huge=within_size".to_owned()), huge, "{bytes} {data} {huge_pages}");
+        }
+    }
+
+    #[test]
+    fn a_sum_is_computed_on_the_way_and_compared_outside_the_fallback() {
+        let what = Copy::new("/a".into(), "squashed.img", Some(Kind::Squashfs));
+        let facts = |sha256: Option<&str>| RamFacts {
+            bytes: MIB,
+            data: MIB,
+            available: 0,
+            huge_pages: false,
+            sha256: sha256.map(str::to_owned),
+        };
+        for (kargs, sum, last) in [
+            ("rd.live.ram", Some("00ff"), "compare /run/initramfs/ram/squashed.img with SHA-256 00ff"),
+            ("rd.live.ram=required", Some("00ff"), "compare /run/initramfs/ram/squashed.img with SHA-256 00ff"),
+            ("rd.live.ram=required", None, "link /run/initramfs/squashed.img to /run/initramfs/ram/squashed.img"),
+        ] {
+            let (config, _) = interpret_text(kargs);
+            let steps = copy(&config, &what, &facts(sum));
+            assert_eq!(steps.last().unwrap().to_string(), last, "{kargs} {sum:?}");
+            let text: String = steps.iter().map(ToString::to_string).collect();
+            assert_eq!(text.contains("with its SHA-256"), sum.is_some(), "{kargs} {sum:?}: {text}");
         }
     }
 

@@ -139,6 +139,15 @@ pub enum Step {
         to: PathBuf,
         /// How many bytes from the start.
         bytes: u64,
+        /// Compute the SHA-256 on the way.
+        digest: bool,
+    },
+    /// Compare the SHA-256 that was computed while a file was copied; nothing to do if it was not.
+    Compare {
+        /// The copy.
+        file: PathBuf,
+        /// What the medium says, lower-case hex.
+        sha256: String,
     },
     /// Unmount what is no longer needed and let its device go.
     Release {
@@ -329,9 +338,11 @@ impl fmt::Display for Step {
                 write!(f, "mount {what} {fs} ({}){} at {}", word(*access), list(options), at.display())
             }
             Step::Tmpfs { size, options, at } => write!(f, "tmpfs {size}{} at {}", list(options), at.display()),
-            Step::CopyToRam { from, to, bytes } => {
-                write!(f, "copy {bytes} bytes of {} to RAM at {}", from.display(), to.display())
+            Step::CopyToRam { from, to, bytes, digest } => {
+                let sum = if *digest { ", with its SHA-256" } else { "" };
+                write!(f, "copy {bytes} bytes of {} to RAM at {}{sum}", from.display(), to.display())
             }
+            Step::Compare { file, sha256 } => write!(f, "compare {} with SHA-256 {sha256}", file.display()),
             Step::Release { slot, at: None } => write!(f, "release {slot}"),
             Step::Release { slot, at: Some(at) } => write!(f, "release {slot} at {}", at.display()),
             Step::Bind { from, at } => write!(f, "bind {} at {}", from.display(), at.display()),

@@ -5,4 +5,5 @@ pub mod block;
 pub mod content;
 pub mod links;
 pub mod ram;
+pub mod sums;
 pub mod uevent;

@@ -40,7 +40,7 @@ pub fn facts(env: &Env, image: &Path) -> io::Result<RamFacts> {
         at = end;
     }
     let huge_pages = env.path("sys/kernel/mm/transparent_hugepage/shmem_enabled").exists();
-    Ok(RamFacts { bytes, data, available: available(env), huge_pages })
+    Ok(RamFacts { bytes, data, available: available(env), huge_pages, sha256: None })
 }
 
 /// The next stretch of data at or after `from` and before `end`, as the file system knows it; all of it where it does

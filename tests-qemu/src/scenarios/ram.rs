@@ -3,6 +3,7 @@
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
+use crate::guest::Tree;
 use crate::machine::Bus;
 use crate::medium::*;
 use crate::mode::Mode;
@@ -27,6 +28,9 @@ const READ_ALL: &str = "echo 3 > /proc/sys/vm/drop_caches; \
 const COMPARE: &str = "busybox mount -t iso9660 -o ro /dev/sr0 /mnt && \
     busybox cmp /run/initramfs/squashed.img /mnt/LiveOS/squashfs.img && echo BYTE''-IDENTICAL; \
     busybox umount /mnt; cat /sys/block/loop0/loop/backing_file";
+
+/// A sum that no image has.
+const WRONG: &str = "0000000000000000000000000000000000000000000000000000000000000000  squashfs.img\n";
 
 fn stick(recipe: Recipe) -> Boot {
     shell(Boot::from(recipe).on(Bus::UsbStick).kargs(RAM).unplugged_on_text(RELEASED), READ_ALL)
@@ -93,6 +97,28 @@ pub fn all() -> Vec<Scenario> {
                 .expect(overlay_root())
                 .expect(mounted("/run/rootfsbase", "squashfs"))
                 .expect(report_says("\"released\":true")),
+        ),
+        scenario(
+            "ram/the sum that our builder left is compared on the way",
+            Boot::from(Recipe::Built { tree: Tree::Tiny, args: vec!["--volume-id=SUM".into()] })
+                .root("root=live:CDLABEL=SUM")
+                .kargs(RAM)
+                .expect(overlay_root())
+                .expect(report_says("\"sha256\":")),
+        ),
+        scenario(
+            "ram/an image that is not what its sum says is not booted",
+            Boot::from(folder(
+                Fs::Iso,
+                "ISO",
+                vec![
+                    ("LiveOS/squashfs.img", image(Fs::Squashfs("zstd"))),
+                    ("LiveOS/squashfs.img.sha256", Recipe::Text(WRONG)),
+                ],
+            ))
+            .root("root=live:CDLABEL=ISO")
+            .kargs(RAM)
+            .expect(stops_with("RDL-027")),
         ),
         scenario("ram/the stick is pulled out after the copy", stick(iso())),
         scenario(
