@@ -1,9 +1,14 @@
 //! What the booted system looks like, as one JSON value.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use rustix::fs::OFlags;
+use rustix::mount::{MountFlags, mount};
 use serde_json::{Value, json};
 
 /// Paths of both histories that a booted system may have; each is resolved and reported.
@@ -52,6 +57,50 @@ pub fn asked(word: &str) -> bool {
     cmdline.split_whitespace().any(|karg| karg == word)
 }
 
+/// What follows this prefix on the command line.
+fn asked_for(prefix: &str) -> Option<String> {
+    let cmdline = fs::read_to_string("/proc/cmdline").ok()?;
+    cmdline.split_whitespace().find_map(|karg| Some(karg.strip_prefix(prefix)?.to_owned()))
+}
+
+/// Seconds between the words that begin and end a copy to RAM in the kernel's log; ours and the original's are the same.
+fn copying() -> Option<f64> {
+    let options =
+        OpenOptions::new().read(true).custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).ok()?).open("/dev/kmsg");
+    let mut log = options.ok()?;
+    let (mut begin, mut record) = (None, [0; 8192]);
+    // One record a read, until there is none.
+    while let Ok(length) = log.read(&mut record) {
+        let text = String::from_utf8_lossy(&record[..length]);
+        let Some(seconds) = text.split(',').nth(2).and_then(|micros| micros.parse::<f64>().ok()) else { continue };
+        if text.contains("Copying live image to RAM") {
+            begin = Some(seconds);
+        } else if text.contains("Done copying live image to RAM") {
+            return begin.map(|begin| (seconds - begin) / 1e6);
+        }
+    }
+    None
+}
+
+/// A copy as `cp` makes it, in large blocks, from a cold cache to a new tmpfs.
+fn plain_copy(from: &Path) -> std::io::Result<Value> {
+    let dir = Path::new("/run/lab-copy");
+    fs::create_dir_all(dir)?;
+    mount("tmpfs", dir, "tmpfs", MountFlags::empty(), Some(c"size=90%"))?;
+    fs::write("/proc/sys/vm/drop_caches", "3")?;
+    let (mut source, mut copy) = (File::open(from)?, File::create(dir.join("copy"))?);
+    let mut block = vec![0; 1 << 20];
+    let (begin, mut bytes) = (Instant::now(), 0);
+    loop {
+        let length = source.read(&mut block)?;
+        if length == 0 {
+            return Ok(json!({"bytes": bytes, "seconds": begin.elapsed().as_secs_f64()}));
+        }
+        copy.write_all(&block[..length])?;
+        bytes += length;
+    }
+}
+
 /// Everything a scenario may ask about. `uptime` was taken first, before this work.
 pub fn at_this_system(uptime: Option<f64>) -> Value {
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
@@ -64,6 +113,8 @@ pub fn at_this_system(uptime: Option<f64>) -> Value {
         "targets": links(|path| fs::read_link(path).ok()),
         "files": files(&cmdline),
         "root_writable": root_writable(),
+        "copied_in": copying(),
+        "plain_copy": asked_for("lab.copy=").and_then(|path| plain_copy(Path::new(&path)).ok()),
         "report": fs::read_to_string("/run/rdlive/report.json").ok(),
     })
 }

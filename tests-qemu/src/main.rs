@@ -30,7 +30,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::lab::Lab;
-use crate::machine::{Bus, Start};
+use crate::machine::{Bus, Clock, Start};
 use crate::mode::Mode;
 
 /// The test bench of rdlive.
@@ -80,6 +80,9 @@ enum Cmd {
         /// Only the times counted in instructions, which do not depend on the host
         #[arg(long)]
         instructions: bool,
+        /// How often each time is taken
+        #[arg(long, default_value_t = 3)]
+        repeats: usize,
         /// Write the numbers to this file
         #[arg(long)]
         json: Option<PathBuf>,
@@ -125,8 +128,10 @@ impl FirmwareArg {
 /// Benches by name.
 #[derive(Clone, Copy, ValueEnum)]
 enum BenchArg {
-    /// Kernel start to real init, from a CD
+    /// Kernel start to real init, from a CD; then what `write` measures
     Boot,
+    /// Persistence, snapshots and the copy to RAM alone
+    Write,
 }
 
 fn main() -> ExitCode {
@@ -146,9 +151,21 @@ fn run(args: Args) -> Result<ExitCode> {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())
         }
-        Cmd::Bench { what: BenchArg::Boot, only, instructions, json } => {
-            let repeats = if instructions { 0 } else { bench::boot::REPEATS };
-            bench::boot::run(&Lab::open(args.mirror)?, only.as_deref(), repeats, json.as_deref())?;
+        Cmd::Bench { what, only, instructions, repeats, json } => {
+            let lab = Lab::open(args.mirror)?;
+            let repeats = repeats.max(1);
+            let clock = if instructions { Clock::Instructions } else { Clock::Host { cpus: 2 } };
+            let mut all = match what {
+                BenchArg::Boot => bench::boot::run(&lab, only.as_deref(), instructions, repeats)?,
+                BenchArg::Write => serde_json::json!({}),
+            };
+            // Rows of another kind: a name of the first table means that these are not wanted.
+            if only.is_none() {
+                all["writable"] = bench::write::run(&lab, clock, repeats)?;
+            }
+            if let Some(path) = json {
+                std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Boot { iso, cmdline, mode, firmware, bus } => {

@@ -20,6 +20,8 @@ pub enum Mode {
     Native12,
     /// As [`Mode::Native`], with the programs that make and check persistent areas.
     NativeWrite,
+    /// As [`Mode::NativeWrite`] with the kernel of Debian 12.
+    NativeWrite12,
     /// dracut 106 with systemd, Debian 13.
     Dracut106,
     /// dracut 106 without systemd, Debian 13.
@@ -47,7 +49,12 @@ impl Mode {
     pub fn tree(self) -> Tree {
         match self {
             Self::Native | Self::NativeWrite | Self::Dracut106 | Self::Dracut106Shell => Tree::Trixie,
-            Self::Native12 | Self::Dracut059 | Self::DmsquashLive | Self::KiwiLive | Self::Floor => Tree::Bookworm,
+            Self::Native12
+            | Self::NativeWrite12
+            | Self::Dracut059
+            | Self::DmsquashLive
+            | Self::KiwiLive
+            | Self::Floor => Tree::Bookworm,
         }
     }
 
@@ -61,7 +68,7 @@ impl Mode {
     pub fn pair(self, lab: &Lab) -> Result<Pair> {
         let (version, kernel) = self.tree().kernel(lab)?;
         let programs = match self {
-            Self::Native | Self::NativeWrite | Self::Native12 => {
+            Self::Native | Self::NativeWrite | Self::Native12 | Self::NativeWrite12 => {
                 format!("{:x} {:x}", lab.built.agent.hash, lab.built.builder.hash)
             }
             Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059 => {
@@ -79,7 +86,9 @@ impl Mode {
         let add = |module: &str| dracut(lab, self.tree(), version, &["--add", module], path);
         match self {
             Self::Native | Self::Native12 => native(lab, self.tree(), version, &[], path),
-            Self::NativeWrite => native(lab, self.tree(), version, &["--persistence=ext4,xfs,btrfs"], path),
+            Self::NativeWrite | Self::NativeWrite12 => {
+                native(lab, self.tree(), version, &["--persistence=ext4,xfs,btrfs"], path)
+            }
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell => {
                 let omit = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \

@@ -82,8 +82,21 @@ pub struct Guest {
     pub files: std::collections::BTreeMap<String, Option<String>>,
     /// Could a file be made in `/`?
     pub root_writable: bool,
+    /// Seconds that a copy to RAM took, by the words in the kernel's log.
+    pub copied_in: Option<f64>,
+    /// What `lab.copy=` came to.
+    pub plain_copy: Option<PlainCopy>,
     /// The text of /run/rdlive/report.json.
     pub report: Option<String>,
+}
+
+/// A copy of a file to a tmpfs, in blocks of 1 MiB.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct PlainCopy {
+    /// Size of the file.
+    pub bytes: u64,
+    /// Time it took.
+    pub seconds: f64,
 }
 
 /// One line of /proc/mounts.

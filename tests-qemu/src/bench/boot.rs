@@ -1,7 +1,5 @@
 //! `cargo lab bench boot`: kernel start → real init running, from a CD, with a generic driver set.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,9 +11,6 @@ use crate::lab::Lab;
 use crate::machine::{Bus, Clock, has_kvm};
 use crate::medium::{Fs, Recipe, folder, iso_with};
 use crate::mode::Mode;
-
-/// Times vary, so each is taken this often.
-pub const REPEATS: usize = 3;
 
 const SUBJECTS: &[(&str, Mode)] = &[
     ("floor (fixed device, mounts only)", Mode::Floor),
@@ -42,37 +37,33 @@ struct Row {
     agent: Option<Value>,
 }
 
-/// Measures all subjects (or those with `filter` in their name).
-pub fn run(lab: &Lab, filter: Option<&str>, repeats: usize, json: Option<&Path>) -> Result<()> {
+/// Measures all subjects (or those with `filter` in their name); the rows with their setting as JSON.
+pub fn run(lab: &Lab, filter: Option<&str>, instructions: bool, repeats: usize) -> Result<Value> {
     let mut rows = Vec::new();
     for (name, mode) in SUBJECTS {
         if filter.is_none_or(|text| name.contains(text)) {
-            rows.push(measure(lab, name, *mode, repeats)?);
+            rows.push(measure(lab, name, *mode, instructions, repeats)?);
         }
     }
     println!("\n{}", markdown(&cells(&rows)));
-    println!("{}", setting(lab)?);
+    println!("{}; by instructions: least of {repeats}, otherwise median", setting(lab)?);
     for row in rows.iter().filter(|row| row.agent.is_some()) {
         println!("{}: {}", row.name, row.agent.as_ref().map(Value::to_string).unwrap_or_default());
     }
-    if let Some(path) = json {
-        let all = serde_json::json!({"setting": setting(lab)?, "rows": rows});
-        std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
-    }
-    Ok(())
+    Ok(serde_json::json!({"setting": setting(lab)?, "rows": rows}))
 }
 
 /// The same CD for all: a whole Debian 12 tree, an ext4 nested in a squashfs (all that its kiwi-live knows).
-fn medium() -> Recipe {
+pub(super) fn medium() -> Recipe {
     let image = Recipe::Image { tree: Tree::Bookworm, fs: Fs::Ext4, marker: "bench", label: "" };
     iso_with("ISO", folder(Fs::Squashfs("zstd"), "", vec![("LiveOS/rootfs.img", image)]))
 }
 
-fn measure(lab: &Lab, name: &'static str, mode: Mode, repeats: usize) -> Result<Row> {
+fn measure(lab: &Lab, name: &'static str, mode: Mode, instructions: bool, repeats: usize) -> Result<Row> {
     let initrd = std::fs::metadata(mode.pair(lab)?.initrd)?.len();
     let mut icount_runs = Vec::new();
     let mut agent = None;
-    for _ in 0..REPEATS {
+    for _ in 0..repeats {
         let (seconds, timeline) = once(lab, mode, Clock::Instructions, medium())?;
         lab.say(&format!("{name}: {seconds:.2} s by instructions"));
         if icount_runs.iter().all(|&earlier| seconds < earlier) {
@@ -81,7 +72,7 @@ fn measure(lab: &Lab, name: &'static str, mode: Mode, repeats: usize) -> Result<
         icount_runs.push(seconds);
     }
     let mut cpus2_runs = Vec::new();
-    for _ in 0..repeats {
+    for _ in 0..if instructions { 0 } else { repeats } {
         let (seconds, _) = once(lab, mode, Clock::Host { cpus: 2 }, medium())?;
         lab.say(&format!("{name}: {seconds:.2} s with two processors"));
         cpus2_runs.push(seconds);
@@ -155,13 +146,13 @@ fn cells(rows: &[Row]) -> Vec<Vec<String>> {
 }
 
 /// What the numbers depend on.
-fn setting(lab: &Lab) -> Result<String> {
+pub(super) fn setting(lab: &Lab) -> Result<String> {
     let qemu = crate::tool::run(std::process::Command::new("qemu-system-x86_64").arg("--version"))?;
     let (kernel, _) = Tree::Bookworm.kernel(lab)?;
     let date = crate::tool::run(std::process::Command::new("date").arg("+%F"))?;
     let accel = if has_kvm() { "KVM" } else { "TCG" };
     Ok(format!(
-        "{}, {} ({accel}), kernel {kernel}, IDE CD, ext4 in squashfs zstd; by instructions: -icount shift=2,sleep=off -smp 1, least of {REPEATS}; median of {REPEATS} with -smp 2",
+        "{}, {} ({accel}), kernel {kernel}, IDE CD, ext4 in squashfs zstd; by instructions: -icount shift=2,sleep=off -smp 1, otherwise -smp 2",
         date.trim(),
         qemu.lines().next().unwrap_or_default()
     ))

@@ -2,3 +2,4 @@
 
 pub mod boot;
 mod table;
+pub mod write;
