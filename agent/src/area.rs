@@ -154,4 +154,7 @@ pub struct NamedSite {
     /// What is there.
     #[serde(default)]
     pub found: Found,
+    /// Where the same file system is mounted already: it is the medium's, or that of its ISO file.
+    #[serde(default)]
+    pub shared: Option<PathBuf>,
 }

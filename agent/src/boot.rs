@@ -1,6 +1,7 @@
 //! The boot on one screen: the stages in order, shared by both personalities.
 
 mod area;
+mod ordinary;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -103,6 +104,9 @@ impl<'a> Boot<'a> {
     }
 
     fn stages(&mut self) -> Result<(), Stop> {
+        if self.config.covers_root() {
+            return self.ordinary();
+        }
         self.exec.run("prepare", &prepare::prepare(self.config, &self.points))?;
         let config = self.config;
         let acquired = match (&config.source, &config.iso_scan) {
@@ -117,7 +121,7 @@ impl<'a> Boot<'a> {
         let Acquired { medium, content, inner, copy } = acquired;
         self.not_built(matches!(inner, Some(Inner::Image(_))) || matches!(content, Some(Content::Image(_))));
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
-        let area = self.area(&medium, inner.as_ref())?;
+        let area = self.area(Some(&medium), inner.as_ref())?;
         let (used, inside) = (used.as_ref(), inner.as_ref());
         let steps = assemble::assemble_on(config, &self.points, &medium, used, inside, self.sysroot, area.as_ref());
         let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
@@ -293,7 +297,11 @@ impl<'a> Boot<'a> {
 
     /// Brings a medium's images into reach, looking at each layer before the next is planned.
     fn acquire(&mut self, medium: MediumFacts) -> Result<Acquired, Stop> {
-        self.exec.run("acquire", &acquire::medium(self.config, &self.points, &medium))?;
+        let steps = match self.keeps_on(&medium) {
+            true => acquire::medium_for_changes(self.config, &self.points, &medium),
+            false => acquire::medium(self.config, &self.points, &medium),
+        };
+        self.exec.run("acquire", &steps)?;
         let content = match medium.is_container() {
             true => None,
             false => Some(content::medium(self.env, self.config, &self.points.live)?),
@@ -311,7 +319,7 @@ impl<'a> Boot<'a> {
             true => None,
             false => Some(content::container(self.env, self.config, &self.points.container)?),
         };
-        if copy.is_some() {
+        if copy.is_some() && !self.keeps_on(&medium) {
             self.release(&medium)?;
         }
         Ok(Acquired { medium, content, inner, copy })

@@ -83,11 +83,11 @@ fn leave_error(env: &Env, stop: Option<&Stop>) -> io::Result<()> {
 fn logged(call: &Call) -> Result<bool, Stop> {
     let (env, config, warnings) = read(call)?;
     kmsg::verbose(config.debug);
-    if !config.source.is_live() {
+    if !config.concerns_us() {
         return Ok(false);
     }
     if boot::already_done(&env, &call.sysroot) {
-        log::info!("the live root is at {} already", call.sysroot.display());
+        log::info!("the root is at {} already", call.sysroot.display());
         return Ok(true);
     }
     for warning in &warnings {
@@ -101,10 +101,11 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Res
     report.moment("agent");
     room_for_shutdown(env);
     // udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium.
-    let prefetch = thread::spawn(|| {
+    let live = config.source.is_live();
+    let prefetch = thread::spawn(move || {
         let drivers = prepare::drivers();
         let modules = drivers.iter().filter_map(|step| match step {
-            Step::Driver { module, .. } => Some(module.as_str()),
+            Step::Driver { module, .. } if live || module == "overlay" => Some(module.as_str()),
             _ => None,
         });
         // The step that needs a driver reports its absence, with more to say about it.

@@ -21,6 +21,8 @@ use crate::layout;
 
 /// The service that runs the agent, installed by the dracut module.
 const SERVICE: &str = "/usr/lib/systemd/system/rdlive.service";
+/// The service that runs it when the root has been mounted, to lay an overlay over it.
+const OVERLAY_SERVICE: &str = "/usr/lib/systemd/system/rdlive-overlay.service";
 /// Units that must be active before the initrd goes on.
 const REQUIRED: &str = "initrd-root-fs.target.requires";
 
@@ -72,15 +74,19 @@ pub fn run(arguments: &[String]) -> Result<(), GeneratorError> {
     write(&units(&config), Path::new(early))
 }
 
-/// The units for a configuration; none if the root is not live.
+/// The units for a configuration; none if the root is not live. An ordinary root stays systemd's to mount; only the
+/// service is added that lays an overlay over it.
 pub fn units(config: &Config) -> Vec<Unit> {
-    if !config.source.is_live() {
-        return Vec::new();
-    }
     let required = |name: &str, target: &str| Unit {
         path: Path::new(REQUIRED).join(name),
         body: Body::Link(PathBuf::from(target)),
     };
+    if config.covers_root() {
+        return vec![required("rdlive-overlay.service", OVERLAY_SERVICE)];
+    }
+    if !config.source.is_live() {
+        return Vec::new();
+    }
     vec![
         Unit { path: "sysroot.mount".into(), body: Body::Text(sysroot_mount(config)) },
         required("sysroot.mount", "../sysroot.mount"),
@@ -185,9 +191,19 @@ mod tests {
 
     #[test]
     fn a_root_that_is_not_live_gets_no_units() {
-        for cmdline in ["", "root=/dev/sda1", "root=LABEL=x rd.live.image=0", "root=LABEL=x rd.overlay"] {
+        for cmdline in ["", "root=/dev/sda1", "root=LABEL=x rd.live.image=0", "root=LABEL=x rd.overlay=0"] {
             let (config, _) = interpret_text(cmdline);
             assert_eq!(units(&config), [], "{cmdline:?}");
+        }
+    }
+
+    /// dracut-live spec 1.5: an ordinary root is mounted by systemd, then covered.
+    #[test]
+    fn c22_an_ordinary_root_gets_one_link_and_no_mount_unit() {
+        for cmdline in ["root=LABEL=x rd.overlay", "rd.overlay=LABEL=P", "root=UUID=x rd.overlay=tmpfs:size=1g"] {
+            let (config, _) = interpret_text(cmdline);
+            let path = Path::new(REQUIRED).join("rdlive-overlay.service");
+            assert_eq!(units(&config), [Unit { path, body: Body::Link(OVERLAY_SERVICE.into()) }], "{cmdline:?}");
         }
     }
 

@@ -69,13 +69,40 @@ fn boot_runs_once_for_a_claimed_root_and_asks_for_help_when_it_fails() {
     }
 }
 
+/// dracut-live C22: the hook of an initrd without systemd. Whether an overlay was asked for is the agent's to know.
+#[test]
+fn c22_an_ordinary_root_is_covered_when_it_has_been_mounted() {
+    let helpers =
+        |mounted: i32| format!("ismounted() {{ return {mounted}; }}\nemergency_shell() {{ echo \"emergency $*\"; }}");
+    for (root, mounted, agent, expected) in [
+        ("block:/dev/sda1", 0, 0, ""),
+        (
+            "block:/dev/sda1",
+            0,
+            1,
+            "emergency The overlay over the root could not be made. Leave this shell to boot without it.\n",
+        ),
+        ("block:/dev/sda1", 1, 1, ""),
+        ("rdlive", 0, 1, ""),
+    ] {
+        let before = format!("root={root}\n{}", helpers(mounted));
+        let (dir, said) = source("rdlive-overlay.sh", agent, &before, "");
+        assert_eq!(said, expected, "{root} mounted={mounted} agent={agent}");
+        let calls = fs::read_to_string(dir.path().join("calls")).unwrap_or_default();
+        let expected = if root != "rdlive" && mounted == 0 { "agent boot --sysroot /sysroot\n" } else { "" };
+        assert_eq!(calls, expected, "{root} mounted={mounted}");
+    }
+}
+
 #[test]
 fn module_setup_is_valid_bash_and_the_unit_starts_what_is_installed() {
     let setup = module().join("module-setup.sh");
     assert!(Command::new("bash").arg("-n").arg(&setup).status().unwrap().success());
     let setup = fs::read_to_string(setup).unwrap();
-    let unit = fs::read_to_string(module().join("rdlive.service")).unwrap();
-    assert!(unit.contains("\nExecStart=/usr/bin/rdlive boot --sysroot /sysroot\n"), "{unit}");
+    for name in ["rdlive.service", "rdlive-overlay.service"] {
+        let unit = fs::read_to_string(module().join(name)).unwrap();
+        assert!(unit.contains("\nExecStart=/usr/bin/rdlive boot --sysroot /sysroot\n"), "{unit}");
+    }
     assert!(setup.contains("\"$initdir/usr/bin/rdlive\""), "the agent is installed elsewhere");
     for entry in fs::read_dir(module()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -2,6 +2,7 @@
 //! every way in which the first use can be cut short. Needs root, xorriso, mksquashfs, sfdisk and the mkfs programs.
 
 mod machine;
+mod ordinary;
 
 use std::fs;
 use std::path::Path;
@@ -409,4 +410,40 @@ fn loop_missing_tools_and_read_only_disks_end_in_ram() {
     assert_eq!(booted.mode().persistence, "temporary");
     assert!(booted.report.fallbacks[0].contains("refuses writes"), "{:?}", booted.report.fallbacks);
     assert!(!booted.area().join(".rdlive-identity").exists());
+}
+
+/// The medium's own file system keeps the changes: a directory, then an image file on it.
+#[test]
+fn loop_c16_area_on_the_medium_itself() {
+    let machine = Machine::new();
+    let label = machine.label();
+    let _stick = Stick::plain(&machine, &label, STICK);
+    let boot = |more: &str| machine.boot(&format!("root=live:LABEL={label} rd.retry=20 {more}"));
+    for (kargs, expected) in [
+        (":auto", None),
+        (":auto", Some("auto")),
+        (":/LiveOS/other", None),
+        (&format!("LABEL={label}"), Some("auto")),
+        (&format!("LABEL={label}:/LiveOS/other"), Some("auto")),
+    ] {
+        let booted = boot(&format!("rd.live.overlay={kargs}"));
+        assert_eq!(booted.mode().persistence, "named", "{kargs}: {:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted).as_deref(), expected, "{kargs}");
+        remember(&booted, "auto");
+    }
+    assert_eq!(kept(&boot("rd.live.overlay=:auto rd.overlay.readonly")).as_deref(), Some("auto"));
+    assert_eq!(kept(&boot("rd.live.overlay=:auto rd.overlay.reset")), None);
+}
+
+/// The same beside an ISO file.
+#[test]
+fn loop_area_beside_the_iso_file() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 96 << 20);
+    for (kargs, expected) in [(":auto".to_owned(), None), (format!("LABEL={}", disk.label), Some("beside"))] {
+        let booted = file_boot(&machine, (&disk, &label), &format!("rd.live.overlay={kargs}"));
+        assert_eq!(booted.mode().persistence, "named", "{kargs}: {:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted).as_deref(), expected, "{kargs}");
+        remember(&booted, "beside");
+    }
 }

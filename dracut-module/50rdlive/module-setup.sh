@@ -60,10 +60,12 @@ install() {
 
     if dracut_module_included systemd || dracut_module_included systemd-initrd; then
         inst_simple "$moddir/rdlive.service" "$systemdsystemunitdir/rdlive.service"
+        inst_simple "$moddir/rdlive-overlay.service" "$systemdsystemunitdir/rdlive-overlay.service"
         mkdir -p "$initdir$systemdutildir/system-generators"
         ln -sfn /usr/bin/rdlive "$initdir$systemdutildir/system-generators/rdlive-generator"
     else
         inst_hook mount 01 "$moddir/rdlive-boot.sh"
+        inst_hook pre-pivot 10 "$moddir/rdlive-overlay.sh"
     fi
 }
 

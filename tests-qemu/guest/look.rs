@@ -20,6 +20,10 @@ const LINKS: &[&str] = &[
     "/run/initramfs/squashfs",
     "/run/rootfsbase",
     "/run/overlayfs",
+    "/run/overlayfs-backing",
+    "/run/overlayfs-r",
+    "/run/initramfs/overlayfs",
+    "/run/initramfs/overlay",
     "/run/ovlwork",
     "/run/overlay",
     "/run/overlay/isodev",
@@ -99,6 +103,18 @@ fn plain_copy(from: &Path) -> std::io::Result<Value> {
         copy.write_all(&block[..length])?;
         bytes += length;
     }
+}
+
+/// `lab.write=/a,/b`: files to be found again after the next boot.
+pub fn write_what_was_asked() {
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let lists = cmdline.split_whitespace().filter_map(|karg| karg.strip_prefix("lab.write="));
+    for path in lists.flat_map(|list| list.split(',')) {
+        if let Err(error) = fs::write(path, "kept\n") {
+            eprintln!("lab-guest: writing {path}: {error}");
+        }
+    }
+    rustix::fs::sync();
 }
 
 /// Everything a scenario may ask about. `uptime` was taken first, before this work.

@@ -27,6 +27,7 @@ fn main() {
     if let Err(error) = send(&report) {
         eprintln!("lab-guest: writing {CHANNEL}: {error}");
     }
+    look::write_what_was_asked();
     println!("lab-guest: reported, powering off");
     if look::asked("lab.poweroff") {
         // The whole way: systemd stops everything and goes back into /run/initramfs.

@@ -138,6 +138,11 @@ impl Boot {
         self
     }
 
+    /// After its report the booted system writes the line `kept` into these files (`/a,/b`), and all to disk.
+    pub fn writes(self, files: &str) -> Self {
+        self.kargs(&format!("lab.write={files}"))
+    }
+
     /// MiB of RAM, 1024 unless said.
     pub fn memory(mut self, mib: u32) -> Self {
         self.memory = mib;

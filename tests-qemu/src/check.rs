@@ -130,6 +130,45 @@ pub fn marker(text: &'static str) -> Check {
     file_is("/etc/lab-marker", text)
 }
 
+/// A file does not exist in the booted system.
+pub fn no_file(path: &'static str) -> Check {
+    let mut check = guest(format!("{path} is not there"), move |guest| {
+        let found = guest.files.get(path).and_then(Option::as_deref);
+        ensure(found.is_none(), || format!("holds {found:?}"))
+    });
+    check.reads = Some(path.to_owned());
+    check
+}
+
+/// No mount point has two mounts (dracut-live C22).
+pub fn each_mounted_once() -> Check {
+    guest("no mount point is there twice", |guest| {
+        let mut points: Vec<&str> = guest.mounts.iter().map(|mount| mount.target.as_str()).collect();
+        points.sort_unstable();
+        let twice: Vec<_> = points.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        ensure(twice.is_empty(), || format!("twice: {twice:?}"))
+    })
+}
+
+/// The boot went without any fallback.
+pub fn no_fallback() -> Check {
+    Check::new("nothing fell back", |outcome| {
+        let report = outcome.report.as_ref().ok_or("there is no report")?;
+        let fallbacks = report["fallbacks"].as_array().map_or(0, Vec::len);
+        ensure(fallbacks == 0, || format!("{}", report["fallbacks"]))
+    })
+}
+
+/// How changes are kept, as the report has it: `temporary`, `partition`, `file` or `named`.
+pub fn persistence(expected: &'static str) -> Check {
+    Check::new(format!("persistence is {expected}"), move |outcome| {
+        let mode = outcome.report.as_ref().map(|report| &report["write_mode"]);
+        let found = mode.and_then(|mode| mode["persistence"].as_str());
+        let why = outcome.report.as_ref().map_or(String::new(), |report| report["fallbacks"].to_string());
+        ensure(found == Some(expected), || format!("it is {found:?}; {why}"))
+    })
+}
+
 /// The size of the tmpfs behind a path, in KiB, lies in a range.
 pub fn tmpfs_kib(path: &'static str, low: u64, high: u64) -> Check {
     guest(format!("{path} has {low}–{high} KiB"), move |guest| {

@@ -98,6 +98,11 @@ pub fn image(fs: Fs) -> Recipe {
     Recipe::Image { tree: Tree::Tiny, fs, marker: "tiny", label: "" }
 }
 
+/// F7 of dracut-live spec 7: the tiny tree in a labelled file system.
+pub fn labelled(fs: Fs, label: &'static str) -> Recipe {
+    Recipe::Image { tree: Tree::Tiny, fs, marker: "tiny", label }
+}
+
 /// Files in a file system.
 pub fn folder(fs: Fs, label: &str, files: Vec<(&str, Recipe)>) -> Recipe {
     let files = files.into_iter().map(|(path, recipe)| (path.to_owned(), recipe)).collect();

@@ -1,7 +1,7 @@
 //! The part of a boot that decides where changes are kept.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Boot, SILENCE};
 use crate::area::{Found, Identity, NamedSite, Site};
@@ -14,21 +14,45 @@ use crate::handover::WriteMode;
 use crate::kmsg::NOTICE;
 use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
-use crate::plan::{Slot, acquire};
+use crate::plan::{Slot, acquire, named, ordinary};
 use crate::probe::area as probe;
+
+/// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
+/// seconds from power to its first answer.
+const GRACE_NAMED: Duration = Duration::from_secs(10);
+
+fn no_medium() -> String {
+    "the root is no live medium; name a device with rd.overlay=<device>".to_owned()
+}
+
+/// An error of a step as a reason.
+fn told(stop: Stop) -> String {
+    if stop.advice.is_empty() { stop.to_string() } else { format!("{stop}; {}", stop.advice) }
+}
+
+fn host_refusal(site: &Site) -> Option<String> {
+    match site {
+        Site::Host(host) => host.refusal.clone(),
+        Site::Nowhere(why) => Some(why.clone()),
+        Site::Disk(_) => None,
+    }
+}
 
 impl Boot<'_> {
     /// The persistent area that was asked for. `None` when none was, or there can be none: then it has been said why.
-    pub(super) fn area(&mut self, medium: &MediumFacts, _inner: Option<&Inner>) -> Result<Option<Area>, Stop> {
+    /// Without a medium the root is the machine's ordinary one.
+    pub(super) fn area(&mut self, medium: Option<&MediumFacts>, _inner: Option<&Inner>) -> Result<Option<Area>, Stop> {
         let overlay = &self.config.overlay;
         let Some(persistence) = overlay.persistence.as_ref().filter(|_| overlay.method != Method::Direct) else {
             return Ok(None);
         };
         let mark = self.exec.mark();
         let area = match persistence {
-            Persistence::Automatic { .. } => self.automatic(medium),
+            Persistence::Automatic { .. } => medium.ok_or_else(no_medium).and_then(|medium| self.automatic(medium)),
             Persistence::Named { device, path } => self.named(medium, device, path.as_deref()),
-            Persistence::OnMedium { .. } => Err("an area on the medium itself is not built yet".to_owned()),
+            Persistence::OnMedium { path } => {
+                medium.ok_or_else(no_medium).and_then(|medium| self.on_medium(medium, path.as_deref()))
+            }
         };
         match area {
             Ok(area) => {
@@ -36,11 +60,9 @@ impl Boot<'_> {
                 area.notes.iter().for_each(|note| log::warn!("{note}"));
                 Ok(Some(area))
             }
-            Err(why) if Wish::of(overlay).is_some_and(|wish| wish.required) => {
-                Err(Stop::new(Code::AreaUnavailable, why)
-                    .wanted("a persistent area (rd.live.overlay.persistent=required)")
-                    .advice("remove =required to boot with changes in RAM"))
-            }
+            Err(why) if overlay.required => Err(Stop::new(Code::AreaUnavailable, why)
+                .wanted("a persistent area (rd.live.overlay.persistent=required)")
+                .advice("remove =required to boot with changes in RAM")),
             Err(why) => {
                 self.exec.unwind(mark);
                 let text = format!("{KEPT}: {why}");
@@ -72,12 +94,43 @@ impl Boot<'_> {
     /// Where changes will be kept on it, and nothing forbids that, it is mounted again in the usual way.
     pub(super) fn host_for_changes(&mut self, device: &Device) -> Result<(), Stop> {
         let overlay = &self.config.overlay;
-        let Some(wish) = Wish::of(overlay).filter(|wish| !wish.encrypt) else { return Ok(()) };
-        let paths = (wish.cowfile_path, wish.cowfile_path);
-        let site = probe::host(self.env, &self.watch.devices(), &device.node, &self.points.host, paths);
-        let allowed = matches!(&site, Site::Host(host) if host.refusal.is_none());
+        let automatic = Wish::of(overlay).filter(|wish| !wish.encrypt);
+        let on_medium = matches!(overlay.persistence, Some(Persistence::OnMedium { .. }));
+        if automatic.is_none() && !on_medium && !self.names(device) {
+            return Ok(());
+        }
+        let allowed = host_refusal(&self.host_site(device)).is_none();
         let steps = acquire::host_for_changes(&self.points, device).filter(|_| allowed);
         steps.map_or(Ok(()), |steps| self.exec.run("acquire", &steps))
+    }
+
+    /// What can be said about the file system of an ISO file, whatever may lie on it.
+    fn host_site(&self, device: &Device) -> Site {
+        let nothing = Path::new("");
+        probe::host(self.env, &self.watch.devices(), &device.node, &self.points.host, (nothing, nothing))
+    }
+
+    /// Whether a karg names this device as the place for changes.
+    fn names(&self, device: &Device) -> bool {
+        let overlay = &self.config.overlay;
+        matches!(&overlay.persistence, Some(Persistence::Named { device: selector, .. })
+            if overlay.method != Method::Direct && discover::selects(selector, device))
+    }
+
+    /// Whether changes are to be kept on the medium, or on the file system that holds its ISO file.
+    pub(crate) fn keeps_on(&self, medium: &MediumFacts) -> bool {
+        let on_medium = matches!(self.config.overlay.persistence, Some(Persistence::OnMedium { .. }));
+        on_medium || self.below(medium).is_some_and(|device| self.names(&device))
+    }
+
+    /// The device whose file system is mounted for the medium: its own, or the one that holds its ISO file.
+    fn below(&self, medium: &MediumFacts) -> Option<Device> {
+        let node = match (&medium.origin, self.exec.node(Slot::Host)) {
+            (Origin::Device(node), _) => node.clone(),
+            (Origin::File(_), Some(host)) => self.without_root(host),
+            (Origin::File(_), None) => return None,
+        };
+        self.watch.devices().into_iter().find(|device| device.node == node)
     }
 
     /// The path of a node as the devices list has it.
@@ -85,48 +138,119 @@ impl Boot<'_> {
         path.strip_prefix(self.env.root()).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path))
     }
 
-    /// Waits for the named device, mounts it, and looks what is there.
-    fn named(&mut self, medium: &MediumFacts, selector: &Selector, path: Option<&Path>) -> Result<Area, String> {
-        let at = self.points.named.clone();
-        let default = || persist::named_path(&self.config.live_dir, &Identity::of(medium));
-        let path = path.map_or_else(default, Path::to_owned);
-        let Some(device) = self.wait_for(selector)? else {
-            let Selector::Label(label) = selector else { return Err(format!("{selector} is not there")) };
-            let (node, kind) = self.make_named(medium, label)?;
-            let site = NamedSite { node, kind, at, path, found: Found::Absent };
-            return persist::named(&self.config.overlay, &self.points, &site);
-        };
-        let kind = device.superblock.as_ref().map(|found| found.kind);
-        let Some(kind) = kind.filter(|kind| kind.driver().is_some()) else {
-            let what = kind.map_or("no file system that is known", Kind::name);
-            return Err(format!("{} holds {what}", device.node.display()));
-        };
-        if device.read_only {
-            return Err(format!("{} refuses writes", device.node.display()));
+    /// An area on the medium itself, or beside its ISO file.
+    fn on_medium(&mut self, medium: &MediumFacts, path: Option<&Path>) -> Result<Area, String> {
+        let device = self.below(medium).ok_or("the medium is in the initrd, which keeps nothing")?;
+        self.shared(medium, &device, &self.named_path(Some(medium), path))
+    }
+
+    /// The path on a file system that keeps changes.
+    fn named_path(&self, medium: Option<&MediumFacts>, path: Option<&Path>) -> PathBuf {
+        match (path, medium) {
+            (path, None) => ordinary::path(path),
+            (Some(path), _) => path.to_owned(),
+            (None, Some(medium)) => persist::named_path(&self.config.live_dir, &Identity::of(medium)),
         }
-        let steps = acquire::named(&self.points, &device.node, kind);
-        self.exec.run("acquire", &steps).map_err(|stop| stop.cause)?;
-        let found = probe::at_path(self.env, &at, &path);
-        let site = NamedSite { node: device.node, kind, at, path, found };
+    }
+
+    /// An area on a file system that is mounted for the medium already.
+    fn shared(&self, medium: &MediumFacts, device: &Device, path: &Path) -> Result<Area, String> {
+        let node = device.node.display();
+        let kind = device.superblock.as_ref().map(|found| found.kind);
+        let Some(kind) = kind.filter(|kind| kind.is_writable()) else {
+            let what = kind.map_or("nothing that is known", Kind::name);
+            return Err(format!("the medium {node} is {what}, which cannot be written to"));
+        };
+        if device.read_only && !self.config.overlay.readonly {
+            return Err(format!("{node} refuses writes"));
+        }
+        let from = match medium.origin {
+            Origin::Device(_) => self.points.live.clone(),
+            Origin::File(_) => self.points.host.clone(),
+        };
+        if let (Origin::File(_), Some(why)) = (&medium.origin, host_refusal(&self.host_site(device))) {
+            return Err(why);
+        }
+        let site = NamedSite {
+            node: device.node.clone(),
+            kind,
+            at: self.points.named.clone(),
+            path: path.to_owned(),
+            found: probe::at_path(self.env, &from, path),
+            shared: Some(from),
+        };
         persist::named(&self.config.overlay, &self.points, &site)
+    }
+
+    /// Waits for the named device, mounts it, and looks what is there.
+    fn named(
+        &mut self,
+        medium: Option<&MediumFacts>,
+        selector: &Selector,
+        path: Option<&Path>,
+    ) -> Result<Area, String> {
+        let overlay = &self.config.overlay;
+        let at = self.points.named.clone();
+        let path = self.named_path(medium, path);
+        let site =
+            |node, kind, found| NamedSite { node, kind, at: at.clone(), path: path.clone(), found, shared: None };
+        let Some(device) = self.wait_for(selector, medium.is_some())? else {
+            let (Selector::Label(label), Some(medium)) = (selector, medium) else {
+                return Err(format!("{selector} is not there"));
+            };
+            let (node, kind) = self.make_named(medium, label)?;
+            return persist::named(overlay, &self.points, &site(node, kind, Found::Absent));
+        };
+        if let Some(medium) = medium
+            && self.below(medium).is_some_and(|below| below.node == device.node)
+        {
+            return self.shared(medium, &device, &path);
+        }
+        let node = device.node.display();
+        if device.read_only && !overlay.readonly {
+            return Err(format!("{node} refuses writes"));
+        }
+        let kind = device.superblock.as_ref().map(|found| found.kind);
+        if let (None, Some(why)) = (kind, &device.unreadable) {
+            return Err(format!("{node}: {why}"));
+        }
+        if kind.is_none() {
+            let made = named::format(overlay, &device.node, &self.points)?;
+            self.exec.run("acquire", &made.steps).map_err(told)?;
+            return persist::named(overlay, &self.points, &site(made.node, made.kind, Found::Absent));
+        }
+        let Some(kind) = kind.filter(|kind| kind.driver().is_some()) else {
+            return Err(format!("{node} holds {}, left as it is", kind.map_or("nothing that is known", Kind::name)));
+        };
+        let steps = acquire::named(&self.points, &device, kind, overlay.readonly);
+        self.exec.run("acquire", &steps).map_err(told)?;
+        let found = probe::at_path(self.env, &at, &path);
+        persist::named(overlay, &self.points, &site(device.node, kind, found))
     }
 
     /// Makes the partition that was named but does not exist, in free space of the boot disk.
     fn make_named(&mut self, medium: &MediumFacts, label: &str) -> Result<(PathBuf, Kind), String> {
+        let missing = |why: String| format!("no file system has the label {label}, and {why}");
+        if self.config.overlay.readonly {
+            return Err(missing("there is nothing to show".to_owned()));
+        }
         let Origin::Device(node) = &medium.origin else {
-            return Err("the medium is a file, so there is no boot disk for a new partition".to_owned());
+            return Err(missing("the medium is a file, so there is no boot disk for a new partition".to_owned()));
         };
-        let Site::Disk(disk) = probe::disk(self.env, &self.watch.devices(), medium, node, true) else {
-            return Err(format!("{} is on no disk that can be written to", node.display()));
+        let disk = match probe::disk(self.env, &self.watch.devices(), medium, node, true) {
+            Site::Disk(disk) => disk,
+            Site::Nowhere(why) => return Err(missing(why)),
+            Site::Host(_) => return Err(missing("there is no boot disk".to_owned())),
         };
         let cowfs = self.config.overlay.autooverlay.as_deref().unwrap_or_default();
         let made = persist::partition_named(&disk, cowfs, label, &self.points)?;
-        self.exec.run("acquire", &made.steps).map_err(|stop| stop.cause)?;
+        self.exec.run("acquire", &made.steps).map_err(told)?;
         Ok((made.node, made.kind))
     }
 
-    /// The named device; `None` when it is to be made.
-    fn wait_for(&mut self, selector: &Selector) -> Result<Option<Device>, String> {
+    /// The named device; `None` when it is to be made. A stick that is slow to come up is waited for, one that is not
+    /// plugged in must not hold up the boot: changes in RAM are better than a machine that seems to hang.
+    fn wait_for(&mut self, selector: &Selector, may_make: bool) -> Result<Option<Device>, String> {
         let deadline = self.watch.begin() + self.config.deadline;
         let mut said = false;
         loop {
@@ -137,18 +261,24 @@ impl Boot<'_> {
             if let Some(device) = found.into_iter().next() {
                 return Ok(Some(device));
             }
-            let settled = self.watch.quiet() && self.watch.silence() >= SILENCE;
-            if settled && self.config.overlay.autooverlay.is_some() && matches!(selector, Selector::Label(_)) {
+            let quiet = self.watch.quiet() && !self.udev_busy();
+            let settled = quiet && self.watch.silence() >= SILENCE;
+            let make = self.config.overlay.autooverlay.is_some() && matches!(selector, Selector::Label(_));
+            if settled && may_make && make {
                 return Ok(None);
             }
-            if !said && self.watch.quiet() {
-                log::info!(target: NOTICE, "waiting for {selector}, where changes are kept");
+            let now = Instant::now();
+            if now >= deadline || (quiet && self.watch.silence() >= GRACE_NAMED) {
+                let waited = self.watch.silence().as_secs();
+                return Err(format!("{selector} is not there; nothing was plugged in for {waited} s"));
+            }
+            if !said && settled {
+                let most = GRACE_NAMED.as_secs();
+                log::info!(target: NOTICE, "waiting for {selector}, where changes are kept, at most {most} s");
                 said = true;
             }
-            let until = if settled { deadline } else { deadline.min(Instant::now() + SILENCE) };
-            if !self.watch.wait(until) && Instant::now() >= deadline {
-                return Err(format!("{selector} did not appear within {} s", self.config.deadline.as_secs()));
-            }
+            let pause = if settled { GRACE_NAMED.saturating_sub(self.watch.silence()) } else { SILENCE };
+            self.watch.wait(deadline.min(now + pause));
         }
     }
 

@@ -87,6 +87,7 @@ pub(super) fn contradictions(lookup: &mut Lookup, config: &Config, guessed: bool
         }
     }
     if config.dialect == Dialect::Dmsquash
+        && !config.covers_root()
         && config.overlay.method != Method::Direct
         && let Some(token) = lookup.token(&ROOTFLAGS).filter(|_| !config.rootflags.is_empty())
     {

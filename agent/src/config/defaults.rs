@@ -24,6 +24,7 @@ impl Default for Config {
             squashimg: layout::SQUASHIMG.to_owned(),
             overlay: Overlay::default(),
             rootflags: Vec::new(),
+            rootfstype: None,
             medium_access: Access::ReadOnly,
             ram: false,
             ram_required: false,
@@ -65,6 +66,9 @@ impl Default for Overlay {
             fsimg: false,
             crypt: None,
             refused: false,
+            ordinary: false,
+            required: false,
+            blank: None,
         }
     }
 }

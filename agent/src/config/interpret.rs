@@ -6,6 +6,19 @@ use super::registry::{Area, LIVE_RAM, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
 use super::{Conf, Config, Level, Source, Warning, debug, dialect, modules, net, overlay, root, shutdown};
 use crate::cmdline::Cmdline;
 
+impl Config {
+    /// Whether the machine's ordinary root is to lie below an overlay: no live root, but one was asked for
+    /// (dracut-live spec 1.5).
+    pub fn covers_root(&self) -> bool {
+        !self.source.is_live() && self.overlay.ordinary
+    }
+
+    /// Whether there is anything for the agent to do.
+    pub fn concerns_us(&self) -> bool {
+        self.source.is_live() || self.covers_root()
+    }
+}
+
 impl Source {
     /// Whether a live system was asked for, in a usable form or not.
     pub fn is_live(&self) -> bool {
@@ -31,6 +44,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
         squashimg: root::squashimg(lookup),
         overlay: overlay::overlay(lookup, choice.dialect),
         rootflags: lookup.text(&ROOTFLAGS).map(|flags| split_list(&flags).collect()).unwrap_or_default(),
+        rootfstype: root::rootfstype(lookup),
         medium_access: root::medium_access(lookup),
         ram: lookup.flag(&LIVE_RAM, false),
         ram_required: lookup.text(&LIVE_RAM).as_deref() == Some("required"),

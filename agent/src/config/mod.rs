@@ -52,6 +52,8 @@ pub struct Config {
     pub overlay: Overlay,
     /// `rootflags=`, split at commas.
     pub rootflags: Vec<String>,
+    /// `rootfstype=`: the driver of a root that is no live image; `None` to look.
+    pub rootfstype: Option<String>,
     /// Mount the medium read-only or read-write (the last bare `ro` or `rw`).
     pub medium_access: Access,
     /// Copy the image to RAM (`rd.live.ram`).
@@ -188,6 +190,13 @@ pub struct Overlay {
     pub crypt: Option<String>,
     /// Whether `rd.overlay=0` was written: with an image that needs an overlay this is worth a word.
     pub refused: bool,
+    /// An overlay was asked for in words that also hold for a root that is no live image (`rd.overlay`,
+    /// `rd.overlay=<device>`, `rd.overlay.crypt=`).
+    pub ordinary: bool,
+    /// Without the persistent area the boot stops (`rd.live.overlay.persistent=required`).
+    pub required: bool,
+    /// Make this file system on a named device that holds nothing (`rd.live.autooverlay`, `rd.live.overlay.cowfs=`).
+    pub blank: Option<String>,
 }
 
 /// The kernel mechanism below the root.

@@ -3,10 +3,9 @@
 
 use std::path::PathBuf;
 
-use super::consistency::not_built;
 use super::lookup::{Lookup, split_list};
 use super::registry::{
-    AUTOOVERLAY, Area, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY,
+    AUTOOVERLAY, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY,
     OVERLAY_COWFS, OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN,
     WRITABLE_FSIMG,
 };
@@ -44,6 +43,11 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
         refused: new == Some(Said::Off),
         ..Overlay::default()
     };
+    overlay.ordinary = overlay.crypt.is_some()
+        || match &new {
+            Some(said) => !matches!(said, Said::Off | Said::Bare),
+            None => lookup.flag(&LIVE_OVERLAY_OVERLAYFS, false),
+        };
     sizes(lookup, &mut overlay, dialect);
     if let Some(Said::Tmpfs(options)) = &new {
         tmpfs(lookup, &mut overlay, options);
@@ -53,7 +57,10 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
         overlay.method = Method::Direct;
     }
     overlay.persistence = persistence(lookup, new, old);
+    overlay.required = lookup.flag(&OVERLAY_PERSISTENT, false) && persistent_says(lookup, "required");
     overlay.autooverlay = lookup.flag(&AUTOOVERLAY, false).then(|| cowfs(lookup));
+    // Who names a file system for a new area wants one where there is none.
+    overlay.blank = (overlay.autooverlay.is_some() || lookup.has(&OVERLAY_COWFS)).then(|| cowfs(lookup));
     overlay
 }
 
@@ -65,7 +72,6 @@ fn said_by(lookup: &mut Lookup, token: Option<&Token>) -> Option<Said> {
         Said::Nonsense => {
             lookup.warn("value", &token.raw, "names neither a device nor a mode, keeping changes in RAM only")
         }
-        Said::Place(Persistence::OnMedium { .. }) => not_built(lookup, Area::Persistence, &token.raw),
         Said::Tmpfs(_) if token.key == LIVE_OVERLAY.name => {
             lookup.warn("value", &token.raw, "only rd.overlay takes tmpfs options, ignoring");
         }
@@ -142,6 +148,7 @@ fn persistence(lookup: &mut Lookup, new: Option<Said>, old: Option<Said>) -> Opt
     };
     if named.is_some()
         && automatic.is_some()
+        && !persistent_says(lookup, "required")
         && let Some(token) = lookup.token(&OVERLAY_PERSISTENT)
     {
         lookup.warn("contradiction", &token.raw, "another karg names the place for changes, using that one");
@@ -158,17 +165,19 @@ fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
     if !lookup.flag(&OVERLAY_PERSISTENT, false) {
         return None;
     }
-    let words: Vec<String> =
-        lookup.text(&OVERLAY_PERSISTENT).as_deref().map(split_list).into_iter().flatten().collect();
-    let says = |word: &str| words.iter().any(|said| said == word);
     Some(Persistence::Automatic {
-        required: says("required"),
-        accept: says("accept"),
+        required: persistent_says(lookup, "required"),
+        accept: persistent_says(lookup, "accept"),
         cowfs,
         cowfile_mib: cowfile_mib.unwrap_or(500),
         cowfile_path: cowfile_path.unwrap_or_else(|| PathBuf::from("live_system.cow")),
         encrypt,
     })
+}
+
+/// Whether the list in `rd.live.overlay.persistent=` has a word.
+fn persistent_says(lookup: &mut Lookup, word: &str) -> bool {
+    lookup.text(&OVERLAY_PERSISTENT).as_deref().map(split_list).into_iter().flatten().any(|said| said == word)
 }
 
 fn cowfs(lookup: &mut Lookup) -> String {

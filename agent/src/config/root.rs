@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::lookup::Lookup;
-use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT};
+use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT, ROOTFSTYPE};
 use super::{Access, Conf, IsoScan, Level, Selector, Source, net};
 use crate::layout;
 
@@ -131,6 +131,11 @@ pub(super) fn squashimg(lookup: &mut Lookup) -> String {
         "" => layout::SQUASHIMG.to_owned(),
         file => file.to_owned(),
     }
+}
+
+/// `rootfstype=` when it names one driver; a list and `auto` mean the same as nothing.
+pub(super) fn rootfstype(lookup: &mut Lookup) -> Option<String> {
+    lookup.text(&ROOTFSTYPE).filter(|kind| !kind.is_empty() && kind != "auto" && !kind.contains(','))
 }
 
 /// The last bare `ro` or `rw`; read-only without either (dracut-live spec 1.1).

@@ -176,6 +176,7 @@ impl<'a> Executor<'a> {
             Step::Compare { file, sha256 } => self.compare(file, sha256),
             Step::Release { slot, at } => self.release(*slot, at.as_deref()),
             Step::Bind { from, at } => self.bind(from, at),
+            Step::Move { from, at } => self.move_mount(from, at),
             Step::MakeDir { path } => make_dir(&self.env.path(path)),
             Step::Symlink { at, to } => self.symlink(at, to),
             Step::LinkDevice { at, slot } => {
@@ -240,7 +241,7 @@ impl<'a> Executor<'a> {
         let (source, code) = match what {
             Place::Slot(slot) => {
                 let code = match slot {
-                    Slot::Medium | Slot::Host => Code::MediumMount,
+                    Slot::Medium | Slot::Host | Slot::Root => Code::MediumMount,
                     Slot::Cow => Code::AreaDamaged,
                     Slot::Container | Slot::Image => Code::ImageMount,
                 };
@@ -317,6 +318,21 @@ impl<'a> Executor<'a> {
         make_dir(&target)?;
         mount::bind(&self.env.path(from), &target).map_err(|error| Stop::new(Code::ImageMount, error.to_string()))?;
         self.undos.push(Undo::Unmount(target));
+        Ok(())
+    }
+
+    fn move_mount(&mut self, from: &Path, at: &Path) -> Result<(), Stop> {
+        let (from, target) = (self.env.path(from), self.env.path(at));
+        make_dir(&target)?;
+        // A mount inside of a shared one, as systemd makes all of them, cannot be moved in one piece.
+        mount::bind(&from, &target)
+            .and_then(|()| mount::detach(&from))
+            .map_err(|error| Stop::new(Code::ImageMount, error.to_string()))?;
+        self.undos.push(Undo::MoveBack { from: target.clone(), to: from });
+        // `rw` on the command line mounted it for writing. Nothing writes below an overlay; this says so to the kernel.
+        if let Err(error) = mount::forbid_writes(&target) {
+            log::warn!("{error}, ignoring");
+        }
         Ok(())
     }
 

@@ -1,6 +1,6 @@
-//! The proof that a place is empty. Only what is inside a [`Blank`] is ever formatted, and there are four ways to one:
-//! free space of the boot disk's table, a partition that was read and holds nothing, a file that was made just now, and
-//! our own area when it is damaged and the operator asked for a reset.
+//! The proof that a place is empty. Only what is inside a [`Blank`] is ever formatted, and there are five ways to one:
+//! free space of the boot disk's table, a partition of it that was read and holds nothing, a device that was named and
+//! holds nothing, a file that was made just now, and our own area when it is damaged and the operator asked for a reset.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -50,7 +50,8 @@ impl Blank {
             Target::Partition { disk, start, size } => {
                 let backing = locked(env, disk)?;
                 let blank = Self::show(env, backing, disk, *start, *size)?;
-                blank.holds_nothing(disk)?;
+                let what = format!("a partition of {}", disk.display());
+                blank.holds_nothing(&what, "format it yourself with the label cow, or delete it")?;
                 Ok(blank)
             }
             Target::Discarded { disk, start, size } => {
@@ -61,6 +62,12 @@ impl Blank {
                     return Err(changed(disk, "the partition of the discarded area is not in it"));
                 }
                 Self::show(env, backing, disk, *start, *size)
+            }
+            Target::Device { node } => {
+                let backing = locked(env, node)?;
+                let blank = Self::show(env, backing, node, 0, 0)?;
+                blank.holds_nothing(&node.display().to_string(), "format it yourself")?;
+                Ok(blank)
             }
             Target::File { path, size } => {
                 let backing = new_file(&env.path(path), *size)
@@ -82,10 +89,10 @@ impl Blank {
     }
 
     /// Reads the start, the end and samples between: no signature, no byte other than zero.
-    fn holds_nothing(&self, disk: &Path) -> Result<(), Stop> {
+    fn holds_nothing(&self, place: &str, remedy: &str) -> Result<(), Stop> {
         let not_empty = |what: String| {
-            Stop::new(Code::AreaUnavailable, format!("a partition of {} is not empty: {what}", disk.display()))
-                .advice("if nothing on it is needed, format it yourself with the label cow, or delete it")
+            Stop::new(Code::AreaUnavailable, format!("{place} is not empty: {what}"))
+                .advice(format!("if nothing on it is needed, {remedy}"))
         };
         let mut device = &self.device.device;
         let found = format::identify_all(&mut device).map_err(|error| not_empty(error.to_string()))?;

@@ -9,6 +9,13 @@ use super::mount;
 pub enum Undo {
     /// Unmount; the loop device below frees itself with its last user.
     Unmount(PathBuf),
+    /// Take a mount back to where it was.
+    MoveBack {
+        /// Where it is now.
+        from: PathBuf,
+        /// Where it was.
+        to: PathBuf,
+    },
     /// Forbid writing to a file system again.
     ReadOnly(PathBuf),
     /// Remove a link.
@@ -43,6 +50,9 @@ impl Undos {
         while self.0.len() > mark {
             let result = match self.0.pop() {
                 Some(Undo::Unmount(at)) => mount::detach(&at).map_err(|error| error.to_string()),
+                Some(Undo::MoveBack { from, to }) => {
+                    mount::bind(&from, &to).and_then(|()| mount::detach(&from)).map_err(|error| error.to_string())
+                }
                 Some(Undo::ReadOnly(at)) => mount::forbid_writes(&at).map_err(|error| error.to_string()),
                 Some(Undo::Unlink(at)) => {
                     std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))

@@ -133,6 +133,15 @@ impl Kind {
         }
     }
 
+    /// Whether the kernel's driver can write to it.
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        matches!(
+            self,
+            Self::Vfat | Self::Exfat | Self::Ntfs | Self::Ext2 | Self::Ext3 | Self::Ext4 | Self::Xfs | Self::Btrfs
+        )
+    }
+
     /// The kernel module that holds [`Kind::driver`].
     #[must_use]
     pub const fn module(self) -> Option<&'static str> {

@@ -103,7 +103,7 @@ pub fn room_for_shutdown(env: &Env) {
 /// Completes the report and hands it over.
 pub fn finish(env: &Env, config: &Config, mut report: Report, result: &Result<(), Stop>) {
     report.outcome = match (result, &config.source) {
-        (Ok(()), Source::NotLive(_)) => Outcome::Declined,
+        (Ok(()), Source::NotLive(_)) if !config.covers_root() => Outcome::Declined,
         (Ok(()), _) => Outcome::Ok,
         (Err(_), _) => Outcome::Failed,
     };

@@ -48,12 +48,18 @@ pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
     })
 }
 
-/// Mounts the named file system that keeps changes, for writing.
-pub fn named(points: &Points, node: &Path, kind: Kind) -> Vec<Step> {
+/// Mounts the named file system that keeps changes: for writing, or only to show them. A journal is replayed, because
+/// the operator named the device, unless the device itself refuses writes.
+pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Vec<Step> {
     let mut steps = driver(kind);
-    steps.push(Step::Device { node: node.to_owned(), into: Slot::Cow });
+    steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
+    if device.read_only {
+        steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.named));
+        return steps;
+    }
     steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
-    steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.named));
+    let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
+    steps.push(mount(Slot::Cow, kind.driver().unwrap_or(kind.name()), access, &[], &points.named));
     steps
 }
 
@@ -80,6 +86,24 @@ pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Ste
     let writable = matches!(medium.origin, Origin::Device(_)) && !matches!(medium.kind, Kind::Iso9660 | Kind::Udf);
     let access = if writable { config.medium_access } else { Access::ReadOnly };
     steps.push(mount_kind(Slot::Medium, medium.kind, access, &points.live));
+    steps
+}
+
+/// As [`medium`], for a medium on which changes will be kept: a mount that leaves its journal alone cannot be made
+/// writable later.
+pub fn medium_for_changes(config: &Config, points: &Points, facts: &MediumFacts) -> Vec<Step> {
+    let mut steps = medium(config, points, facts);
+    let usual = facts.kind.driver().map(|fs| mount(Slot::Medium, fs, Access::ReadOnly, &[], &points.live));
+    let inert = mount_kind(Slot::Medium, facts.kind, Access::ReadOnly, &points.live);
+    if let (Some(usual), Some(last)) = (usual.filter(|usual| *usual != inert), steps.last_mut())
+        && *last == inert
+    {
+        *last = Step::Either {
+            first: vec![Step::CheckFs { what: Slot::Medium, fs: facts.kind.name().to_owned() }, usual],
+            otherwise: vec![inert],
+            because: "the medium stays read-only".to_owned(),
+        };
+    }
     steps
 }
 
@@ -117,11 +141,14 @@ pub(super) fn driver(kind: Kind) -> Vec<Step> {
 
 /// Mounts a slot with the options that keep a read-only mount from writing: no journal replay, no log recovery.
 pub(super) fn mount_kind(slot: Slot, kind: Kind, access: Access, at: &Path) -> Step {
-    let no_replay: &[&str] = match (kind, access) {
+    mount(slot, kind.driver().unwrap_or(kind.name()), access, no_replay(kind, access), at)
+}
+
+pub(super) fn no_replay(kind: Kind, access: Access) -> &'static [&'static str] {
+    match (kind, access) {
         (Kind::Ext3 | Kind::Ext4, Access::ReadOnly) => &["noload"],
         (Kind::Xfs, Access::ReadOnly) => &["norecovery", "nouuid"],
         (Kind::Btrfs, Access::ReadOnly) => &["rescue=nologreplay"],
         _ => &[],
-    };
-    mount(slot, kind.driver().unwrap_or(kind.name()), access, no_replay, at)
+    }
 }

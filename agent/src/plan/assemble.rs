@@ -35,6 +35,15 @@ pub fn assemble_on(
     area: Option<&Area>,
 ) -> Vec<Step> {
     let mut steps = lower(points, content, inner);
+    steps.extend(layers(config, points, sysroot, area));
+    let container = medium.is_container() || matches!(content, Some(Content::Container(_)));
+    steps.extend(points.compatibility(!medium.is_container(), container));
+    steps
+}
+
+/// The write area and the overlay of it over the lower layer.
+pub(super) fn layers(config: &Config, points: &Points, sysroot: &Path, area: Option<&Area>) -> Vec<Step> {
+    let mut steps = Vec::new();
     let mut temporary = temporary_area(config, points);
     let overlay = |lower: Vec<PathBuf>, upper: &Path, work: &Path| Step::Overlay {
         lower,
@@ -67,8 +76,6 @@ pub fn assemble_on(
             }
         }
     }
-    let container = medium.is_container() || matches!(content, Some(Content::Container(_)));
-    steps.extend(points.compatibility(!medium.is_container(), container));
     steps
 }
 
@@ -118,6 +125,8 @@ fn driver_overlay() -> Vec<Step> {
 /// the block file system, and an ext4 flag would make the overlay fail (dracut-live spec 2.3, 8.2).
 fn overlay_options(config: &Config) -> Vec<String> {
     match config.dialect {
+        // The root that lies below has been mounted with them.
+        _ if config.covers_root() => Vec::new(),
         crate::config::Dialect::Kiwi => config.rootflags.clone(),
         crate::config::Dialect::Dmsquash => Vec::new(),
     }

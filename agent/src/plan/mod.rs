@@ -2,6 +2,8 @@
 
 pub mod acquire;
 pub mod assemble;
+pub mod named;
+pub mod ordinary;
 pub mod persist;
 pub mod points;
 pub mod prepare;

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::acquire::driver;
+use super::named;
 use super::points::Points;
 use super::step::{Place, Slot, Step, Target};
 use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site};
@@ -74,7 +75,7 @@ impl<'a> Wish<'a> {
     }
 }
 
-fn area_kind(cowfs: &str) -> Result<Kind, String> {
+pub(super) fn area_kind(cowfs: &str) -> Result<Kind, String> {
     match cowfs {
         "ext4" => Ok(Kind::Ext4),
         "xfs" => Ok(Kind::Xfs),
@@ -484,13 +485,14 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
             return Err(format!("{shown} holds {what}, left as it is"));
         }
     };
+    let steps = [named::reach(overlay, site), steps].concat();
     let mut area = Area {
         steps,
         upper,
         work,
         persistence: "named",
         place: shown,
-        required: false,
+        required: overlay.required,
         readonly: overlay.readonly,
         notes: Vec::new(),
     };

@@ -92,6 +92,17 @@ impl Points {
         }
     }
 
+    /// The mount points over a root that is no live image (dracut-live spec 1.5, 2.8).
+    pub fn ordinary() -> Self {
+        Self { named: "/run/overlayfs-backing".into(), medium: Presence::Gone, ..Self::new(Dialect::Dmsquash) }
+    }
+
+    /// The links of dracut's overlayfs module to upper and work.
+    pub fn overlay_links(&self) -> Vec<Step> {
+        let link = |at: &str, to: &Path| Step::Symlink { at: at.into(), to: to.to_owned() };
+        vec![link("/run/overlayfs", &self.upper), link("/run/ovlwork", &self.work)]
+    }
+
     /// Links by which every path that either original leaves in `/run` resolves. `live` and `container` say whether
     /// a medium and a container are mounted.
     pub fn compatibility(&self, live: bool, container: bool) -> Vec<Step> {

@@ -24,6 +24,8 @@ pub enum Slot {
     Image,
     /// The store of a device-mapper snapshot.
     Cow,
+    /// The root of a machine that is no live system.
+    Root,
 }
 
 /// Something that can be mounted or looped.
@@ -68,6 +70,11 @@ pub enum Target {
         start: u64,
         /// Length in bytes.
         size: u64,
+    },
+    /// A device that was named and holds nothing.
+    Device {
+        /// Its node.
+        node: PathBuf,
     },
     /// A new file; it gets its name only when it is complete, and then replaces one of that name.
     File {
@@ -159,6 +166,13 @@ pub enum Step {
     /// Show a directory at a second place.
     Bind {
         /// The directory.
+        from: PathBuf,
+        /// Mount point; made if missing.
+        at: PathBuf,
+    },
+    /// Take a mount to another place, where nothing can write to it.
+    Move {
+        /// Where it is.
         from: PathBuf,
         /// Mount point; made if missing.
         at: PathBuf,
@@ -294,6 +308,7 @@ impl fmt::Display for Slot {
             Slot::Container => "container",
             Slot::Image => "image",
             Slot::Cow => "cow",
+            Slot::Root => "root",
         })
     }
 }
@@ -346,6 +361,7 @@ impl fmt::Display for Step {
             Step::Release { slot, at: None } => write!(f, "release {slot}"),
             Step::Release { slot, at: Some(at) } => write!(f, "release {slot} at {}", at.display()),
             Step::Bind { from, at } => write!(f, "bind {} at {}", from.display(), at.display()),
+            Step::Move { from, at } => write!(f, "move {} to {} (ro)", from.display(), at.display()),
             Step::MakeDir { path } => write!(f, "directory {}", path.display()),
             Step::Symlink { at, to } => write!(f, "link {} to {}", at.display(), to.display()),
             Step::LinkDevice { at, slot } => write!(f, "link {} to the device of {slot}", at.display()),
@@ -406,6 +422,7 @@ impl fmt::Display for Target {
             Target::Discarded { disk, start, size } => {
                 write!(f, "discarded area of {} at {} size {},", disk.display(), mib(*start), mib(*size))
             }
+            Target::Device { node } => write!(f, "empty device {},", node.display()),
             Target::File { path, size } => write!(f, "new file {} size {},", path.display(), mib(*size)),
         }
     }

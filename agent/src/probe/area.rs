@@ -146,11 +146,7 @@ pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
 fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Option<String> {
     let found = device.superblock.as_ref()?;
     let node = device.node.display();
-    let writable = matches!(
-        found.kind,
-        Kind::Vfat | Kind::Exfat | Kind::Ntfs | Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Xfs | Kind::Btrfs
-    );
-    if !writable {
+    if !found.kind.is_writable() {
         return Some(format!("{node} is {}, which cannot be written to", found.kind.name()));
     }
     if device.read_only {

@@ -10,6 +10,7 @@ mod kiwi;
 mod late;
 mod layouts;
 mod modes;
+mod ordinary;
 mod originals;
 mod persist;
 mod promises;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Scenario> {
         ram::all(),
         late::all(),
         persist::all(),
+        ordinary::all(),
         originals::all(),
         promises::all(),
         failures::all(),

@@ -3,8 +3,6 @@
 /// A part of the agent that is a separate piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// Keeping changes over a reboot.
-    Persistence,
     /// Device-mapper snapshots.
     DeviceMapper,
     /// A root image in RAM that is written to directly.
@@ -21,13 +19,12 @@ pub enum Area {
 
 impl Area {
     /// All parts, in the order of the documentation.
-    pub const ALL: [Self; 7] =
-        [Self::Persistence, Self::DeviceMapper, Self::Ram, Self::Check, Self::Network, Self::Encryption, Self::Verity];
+    pub const ALL: [Self; 6] =
+        [Self::DeviceMapper, Self::Ram, Self::Check, Self::Network, Self::Encryption, Self::Verity];
 
     /// The short name used in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Persistence => "persistence",
             Self::DeviceMapper => "device-mapper",
             Self::Ram => "ram",
             Self::Check => "check",
@@ -40,7 +37,6 @@ impl Area {
     /// What the part does: the beginning of a warning.
     pub const fn what(self) -> &'static str {
         match self {
-            Self::Persistence => "keeping changes over a reboot",
             Self::DeviceMapper => "the device-mapper snapshot",
             Self::Ram => "writing into a copy in RAM",
             Self::Check => "the media check",
@@ -53,7 +49,6 @@ impl Area {
     /// What happens as long as the part is missing: the end of a warning.
     pub const fn instead(self) -> &'static str {
         match self {
-            Self::Persistence => "using a temporary overlay in RAM, changes are lost at power-off",
             Self::DeviceMapper => "using overlayfs instead of a device-mapper snapshot",
             Self::Ram => "using an overlay in RAM",
             Self::Check => "booting without the check",

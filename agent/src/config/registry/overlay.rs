@@ -3,7 +3,7 @@
 use super::{Area, Karg, Kind, Origin, alias, table};
 
 table! { OVERLAYS_TABLE:
-    OVERLAY = Karg::new("rd.overlay", Kind::Text, Origin::Dracut, "Overlayfs on or off, and where changes are kept")
+    OVERLAY = Karg::new("rd.overlay", Kind::Text, Origin::Dracut, "Overlayfs on or off, and where changes are kept; also over a root that is no live system")
         .since("dracut 110")
         .default("off in dialect dmsquash (a device-mapper snapshot for a nested image); on in dialect kiwi")
         .values("bare, `1`, `yes`, `on`, `true`: overlayfs in RAM; `0`, `no`, `off`: device-mapper; `none`: no layer, write the image; `tmpfs:size=S,nr_blocks=N,nr_inodes=N`; `<device>`, `<device>:<path>`, `<device>:auto`: keep changes there; `:auto`, `:<path>`: on the medium itself")
@@ -49,7 +49,7 @@ table! { OVERLAYS_TABLE:
     OVERLAY_PERSISTENT = Karg::new("rd.live.overlay.persistent", Kind::Bool, Origin::Kiwi, "Keep changes on the boot disk or beside the ISO file")
         .default("0")
         .values("also `required` (rdlive): stop when that is impossible instead of using RAM; `accept` (rdlive): use an area that was made for another image; `required,accept`");
-    OVERLAY_COWFS = Karg::new("rd.live.overlay.cowfs", Kind::Text, Origin::Both, "File system of a new persistent area")
+    OVERLAY_COWFS = Karg::new("rd.live.overlay.cowfs", Kind::Text, Origin::Both, "File system of a new persistent area; given, it also lets one be made on a device that `rd.overlay=` names and that holds nothing")
         .default("ext4")
         .values("`ext4`, `xfs`, `btrfs`")
         .since("dracut 058");
@@ -64,6 +64,9 @@ table! { OVERLAYS_TABLE:
         .not_built(Area::Encryption);
     ROOTFLAGS = Karg::new("rootflags", Kind::List, Origin::Both, "Mount options of the root; dracut meant the image's file system, kiwi-live the overlay")
         .values("dialect kiwi: given to the overlay; dialect dmsquash: not given to the overlay");
+    ROOTFSTYPE = Karg::new("rootfstype", Kind::Text, Origin::Kernel, "File system of a root that is no live image; used below `rd.overlay` in a native initrd")
+        .values("a driver's name, `auto`")
+        .default("what the device holds");
     ROOT_OVERLAY_WRITE = Karg::new("rd.root.overlay.write", Kind::Text, Origin::Kiwi, "Write partition of KIWI's overlay disks").ignored(OVERLAY_DISK);
     ROOT_OVERLAY_TEMPORARY = Karg::new("rd.root.overlay.temporary", Kind::Bool, Origin::Kiwi, "Temporary write area of KIWI's overlay disks").ignored(OVERLAY_DISK);
     ROOT_OVERLAY_READONLY = Karg::new("rd.root.overlay.readonly", Kind::Bool, Origin::Kiwi, "KIWI's overlay disks without a write area").ignored(OVERLAY_DISK);

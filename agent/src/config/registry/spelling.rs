@@ -214,7 +214,7 @@ mod tests {
             systemd.log_level rd.systemd.unit quiet splash rhgb console BOOT_IMAGE initrd vmlinuz crashkernel loglevel \
             nomodeset rd.md rd.md.uuid rd.dm rd.auto rd.info rd.udev.log_level udev.log_priority vga video audit selinux \
             security apparmor lsm cgroup_disable mitigations rd.znet rd.zfcp rd.vconsole.keymap vconsole.keymap locale.LANG \
-            rd.plymouth plymouth.ignore-serial-consoles rootfstype rootwait rootdelay nfsroot nfsaddrs resume noresume \
+            rd.plymouth plymouth.ignore-serial-consoles rootwait rootdelay nfsroot nfsaddrs resume noresume \
             rd.skipfsck rd.memdebug rd.fips fips rd.multipath rd.iscsi.initiator inst.stage2 inst.ks inst.repo elemental.disable \
             rd.cos.debugrw single 3 S emergency rescue debug earlyprintk net.core.somaxconn usbcore.autosuspend \
             ignition.platform.id rd.hostonly rd.usrmount.ro rd.cmdline rd.nvmf.discover ds cloud-init hugepages persistence_ \

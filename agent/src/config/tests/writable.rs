@@ -171,3 +171,49 @@ fn c22_tmpfs_options() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].message.contains("mode=7"), "{warnings:?}");
 }
+
+/// dracut-live spec 1.5, case C22: which command lines put an overlay over a root that is no live image.
+#[test]
+fn c22_ordinary_roots_table() {
+    for (text, expected) in [
+        ("root=LABEL=x", false),
+        ("root=LABEL=x rd.overlay", true),
+        ("rd.overlay", true),
+        ("root=LABEL=x rd.overlay=1", true),
+        ("root=LABEL=x rd.overlay=0", false),
+        ("root=LABEL=x rd.overlay=none", false),
+        ("root=LABEL=x rd.overlay=LABEL=OVERLAY", true),
+        ("root=LABEL=x rd.overlay=/dev/disk/by-id/virtio-x", true),
+        ("root=LABEL=x rd.overlay=tmpfs:size=32M,nr_inodes=100000", true),
+        ("root=LABEL=x rd.overlay=anything", true),
+        ("root=LABEL=x rd.live.overlay.overlayfs", true),
+        ("root=LABEL=x rd.live.overlay=LABEL=P", false),
+        ("root=LABEL=x rd.live.overlay.persistent", false),
+        ("root=LABEL=x rd.overlay=0 rd.live.overlay.overlayfs", false),
+        ("root=LABEL=x rd.overlay.crypt=LABEL=CRYPT", true),
+        ("root=live:LABEL=x rd.overlay", false),
+        ("rd.live.image root=LABEL=x rd.overlay", false),
+    ] {
+        assert_eq!(read(text).covers_root(), expected, "{text}");
+        let live = text.contains("live:") || text.contains("rd.live.image ");
+        assert_eq!(read(text).concerns_us(), expected || live, "{text}");
+    }
+    assert_eq!(read("rootfstype=ext4").rootfstype.as_deref(), Some("ext4"));
+    assert_eq!(read("rootfstype=auto").rootfstype, None);
+    assert_eq!(read("rootfstype=ext4,xfs").rootfstype, None);
+}
+
+#[test]
+fn what_may_be_made_on_a_named_device_table() {
+    for (text, partition, blank) in [
+        ("rd.overlay=LABEL=P", None, None),
+        ("rd.overlay=LABEL=P rd.live.autooverlay", Some("ext4"), Some("ext4")),
+        ("rd.overlay=LABEL=P rd.live.autooverlay rd.live.overlay.cowfs=xfs", Some("xfs"), Some("xfs")),
+        ("rd.overlay=/dev/sdb1 rd.live.overlay.cowfs=btrfs", None, Some("btrfs")),
+    ] {
+        let overlay = read(text).overlay;
+        assert_eq!((overlay.autooverlay.as_deref(), overlay.blank.as_deref()), (partition, blank), "{text}");
+    }
+    assert!(read("rd.overlay=LABEL=P rd.live.overlay.persistent=required").overlay.required);
+    assert!(!read("rd.overlay=LABEL=P rd.live.overlay.persistent").overlay.required);
+}

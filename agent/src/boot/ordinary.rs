@@ -1,0 +1,101 @@
+//! The part of a boot that covers the root of a machine that is no live system (`rd.overlay` without a live `root=`).
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{Boot, SILENCE};
+use crate::config::{Selector, Source};
+use crate::discover;
+use crate::error::{Code, Stop};
+use crate::facts::Device;
+use crate::format::Kind;
+use crate::kmsg::NOTICE;
+use crate::plan::{Points, ordinary};
+
+impl Boot<'_> {
+    /// Lays the overlay over the root: where it has been mounted by the initrd's own means, or mounted here.
+    pub(super) fn ordinary(&mut self) -> Result<(), Stop> {
+        self.points = Points::ordinary();
+        match self.mounted_at(self.sysroot) {
+            Some(source) => {
+                log::info!(target: NOTICE, "root: {source}, below an overlay");
+                self.report.device = Some(source);
+                let steps = ordinary::taken(&self.points, self.sysroot);
+                self.exec.run("acquire", &steps)?;
+            }
+            None => self.mount_root()?,
+        }
+        self.report.moment("acquired");
+        let area = self.area(None, None)?;
+        let steps = ordinary::assemble(self.config, &self.points, self.sysroot, area.as_ref());
+        let result = self.exec.run("assemble", &steps);
+        self.write_mode(area.as_ref());
+        result?;
+        self.report.moment("root");
+        Ok(())
+    }
+
+    /// The source of what is mounted at a path.
+    fn mounted_at(&self, at: &Path) -> Option<String> {
+        let mounts = self.env.text("proc/self/mountinfo").unwrap_or_default();
+        let at = self.env.path(at);
+        let line = mounts.lines().rev().find(|line| line.split(' ').nth(4) == at.to_str())?;
+        let (_, after) = line.split_once(" - ")?;
+        after.split(' ').nth(1).map(str::to_owned)
+    }
+
+    fn mount_root(&mut self) -> Result<(), Stop> {
+        let root = match &self.config.source {
+            Source::NotLive(root) => root.clone().unwrap_or_default(),
+            _ => String::new(),
+        };
+        let selector = Selector::parse(&root).ok_or_else(|| {
+            Stop::new(Code::RootMalformed, format!("root={root} names no block device, and nobody has mounted a root"))
+                .wanted("root=LABEL=, UUID=, PARTUUID=, PARTLABEL= or /dev/…, or root=live:… for a live system")
+                .advice("correct root= in the boot menu, or use an initrd made by dracut, which knows more kinds")
+        })?;
+        let device = self.wait_for_root(&selector)?;
+        log::info!(target: NOTICE, "root: {}, below an overlay", device.summary());
+        self.report.device = Some(device.node.display().to_string());
+        self.report.moment("medium");
+        let asleep = self.asleep();
+        if let Some(asleep) = &asleep {
+            log::warn!("{} holds a hibernated system, replaying no journal", asleep.display());
+        }
+        let steps = ordinary::mounted(self.config, &self.points, &device, asleep.is_some()).map_err(|why| {
+            Stop::new(Code::MediumMount, why)
+                .advice("name the file system with rootfstype=, or use an initrd made by dracut, which opens LVM, RAID and LUKS")
+        })?;
+        self.exec.run("acquire", &steps)
+    }
+
+    /// A device that holds a hibernated system.
+    fn asleep(&self) -> Option<PathBuf> {
+        let devices = self.watch.devices();
+        let asleep = |device: &Device| device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation);
+        devices.into_iter().find(asleep).map(|device| device.node)
+    }
+
+    /// The root's device, for which an ordinary boot waits as long.
+    fn wait_for_root(&mut self, selector: &Selector) -> Result<Device, Stop> {
+        let deadline = self.watch.begin() + self.config.deadline;
+        loop {
+            // Everything that is there has been looked at: a hibernated system must not be overlooked.
+            let settled = self.watch.quiet() && self.watch.silence() >= SILENCE;
+            let devices = self.watch.devices();
+            let found = devices.iter().filter(|device| discover::selects(selector, device));
+            if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled) {
+                return Ok(device.clone());
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                let seconds = self.config.deadline.as_secs();
+                return Err(Stop::new(Code::MediumNotFound, format!("no root file system after {seconds} s"))
+                    .wanted(selector.to_string())
+                    .found(devices.iter().filter(|device| device.size > 0).map(Device::summary))
+                    .advice("plug the disk in and retry, or correct root= (labels are case-sensitive)"));
+            }
+            self.watch.wait(deadline.min(now + if settled { self.config.deadline } else { SILENCE }));
+        }
+    }
+}

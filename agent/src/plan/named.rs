@@ -1,0 +1,48 @@
+//! Places that were named for changes: what makes one usable before [`super::persist::named`] looks at it.
+
+use std::path::Path;
+
+use super::acquire::{driver, mount_kind};
+use super::persist::{Made, area_kind};
+use super::points::Points;
+use super::step::{Slot, Step, Target};
+use crate::area::NamedSite;
+use crate::config::{Access, Overlay};
+
+/// Brings a file system into reach that is mounted already, for another purpose and read-only: it is made writable and
+/// shown at its second place. Any other one has been mounted there when it was looked at.
+pub(super) fn reach(overlay: &Overlay, site: &NamedSite) -> Vec<Step> {
+    let Some(from) = &site.shared else { return Vec::new() };
+    let mut steps = Vec::new();
+    if !overlay.readonly {
+        steps.push(Step::Remount { at: from.clone() });
+    }
+    steps.push(Step::Bind { from: from.clone(), at: site.at.clone() });
+    steps
+}
+
+/// Makes a file system on a named device that holds nothing, and mounts it.
+///
+/// # Errors
+/// Why it is not made: text for a person, which says what to type.
+pub fn format(overlay: &Overlay, node: &Path, points: &Points) -> Result<Made, String> {
+    let shown = node.display();
+    let Some(cowfs) = &overlay.blank else {
+        return Err(format!(
+            "{shown} holds no file system that is known; if it is empty, rd.live.overlay.cowfs=ext4 makes one there"
+        ));
+    };
+    if overlay.readonly {
+        return Err(format!("{shown} holds no file system that is known, so there is nothing to show"));
+    }
+    let kind = area_kind(cowfs)?;
+    let mut steps = driver(kind);
+    steps.push(Step::Format {
+        target: Target::Device { node: node.to_owned() },
+        fs: kind.name().to_owned(),
+        label: None,
+    });
+    steps.push(Step::Device { node: node.to_owned(), into: Slot::Cow });
+    steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.named));
+    Ok(Made { steps, node: node.to_owned(), kind })
+}

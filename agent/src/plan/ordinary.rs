@@ -1,0 +1,100 @@
+//! The root of a machine that is no live system, below an overlay (`rd.overlay`; dracut-live spec 1.5, 2.8, case C22).
+
+use std::path::{Path, PathBuf};
+
+use super::acquire::driver;
+use super::assemble::layers;
+use super::persist::Area;
+use super::points::Points;
+use super::step::{Place, Slot, Step};
+use crate::config::{Access, Config};
+use crate::facts::Device;
+use crate::format::Kind;
+
+/// Where changes lie on a named file system, as dracut's overlayfs module has it; `ovlwork` is beside it.
+pub const PATH: &str = "overlay";
+
+/// Options of a mount and not of a file system, or for mount(8) and systemd alone. They mean nothing for a layer that
+/// nobody sees.
+const NOT_FOR_THE_DRIVER: [&str; 21] = [
+    "defaults",
+    "ro",
+    "rw",
+    "atime",
+    "noatime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "diratime",
+    "nodiratime",
+    "dev",
+    "nodev",
+    "suid",
+    "nosuid",
+    "exec",
+    "noexec",
+    "auto",
+    "noauto",
+    "nofail",
+    "_netdev",
+];
+
+/// Takes the root from where somebody else has mounted it.
+pub fn taken(points: &Points, sysroot: &Path) -> Vec<Step> {
+    vec![Step::Move { from: sysroot.to_owned(), at: points.lower.clone() }]
+}
+
+/// Mounts the root itself. With `asleep`, a hibernated system of this machine owns its file systems: nothing is replayed.
+///
+/// # Errors
+/// What the device holds instead of a file system, for a person.
+pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) -> Result<Vec<Step>, String> {
+    let found = device.superblock.as_ref().map(|found| found.kind);
+    let known = found.filter(|kind| kind.driver().is_some());
+    let (fs, mut steps) = match (&config.rootfstype, known) {
+        (Some(fs), _) => (fs.clone(), driver_named(fs)),
+        (None, Some(kind)) => (kind.driver().unwrap_or(kind.name()).to_owned(), driver(kind)),
+        (None, None) => {
+            let what = found.map_or("nothing that is known", Kind::name);
+            return Err(format!("{} holds {what}", device.node.display()));
+        }
+    };
+    let mut options: Vec<String> = config.rootflags.iter().filter(|flag| for_driver(flag)).cloned().collect();
+    if asleep {
+        options.extend(known.map(no_replay).into_iter().flatten().map(str::to_owned));
+    }
+    steps.push(Step::Device { node: device.node.clone(), into: Slot::Root });
+    steps.push(Step::Mount {
+        what: Place::Slot(Slot::Root),
+        fs,
+        access: Access::ReadOnly,
+        options,
+        at: points.lower.clone(),
+    });
+    Ok(steps)
+}
+
+fn driver_named(fs: &str) -> Vec<Step> {
+    vec![Step::Driver { module: fs.to_owned(), filesystem: Some(fs.to_owned()), option: format!("a driver for {fs}") }]
+}
+
+fn for_driver(flag: &str) -> bool {
+    !NOT_FOR_THE_DRIVER.contains(&flag) && !flag.starts_with("x-") && !flag.starts_with("comment=")
+}
+
+fn no_replay(kind: Kind) -> Vec<&'static str> {
+    super::acquire::no_replay(kind, Access::ReadOnly).to_vec()
+}
+
+/// The overlay over the root, and the links that dracut's module leaves.
+pub fn assemble(config: &Config, points: &Points, sysroot: &Path, area: Option<&Area>) -> Vec<Step> {
+    let mut steps = layers(config, points, sysroot, area);
+    steps.extend(points.overlay_links());
+    steps
+}
+
+/// The path of the changes on a named file system.
+pub fn path(named: Option<&Path>) -> PathBuf {
+    named.map_or_else(|| PathBuf::from(PATH), Path::to_owned)
+}

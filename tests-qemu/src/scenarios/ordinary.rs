@@ -1,0 +1,108 @@
+//! dracut-live C22: `rd.overlay` over the root of a machine that is no live system.
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Bus;
+use crate::medium::*;
+use crate::mode::Mode;
+
+/// An installed system (F7), and a disk for changes (F8). The second disk's serial number gives it a by-id link.
+fn machine(mode: Mode, overlay: &str) -> Boot {
+    let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
+    let store = Recipe::Partition(Box::new(folder(Fs::Ext4, "OVERLAY", vec![])));
+    Boot::from(root)
+        .on(Bus::Virtio)
+        .and(store, Bus::Virtio)
+        .mode(mode)
+        .root(&format!("root=LABEL=plain ro {overlay}"))
+        .writable()
+        .expect(marker("tiny"))
+        .expect(each_mounted_once())
+}
+
+fn covered(mode: Mode, overlay: &str) -> Boot {
+    machine(mode, overlay)
+        .expect(overlay_root())
+        .expect(mounted("/run/rootfsbase", "ext4"))
+        .expect(mount_option("/run/rootfsbase", "ro"))
+        .expect(disk(0, "the root is as it was", "cmp \"$1\" \"$2\""))
+}
+
+fn in_ram(mode: Mode, overlay: &str) -> Boot {
+    covered(mode, overlay)
+        .expect(persistence("temporary"))
+        .expect(mounted("/run/initramfs/overlay", "tmpfs"))
+        .expect(leads_to("/run/overlayfs", "/run/initramfs/overlay/overlayfs"))
+        .expect(disk(1, "the other disk is as it was", "cmp \"$1\" \"$2\""))
+}
+
+/// Twice, and the second time what the first wrote is there.
+fn on_device(mode: Mode, overlay: &str) -> Boot {
+    let kept = |boot: Boot| {
+        boot.expect(persistence("named"))
+            .expect(no_fallback())
+            .expect(mounted("/run/overlayfs-backing", "ext4"))
+            .expect(leads_to("/run/overlayfs", "/run/overlayfs-backing/overlay"))
+            .expect(leads_to("/run/ovlwork", "/run/overlayfs-backing/ovlwork"))
+    };
+    let first = kept(covered(mode, overlay)).writes("/usr/kept").expect(no_file("/usr/kept"));
+    first.then(kept(covered(mode, overlay)).expect(file_is("/usr/kept", "kept")).expect(disk(
+        1,
+        "has the file in overlay/",
+        r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; debugfs -R 'cat /overlay/usr/kept' "$1.p" | grep -x kept"#,
+    )))
+}
+
+fn forms(name: &str, mode: Mode) -> Vec<Scenario> {
+    let missing = "rd.overlay=LABEL=NONEXISTENT";
+    let row = |form: &str, boot: Boot| scenario(format!("ordinary/C22 {form}, {name}"), boot);
+    vec![
+        row("rd.overlay", in_ram(mode, "rd.overlay").expect(no_fallback())),
+        row("rd.overlay=LABEL=", on_device(mode, "rd.overlay=LABEL=OVERLAY")),
+        row("a device that is not there", in_ram(mode, missing).expect(report_says("LABEL=NONEXISTENT is not there"))),
+        row(
+            "tmpfs options",
+            in_ram(mode, "rd.overlay=tmpfs:size=32M,nr_inodes=100000")
+                .expect(no_fallback())
+                .expect(tmpfs_kib("/run/initramfs/overlay", 32 << 10, 32 << 10))
+                .expect(mount_option("/run/initramfs/overlay", "nr_inodes=100000")),
+        ),
+    ]
+}
+
+/// Without an overlay the root is mounted as ever, and the agent leaves no trace.
+fn untouched(name: &str, mode: Mode) -> Scenario {
+    let boot = machine(mode, "rd.overlay=0").expect(mounted("/", "ext4")).expect(no_file("/run/rdlive/report.json"));
+    scenario(format!("ordinary/C22 rd.overlay=0, {name}"), boot)
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = forms("native", Mode::NativeWrite);
+    list.extend(forms("dracut 106", Mode::Dracut106));
+    for (name, mode) in [
+        ("dracut 106", Mode::Dracut106),
+        ("dracut 106 without systemd", Mode::Dracut106Shell),
+        ("dracut 059", Mode::Dracut059),
+    ] {
+        list.push(untouched(name, mode));
+    }
+    for (name, mode) in [("dracut 106 without systemd", Mode::Dracut106Shell), ("dracut 059", Mode::Dracut059)] {
+        list.push(scenario(format!("ordinary/C22 rd.overlay, {name}"), in_ram(mode, "rd.overlay")));
+        list.push(scenario(
+            format!("ordinary/C22 rd.overlay=LABEL=, {name}"),
+            on_device(mode, "rd.overlay=LABEL=OVERLAY"),
+        ));
+    }
+    for (name, mode) in [("native", Mode::NativeWrite), ("dracut 106", Mode::Dracut106)] {
+        let by_id = "rd.overlay=/dev/disk/by-id/virtio-disk1-part1";
+        list.push(scenario(format!("ordinary/C22 rd.overlay=/dev/disk/by-id/, {name}"), on_device(mode, by_id)));
+    }
+    list.push(scenario(
+        "ordinary/rootflags go to the root, native",
+        in_ram(Mode::Native, "rd.overlay rootfstype=ext4 rootflags=noatime,errors=remount-ro")
+            .expect(mount_option("/run/rootfsbase", "errors=remount-ro")),
+    ));
+    list
+}
