@@ -12,6 +12,7 @@ mod layouts;
 mod modes;
 mod originals;
 mod persist;
+mod power;
 mod promises;
 mod ram;
 mod shutdown;
@@ -20,6 +21,7 @@ use anyhow::Result;
 
 use crate::boot::Boot;
 use crate::lab::Lab;
+use crate::powercut::Cuts;
 
 /// A named test.
 pub struct Scenario {
@@ -33,6 +35,8 @@ pub struct Scenario {
 pub enum Work {
     /// Boots once and looks.
     Boot(Box<Boot>),
+    /// Cuts the power at many moments; each loss is a reason for failure.
+    Cuts(Box<Cuts>),
     /// Measures something that is promised; an error says by how much the promise is missed.
     Measure(fn(&Lab) -> Result<()>),
 }
@@ -49,6 +53,7 @@ pub fn all() -> Vec<Scenario> {
         firmware::all(),
         modes::all(),
         init::all(),
+        power::all(),
         shutdown::all(),
         ram::all(),
         late::all(),
