@@ -3,8 +3,10 @@
 //! As PID 1 of the small tree: report, power off. As `lab-guest report` (a service of the Debian trees, a line typed on the
 //! serial console): the same. As `/init` of an initramfs with `/floor.modules`: the floor of the boot bench.
 
+mod content;
 mod floor;
 mod look;
+mod power;
 
 use std::fs::File;
 use std::io::Write;
@@ -23,6 +25,7 @@ fn main() {
     }
     let uptime = look::uptime();
     mount_missing();
+    power::use_root();
     let report = look::at_this_system(uptime);
     if let Err(error) = send(&report) {
         eprintln!("lab-guest: writing {CHANNEL}: {error}");

@@ -257,6 +257,7 @@ impl Boot {
             bus: medium.bus,
             late: medium.late,
             keep_writes: self.keep_writes,
+            log: None,
         });
         let start = match self.firmware {
             Firmware::SeaBios => Start::SeaBios,

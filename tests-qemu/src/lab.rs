@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::artifact::{self, Artifacts};
 use crate::cache::Cache;
+use crate::powercut::Choice;
 
 /// One run of the lab.
 pub struct Lab {
@@ -15,6 +16,8 @@ pub struct Lab {
     pub built: Artifacts,
     /// `--mirror`.
     pub mirror: Option<String>,
+    /// Where the power is cut.
+    pub cuts: Choice,
     started: std::time::Instant,
 }
 
@@ -25,7 +28,8 @@ impl Lab {
         crate::install::ensure()?;
         let cache = Cache::new(artifact::target().join("lab"))?;
         cache.prune(7)?;
-        Ok(Self { cache, built: Artifacts::build()?, mirror, started: std::time::Instant::now() })
+        let started = std::time::Instant::now();
+        Ok(Self { cache, built: Artifacts::build()?, mirror, cuts: Choice::default(), started })
     }
 
     /// A line of progress, with the seconds since the start.

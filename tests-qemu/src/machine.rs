@@ -62,6 +62,8 @@ pub struct Drive {
     pub late: Option<Duration>,
     /// Writes reach the file instead of being dropped at the end.
     pub keep_writes: bool,
+    /// Log of all that is written to it (see `powercut::log`); the file must exist and be empty.
+    pub log: Option<PathBuf>,
 }
 
 /// Everything QEMU is told.
@@ -210,6 +212,43 @@ fn is_cd(bus: Bus) -> bool {
 }
 
 fn add_drive(qemu: &mut Command, index: usize, drive: &Drive) {
+    match &drive.log {
+        Some(log) => add_logged(qemu, index, &drive.file, log),
+        None => add_plain(qemu, index, drive),
+    }
+    if drive.bus == Bus::UsbCd {
+        qemu.args(["-device", &format!("usb-bot,id=bot{index},bus=usb.0")]);
+    }
+    let mut words = device(index, drive);
+    words.push(("bootindex", (index + 1).to_string()));
+    if drive.log.is_some() {
+        words.push(("write-cache", "on".into()));
+        // The log would mix up zeroing with what is written at the same time: QEMU's driver reserves their places in two steps.
+        if drive.bus == Bus::Virtio {
+            words.extend([("discard", "off".into()), ("write-zeroes", "off".into())]);
+        }
+    }
+    let (first, rest) = words.split_at(1);
+    let mut text = first[0].1.clone();
+    for (key, value) in rest {
+        text.push_str(&format!(",{key}={value}"));
+    }
+    qemu.args(["-device", &text]);
+}
+
+/// Every write passes through the log, in the order in which they end. The host's own disk is not waited for: a flush is an
+/// entry of the log.
+fn add_logged(qemu: &mut Command, index: usize, file: &Path, log: &Path) {
+    let node = json!({
+        "driver": "blklogwrites",
+        "node-name": format!("drive{index}"),
+        "file": {"driver": "raw", "cache": {"no-flush": true}, "file": {"driver": "file", "filename": file}},
+        "log": {"driver": "file", "filename": log, "cache": {"no-flush": true}},
+    });
+    qemu.args(["-blockdev", &node.to_string()]);
+}
+
+fn add_plain(qemu: &mut Command, index: usize, drive: &Drive) {
     let file = drive.file.display().to_string().replace(',', ",,");
     let writes = match (is_cd(drive.bus), drive.keep_writes) {
         (true, _) => "media=cdrom,readonly=on",
@@ -217,17 +256,6 @@ fn add_drive(qemu: &mut Command, index: usize, drive: &Drive) {
         (false, false) => "snapshot=on",
     };
     qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{writes},file={file}")]);
-    if drive.bus == Bus::UsbCd {
-        qemu.args(["-device", &format!("usb-bot,id=bot{index},bus=usb.0")]);
-    }
-    let mut words = device(index, drive);
-    words.push(("bootindex", (index + 1).to_string()));
-    let (first, rest) = words.split_at(1);
-    let mut text = first[0].1.clone();
-    for (key, value) in rest {
-        text.push_str(&format!(",{key}={value}"));
-    }
-    qemu.args(["-device", &text]);
 }
 
 /// A machine that is switched on.

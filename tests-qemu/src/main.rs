@@ -5,6 +5,8 @@ mod bench;
 mod boot;
 mod cache;
 mod check;
+#[path = "../guest/content.rs"]
+mod content;
 mod demo;
 mod fixture;
 mod floor;
@@ -16,6 +18,7 @@ mod medium;
 mod mirror;
 mod mode;
 mod outcome;
+mod powercut;
 mod qmp;
 mod runner;
 mod scenarios;
@@ -32,6 +35,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Start};
 use crate::mode::Mode;
+use crate::powercut::Choice;
 
 /// The test bench of rdlive.
 #[derive(Parser)]
@@ -59,6 +63,12 @@ enum Cmd {
         /// Machines side by side
         #[arg(long, default_value_t = 2)]
         jobs: usize,
+        /// Decides where the power is cut in the scenarios power/… (0: from the clock)
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Power cuts in each of these scenarios, instead of its own number
+        #[arg(long)]
+        points: Option<usize>,
     },
     /// Make a Debian live ISO and boot it to a login prompt on this terminal
     Demo {
@@ -146,7 +156,10 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Cmd::Test { filter, list, json, jobs } => test::run(args.mirror, &filter, list, json.as_deref(), jobs),
+        Cmd::Test { filter, list, json, jobs, seed, points } => {
+            let cuts = Choice { seed, points }.settled();
+            test::run(args.mirror, cuts, &filter, list, json.as_deref(), jobs)
+        }
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())

@@ -90,6 +90,7 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
     };
     let done = match &scenario.work {
         Work::Boot(boot) => chain(lab, boot, &dir),
+        Work::Cuts(cuts) => cuts.run(lab, &dir).map(|losses| (losses, started.elapsed())),
         Work::Measure(measure) => measure(lab).map(|()| (Vec::new(), started.elapsed())),
     };
     let (why, seconds) = match done {

@@ -7,12 +7,14 @@ use anyhow::{Context, Result};
 
 use crate::artifact;
 use crate::lab::Lab;
+use crate::powercut::Choice;
 use crate::runner::{self, Status};
 use crate::scenarios;
 
 /// Runs everything (or the scenarios with one of `filter` in their name); the last line counts.
 pub fn run(
     mirror: Option<String>,
+    cuts: Choice,
     filter: &[String],
     list: bool,
     json: Option<&Path>,
@@ -28,7 +30,8 @@ pub fn run(
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let lab = Lab::open(mirror)?;
+    let mut lab = Lab::open(mirror)?;
+    lab.cuts = cuts;
     let mut counts = if filter.is_empty() { cargo_tests(&lab)? } else { Counts::default() };
     let verdicts = runner::run(&lab, chosen, jobs);
     if let Some(path) = json {

@@ -13,6 +13,7 @@ mod modes;
 mod ordinary;
 mod originals;
 mod persist;
+mod power;
 mod promises;
 mod ram;
 mod shutdown;
@@ -21,6 +22,7 @@ use anyhow::Result;
 
 use crate::boot::Boot;
 use crate::lab::Lab;
+use crate::powercut::Cuts;
 
 /// A named test.
 pub struct Scenario {
@@ -34,6 +36,8 @@ pub struct Scenario {
 pub enum Work {
     /// Boots once and looks.
     Boot(Box<Boot>),
+    /// Cuts the power at many moments; each loss is a reason for failure.
+    Cuts(Box<Cuts>),
     /// Measures something that is promised; an error says by how much the promise is missed.
     Measure(fn(&Lab) -> Result<()>),
 }
@@ -50,6 +54,7 @@ pub fn all() -> Vec<Scenario> {
         firmware::all(),
         modes::all(),
         init::all(),
+        power::all(),
         shutdown::all(),
         ram::all(),
         late::all(),

@@ -1,0 +1,53 @@
+//! Cuts that are no replay: QEMU is killed while its guest writes. What the other cuts show depends on the log being true;
+//! these do not.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::random::Random;
+use super::recording::{FILES, announced};
+use super::run::Cuts;
+use crate::lab::Lab;
+use crate::tool;
+
+const DEADLINE: Duration = Duration::from_secs(300);
+/// The longest wait between an announcement and the kill.
+const WAIT_MS: u64 = 120;
+
+/// Kills `count` machines, each a while after a seeded announcement.
+pub fn run(cuts: &Cuts, lab: &Lab, medium: &Path, count: usize, dir: &Path) -> Result<Vec<String>> {
+    let seed = lab.cuts.seed;
+    let mut random = Random::new(seed, "kill");
+    let mut losses = Vec::new();
+    for number in 0..count {
+        let own = dir.join(format!("kill{number}"));
+        fs::create_dir_all(&own)?;
+        let disk = own.join("medium");
+        tool::copy_sparse(medium, &disk)?;
+        let after = random.below(u64::from(FILES)) as u32;
+        let wait = Duration::from_millis(random.below(WAIT_MS));
+        let looked = killed(cuts, lab, &disk, after, wait, &own)
+            .and_then(|promised| cuts.next_boot(lab, medium, &disk, promised, &own.join("2")));
+        match looked {
+            Ok(()) => fs::remove_dir_all(&own)?,
+            Err(error) => losses.push(format!("seed {seed}, killed {wait:?} after file {after}: {error:#}")),
+        }
+    }
+    Ok(losses)
+}
+
+/// The last file that was announced before the kill.
+fn killed(cuts: &Cuts, lab: &Lab, disk: &Path, after: u32, wait: Duration, dir: &Path) -> Result<u32> {
+    let mut running = cuts.setup.machine(lab, disk, None, (1, FILES))?.power_on(dir)?;
+    while announced(&running.result_text()).is_none_or(|number| number < after) {
+        ensure!(!running.ended()? && running.age() < DEADLINE, "it ended before it was killed");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    std::thread::sleep(wait);
+    running.kill();
+    fs::create_dir_all(dir.join("2"))?;
+    Ok(announced(&running.result_text()).unwrap_or(0))
+}

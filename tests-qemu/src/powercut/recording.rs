@@ -1,0 +1,138 @@
+//! One boot on a new medium with every write logged: the area is made, files are written, the machine is switched off.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::log;
+use crate::lab::Lab;
+use crate::machine::{Bus, Clock, Drive, Machine, Running};
+use crate::medium::Recipe;
+use crate::mode::Mode;
+use crate::outcome;
+
+/// Files that the recorded guest writes, and that must be there if they were announced before the cut.
+pub const FILES: u32 = 24;
+/// In front of the number of a file that is on the disk.
+pub const ANNOUNCED: &str = "LAB-SYNCED ";
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// Where the area is, and so what may change on the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a new partition behind the image.
+    Partition,
+    /// In a file beside the ISO file.
+    File,
+}
+
+/// A medium and how it is booted.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// As it is before the first boot.
+    pub medium: Recipe,
+    /// Where it is plugged in.
+    pub bus: Bus,
+    /// What asks for the area.
+    pub kargs: &'static str,
+    /// Where the area comes to be.
+    pub place: Place,
+}
+
+impl Setup {
+    /// The machine with this disk. `files` are the numbers of the files that the guest writes.
+    pub fn machine(&self, lab: &Lab, disk: &Path, log: Option<PathBuf>, files: (u32, u32)) -> Result<Machine> {
+        let (first, last) = files;
+        let own = "quiet console=ttyS0 panic=-1 lab.report rd.live.report=/dev/ttyS1";
+        let append = format!("{} {own} lab.power={first}-{last}", self.kargs);
+        let drive = Drive { file: disk.to_owned(), bus: self.bus, late: None, keep_writes: true, log };
+        let start = Mode::NativeWrite.start(lab, append)?;
+        Ok(Machine { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 } })
+    }
+
+    /// The log of a boot on this disk, with a mark for each announcement. It is kept under seed, medium and the state `of` the
+    /// disk, so that a seed gives the same cuts again as long as agent and medium are the same.
+    pub fn recording(&self, lab: &Lab, seed: u64, disk: &Path, of: &str) -> Result<PathBuf> {
+        let medium = self.medium.file(lab)?;
+        let initrd = Mode::NativeWrite.pair(lab)?.initrd;
+        let key = format!(
+            "power 1 {seed} {of} {:?} {} {} {} {:x}",
+            self.bus,
+            self.kargs,
+            medium.display(),
+            initrd.display(),
+            lab.built.guest.hash
+        );
+        lab.cache.file("power", &key, |path| self.record(lab, disk, path))
+    }
+
+    fn record(&self, lab: &Lab, medium: &Path, path: &Path) -> Result<()> {
+        let dir = lab.cache.scratch("power")?;
+        let (disk, log) = (dir.join("disk"), dir.join("log"));
+        crate::tool::copy_sparse(medium, &disk)?;
+        File::create(&log)?;
+        let machine = self.machine(lab, &disk, Some(log.clone()), (1, FILES))?;
+        let mut running = machine.power_on(&dir)?;
+        let marks = listen(&mut running, &log).with_context(|| format!("logs: {}", dir.display()))?;
+        let channel = running.result_text();
+        let report = outcome::report_of(&channel, outcome::guest_result(&channel).as_ref());
+        ensure!(
+            report.as_ref().is_some_and(|report| report["write_mode"]["persistence"] != "temporary"),
+            "the recorded boot made no area; logs: {}\n{report:#?}",
+            dir.display()
+        );
+        log::with_marks(&log, &marks, path)?;
+        fs::remove_dir_all(&dir)?;
+        Ok(())
+    }
+}
+
+/// Notes the log's length at each announcement until the machine is off.
+fn listen(running: &mut Running, log: &Path) -> Result<Vec<(u64, String)>> {
+    let mut marks: Vec<(u64, String)> = Vec::new();
+    loop {
+        let off = running.ended()?;
+        let channel = running.result_text();
+        // The last line may not be complete.
+        let complete = channel.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        let said: Vec<&str> = complete.lines().map(str::trim).filter(|line| line.starts_with(ANNOUNCED)).collect();
+        let length = fs::metadata(log)?.len();
+        marks.extend(said.iter().skip(marks.len()).map(|line| (length, (*line).to_owned())));
+        if let Some(line) = complete.lines().find(|line| line.starts_with("LAB-FAILED")) {
+            bail!("the guest could not write: {line}");
+        }
+        if off {
+            ensure!(announced(&channel) == Some(FILES), "the guest ended after {:?}", marks.last());
+            return Ok(marks);
+        }
+        ensure!(running.age() < DEADLINE, "the recorded boot took too long");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// The number that was announced last, in lines that are complete.
+pub fn announced(channel: &str) -> Option<u32> {
+    let (complete, _) = channel.rsplit_once('\n')?;
+    complete.lines().rev().find_map(|line| line.trim().strip_prefix(ANNOUNCED)?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_counts_when_its_line_is_complete() {
+        let rows = [
+            ("", None),
+            ("noise\r\n", None),
+            ("\nLAB-SYNCED 1", None),
+            ("\r\nLAB-SYNCED 1\r\n", Some(1)),
+            ("LAB-SYNCED 9\r\nRDLIVE-REPORT {}\nLAB-SYNCED 1", Some(9)),
+        ];
+        for (channel, expected) in rows {
+            assert_eq!(announced(channel), expected, "{channel:?}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The points of one medium, one after the other: replay, boot, look.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::Choice;
+use super::log::Log;
+use super::points::{self, Landmarks, Phase, Point};
+use super::random::Random;
+use super::recording::{self, Place, Setup};
+use super::replay::{self, Cache};
+use super::{judge, kill};
+use crate::lab::Lab;
+use crate::outcome;
+
+/// The file that the boot after the cut writes.
+const AFTERWARDS: u32 = 1000;
+const DEADLINE: Duration = Duration::from_secs(180);
+/// The disks of so many failed points are kept.
+const KEPT: usize = 3;
+
+/// Cuts on one medium.
+#[derive(Clone, Debug)]
+pub struct Cuts {
+    /// The medium and its boot.
+    pub setup: Setup,
+    /// When it is cut.
+    pub phase: Phase,
+    /// How many points, unless the run says otherwise.
+    pub count: usize,
+}
+
+/// A recording and the disk that it began with.
+struct Ground {
+    log: Log,
+    base: PathBuf,
+}
+
+impl Cuts {
+    /// Carries them out; each loss is one text. Disks and logs of losses stay in `dir`.
+    pub fn run(&self, lab: &Lab, dir: &Path) -> Result<Vec<String>> {
+        let Choice { seed, points } = lab.cuts;
+        let count = points.unwrap_or(self.count);
+        let medium = self.setup.medium.file(lab)?;
+        let (points, losses) = match self.phase {
+            Phase::Killed => (count, kill::run(self, lab, &medium, count, dir)?),
+            _ => self.replayed(lab, &medium, count, dir)?,
+        };
+        lab.say(&format!("     {points} cuts, {} losses, seed {seed}", losses.len()));
+        Ok(losses)
+    }
+
+    fn replayed(&self, lab: &Lab, medium: &Path, count: usize, dir: &Path) -> Result<(usize, Vec<String>)> {
+        let seed = lab.cuts.seed;
+        let ground = self.ground(lab, medium, dir)?;
+        let landmarks = self.landmarks(&ground, medium, dir)?;
+        let points = points::choose(&ground.log, self.phase, &landmarks, count, seed);
+        ensure!(!points.is_empty(), "the recording has no such phase");
+        let mut losses = Vec::new();
+        for (number, point) in points.iter().enumerate() {
+            let own = dir.join(format!("point{number}"));
+            fs::create_dir_all(&own)?;
+            match self.one(lab, &ground, medium, point, &own) {
+                Ok(()) => fs::remove_dir_all(&own)?,
+                Err(error) => {
+                    let total = ground.log.entries.len();
+                    losses.push(format!("seed {seed}, point {number}: {point}, {total} in all: {error:#}"));
+                    if losses.len() <= KEPT {
+                        let kept = own.join("cut.img");
+                        replay::disk(&ground.log, &ground.base, point.after, point.cache, &kept)?;
+                    }
+                }
+            }
+        }
+        Ok((points.len(), losses))
+    }
+
+    /// The first boot on a new medium; or the first boot after a cut in that one.
+    fn ground(&self, lab: &Lab, medium: &Path, dir: &Path) -> Result<Ground> {
+        let seed = lab.cuts.seed;
+        let log = Log::read(&self.setup.recording(lab, seed, medium, "new")?)?;
+        let first = Ground { log, base: medium.to_owned() };
+        if self.phase != Phase::SecondCreation {
+            return Ok(first);
+        }
+        let landmarks = self.landmarks(&first, medium, dir)?;
+        let cut = points::unfinished(&first.log, &landmarks, &mut Random::new(seed, "first cut"));
+        let base = dir.join("medium.cut");
+        replay::disk(&first.log, medium, cut.after, cut.cache, &base)?;
+        let log = Log::read(&self.setup.recording(lab, seed, &base, &format!("cut {cut} of {}", medium.display()))?)?;
+        Ok(Ground { log, base })
+    }
+
+    /// Tables and superblocks, found by looking at the disk that the recording ended with.
+    fn landmarks(&self, ground: &Ground, medium: &Path, dir: &Path) -> Result<Landmarks> {
+        if self.setup.place == Place::File {
+            return Ok(Landmarks::default());
+        }
+        let last = dir.join("medium.last");
+        replay::disk(&ground.log, &ground.base, ground.log.entries.len(), Cache::Kept, &last)?;
+        let area = judge::added(medium, &last).context("looking at the end of the recording")?;
+        let tables = judge::tables(&last)?;
+        fs::remove_file(last)?;
+        // The first 4 KiB for ext4 and XFS, 64 KiB into the area for btrfs.
+        let superblocks = [0, 64 << 10].map(|at| area.start + at..area.start + at + 4096);
+        Ok(Landmarks { tables, superblocks: superblocks.to_vec() })
+    }
+
+    fn one(&self, lab: &Lab, ground: &Ground, medium: &Path, point: &Point, dir: &Path) -> Result<()> {
+        let disk = dir.join("medium");
+        replay::disk(&ground.log, &ground.base, point.after, point.cache, &disk)?;
+        let promised = points::promised(&ground.log, point.after).unwrap_or(0);
+        self.next_boot(lab, medium, &disk, promised, dir)
+    }
+
+    /// Boots a disk after its cut and looks at all that was promised. `medium` is what it was at the very first.
+    pub fn next_boot(&self, lab: &Lab, medium: &Path, disk: &Path, promised: u32, dir: &Path) -> Result<()> {
+        let report = self.boot(lab, disk, dir)?;
+        let mode = &report["write_mode"];
+        let expected = if self.setup.place == Place::File { "file" } else { "partition" };
+        let fallbacks = report["fallbacks"].as_array().map_or(0, Vec::len);
+        ensure!(
+            mode["persistence"] == expected && fallbacks == 0,
+            "the boot after the cut has no area: {mode}, {}",
+            report["fallbacks"]
+        );
+        let files: Vec<u32> = (1..=promised).chain([AFTERWARDS]).collect();
+        match self.setup.place {
+            Place::Partition => judge::partition(medium, disk, &files, dir),
+            Place::File => judge::file(medium, disk, &files, dir),
+        }
+    }
+
+    /// The boot after the cut; the report of the agent.
+    fn boot(&self, lab: &Lab, disk: &Path, dir: &Path) -> Result<Value> {
+        let machine = self.setup.machine(lab, disk, None, (AFTERWARDS, AFTERWARDS))?;
+        let mut running = machine.power_on(dir)?;
+        while !running.ended()? {
+            if outcome::agent_report(&running.result_text()).is_some_and(|report| outcome::is_failure(&report)) {
+                bail!("the boot after the cut stops");
+            }
+            ensure!(running.age() < DEADLINE, "the boot after the cut takes too long");
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        let channel = running.result_text();
+        ensure!(recording::announced(&channel) == Some(AFTERWARDS), "the boot after the cut could not write its file");
+        let guest = outcome::guest_result(&channel).context("the real init never reported")?;
+        fs::write(dir.join("report.json"), guest.report.as_deref().unwrap_or_default())?;
+        outcome::report_of(&channel, Some(&guest)).context("there is no report")
+    }
+}
