@@ -168,13 +168,14 @@ fn run(args: Args) -> Result<ExitCode> {
             let lab = Lab::open(args.mirror)?;
             let repeats = repeats.max(1);
             let clock = if instructions { Clock::Instructions } else { Clock::Host { cpus: 2 } };
+            let only = only.as_deref();
             let mut all = match what {
-                BenchArg::Boot => bench::boot::run(&lab, only.as_deref(), instructions, repeats)?,
+                BenchArg::Boot => bench::boot::run(&lab, only, instructions, repeats)?,
                 BenchArg::Write => serde_json::json!({}),
             };
-            // Rows of another kind: a name of the first table means that these are not wanted.
-            if only.is_none() {
-                all["writable"] = bench::write::run(&lab, clock, repeats)?;
+            // A name of the first table means that the second is not wanted.
+            if only.is_none() || matches!(what, BenchArg::Write) {
+                all["writable"] = bench::write::run(&lab, only, clock, repeats)?;
             }
             if let Some(path) = json {
                 std::fs::write(path, serde_json::to_string_pretty(&all)?)?;

@@ -28,15 +28,19 @@ struct Row {
     unit: &'static str,
 }
 
-/// Measures everything under one clock, `repeats` times; the rows as JSON.
-pub fn run(lab: &Lab, clock: Clock, repeats: usize) -> Result<Value> {
+/// Measures everything (or `disk`, or `CD`) under one clock, `repeats` times; the rows as JSON.
+pub fn run(lab: &Lab, only: Option<&str>, clock: Clock, repeats: usize) -> Result<Value> {
     let mut rows = Rows::default();
     for round in 1..=repeats {
-        for (ours, mode) in [(true, Mode::NativeWrite12), (false, Mode::KiwiLive)] {
-            disk(lab, &mut rows, ours, mode, clock)?;
-        }
-        for (ours, mode) in [(true, Mode::NativeWrite12), (false, Mode::DmsquashLive)] {
-            disc(lab, &mut rows, ours, mode, clock)?;
+        for (ours, disks, discs) in
+            [(true, Mode::NativeWrite12, Mode::NativeWrite12), (false, Mode::KiwiLive, Mode::DmsquashLive)]
+        {
+            if only.is_none_or(|text| text == "disk") {
+                disk(lab, &mut rows, ours, disks, clock)?;
+            }
+            if only.is_none_or(|text| text == "CD") {
+                disc(lab, &mut rows, ours, discs, clock)?;
+            }
         }
         lab.say(&format!("round {round} of {repeats} done"));
     }
