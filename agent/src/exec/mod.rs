@@ -5,6 +5,7 @@ mod area;
 pub mod blank;
 pub mod copy;
 pub mod mount;
+mod patience;
 pub mod progress;
 mod tool;
 pub mod unwind;
