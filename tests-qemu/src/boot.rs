@@ -30,6 +30,14 @@ struct Medium {
     recipe: Recipe,
     bus: Bus,
     late: Option<Duration>,
+    locked: bool,
+    slow: Option<u64>,
+}
+
+impl Medium {
+    fn new(recipe: Recipe, bus: Bus) -> Self {
+        Self { recipe, bus, late: None, locked: false, slow: None }
+    }
 }
 
 /// Something a person would do at the console.
@@ -67,7 +75,7 @@ impl Boot {
     /// Boots from this medium: as an IDE CD, native, directly, from a label `ISO`.
     pub fn from(recipe: Recipe) -> Self {
         Self {
-            media: vec![Medium { recipe, bus: Bus::IdeCd, late: None }],
+            media: vec![Medium::new(recipe, Bus::IdeCd)],
             mode: Mode::Native,
             firmware: Firmware::Direct,
             kargs: String::new(),
@@ -107,9 +115,25 @@ impl Boot {
         self
     }
 
+    /// The write protection of the medium named last is on.
+    pub fn locked(mut self) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.locked = true;
+        }
+        self
+    }
+
+    /// The medium named last takes no more than this many bytes per second.
+    pub fn slow(mut self, bytes: u64) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.slow = Some(bytes);
+        }
+        self
+    }
+
     /// One more medium.
     pub fn and(mut self, recipe: Recipe, bus: Bus) -> Self {
-        self.media.push(Medium { recipe, bus, late: None });
+        self.media.push(Medium::new(recipe, bus));
         self
     }
 
@@ -252,6 +276,8 @@ impl Boot {
             bus: medium.bus,
             late: medium.late,
             keep_writes: self.keep_writes,
+            locked: medium.locked,
+            slow: medium.slow,
         });
         let start = match self.firmware {
             Firmware::SeaBios => Start::SeaBios,
@@ -263,7 +289,8 @@ impl Boot {
 
     /// The whole command line of a direct boot.
     fn cmdline(&self) -> String {
-        let mut line = format!("{} console=ttyS0 panic=-1 lab.report", self.root);
+        // The kernel's test of the timer counts on a processor that is never kept waiting by the host.
+        let mut line = format!("{} console=ttyS0 panic=-1 no_timer_check lab.report", self.root);
         if !self.plain {
             line.push_str(" rd.live.report=/dev/ttyS1");
         }
