@@ -101,8 +101,8 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Res
     report.moment("agent");
     room_for_shutdown(env);
     // udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium.
-    let prefetch = thread::spawn(|| {
-        let drivers = prepare::drivers();
+    let drivers = prepare::drivers(config);
+    let prefetch = thread::spawn(move || {
         let modules = drivers.iter().filter_map(|step| match step {
             Step::Driver { module, .. } => Some(module.as_str()),
             _ => None,

@@ -157,7 +157,12 @@ pub fn iso_with(volume_id: &str, container: Recipe) -> Recipe {
 
 /// An ISO labelled `ISO` that is a disk too, on one with this many MiB behind it.
 pub fn hybrid(table: Table, mib: u64) -> Recipe {
-    let container = Box::new(image(Fs::Squashfs("zstd")));
+    hybrid_with(table, image(Fs::Squashfs("zstd")), mib)
+}
+
+/// As [`hybrid`], with any container.
+pub fn hybrid_with(table: Table, container: Recipe, mib: u64) -> Recipe {
+    let container = Box::new(container);
     Recipe::Grown(Box::new(Recipe::Hybrid { table, label: "ISO", container }), mib)
 }
 

@@ -50,6 +50,11 @@ fn tables() -> Vec<Scenario> {
     ] {
         list.push(scenario(format!("persist/{name}"), twice(hybrid(table, 96), Bus::UsbStick, entry, place)));
     }
+    list.push(scenario(
+        "persist/T-18 T-21 in the dmsquash dialect",
+        twice(hybrid(Table::Gpt, 96), Bus::UsbStick, (3, GPT), "/dev/sda3")
+            .with_each("rd.live.dialect=dmsquash rd.overlay"),
+    ));
     list
 }
 
@@ -59,7 +64,7 @@ fn buses() -> Vec<Scenario> {
     [
         ("virtio", Bus::Virtio, "/dev/vda3", hybrid(Table::Gpt, 96)),
         ("nvme", Bus::Nvme, "/dev/nvme0n1p3", hybrid(Table::Gpt, 96)),
-        ("sata", Bus::Ahci, "/dev/sda3", hybrid(Table::Gpt, 96)),
+        ("sata, nested image", Bus::Ahci, "/dev/sda3", hybrid_with(Table::Gpt, nested(Fs::Ext4), 96)),
         ("sd card", Bus::SdCard, "/dev/mmcblk0p3", card),
     ]
     .into_iter()
@@ -110,8 +115,6 @@ fn values() -> Vec<Scenario> {
     };
     let off = |value: &str| with(value).expect(persistence("temporary")).expect(no_fallbacks()).expect(untouched(0));
     vec![
-        scenario("persist/T-26 =0", off("=0")),
-        scenario("persist/T-26 =no", off("=no")),
         scenario("persist/T-26 =off", off("=off")),
         scenario("persist/T-28 the last one counts", off(" rd.live.overlay.persistent=0")),
         scenario(
@@ -221,6 +224,18 @@ fn old_areas() -> Vec<Scenario> {
                 .expect(used(3)),
         ),
         scenario(
+            "persist/T-30 kiwi-live was cut off between table and mkfs",
+            keeps(writes(stick(with_area("truncate -s 64M \"$1.area\"")), "first"), "partition")
+                .expect(used(3))
+                .expect(kept(3, "first")),
+        ),
+        scenario(
+            "persist/T-18 a partition of the stick's owner behind the image",
+            keeps(writes(stick(changed(hybrid(Table::Gpt, 96), OWNERS)), "first"), "partition")
+                .expect(made(4, GPT, "ext4"))
+                .expect(kept(4, "first")),
+        ),
+        scenario(
             "persist/T-21 an area made by kiwi-live is used and marked",
             keeps(stick(with_area(STALE)), "partition")
                 .expect(file_is("/kept", "stale"))
@@ -242,6 +257,13 @@ pub(super) const DAMAGED: &str = r#"
 const UNCLEAN: &str = r#"
     debugfs -w -R "set_super_value free_blocks_count 5" "$1.area" 2>/dev/null
     debugfs -w -R "set_super_value state 0" "$1.area" 2>/dev/null"#;
+
+/// A FAT for pictures.
+const OWNERS: &str = r#"
+    truncate -s 20M "$1.fat"; mkfs.vfat -n PICTURES "$1.fat" >/dev/null
+    sgdisk -e "$1" >/dev/null; echo "size=20MiB, type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7" | sfdisk -q --append "$1" 2>/dev/null
+    at=$(sfdisk -d "$1" | sed -n 's/^.*3 : start= *\([0-9]*\).*/\1/p')
+    dd if="$1.fat" of="$1" bs=1M seek=$(( at / 2048 )) conv=notrunc status=none; rm "$1.fat""#;
 
 /// A stick whose third partition is the file system that the script made as `$1.area`.
 pub(super) fn with_area(make: &str) -> Recipe {

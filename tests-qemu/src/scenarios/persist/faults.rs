@@ -8,7 +8,7 @@ const GPT: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let mut list = tables();
-    list.extend([twin(), slow(), slow_file(), vanishes(), file_vanishes(), no_tool()]);
+    list.extend([twin(), slow(), slow_file(), vanishes(), file_vanishes(), vanishes_too_early(), no_tool()]);
     list
 }
 
@@ -119,6 +119,22 @@ fn file_vanishes() -> Scenario {
     scenario(
         "persist/the stick with the cow file is pulled out while it is written to",
         first.expect(persistence("file")).then(keeps(second, "file").expect(file_is("/kept", "first"))),
+    )
+}
+
+/// The stick is pulled out while the area is made: the boot ends, the next one makes it.
+fn vanishes_too_early() -> Scenario {
+    let boot = stick(hybrid(Table::Gpt, 96));
+    let second = boot.again();
+    scenario(
+        "persist/the stick is pulled out while the area is made",
+        boot.slow(1_000_000)
+            .unplugged_on_text("making an ext4")
+            .deadline(90)
+            .expect(console_says("RDL-053"))
+            .expect(ends(End::Off))
+            .expect(look("has no new partition", r#"cmp <(rows "$1") <(rows "$2"); same "$1" "$2" 0 3145728"#))
+            .then(keeps(writes(second, "second"), "partition").expect(made(3, GPT, "ext4"))),
     )
 }
 

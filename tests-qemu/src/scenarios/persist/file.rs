@@ -50,7 +50,7 @@ pub fn all() -> Vec<Scenario> {
         .iter()
         .map(|&(name, fs, driver, _)| scenario(format!("persist/T-38 T-39 cow file on {name}"), twice(fs, driver)))
         .collect();
-    list.extend([default_size(), in_a_directory(), reset()]);
+    list.extend([default_size(), in_a_directory(), reset(), beside_its_own_stick()]);
     list.extend(refusals());
     list
 }
@@ -85,6 +85,18 @@ fn in_a_directory() -> Scenario {
             .expect(report_says("data/deep/x.cow"))
             .expect(cow(Fs::Ext4, "data/deep/x.cow", 48, "first"))
             .then(keeps(again, "file").expect(file_is("/kept", "first"))),
+    )
+}
+
+/// kiwi-live took the other stick for the boot disk and added a partition to it (W-04).
+fn beside_its_own_stick() -> Scenario {
+    let boot = host(beside_iso(Fs::Ext4, 64)).and(hybrid(Table::Gpt, 96), Bus::UsbStick);
+    scenario(
+        "persist/W-04 a stick with the same image, beside the ISO file",
+        keeps(writes(boot, "first"), "file")
+            .expect(report_says("live_system.cow on /dev/sda1"))
+            .expect(cow(Fs::Ext4, "live_system.cow", 48, "first"))
+            .expect(untouched(1)),
     )
 }
 
