@@ -101,9 +101,9 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Res
     report.moment("agent");
     room_for_shutdown(env);
     // udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium.
+    let drivers = prepare::drivers(config);
     let live = config.source.is_live();
     let prefetch = thread::spawn(move || {
-        let drivers = prepare::drivers();
         let modules = drivers.iter().filter_map(|step| match step {
             Step::Driver { module, .. } if live || module == "overlay" => Some(module.as_str()),
             _ => None,

@@ -50,8 +50,10 @@ install() {
         command install -D -m 0644 "${dracutsysrootdir-}/etc/rdlive.conf" "$initdir/etc/rdlive.conf"
     fi
     inst_multiple modprobe
-    # What makes and checks persistent areas, as far as it is installed; the agent names what it misses.
-    inst_multiple -o mkfs.ext4 mke2fs e2fsck mkfs.xfs mkfs.btrfs
+    area_program dwarn mkfs.ext4 e2fsprogs
+    area_program dwarn e2fsck e2fsprogs
+    area_program dinfo mkfs.xfs xfsprogs
+    area_program dinfo mkfs.btrfs btrfs-progs
     inst_multiple -o /etc/mke2fs.conf
 
     inst_hook cmdline 28 "$moddir/rdlive-claim.sh"
@@ -66,6 +68,16 @@ install() {
     else
         inst_hook mount 01 "$moddir/rdlive-boot.sh"
         inst_hook pre-pivot 10 "$moddir/rdlive-overlay.sh"
+    fi
+}
+
+# What makes and checks persistent areas, as far as it is installed: "area_program LEVEL PROGRAM PACKAGE".
+# The default is ext4; who wants another file system reads dracut's other messages too. The agent says at boot what it misses.
+area_program() {
+    if find_binary "$2" > /dev/null; then
+        inst_multiple "$2"
+    else
+        "$1" "rdlive: no $2 here, so it will be missed by rd.live.overlay.persistent (install $3 and run dracut again)"
     fi
 }
 

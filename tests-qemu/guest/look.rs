@@ -105,10 +105,10 @@ fn plain_copy(from: &Path) -> std::io::Result<Value> {
     }
 }
 
-/// `lab.write=/a,/b`: files to be found again after the next boot.
+/// `lab.keep=/a,/b`: files to be found again after the next boot.
 pub fn write_what_was_asked() {
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let lists = cmdline.split_whitespace().filter_map(|karg| karg.strip_prefix("lab.write="));
+    let lists = cmdline.split_whitespace().filter_map(|karg| karg.strip_prefix("lab.keep="));
     for path in lists.flat_map(|list| list.split(',')) {
         if let Err(error) = fs::write(path, "kept\n") {
             eprintln!("lab-guest: writing {path}: {error}");

@@ -1,10 +1,11 @@
 //! Runs inside the lab's guests.
 //!
-//! As PID 1 of the small tree: report, power off. As `lab-guest report` (a service of the Debian trees, a line typed on the
+//! As PID 1 of the small tree: write what is asked for, report, power off. As `lab-guest report` (a service of the Debian trees, a line typed on the
 //! serial console): the same. As `/init` of an initramfs with `/floor.modules`: the floor of the boot bench.
 
 mod content;
 mod floor;
+mod leave;
 mod look;
 mod power;
 
@@ -26,6 +27,7 @@ fn main() {
     let uptime = look::uptime();
     mount_missing();
     power::use_root();
+    leave::written();
     let report = look::at_this_system(uptime);
     if let Err(error) = send(&report) {
         eprintln!("lab-guest: writing {CHANNEL}: {error}");
@@ -36,6 +38,10 @@ fn main() {
         // The whole way: systemd stops everything and goes back into /run/initramfs.
         let _ = std::process::Command::new("systemctl").args(["--no-block", "poweroff"]).status();
         return;
+    }
+    if look::asked("lab.shutdown") {
+        let error = leave::back_to_initrd();
+        println!("lab-guest: going back into the initrd: {error}");
     }
     power_off();
 }

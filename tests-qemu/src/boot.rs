@@ -30,6 +30,14 @@ struct Medium {
     recipe: Recipe,
     bus: Bus,
     late: Option<Duration>,
+    locked: bool,
+    slow: Option<u64>,
+}
+
+impl Medium {
+    fn new(recipe: Recipe, bus: Bus) -> Self {
+        Self { recipe, bus, late: None, locked: false, slow: None }
+    }
 }
 
 /// Something a person would do at the console.
@@ -67,7 +75,7 @@ impl Boot {
     /// Boots from this medium: as an IDE CD, native, directly, from a label `ISO`.
     pub fn from(recipe: Recipe) -> Self {
         Self {
-            media: vec![Medium { recipe, bus: Bus::IdeCd, late: None }],
+            media: vec![Medium::new(recipe, Bus::IdeCd)],
             mode: Mode::Native,
             firmware: Firmware::Direct,
             kargs: String::new(),
@@ -107,9 +115,25 @@ impl Boot {
         self
     }
 
+    /// The write protection of the medium named last is on.
+    pub fn locked(mut self) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.locked = true;
+        }
+        self
+    }
+
+    /// The medium named last takes no more than this many bytes per second.
+    pub fn slow(mut self, bytes: u64) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.slow = Some(bytes);
+        }
+        self
+    }
+
     /// One more medium.
     pub fn and(mut self, recipe: Recipe, bus: Bus) -> Self {
-        self.media.push(Medium { recipe, bus, late: None });
+        self.media.push(Medium::new(recipe, bus));
         self
     }
 
@@ -140,7 +164,13 @@ impl Boot {
 
     /// After its report the booted system writes the line `kept` into these files (`/a,/b`), and all to disk.
     pub fn writes(self, files: &str) -> Self {
-        self.kargs(&format!("lab.write={files}"))
+        self.kargs(&format!("lab.keep={files}"))
+    }
+
+    /// Adds to the command line of this boot and of those after it.
+    pub fn with_each(mut self, kargs: &str) -> Self {
+        self.next = self.next.map(|next| Box::new(next.with_each(kargs)));
+        self.kargs(kargs)
     }
 
     /// MiB of RAM, 1024 unless said.
@@ -258,6 +288,8 @@ impl Boot {
             late: medium.late,
             keep_writes: self.keep_writes,
             log: None,
+            locked: medium.locked,
+            slow: medium.slow,
         });
         let start = match self.firmware {
             Firmware::SeaBios => Start::SeaBios,
@@ -269,7 +301,8 @@ impl Boot {
 
     /// The whole command line of a direct boot.
     fn cmdline(&self) -> String {
-        let mut line = format!("{} console=ttyS0 panic=-1 lab.report", self.root);
+        // The kernel's test of the timer counts on a processor that is never kept waiting by the host.
+        let mut line = format!("{} console=ttyS0 panic=-1 no_timer_check lab.report", self.root);
         if !self.plain {
             line.push_str(" rd.live.report=/dev/ttyS1");
         }

@@ -125,6 +125,16 @@ pub fn file_is(path: &'static str, text: &'static str) -> Check {
     check
 }
 
+/// There is nothing at this path in the booted system, at least no file.
+pub fn file_absent(path: &'static str) -> Check {
+    let mut check = guest(format!("there is no file {path}"), move |guest| {
+        let found = guest.files.get(path);
+        ensure(found == Some(&None), || format!("found {found:?}"))
+    });
+    check.reads = Some(path.to_owned());
+    check
+}
+
 /// The system on the root image with this marker booted.
 pub fn marker(text: &'static str) -> Check {
     file_is("/etc/lab-marker", text)
@@ -150,16 +160,7 @@ pub fn each_mounted_once() -> Check {
     })
 }
 
-/// The boot went without any fallback.
-pub fn no_fallback() -> Check {
-    Check::new("nothing fell back", |outcome| {
-        let report = outcome.report.as_ref().ok_or("there is no report")?;
-        let fallbacks = report["fallbacks"].as_array().map_or(0, Vec::len);
-        ensure(fallbacks == 0, || format!("{}", report["fallbacks"]))
-    })
-}
-
-/// How changes are kept, as the report has it: `temporary`, `partition`, `file` or `named`.
+/// Where changes go, as the report says: `temporary`, `partition`, `file`, `named`.
 pub fn persistence(expected: &'static str) -> Check {
     Check::new(format!("persistence is {expected}"), move |outcome| {
         let mode = outcome.report.as_ref().map(|report| &report["write_mode"]);
@@ -259,6 +260,15 @@ pub fn report_says(text: &'static str) -> Check {
     Check::new(format!("the report says {text:?}"), move |outcome| {
         let report = outcome.report.as_ref().map(ToString::to_string).unwrap_or_default();
         ensure(report.contains(text), || "it does not (see report.json)".into())
+    })
+}
+
+/// Nothing had to be given up.
+pub fn no_fallbacks() -> Check {
+    Check::new("the report has no fallbacks", |outcome| {
+        let fallbacks = outcome.report.as_ref().map(|report| &report["fallbacks"]);
+        let none = fallbacks.is_some_and(|list| list.as_array().is_none_or(Vec::is_empty));
+        ensure(none, || format!("{fallbacks:?}"))
     })
 }
 

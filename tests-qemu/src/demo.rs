@@ -38,7 +38,7 @@ pub fn boot(lab: &Lab, machine: &Machine) -> Result<ExitCode> {
 
 /// A machine for one ISO.
 pub fn machine(start: Start, iso: std::path::PathBuf, bus: Bus) -> Machine {
-    let drive = Drive { file: iso, bus, late: None, keep_writes: false, log: None };
+    let drive = Drive { file: iso, bus, late: None, keep_writes: false, log: None, locked: false, slow: None };
     Machine { start, drives: vec![drive], memory: 2048, clock: Clock::Host { cpus: 2 } }
 }
 

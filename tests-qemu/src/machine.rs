@@ -29,6 +29,8 @@ pub enum Bus {
     Nvme,
     /// Disk on an AHCI (SATA) controller.
     Ahci,
+    /// SD card in an SDHCI slot; its size must be a power of two.
+    SdCard,
 }
 
 /// What starts the machine.
@@ -64,6 +66,10 @@ pub struct Drive {
     pub keep_writes: bool,
     /// Log of all that is written to it (see `powercut::log`); the file must exist and be empty.
     pub log: Option<PathBuf>,
+    /// The write protection is on.
+    pub locked: bool,
+    /// Bytes per second that it takes, if it is a slow one.
+    pub slow: Option<u64>,
 }
 
 /// Everything QEMU is told.
@@ -160,6 +166,9 @@ impl Machine {
         if uses(&[Bus::Ahci]) {
             qemu.args(["-device", "ich9-ahci,id=sata"]);
         }
+        if uses(&[Bus::SdCard]) {
+            qemu.args(["-device", "sdhci-pci,id=sdhci"]);
+        }
     }
 
     /// Starts it; late media are plugged in by [`Running::tick`].
@@ -194,6 +203,7 @@ fn device(index: usize, drive: &Drive) -> Vec<(&'static str, String)> {
         Bus::Virtio => ("virtio-blk-pci", None),
         Bus::Nvme => ("nvme", None),
         Bus::Ahci => ("ide-hd", Some(format!("sata.{index}"))),
+        Bus::SdCard => ("sd-card", Some("sd-bus".into())),
     };
     let mut words = vec![("driver", driver.to_owned()), ("id", format!("dev{index}"))];
     words.extend(bus.map(|bus| ("bus", bus)));
@@ -252,10 +262,12 @@ fn add_plain(qemu: &mut Command, index: usize, drive: &Drive) {
     let file = drive.file.display().to_string().replace(',', ",,");
     let writes = match (is_cd(drive.bus), drive.keep_writes) {
         (true, _) => "media=cdrom,readonly=on",
+        (false, _) if drive.locked => "readonly=on",
         (false, true) => "snapshot=off",
         (false, false) => "snapshot=on",
     };
-    qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{writes},file={file}")]);
+    let slow = drive.slow.map_or(String::new(), |bytes| format!(",throttling.bps-write={bytes}"));
+    qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{writes}{slow},file={file}")]);
 }
 
 /// A machine that is switched on.

@@ -32,6 +32,25 @@ pub enum Fs {
     Ntfs,
 }
 
+/// The partition table of a hybrid ISO (kiwi-live spec 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// GPT with the ISO and an EFI system partition.
+    Gpt,
+    /// As [`Table::Gpt`], with a second, active MBR entry.
+    GptHybrid,
+    /// MBR with the ISO and an EFI system partition.
+    MbrEsp,
+    /// MBR with the ISO alone.
+    Mbr,
+    /// GPT whose partitions do not begin where the ISO does: it is mounted from the whole disk.
+    GptWhole,
+    /// MBR whose first partition is of type Linux and begins at sector 0, with the ISO.
+    MbrWhole,
+    /// None at all: an ISO for CDs.
+    None,
+}
+
 /// How to make one file of a fixture; recipes nest as the layers of a live medium do.
 #[derive(Clone, Debug)]
 pub enum Recipe {
@@ -41,8 +60,14 @@ pub enum Recipe {
     Image { tree: Tree, fs: Fs, marker: &'static str, label: &'static str },
     /// Files (path → recipe) in a file system. The label of an ISO may end in `@YYYYMMDDhhmmsscc`, which sets its UUID.
     Folder { fs: Fs, label: String, files: Vec<(String, Recipe)> },
+    /// An ISO with this label (and date, as in a folder) that is a disk too. It cannot start a machine by itself, but is made in a second.
+    Hybrid { table: Table, label: &'static str, container: Box<Recipe> },
+    /// A file system labelled `STORE` in the only partition of a disk, with files and this many MiB of room.
+    Store { fs: Fs, files: Vec<(String, Recipe)>, room: u64 },
     /// A disk with a GPT and one partition.
     Partition(Box<Recipe>),
+    /// A copy (`$1`) that a bash script (`-euo pipefail`) has changed.
+    Changed(Box<Recipe>, String),
     /// The first `percent` of the bytes.
     Truncated(Box<Recipe>, u8),
     /// Padded with zeros by this many MiB: a medium written onto a larger disk.
@@ -56,7 +81,7 @@ pub enum Recipe {
 impl Recipe {
     /// Makes the file, or finds it in the cache.
     pub fn file(&self, lab: &Lab) -> Result<PathBuf> {
-        let key = format!("fixture 2 {self:?} {}", self.inputs(lab)?);
+        let key = format!("fixture 3 {self:?} {}", self.inputs(lab)?);
         lab.cache.file(self.name(), &key, |path| fixture::make(lab, self, path))
     }
 
@@ -65,11 +90,14 @@ impl Recipe {
         Ok(match self {
             Self::Text(_) => String::new(),
             Self::Image { tree, .. } => format!("{:x}", guest::key(*tree, lab)),
-            Self::Folder { files, .. } => {
+            Self::Folder { files, .. } | Self::Store { files, .. } => {
                 let keys: Result<Vec<String>> = files.iter().map(|(_, recipe)| recipe.inputs(lab)).collect();
                 keys?.join(" ")
             }
-            Self::Partition(inner) | Self::Truncated(inner, _) | Self::Grown(inner, _) => inner.inputs(lab)?,
+            Self::Hybrid { container, .. } => container.inputs(lab)?,
+            Self::Partition(inner) | Self::Truncated(inner, _) | Self::Grown(inner, _) | Self::Changed(inner, _) => {
+                inner.inputs(lab)?
+            }
             Self::GrubStick { iso, .. } => iso.inputs(lab)?,
             Self::Built { tree, .. } => {
                 let built = &lab.built;
@@ -84,7 +112,10 @@ impl Recipe {
             Self::Image { .. } => "image",
             Self::Folder { fs: Fs::Iso, .. } => "iso",
             Self::Folder { .. } => "folder",
+            Self::Hybrid { .. } => "hybrid",
+            Self::Store { .. } => "store",
             Self::Partition(_) => "disk",
+            Self::Changed(..) => "changed",
             Self::Truncated(..) => "truncated",
             Self::Grown(..) => "grown",
             Self::Built { .. } => "built",
@@ -127,6 +158,28 @@ pub fn nested_iso() -> Recipe {
 /// An ISO with any volume id and container.
 pub fn iso_with(volume_id: &str, container: Recipe) -> Recipe {
     folder(Fs::Iso, volume_id, vec![("LiveOS/squashfs.img", container)])
+}
+
+/// An ISO labelled `ISO` that is a disk too, on one with this many MiB behind it.
+pub fn hybrid(table: Table, mib: u64) -> Recipe {
+    hybrid_with(table, image(Fs::Squashfs("zstd")), mib)
+}
+
+/// As [`hybrid`], with any container.
+pub fn hybrid_with(table: Table, container: Recipe, mib: u64) -> Recipe {
+    let container = Box::new(container);
+    Recipe::Grown(Box::new(Recipe::Hybrid { table, label: "ISO", container }), mib)
+}
+
+/// A disk with files and this many MiB of room on its only file system.
+pub fn store(fs: Fs, files: Vec<(&str, Recipe)>, room: u64) -> Recipe {
+    let files = files.into_iter().map(|(path, recipe)| (path.to_owned(), recipe)).collect();
+    Recipe::Store { fs, files, room }
+}
+
+/// A medium that a bash script (`-euo pipefail`) has changed at `$1`.
+pub fn changed(recipe: Recipe, script: &str) -> Recipe {
+    Recipe::Changed(Box::new(recipe), script.to_owned())
 }
 
 /// F6: a disk with one partition of this file system that holds an ISO file.

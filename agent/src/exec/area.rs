@@ -12,12 +12,14 @@ use rdlive_sys::loopdev::{self, Setup};
 use super::apply::Executor;
 use super::blank::{self, Blank};
 use super::mount;
+use super::patience;
 use super::tool;
 use super::unwind::Undo;
 use crate::area::{IDENTITY_FILE, Identity};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::format;
+use crate::kmsg::NOTICE;
 use crate::plan::{Slot, Target};
 use crate::table::Gap;
 
@@ -32,34 +34,9 @@ const LARGE: u64 = 1 << 30;
 
 impl Executor<'_> {
     pub(super) fn format(&mut self, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {
-        // The program first: without it nothing is made, not even an empty file.
-        let (program, arguments) = mkfs(self.env, fs)?;
-        let blank = Blank::prove(self.env, target)?;
-        let failed = |cause: String| Stop::new(Code::AreaFormat, format!("{target}: {cause}"));
-        wipe(&blank).map_err(|error| failed(format!("wiping old signatures: {error}")))?;
-        let node = blank.node.to_string_lossy().into_owned();
-        let mut all: Vec<&str> = arguments.clone();
-        if fs == "ext4" && blank.size >= LARGE {
-            all.extend(["-J", "size=32"]);
-        }
-        if let Some(label) = label {
-            all.extend(["-L", label]);
-        }
-        all.push(&node);
-        let ended = tool::run(&program, &all, MKFS_LIMIT).map_err(failed)?;
-        if !ended.status.success() {
-            return Err(failed(format!("{} ended with {}: {}", program.display(), ended.status, ended.words)));
-        }
-        let durable = blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
-        durable.map_err(|error| failed(format!("writing it: {error}")))?;
-        let found = format::identify(&mut &blank.device.device).ok().flatten();
-        if found.as_ref().is_none_or(|found| found.kind.name() != fs) {
-            return Err(failed(format!("{} left no {fs}", program.display())));
-        }
-        drop(blank);
-        if let Target::File { path, .. } = target {
-            complete(&self.env.path(path)).map_err(|error| failed(format!("naming it: {error}")))?;
-        }
+        let what = format!("making an {fs} for changes in {}", target.to_string().trim_end_matches(','));
+        log::info!(target: NOTICE, "{what}");
+        patience::telling(self.env, &what, || format_quietly(self.env, target, fs, label))?;
         self.notes.push(format!("made {target} {fs}"));
         Ok(())
     }
@@ -118,7 +95,9 @@ impl Executor<'_> {
             Stop::new(Code::AreaDamaged, format!("checking {node}: {cause}"))
                 .advice(format!("repair it from another system: e2fsck -f {node}"))
         };
-        let ended = tool::run(&program, &["-p", &node], CHECK_LIMIT).map_err(failed)?;
+        let what = format!("checking the area on {node}");
+        let ended = patience::telling(self.env, &what, || tool::run(&program, &["-p", &node], CHECK_LIMIT));
+        let ended = ended.map_err(failed)?;
         // e2fsck(8): 1 and 2 are errors that were corrected, 4 and more are not.
         match ended.status.code() {
             Some(0) => {}
@@ -166,7 +145,7 @@ impl Executor<'_> {
                     Code::AreaOther,
                     format!("the persistent area was made for {owner}, this image is {image}"),
                 )
-                .advice("rd.live.overlay.persistent=accept uses it all the same, rd.live.overlay.reset empties it"));
+                .advice("rd.live.overlay.persistent=accept uses it all the same, with rd.live.overlay.reset emptied"));
             }
             Some(owner) => self.notes.push(format!("taken over from {owner}")),
             None => {}
@@ -196,6 +175,38 @@ impl Executor<'_> {
         self.notes.push(note);
         Ok(())
     }
+}
+
+fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {
+    // The program first: without it nothing is made, not even an empty file.
+    let (program, arguments) = mkfs(env, fs)?;
+    let blank = Blank::prove(env, target)?;
+    let failed = |cause: String| Stop::new(Code::AreaFormat, format!("{target}: {cause}"));
+    wipe(&blank).map_err(|error| failed(format!("wiping old signatures: {error}")))?;
+    let node = blank.node.to_string_lossy().into_owned();
+    let mut all: Vec<&str> = arguments.clone();
+    if fs == "ext4" && blank.size >= LARGE {
+        all.extend(["-J", "size=32"]);
+    }
+    if let Some(label) = label {
+        all.extend(["-L", label]);
+    }
+    all.push(&node);
+    let ended = tool::run(&program, &all, MKFS_LIMIT).map_err(failed)?;
+    if !ended.status.success() {
+        return Err(failed(format!("{} ended with {}: {}", program.display(), ended.status, ended.words)));
+    }
+    let durable = blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
+    durable.map_err(|error| failed(format!("writing it: {error}")))?;
+    let found = format::identify(&mut &blank.device.device).ok().flatten();
+    if found.as_ref().is_none_or(|found| found.kind.name() != fs) {
+        return Err(failed(format!("{} left no {fs}", program.display())));
+    }
+    drop(blank);
+    if let Target::File { path, .. } = target {
+        complete(&env.path(path)).map_err(|error| failed(format!("naming it: {error}")))?;
+    }
+    Ok(())
 }
 
 /// The program that makes a file system, and its arguments up to label and device.

@@ -6,6 +6,7 @@ pub mod blank;
 pub mod copy;
 mod digest;
 pub mod mount;
+mod patience;
 pub mod progress;
 mod tool;
 pub mod unwind;

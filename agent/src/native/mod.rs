@@ -78,7 +78,7 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], loader: &Arc<Loader
                 announce: Box::new(move |modalias| for_events.announce(modalias)),
                 idle: Box::new(move || for_idle.idle()),
             };
-            for step in prepare::drivers() {
+            for step in prepare::drivers(config) {
                 if let Step::Driver { module, .. } = step {
                     loader.request(&module);
                 }

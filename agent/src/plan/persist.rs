@@ -93,11 +93,13 @@ pub fn least(kind: Kind) -> u64 {
     }
 }
 
-/// The path of a cow file that bears the volume id, beside the one that was asked for.
+/// The path of a cow file that bears the name of its image, beside the one that was asked for. The volume id alone is
+/// no name: KIWI gives the same one to every image (kiwi-live W-02).
 pub fn bound_path(asked: &Path, identity: &Identity) -> PathBuf {
-    let id = identity.volume_id.as_deref().or(identity.image_uuid.as_deref()).unwrap_or("image");
+    let parts: Vec<&str> =
+        [&identity.volume_id, &identity.image_uuid].into_iter().flatten().map(String::as_str).collect();
     let clean: String =
-        id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        parts.join("-").chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
     let stem = asked.file_stem().unwrap_or_default().to_string_lossy();
     let extension = asked.extension().map_or(String::new(), |text| format!(".{}", text.to_string_lossy()));
     asked.with_file_name(format!("{stem}-{clean}{extension}"))
@@ -229,7 +231,8 @@ fn existing(
     let mut steps = driver(kind);
     steps.push(reach(disk, &part.device.node, part.start, part.device.size));
     let mut used = vec![Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() }];
-    used.extend(mounted(wish, points, identity, kind));
+    // There is only one area on a disk, and a reset empties it, whosever it was.
+    used.extend(mounted_by(wish, points, identity, kind, wish.accept || wish.overlay.reset));
     if wish.overlay.reset && !wish.overlay.readonly {
         let target = Target::Discarded { disk: disk.node(), start: part.start, size: part.device.size };
         let fs = wish.kind()?;
@@ -268,10 +271,12 @@ fn area_point<'a>(wish: &Wish<'_>, points: &'a Points) -> &'a Path {
 
 /// Mounts the area and asks it whom it belongs to.
 fn mounted(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind) -> Vec<Step> {
+    mounted_by(wish, points, identity, kind, wish.accept)
+}
+
+fn mounted_by(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind, accept: bool) -> Vec<Step> {
     let at = area_point(wish, points);
     let write = !wish.overlay.readonly;
-    // An emptied area holds nothing of another image.
-    let accept = wish.accept || wish.overlay.reset;
     vec![mount(kind, write, at), Step::Identity { at: at.to_owned(), image: identity.clone(), accept, write }]
 }
 
@@ -298,19 +303,40 @@ fn in_file(
     let bound = points.host.join(bound_path(wish.cowfile_path, identity));
     // The file that bears this image's name was made for it; the usual name may be another image's.
     let (mut use_it, place) = match (host.bound, host.asked) {
-        (Found::File(_), _) => (use_file(wish, points, identity, &bound, host.bound)?, &bound),
+        (Found::File(_), _) => (use_or_replace(wish, points, identity, host, (&bound, host.bound))?, &bound),
         (_, Found::File(kind)) if wish.overlay.reset && !kind.is_some_and(is_area) => {
             (make_file(wish, points, identity, host, &asked)?, &asked)
         }
         (_, Found::Absent) => (make_file(wish, points, identity, host, &asked)?, &asked),
         (_, found) => {
-            let first = use_file(wish, points, identity, &asked, found)?;
+            let first = use_or_replace(wish, points, identity, host, (&asked, found))?;
             (with_own_file(wish, points, identity, host, first, &bound), &asked)
         }
     };
     let mut steps = vec![Step::Remount { at: points.host.clone() }];
     steps.append(&mut use_it);
     Ok((steps, format!("{} on {}", below(points, place).display(), host.node.display())))
+}
+
+/// A file that is there. When it turns out to be damaged, and a reset was asked for, a new one takes its place.
+fn use_or_replace(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    host: &HostSite,
+    (file, found): (&Path, Found),
+) -> Result<Vec<Step>, String> {
+    let used = use_file(wish, points, identity, file, found)?;
+    if !wish.overlay.reset {
+        return Ok(used);
+    }
+    let Ok(anew) = make_file(wish, points, identity, host, file) else { return Ok(used) };
+    Ok(vec![Step::Recover {
+        attempt: used,
+        from: Code::AreaDamaged,
+        with: anew,
+        because: "the cow file is damaged, and a reset was asked for".to_owned(),
+    }])
 }
 
 /// The file under the usual name, or, when it turns out to be another image's, a new one that bears this image's name.

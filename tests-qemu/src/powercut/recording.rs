@@ -47,7 +47,15 @@ impl Setup {
         let (first, last) = files;
         let own = "quiet console=ttyS0 panic=-1 lab.report rd.live.report=/dev/ttyS1";
         let append = format!("{} {own} lab.power={first}-{last}", self.kargs);
-        let drive = Drive { file: disk.to_owned(), bus: self.bus, late: None, keep_writes: true, log };
+        let drive = Drive {
+            file: disk.to_owned(),
+            bus: self.bus,
+            late: None,
+            keep_writes: true,
+            log,
+            locked: false,
+            slow: None,
+        };
         let start = Mode::NativeWrite.start(lab, append)?;
         Ok(Machine { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 } })
     }

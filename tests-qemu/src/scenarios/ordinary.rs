@@ -41,7 +41,7 @@ fn in_ram(mode: Mode, overlay: &str) -> Boot {
 fn on_device(mode: Mode, overlay: &str) -> Boot {
     let kept = |boot: Boot| {
         boot.expect(persistence("named"))
-            .expect(no_fallback())
+            .expect(no_fallbacks())
             .expect(mounted("/run/overlayfs-backing", "ext4"))
             .expect(leads_to("/run/overlayfs", "/run/overlayfs-backing/overlay"))
             .expect(leads_to("/run/ovlwork", "/run/overlayfs-backing/ovlwork"))
@@ -58,13 +58,13 @@ fn forms(name: &str, mode: Mode) -> Vec<Scenario> {
     let missing = "rd.overlay=LABEL=NONEXISTENT";
     let row = |form: &str, boot: Boot| scenario(format!("ordinary/C22 {form}, {name}"), boot);
     vec![
-        row("rd.overlay", in_ram(mode, "rd.overlay").expect(no_fallback())),
+        row("rd.overlay", in_ram(mode, "rd.overlay").expect(no_fallbacks())),
         row("rd.overlay=LABEL=", on_device(mode, "rd.overlay=LABEL=OVERLAY")),
         row("a device that is not there", in_ram(mode, missing).expect(report_says("LABEL=NONEXISTENT is not there"))),
         row(
             "tmpfs options",
             in_ram(mode, "rd.overlay=tmpfs:size=32M,nr_inodes=100000")
-                .expect(no_fallback())
+                .expect(no_fallbacks())
                 .expect(tmpfs_kib("/run/initramfs/overlay", 32 << 10, 32 << 10))
                 .expect(mount_option("/run/initramfs/overlay", "nr_inodes=100000")),
         ),

@@ -1,0 +1,56 @@
+//! What a guest leaves: files that were asked for, and a machine that was shut down and not cut off.
+
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::io::{Error, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::mount::{MountPropagationFlags, mount_bind, mount_bind_recursive, mount_change};
+use rustix::process::{chdir, chroot, pivot_root};
+
+/// Where the initrd left its program for power-off.
+const INITRD: &str = "/run/initramfs";
+
+/// `lab.write=/path:text` makes a file and does not go on before it is on the disk; what was there is replaced.
+pub fn written() {
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    for place in cmdline.split_whitespace().filter_map(|karg| karg.strip_prefix("lab.write=")) {
+        let (path, text) = place.split_once(':').unwrap_or((place, ""));
+        if let Err(error) = write(Path::new(path), text) {
+            println!("lab-guest: writing {path}: {error}");
+        }
+    }
+}
+
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let mut file = File::create(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}
+
+/// What systemd-shutdown does at the end: `/run/initramfs` becomes the root, the old one lies in `/oldroot`, and
+/// `/shutdown` takes over. Returns only if that fails.
+pub fn back_to_initrd() -> Error {
+    let Err(error) = go_back();
+    error
+}
+
+fn go_back() -> Result<Infallible, Error> {
+    std::io::stdout().flush()?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    mount_bind(INITRD, INITRD)?;
+    let inside = |name: &str| Path::new(INITRD).join(name);
+    for name in ["dev", "proc", "sys", "run", "oldroot"] {
+        fs::create_dir_all(inside(name))?;
+    }
+    for name in ["dev", "proc", "sys", "run"] {
+        mount_bind_recursive(Path::new("/").join(name), inside(name))?;
+    }
+    chdir(INITRD)?;
+    pivot_root(".", "oldroot")?;
+    chroot(".")?;
+    Err(Command::new("/shutdown").arg("poweroff").exec())
+}

@@ -1,0 +1,149 @@
+//! What goes wrong: tables that lie, media that vanish or are slow, and twins.
+
+use super::outside::{look, made, untouched, used};
+use super::*;
+
+const GPT: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = tables();
+    list.extend([twin(), slow(), slow_file(), vanishes(), file_vanishes(), vanishes_too_early(), no_tool()]);
+    list
+}
+
+/// GPTs that do not fit the disk.
+fn tables() -> Vec<Scenario> {
+    let with = |script: &str| stick(changed(hybrid(Table::Gpt, 96), script));
+    let zeros = |seek: &str, count: u64| {
+        format!("dd if=/dev/zero of=\"$1\" bs=512 seek={seek} count={count} conv=notrunc status=none")
+    };
+    let image_end = "$(( ($(stat -c %s \"$1\") - 96 * 1048576) / 512 - 1 ))";
+    vec![
+        scenario(
+            "persist/a GPT made for a larger disk",
+            forgets(with("sgdisk -e \"$1\" >/dev/null; truncate -s -40M \"$1\""), "it is made for a larger disk")
+                .expect(untouched(0)),
+        ),
+        scenario(
+            "persist/a GPT whose copy is at the end of the disk already",
+            keeps(with("sgdisk -e \"$1\" >/dev/null"), "partition").expect(made(3, GPT, "ext4")),
+        ),
+        scenario(
+            "persist/a GPT whose copy at the image's end was overwritten",
+            keeps(with(&zeros(image_end, 1)), "partition").expect(made(3, GPT, "ext4")),
+        ),
+        scenario(
+            "persist/a damaged primary GPT, its copy is good",
+            forgets(with(&zeros("1", 1)), "GPT").expect(untouched(0)),
+        ),
+        scenario(
+            "persist/damaged primary entries, their copy is good",
+            forgets(with("printf x | dd of=\"$1\" bs=1 seek=1100 conv=notrunc status=none"), "GPT")
+                .expect(untouched(0)),
+        ),
+    ]
+}
+
+/// Two sticks with one label: the area comes to the one that the machine started from.
+fn twin() -> Scenario {
+    let other = Recipe::Hybrid {
+        table: Table::Gpt,
+        label: "ISO@2025050505050500",
+        container: Box::new(image(Fs::Squashfs("zstd"))),
+    };
+    let other = Recipe::Grown(Box::new(other), 96);
+    let boot =
+        stick(other).and(hybrid(Table::Gpt, 96), Bus::UsbStick).kargs("rd.live.medium=UUID=2026-01-02-03-04-05-00");
+    scenario(
+        "persist/a second stick with the same label",
+        keeps(writes(boot, "first"), "partition").expect(report_says("/dev/sdb3")).expect(untouched(0)).expect(disk(
+            1,
+            "has another table",
+            "! cmp -s \"$1\" \"$2\"",
+        )),
+    )
+}
+
+/// A stick that takes 1 MB/s: the boot says what it does, and waits.
+fn slow() -> Scenario {
+    let boot = stick(hybrid(Table::Gpt, 96)).slow(1_000_000).deadline(240);
+    scenario(
+        "persist/a slow stick",
+        keeps(writes(boot, "first"), "partition")
+            .expect(console_says("making an ext4"))
+            .expect(console_says("still at it"))
+            .expect(made(3, GPT, "ext4")),
+    )
+}
+
+/// FAT has no holes: all of the file is written.
+fn slow_file() -> Scenario {
+    let boot = host(store(Fs::Vfat, vec![("live.iso", iso())], 64)).slow(6_000_000).deadline(240);
+    scenario(
+        "persist/a slow stick with a cow file",
+        keeps(writes(boot, "first"), "file").expect(console_says("making an ext4")).expect(console_says("still at it")),
+    )
+}
+
+/// A shell writes, the stick is pulled out, the shell writes on.
+fn pulled_out(boot: Boot) -> Boot {
+    boot.kargs("init=/bin/sh")
+        .on_text("# ", "echo first > /kept; busybox sync; echo IT-IS''-WRITTEN; for n in 1 2 3 4 5; do sleep 1; echo more > /more$n; busybox sync; done; busybox poweroff -f\n")
+        .unplugged_on_text("IT-IS-WRITTEN")
+        .deadline(60)
+        .expect(persistence("partition"))
+        .expect(console_says("USB disconnect"))
+}
+
+fn vanishes() -> Scenario {
+    let boot = stick(hybrid(Table::Gpt, 96));
+    let second = boot.again();
+    scenario(
+        "persist/the stick is pulled out while it is written to",
+        pulled_out(boot)
+            .expect(look(
+                "what was written is there after a repair, and nothing else has changed",
+                r#"same_outside "$1" "$2" 3; cut_out "$1" 3; e2fsck -p "$1.part" || [ $? = 1 ]; sound "$1.part"
+                debugfs -R "cat /rw/kept" "$1.part" 2>/dev/null | grep -qx first"#,
+            ))
+            .then(keeps(second, "partition").expect(file_is("/kept", "first")).expect(used(3))),
+    )
+}
+
+fn file_vanishes() -> Scenario {
+    let boot = host(store(Fs::Ext4, vec![("live.iso", iso())], 64));
+    let second = boot.again();
+    let mut first = pulled_out(boot);
+    first.checks.retain(|check| !check.what.contains("partition"));
+    scenario(
+        "persist/the stick with the cow file is pulled out while it is written to",
+        first.expect(persistence("file")).then(keeps(second, "file").expect(file_is("/kept", "first"))),
+    )
+}
+
+/// The stick is pulled out while the area is made: the boot ends, the next one makes it.
+fn vanishes_too_early() -> Scenario {
+    let boot = stick(hybrid(Table::Gpt, 96));
+    let second = boot.again();
+    scenario(
+        "persist/the stick is pulled out while the area is made",
+        boot.slow(1_000_000)
+            .unplugged_on_text("making an ext4")
+            .deadline(90)
+            .expect(console_says("RDL-053"))
+            .expect(ends(End::Off))
+            .expect(look("has no new partition", r#"cmp <(rows "$1") <(rows "$2"); same "$1" "$2" 0 3145728"#))
+            .then(keeps(writes(second, "second"), "partition").expect(made(3, GPT, "ext4"))),
+    )
+}
+
+/// An initrd without the programs: it says which, nothing is made.
+fn no_tool() -> Scenario {
+    scenario(
+        "persist/no mkfs in the initrd",
+        forgets(stick(hybrid(Table::Gpt, 96)).mode(Mode::Native), "mkfs.ext4")
+            .expect(report_says("e2fsprogs"))
+            .expect(untouched(0)),
+    )
+}

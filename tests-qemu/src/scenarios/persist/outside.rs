@@ -1,0 +1,88 @@
+//! Questions to a medium after power-off, as shell scripts. `$1` is the medium, `$2` what it was before the boot.
+
+use crate::check::{Check, disk};
+
+/// Shell functions that the scripts below use.
+const FUNCTIONS: &str = r#"
+    # Entries of the table, one a line: number, start, size, type, name.
+    rows() { sfdisk -d "$1" 2>/dev/null | sed -n 's/^.*[^0-9]\([0-9][0-9]*\) : */\1 /p' | tr -s ' '; }
+    # One field of one entry, sizes in bytes.
+    field() { rows "$1" | sed -n "s/^$2 .*\b$3= *\([^,]*\).*/\1/p"; }
+    first() { echo $(( $(field "$1" "$2" start) * 512 )); }
+    behind() { echo $(( ($(field "$1" "$2" start) + $(field "$1" "$2" size)) * 512 )); }
+    fail() { echo "$*"; exit 1; }
+    # Bytes from $3 up to $4 are the same in both files.
+    same() { [ "$3" -ge "$4" ] || cmp -i "$3" -n $(( $4 - $3 )) "$1" "$2"; }
+    # The bytes outside of a partition and of the table's own sectors are the same.
+    same_outside() {
+        local start end size; start=$(first "$1" "$3"); end=$(behind "$1" "$3"); size=$(stat -c %s "$1")
+        if sfdisk -d "$1" 2>/dev/null | grep -q '^label: gpt'; then
+            same "$1" "$2" 0 512; same "$1" "$2" 32768 "$start"; same "$1" "$2" "$end" $(( size - 32768 ))
+        else
+            same "$1" "$2" 0 446; same "$1" "$2" 510 "$start"; same "$1" "$2" "$end" "$size"
+        fi
+    }
+    # A partition as a file.
+    cut_out() { dd if="$1" of="$1.part" bs=1M iflag=skip_bytes,count_bytes skip=$(first "$1" "$2") \
+        count=$(( $(behind "$1" "$2") - $(first "$1" "$2") )) conv=sparse status=none; }
+    # A file system that is consistent as it is, with nothing to be replayed.
+    sound() {
+        case $(blkid -p -o value -s TYPE "$1") in
+            ext4) e2fsck -fn "$1" && dumpe2fs -h "$1" 2>/dev/null > "$1.super" &&
+                  grep -q '^Filesystem state: *clean$' "$1.super" && ! grep needs_recovery "$1.super" ;;
+            xfs) xfs_repair -n "$1" ;;
+            btrfs) btrfs check "$1" ;;
+            vfat) fsck.vfat -n "$1" ;;
+            exfat) fsck.exfat -n "$1" ;;
+            ntfs) ntfsfix -n "$1" ;;
+            *) fail "$1 holds no file system" ;;
+        esac > "$1.check" 2>&1 || { cat "$1.check"; fail "$1 is not sound"; }
+    }
+"#;
+
+/// A script with the functions.
+pub(super) fn look(what: &'static str, script: &str) -> Check {
+    disk(0, what, format!("{FUNCTIONS}{script}"))
+}
+
+/// A new partition with this number, type and file system in the free space, and nothing else has changed.
+pub(super) fn made(number: u32, kind: &str, fs: &str) -> Check {
+    look(
+        "has the new partition, sound and clean, and nothing else changed",
+        &format!(
+            r#"n={number}; start=$(first "$1" $n); size=$(stat -c %s "$1")
+            [ "$(rows "$1" | grep -v "^$n ")" = "$(rows "$2")" ] || fail "other entries: $(rows "$1")"
+            [ "$(field "$1" $n type)" = {kind} ] || fail "type $(field "$1" $n type)"
+            [ $(( start % 1048576 )) = 0 ] && [ $(behind "$1" $n) -gt $(( size - 3145728 )) ] || fail "$(rows "$1")"
+            sfdisk -V "$1" 2>&1 | grep -q 'No errors' || fail "$(sfdisk -V "$1" 2>&1)"
+            same_outside "$1" "$2" $n
+            cut_out "$1" $n; sound "$1.part"
+            [ "$(blkid -p -o value -s TYPE "$1.part")" = {fs} ] && [ "$(blkid -p -o value -s LABEL "$1.part")" = cow ]"#
+        ),
+    )
+}
+
+/// The table is as before, and outside of the area no byte has changed; the area is sound.
+pub(super) fn used(number: u32) -> Check {
+    look(
+        "has the same table and the same bytes outside of the area, which is sound and clean",
+        &format!(
+            r#"n={number}; same "$1" "$2" 0 $(first "$1" $n); same "$1" "$2" $(behind "$1" $n) $(stat -c %s "$1")
+            cut_out "$1" $n; sound "$1.part""#
+        ),
+    )
+}
+
+/// In the ext4 of a partition, the upper layer's `/kept` holds this text.
+pub(super) fn kept(number: u32, text: &str) -> Check {
+    let script = format!(
+        r#"cut_out "$1" {number}
+        found=$(debugfs -R "cat /rw/kept" "$1.part" 2>/dev/null); [ "$found" = "{text}" ] || fail "it holds '$found'""#
+    );
+    look("keeps the file", &script)
+}
+
+/// Nothing has been written to the medium with this index.
+pub(super) fn untouched(index: usize) -> Check {
+    disk(index, "is byte for byte as before", r#"cmp "$1" "$2""#)
+}
