@@ -12,6 +12,7 @@ mod layouts;
 mod modes;
 mod ordinary;
 mod originals;
+mod overlay;
 mod persist;
 mod promises;
 mod ram;
@@ -55,6 +56,7 @@ pub fn all() -> Vec<Scenario> {
         late::all(),
         persist::all(),
         ordinary::all(),
+        overlay::all(),
         originals::all(),
         promises::all(),
         failures::all(),
