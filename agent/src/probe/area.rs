@@ -8,6 +8,7 @@ use super::block;
 use crate::area::{DiskSite, Found, HostSite, LABEL, Part, Site};
 use crate::env::Env;
 use crate::exec::blank::sector;
+use crate::exec::unfinished;
 use crate::facts::{Device, MediumFacts};
 use crate::format::{Kind, partition};
 use crate::table::{ALIGNMENT, Disk, name};
@@ -119,10 +120,12 @@ pub fn host(env: &Env, devices: &[Device], node: &Path, at: &Path, (asked, bound
         return Site::Nowhere(format!("{} holds no file system that is known", node.display()));
     };
     let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
+    // What an attempt that was cut short took is used again.
+    let taken = unfinished::room(env, &at.join(asked)).max(unfinished::room(env, &at.join(bound)));
     Site::Host(HostSite {
         node: node.to_owned(),
         kind: found.kind,
-        free,
+        free: free.saturating_add(taken),
         refusal: host_refusal(env, device, devices, at),
         asked: at_path(env, at, asked),
         bound: at_path(env, at, bound),
@@ -138,6 +141,7 @@ pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
     }
     match place.symlink_metadata() {
         Err(_) => Found::Absent,
+        Ok(_) if unfinished::is_unfinished(env, &full) => Found::Absent,
         Ok(_) => Found::File(block::identify(env, &full).ok().and_then(|(found, _)| found).map(|found| found.kind)),
     }
 }
