@@ -26,6 +26,7 @@ const FAT: u64 = 0x4d44;
 #[derive(Clone, Debug)]
 pub(super) struct Note {
     path: PathBuf,
+    file: PathBuf,
     /// Its UUID.
     pub uuid: String,
 }
@@ -36,6 +37,11 @@ impl Note {
         fs::remove_file(&self.path)?;
         sync_dir(&self.path)
     }
+
+    /// It cannot be made complete: its room is given back. What cannot be removed stays unfinished, for a later boot.
+    pub(super) fn give_up(&self) {
+        let _ = remove(&self.file).and_then(|()| self.remove());
+    }
 }
 
 /// Whether a file (or none) is what an attempt of ours left that was cut short. One with a file system of another UUID was
@@ -45,10 +51,14 @@ pub fn is_unfinished(env: &Env, file: &Path) -> bool {
     !notes.is_empty() && may_be_made(env, file, &notes)
 }
 
-/// Bytes on the disk that an unfinished file has taken; 0 for any other.
+/// Bytes on the disk that an unfinished file has taken; 0 for any other. On FAT an empty one may have all its clusters
+/// already and does not tell how many: then the attempt shows whether there is room.
 pub fn room(env: &Env, file: &Path) -> u64 {
-    let facts = env.path(file).symlink_metadata().ok().filter(|_| is_unfinished(env, file));
-    facts.map_or(0, |facts| facts.blocks().saturating_mul(512))
+    let Some(facts) = env.path(file).symlink_metadata().ok().filter(|_| is_unfinished(env, file)) else { return 0 };
+    match facts.len() == 0 && File::open(env.path(file)).is_ok_and(|file| is_on_fat(&file)) {
+        true => u64::MAX,
+        false => facts.blocks().saturating_mul(512),
+    }
 }
 
 fn may_be_made(env: &Env, file: &Path, notes: &[Note]) -> bool {
@@ -69,7 +79,7 @@ fn notes(path: &Path) -> io::Result<Vec<Note>> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if let Some(uuid) = entry.file_name().to_string_lossy().strip_prefix(&begin) {
-            found.push(Note { path: entry.path(), uuid: uuid.to_owned() });
+            found.push(Note { path: entry.path(), file: path.to_owned(), uuid: uuid.to_owned() });
         }
     }
     Ok(found)
@@ -87,7 +97,7 @@ pub(super) fn begin(env: &Env, file: &Path, size: u64, discard: bool) -> io::Res
         Some(note) => note.clone(),
         None => {
             let uuid = random_uuid(super::area::random(env)?);
-            let note = Note { path: with_suffix(&path, &format!("{BETWEEN}{uuid}")), uuid };
+            let note = Note { path: with_suffix(&path, &format!("{BETWEEN}{uuid}")), file: path.clone(), uuid };
             // Before the note is there, nothing may be: it would make any file that is there an unfinished one.
             if !discard && path.symlink_metadata().is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -100,7 +110,13 @@ pub(super) fn begin(env: &Env, file: &Path, size: u64, discard: bool) -> io::Res
     if !discard && !may_be_made(env, file, std::slice::from_ref(&note)) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    Ok((allocated(&path, size)?, note))
+    match allocated(&path, size) {
+        Ok(file) => Ok((file, note)),
+        Err(error) => {
+            note.give_up();
+            Err(error)
+        }
+    }
 }
 
 /// A file of this length at the path; what is there may be replaced.
@@ -111,17 +127,12 @@ fn allocated(path: &Path, size: u64) -> io::Result<File> {
         Ok(facts) if facts.is_file() && facts.len() == size => {
             return OpenOptions::new().read(true).write(true).open(path);
         }
-        // The room is given back when the file is closed: not before the name is gone from the disk.
-        _ => {
-            let _old = File::open(path);
-            fs::remove_file(path)?;
-            sync_dir(path)?;
-        }
+        _ => remove(path)?,
     }
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
     file.sync_all()?;
     sync_dir(path)?;
-    if fstatfs(&file).is_ok_and(|facts| facts.f_type as u64 == FAT) {
+    if is_on_fat(&file) {
         // The chain of clusters first, then the name that points to it. Synchronising the directory writes the table too,
         // and not the file's own entry.
         if fallocate(&file, FallocateFlags::KEEP_SIZE, 0, size).is_ok() {
@@ -132,6 +143,19 @@ fn allocated(path: &Path, size: u64) -> io::Result<File> {
     file.set_len(size)?;
     file.sync_all()?;
     Ok(file)
+}
+
+/// The room is given back when the file is closed: not before the name is gone from the disk.
+fn remove(path: &Path) -> io::Result<()> {
+    let _old = File::open(path);
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_dir(path),
+    }
+}
+
+fn is_on_fat(file: &File) -> bool {
+    fstatfs(file).is_ok_and(|facts| facts.f_type as u64 == FAT)
 }
 
 /// Version 4, variant 1 (RFC 9562).

@@ -21,7 +21,11 @@ fn stick(table: &str, mib: u64, bus: Bus, kargs: &'static str) -> Setup {
 
 /// An ISO file on a disk with other files.
 fn host(fs: Fs) -> Setup {
-    let files = vec![("live.iso", iso()), ("photos/one.jpg", Recipe::Text("a photo")), ("letter.txt", iso())];
+    let mut files = vec![("live.iso", iso()), ("photos/one.jpg", Recipe::Text("a photo")), ("letter.txt", iso())];
+    if fs == Fs::Ext4 {
+        // A hole: it makes the file system larger, and takes no room on it.
+        files.push(("hole", Recipe::Grown(Box::new(Recipe::Text("x")), 160)));
+    }
     let medium = Recipe::Partition(Box::new(folder(fs, "STORE", files)));
     Setup { medium, bus: Bus::Virtio, kargs: FILE, place: Place::File }
 }
@@ -34,6 +38,7 @@ pub fn all() -> Vec<Scenario> {
     let xfs = || stick("gpt", 352, Bus::Virtio, XFS);
     let btrfs = || stick("gpt", 160, Bus::Virtio, BTRFS);
     let fat = || host(Fs::Vfat);
+    let ext4 = || host(Fs::Ext4);
     let rows = [
         ("T-30 GPT ext4 made", gpt(), Creation, 20),
         ("T-30 GPT ext4 made again after a cut", gpt(), SecondCreation, 6),
@@ -41,10 +46,12 @@ pub fn all() -> Vec<Scenario> {
         ("T-30 GPT xfs made", xfs(), Creation, 6),
         ("T-30 GPT btrfs made", btrfs(), Creation, 6),
         ("cow file on FAT made", fat(), Creation, 6),
+        ("cow file on ext4 made", ext4(), Creation, 6),
         ("GPT ext4 used", gpt(), Use, 6),
         ("GPT xfs used", xfs(), Use, 4),
         ("GPT btrfs used", btrfs(), Use, 4),
         ("cow file on FAT used", fat(), Use, 4),
+        ("cow file on ext4 used", ext4(), Use, 4),
         ("GPT ext4, QEMU killed", gpt(), Killed, 2),
     ];
     let cuts = rows.into_iter().map(|(name, setup, phase, count)| Scenario {
