@@ -382,6 +382,58 @@ fn loop_cow_file_of_somebody_else_survives_a_note() {
 }
 
 #[test]
+fn loop_host_is_known_as_ours_at_every_moment_of_a_session() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+    let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40");
+    let (ours, other) = (machine.path("x/run/initramfs/isoscan"), machine.path("x/media/stick"));
+    let write = |at: &Path| {
+        let file = fs::File::create(at.join("written")).unwrap();
+        file.sync_all().unwrap();
+    };
+    let nothing = |_: &Path| ();
+    // What the disk is like at that moment. What the file system has not written yet is not in the file.
+    let rows: [(&str, &Path, &dyn Fn(&Path), bool); 4] = [
+        ("mounted", &ours, &nothing, true),
+        ("the mark is in the journal", &ours, &write, true),
+        ("mounted by another system", &other, &nothing, true),
+        ("written by another system", &other, &write, false),
+    ];
+    for (name, at, act, expected) in rows {
+        fs::create_dir_all(at).unwrap();
+        let clean = fs::read(&disk.path).unwrap();
+        machine::run("mount", &[Path::new(&disk.node), at]);
+        act(at);
+        let cut = fs::read(&disk.path).unwrap();
+        machine::run("umount", &[at]);
+        assert!(cut != clean, "{name}: nothing was written");
+        disk.write(&cut);
+        let booted = file_boot(&machine, (&disk, &label), &kargs);
+        let fallbacks = booted.report.fallbacks.join(" ");
+        assert_eq!(booted.mode().persistence == "file", expected, "{name}: {fallbacks}");
+        assert!(expected || fallbacks.contains("not cleanly unmounted"), "{name}: {fallbacks}");
+        drop(booted);
+        disk.write(&clean);
+    }
+}
+
+#[test]
+fn loop_cow_file_is_found_again_after_a_cut_in_its_first_second() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+    let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40");
+    let first = file_boot(&machine, (&disk, &label), &kargs);
+    remember(&first, "synchronised");
+    fs::File::open(first.sysroot.join("kept")).unwrap().sync_all().unwrap();
+    let cut = fs::read(&disk.path).unwrap();
+    drop(first);
+    disk.write(&cut);
+    let second = file_boot(&machine, (&disk, &label), &kargs);
+    assert_eq!(second.mode().persistence, "file", "{:?}", second.report.fallbacks);
+    assert_eq!(kept(&second).as_deref(), Some("synchronised"));
+}
+
+#[test]
 fn loop_c1_c8_c11_named_directory() {
     let machine = Machine::new();
     let (host, label) = host_with_medium(&machine, "ext4", 32 << 20);

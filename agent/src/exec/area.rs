@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, Setup};
+use rustix::fs::{Mode, OFlags};
 
 use super::apply::Executor;
 use super::blank::{self, Blank};
@@ -113,6 +114,7 @@ impl Executor<'_> {
             Stop::new(Code::AreaUnavailable, error.to_string())
                 .advice("is its write protection on, or does it need a repair (see dmesg)?")
         })?;
+        sign(&target);
         self.undo(Undo::ReadOnly(target));
         Ok(())
     }
@@ -238,6 +240,15 @@ fn wipe(blank: &Blank) -> io::Result<()> {
         blank.device.device.write_all_at(&zeros, offset)?;
     }
     blank.device.device.sync_data()
+}
+
+/// An ext4 notes where it is mounted when a file is opened, and writes that much later: until then the next boot after a
+/// power cut could not tell our journal from that of another system. What cannot do this does not need it.
+fn sign(at: &Path) {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(at, flags, Mode::RUSR) {
+        let _ = rustix::fs::syncfs(&file);
+    }
 }
 
 /// How mkfs is told the UUID.
