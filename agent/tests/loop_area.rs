@@ -265,7 +265,7 @@ fn loop_t38_t39_cow_file_on_each_host() {
         drop(second);
         disk.inside(|at| {
             assert_eq!(fs::metadata(at.join("live_system.cow")).unwrap().len(), 48 << 20, "{fs_name}: size stays");
-            assert!(!at.join("live_system.cow.rdlive-new").exists());
+            assert_eq!(notes(at), 0, "{fs_name}");
         });
     }
 }
@@ -314,15 +314,123 @@ fn loop_t40_t42_cow_files_that_are_not_ours() {
     });
 }
 
+/// Files that say that a cow file is not complete.
+fn notes(at: &Path) -> usize {
+    let names = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().contains("rdlive-new")).count()
+}
+
+/// The UUID in the name of a note.
+const BEGUN: &str = "0f6c3a52-8f8b-4a0e-9d55-5f0a3c1b7e11";
+
+fn note(at: &Path) {
+    fs::write(at.join(format!("live_system.cow.rdlive-new-{BEGUN}")), "").unwrap();
+}
+
+/// A file with an ext4 of this UUID, with one file in the upper layer.
+fn cow_file(at: &Path, uuid: &str) {
+    let (cow, tree) = (at.join("live_system.cow"), at.join("tree"));
+    fs::create_dir_all(tree.join("rw")).unwrap();
+    fs::write(tree.join("rw/kept"), "by hand").unwrap();
+    fs::File::create(&cow).unwrap().set_len(32 << 20).unwrap();
+    let words = ["-q", "-t", "ext4", "-U", uuid, "-d"].map(Path::new);
+    machine::run("mke2fs", &[&words[..], &[&tree, &cow]].concat());
+    fs::remove_dir_all(tree).unwrap();
+}
+
+/// Puts something on the file system of the ISO file.
+type Left = Box<dyn Fn(&Path)>;
+
 #[test]
 fn loop_cow_file_cut_short_is_made_again() {
+    let full = |at: &Path, length: usize| fs::write(at.join("live_system.cow"), vec![0; length]).unwrap();
+    let rows: Vec<(&str, Left)> = vec![
+        ("the note alone", Box::new(note)),
+        ("an empty file", Box::new(move |at| (note(at), full(at, 0)).0)),
+        ("a part of the zeros", Box::new(move |at| (note(at), full(at, 5000)).0)),
+        // There is no room for a second one of this size.
+        ("all zeros", Box::new(move |at| (note(at), full(at, 80 << 20)).0)),
+        ("the file system", Box::new(|at| (note(at), cow_file(at, BEGUN)).0)),
+    ];
+    for (name, left) in rows {
+        let machine = Machine::new();
+        let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+        disk.inside(&left);
+        let booted = file_boot(&machine, (&disk, &label), &format!("{PERSISTENT} rd.live.cowfile.mbsize=80"));
+        assert_eq!(booted.mode().persistence, "file", "{name}: {:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted), None, "{name}");
+        remember(&booted, name);
+        drop(booted);
+        disk.inside(|at| {
+            assert_eq!(notes(at), 0, "{name}");
+            assert_eq!(fs::metadata(at.join("live_system.cow")).unwrap().len(), 80 << 20, "{name}");
+        });
+        let second = file_boot(&machine, (&disk, &label), PERSISTENT);
+        assert_eq!(kept(&second).as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn loop_cow_file_of_somebody_else_survives_a_note() {
     let machine = Machine::new();
     let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
-    disk.inside(|at| fs::write(at.join("live_system.cow.rdlive-new"), vec![9; 5000]).unwrap());
-    let booted = file_boot(&machine, (&disk, &label), &format!("{PERSISTENT} rd.live.cowfile.mbsize=40"));
+    // A backup was copied over the unfinished file.
+    disk.inside(|at| (note(at), cow_file(at, "11111111-2222-4333-8444-555555555555")).0);
+    let booted = file_boot(&machine, (&disk, &label), PERSISTENT);
     assert_eq!(booted.mode().persistence, "file", "{:?}", booted.report.fallbacks);
-    drop(booted);
-    disk.inside(|at| assert!(!at.join("live_system.cow.rdlive-new").exists()));
+    assert_eq!(kept(&booted).as_deref(), Some("by hand"));
+}
+
+#[test]
+fn loop_host_is_known_as_ours_at_every_moment_of_a_session() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+    let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40");
+    let (ours, other) = (machine.path("x/run/initramfs/isoscan"), machine.path("x/media/stick"));
+    let write = |at: &Path| {
+        let file = fs::File::create(at.join("written")).unwrap();
+        file.sync_all().unwrap();
+    };
+    let nothing = |_: &Path| ();
+    // What the disk is like at that moment. What the file system has not written yet is not in the file.
+    let rows: [(&str, &Path, &dyn Fn(&Path), bool); 4] = [
+        ("mounted", &ours, &nothing, true),
+        ("the mark is in the journal", &ours, &write, true),
+        ("mounted by another system", &other, &nothing, true),
+        ("written by another system", &other, &write, false),
+    ];
+    for (name, at, act, expected) in rows {
+        fs::create_dir_all(at).unwrap();
+        let clean = fs::read(&disk.path).unwrap();
+        machine::run("mount", &[Path::new(&disk.node), at]);
+        act(at);
+        let cut = fs::read(&disk.path).unwrap();
+        machine::run("umount", &[at]);
+        assert!(cut != clean, "{name}: nothing was written");
+        disk.write(&cut);
+        let booted = file_boot(&machine, (&disk, &label), &kargs);
+        let fallbacks = booted.report.fallbacks.join(" ");
+        assert_eq!(booted.mode().persistence == "file", expected, "{name}: {fallbacks}");
+        assert!(expected || fallbacks.contains("not cleanly unmounted"), "{name}: {fallbacks}");
+        drop(booted);
+        disk.write(&clean);
+    }
+}
+
+#[test]
+fn loop_cow_file_is_found_again_after_a_cut_in_its_first_second() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+    let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40");
+    let first = file_boot(&machine, (&disk, &label), &kargs);
+    remember(&first, "synchronised");
+    fs::File::open(first.sysroot.join("kept")).unwrap().sync_all().unwrap();
+    let cut = fs::read(&disk.path).unwrap();
+    drop(first);
+    disk.write(&cut);
+    let second = file_boot(&machine, (&disk, &label), &kargs);
+    assert_eq!(second.mode().persistence, "file", "{:?}", second.report.fallbacks);
+    assert_eq!(kept(&second).as_deref(), Some("synchronised"));
 }
 
 #[test]

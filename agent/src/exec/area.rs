@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, Setup};
+use rustix::fs::{Mode, OFlags};
 
 use super::apply::Executor;
 use super::blank::{self, Blank};
@@ -113,6 +114,7 @@ impl Executor<'_> {
             Stop::new(Code::AreaUnavailable, error.to_string())
                 .advice("is its write protection on, or does it need a repair (see dmesg)?")
         })?;
+        sign(&target);
         self.undo(Undo::ReadOnly(target));
         Ok(())
     }
@@ -182,31 +184,41 @@ fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> 
     let (program, arguments) = mkfs(env, fs)?;
     let blank = Blank::prove(env, target)?;
     let failed = |cause: String| Stop::new(Code::AreaFormat, format!("{target}: {cause}"));
-    wipe(&blank).map_err(|error| failed(format!("wiping old signatures: {error}")))?;
+    let filled = fill(&blank, &program, arguments, fs, label);
+    let Some(note) = blank.note.clone() else { return filled.map_err(failed) };
+    // A loop device holds the file: first it, then the file's name.
+    drop(blank);
+    if filled.is_err() {
+        note.give_up();
+    }
+    filled.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}"))).map_err(failed)
+}
+
+/// Makes the file system and waits until it is on the disk.
+fn fill(blank: &Blank, program: &Path, fixed: Vec<&'static str>, fs: &str, label: Option<&str>) -> Result<(), String> {
+    wipe(blank).map_err(|error| format!("wiping old signatures: {error}"))?;
     let node = blank.node.to_string_lossy().into_owned();
-    let mut all: Vec<&str> = arguments.clone();
+    let uuid = blank.note.as_ref().map(|note| uuid_arguments(fs, &note.uuid)).unwrap_or_default();
+    let mut arguments: Vec<&str> = fixed;
     if fs == "ext4" && blank.size >= LARGE {
-        all.extend(["-J", "size=32"]);
+        arguments.extend(["-J", "size=32"]);
     }
+    arguments.extend(uuid.iter().map(String::as_str));
     if let Some(label) = label {
-        all.extend(["-L", label]);
+        arguments.extend(["-L", label]);
     }
-    all.push(&node);
-    let ended = tool::run(&program, &all, MKFS_LIMIT).map_err(failed)?;
+    arguments.push(&node);
+    let ended = tool::run(program, &arguments, MKFS_LIMIT)?;
     if !ended.status.success() {
-        return Err(failed(format!("{} ended with {}: {}", program.display(), ended.status, ended.words)));
+        return Err(format!("{} ended with {}: {}", program.display(), ended.status, ended.words));
     }
     let durable = blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
-    durable.map_err(|error| failed(format!("writing it: {error}")))?;
+    durable.map_err(|error| format!("writing it: {error}"))?;
     let found = format::identify(&mut &blank.device.device).ok().flatten();
-    if found.as_ref().is_none_or(|found| found.kind.name() != fs) {
-        return Err(failed(format!("{} left no {fs}", program.display())));
+    match found.is_some_and(|found| found.kind.name() == fs) {
+        true => Ok(()),
+        false => Err(format!("{} left no {fs}", program.display())),
     }
-    drop(blank);
-    if let Target::File { path, .. } = target {
-        complete(&env.path(path)).map_err(|error| failed(format!("naming it: {error}")))?;
-    }
-    Ok(())
 }
 
 /// The program that makes a file system, and its arguments up to label and device.
@@ -230,11 +242,21 @@ fn wipe(blank: &Blank) -> io::Result<()> {
     blank.device.device.sync_data()
 }
 
-/// Gives a finished file its name.
-fn complete(path: &Path) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    fs::rename(blank::unfinished(path), path)?;
-    File::open(dir)?.sync_all()
+/// An ext4 notes where it is mounted when a file is opened, and writes that much later: until then the next boot after a
+/// power cut could not tell our journal from that of another system. What cannot do this does not need it.
+fn sign(at: &Path) {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(at, flags, Mode::RUSR) {
+        let _ = rustix::fs::syncfs(&file);
+    }
+}
+
+/// How mkfs is told the UUID.
+fn uuid_arguments(fs: &str, uuid: &str) -> Vec<String> {
+    match fs {
+        "xfs" => vec!["-m".to_owned(), format!("uuid={uuid}")],
+        _ => vec!["-U".to_owned(), uuid.to_owned()],
+    }
 }
 
 /// Writes the mark as a whole or not at all.
@@ -247,7 +269,7 @@ fn mark(path: &Path, image: &Identity) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
-fn random(env: &Env) -> io::Result<[u8; 16]> {
+pub(super) fn random(env: &Env) -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     io::Read::read_exact(&mut File::open(env.path("dev/urandom"))?, &mut bytes)?;
     Ok(bytes)

@@ -2,7 +2,7 @@
 //! free space of the boot disk's table, a partition of it that was read and holds nothing, a device that was named and
 //! holds nothing, a file that was made just now, and our own area when it is damaged and the operator asked for a reset.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use rustix::fs::{FlockOperation, flock};
 
+use super::unfinished::{self, Note};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::format::{self, partition};
@@ -36,6 +37,8 @@ pub(super) struct Blank {
     pub size: u64,
     /// What lies below: synchronised when the work is done. Holds the lock of a disk.
     pub backing: File,
+    /// Lies beside a file until that is complete.
+    pub note: Option<Note>,
 }
 
 impl Blank {
@@ -69,10 +72,11 @@ impl Blank {
                 blank.holds_nothing(&node.display().to_string(), "format it yourself")?;
                 Ok(blank)
             }
-            Target::File { path, size } => {
-                let backing = new_file(&env.path(path), *size)
+            Target::File { path, size, discard } => {
+                let (backing, note) = unfinished::begin(env, path, *size, *discard)
                     .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
-                Self::show(env, backing, path, 0, 0)
+                let blank = Self::show(env, backing, path, 0, 0)?;
+                Ok(Self { note: Some(note), ..blank })
             }
         }
     }
@@ -85,7 +89,7 @@ impl Blank {
             loopdev::attach(&env.path("dev"), &backing, &env.path(path).to_string_lossy(), setup).map_err(fail)?;
         let node = env.path(format!("dev/loop{}", device.number));
         let size = (&device.device).seek(SeekFrom::End(0)).map_err(fail)?;
-        Ok(Self { device, node, size, backing })
+        Ok(Self { device, node, size, backing, note: None })
     }
 
     /// Reads the start, the end and samples between: no signature, no byte other than zero.
@@ -110,28 +114,6 @@ impl Blank {
         }
         Ok(())
     }
-}
-
-/// The name of a file that is still being made.
-pub(super) fn unfinished(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{name}.rdlive-new"))
-}
-
-/// A file of its own, with holes where the file system has them. One that an earlier attempt left is made again: under
-/// this name there is never anything else.
-fn new_file(path: &Path, size: u64) -> io::Result<File> {
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
-    }
-    let path = unfinished(path);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-    file.set_len(size)?;
-    Ok(file)
 }
 
 /// Opens a disk for writing, under the lock that udev and partition tools respect.

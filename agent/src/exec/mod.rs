@@ -9,6 +9,7 @@ pub mod mount;
 mod patience;
 pub mod progress;
 mod tool;
+pub mod unfinished;
 pub mod unwind;
 
 pub use apply::Executor;

@@ -19,6 +19,7 @@ mod ext;
 mod fat;
 mod identify;
 pub mod iso9660;
+pub(crate) mod journal;
 mod kind;
 mod luks;
 mod lvm;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Bytes in order, dashes after 4, 6, 8 and 10; `None` if all are zero.
-pub(super) fn uuid(bytes: &[u8; 16]) -> Option<String> {
+pub(crate) fn uuid(bytes: &[u8; 16]) -> Option<String> {
     if bytes.iter().all(|b| *b == 0) {
         return None;
     }

@@ -420,7 +420,9 @@ fn make_file(
         return Err(format!("{node} has {free} free, {name} would have {}; see rd.live.cowfile.mbsize", human(size)));
     }
     let mut steps = driver(kind);
-    let target = Target::File { path: file.to_owned(), size };
+    let there = if file == points.host.join(wish.cowfile_path) { host.asked } else { host.bound };
+    let discard = matches!(there, Found::File(_));
+    let target = Target::File { path: file.to_owned(), size, discard };
     // kiwi-live gives the file no label, so that it is never found by one.
     steps.push(Step::Format { target, fs: kind.name().to_owned(), label: None });
     steps.push(loop_file(file));

@@ -76,12 +76,14 @@ pub enum Target {
         /// Its node.
         node: PathBuf,
     },
-    /// A new file; it gets its name only when it is complete, and then replaces one of that name.
+    /// A new file; a note lies beside it until it is complete.
     File {
         /// The file.
         path: PathBuf,
         /// Its length in bytes.
         size: u64,
+        /// A file that is there now cannot be used, and the operator asked to replace it (`rd.live.overlay.reset`).
+        discard: bool,
     },
 }
 
@@ -423,7 +425,10 @@ impl fmt::Display for Target {
                 write!(f, "discarded area of {} at {} size {},", disk.display(), mib(*start), mib(*size))
             }
             Target::Device { node } => write!(f, "empty device {},", node.display()),
-            Target::File { path, size } => write!(f, "new file {} size {},", path.display(), mib(*size)),
+            Target::File { path, size, discard } => {
+                let kind = if *discard { "file instead of" } else { "new file" };
+                write!(f, "{kind} {} size {},", path.display(), mib(*size))
+            }
         }
     }
 }

@@ -8,7 +8,9 @@ use super::block;
 use crate::area::{DiskSite, Found, HostSite, LABEL, Part, Site};
 use crate::env::Env;
 use crate::exec::blank::sector;
+use crate::exec::unfinished;
 use crate::facts::{Device, MediumFacts};
+use crate::format::journal::{self, Pending};
 use crate::format::{Kind, partition};
 use crate::table::{ALIGNMENT, Disk, name};
 
@@ -119,10 +121,12 @@ pub fn host(env: &Env, devices: &[Device], node: &Path, at: &Path, (asked, bound
         return Site::Nowhere(format!("{} holds no file system that is known", node.display()));
     };
     let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
+    // What an attempt that was cut short took is used again.
+    let taken = unfinished::room(env, &at.join(asked)).max(unfinished::room(env, &at.join(bound)));
     Site::Host(HostSite {
         node: node.to_owned(),
         kind: found.kind,
-        free,
+        free: free.saturating_add(taken),
         refusal: host_refusal(env, device, devices, at),
         asked: at_path(env, at, asked),
         bound: at_path(env, at, bound),
@@ -138,6 +142,7 @@ pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
     }
     match place.symlink_metadata() {
         Err(_) => Found::Absent,
+        Ok(_) if unfinished::is_unfinished(env, &full) => Found::Absent,
         Ok(_) => Found::File(block::identify(env, &full).ok().and_then(|(found, _)| found).map(|found| found.kind)),
     }
 }
@@ -171,15 +176,24 @@ fn is_hibernation(device: &Device) -> bool {
     device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation)
 }
 
-/// A power cut during a live session leaves a journal too; the superblock says where it was mounted then.
+/// A power cut during a live session leaves a journal too; the superblock says where it was mounted then, or will say it
+/// when the journal has been replayed. A journal without a complete transaction is none that a replay could hurt.
 fn left_by_us(env: &Env, node: &Path) -> bool {
-    let mut field = [0; 64];
-    let read = File::open(env.path(node)).and_then(|mut file| {
-        file.seek(SeekFrom::Start(1024 + 0x88))?;
-        file.read_exact(&mut field)
-    });
-    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-    read.is_ok() && field[..end].ends_with(b"/run/initramfs/isoscan")
+    let Ok(mut file) = File::open(env.path(node)) else { return false };
+    let (at, length) = journal::LAST_MOUNTED;
+    let mut field = vec![0; length];
+    let read = file.seek(SeekFrom::Start(1024 + at as u64)).and_then(|_| file.read_exact(&mut field));
+    let in_place = read.is_ok() && is_ours(&field);
+    in_place
+        || match journal::pending(&mut file) {
+            Some(Pending::Nothing) => true,
+            Some(Pending::Something(Some(field))) => is_ours(&field),
+            Some(Pending::Something(None)) | None => false,
+        }
+}
+
+fn is_ours(last_mounted: &[u8]) -> bool {
+    last_mounted.split(|byte| *byte == 0).next().is_some_and(|path| path.ends_with(b"/run/initramfs/isoscan"))
 }
 
 /// Windows leaves its memory in this file; without hibernation it is absent or begins with zeros.

@@ -213,6 +213,13 @@ impl Disk {
         }
     }
 
+    /// Replaces all of it; nothing may be mounted.
+    pub fn write(&self, bytes: &[u8]) {
+        let file = File::options().write(true).open(&self.node).unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+        file.sync_all().unwrap();
+    }
+
     /// Looks at the file system from outside.
     pub fn inside(&self, look: impl FnOnce(&Path)) {
         fs::create_dir_all(&self.scratch).unwrap();

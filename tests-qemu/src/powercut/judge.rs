@@ -28,6 +28,22 @@ pub fn tables(disk: &Path) -> Result<Vec<Range<u64>>> {
     Ok(vec![SECTOR..number(72) * SECTOR + entries, size - entries - SECTOR..size])
 }
 
+/// The directory in which a cow file on FAT comes to be: the first cluster of the root.
+pub fn root_directory(disk: &Path) -> Result<Vec<Range<u64>>> {
+    let start = partitions(disk)?.first().and_then(|entry| entry["start"].as_u64()).context("no partition")? * SECTOR;
+    let mut boot = [0; SECTOR as usize];
+    File::open(disk)?.read_exact_at(&mut boot, start)?;
+    if !boot[82..].starts_with(b"FAT32") {
+        return Ok(Vec::new());
+    }
+    let short = |at: usize| boot[at..].first_chunk().map_or(0, |bytes| u64::from(u16::from_le_bytes(*bytes)));
+    let long = |at: usize| boot[at..].first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
+    let cluster = u64::from(boot[13]);
+    let first = short(14) + u64::from(boot[16]) * long(36) + (long(44) - 2) * cluster;
+    let from = start + first * SECTOR;
+    Ok(std::iter::once(from..from + cluster * SECTOR).collect())
+}
+
 /// The partition that is in the second table and not in the first; all others must be the same in both.
 pub fn added(before: &Path, after: &Path) -> Result<Range<u64>> {
     let (old, new) = (partitions(before)?, partitions(after)?);

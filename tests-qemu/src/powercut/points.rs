@@ -46,7 +46,7 @@ pub enum Phase {
 /// What on the disk deserves a cut at every write.
 #[derive(Clone, Debug, Default)]
 pub struct Landmarks {
-    /// Partition tables.
+    /// Partition tables, or a directory.
     pub tables: Vec<Range<u64>>,
     /// Superblocks of the area.
     pub superblocks: Vec<Range<u64>>,

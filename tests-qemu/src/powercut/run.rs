@@ -95,10 +95,10 @@ impl Cuts {
         Ok(Ground { log, base })
     }
 
-    /// Tables and superblocks, found by looking at the disk that the recording ended with.
+    /// Tables (or the directory of a cow file) and superblocks, found by looking at the disk that the recording ended with.
     fn landmarks(&self, ground: &Ground, medium: &Path, dir: &Path) -> Result<Landmarks> {
         if self.setup.place == Place::File {
-            return Ok(Landmarks::default());
+            return Ok(Landmarks { tables: judge::root_directory(medium)?, superblocks: Vec::new() });
         }
         let last = dir.join("medium.last");
         replay::disk(&ground.log, &ground.base, ground.log.entries.len(), Cache::Kept, &last)?;

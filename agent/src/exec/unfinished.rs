@@ -1,0 +1,177 @@
+//! A cow file while it is being made, and how a later boot knows that it never was complete.
+//!
+//! Beside the file lies a note: an empty file whose name ends in the UUID that the new file system gets. It is on the disk
+//! before the file is touched, and removing it is the commit. An empty file, because it must not take room of its own: on FAT
+//! a name and the clusters behind it are written at different times, and a cut between them leaves a file that cannot even
+//! be removed. A new name for the complete file would be shorter, but FAT and exFAT write the new name and remove the old one
+//! in two writes, and first without the place of the content.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate, fstatfs};
+
+use crate::env::Env;
+use crate::format::uuid;
+use crate::probe::block;
+
+/// Between the name of the file and the UUID, in the name of a note.
+const BETWEEN: &str = ".rdlive-new-";
+/// `f_type` of FAT in statfs(2).
+const FAT: u64 = 0x4d44;
+
+/// The file system that was begun in a file.
+#[derive(Clone, Debug)]
+pub(super) struct Note {
+    path: PathBuf,
+    file: PathBuf,
+    /// Its UUID.
+    pub uuid: String,
+}
+
+impl Note {
+    /// The file is complete: from now on it is an area like any other.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        fs::remove_file(&self.path)?;
+        sync_dir(&self.path)
+    }
+
+    /// It cannot be made complete: its room is given back. What cannot be removed stays unfinished, for a later boot.
+    pub(super) fn give_up(&self) {
+        let _ = remove(&self.file).and_then(|()| self.remove());
+    }
+}
+
+/// Whether a file (or none) is what an attempt of ours left that was cut short. One with a file system of another UUID was
+/// put there by somebody else since.
+pub fn is_unfinished(env: &Env, file: &Path) -> bool {
+    let notes = notes(&env.path(file)).unwrap_or_default();
+    !notes.is_empty() && may_be_made(env, file, &notes)
+}
+
+/// Bytes on the disk that an unfinished file has taken; 0 for any other. On FAT an empty one may have all its clusters
+/// already and does not tell how many: then the attempt shows whether there is room.
+pub fn room(env: &Env, file: &Path) -> u64 {
+    let Some(facts) = env.path(file).symlink_metadata().ok().filter(|_| is_unfinished(env, file)) else { return 0 };
+    match facts.len() == 0 && File::open(env.path(file)).is_ok_and(|file| is_on_fat(&file)) {
+        true => u64::MAX,
+        false => facts.blocks().saturating_mul(512),
+    }
+}
+
+fn may_be_made(env: &Env, file: &Path, notes: &[Note]) -> bool {
+    match env.path(file).symlink_metadata() {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(facts) if !facts.is_file() => false,
+        Ok(_) => match block::identify(env, file) {
+            Ok((Some(found), _)) => notes.iter().any(|note| found.uuid.as_deref() == Some(&note.uuid)),
+            Ok((None, _)) | Err(_) => true,
+        },
+    }
+}
+
+fn notes(path: &Path) -> io::Result<Vec<Note>> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
+    let begin = format!("{}{BETWEEN}", name.to_string_lossy());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if let Some(uuid) = entry.file_name().to_string_lossy().strip_prefix(&begin) {
+            found.push(Note { path: entry.path(), file: path.to_owned(), uuid: uuid.to_owned() });
+        }
+    }
+    Ok(found)
+}
+
+/// Makes a file of zeros of this length, and the note beside it. `discard` says that a file of that name is to be replaced
+/// whatever it holds.
+pub(super) fn begin(env: &Env, file: &Path, size: u64, discard: bool) -> io::Result<(File, Note)> {
+    let path = env.path(file);
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let known = notes(&path)?;
+    let note = match known.first() {
+        Some(note) => note.clone(),
+        None => {
+            let uuid = random_uuid(super::area::random(env)?);
+            let note = Note { path: with_suffix(&path, &format!("{BETWEEN}{uuid}")), file: path.clone(), uuid };
+            // Before the note is there, nothing may be: it would make any file that is there an unfinished one.
+            if !discard && path.symlink_metadata().is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            OpenOptions::new().write(true).create_new(true).open(&note.path)?.sync_all()?;
+            sync_dir(&path)?;
+            note
+        }
+    };
+    if !discard && !may_be_made(env, file, std::slice::from_ref(&note)) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    match allocated(&path, size) {
+        Ok(file) => Ok((file, note)),
+        Err(error) => {
+            note.give_up();
+            Err(error)
+        }
+    }
+}
+
+/// A file of this length at the path; what is there may be replaced.
+fn allocated(path: &Path, size: u64) -> io::Result<File> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // An attempt came this far: its room is used again.
+        Ok(facts) if facts.is_file() && facts.len() == size => {
+            return OpenOptions::new().read(true).write(true).open(path);
+        }
+        _ => remove(path)?,
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    file.sync_all()?;
+    sync_dir(path)?;
+    if is_on_fat(&file) {
+        // The chain of clusters first, then the name that points to it. Synchronising the directory writes the table too,
+        // and not the file's own entry.
+        if fallocate(&file, FallocateFlags::KEEP_SIZE, 0, size).is_ok() {
+            sync_dir(path)?;
+            file.sync_all()?;
+        }
+    }
+    file.set_len(size)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// The room is given back when the file is closed: not before the name is gone from the disk.
+fn remove(path: &Path) -> io::Result<()> {
+    let _old = File::open(path);
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => sync_dir(path),
+    }
+}
+
+fn is_on_fat(file: &File) -> bool {
+    fstatfs(file).is_ok_and(|facts| facts.f_type as u64 == FAT)
+}
+
+/// Version 4, variant 1 (RFC 9562).
+fn random_uuid(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    // The version makes sure that not all bytes are zero.
+    uuid::uuid(&bytes).unwrap_or_default()
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
