@@ -56,9 +56,12 @@ pub enum Table {
 pub enum Recipe {
     /// Literal bytes.
     Text(&'static str),
+    /// This many MiB of zeros.
+    Zeros(u64),
     /// A whole root tree in a file system.
     Image { tree: Tree, fs: Fs, marker: &'static str, label: &'static str },
-    /// Files (path → recipe) in a file system. The label of an ISO may end in `@YYYYMMDDhhmmsscc`, which sets its UUID.
+    /// Files (path → recipe) in a file system. The label may end in `@` and what sets the UUID: `YYYYMMDDhhmmsscc` for an
+    /// ISO, the UUID itself for ext4.
     Folder { fs: Fs, label: String, files: Vec<(String, Recipe)> },
     /// An ISO with this label (and date, as in a folder) that is a disk too. It cannot start a machine by itself, but is made in a second.
     Hybrid { table: Table, label: &'static str, container: Box<Recipe> },
@@ -88,7 +91,7 @@ impl Recipe {
     /// Everything outside the recipe that decides its bytes.
     fn inputs(&self, lab: &Lab) -> Result<String> {
         Ok(match self {
-            Self::Text(_) => String::new(),
+            Self::Text(_) | Self::Zeros(_) => String::new(),
             Self::Image { tree, .. } => format!("{:x}", guest::key(*tree, lab)),
             Self::Folder { files, .. } | Self::Store { files, .. } => {
                 let keys: Result<Vec<String>> = files.iter().map(|(_, recipe)| recipe.inputs(lab)).collect();
@@ -109,6 +112,7 @@ impl Recipe {
     fn name(&self) -> &'static str {
         match self {
             Self::Text(_) => "text",
+            Self::Zeros(_) => "zeros",
             Self::Image { .. } => "image",
             Self::Folder { fs: Fs::Iso, .. } => "iso",
             Self::Folder { .. } => "folder",

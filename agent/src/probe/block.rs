@@ -54,9 +54,9 @@ pub fn device(env: &Env, name: &str) -> Option<Device> {
         part_label: value("PARTNAME"),
         read_only: number::<u8>(&dir, "ro") == Some(1),
         optical: name.starts_with("sr"),
-        links: links::of(env, name),
         ..Device::default()
     };
+    device.links = links::of(env, name, device.parent.as_deref());
     // A loop device without a file and a card reader without a card have no size and nothing to read. An optical
     // drive learns its size only when it is opened.
     if device.size > 0 || device.optical {

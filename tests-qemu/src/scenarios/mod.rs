@@ -12,6 +12,7 @@ mod layouts;
 mod modes;
 mod ordinary;
 mod originals;
+mod overlay;
 mod persist;
 mod power;
 mod promises;
@@ -60,6 +61,7 @@ pub fn all() -> Vec<Scenario> {
         late::all(),
         persist::all(),
         ordinary::all(),
+        overlay::all(),
         originals::all(),
         promises::all(),
         failures::all(),

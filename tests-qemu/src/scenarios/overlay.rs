@@ -1,0 +1,295 @@
+//! dracut-live 1.4 and 7.3: where `rd.overlay` and `rd.live.overlay` keep changes. The image is flat (F3), so that no
+//! device-mapper is involved; its stores are the topic of another file.
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Bus;
+use crate::medium::*;
+use crate::mode::Mode;
+
+/// What the area of [`iso`] is called.
+const AREA: &str = "LiveOS/overlay-ISO-2026-01-02-03-04-05-00";
+const KEPT: &str = "/usr/kept";
+const ROOT: &str = "root=live:CDLABEL=ISO";
+
+/// F8, F9, F11: a second disk labelled P.
+fn store(files: Vec<(&str, Recipe)>) -> Recipe {
+    Recipe::Partition(Box::new(folder(Fs::Ext4, "P@00000000-0000-4000-8000-00000000000f", files)))
+}
+
+/// F9: the directory with a change of an earlier boot, and its work directory.
+fn used_store() -> Recipe {
+    let (earlier, hidden) = (format!("{AREA}/usr/earlier"), format!("{AREA}/.hidden"));
+    store(vec![
+        (&earlier, Recipe::Text("earlier\n")),
+        (&hidden, Recipe::Text("hidden\n")),
+        ("LiveOS/ovlwork/.made", Recipe::Text("")),
+    ])
+}
+
+/// An image with the two directories in it (the file of F11).
+fn image_file() -> Recipe {
+    let files = vec![("overlayfs/usr/earlier", Recipe::Text("earlier\n")), ("ovlwork/.made", Recipe::Text(""))];
+    folder(Fs::Ext4, "", files)
+}
+
+/// F3 from a CD, beside a disk.
+fn beside(mode: Mode, store: Recipe, kargs: &str) -> Boot {
+    Boot::from(iso()).and(store, Bus::Virtio).mode(mode).root(ROOT).kargs(kargs).writable().expect(overlay_root())
+}
+
+/// A boot that finds and keeps changes.
+fn keeps(boot: Boot) -> Boot {
+    boot.expect(persistence("named")).expect(no_fallback()).expect(each_mounted_once())
+}
+
+/// Boots twice: the second finds what the first has written.
+fn twice(boot: Boot) -> Boot {
+    twice_and(boot, Vec::new())
+}
+
+/// As [`twice`], with more to ask about the second boot.
+fn twice_and(boot: Boot, asked: Vec<Check>) -> Boot {
+    let again = keeps(boot.again().expect(overlay_root())).expect(file_is(KEPT, "kept"));
+    let again = asked.into_iter().fold(again, Boot::expect);
+    keeps(boot).writes(KEPT).expect(no_file(KEPT)).then(again)
+}
+
+/// The disk from outside: the file lies in this directory, and no stray link does (the original's bug in C1).
+fn found_in(area: &str) -> Check {
+    disk(
+        1,
+        "has the file",
+        format!(
+            r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; e2fsck -fy "$1.p" >/dev/null || [ $? = 1 ]
+            debugfs -R 'cat /{area}/usr/kept' "$1.p" | grep -x kept
+            ! debugfs -R 'ls -p /{area}' "$1.p" | cut -d/ -f6 | grep -x overlay; rm "$1.p""#
+        ),
+    )
+}
+
+fn names(name: &str, mode: Mode) -> Vec<Scenario> {
+    let row = |what: &str, boot: Boot| scenario(format!("overlay/{what}, {name}"), boot);
+    let kept = |kargs: &str| {
+        let boot =
+            beside(mode, used_store(), kargs).expect(file_is("/usr/earlier", "earlier")).expect(no_file("/overlay"));
+        twice_and(boot, vec![found_in(AREA)])
+    };
+    vec![
+        row("C1 a directory by rd.live.overlay=LABEL=", kept("rd.live.overlay=LABEL=P")),
+        row("C2 a directory by rd.overlay=LABEL=", kept("rd.overlay=LABEL=P")),
+        row(
+            "C8 read-only: shown, nothing new kept",
+            keeps(beside(mode, used_store(), "rd.live.overlay=LABEL=P rd.live.overlay.readonly"))
+                .expect(file_is("/usr/earlier", "earlier"))
+                .expect(leads_to(
+                    "/run/overlayfs-r",
+                    "/run/initramfs/overlayfs/LiveOS/overlay-ISO-2026-01-02-03-04-05-00",
+                ))
+                .writes(KEPT)
+                .then(
+                    keeps(beside(mode, used_store(), "rd.overlay=LABEL=P rd.overlay.readonly"))
+                        .expect(file_is("/usr/earlier", "earlier"))
+                        .expect(no_file(KEPT)),
+                ),
+        ),
+        row(
+            "C11 C12 reset empties the directory, dot files too",
+            keeps(beside(mode, used_store(), "rd.overlay=LABEL=P rd.overlay.reset"))
+                .expect(no_file("/usr/earlier"))
+                .expect(no_file("/.hidden"))
+                .writes(KEPT)
+                .then(
+                    keeps(beside(mode, used_store(), "rd.live.overlay=LABEL=P rd.live.overlay.reset"))
+                        .expect(no_file(KEPT))
+                        .expect(report_says("reset: removed")),
+                ),
+        ),
+        row("C17 C18 a partition made in free space, once", made(mode, Bus::Virtio, "", 64, "ext4")),
+    ]
+}
+
+/// C17: F1 on a disk with room, and no file system with the label.
+fn room(mode: Mode, bus: Bus, mib: u64) -> Boot {
+    let files = vec![("LiveOS/rootfs.img", image(Fs::Squashfs("zstd")))];
+    let disk = Recipe::Partition(Box::new(folder(Fs::Ext4, "dracut", files)));
+    Boot::from(Recipe::Grown(Box::new(disk), mib))
+        .on(bus)
+        .mode(mode)
+        .root("rd.live.image root=/dev/disk/by-label/dracut rd.live.autooverlay rd.overlay=LABEL=persist")
+        .writable()
+        .expect(overlay_root())
+}
+
+fn made(mode: Mode, bus: Bus, kargs: &str, mib: u64, kind: &str) -> Boot {
+    let looks = format!(
+        r#"line=$(sfdisk -d "$1" | grep '^[^ ]*2 :'); start=$(sed 's/.*start= *\([0-9]*\).*/\1/' <<<"$line")
+        [ $((start % 2048)) = 0 ] || {{ echo "not aligned: $line"; exit 1; }}
+        [ "$(blkid -p -O $((start * 512)) -o value -s LABEL "$1")" = persist ]
+        [ "$(blkid -p -O $((start * 512)) -o value -s TYPE "$1")" = {kind} ]
+        sgdisk -v "$1" | grep 'No problems found' || sfdisk -V "$1""#
+    );
+    let boot = room(mode, bus, mib).kargs(kargs);
+    let again = keeps(boot.again().expect(overlay_root())).expect(file_is(KEPT, "kept")).expect(disk(
+        0,
+        "has the same table",
+        r#"cmp <(sfdisk -d "$1" | grep start= | cut -d: -f2) <(sfdisk -d "$2" | grep start= | cut -d: -f2)"#,
+    ));
+    keeps(boot).writes(KEPT).expect(no_file(KEPT)).expect(disk(0, "has partition 2", looks)).then(again)
+}
+
+/// C16: the medium's own partition keeps the changes.
+fn on_medium(mode: Mode, kargs: &str) -> Boot {
+    let files = vec![
+        ("LiveOS/squashfs.img", image(Fs::Squashfs("zstd"))),
+        ("ov", image_file()),
+        ("changes/.x", Recipe::Text("")),
+    ];
+    let medium = folder(Fs::Ext4, "X@00000000-0000-4000-8000-0000000000aa", files);
+    let boot = Boot::from(Recipe::Partition(Box::new(medium))).on(Bus::UsbStick).mode(mode).writable();
+    boot.root("root=live:LABEL=X")
+        .kargs(kargs)
+        .expect(overlay_root())
+        .expect(mount_option("/run/initramfs/overlayfs", "rw"))
+}
+
+fn places() -> Vec<Scenario> {
+    let native = Mode::NativeWrite;
+    let row = |what: &str, boot: Boot| scenario(format!("overlay/{what}"), boot);
+    let by = |name: &str| {
+        twice(beside(native, used_store(), &format!("rd.overlay={name}")).expect(file_is("/usr/earlier", "earlier")))
+    };
+    let image_on = |fs, path: &str| Recipe::Partition(Box::new(folder(fs, "P", vec![(path, image_file())])));
+    let path = "/dev/disk/by-path/pci-0000:00:02.0-part1";
+    let iso_host = || {
+        let disk = Recipe::Partition(Box::new(folder(Fs::Ext4, "STORE", vec![("live.iso", iso())])));
+        Boot::from(disk).on(Bus::UsbStick).mode(native).root(ROOT).kargs("iso-scan/filename=/live.iso").writable()
+    };
+    vec![
+        row("C14 :auto", by("LABEL=P:auto")),
+        row("C15 a path without slash", by(&format!("LABEL=P:{AREA}"))),
+        row("named by UUID", by("UUID=00000000-0000-4000-8000-00000000000f")),
+        row("named by node", by("/dev/vda1")),
+        row("C13 by-path with colons and a path", by(&format!("{path}:/{AREA}"))),
+        row("C13 by-path with colons", by(path)),
+        row(
+            "C13 by-path with colons, dracut 106",
+            twice(beside(Mode::Dracut106, used_store(), &format!("rd.overlay={path}:/{AREA}"))),
+        ),
+        row(
+            "C5 an image file",
+            twice(beside(native, image_on(Fs::Ext4, "ovl.img"), "rd.live.overlay=LABEL=P:/ovl.img"))
+                .expect(file_is("/usr/earlier", "earlier")),
+        ),
+        row(
+            "an image file on FAT",
+            twice(beside(native, image_on(Fs::Vfat, "ovl.img"), "rd.overlay=LABEL=P:/ovl.img")),
+        ),
+        row(
+            "an image file under the usual name",
+            twice(beside(native, image_on(Fs::Vfat, AREA), "rd.overlay=LABEL=P")),
+        ),
+        row(
+            "C6 C7 an empty partition: directories are made",
+            twice_and(beside(native, store(vec![]), "rd.live.overlay=LABEL=P"), vec![found_in(AREA)]),
+        ),
+        row("C16 a directory on the medium", twice(on_medium(native, "rd.live.overlay=LABEL=X:/changes"))),
+        row("C16 an image file on the medium", twice(on_medium(native, "rd.live.overlay=LABEL=X:/ov"))),
+        row("C16 :auto on the medium", twice(on_medium(native, "rd.live.overlay=:auto"))),
+        row(
+            "C16 a directory on the medium, dracut 106",
+            twice(on_medium(Mode::Dracut106, "rd.live.overlay=LABEL=X:/changes")),
+        ),
+        row("beside the ISO file", twice(iso_host().kargs("rd.live.overlay=:auto").expect(overlay_root()))),
+        row("beside the ISO file, by label", twice(iso_host().kargs("rd.overlay=LABEL=STORE").expect(overlay_root()))),
+    ]
+}
+
+/// Where nothing can be kept: RAM, the reason, and never a question.
+fn refusals() -> Vec<Scenario> {
+    let native = Mode::NativeWrite;
+    let row = |what: &str, boot: Boot| {
+        scenario(format!("overlay/{what}"), boot.expect(overlay_root()).expect(persistence("temporary")))
+    };
+    let unchanged = |boot: Boot| boot.expect(disk(1, "is as it was", "cmp \"$1\" \"$2\""));
+    let blank = || Recipe::Partition(Box::new(Recipe::Zeros(64)));
+    let on_cd = |kargs: &str| Boot::from(iso()).mode(native).root(ROOT).kargs(kargs);
+    vec![
+        row(
+            "C24 tmpfs options, no question",
+            on_cd("rd.overlay=tmpfs:size=64M").expect(no_fallback()).expect(tmpfs_kib(
+                "/run/initramfs/overlay",
+                64 << 10,
+                64 << 10,
+            )),
+        ),
+        row(
+            "C6 a missing stick, no question",
+            on_cd("rd.live.overlay=LABEL=P").expect(report_says("LABEL=P is not there")),
+        ),
+        row(
+            "C20 no room can be made on a CD",
+            on_cd("rd.overlay=LABEL=persist rd.live.autooverlay").expect(report_says("optical drive")),
+        ),
+        row(":auto on a CD", on_cd("rd.overlay=:auto").expect(report_says("is iso9660, which cannot be written to"))),
+        row(
+            "C19 rd.live.overlay.cowfs=vfat",
+            room(native, Bus::Virtio, 64)
+                .kargs("rd.live.overlay.cowfs=vfat")
+                .expect(report_says("is not ext4, xfs or btrfs"))
+                .expect(media_unchanged()),
+        ),
+        row(
+            "a directory on FAT",
+            unchanged(beside(native, Recipe::Partition(Box::new(folder(Fs::Vfat, "P", vec![]))), "rd.overlay=LABEL=P"))
+                .expect(report_says("cannot hold changes as files")),
+        ),
+        row(
+            "a file that is none of ours",
+            unchanged(beside(native, store(vec![("x", Recipe::Text("text"))]), "rd.overlay=LABEL=P:/x"))
+                .expect(report_says("left as it is")),
+        ),
+        row(
+            "a blank partition without a word about it",
+            unchanged(beside(native, blank(), "rd.overlay=/dev/vda1"))
+                .expect(report_says("rd.live.overlay.cowfs=ext4 makes one")),
+        ),
+    ]
+}
+
+fn blanks() -> Vec<Scenario> {
+    let native = Mode::NativeWrite;
+    let blank = Recipe::Partition(Box::new(Recipe::Zeros(64)));
+    let whole = beside(native, Recipe::Zeros(64), "rd.overlay=/dev/vda rd.live.overlay.cowfs=ext4");
+    vec![
+        scenario(
+            "overlay/a blank partition with rd.live.overlay.cowfs=",
+            twice(beside(native, blank, "rd.overlay=/dev/vda1 rd.live.overlay.cowfs=ext4")),
+        ),
+        scenario("overlay/a blank disk with rd.live.overlay.cowfs=", twice(whole)),
+        scenario("overlay/C19 C17 cowfs=xfs", made(native, Bus::Virtio, "rd.live.overlay.cowfs=xfs", 400, "xfs")),
+        scenario(
+            "overlay/C19 C17 cowfs=btrfs",
+            made(native, Bus::UsbStick, "rd.live.overlay.cowfs=btrfs", 200, "btrfs"),
+        ),
+        scenario("overlay/C21 a partition made on NVMe", made(native, Bus::Nvme, "", 64, "ext4")),
+        scenario(
+            "overlay/required and missing stops",
+            Boot::from(iso())
+                .root(ROOT)
+                .kargs("rd.overlay=LABEL=P rd.live.overlay.persistent=required rd.live.dialect=dmsquash")
+                .expect(stops_with("RDL-050")),
+        ),
+    ]
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = names("native", Mode::NativeWrite);
+    list.extend(names("dracut 106", Mode::Dracut106));
+    list.extend(places());
+    list.extend(refusals());
+    list.extend(blanks());
+    list
+}
