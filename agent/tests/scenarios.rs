@@ -5,15 +5,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rdlive::area::{Identity, NamedSite, Site};
+use rdlive::area::{Found, Identity, NamedSite, Site};
 use rdlive::cmdline::Cmdline;
 use rdlive::config::{self, Conf, Config, Source};
 use rdlive::discover;
 use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
+use rdlive::format::Kind;
 use rdlive::plan::persist::{self, Area, Wish};
 use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::describe;
-use rdlive::plan::{Points, Step, acquire, assemble, prepare};
+use rdlive::plan::{Points, Step, acquire, assemble, named, ordinary, prepare};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -35,6 +36,13 @@ struct Facts {
     site: Option<Site>,
     /// What is at the place that `rd.overlay=<device>` names.
     named: Option<NamedSite>,
+    /// A named device that holds nothing.
+    blank: Option<PathBuf>,
+    /// Changes are kept on the medium itself.
+    #[serde(default)]
+    keeps_here: bool,
+    /// The device of an ordinary root; without it somebody else has mounted it.
+    root: Option<String>,
 }
 
 fn candidates(config: &Config, devices: &[Device]) -> String {
@@ -65,7 +73,10 @@ fn plan(config: &Config, facts: &Facts) -> String {
         let device = facts.devices.iter().find(|device| device.name == host.name).unwrap();
         steps.extend(acquire::host(&points, device).unwrap());
     }
-    steps.extend(acquire::medium(config, &points, medium));
+    steps.extend(match facts.keeps_here {
+        true => acquire::medium_for_changes(config, &points, medium),
+        false => acquire::medium(config, &points, medium),
+    });
     let mut content = facts.content.clone();
     let refused = match ram_copy(config, facts, medium, &mut points, &mut content) {
         Ok(copied) if !copied.is_empty() => {
@@ -78,7 +89,7 @@ fn plan(config: &Config, facts: &Facts) -> String {
         }
     };
     let (content, inner) = (content.as_ref(), facts.inner.as_ref());
-    let (area, why) = area(config, &points, medium, facts);
+    let (area, why) = area(config, &points, Some(medium), facts);
     let sysroot = Path::new("/sysroot");
     let assembled = assemble::assemble_on(config, &points, medium, content, inner, sysroot, area.as_ref());
     refused
@@ -114,20 +125,48 @@ fn ram_copy(
 }
 
 /// The area and what is said about it.
-fn area(config: &Config, points: &Points, medium: &MediumFacts, facts: &Facts) -> (Option<Area>, String) {
-    let planned = match (Wish::of(&config.overlay), &facts.site, &facts.named) {
-        (Some(wish), Some(site), _) => persist::automatic(&wish, points, &Identity::of(medium), site),
-        (None, _, Some(named)) => persist::named(&config.overlay, points, named),
+fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &Facts) -> (Option<Area>, String) {
+    let overlay = &config.overlay;
+    let mut before = String::new();
+    let planned = match (Wish::of(overlay), &facts.site, &facts.named, &facts.blank) {
+        (Some(wish), Some(site), ..) => persist::automatic(&wish, points, &Identity::of(medium.unwrap()), site),
+        (None, _, Some(named), _) => persist::named(overlay, points, named),
+        (None, _, None, Some(node)) => named::format(overlay, node, points).and_then(|made| {
+            before = describe("acquire", &made.steps);
+            let path = medium.map_or(ordinary::path(None), |medium| {
+                persist::named_path(&config.live_dir, &Identity::of(medium))
+            });
+            let (at, found) = (points.named.clone(), Found::Absent);
+            let site = NamedSite { node: made.node, kind: made.kind, at, path, found, shared: None };
+            persist::named(overlay, points, &site)
+        }),
         _ => return (None, String::new()),
     };
     match planned {
         Ok(area) => {
             let notes: String = area.notes.iter().map(|note| format!("note      {note}\n")).collect();
-            let text = format!("area      {} {}\n{notes}", area.persistence, area.place);
+            let text = format!("{before}area      {} {}\n{notes}", area.persistence, area.place);
             (Some(area), text)
         }
         Err(why) => (None, format!("no area   {why}\n")),
     }
+}
+
+/// An overlay over the root of a machine that is no live system.
+fn ordinary(config: &Config, facts: &Facts) -> String {
+    let (points, sysroot) = (Points::ordinary(), Path::new("/sysroot"));
+    let asleep = facts.devices.iter().any(|device| matches!(&device.superblock, Some(s) if s.kind == Kind::Hibernation));
+    let root = facts.root.as_ref().map(|name| facts.devices.iter().find(|device| device.name == *name).unwrap());
+    let acquire = match root {
+        None => ordinary::taken(&points, sysroot),
+        Some(device) => match ordinary::mounted(config, &points, device, asleep) {
+            Ok(steps) => steps,
+            Err(why) => return format!("no root   {why}\n"),
+        },
+    };
+    let (area, why) = area(config, &points, None, facts);
+    let assemble = ordinary::assemble(config, &points, sysroot, area.as_ref());
+    describe("acquire", &acquire) + &why + &describe("assemble", &assemble)
 }
 
 fn outcome(dir: &Path) -> String {
@@ -138,6 +177,9 @@ fn outcome(dir: &Path) -> String {
     let mut text = format!("{:?}, {}\n", config.dialect, config.dialect_reason).to_lowercase();
     for warning in &warnings {
         text += &format!("warning   {} [{}]\n", warning.karg, warning.id);
+    }
+    if config.covers_root() {
+        return text + &ordinary(&config, &facts);
     }
     if let Source::NotLive(_) | Source::Malformed { .. } = config.source {
         return text + "no live root\n";
