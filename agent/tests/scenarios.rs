@@ -133,9 +133,8 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
         (None, _, Some(named), _) => persist::named(overlay, points, named),
         (None, _, None, Some(node)) => named::format(overlay, node, points).and_then(|made| {
             before = describe("acquire", &made.steps);
-            let path = medium.map_or(ordinary::path(None), |medium| {
-                persist::named_path(&config.live_dir, &Identity::of(medium))
-            });
+            let path = medium
+                .map_or(ordinary::path(None), |medium| persist::named_path(&config.live_dir, &Identity::of(medium)));
             let (at, found) = (points.named.clone(), Found::Absent);
             let site = NamedSite { node: made.node, kind: made.kind, at, path, found, shared: None };
             persist::named(overlay, points, &site)
@@ -155,7 +154,8 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
 /// An overlay over the root of a machine that is no live system.
 fn ordinary(config: &Config, facts: &Facts) -> String {
     let (points, sysroot) = (Points::ordinary(), Path::new("/sysroot"));
-    let asleep = facts.devices.iter().any(|device| matches!(&device.superblock, Some(s) if s.kind == Kind::Hibernation));
+    let asleep =
+        facts.devices.iter().any(|device| matches!(&device.superblock, Some(s) if s.kind == Kind::Hibernation));
     let root = facts.root.as_ref().map(|name| facts.devices.iter().find(|device| device.name == *name).unwrap());
     let acquire = match root {
         None => ordinary::taken(&points, sysroot),
