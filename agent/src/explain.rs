@@ -1,5 +1,7 @@
 //! `rdlive explain`: what a command line means and what would be done, on any machine, touching nothing.
 
+mod area;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,7 +17,7 @@ use crate::format::{self, Kind, iso9660};
 use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
 use crate::plan::ram::{self, Choice};
 use crate::plan::step::describe;
-use crate::plan::{Points, Step, acquire, assemble, prepare};
+use crate::plan::{Points, Step, acquire, assemble, ordinary, prepare};
 
 /// How `rdlive explain` was called.
 #[derive(Debug, Default)]
@@ -64,6 +66,9 @@ fn parse(arguments: &[String]) -> Result<Call, lexopt::Error> {
 
 /// The three plans as text. Without a medium, the plan for the usual one: an ISO with a container that is a root tree.
 fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
+    if config.covers_root() {
+        return Ok(ordinary_plan(config));
+    }
     if let Source::NotLive(_) | Source::Malformed { .. } = config.source {
         return Ok(String::new());
     }
@@ -88,14 +93,32 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
         true => acquire.extend(acquire::container(&points, &facts, content.as_ref())),
         false => acquire.extend(copied),
     }
-    let sysroot = Path::new("/sysroot");
-    let assemble = assemble::assemble(config, &points, &facts, content.as_ref(), inner.as_ref(), sysroot);
+    let area::Assumed { remark: kept, acquire: reach, area } = area::assumed(config, &points, Some(&facts));
+    acquire.extend(reach);
+    let (content, inner) = (content.as_ref(), inner.as_ref());
+    let assemble = assemble::assemble_on(config, &points, &facts, content, inner, Path::new(SYSROOT), area.as_ref());
     Ok(format!(
-        "{assumed}{remark}{}{}{}",
+        "{assumed}{remark}{kept}{}{}{}",
         describe("prepare", &prepare::prepare(config, &points)),
         describe("acquire", &acquire),
         describe("assemble", &assemble)
     ))
+}
+
+const SYSROOT: &str = "/sysroot";
+
+/// The plan over the root of a machine that is no live system, as an initrd made by dracut has mounted it.
+fn ordinary_plan(config: &Config) -> String {
+    let points = Points::ordinary();
+    let mut acquire = ordinary::taken(&points, Path::new(SYSROOT));
+    let area::Assumed { remark, acquire: reach, area } = area::assumed(config, &points, None);
+    acquire.extend(reach);
+    let assemble = ordinary::assemble(config, &points, Path::new(SYSROOT), area.as_ref());
+    format!(
+        "assuming that the root is mounted at {SYSROOT}:\n{remark}{}{}",
+        describe("acquire", &acquire),
+        describe("assemble", &assemble)
+    )
 }
 
 /// What a boot would say about this medium although the plan below is for it.

@@ -21,6 +21,9 @@ use crate::probe::area as probe;
 /// seconds from power to its first answer.
 const GRACE_NAMED: Duration = Duration::from_secs(10);
 
+/// How long before a partition is made because its label is nowhere: once made, the label would be there twice.
+const GRACE_MADE: Duration = Duration::from_secs(3);
+
 fn no_medium() -> String {
     "the root is no live medium; name a device with rd.overlay=<device>".to_owned()
 }
@@ -207,6 +210,9 @@ impl Boot<'_> {
             return self.shared(medium, &device, &path);
         }
         let node = device.node.display();
+        if medium.is_none() && self.report.device.as_ref().is_some_and(|root| *root == node.to_string()) {
+            return Err(format!("{node} is the root itself, which stays as it is; name another device"));
+        }
         if device.read_only && !overlay.readonly {
             return Err(format!("{node} refuses writes"));
         }
@@ -264,7 +270,7 @@ impl Boot<'_> {
             let quiet = self.watch.quiet() && !self.udev_busy();
             let settled = quiet && self.watch.silence() >= SILENCE;
             let make = self.config.overlay.autooverlay.is_some() && matches!(selector, Selector::Label(_));
-            if settled && may_make && make {
+            if quiet && self.watch.silence() >= GRACE_MADE && may_make && make {
                 return Ok(None);
             }
             let now = Instant::now();
@@ -277,7 +283,8 @@ impl Boot<'_> {
                 log::info!(target: NOTICE, "waiting for {selector}, where changes are kept, at most {most} s");
                 said = true;
             }
-            let pause = if settled { GRACE_NAMED.saturating_sub(self.watch.silence()) } else { SILENCE };
+            let patience = if may_make && make { GRACE_MADE } else { GRACE_NAMED };
+            let pause = if settled { patience.saturating_sub(self.watch.silence()) } else { SILENCE };
             self.watch.wait(deadline.min(now + pause));
         }
     }

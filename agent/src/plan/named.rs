@@ -8,6 +8,7 @@ use super::points::Points;
 use super::step::{Slot, Step, Target};
 use crate::area::NamedSite;
 use crate::config::{Access, Overlay};
+use crate::format::Kind;
 
 /// Brings a file system into reach that is mounted already, for another purpose and read-only: it is made writable and
 /// shown at its second place. Any other one has been mounted there when it was looked at.
@@ -18,6 +19,18 @@ pub(super) fn reach(overlay: &Overlay, site: &NamedSite) -> Vec<Step> {
         steps.push(Step::Remount { at: from.clone() });
     }
     steps.push(Step::Bind { from: from.clone(), at: site.at.clone() });
+    steps
+}
+
+/// Mounts the file system in an image file. When it is only shown, the file may lie on something that refuses writes.
+pub(super) fn image(file: &Path, kind: Kind, readonly: bool, at: &Path) -> Vec<Step> {
+    let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
+    let mut steps = driver(kind);
+    steps.push(Step::Loop { file: file.to_owned(), access, direct: false, into: Slot::Cow });
+    if !readonly {
+        steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    }
+    steps.push(mount_kind(Slot::Cow, kind, access, at));
     steps
 }
 

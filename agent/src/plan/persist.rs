@@ -498,11 +498,8 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
             (Vec::new(), place, work)
         }
         Found::File(Some(kind)) if is_area(kind) => {
-            let mut steps = driver(kind);
-            steps.push(loop_file(&place));
-            steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
             let at = points.persistent_image.clone();
-            steps.push(mount(kind, !overlay.readonly, &at));
+            let steps = named::image(&place, kind, overlay.readonly, &at);
             (steps, at.join("overlayfs"), at.join("ovlwork"))
         }
         Found::File(Some(Kind::SnapshotCow)) => {

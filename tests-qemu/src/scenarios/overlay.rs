@@ -4,9 +4,11 @@
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
+use crate::guest::Tree;
 use crate::machine::Bus;
 use crate::medium::*;
 use crate::mode::Mode;
+use crate::outcome::End;
 
 /// What the area of [`iso`] is called.
 const AREA: &str = "LiveOS/overlay-ISO-2026-01-02-03-04-05-00";
@@ -206,6 +208,70 @@ fn places() -> Vec<Scenario> {
     ]
 }
 
+/// Late media refuse writes: the lab plugs them in so.
+fn write_protected() -> Vec<Scenario> {
+    let late = |store: Recipe, kargs: &str| {
+        Boot::from(iso())
+            .and(store, Bus::UsbStick)
+            .after(12)
+            .mode(Mode::NativeWrite)
+            .root(ROOT)
+            .kargs(kargs)
+            .expect(overlay_root())
+    };
+    let shown = |boot: Boot| keeps(boot).expect(file_is("/usr/earlier", "earlier"));
+    let image = || store(vec![("ovl.img", image_file())]);
+    vec![
+        scenario(
+            "overlay/C8 a late stick that refuses writes is shown",
+            shown(late(used_store(), "rd.overlay=LABEL=P rd.overlay.readonly")),
+        ),
+        scenario(
+            "overlay/C8 C5 an image file on a stick that refuses writes is shown",
+            shown(late(image(), "rd.overlay=LABEL=P:/ovl.img rd.live.overlay.readonly")),
+        ),
+        scenario(
+            "overlay/a stick that refuses writes keeps nothing",
+            late(used_store(), "rd.overlay=LABEL=P")
+                .expect(persistence("temporary"))
+                .expect(report_says("refuses writes")),
+        ),
+    ]
+}
+
+/// H1, H2: a named place is unmounted at power-off, not cut off.
+fn powered_off() -> Vec<Scenario> {
+    let debian = |fs, label| Recipe::Image { tree: Tree::Trixie, fs, marker: "debian", label };
+    let off = |boot: Boot| {
+        let boot = boot.memory(1536).deadline(420).kargs("lab.poweroff").writable();
+        let clean = r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; dumpe2fs -h "$1.p" 2>/dev/null >"$1.h"
+            grep -q '^Filesystem state: *clean$' "$1.h"; ! grep needs_recovery "$1.h""#;
+        keeps(boot)
+            .writes(KEPT)
+            .expect(overlay_root())
+            .expect(marker("debian"))
+            .expect(console_says("shutdown: the live system is unmounted"))
+            .expect(ends(End::Off))
+            .expect(disk(1, "ends clean", clean))
+    };
+    let live = |mode| {
+        let boot = Boot::from(iso_with("ISO", debian(Fs::Squashfs("zstd"), ""))).and(store(vec![]), Bus::Virtio);
+        off(boot.mode(mode).root(ROOT).kargs("rd.overlay=LABEL=P")).expect(disk(1, "has the file", format!(
+            r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; debugfs -R 'cat /{AREA}/usr/kept' "$1.p" | grep -x kept"#)))
+    };
+    let installed = |mode| {
+        let root = Recipe::Partition(Box::new(debian(Fs::Ext4, "plain")));
+        off(Boot::from(root).on(Bus::Virtio).and(store(vec![]), Bus::Virtio).mode(mode).root("root=LABEL=plain ro rd.overlay=LABEL=P"))
+            .expect(disk(1, "has the file", r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; debugfs -R 'cat /overlay/usr/kept' "$1.p" | grep -x kept"#))
+    };
+    let mut list = Vec::new();
+    for (name, mode) in [("native", Mode::NativeWrite), ("dracut 106", Mode::Dracut106)] {
+        list.push(scenario(format!("overlay/H2 a named place ends clean, {name}"), live(mode)));
+        list.push(scenario(format!("ordinary/H2 a named place ends clean, {name}"), installed(mode)));
+    }
+    list
+}
+
 /// Where nothing can be kept: RAM, the reason, and never a question.
 fn refusals() -> Vec<Scenario> {
     let native = Mode::NativeWrite;
@@ -290,6 +356,8 @@ pub fn all() -> Vec<Scenario> {
     list.extend(names("dracut 106", Mode::Dracut106));
     list.extend(places());
     list.extend(refusals());
+    list.extend(write_protected());
+    list.extend(powered_off());
     list.extend(blanks());
     list
 }

@@ -1,0 +1,166 @@
+//! Where changes would be kept: the plan for a place that is assumed, because none is looked at here.
+
+use std::path::PathBuf;
+
+use crate::area::{DiskSite, Found, HostSite, Identity, NamedSite, Site};
+use crate::config::{Config, Method, Persistence, Selector};
+use crate::facts::{Device, MediumFacts};
+use crate::format::Kind;
+use crate::plan::assemble::KEPT;
+use crate::plan::persist::{self, Area, Wish};
+use crate::plan::{Points, Step, acquire, ordinary};
+use crate::table::Gap;
+
+const GIB: u64 = 1 << 30;
+
+/// An area that is assumed.
+#[derive(Debug, Default)]
+pub(super) struct Assumed {
+    /// What is assumed, or why nothing can be kept; lines for a person.
+    pub remark: String,
+    /// Steps that bring it into reach before the root is assembled.
+    pub acquire: Vec<Step>,
+    /// The area.
+    pub area: Option<Area>,
+}
+
+/// The area for a configuration; without a medium the root is an ordinary one.
+pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFacts>) -> Assumed {
+    let overlay = &config.overlay;
+    let Some(wanted) = overlay.persistence.as_ref().filter(|_| overlay.method != Method::Direct) else {
+        return Assumed::default();
+    };
+    let (remark, acquire, area) = match (wanted, medium) {
+        (Persistence::Automatic { .. }, Some(medium)) => automatic(config, points, medium),
+        (Persistence::Named { device, path }, _) => named(config, points, medium, device, path.clone()),
+        (Persistence::OnMedium { path }, Some(medium)) => on_medium(config, points, medium, path.clone()),
+        (_, None) => (
+            String::new(),
+            Vec::new(),
+            Err("the root is no live medium; name a device with rd.overlay=<device>".into()),
+        ),
+    };
+    match area {
+        Ok(area) => Assumed { remark, acquire, area: Some(area) },
+        Err(why) => Assumed { remark: format!("{KEPT}: {why}\n"), ..Assumed::default() },
+    }
+}
+
+type Answer = (String, Vec<Step>, Result<Area, String>);
+
+/// The first boot from a stick, or beside an ISO file.
+fn automatic(config: &Config, points: &Points, medium: &MediumFacts) -> Answer {
+    let Some(wish) = Wish::of(&config.overlay) else { return (String::new(), Vec::new(), Err(String::new())) };
+    let (remark, site) = match config.iso_scan {
+        Some(_) => ("assuming an ISO file on an ext4 with 100 GiB free, and the first boot:\n", beside_the_iso_file()),
+        None => ("assuming a stick with 8 GiB behind the image, and the first boot:\n", stick()),
+    };
+    let area = persist::automatic(&wish, points, &Identity::of(medium), &site);
+    (remark.to_owned(), Vec::new(), area)
+}
+
+fn stick() -> Site {
+    let name = "sda".to_owned();
+    let gap = Some(Gap { number: 3, start: GIB, size: 8 * GIB });
+    let (area, unused, no_gap, foreign) = (None, None, String::new(), Vec::new());
+    Site::Disk(Box::new(DiskSite {
+        name,
+        read_only: false,
+        whole: false,
+        image: GIB,
+        area,
+        unused,
+        gap,
+        no_gap,
+        foreign,
+    }))
+}
+
+fn beside_the_iso_file() -> Site {
+    let (refusal, asked, bound) = (None, Found::Absent, Found::Absent);
+    Site::Host(HostSite { node: "/dev/…".into(), kind: Kind::Ext4, free: 100 * GIB, refusal, asked, bound })
+}
+
+fn named(
+    config: &Config,
+    points: &Points,
+    medium: Option<&MediumFacts>,
+    selector: &Selector,
+    path: Option<PathBuf>,
+) -> Answer {
+    let overlay = &config.overlay;
+    let node = match selector {
+        Selector::Path(path) => path.clone(),
+        other => PathBuf::from(other.to_string()),
+    };
+    let (found, what) = match overlay.readonly || overlay.reset {
+        true => (Found::Directory, "with earlier changes"),
+        false => (Found::Absent, "with nothing"),
+    };
+    let remark = format!("assuming an ext4 {what} at {}:\n", node.display());
+    let device = Device { node: node.clone(), ..Device::default() };
+    let site = site(config, points, medium, node, path, found);
+    (remark, acquire::named(points, &device, Kind::Ext4, overlay.readonly), persist::named(overlay, points, &site))
+}
+
+fn on_medium(config: &Config, points: &Points, medium: &MediumFacts, path: Option<PathBuf>) -> Answer {
+    let (kind, from, what) = match config.iso_scan {
+        Some(_) => (Kind::Ext4, &points.host, "assuming an ISO file on an ext4:\n"),
+        None => (medium.kind, &points.live, ""),
+    };
+    if !kind.is_writable() {
+        let why = format!("the medium is {}, which cannot be written to", kind.name());
+        return (String::new(), Vec::new(), Err(why));
+    }
+    let found = if config.overlay.readonly { Found::Directory } else { Found::Absent };
+    let site = site(config, points, Some(medium), "the medium".into(), path, found);
+    let site = NamedSite { kind, shared: Some(from.clone()), ..site };
+    (what.to_owned(), Vec::new(), persist::named(&config.overlay, points, &site))
+}
+
+fn site(
+    config: &Config,
+    points: &Points,
+    medium: Option<&MediumFacts>,
+    node: PathBuf,
+    path: Option<PathBuf>,
+    found: Found,
+) -> NamedSite {
+    let path = match (path, medium) {
+        (Some(path), _) => path,
+        (None, Some(medium)) => persist::named_path(&config.live_dir, &Identity::of(medium)),
+        (None, None) => ordinary::path(None),
+    };
+    NamedSite { node, kind: Kind::Ext4, at: points.named.clone(), path, found, shared: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan;
+    use crate::config::interpret_text;
+
+    #[test]
+    fn plans_show_where_changes_are_kept() {
+        for (cmdline, expected) in [
+            ("root=live:LABEL=x rd.live.overlay.persistent", &["partition /dev/sda number 3", "label cow"][..]),
+            ("root=live:LABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso", &["live_system.cow"]),
+            (
+                "root=live:LABEL=x rd.overlay=LABEL=P",
+                &["assuming an ext4 with nothing at LABEL=P", "device LABEL=P as cow"],
+            ),
+            (
+                "root=live:LABEL=x rd.overlay=LABEL=P:/d rd.overlay.readonly",
+                &["/run/overlayfs-r to /run/initramfs/overlayfs/d"],
+            ),
+            ("root=live:LABEL=x rd.overlay=:auto", &["iso9660, which cannot be written to", "tmpfs"]),
+            ("root=live:LABEL=x rd.overlay=:auto iso-scan/filename=/a.iso", &["remount /run/initramfs/isoscan"]),
+            ("root=LABEL=x rd.overlay", &["move /sysroot to /run/rootfsbase", "overlay lower /run/rootfsbase"]),
+            ("root=LABEL=x rd.overlay=LABEL=P", &["mount cow ext4 (rw) at /run/overlayfs-backing"]),
+        ] {
+            let text = plan(&interpret_text(cmdline).0, None).unwrap();
+            for words in expected {
+                assert!(text.contains(words), "{cmdline}: {words} is not in\n{text}");
+            }
+        }
+    }
+}
