@@ -10,7 +10,6 @@ use crate::discover;
 use crate::error::{Code, Stop};
 use crate::facts::{Device, Inner, MediumFacts, Origin};
 use crate::format::Kind;
-use crate::handover::WriteMode;
 use crate::kmsg::NOTICE;
 use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
@@ -54,6 +53,12 @@ impl Boot<'_> {
                 medium.ok_or_else(no_medium).and_then(|medium| self.on_medium(medium, path.as_deref()))
             }
         };
+        let area = area.and_then(|area| match (area.store, medium) {
+            (true, None) => {
+                Err(format!("{} is the store of a device-mapper snapshot, for live images only", area.place))
+            }
+            _ => Ok(area),
+        });
         match area {
             Ok(area) => {
                 log::info!(target: NOTICE, "changes are kept on {}", area.place);
@@ -176,7 +181,7 @@ impl Boot<'_> {
             kind,
             at: self.points.named.clone(),
             path: path.to_owned(),
-            found: probe::at_path(self.env, &from, path),
+            found: probe::at_named_path(self.env, &from, path),
             shared: Some(from),
         };
         persist::named(&self.config.overlay, &self.points, &site)
@@ -191,6 +196,7 @@ impl Boot<'_> {
     ) -> Result<Area, String> {
         let overlay = &self.config.overlay;
         let at = self.points.named.clone();
+        let automatic = path.is_none();
         let path = self.named_path(medium, path);
         let site =
             |node, kind, found| NamedSite { node, kind, at: at.clone(), path: path.clone(), found, shared: None };
@@ -211,6 +217,9 @@ impl Boot<'_> {
             return Err(format!("{node} refuses writes"));
         }
         let kind = device.superblock.as_ref().map(|found| found.kind);
+        if automatic && kind == Some(Kind::SnapshotCow) {
+            return Ok(persist::store_device(overlay, &device.node));
+        }
         if let (None, Some(why)) = (kind, &device.unreadable) {
             return Err(format!("{node}: {why}"));
         }
@@ -224,7 +233,7 @@ impl Boot<'_> {
         };
         let steps = acquire::named(&self.points, &device, kind, overlay.readonly);
         self.exec.run("acquire", &steps).map_err(told)?;
-        let found = probe::at_path(self.env, &at, &path);
+        let found = probe::at_named_path(self.env, &at, &path);
         persist::named(overlay, &self.points, &site(device.node, kind, found))
     }
 
@@ -280,20 +289,5 @@ impl Boot<'_> {
             let pause = if settled { GRACE_NAMED.saturating_sub(self.watch.silence()) } else { SILENCE };
             self.watch.wait(deadline.min(now + pause));
         }
-    }
-
-    /// What the report says about writing, once the root is there. `area` is the one that was planned.
-    pub(super) fn write_mode(&mut self, area: Option<&Area>) {
-        let kept = area.filter(|_| !self.exec.fallbacks.iter().any(|text| text.starts_with(KEPT)));
-        let mut notes = std::mem::take(&mut self.exec.notes);
-        notes.extend(area.iter().flat_map(|area| area.notes.clone()));
-        self.report.write_mode = Some(WriteMode {
-            method: "overlayfs".into(),
-            persistence: kept.map_or("temporary", |area| area.persistence).into(),
-            size: self.config.overlay.size.to_string(),
-            place: kept.map(|area| area.place.clone()),
-            readonly: kept.is_some_and(|area| area.readonly),
-            notes,
-        });
     }
 }

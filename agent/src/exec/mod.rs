@@ -7,6 +7,7 @@ pub mod copy;
 mod digest;
 pub mod mount;
 pub mod progress;
+mod snapshot;
 mod tool;
 pub mod unwind;
 

@@ -17,6 +17,7 @@ mod power;
 mod promises;
 mod ram;
 mod shutdown;
+mod snapshot;
 
 use anyhow::Result;
 
@@ -56,6 +57,7 @@ pub fn all() -> Vec<Scenario> {
         init::all(),
         power::all(),
         shutdown::all(),
+        snapshot::all(),
         ram::all(),
         late::all(),
         persist::all(),
