@@ -138,6 +138,8 @@ pub enum Found {
     Directory,
     /// A file with this content; `None` when that is not known.
     File(Option<Kind>),
+    /// A file in which nothing but zeros was found.
+    Zeros,
 }
 
 /// A place that was named: a file system, mounted, and what is at the path on it.

@@ -2,13 +2,14 @@
 
 mod area;
 mod ordinary;
+mod writable;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::config::explain::without_password;
-use crate::config::{Config, IsoScan, Method, Overlay, Selector, Source};
+use crate::config::{Config, IsoScan, Selector, Source};
 use crate::discover::{self, Candidate};
 use crate::env::Env;
 use crate::error::{Code, Disposition, Stop};
@@ -119,16 +120,18 @@ impl<'a> Boot<'a> {
         };
         self.report.moment("acquired");
         let Acquired { medium, content, inner, copy } = acquired;
-        self.not_built(matches!(inner, Some(Inner::Image(_))) || matches!(content, Some(Content::Image(_))));
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
-        let area = self.area(Some(&medium), inner.as_ref())?;
-        let (used, inside) = (used.as_ref(), inner.as_ref());
+        let (used, inside) = self.copy_image(used, inner.clone())?;
+        let (used, inside) = (used.as_ref(), inside.as_ref());
+        let mut area = self.area(Some(&medium), inside)?;
+        let form = self.form(&medium, used, inside, &mut area)?;
+        let image = assemble::base(&self.points, used, inside).map(|base| base.path());
         let steps = assemble::assemble_on(config, &self.points, &medium, used, inside, self.sysroot, area.as_ref());
         let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
         (self.report.device, self.report.medium) = (device, Some(medium));
         (self.report.content, self.report.inner) = (content, inner);
         let result = self.exec.run("assemble", &steps);
-        self.write_mode(area.as_ref());
+        self.write_mode(&form, image.as_deref(), area.as_ref());
         result?;
         self.report.moment("root");
         Ok(())
@@ -341,15 +344,6 @@ impl<'a> Boot<'a> {
         Ok(())
     }
 
-    fn not_built(&mut self, nested: bool) {
-        let overlay = &self.config.overlay;
-        let reasons = overlay_fallbacks(overlay, nested);
-        for reason in &reasons {
-            log::warn!("{reason}");
-        }
-        self.report.fallbacks.extend(reasons);
-    }
-
     /// The error for "nothing found": the most telling rejection if there was one, else what is plugged in.
     fn not_found(&self) -> Stop {
         let telling = self.rejected.values().map(|was| &was.stop).find(|stop| stop.code != Code::IsoFileNotFound);
@@ -433,24 +427,6 @@ fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
     })
 }
 
-/// What was asked of the write area and cannot be given, in words.
-fn overlay_fallbacks(overlay: &Overlay, nested: bool) -> Vec<String> {
-    let mut reasons = Vec::new();
-    match overlay.method {
-        Method::Overlayfs => {}
-        Method::Snapshot { .. } if !nested && !overlay.refused => {}
-        // Snapshots need an image below them; a root tree in a container has none (dracut-live spec, case B8).
-        Method::Snapshot { .. } if !nested => {
-            reasons.push("rd.overlay=0: the container holds the root tree itself, using an overlay".to_owned());
-        }
-        Method::Snapshot { .. } => {
-            reasons.push("device-mapper snapshots are not built yet, using an overlay on the image".to_owned());
-        }
-        Method::Direct => reasons.push("writing to the image itself is not built yet, using an overlay".to_owned()),
-    }
-    reasons
-}
-
 /// What `root=` asks for, for a person.
 fn wanted(source: &Source) -> String {
     match source {
@@ -477,8 +453,8 @@ fn malformed(source: &Source) -> Stop {
 /// Whether an earlier run has already built the root.
 pub fn already_done(env: &Env, sysroot: &Path) -> bool {
     let mounts = env.text("proc/self/mountinfo").unwrap_or_default();
-    let mounted =
-        mounts.lines().any(|line| line.contains(layout::ROOT_SOURCE) && line.split(' ').nth(4) == sysroot.to_str());
+    let ours = |line: &str| [layout::ROOT_SOURCE, layout::ROOT_DEVICE].iter().any(|source| line.contains(source));
+    let mounted = mounts.lines().any(|line| ours(line) && line.split(' ').nth(4) == sysroot.to_str());
     mounted && Report::load(env).is_some_and(|report| report.outcome == crate::handover::Outcome::Ok)
 }
 
@@ -487,23 +463,6 @@ mod tests {
     use super::*;
     use crate::config::interpret_text;
     use crate::format::{Compressor, DECOMPRESSION_OPTIONS, Kind};
-
-    #[test]
-    fn fallbacks_of_the_write_area_table() {
-        for (cmdline, nested, expected) in [
-            ("root=live:LABEL=x rd.overlay", true, None),
-            ("root=live:LABEL=x", false, None),
-            ("root=live:LABEL=x", true, Some("snapshots are not built")),
-            ("root=live:LABEL=x rd.overlay=0", false, Some("holds the root tree itself")),
-            ("root=live:LABEL=x rd.live.overlay=none", true, Some("writing to the image itself")),
-            ("root=live:LABEL=x rd.live.dialect=kiwi", true, None),
-        ] {
-            let (config, _) = interpret_text(cmdline);
-            let reasons = overlay_fallbacks(&config.overlay, nested).join("; ");
-            assert!(reasons.contains(expected.unwrap_or_default()), "{cmdline}: {reasons}");
-            assert_eq!(reasons.is_empty(), expected.is_none(), "{cmdline}: {reasons}");
-        }
-    }
 
     #[test]
     fn a_missing_decompressor_is_named_before_the_mount() {

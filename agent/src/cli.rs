@@ -22,7 +22,8 @@ As PID 1 it boots. Otherwise:
   rdlive generator NORMAL EARLY LATE   systemd generator
   rdlive explain [--cmdline TEXT] [--medium FILE|DEV] [--json]
                                        what a command line means, every warning, and the plan; touches nothing
-  rdlive report [--json]               in a booted system: what was done, with times
+  rdlive report [--json]               in a booted system: what was done, with times, and how full the store of a
+                                       snapshot is now
   rdlive shutdown VERB                 what systemd runs last (as /run/initramfs/shutdown): unmounts the live root
   rdlive --version
 ";
@@ -34,6 +35,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     let first = rest.first().map(String::as_str);
     match (base, first) {
         // systemd starts it as PID 1 with this name, so it comes before init.
+        ("shutdown", Some("report")) if std::process::id() != 1 => answer(crate::report::run(&rest[1..])),
         ("shutdown", _) => crate::shutdown::run(rest),
         _ if std::process::id() == 1 => init(rest),
         ("modprobe", _) => modprobe(rest),
@@ -43,7 +45,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         (_, Some("shutdown")) => crate::shutdown::run(&rest[1..]),
         (_, Some("generator")) => generator(&rest[1..]),
         (_, Some("explain")) => answer(crate::explain::run(&rest[1..])),
-        (_, Some("report")) => answer(report(&rest[1..])),
+        (_, Some("report")) => answer(crate::report::run(&rest[1..])),
         (_, Some("--version" | "-V")) => {
             println!("rdlive {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
@@ -115,15 +117,4 @@ fn boot_call(arguments: &[String]) -> Result<Call, lexopt::Error> {
         }
     }
     Ok(call)
-}
-
-fn report(arguments: &[String]) -> Result<ExitCode, String> {
-    let env = Env::default();
-    let report = crate::handover::Report::load(&env).ok_or("no report in /run/rdlive: not a live system?")?;
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => print!("{}", report.text()),
-        ["--json"] => println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?),
-        other => return Err(format!("unexpected arguments: {}", other.join(" "))),
-    }
-    Ok(ExitCode::SUCCESS)
 }

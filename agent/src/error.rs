@@ -70,6 +70,8 @@ codes! {
     OverlayMount = 22, Stop;
     /// The RAM write area cannot be made.
     WriteArea = 23, Stop;
+    /// Device-mapper refuses a device.
+    DeviceMapper = 24, Stop;
     /// The copy of the image in RAM is not what the medium says it should be.
     RamDigest = 27, NotThis;
     /// The image does not fit into RAM, or is none that can be copied.

@@ -59,11 +59,11 @@ pub struct Considered {
 /// How the root became writable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteMode {
-    /// `overlayfs`.
+    /// `overlayfs`, `snapshot`, `thin` or `linear`.
     pub method: String,
-    /// `temporary`, `partition`, `file` or `named`.
+    /// `temporary`, `partition`, `file`, `named`, or `image`: the image itself is written.
     pub persistence: String,
-    /// Size limit of a temporary write area, as given to the kernel.
+    /// Size limit of a temporary write area, as given to the kernel; of a device-mapper root, bytes of its store.
     pub size: String,
     /// Device or file that keeps the changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,9 +71,23 @@ pub struct WriteMode {
     /// What is kept is shown, but nothing new is kept.
     #[serde(default)]
     pub readonly: bool,
+    /// The store of a snapshot or thin device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Store>,
     /// What happened to the persistent area: made, repaired, emptied, taken over.
     #[serde(default)]
     pub notes: Vec<String>,
+}
+
+/// Where a snapshot keeps what differs from its origin. It can run full while the system works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// Name of the device in `/dev/mapper` that tells how full it is.
+    pub device: String,
+    /// Bytes of the origin.
+    pub origin: u64,
+    /// Bytes of the store.
+    pub size: u64,
 }
 
 /// The image's copy in RAM.
@@ -198,6 +212,10 @@ impl Report {
             let place = mode.place.as_ref().map_or(format!("size {}", mode.size), |place| format!("on {place}"));
             let readonly = if mode.readonly { ", new changes in RAM" } else { "" };
             text += &format!("writes    {} {}, {place}{readonly}\n", mode.method, mode.persistence);
+            if let Some(store) = &mode.store {
+                let (size, origin) = (crate::facts::human(store.size), crate::facts::human(store.origin));
+                text += &format!("store     {size} for changes to {origin}\n");
+            }
             mode.notes.iter().for_each(|note| text += &format!("area      {note}\n"));
         }
         if let Some(ram) = &self.ram {

@@ -10,6 +10,8 @@ pub const ROOTFS_IMG: &str = "rootfs.img";
 pub const EXT3FS_IMG: &str = "ext3fs.img";
 /// Mount source of an overlay root; installers and desktop tools test for this name.
 pub const ROOT_SOURCE: &str = "LiveOS_rootfs";
+/// Mount source of a device-mapper root, known to the same programs.
+pub const ROOT_DEVICE: &str = "/dev/mapper/live-rw";
 /// Settings that the builder or the dracut module puts into an initrd.
 pub const CONF: &str = "etc/rdlive.conf";
 /// Module index of a native initramfs, relative to its root.
@@ -20,3 +22,5 @@ pub const INFO: &str = ".rdlive/info.json";
 pub const REPORT: &str = "run/rdlive/report.json";
 /// Why the boot stopped, as lines for a person; dracut's emergency hook prints it.
 pub const ERROR: &str = "run/rdlive/error";
+/// This program in the live system, whether or not that has it.
+pub const COMMAND: &str = "run/rdlive/rdlive";

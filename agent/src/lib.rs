@@ -23,11 +23,13 @@ pub mod handover;
 
 pub mod kmsg;
 pub mod layout;
+pub mod mapper;
 pub mod modindex;
 pub mod native;
 pub mod plan;
 pub mod probe;
 mod ram;
+pub mod report;
 pub mod shutdown;
 pub mod table;
 pub mod watch;

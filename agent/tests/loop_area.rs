@@ -393,7 +393,8 @@ fn loop_host_is_known_as_ours_at_every_moment_of_a_session() {
     };
     let nothing = |_: &Path| ();
     // What the disk is like at that moment. What the file system has not written yet is not in the file.
-    let rows: [(&str, &Path, &dyn Fn(&Path), bool); 4] = [
+    type Row<'a> = (&'a str, &'a Path, &'a dyn Fn(&Path), bool);
+    let rows: [Row<'_>; 4] = [
         ("mounted", &ours, &nothing, true),
         ("the mark is in the journal", &ours, &write, true),
         ("mounted by another system", &other, &nothing, true),

@@ -14,14 +14,20 @@ check() {
     return 255
 }
 
+# dracut's dm brings the rules by which udev names device-mapper devices, and dmsetup, which they call. Without dmsetup
+# the agent names its devices itself.
 depends() {
     echo base
+    if find_binary dmsetup > /dev/null; then
+        echo dm
+    fi
 }
 
 # File systems and layers are forced in, for they depend on the medium and not on the machine that builds the initrd.
 installkernel() {
     # What the root is built from.
     hostonly='' instmods loop squashfs erofs overlay iso9660 udf isofs
+    hostonly='' instmods dm_mod dm_snapshot dm_thin_pool
     # Where an ISO file or an image may lie, and the character sets their file names need.
     hostonly='' instmods vfat exfat ntfs3 ext4 xfs btrfs =fs/nls
     # Where a medium may be plugged in. dracut's kernel-modules adds the rest; these keep a host-only initrd bootable.

@@ -37,6 +37,12 @@ const LINKS: &[&str] = &[
     "/run/initramfs/shutdown",
     "/run/initramfs/squashed.img",
     "/run/initramfs/rootfs.img",
+    "/run/initramfs/fsimg/rootfs.img",
+    "/run/rdlive/rdlive",
+    "/dev/live-base",
+    "/dev/mapper/live-rw",
+    "/dev/mapper/live-ro",
+    "/dev/mapper/live-base",
 ];
 
 /// Files that are always reported; `lab.read=/a,/b` adds more.

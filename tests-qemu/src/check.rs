@@ -51,6 +51,24 @@ pub fn overlay_root() -> Check {
     })
 }
 
+/// `/` is the writable device-mapper device of dmsquash-live, without an overlay and its links.
+pub fn mapped_root() -> Check {
+    guest("/ is writable on /dev/mapper/live-rw", |guest| {
+        let root = guest.mount("/").ok_or("no mount at /")?;
+        ensure(root.fstype != "overlay" && root.source == "/dev/mapper/live-rw", || format!("/ is {root:?}"))?;
+        ensure(guest.root_writable, || "no file can be made in /".into())?;
+        let base = guest.links.get("/run/rootfsbase");
+        ensure(base.is_none_or(Option::is_none), || format!("/run/rootfsbase leads to {base:?}"))
+    })
+}
+
+/// A path exists.
+pub fn exists(path: &'static str) -> Check {
+    guest(format!("{path} exists"), move |guest| {
+        ensure(guest.links.get(path).is_some_and(Option::is_some), || format!("{:?}", guest.links.get(path)))
+    })
+}
+
 /// A path, or what it links to, is a mount of this type.
 pub fn mounted(path: &'static str, fstype: &'static str) -> Check {
     guest(format!("{path} is {fstype}"), move |guest| {

@@ -9,7 +9,7 @@ use crate::tool;
 
 /// A program (or file) the lab needs and the Debian package that brings it.
 struct Need {
-    /// Program name, or absolute path.
+    /// Program name, or absolute path, in which one directory may end in `*`.
     what: &'static str,
     package: &'static str,
 }
@@ -19,6 +19,10 @@ const fn need(what: &'static str, package: &'static str) -> Need {
 }
 
 const NEEDS: &[Need] = &[
+    // The agent's bindings for device-mapper are made when it is compiled (docs/decisions/0023-device-mapper.md).
+    need("/usr/include/libdevmapper.h", "libdevmapper-dev"),
+    need("/usr/lib/llvm-*/lib/libclang.so", "libclang-dev"),
+    need("pkg-config", "pkg-config"),
     need("qemu-system-x86_64", "qemu-system-x86"),
     need("/usr/share/seabios/bios-256k.bin", "seabios"),
     need("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
@@ -52,7 +56,14 @@ fn missing() -> Vec<&'static str> {
 }
 
 fn present(what: &str) -> bool {
-    if what.starts_with('/') { Path::new(what).exists() } else { tool::exists(what) }
+    if !what.starts_with('/') {
+        return tool::exists(what);
+    }
+    let Some((start, rest)) = what.split_once('*') else { return Path::new(what).exists() };
+    let (dir, prefix) = start.rsplit_once('/').unwrap_or(("", start));
+    let entries = std::fs::read_dir(if dir.is_empty() { "/" } else { dir }).into_iter().flatten().flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.any(|name| name.starts_with(prefix) && Path::new(&format!("{dir}/{name}{rest}")).exists())
 }
 
 /// Installs what is missing; where that cannot be done, says which packages to install by hand.
@@ -97,4 +108,23 @@ pub fn require_root() -> Result<()> {
         "this needs root: guest trees are made with debootstrap and chroot, and some fixtures with loop mounts.\n\
          Try: sudo -E env PATH=\"$PATH\" cargo lab test   (or run it in a container or VM as root)"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::present;
+
+    #[test]
+    fn a_star_stands_for_the_rest_of_a_directorys_name() {
+        let dir = std::env::temp_dir().join(format!("lab-install-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("llvm-14/lib")).unwrap();
+        std::fs::write(dir.join("llvm-14/lib/libx.so"), "").unwrap();
+        let base = dir.to_str().unwrap();
+        for (path, expected) in
+            [("llvm-*/lib/libx.so", true), ("llvm-*/lib/liby.so", false), ("gcc-*/lib/libx.so", false)]
+        {
+            assert_eq!(present(&format!("{base}/{path}")), expected, "{path}");
+        }
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }

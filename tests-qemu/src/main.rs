@@ -70,6 +70,8 @@ enum Cmd {
         #[arg(long)]
         points: Option<usize>,
     },
+    /// Install what is missing on this machine for the lab and for compiling the agent, and nothing else
+    Install,
     /// Make a Debian live ISO and boot it to a login prompt on this terminal
     Demo {
         /// Stay at the prompt (needs a terminal; this is also what a terminal gets without the option)
@@ -160,6 +162,7 @@ fn run(args: Args) -> Result<ExitCode> {
             let cuts = Choice { seed, points }.settled();
             test::run(args.mirror, cuts, &filter, list, json.as_deref(), jobs)
         }
+        Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())

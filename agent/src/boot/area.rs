@@ -10,7 +10,6 @@ use crate::discover;
 use crate::error::{Code, Stop};
 use crate::facts::{Device, Inner, MediumFacts, Origin};
 use crate::format::Kind;
-use crate::handover::WriteMode;
 use crate::kmsg::NOTICE;
 use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
@@ -57,6 +56,12 @@ impl Boot<'_> {
                 medium.ok_or_else(no_medium).and_then(|medium| self.on_medium(medium, path.as_deref()))
             }
         };
+        let area = area.and_then(|area| match (area.store, medium) {
+            (true, None) => {
+                Err(format!("{} is the store of a device-mapper snapshot, for live images only", area.place))
+            }
+            _ => Ok(area),
+        });
         match area {
             Ok(area) => {
                 log::info!(target: NOTICE, "changes are kept on {}", area.place);
@@ -179,7 +184,7 @@ impl Boot<'_> {
             kind,
             at: self.points.named.clone(),
             path: path.to_owned(),
-            found: probe::at_path(self.env, &from, path),
+            found: probe::at_named_path(self.env, &from, path),
             shared: Some(from),
         };
         persist::named(&self.config.overlay, &self.points, &site)
@@ -194,6 +199,7 @@ impl Boot<'_> {
     ) -> Result<Area, String> {
         let overlay = &self.config.overlay;
         let at = self.points.named.clone();
+        let automatic = path.is_none();
         let path = self.named_path(medium, path);
         let site =
             |node, kind, found| NamedSite { node, kind, at: at.clone(), path: path.clone(), found, shared: None };
@@ -217,6 +223,9 @@ impl Boot<'_> {
             return Err(format!("{node} refuses writes"));
         }
         let kind = device.superblock.as_ref().map(|found| found.kind);
+        if automatic && kind == Some(Kind::SnapshotCow) {
+            return Ok(persist::store_device(overlay, &device.node));
+        }
         if let (None, Some(why)) = (kind, &device.unreadable) {
             return Err(format!("{node}: {why}"));
         }
@@ -230,7 +239,7 @@ impl Boot<'_> {
         };
         let steps = acquire::named(&self.points, &device, kind, overlay.readonly);
         self.exec.run("acquire", &steps).map_err(told)?;
-        let found = probe::at_path(self.env, &at, &path);
+        let found = probe::at_named_path(self.env, &at, &path);
         persist::named(overlay, &self.points, &site(device.node, kind, found))
     }
 
@@ -270,10 +279,11 @@ impl Boot<'_> {
             let quiet = self.watch.quiet() && !self.udev_busy();
             let settled = quiet && self.watch.silence() >= SILENCE;
             let make = self.config.overlay.autooverlay.is_some() && matches!(selector, Selector::Label(_));
-            if quiet && self.watch.silence() >= GRACE_MADE && may_make && make {
+            let now = Instant::now();
+            // A machine where something is plugged in all the time is not quiet before the deadline either.
+            if may_make && make && (now >= deadline || (quiet && self.watch.silence() >= GRACE_MADE)) {
                 return Ok(None);
             }
-            let now = Instant::now();
             if now >= deadline || (quiet && self.watch.silence() >= GRACE_NAMED) {
                 let waited = self.watch.silence().as_secs();
                 return Err(format!("{selector} is not there; nothing was plugged in for {waited} s"));
@@ -287,20 +297,5 @@ impl Boot<'_> {
             let pause = if settled { patience.saturating_sub(self.watch.silence()) } else { SILENCE };
             self.watch.wait(deadline.min(now + pause));
         }
-    }
-
-    /// What the report says about writing, once the root is there. `area` is the one that was planned.
-    pub(super) fn write_mode(&mut self, area: Option<&Area>) {
-        let kept = area.filter(|_| !self.exec.fallbacks.iter().any(|text| text.starts_with(KEPT)));
-        let mut notes = std::mem::take(&mut self.exec.notes);
-        notes.extend(area.iter().flat_map(|area| area.notes.clone()));
-        self.report.write_mode = Some(WriteMode {
-            method: "overlayfs".into(),
-            persistence: kept.map_or("temporary", |area| area.persistence).into(),
-            size: self.config.overlay.size.to_string(),
-            place: kept.map(|area| area.place.clone()),
-            readonly: kept.is_some_and(|area| area.readonly),
-            notes,
-        });
     }
 }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::{Boot, SILENCE};
-use crate::config::{Selector, Source};
+use crate::config::{Method, Selector, Source};
 use crate::discover;
 use crate::error::{Code, Stop};
 use crate::facts::Device;
 use crate::format::Kind;
 use crate::kmsg::NOTICE;
+use crate::plan::snapshot::Form;
 use crate::plan::{Points, ordinary};
 
 impl Boot<'_> {
@@ -29,7 +30,7 @@ impl Boot<'_> {
         let area = self.area(None, None)?;
         let steps = ordinary::assemble(self.config, &self.points, self.sysroot, area.as_ref());
         let result = self.exec.run("assemble", &steps);
-        self.write_mode(area.as_ref());
+        self.write_mode(&Form { method: Method::Overlayfs, why: None }, None, area.as_ref());
         result?;
         self.report.moment("root");
         Ok(())

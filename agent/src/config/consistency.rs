@@ -88,7 +88,7 @@ pub(super) fn contradictions(lookup: &mut Lookup, config: &Config, guessed: bool
     }
     if config.dialect == Dialect::Dmsquash
         && !config.covers_root()
-        && config.overlay.method != Method::Direct
+        && config.overlay.method == Method::Overlayfs
         && let Some(token) = lookup.token(&ROOTFLAGS).filter(|_| !config.rootflags.is_empty())
     {
         let message = "options for a root without an overlay, ignoring; dialect kiwi gives them to the overlay";

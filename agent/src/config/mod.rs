@@ -87,6 +87,13 @@ pub struct Config {
     pub debug: bool,
 }
 
+impl Config {
+    /// Whether `rootflags=` were given that an overlay must not get, and it was not known that there would be one.
+    pub fn ignores_rootflags(&self) -> bool {
+        self.dialect == Dialect::Dmsquash && self.overlay.method != Method::Overlayfs && !self.rootflags.is_empty()
+    }
+}
+
 /// The two option histories (product.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -116,7 +116,7 @@ impl<'a> Executor<'a> {
         let mark = self.mark();
         let Err(stop) = self.run(stage, first) else { return Ok(()) };
         self.unwind(mark);
-        self.slots.remove(&Slot::Cow);
+        self.forget();
         let advice = if stop.advice.is_empty() { String::new() } else { format!("; {}", stop.advice) };
         self.fallbacks.push(format!("{because}: {stop}{advice}"));
         log::warn!("{because}: {stop}{advice}, falling back");
@@ -128,7 +128,7 @@ impl<'a> Executor<'a> {
         match self.run(stage, attempt) {
             Err(stop) if stop.code == from => {
                 self.unwind(mark);
-                self.slots.remove(&Slot::Cow);
+                self.forget();
                 log::info!("{because}: {stop}");
                 self.notes.push(format!("{because}: {}", stop.cause));
                 self.run(stage, with)
@@ -140,6 +140,13 @@ impl<'a> Executor<'a> {
     /// Remembers a device by its role; a loop device lives as long as it is held or mounted.
     pub(super) fn hold(&mut self, into: Slot, node: PathBuf, device: Option<LoopDevice>) {
         self.slots.insert(into, Held { node, device });
+    }
+
+    /// Lets go of the devices that keep changes, after what was made of them has been undone.
+    fn forget(&mut self) {
+        let writable =
+            [Slot::Live, Slot::Base, Slot::Shown, Slot::Pool, Slot::Metadata, Slot::Store, Slot::Cow].into_iter();
+        writable.for_each(|slot| drop(self.slots.remove(&slot)));
     }
 
     /// Remembers how to undo something.
@@ -193,6 +200,9 @@ impl<'a> Executor<'a> {
             Step::Remount { at } => self.remount(at),
             Step::Unmount { at } => self.unmount(at),
             Step::Identity { at, image, accept, write } => self.identity(at, image, *accept, *write),
+            Step::Store { file, size, exact } => self.store(file, *size, *exact),
+            Step::ClearStore { what } => self.clear_store(*what),
+            Step::Map(map) => self.map(map),
             Step::Empty { dirs } => dirs.iter().try_for_each(|dir| self.empty(dir)),
         }
     }
@@ -243,7 +253,7 @@ impl<'a> Executor<'a> {
                 let code = match slot {
                     Slot::Medium | Slot::Host | Slot::Root => Code::MediumMount,
                     Slot::Cow => Code::AreaDamaged,
-                    Slot::Container | Slot::Image => Code::ImageMount,
+                    _ => Code::ImageMount,
                 };
                 let node = self.node(*slot).map(|node| node.to_string_lossy().into_owned());
                 (node.ok_or_else(|| Stop::new(code, format!("no device is known as {slot}")))?, code)

@@ -8,6 +8,7 @@ mod digest;
 pub mod mount;
 mod patience;
 pub mod progress;
+mod snapshot;
 mod tool;
 pub mod unfinished;
 pub mod unwind;

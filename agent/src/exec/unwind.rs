@@ -1,8 +1,11 @@
 //! Undoing: each step that takes something records how to give it back.
 
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::mount;
+use crate::mapper::{self, MapperError};
 
 /// How to give back what one step took.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,6 +23,21 @@ pub enum Undo {
     ReadOnly(PathBuf),
     /// Remove a link.
     Unlink(PathBuf),
+    /// Remove a device-mapper device.
+    Unmap(String),
+}
+
+/// How long a device that is given back may stay in use: udev looks into each new one.
+const BUSY_LIMIT: Duration = Duration::from_secs(2);
+
+fn remove(name: &str) -> Result<(), MapperError> {
+    let begin = Instant::now();
+    loop {
+        match mapper::remove(name) {
+            Err(_) if begin.elapsed() < BUSY_LIMIT => thread::sleep(Duration::from_millis(20)),
+            result => return result,
+        }
+    }
 }
 
 /// What was taken so far, newest last.
@@ -57,6 +75,7 @@ impl Undos {
                 Some(Undo::Unlink(at)) => {
                     std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))
                 }
+                Some(Undo::Unmap(name)) => remove(&name).map_err(|error| error.to_string()),
                 None => Ok(()),
             };
             failed.extend(result.err());

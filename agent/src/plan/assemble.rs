@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use super::acquire::{driver, loop_image, mount_kind};
 use super::persist::Area;
 use super::points::Points;
+use super::snapshot::{self, Base};
 use super::step::{Slot, Step};
-use crate::config::{Access, Config};
+use crate::config::{Access, Config, Method};
 use crate::facts::{Content, Inner, MediumFacts};
 
 /// The beginning of the message when changes cannot be kept.
@@ -34,10 +35,21 @@ pub fn assemble_on(
     sysroot: &Path,
     area: Option<&Area>,
 ) -> Vec<Step> {
-    let mut steps = lower(points, content, inner);
-    steps.extend(layers(config, points, sysroot, area));
     let container = medium.is_container() || matches!(content, Some(Content::Container(_)));
-    steps.extend(points.compatibility(!medium.is_container(), container));
+    let form = snapshot::form(config, medium, content, inner, area);
+    let base = base(points, content, inner).filter(|_| form.method != Method::Overlayfs);
+    // A store cannot hold an overlay's changes.
+    let directories = area.filter(|area| !area.store);
+    let mut over = lower(points, content, inner);
+    over.extend(layers(config, points, sysroot, directories));
+    let Some(base) = base else {
+        over.extend(points.compatibility(!medium.is_container(), container));
+        return over;
+    };
+    let mut otherwise = over;
+    otherwise.extend(points.layer_links());
+    let mut steps = snapshot::root(config, &base, form.method, area, sysroot, otherwise, KEPT);
+    steps.extend(points.medium_links(!medium.is_container(), container));
     steps
 }
 
@@ -79,15 +91,24 @@ pub(super) fn layers(config: &Config, points: &Points, sysroot: &Path, area: Opt
     steps
 }
 
+/// The root image, if there is one.
+pub fn base<'a>(points: &'a Points, content: Option<&'a Content>, inner: Option<&'a Inner>) -> Option<Base<'a>> {
+    match (content, inner) {
+        (_, Some(Inner::Image(file))) => Some(Base { at: &points.container, file }),
+        (Some(Content::Image(file)), None) => Some(Base { at: &points.live, file }),
+        _ => None,
+    }
+}
+
 /// The read-only root: a nested image, the container's tree, an image on the medium, or the medium's own tree.
 fn lower(points: &Points, content: Option<&Content>, inner: Option<&Inner>) -> Vec<Step> {
-    let (base, file) = match (content, inner) {
-        (_, Some(Inner::Image(file))) => (&points.container, file),
-        (_, Some(Inner::Tree)) => return vec![bind(&points.container, &points.lower)],
-        (Some(Content::Image(file)), None) => (&points.live, file),
-        _ => return vec![Step::Symlink { at: points.lower.clone(), to: points.live.clone() }],
+    let Some(Base { at, file }) = base(points, content, inner) else {
+        return match inner {
+            Some(_) => vec![bind(&points.container, &points.lower)],
+            None => vec![Step::Symlink { at: points.lower.clone(), to: points.live.clone() }],
+        };
     };
-    let mut steps = vec![loop_image(base, file, Slot::Image)];
+    let mut steps = vec![loop_image(at, file, Slot::Image)];
     steps.extend(driver(file.kind));
     steps.push(mount_kind(Slot::Image, file.kind, Access::ReadOnly, &points.lower));
     steps

@@ -8,6 +8,7 @@ pub mod persist;
 pub mod points;
 pub mod prepare;
 pub mod ram;
+pub mod snapshot;
 pub mod step;
 
 pub use points::{Points, Presence};

@@ -31,6 +31,8 @@ pub struct Area {
     pub required: bool,
     /// Show what is kept, keep nothing new.
     pub readonly: bool,
+    /// It is no file system, but the store of a device-mapper snapshot: its device is in [`Slot::Cow`].
+    pub store: bool,
     /// What the operator should know.
     pub notes: Vec<String>,
 }
@@ -142,6 +144,7 @@ pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &S
         place,
         required: wish.required,
         readonly: wish.overlay.readonly,
+        store: false,
         notes,
     };
     area.finish(wish.overlay, points);
@@ -375,6 +378,7 @@ fn use_file(
             let what = kind.map_or("nothing that is known", Kind::name);
             return Err(format!("{name} holds {what} and is kept as it is; remove or rename it to get a new one"));
         }
+        Found::Zeros => return Err(format!("{name} is empty and is kept as it is; remove it to get a new one")),
         Found::Directory | Found::Absent => return Err(format!("{name} is no file")),
     };
     let mut steps = driver(kind);
@@ -502,9 +506,7 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
             let steps = named::image(&place, kind, overlay.readonly, &at);
             (steps, at.join("overlayfs"), at.join("ovlwork"))
         }
-        Found::File(Some(Kind::SnapshotCow)) => {
-            return Err(format!("{shown} is the store of a device-mapper snapshot, which is not built yet"));
-        }
+        Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
         Found::File(kind) => {
             let what = kind.map_or("nothing that is known", Kind::name);
             return Err(format!("{shown} holds {what}, left as it is"));
@@ -519,8 +521,44 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
         place: shown,
         required: overlay.required,
         readonly: overlay.readonly,
+        store: false,
         notes: Vec::new(),
     };
     area.finish(overlay, points);
     Ok(area)
+}
+
+/// The store of a snapshot: a file that has one, or that holds nothing but zeros (dracut-live spec 2.6 step 8, cases C3,
+/// C9, C10).
+fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, String> {
+    if overlay.readonly && site.found == Found::Zeros {
+        return Err(format!("{place} is an empty store, so there is nothing to show"));
+    }
+    let access = if overlay.readonly { Access::ReadOnly } else { Access::ReadWrite };
+    let mut steps = named::reach(overlay, site);
+    steps.push(Step::Loop { file: site.at.join(&site.path), access, direct: false, into: Slot::Cow });
+    Ok(store_in_slot(overlay, steps, place))
+}
+
+/// A device that is a store itself.
+pub fn store_device(overlay: &Overlay, node: &Path) -> Area {
+    let steps = vec![Step::Device { node: node.to_owned(), into: Slot::Cow }];
+    store_in_slot(overlay, steps, node.display().to_string())
+}
+
+fn store_in_slot(overlay: &Overlay, mut steps: Vec<Step>, place: String) -> Area {
+    if overlay.reset && !overlay.readonly {
+        steps.push(Step::ClearStore { what: Slot::Cow });
+    }
+    Area {
+        steps,
+        upper: PathBuf::new(),
+        work: PathBuf::new(),
+        persistence: "named",
+        place,
+        required: overlay.required,
+        readonly: overlay.readonly,
+        store: true,
+        notes: Vec::new(),
+    }
 }

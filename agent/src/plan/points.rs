@@ -106,6 +106,14 @@ impl Points {
     /// Links by which every path that either original leaves in `/run` resolves. `live` and `container` say whether
     /// a medium and a container are mounted.
     pub fn compatibility(&self, live: bool, container: bool) -> Vec<Step> {
+        let mut steps = self.medium_links(live, container);
+        steps.extend(self.layer_links());
+        steps
+    }
+
+    /// Links to medium and container. A root without an overlay has no others: programs tell by `/run/rootfsbase` which
+    /// of the two it is.
+    pub fn medium_links(&self, live: bool, container: bool) -> Vec<Step> {
         let mut steps = Vec::new();
         if self.medium != Presence::Gone {
             let links = ["/run/initramfs/livedev", "/run/overlay/isodev"];
@@ -123,6 +131,17 @@ impl Points {
         if container {
             link("/run/overlay/squashfs_container", &self.container);
         }
+        steps
+    }
+
+    /// Links to the layers of an overlay by all their names.
+    pub fn layer_links(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut link = |at: &str, to: &Path| {
+            if Path::new(at) != to {
+                steps.push(Step::Symlink { at: at.into(), to: to.to_owned() });
+            }
+        };
         link("/run/rootfsbase", &self.lower);
         link("/run/overlay/rootfsbase", &self.lower);
         link("/run/overlayfs", &self.upper);

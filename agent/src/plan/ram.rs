@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, mount_kind};
 use super::points::{Points, Presence};
+use super::snapshot;
 use super::step::{Slot, Step};
 use crate::config::{Access, Config, Persistence, TmpfsSize};
 use crate::error::{Code, Stop};
@@ -117,7 +118,9 @@ pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
     if facts.huge_pages && facts.data >= facts.bytes {
         options.push("huge=within_size".to_owned());
     }
-    let size = TmpfsSize::Bytes(facts.data.next_multiple_of(HUGE_PAGE).max(HUGE_PAGE));
+    // A bare root image may be written to, a container never is.
+    let bytes = if copy.container.is_none() { snapshot::room_to_write(facts) } else { facts.data };
+    let size = TmpfsSize::Bytes(bytes.next_multiple_of(HUGE_PAGE).max(HUGE_PAGE));
     let mut steps = vec![
         Step::Tmpfs { size, options, at: RAM_DIR.into() },
         Step::CopyToRam {

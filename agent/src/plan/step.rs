@@ -10,6 +10,8 @@ use crate::config::{Access, TmpfsSize};
 use crate::error::Code;
 use crate::table::Gap;
 
+use super::snapshot::Map;
+
 /// A device by its role; loop and device-mapper numbers exist only at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -22,10 +24,22 @@ pub enum Slot {
     Container,
     /// The nested root image.
     Image,
-    /// The store of a device-mapper snapshot.
+    /// Where changes are kept: a file system, or the store of a device-mapper snapshot.
     Cow,
     /// The root of a machine that is no live system.
     Root,
+    /// The store of a device-mapper snapshot that a reboot forgets.
+    Store,
+    /// What is where in a thin pool.
+    Metadata,
+    /// A thin pool.
+    Pool,
+    /// The image with the changes that were kept.
+    Shown,
+    /// The image as a device-mapper device.
+    Base,
+    /// The device-mapper device that is the root.
+    Live,
 }
 
 /// Something that can be mounted or looped.
@@ -273,6 +287,22 @@ pub enum Step {
         /// The directories; they stay themselves.
         dirs: Vec<PathBuf>,
     },
+    /// Make a sparse file for a store.
+    Store {
+        /// The file.
+        file: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+        /// Exactly so long; otherwise at most, and no longer than what is free on its file system.
+        exact: bool,
+    },
+    /// Forget what is in the store of a snapshot.
+    ClearStore {
+        /// The store.
+        what: Slot,
+    },
+    /// Make a device-mapper device.
+    Map(Map),
     /// Try a list; if it fails for one certain reason, undo it and do another.
     Recover {
         /// What is wanted.
@@ -311,6 +341,12 @@ impl fmt::Display for Slot {
             Slot::Image => "image",
             Slot::Cow => "cow",
             Slot::Root => "root",
+            Slot::Store => "store",
+            Slot::Metadata => "metadata",
+            Slot::Pool => "pool",
+            Slot::Shown => "shown",
+            Slot::Base => "base",
+            Slot::Live => "live",
         })
     }
 }
@@ -393,6 +429,13 @@ impl fmt::Display for Step {
                 write!(f, "identity {} must be {image}{accept}{write}", at.display())
             }
             Step::Empty { dirs } => write!(f, "empty {}", paths(dirs)),
+            Step::Store { file, size, exact } => {
+                let at_most = if *exact { "" } else { "at most " };
+                let size = if *size == u64::MAX { "what is free".to_owned() } else { mib(*size) };
+                write!(f, "store {} of {at_most}{size}", file.display())
+            }
+            Step::ClearStore { what } => write!(f, "clear the store {what}"),
+            Step::Map(map) => map.fmt(f),
             Step::Recover { attempt, from, with, because } => {
                 write!(f, "try {} | {} on {from}, {because}", line(attempt), line(with))
             }

@@ -147,6 +147,36 @@ pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
     }
 }
 
+/// As [`at_path`], and tells a file of zeros from one that is not known: it may become the store of a snapshot.
+pub fn at_named_path(env: &Env, at: &Path, path: &Path) -> Found {
+    match at_path(env, at, path) {
+        Found::File(None) if is_zeros(&env.path(at.join(path))).unwrap_or(false) => Found::Zeros,
+        found => found,
+    }
+}
+
+/// Bytes read at the start and the end of a file, and at each sample between; the measure of `exec/blank.rs`.
+const ENDS: u64 = 1 << 20;
+const SAMPLE: u64 = 1 << 16;
+const SAMPLES: u64 = 64;
+
+/// Reads the start, the end and samples between: nothing but zeros. An empty file is no store.
+fn is_zeros(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::FileExt;
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let last = size.saturating_sub(ENDS);
+    let between = (1..=SAMPLES).map(|sample| (last / (SAMPLES + 1) * sample, SAMPLE));
+    for (offset, length) in [(0, ENDS), (last, ENDS)].into_iter().chain(between) {
+        let mut bytes = vec![0; usize::try_from(length.min(size - offset)).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, offset)?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(size > 0)
+}
+
 /// Why the file system of an ISO file must not be written to; `None` if it may be.
 fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Option<String> {
     let found = device.superblock.as_ref()?;
@@ -201,4 +231,33 @@ fn is_windows_asleep(root: &Path) -> bool {
     let mut head = [0; 4];
     let read = File::open(root.join("hiberfil.sys")).and_then(|mut file| file.read_exact(&mut head));
     read.is_ok() && head != [0; 4]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn c3_only_zeros_become_a_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        let rows = [
+            ("zeros", 8 << 20, None, Found::Zeros),
+            ("small", 512, None, Found::Zeros),
+            ("empty", 0, None, Found::File(None)),
+            ("first", 8 << 20, Some(17), Found::File(None)),
+            ("last", 8 << 20, Some((8 << 20) - 1), Found::File(None)),
+            ("middle", 4 << 20, Some((2 << 20) + 5), Found::File(None)),
+        ];
+        for (name, size, byte, expected) in rows {
+            let file = File::create(dir.path().join(name)).unwrap();
+            file.set_len(size).unwrap();
+            if let Some(at) = byte {
+                file.write_all_at(b"x", at).unwrap();
+            }
+            assert_eq!(at_named_path(&env, Path::new("/"), Path::new(name)), expected, "{name}");
+        }
+    }
 }

@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::mount::{MountFlags, mount_bind, mount_remount};
 
 use crate::env::Env;
+use crate::layout;
 
 /// The directory that becomes the root again.
 const DIR: &str = "run/initramfs";
@@ -48,7 +49,18 @@ pub fn leave(env: &Env) -> io::Result<()> {
     if program.exists() {
         return Ok(());
     }
-    copy(&env.path("proc/self/exe"), &program)
+    copy(&env.path("proc/self/exe"), &program)?;
+    command(env)
+}
+
+/// The same program under its own name, for `rdlive report` in a live system that does not have it.
+fn command(env: &Env) -> io::Result<()> {
+    let link = env.path(layout::COMMAND);
+    link.parent().map_or(Ok(()), fs::create_dir_all)?;
+    match symlink(Path::new("/").join(DIR).join("shutdown"), link) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
@@ -65,7 +77,7 @@ mod tests {
     #[test]
     fn another_ones_shutdown_program_stays() {
         let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/proc", dir.path().join("proc")).unwrap();
+        symlink("/proc", dir.path().join("proc")).unwrap();
         let env = Env::new(dir.path());
         fs::create_dir_all(dir.path().join(DIR)).unwrap();
         let program = dir.path().join(DIR).join("shutdown");
@@ -77,5 +89,7 @@ mod tests {
         assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
         assert!(fs::read(&program).unwrap() == fs::read("/proc/self/exe").unwrap());
         assert!(dir.path().join(DIR).join("oldroot").is_dir());
+        let link = fs::read_link(dir.path().join(layout::COMMAND)).unwrap();
+        assert_eq!(link, Path::new("/run/initramfs/shutdown"));
     }
 }

@@ -8,6 +8,7 @@ mod medium;
 mod mounts;
 pub mod teardown;
 
+use std::fs;
 use std::process::ExitCode;
 
 use rustix::system::{RebootCommand, reboot};
@@ -72,6 +73,8 @@ fn take_down(env: &Env, verb: Verb) {
     let cmdline = Cmdline::load(env.root()).unwrap_or_else(|_| Cmdline::parse(""));
     let (config, _) = config::interpret(&cmdline, &Conf::default());
     kmsg::verbose(config.debug);
+    // udev has ended and left its socket behind, by which device-mapper would take it for running and wait for it.
+    let _ = fs::remove_file(env.path("run/udev/control"));
     // Before /run goes.
     let report = Report::load(env);
     let result = Teardown::new(env, Scope::machine(), config.shutdown.umount_timeout).run();
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn outside_of_pid_1_nothing_is_touched() {
-        let mounts = || std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let mounts = || fs::read_to_string("/proc/self/mounts").unwrap();
         let before = mounts();
         assert_eq!(run(&["poweroff".to_owned()]), ExitCode::from(2));
         assert_eq!(mounts(), before);

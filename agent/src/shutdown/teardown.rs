@@ -14,6 +14,7 @@ use super::bounded::bounded;
 use super::emergency;
 use super::mounts::{self, Mount};
 use crate::env::Env;
+use crate::mapper;
 
 /// Rounds in all; a stack of a live root has five layers.
 const ROUNDS: u32 = 60;
@@ -128,11 +129,12 @@ impl<'a> Teardown<'a> {
 
     fn picture(&self) -> Picture {
         let table = self.env.text("proc/self/mountinfo").unwrap_or_default();
+        // The newest first: a device is made from older ones.
         let mapped = if self.scope.whole_machine { self.block_devices("dm-", "dm/name") } else { Vec::new() };
         let loops = self.block_devices("loop", "loop/backing_file");
         Picture {
             mounts: mounts::doomed(&mounts::parse(&table), &self.scope.below),
-            mapped: mapped.into_iter().map(|(_, name)| name).collect(),
+            mapped: mapped.into_iter().rev().map(|(_, name)| name).collect(),
             loops: loops
                 .into_iter()
                 .filter(|(_, file)| Path::new(file).starts_with(&self.scope.below))
@@ -161,8 +163,9 @@ impl<'a> Teardown<'a> {
             self.unmount(&mount.at);
         }
         for name in &picture.mapped {
-            if rdlive_sys::dm::remove(&self.env.path("dev"), name).is_ok() {
-                self.gone(format!("device-mapper {name}"));
+            match mapper::remove(name) {
+                Ok(()) => self.gone(format!("device-mapper {name}")),
+                Err(error) => log::debug!("shutdown: {error}"),
             }
         }
         for name in &picture.loops {

@@ -2,5 +2,4 @@
 
 pub mod blkpg;
 pub mod cdrom;
-pub mod dm;
 pub mod loopdev;

@@ -321,6 +321,7 @@ impl Stick {
             size: String::new(),
             place: kept.as_ref().map(|area| area.place.clone()),
             readonly: kept.is_some_and(|area| area.readonly),
+            store: None,
             notes,
         });
         Ok(Booted { root: machine.dir.path().to_owned(), sysroot: machine.path("sysroot"), report })

@@ -8,6 +8,10 @@ squashfs
 erofs
 overlay
 isofs
+# Loaded only for a root that is a block device.
+dm_mod
+dm_snapshot
+dm_thin_pool
 # File systems that an ISO file or an image may lie on.
 vfat
 exfat

@@ -18,6 +18,7 @@ mod power;
 mod promises;
 mod ram;
 mod shutdown;
+mod snapshot;
 
 use anyhow::Result;
 
@@ -57,6 +58,7 @@ pub fn all() -> Vec<Scenario> {
         init::all(),
         power::all(),
         shutdown::all(),
+        snapshot::all(),
         ram::all(),
         late::all(),
         persist::all(),

@@ -43,7 +43,7 @@ fn beside(mode: Mode, store: Recipe, kargs: &str) -> Boot {
 
 /// A boot that finds and keeps changes.
 fn keeps(boot: Boot) -> Boot {
-    boot.expect(persistence("named")).expect(no_fallback()).expect(each_mounted_once())
+    boot.expect(persistence("named")).expect(no_fallbacks()).expect(each_mounted_once())
 }
 
 /// Boots twice: the second finds what the first has written.
@@ -284,7 +284,7 @@ fn refusals() -> Vec<Scenario> {
     vec![
         row(
             "C24 tmpfs options, no question",
-            on_cd("rd.overlay=tmpfs:size=64M").expect(no_fallback()).expect(tmpfs_kib(
+            on_cd("rd.overlay=tmpfs:size=64M").expect(no_fallbacks()).expect(tmpfs_kib(
                 "/run/initramfs/overlay",
                 64 << 10,
                 64 << 10,

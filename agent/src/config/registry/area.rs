@@ -3,10 +3,6 @@
 /// A part of the agent that is a separate piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Area {
-    /// Device-mapper snapshots.
-    DeviceMapper,
-    /// A root image in RAM that is written to directly.
-    Ram,
     /// Checking the medium.
     Check,
     /// Fetching over the network.
@@ -19,14 +15,11 @@ pub enum Area {
 
 impl Area {
     /// All parts, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::DeviceMapper, Self::Ram, Self::Check, Self::Network, Self::Encryption, Self::Verity];
+    pub const ALL: [Self; 4] = [Self::Check, Self::Network, Self::Encryption, Self::Verity];
 
     /// The short name used in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::DeviceMapper => "device-mapper",
-            Self::Ram => "ram",
             Self::Check => "check",
             Self::Network => "network",
             Self::Encryption => "encryption",
@@ -37,8 +30,6 @@ impl Area {
     /// What the part does: the beginning of a warning.
     pub const fn what(self) -> &'static str {
         match self {
-            Self::DeviceMapper => "the device-mapper snapshot",
-            Self::Ram => "writing into a copy in RAM",
             Self::Check => "the media check",
             Self::Network => "the network",
             Self::Encryption => "encryption of the write area",
@@ -49,8 +40,6 @@ impl Area {
     /// What happens as long as the part is missing: the end of a warning.
     pub const fn instead(self) -> &'static str {
         match self {
-            Self::DeviceMapper => "using overlayfs instead of a device-mapper snapshot",
-            Self::Ram => "using an overlay in RAM",
             Self::Check => "booting without the check",
             Self::Network => "fetching nothing; other programs of the initrd may still use the network",
             Self::Encryption => "using a temporary overlay in RAM, nothing is written to a disk",

@@ -30,10 +30,9 @@ table! { LIVE_TABLE:
     MINMEM = Karg::new("rd.minmem", Kind::Number, Origin::Dracut, "MiB of RAM that must stay available after the image has been copied to RAM")
         .default("1024")
         .since("dracut 060");
-    WRITABLE_FSIMG = Karg::new("rd.writable.fsimg", Kind::Bool, Origin::Dracut, "Copy the root image to RAM and write into the copy, without an overlay")
+    WRITABLE_FSIMG = Karg::new("rd.writable.fsimg", Kind::Bool, Origin::Dracut, "Copy the nested root image to RAM and write into the copy, without an overlay. If it does not fit, changes go to a snapshot")
         .default("0")
-        .aliases(&[alias("writable_fsimg", "dracut before 104")])
-        .not_built(Area::Ram);
+        .aliases(&[alias("writable_fsimg", "dracut before 104")]);
     LIVE_CHECK = Karg::new("rd.live.check", Kind::Bool, Origin::Both, "Check the sum embedded in the medium before use; `=0` is off, unlike in dracut")
         .default("0")
         .aliases(&[alias("check", "dracut before 104")])

@@ -36,12 +36,11 @@ table! { OVERLAYS_TABLE:
         .since("dracut 111")
         .values("`<device>[,mapname=N][,fstype=ext4 or ext3 or ext2][,mkfs=1 or 0][,timeout=S]`")
         .not_built(Area::Encryption);
-    OVERLAY_SIZE = Karg::new("rd.live.overlay.size", Kind::Size, Origin::Both, "Size of the temporary write area")
-        .default("50% of RAM; 32768 MiB for a device-mapper snapshot store");
-    OVERLAY_THIN = Karg::new("rd.live.overlay.thin", Kind::Bool, Origin::Dracut, "Thin snapshot: blocks that were freed return to RAM")
+    OVERLAY_SIZE = Karg::new("rd.live.overlay.size", Kind::Size, Origin::Both, "Size of the temporary write area: of the overlay's tmpfs, or of the store of a device-mapper snapshot")
+        .default("50% of RAM; dracut: a store of 32768 MiB, whatever the RAM");
+    OVERLAY_THIN = Karg::new("rd.live.overlay.thin", Kind::Bool, Origin::Dracut, "A thin pool in RAM instead of a snapshot: blocks that were freed return to RAM. Only over a nested image, and without overlayfs")
         .since("dracut 042")
-        .default("0")
-        .not_built(Area::DeviceMapper);
+        .default("0");
     OVERLAY_NO_PROMPT = Karg::new("rd.live.overlay.nouserconfirmprompt", Kind::Bool, Origin::Dracut, "Do not ask when the persistent area is missing")
         .since("dracut 106")
         .default("0")
@@ -63,7 +62,7 @@ table! { OVERLAYS_TABLE:
         .default("0")
         .not_built(Area::Encryption);
     ROOTFLAGS = Karg::new("rootflags", Kind::List, Origin::Both, "Mount options of the root; dracut meant the image's file system, kiwi-live the overlay")
-        .values("dialect kiwi: given to the overlay; dialect dmsquash: not given to the overlay");
+        .values("dialect kiwi: given to the overlay; dialect dmsquash: given to the root image's file system below device-mapper, not to an overlay");
     ROOTFSTYPE = Karg::new("rootfstype", Kind::Text, Origin::Kernel, "File system of a root that is no live image; used below `rd.overlay` in a native initrd")
         .values("a driver's name, `auto`")
         .default("what the device holds");

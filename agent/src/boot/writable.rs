@@ -1,0 +1,141 @@
+//! The part of a boot that decides what becomes writable, and says so.
+
+use std::path::Path;
+
+use super::Boot;
+use crate::config::Method;
+use crate::error::{Code, Stop};
+use crate::facts::{Content, ImageFile, Inner, MediumFacts, human};
+use crate::handover::{Store, WriteMode};
+use crate::kmsg::NOTICE;
+use crate::plan::assemble::{self, KEPT};
+use crate::plan::persist::Area;
+use crate::plan::snapshot::{self, FSIMG_DIR, Form, LIVE, POOL};
+use crate::plan::{Slot, ram};
+use crate::probe;
+
+impl Boot<'_> {
+    /// `rd.writable.fsimg`: the image becomes a copy in RAM, if it fits; then a later step writes to that.
+    pub(super) fn copy_image(
+        &mut self,
+        content: Option<Content>,
+        inner: Option<Inner>,
+    ) -> Result<(Option<Content>, Option<Inner>), Stop> {
+        let base = assemble::base(&self.points, content.as_ref(), inner.as_ref());
+        let Some(base) = base.filter(|base| self.config.overlay.fsimg && base.is_writable() && !base.is_in_ram())
+        else {
+            return Ok((content, inner));
+        };
+        let from = base.at.join(&base.file.path);
+        let fits = probe::ram::facts(self.env, &from)
+            .map_err(|error| format!("looking at {}: {error}", from.display()))
+            .and_then(|facts| ram::budget(self.config, &facts).map(|()| facts).map_err(|stop| stop.cause));
+        let facts = match fits {
+            Ok(facts) => facts,
+            Err(why) => {
+                self.fall_back(format!("rd.writable.fsimg: {why}"));
+                return Ok((content, inner));
+            }
+        };
+        let (steps, to) = snapshot::fsimg(&base, &facts);
+        let file = ImageFile { path: to.clone(), ..base.file.clone() };
+        self.exec.run("acquire", &steps)?;
+        // Not there: the copy failed, which the executor has reported as a fallback.
+        if !self.env.path(&to).is_file() {
+            return Ok((content, inner));
+        }
+        self.report.moment("copied");
+        Ok((Some(Content::Image(file)), None))
+    }
+
+    /// Decides what the root becomes; says why when it is not what was asked for.
+    ///
+    /// # Errors
+    /// A store was required that an overlay cannot use.
+    pub(super) fn form(
+        &mut self,
+        medium: &MediumFacts,
+        content: Option<&Content>,
+        inner: Option<&Inner>,
+        area: &mut Option<Area>,
+    ) -> Result<Form, Stop> {
+        let form = snapshot::form(self.config, medium, content, inner, area.as_ref());
+        if form.method == Method::Overlayfs && self.config.ignores_rootflags() {
+            log::info!("rootflags= are for the file system of an image, not for an overlay, ignoring");
+        }
+        let Some(why) = &form.why else { return Ok(form) };
+        match area.as_ref().filter(|area| area.store && form.method == Method::Overlayfs) {
+            Some(area) if area.required => {
+                return Err(Stop::new(Code::AreaUnavailable, format!("{}: {why}", area.place))
+                    .wanted("a place for the changes of an overlay: a directory, or an image of ext4, xfs or btrfs")
+                    .advice("remove =required to boot with changes in RAM"));
+            }
+            Some(_) => {
+                *area = None;
+                self.fall_back(format!("{KEPT}: {why}"));
+            }
+            None => self.fall_back(why.clone()),
+        }
+        Ok(form)
+    }
+
+    fn fall_back(&mut self, text: String) {
+        log::warn!("{text}");
+        self.report.fallbacks.push(text);
+    }
+
+    /// What the report says about writing, once the root is there. `area` is the one that was planned.
+    pub(super) fn write_mode(&mut self, form: &Form, base: Option<&Path>, area: Option<&Area>) {
+        let kept = area.filter(|_| !self.exec.fallbacks.iter().any(|text| text.starts_with(KEPT)));
+        let mut notes = std::mem::take(&mut self.exec.notes);
+        notes.extend(area.iter().flat_map(|area| area.notes.clone()));
+        // Without it, device-mapper has failed, and an overlay is there instead.
+        let mapped = self.exec.node(Slot::Live).is_some();
+        let method = match form.method {
+            // A persistent store takes the changes itself.
+            Method::Snapshot { .. } if self.exec.node(Slot::Pool).is_some() => "thin",
+            Method::Snapshot { .. } if mapped => "snapshot",
+            Method::Direct if mapped => "linear",
+            _ => "overlayfs",
+        };
+        let mut mode = WriteMode {
+            method: method.into(),
+            persistence: kept.map_or("temporary", |area| area.persistence).into(),
+            size: self.config.overlay.size.to_string(),
+            place: kept.map(|area| area.place.clone()),
+            readonly: kept.is_some_and(|area| area.readonly),
+            store: None,
+            notes,
+        };
+        match (method, base) {
+            ("linear", Some(image)) => {
+                mode.size = self.bytes(Slot::Live).to_string();
+                if !image.starts_with(FSIMG_DIR) && !image.starts_with(ram::RAM_DIR) {
+                    mode.persistence = "image".into();
+                    mode.place = Some(image.display().to_string());
+                }
+            }
+            ("snapshot", _) => self.store_of(LIVE, &mut mode),
+            ("thin", _) => self.store_of(POOL, &mut mode),
+            _ => {}
+        }
+        self.report.write_mode = Some(mode);
+    }
+
+    /// How much fits into the store, so that nobody is surprised when it does not.
+    fn store_of(&self, device: &str, mode: &mut WriteMode) {
+        let slot = if self.exec.node(Slot::Store).is_some() { Slot::Store } else { Slot::Cow };
+        let store = Store { device: device.into(), origin: self.bytes(Slot::Image), size: self.bytes(slot) };
+        mode.size = store.size.to_string();
+        log::info!(
+            target: NOTICE,
+            "changes go to a store of {}; when it is full, writes fail: `rdlive report` tells how full it is",
+            human(store.size)
+        );
+        mode.store = Some(store);
+    }
+
+    fn bytes(&self, slot: Slot) -> u64 {
+        self.exec.sectors(slot).unwrap_or(0).saturating_mul(512)
+    }
+}

@@ -1,0 +1,132 @@
+//! The steps of a device-mapper root: stores, devices, and their names.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, symlink};
+use std::path::Path;
+
+use super::apply::Executor;
+use super::unwind::Undo;
+use crate::error::{Code, Stop};
+use crate::mapper::target::{Number, THIN_ID};
+use crate::mapper::{self, MapperError, Target};
+use crate::plan::Slot;
+use crate::plan::snapshot::{Map, Mapping};
+
+/// Header and first list of changes of a store: zeros there, and the kernel begins anew (dracut-live spec 1.4).
+const CLEARED: usize = 64 << 10;
+/// First bytes of a store that has been used.
+const MAGIC: &[u8] = b"SnAp";
+
+impl Executor<'_> {
+    pub(super) fn store(&mut self, file: &Path, size: u64, exact: bool) -> Result<(), Stop> {
+        let path = self.env.path(file);
+        let failed =
+            |error: io::Error| Stop::new(Code::WriteArea, format!("making the store {}: {error}", file.display()));
+        let store = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
+        let room = rustix::fs::fstatvfs(&store).map_err(|errno| failed(errno.into()))?;
+        // A store that is larger than what holds it would be lost when that is full; this one only refuses changes.
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        let size = if exact { size } else { size.min(free) };
+        store.set_len(size & !0xfff).map_err(failed)
+    }
+
+    /// Zeros are written over a store, and over nothing else.
+    pub(super) fn clear_store(&mut self, what: Slot) -> Result<(), Stop> {
+        let failed = |cause: String| Stop::new(Code::AreaDamaged, format!("clearing the store {what}: {cause}"));
+        let node = self.node(what).ok_or_else(|| failed("no such device".to_owned()))?.to_owned();
+        let clear = |node: &Path| -> io::Result<bool> {
+            let device = File::options().read(true).write(true).open(node)?;
+            let mut head = [0; 512];
+            device.read_exact_at(&mut head, 0)?;
+            let is_store = head.starts_with(MAGIC) || head.iter().all(|byte| *byte == 0);
+            if is_store {
+                device.write_all_at(&vec![0; CLEARED], 0)?;
+                device.sync_all()?;
+            }
+            Ok(is_store)
+        };
+        match clear(&node) {
+            Ok(true) => {
+                self.notes.push("reset: the store's changes are forgotten".to_owned());
+                Ok(())
+            }
+            Ok(false) => Err(failed("it is no store of a snapshot, left as it is".to_owned())),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    pub(super) fn map(&mut self, map: &Map) -> Result<(), Stop> {
+        let (target, sectors) = self.target(map)?;
+        let read_only = map.access == crate::config::Access::ReadOnly;
+        let made = mapper::create(&map.name, sectors, &target, read_only).map_err(refused)?;
+        self.undo(Undo::Unmap(map.name.clone()));
+        if made.unconfirmed {
+            log::warn!("{}: udev did not answer, naming it without udev", map.name);
+        }
+        let node = self.env.path(mapper::DIR).join(&map.name);
+        if fs::metadata(&node).is_err() {
+            let named = fs::remove_file(&node).or_else(absent).and_then(|()| symlink(numbered(made.minor), &node));
+            named.map_err(|error| Stop::new(Code::DeviceMapper, format!("naming {}: {error}", node.display())))?;
+            self.undo(Undo::Unlink(node.clone()));
+        }
+        if matches!(map.from, Mapping::ThinPool { .. }) {
+            mapper::message(&map.name, &format!("create_thin {THIN_ID}")).map_err(refused)?;
+        }
+        self.hold(map.into, node, None);
+        Ok(())
+    }
+
+    /// The table of a device, and how long it is.
+    fn target(&self, map: &Map) -> Result<(Target, u64), Stop> {
+        let device = |slot: Slot| self.number(map, slot);
+        Ok(match map.from {
+            Mapping::Linear(slot) => (Target::Linear(device(slot)?), self.length(map, slot)?),
+            Mapping::Snapshot { origin, store, overflow } => {
+                let target = Target::Snapshot { origin: device(origin)?, store: device(store)?, overflow };
+                (target, self.length(map, origin)?)
+            }
+            Mapping::ThinPool { metadata, data } => {
+                (Target::ThinPool { metadata: device(metadata)?, data: device(data)? }, self.length(map, data)?)
+            }
+            Mapping::Thin { pool, origin } => {
+                let target = Target::Thin { pool: device(pool)?, id: THIN_ID, origin: device(origin)? };
+                (target, self.length(map, pool)?.max(self.length(map, origin)?))
+            }
+        })
+    }
+
+    fn number(&self, map: &Map, slot: Slot) -> Result<Number, Stop> {
+        let failed = |cause: String| Stop::new(Code::DeviceMapper, format!("{}: {slot}: {cause}", map.name));
+        let node = self.node(slot).ok_or_else(|| failed("no such device".to_owned()))?;
+        let meta = fs::metadata(node).map_err(|error| failed(error.to_string()))?;
+        if !meta.file_type().is_block_device() {
+            return Err(failed(format!("{} is no block device", node.display())));
+        }
+        Ok(Number { major: rustix::fs::major(meta.rdev()), minor: rustix::fs::minor(meta.rdev()) })
+    }
+
+    fn length(&self, map: &Map, slot: Slot) -> Result<u64, Stop> {
+        self.sectors(slot)
+            .ok_or_else(|| Stop::new(Code::DeviceMapper, format!("{}: the length of {slot} is not known", map.name)))
+    }
+
+    /// How long the device in a slot is, in sectors of 512 bytes.
+    pub fn sectors(&self, slot: Slot) -> Option<u64> {
+        let meta = fs::metadata(self.node(slot)?).ok()?;
+        let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
+        self.env.text(format!("sys/dev/block/{major}:{minor}/size"))?.parse().ok()
+    }
+}
+
+fn numbered(minor: u32) -> String {
+    format!("../dm-{minor}")
+}
+
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn refused(error: MapperError) -> Stop {
+    Stop::new(Code::DeviceMapper, error.to_string()).advice("dmesg has the kernel's reason; rd.overlay does without")
+}

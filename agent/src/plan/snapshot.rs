@@ -1,0 +1,526 @@
+//! The third plan where the root is a block device: a nested image below a device-mapper snapshot, a thin device, or
+//! written itself (dracut-live spec 2.6 steps 7 and 8, 2.7). Names and tables are those of the original.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::acquire::{driver, loop_image};
+use super::persist::{Area, is_area};
+use super::ram::RAM_DIR;
+use super::step::{Slot, Step, mount};
+use crate::config::{Access, Config, Method, TmpfsSize};
+use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
+use crate::format::Kind;
+use crate::mapper::target::{BLOCK, CHUNK, LOW_WATER, THIN_ID};
+
+/// The root.
+pub const LIVE: &str = "live-rw";
+/// The image as it is, for installers that copy it.
+const BASE: &str = "live-base";
+/// The image with the changes that were kept, which stay as they are.
+const SHOWN: &str = "live-ro";
+/// The room of a thin root.
+pub const POOL: &str = "live-overlay-pool";
+/// All of them.
+pub const NAMES: [&str; 4] = [LIVE, SHOWN, POOL, BASE];
+/// The base's older name: a link to the loop device itself.
+const BASE_LINK: &str = "/dev/live-base";
+/// Mount point of the tmpfs that holds the store of a temporary snapshot.
+const STORE_DIR: &str = "/run/initramfs/store";
+/// Mount point of the tmpfs that holds a thin pool.
+const THIN_DIR: &str = "/run/initramfs/thin-overlay";
+/// Mount point of the tmpfs that holds the copy of `rd.writable.fsimg`.
+pub const FSIMG_DIR: &str = "/run/initramfs/fsimg";
+/// What the directories and the last page of a tmpfs take beside its files.
+const SLACK: u64 = 1 << 20;
+const SECTOR: u64 = 512;
+/// Of ten parts, how much metadata a thin pool gets.
+const METADATA: u64 = 10;
+/// Why an overlay may follow.
+const BECAUSE: &str = "no device-mapper root";
+
+/// A device-mapper device to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Map {
+    /// Its name in `/dev/mapper`.
+    pub name: String,
+    /// What it is made from.
+    pub from: Mapping,
+    /// Read-only or read-write.
+    pub access: Access,
+    /// Its role from here on.
+    pub into: Slot,
+}
+
+/// What a device is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mapping {
+    /// A device as it is.
+    Linear(Slot),
+    /// An origin and the store of its changes.
+    Snapshot {
+        /// The origin.
+        origin: Slot,
+        /// The COW store.
+        store: Slot,
+        /// A full store is reported instead of ending the snapshot.
+        overflow: bool,
+    },
+    /// Room for a thin device.
+    ThinPool {
+        /// What is where.
+        metadata: Slot,
+        /// The room.
+        data: Slot,
+    },
+    /// A thin device as large as its pool, or its origin if that is larger.
+    Thin {
+        /// The pool.
+        pool: Slot,
+        /// The origin.
+        origin: Slot,
+    },
+}
+
+impl fmt::Display for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "map {} = ", self.name)?;
+        match self.from {
+            Mapping::Linear(slot) => write!(f, "linear {slot} 0")?,
+            Mapping::Snapshot { origin, store, overflow } => {
+                let kind = if overflow { "PO" } else { "P" };
+                write!(f, "snapshot {origin} {store} {kind} {CHUNK}")?;
+            }
+            Mapping::ThinPool { metadata, data } => write!(f, "thin-pool {metadata} {data} {BLOCK} {LOW_WATER}")?,
+            Mapping::Thin { pool, origin } => write!(f, "thin {pool} {THIN_ID} {origin}")?,
+        }
+        let access = if self.access == Access::ReadOnly { "ro" } else { "rw" };
+        write!(f, " ({access}) as {}", self.into)
+    }
+}
+
+/// How a root becomes writable, once the image has been seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// The mechanism.
+    pub method: Method,
+    /// Why it is another one than what was asked for; text for a person.
+    pub why: Option<String>,
+}
+
+impl Form {
+    fn plain(method: Method) -> Self {
+        Self { method, why: None }
+    }
+
+    fn instead(method: Method, why: impl Into<String>) -> Self {
+        Self { method, why: Some(why.into()) }
+    }
+}
+
+/// The root image, if there is one, and where its path begins.
+fn image<'a>(content: Option<&'a Content>, inner: Option<&'a Inner>) -> Option<&'a ImageFile> {
+    match (content, inner) {
+        (_, Some(Inner::Image(file))) | (Some(Content::Image(file)), None) => Some(file),
+        _ => None,
+    }
+}
+
+/// Decides what the root becomes. Device-mapper needs an image with a file system that can be written to; a persistent
+/// area decides by what it is, whatever was asked for (dracut-live spec 2.6, cases C1 and C4).
+pub fn form(
+    config: &Config,
+    medium: &MediumFacts,
+    content: Option<&Content>,
+    inner: Option<&Inner>,
+    area: Option<&Area>,
+) -> Form {
+    let overlay = &config.overlay;
+    let store = area.is_some_and(|area| area.store);
+    if (area.is_some() || overlay.method == Method::Overlayfs) && !store {
+        return Form::plain(Method::Overlayfs);
+    }
+    let Some(file) = image(content, inner) else { return without_image(config, store) };
+    if !is_area(file.kind) {
+        let why = format!("{} is {}, which cannot be written to, using an overlay", shown(file), file.kind.name());
+        return Form::instead(Method::Overlayfs, why);
+    }
+    let copied = is_in_ram(file);
+    match overlay.method {
+        _ if store => Form::plain(Method::Snapshot { thin: matches!(overlay.method, Method::Snapshot { thin: true }) }),
+        Method::Overlayfs => Form::plain(Method::Overlayfs),
+        Method::Snapshot { .. } if copied && !overlay.readonly => Form::plain(Method::Direct),
+        Method::Snapshot { thin } => Form::plain(Method::Snapshot { thin }),
+        Method::Direct if copied => Form::plain(Method::Direct),
+        Method::Direct if overlay.fsimg => {
+            let why = "rd.writable.fsimg: the image is not in RAM, using a snapshot with changes in RAM";
+            Form::instead(Method::Snapshot { thin: false }, why)
+        }
+        Method::Direct => match unwritable(config, medium, inner) {
+            None => Form::plain(Method::Direct),
+            Some(why) => {
+                let why = format!("rd.live.overlay=none: {why}, using a snapshot with changes in RAM");
+                Form::instead(Method::Snapshot { thin: false }, why)
+            }
+        },
+    }
+}
+
+/// A root tree cannot lie below device-mapper (dracut-live spec 2.11, cases B7, B8, B12, B23).
+fn without_image(config: &Config, store: bool) -> Form {
+    let overlay = &config.overlay;
+    let asked = match overlay.method {
+        _ if store => "the persistent area is the store of a device-mapper snapshot",
+        Method::Snapshot { thin: true } => "rd.live.overlay.thin",
+        Method::Snapshot { thin: false } if overlay.refused => "rd.overlay=0",
+        Method::Direct if overlay.fsimg => "rd.writable.fsimg",
+        Method::Direct => "rd.live.overlay=none",
+        Method::Snapshot { .. } | Method::Overlayfs => return Form::plain(Method::Overlayfs),
+    };
+    Form::instead(Method::Overlayfs, format!("{asked}: there is a root tree and no nested image, using an overlay"))
+}
+
+/// Why the image itself cannot be written to.
+fn unwritable(config: &Config, medium: &MediumFacts, inner: Option<&Inner>) -> Option<&'static str> {
+    match &medium.origin {
+        _ if inner.is_some() => Some("the image is compressed"),
+        Origin::File(_) => Some("the medium is an ISO file"),
+        Origin::Device(_) if matches!(medium.kind, Kind::Iso9660 | Kind::Udf) => Some("the medium is read-only"),
+        Origin::Device(_) if config.medium_access == Access::ReadOnly => {
+            Some("the medium is mounted read-only (add rw to the command line)")
+        }
+        Origin::Device(_) => None,
+    }
+}
+
+fn shown(file: &ImageFile) -> String {
+    file.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What the root is made from.
+pub struct Base<'a> {
+    /// Directory that the image's path begins at.
+    pub at: &'a Path,
+    /// The image.
+    pub file: &'a ImageFile,
+}
+
+impl Base<'_> {
+    /// Where the image is.
+    pub fn path(&self) -> PathBuf {
+        self.at.join(&self.file.path)
+    }
+
+    /// Its file system can be written to.
+    pub fn is_writable(&self) -> bool {
+        is_area(self.file.kind)
+    }
+
+    /// It is a copy that may be written to.
+    pub fn is_in_ram(&self) -> bool {
+        is_in_ram(self.file)
+    }
+}
+
+fn is_in_ram(file: &ImageFile) -> bool {
+    [RAM_DIR, FSIMG_DIR].iter().any(|dir| file.path.starts_with(dir))
+}
+
+/// Mounts a device-mapper root at `sysroot`, or does `otherwise` where that fails.
+pub fn root(
+    config: &Config,
+    base: &Base<'_>,
+    method: Method,
+    area: Option<&Area>,
+    sysroot: &Path,
+    otherwise: Vec<Step>,
+    kept: &str,
+) -> Vec<Step> {
+    let mut steps = vec![target_driver("dm_mod", "CONFIG_BLK_DEV_DM")];
+    if matches!(method, Method::Snapshot { .. }) {
+        steps.push(target_driver("dm_snapshot", "CONFIG_DM_SNAPSHOT"));
+    }
+    if method == (Method::Snapshot { thin: true }) {
+        steps.push(target_driver("dm_thin_pool", "CONFIG_DM_THIN_PROVISIONING"));
+    }
+    steps.extend(driver(base.file.kind));
+    steps.extend(match method {
+        Method::Snapshot { thin } => layered(config, base, thin, area, kept),
+        Method::Direct | Method::Overlayfs => written(base),
+    });
+    let options: Vec<&str> = config.rootflags.iter().map(String::as_str).collect();
+    let fs = base.file.kind.driver().unwrap_or(base.file.kind.name());
+    steps.push(mount(Slot::Live, fs, Access::ReadWrite, &options, sysroot));
+    if area.is_some_and(|area| area.required) {
+        return steps;
+    }
+    let because = if area.is_some() { kept } else { BECAUSE };
+    vec![Step::Either { first: steps, otherwise, because: because.to_owned() }]
+}
+
+fn target_driver(module: &str, option: &str) -> Step {
+    Step::Driver { module: module.to_owned(), filesystem: None, option: option.to_owned() }
+}
+
+/// The image itself, written.
+fn written(base: &Base<'_>) -> Vec<Step> {
+    vec![
+        Step::Loop { file: base.path(), access: Access::ReadWrite, direct: false, into: Slot::Image },
+        map(LIVE, Mapping::Linear(Slot::Image), Access::ReadWrite, Slot::Live),
+        Step::CheckFs { what: Slot::Live, fs: base.file.kind.name().to_owned() },
+    ]
+}
+
+/// The image, and its changes somewhere else.
+fn layered(config: &Config, base: &Base<'_>, thin: bool, area: Option<&Area>, kept: &str) -> Vec<Step> {
+    let mut steps = vec![loop_image(base.at, base.file, Slot::Image)];
+    match area {
+        None => steps.extend(temporary(config, Slot::Image, thin)),
+        Some(area) => {
+            let mut first = area.steps.clone();
+            if area.readonly {
+                let from = Mapping::Snapshot { origin: Slot::Image, store: Slot::Cow, overflow: false };
+                first.push(map(SHOWN, from, Access::ReadOnly, Slot::Shown));
+                first.extend(temporary(config, Slot::Shown, thin));
+            } else {
+                first.push(snapshot(Slot::Image, Slot::Cow));
+                first.push(Step::CheckFs { what: Slot::Live, fs: base.file.kind.name().to_owned() });
+            }
+            let otherwise = temporary(config, Slot::Image, thin);
+            match area.required {
+                true => steps.extend(first),
+                false => steps.push(Step::Either { first, otherwise, because: kept.to_owned() }),
+            }
+        }
+    }
+    steps.push(map(BASE, Mapping::Linear(Slot::Image), Access::ReadOnly, Slot::Base));
+    steps.push(Step::LinkDevice { at: BASE_LINK.into(), slot: Slot::Image });
+    steps
+}
+
+fn map(name: &str, from: Mapping, access: Access, into: Slot) -> Step {
+    Step::Map(Map { name: name.to_owned(), from, access, into })
+}
+
+fn snapshot(origin: Slot, store: Slot) -> Step {
+    map(LIVE, Mapping::Snapshot { origin, store, overflow: true }, Access::ReadWrite, Slot::Live)
+}
+
+/// Changes that a reboot forgets.
+fn temporary(config: &Config, origin: Slot, thin: bool) -> Vec<Step> {
+    let (asked, exact) = match config.overlay.store {
+        TmpfsSize::Bytes(bytes) => (bytes, matches!(config.overlay.size, TmpfsSize::Bytes(_))),
+        TmpfsSize::Percent(_) => (u64::MAX, false),
+    };
+    let store = |dir: &str, name: &str, size: u64| Step::Store { file: Path::new(dir).join(name), size, exact };
+    let open = |dir: &str, name: &str, into| {
+        let file = Path::new(dir).join(name);
+        Step::Loop { file, access: Access::ReadWrite, direct: false, into }
+    };
+    if !thin {
+        return vec![
+            tmpfs(config, asked, exact, STORE_DIR),
+            store(STORE_DIR, LIVE, asked),
+            open(STORE_DIR, LIVE, Slot::Store),
+            snapshot(origin, Slot::Store),
+        ];
+    }
+    let metadata = asked / SECTOR / METADATA * SECTOR;
+    vec![
+        tmpfs(config, asked.saturating_add(metadata), exact, THIN_DIR),
+        store(THIN_DIR, "meta", metadata),
+        store(THIN_DIR, "data", asked),
+        open(THIN_DIR, "meta", Slot::Metadata),
+        open(THIN_DIR, "data", Slot::Store),
+        map(POOL, Mapping::ThinPool { metadata: Slot::Metadata, data: Slot::Store }, Access::ReadWrite, Slot::Pool),
+        map(LIVE, Mapping::Thin { pool: Slot::Pool, origin }, Access::ReadWrite, Slot::Live),
+    ]
+}
+
+/// The tmpfs of a store: as large as what was asked for by number, else a share of the RAM.
+fn tmpfs(config: &Config, asked: u64, exact: bool, at: &str) -> Step {
+    let size = if exact { TmpfsSize::Bytes(asked.saturating_add(SLACK)) } else { config.overlay.size };
+    Step::Tmpfs { size, options: Vec::new(), at: at.into() }
+}
+
+/// How large the tmpfs of an image that is written itself may become: its holes fill up, but with no more than half of
+/// what is free, so that a full image is an error of its own and not the end of all memory.
+pub fn room_to_write(facts: &RamFacts) -> u64 {
+    let free = facts.available.saturating_sub(facts.data);
+    facts.data.saturating_add(free / 2).min(facts.bytes).saturating_add(SLACK)
+}
+
+/// The copy that `rd.writable.fsimg` writes to, and the file it becomes. Holes stay holes until they are written.
+pub fn fsimg(base: &Base<'_>, facts: &RamFacts) -> (Vec<Step>, PathBuf) {
+    let to = Path::new(FSIMG_DIR).join("rootfs.img");
+    let size = TmpfsSize::Bytes(room_to_write(facts));
+    let steps = vec![
+        Step::Tmpfs { size, options: Vec::new(), at: FSIMG_DIR.into() },
+        Step::CopyToRam { from: base.path(), to: to.clone(), bytes: facts.bytes, digest: false },
+    ];
+    (vec![Step::Either { first: steps, otherwise: Vec::new(), because: "rd.writable.fsimg".to_owned() }], to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Persistence, interpret_text};
+    use crate::plan::Points;
+    use crate::plan::persist::store_device;
+    use crate::plan::step::describe;
+
+    const SNAPSHOT: Method = Method::Snapshot { thin: false };
+    const THIN: Method = Method::Snapshot { thin: true };
+
+    fn medium(kind: Kind) -> MediumFacts {
+        MediumFacts { origin: Origin::Device("/dev/vda1".into()), kind, label: None, uuid: None }
+    }
+
+    fn file(path: &str, kind: Kind) -> ImageFile {
+        ImageFile { path: path.into(), kind, compressor: None, dirty: false }
+    }
+
+    fn nested(kind: Kind) -> (Content, Option<Inner>) {
+        let container = Content::Container(file("LiveOS/squashfs.img", Kind::Squashfs));
+        (container, Some(Inner::Image(file("LiveOS/rootfs.img", kind))))
+    }
+
+    fn bare(kind: Kind) -> (Content, Option<Inner>) {
+        (Content::Image(file("LiveOS/rootfs.img", kind)), None)
+    }
+
+    #[test]
+    fn b2_to_b23_what_the_root_becomes() {
+        let flat = || (Content::Container(file("LiveOS/squashfs.img", Kind::Squashfs)), Some(Inner::Tree));
+        let in_ram = || (Content::Image(file("/run/initramfs/ram/rootfs.img", Kind::Ext4)), None);
+        let fsimg = || (Content::Image(file("/run/initramfs/fsimg/rootfs.img", Kind::Ext4)), None);
+        let (iso, disk) = (Kind::Iso9660, Kind::Ext4);
+        let rows = [
+            ("B2", "", disk, bare(Kind::Ext4), SNAPSHOT, ""),
+            ("B1", "", disk, bare(Kind::Squashfs), Method::Overlayfs, "rootfs.img is squashfs"),
+            ("B5", "", iso, nested(Kind::Xfs), SNAPSHOT, ""),
+            ("B6", "rd.overlay", iso, nested(Kind::Ext4), Method::Overlayfs, ""),
+            ("B7", "", iso, flat(), Method::Overlayfs, ""),
+            ("B8", "rd.overlay=0", iso, flat(), Method::Overlayfs, "rd.overlay=0: there is a root tree"),
+            ("A18", "rd.overlay=0", iso, nested(Kind::Ext4), SNAPSHOT, ""),
+            ("B12", "", disk, (Content::Tree, None), Method::Overlayfs, ""),
+            ("B18", "rd.live.ram", disk, in_ram(), Method::Direct, ""),
+            ("B18", "rd.live.ram rd.overlay", disk, in_ram(), Method::Overlayfs, ""),
+            ("B18", "rd.live.ram rd.overlay.readonly", disk, in_ram(), SNAPSHOT, ""),
+            ("B19", "rd.live.overlay=none rw", disk, bare(Kind::Ext4), Method::Direct, ""),
+            ("B19", "rd.overlay=none rw", disk, bare(Kind::Ext4), Method::Direct, ""),
+            ("B19", "rd.live.overlay=none", disk, bare(Kind::Ext4), SNAPSHOT, "add rw"),
+            ("B19", "rd.live.overlay=none rw", iso, bare(Kind::Ext4), SNAPSHOT, "the medium is read-only"),
+            ("B19", "rd.live.overlay=none rw", disk, nested(Kind::Ext4), SNAPSHOT, "the image is compressed"),
+            (
+                "B19",
+                "rd.live.overlay=none rw",
+                disk,
+                flat(),
+                Method::Overlayfs,
+                "rd.live.overlay=none: there is a root",
+            ),
+            ("B20", "rd.writable.fsimg", iso, fsimg(), Method::Direct, ""),
+            ("B20", "rd.writable.fsimg", iso, nested(Kind::Ext4), SNAPSHOT, "the image is not in RAM"),
+            ("B20", "rd.writable.fsimg", iso, flat(), Method::Overlayfs, "rd.writable.fsimg: there is a root tree"),
+            ("B22", "rd.live.overlay.thin", iso, nested(Kind::Ext4), THIN, ""),
+            ("B23", "rd.live.overlay.thin", iso, flat(), Method::Overlayfs, "rd.live.overlay.thin: there is a root"),
+            ("kiwi", "rd.live.dialect=kiwi", iso, nested(Kind::Ext4), Method::Overlayfs, ""),
+        ];
+        for (case, kargs, kind, (content, inner), method, why) in rows {
+            let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
+            let found = form(&config, &medium(kind), Some(&content), inner.as_ref(), None);
+            assert_eq!(found.method, method, "{case} {kargs} {content:?} {inner:?}");
+            let said = found.why.unwrap_or_default();
+            assert!(said.contains(why) && said.is_empty() == why.is_empty(), "{case} {kargs}: {said}");
+        }
+    }
+
+    #[test]
+    fn c1_c4_a_persistent_place_decides() {
+        let (config, _) = interpret_text("root=live:LABEL=x rd.overlay=LABEL=P");
+        assert!(matches!(config.overlay.persistence, Some(Persistence::Named { .. })));
+        let store = store_device(&config.overlay, Path::new("/dev/vdb"));
+        let directory = Area { store: false, ..store.clone() };
+        let (content, inner) = nested(Kind::Ext4);
+        for (kargs, area, method) in [
+            ("rd.overlay", &store, SNAPSHOT),
+            ("rd.live.overlay.overlayfs", &store, SNAPSHOT),
+            ("rd.live.overlay=LABEL=P", &directory, Method::Overlayfs),
+        ] {
+            let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
+            let found = form(&config, &medium(Kind::Iso9660), Some(&content), inner.as_ref(), Some(area));
+            assert_eq!(found, Form::plain(method), "{kargs}");
+        }
+        let tree = form(&config, &medium(Kind::Ext4), Some(&Content::Tree), None, Some(&store));
+        assert_eq!(tree.method, Method::Overlayfs);
+        assert!(tree.why.unwrap().contains("the store of a device-mapper snapshot"));
+    }
+
+    /// dracut-live spec 2.7, line by line.
+    #[test]
+    fn tables_are_those_of_the_spec() {
+        let points = Points::new(crate::config::Dialect::Dmsquash);
+        let image = file("LiveOS/rootfs.img", Kind::Ext4);
+        let base = Base { at: &points.container, file: &image };
+        let linear = vec!["map live-rw = linear image 0 (rw) as live"];
+        let base_line = "map live-base = linear image 0 (ro) as base";
+        let rows = [
+            ("", Method::Direct, false, linear),
+            ("", SNAPSHOT, false, vec!["map live-rw = snapshot image store PO 8 (rw) as live", base_line]),
+            ("", SNAPSHOT, true, vec!["map live-rw = snapshot image cow PO 8 (rw) as live", base_line]),
+            (
+                "rd.overlay.readonly",
+                SNAPSHOT,
+                true,
+                vec![
+                    "map live-ro = snapshot image cow P 8 (ro) as shown",
+                    "map live-rw = snapshot shown store PO 8 (rw) as live",
+                    base_line,
+                ],
+            ),
+            (
+                "rd.live.overlay.size=1024",
+                THIN,
+                false,
+                vec![
+                    "store /run/initramfs/thin-overlay/meta of 107374080 bytes",
+                    "store /run/initramfs/thin-overlay/data of 1024 MiB",
+                    "map live-overlay-pool = thin-pool metadata store 1024 1024 (rw) as pool",
+                    "map live-rw = thin pool 0 image (rw) as live",
+                    base_line,
+                ],
+            ),
+            ("rd.live.overlay.size=64", SNAPSHOT, false, vec!["store /run/initramfs/store/live-rw of 64 MiB"]),
+            ("rd.live.overlay.size=10%", SNAPSHOT, false, vec!["tmpfs 10% at /run/initramfs/store", "what is free"]),
+            ("", SNAPSHOT, false, vec!["tmpfs 50% at /run/initramfs/store", "of at most 32768 MiB"]),
+            ("rootflags=noatime", SNAPSHOT, false, vec!["mount live ext4 (rw) [noatime] at /sysroot"]),
+        ];
+        for (kargs, method, persistent, lines) in rows {
+            let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
+            let area = persistent.then(|| store_device(&config.overlay, Path::new("/dev/vdb")));
+            let steps = root(&config, &base, method, area.as_ref(), Path::new("/sysroot"), Vec::new(), "kept");
+            let text = describe("assemble", &steps);
+            let mut rest = text.as_str();
+            for line in lines {
+                let at = rest.find(line).unwrap_or_else(|| panic!("{kargs} {method:?}: {line} is not in {text}"));
+                rest = &rest[at + line.len()..];
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_written_may_grow_into_half_of_what_is_free() {
+        const MIB: u64 = 1 << 20;
+        for (bytes, data, available, room) in
+            [(100, 100, 1000, 101), (4096, 300, 1300, 801), (500, 300, 1300, 501), (500, 300, 300, 301)]
+        {
+            let facts =
+                RamFacts { bytes: bytes * MIB, data: data * MIB, available: available * MIB, ..RamFacts::default() };
+            assert_eq!(room_to_write(&facts), room * MIB, "{facts:?}");
+        }
+    }
+}

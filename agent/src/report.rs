@@ -1,0 +1,87 @@
+//! `rdlive report`: what the boot did, and how the parts of the root are doing now.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use crate::env::Env;
+use crate::handover::{Report, Store};
+use crate::mapper::{self, Status};
+use crate::plan::snapshot::NAMES;
+
+/// Prints the report.
+///
+/// # Errors
+/// Text for a person: no report, unknown arguments.
+pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
+    let report = Report::load(&Env::default()).ok_or("no report in /run/rdlive: not a live system?")?;
+    let store = report.write_mode.as_ref().and_then(|mode| mode.store.as_ref());
+    // Asked now, not at boot: a store fills while the system works.
+    let status = store.map(|store| mapper::status(&store.device).map_err(|error| error.to_string()));
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => print!("{}{}{}", report.text(), devices(), text(store, status.as_ref())),
+        ["--json"] => {
+            let value = with_status(&report, store, status.as_ref()).map_err(|error| error.to_string())?;
+            println!("{value:#}");
+        }
+        other => return Err(format!("unexpected arguments: {}", other.join(" "))),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The device-mapper devices of the root with their tables.
+fn devices() -> String {
+    let tables = NAMES.iter().filter_map(|name| Some((name, mapper::table(name).ok()?)));
+    tables.map(|(name, table)| format!("mapped    {name}: {table}\n")).collect()
+}
+
+fn text(store: Option<&Store>, status: Option<&Result<Status, String>>) -> String {
+    match (store, status) {
+        (Some(store), Some(Ok(status))) => format!("store     {}: {status}\n", store.device),
+        (Some(store), Some(Err(why))) => format!("store     {}: not known now: {why}\n", store.device),
+        _ => String::new(),
+    }
+}
+
+/// The report, and in `store_now` what the kernel says of the store.
+fn with_status(
+    report: &Report,
+    store: Option<&Store>,
+    status: Option<&Result<Status, String>>,
+) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(report)?;
+    if let (Some(store), Some(Ok(status))) = (store, status) {
+        let mut now = serde_json::to_value(status)?;
+        now["device"] = json!(store.device);
+        now["percent"] = json!(status.percent());
+        value["store_now"] = now;
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::interpret_text;
+
+    #[test]
+    fn b21_the_store_as_it_is_now() {
+        let store = Store { device: "live-rw".into(), origin: 4096, size: 2048 };
+        let rows = [
+            (Ok(Status::Used { used: 9, total: 10 }), "live-rw: 90 % used (9/10), nearly full", "used", json!(90)),
+            (Ok(Status::Overflow), "live-rw: Overflow", "overflow", json!(100)),
+            (Ok(Status::Invalid), "live-rw: Invalid", "invalid", Value::Null),
+        ];
+        let (config, warnings) = interpret_text("root=live:LABEL=x");
+        let report = Report::new("native", &config, &warnings);
+        for (status, shown, state, percent) in rows {
+            let found = text(Some(&store), Some(&status));
+            assert!(found.contains(shown), "{status:?}: {found}");
+            let value = with_status(&report, Some(&store), Some(&status)).unwrap();
+            assert_eq!((&value["store_now"]["state"], &value["store_now"]["percent"]), (&json!(state), &percent));
+        }
+        let unknown = Err("device-mapper live-rw: gone".to_owned());
+        assert!(text(Some(&store), Some(&unknown)).contains("not known now"));
+        assert!(with_status(&report, None, None).unwrap().get("store_now").is_none());
+    }
+}

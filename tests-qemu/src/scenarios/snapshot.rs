@@ -1,0 +1,249 @@
+//! Roots that are a device-mapper device: dracut-live spec 2.7, 7.2 B2 … B23, 7.3 C3 … C16, 7.4 H1.
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::guest::Tree;
+use crate::machine::Bus;
+use crate::medium::*;
+use crate::mode::Mode;
+use crate::outcome::End;
+
+/// A shell on the console types `commands` and then reports.
+fn shell(boot: Boot, commands: &str) -> Boot {
+    boot.kargs("init=/bin/sh").on_text("# ", &format!("{commands}; exec lab-guest report\n"))
+}
+
+/// Says WORD-OK when a line of `rdlive report` in the live system matches.
+fn reports(pattern: &str, word: &str) -> String {
+    format!("/run/rdlive/rdlive report | busybox grep -E '{pattern}' && echo {word}''-OK")
+}
+
+const SNAPSHOT: &str = "^mapped +live-rw: 0 [0-9]+ snapshot 7:[0-9]+ 7:[0-9]+ PO 8$";
+const LINEAR: &str = "^mapped +live-rw: 0 [0-9]+ linear 7:[0-9]+ 0$";
+
+/// F1 with an ext4 root image on a partition.
+fn bare() -> Recipe {
+    Recipe::Partition(Box::new(folder(Fs::Ext4, "dracut", vec![("LiveOS/rootfs.img", image(Fs::Ext4))])))
+}
+
+fn on_disk() -> Boot {
+    Boot::from(bare()).on(Bus::Virtio).root("root=live:/dev/disk/by-label/dracut")
+}
+
+/// F2, as a CD.
+fn on_cd() -> Boot {
+    Boot::from(nested_iso()).root("root=live:CDLABEL=ISO")
+}
+
+fn is_snapshot(boot: Boot) -> Boot {
+    shell(boot, &reports(SNAPSHOT, "TABLE"))
+        .expect(mapped_root())
+        .expect(marker("tiny"))
+        .expect(console_says("TABLE-OK"))
+        .expect(exists("/dev/mapper/live-base"))
+        .expect(link_below("/dev/live-base", "/dev/loop"))
+}
+
+fn is_linear(boot: Boot, commands: &str) -> Boot {
+    shell(boot, &format!("{}; {commands}", reports(LINEAR, "TABLE")))
+        .expect(mapped_root())
+        .expect(marker("tiny"))
+        .expect(console_says("TABLE-OK"))
+}
+
+/// F10: a second disk with a store of zeros where dracut looks for one.
+fn with_store(boot: Boot) -> Boot {
+    let zeros = Recipe::Grown(Box::new(Recipe::Text("")), 32);
+    let files = vec![("LiveOS/overlay-ISO-2026-01-02-03-04-05-00", zeros)];
+    boot.and(Recipe::Partition(Box::new(folder(Fs::Ext4, "P", files))), Bus::Virtio)
+        .kargs("rd.live.overlay=LABEL=P rd.live.overlay.nouserconfirmprompt")
+}
+
+const KEEP: &str = "echo kept > /kept; sync";
+const KEPT: &str = "busybox grep kept /kept && echo STILL''-THERE";
+const GONE: &str = "[ -e /kept ] || echo KEPT''-GONE";
+
+/// C3: what the first boot wrote is there in the second.
+fn twice(mode: Mode) -> Boot {
+    let first = with_store(on_cd()).mode(mode);
+    let second = first.again();
+    shell(first, &format!("{}; {KEEP}", reports(SNAPSHOT, "TABLE")))
+        .expect(mapped_root())
+        .expect(console_says("TABLE-OK"))
+        .expect(report_says("\"persistence\":\"named\""))
+        .then(shell(second, KEPT).expect(mapped_root()).expect(console_says("STILL-THERE")))
+}
+
+/// B19: the image itself is written.
+fn image_twice(mode: Mode) -> Boot {
+    let first = on_disk().kargs("rd.live.overlay=none rw").mode(mode);
+    let second = first.again();
+    is_linear(first, KEEP)
+        .expect(report_says("\"persistence\":\"image\""))
+        .then(shell(second, KEPT).expect(mapped_root()).expect(console_says("STILL-THERE")))
+}
+
+/// H1: a whole system on a persistent store, shut down by systemd.
+fn powered_off(mode: Mode) -> Boot {
+    let debian = Recipe::Image { tree: Tree::Trixie, fs: Fs::Ext4, marker: "debian", label: "" };
+    let medium = Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", vec![("LiveOS/rootfs.img", debian)])));
+    let store = folder(Fs::Ext4, "P", vec![("store", Recipe::Grown(Box::new(Recipe::Text("")), 256))]);
+    Boot::from(medium)
+        .on(Bus::Virtio)
+        .and(Recipe::Partition(Box::new(store)), Bus::Virtio)
+        .root("root=live:LABEL=LIVE rd.live.overlay=LABEL=P:/store")
+        .mode(mode)
+        .writable()
+        .memory(1536)
+        .deadline(420)
+        .kargs("lab.poweroff")
+        .expect(mapped_root())
+        .expect(marker("debian"))
+        .expect(console_says("shutdown: the live system is unmounted"))
+        .expect(ends(End::Off))
+        .expect(media_clean())
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = Vec::new();
+    for (name, mode) in [("native", Mode::Native), ("dracut 106", Mode::Dracut106)] {
+        list.push(scenario(
+            format!("snapshot/H1 a system on a persistent store ends clean, {name}"),
+            powered_off(mode),
+        ));
+        list.push(scenario(
+            format!("snapshot/B2 ext4 image on a partition, {name}"),
+            is_snapshot(on_disk().mode(mode)).writable().expect(media_unchanged()),
+        ));
+        list.push(scenario(
+            format!("snapshot/B5 nested image on a CD, {name}"),
+            is_snapshot(on_cd().mode(mode))
+                .expect(mounted("/run/initramfs/live", "iso9660"))
+                .expect(not_mounted("/run/initramfs/squashfs"))
+                .expect(report_says("\"method\":\"snapshot\"")),
+        ));
+        list.push(scenario(format!("snapshot/C3 a persistent store, twice, {name}"), twice(mode)));
+        list.push(scenario(format!("snapshot/B19 the image itself, twice, {name}"), image_twice(mode)));
+    }
+    list.push(scenario("snapshot/B2 dracut 106 without systemd", is_snapshot(on_disk().mode(Mode::Dracut106Shell))));
+    list.push(scenario("snapshot/B3 rd.live.dir", is_snapshot(on_disk().kargs("rd.live.dir=LiveOS"))));
+    list.push(scenario(
+        "snapshot/B12 B7 a root tree has no device-mapper root",
+        on_cd_flat().expect(overlay_root()).expect(mounted("/run/rootfsbase", "squashfs")),
+    ));
+    list.push(scenario(
+        "snapshot/B3 a squashfs root image stays below an overlay and says why",
+        Boot::from(Recipe::Partition(Box::new(folder(
+            Fs::Ext4,
+            "dracut",
+            vec![("LiveOS/rootfs.img", image(Fs::Squashfs("zstd")))],
+        ))))
+        .on(Bus::Virtio)
+        .root("root=live:LABEL=dracut")
+        .expect(overlay_root())
+        .expect(report_says("which cannot be written to, using an overlay")),
+    ));
+    list.push(scenario(
+        "snapshot/B18 a bare image in RAM is written itself",
+        is_linear(on_disk().kargs("rd.live.ram rd.minmem=1"), KEEP)
+            .writable()
+            .expect(media_unchanged())
+            .expect(report_says("\"released\":true")),
+    ));
+    list.push(scenario(
+        "snapshot/B19 without rw the image stays as it is, and why",
+        shell(on_disk().kargs("rd.live.overlay=none"), &reports(SNAPSHOT, "TABLE"))
+            .writable()
+            .expect(mapped_root())
+            .expect(console_says("TABLE-OK"))
+            .expect(report_says("add rw"))
+            .expect(media_unchanged()),
+    ));
+    list.push(scenario(
+        "snapshot/B20 rd.writable.fsimg",
+        is_linear(on_cd().kargs("rd.writable.fsimg rd.minmem=1"), KEEP)
+            .expect(exists("/run/initramfs/fsimg/rootfs.img")),
+    ));
+    let fill = format!(
+        "dd=\"busybox dd if=/dev/urandom bs=64k\"; $dd of=/a count=108; sync; {}; $dd of=/b count=60; sync; {}; cat /etc/lab-marker",
+        reports("^store +live-rw: .*nearly full", "NEARLY"),
+        reports("^store +live-rw: Overflow", "OVERFLOW")
+    );
+    list.push(scenario(
+        "snapshot/B21 a store that runs full says so before and when it happens",
+        shell(on_cd().kargs("rd.live.overlay.size=8"), &fill)
+            .expect(report_says("\"size\":8388608"))
+            .expect(console_says("NEARLY-OK"))
+            .expect(console_says("OVERFLOW-OK"))
+            .expect(console_says("Snapshot overflowed"))
+            .expect(marker("tiny")),
+    ));
+    let thin = format!(
+        "{}; {}; used() {{ busybox du -k /run/initramfs/thin-overlay/data | busybox cut -f1; }}; \
+         busybox dd if=/dev/urandom of=/a bs=1M count=8; sync; before=$(used); rm /a; sync; busybox fstrim /; after=$(used); \
+         echo $before $after; [ $((before - after)) -gt 6000 ] && echo TRIM''-OK",
+        reports("^mapped +live-overlay-pool: 0 2097152 thin-pool 7:[0-9]+ 7:[0-9]+ 1024 1024", "POOL"),
+        reports("^mapped +live-rw: 0 2097152 thin 25[0-9]:[0-9]+ 0 7:[0-9]+$", "THIN")
+    );
+    list.push(scenario(
+        "snapshot/B22 a thin pool gives freed blocks back",
+        shell(on_cd().kargs("rd.live.overlay.thin rd.live.overlay.size=1024"), &thin)
+            .expect(mapped_root())
+            .expect(console_says("POOL-OK"))
+            .expect(console_says("THIN-OK"))
+            .expect(console_says("TRIM-OK")),
+    ));
+    list.push(scenario(
+        "snapshot/B23 thin over a root tree warns",
+        on_cd_flat()
+            .kargs("rd.live.overlay.thin")
+            .expect(overlay_root())
+            .expect(report_says("rd.live.overlay.thin: there is a root tree")),
+    ));
+    list.push(scenario(
+        "snapshot/C4 a store overrides overlayfs",
+        shell(with_store(on_cd()).kargs("rd.live.overlay.overlayfs"), &reports(SNAPSHOT, "TABLE"))
+            .writable()
+            .expect(mapped_root())
+            .expect(console_says("TABLE-OK")),
+    ));
+    list.push(kept_readonly());
+    list.push(reset());
+    list
+}
+
+/// F3.
+fn on_cd_flat() -> Boot {
+    Boot::from(iso()).root("root=live:CDLABEL=ISO")
+}
+
+/// C9: three boots, of which the second keeps nothing.
+fn kept_readonly() -> Scenario {
+    let first = with_store(on_cd());
+    let (second, third) = (first.again().kargs("rd.live.overlay.readonly"), first.again());
+    let shown = "^mapped +live-ro: 0 [0-9]+ snapshot 7:[0-9]+ 7:[0-9]+ P 8$";
+    let readonly = shell(second, &format!("{KEPT}; echo no > /not-kept; sync; {}", reports(shown, "SHOWN")))
+        .expect(mapped_root())
+        .expect(console_says("STILL-THERE"))
+        .expect(console_says("SHOWN-OK"));
+    let third = shell(third, &format!("{KEPT}; [ -e /not-kept ] || echo NOT''-KEPT"))
+        .expect(console_says("STILL-THERE"))
+        .expect(console_says("NOT-KEPT"));
+    scenario(
+        "snapshot/C9 kept changes are shown, new ones are not kept",
+        shell(first, KEEP).expect(mapped_root()).then(readonly).then(third),
+    )
+}
+
+/// C10.
+fn reset() -> Scenario {
+    let first = with_store(on_cd());
+    let second = first.again().kargs("rd.live.overlay.reset");
+    let emptied = shell(second, GONE)
+        .expect(mapped_root())
+        .expect(console_says("KEPT-GONE"))
+        .expect(report_says("the store's changes are forgotten"));
+    scenario("snapshot/C10 a reset empties the store", shell(first, KEEP).expect(mapped_root()).then(emptied))
+}
