@@ -50,6 +50,8 @@ pub struct Landmarks {
     pub tables: Vec<Range<u64>>,
     /// Superblocks of the area.
     pub superblocks: Vec<Range<u64>>,
+    /// So many entries at the beginning, while the file system around a cow file becomes writable.
+    pub first: usize,
 }
 
 /// Chooses `count` points of a phase, or more if the landmarks of its creation have more.
@@ -69,6 +71,8 @@ pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed
             } else if touches(log, index, &landmarks.superblocks) {
                 let after = point(index + 1, Cache::Kept, "after a write to a superblock");
                 chosen.entry((index + 1, false)).or_insert(after);
+            } else if index < landmarks.first {
+                chosen.entry((index + 1, false)).or_insert(point(index + 1, Cache::Kept, "in the first writes"));
             }
         }
     }
@@ -165,7 +169,7 @@ mod tests {
 
     fn landmarks() -> Landmarks {
         let bytes = |range| std::iter::once(range).collect();
-        Landmarks { tables: bytes(512..1024), superblocks: bytes(100 * 512..108 * 512) }
+        Landmarks { tables: bytes(512..1024), superblocks: bytes(100 * 512..108 * 512), first: 0 }
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::outcome;
 /// The file that the boot after the cut writes.
 const AFTERWARDS: u32 = 1000;
 const DEADLINE: Duration = Duration::from_secs(180);
+/// The entries in which an ext4 is mounted and signed.
+const FIRST: usize = 10;
 /// The disks of so many failed points are kept.
 const KEPT: usize = 3;
 
@@ -98,7 +100,7 @@ impl Cuts {
     /// Tables (or the directory of a cow file) and superblocks, found by looking at the disk that the recording ended with.
     fn landmarks(&self, ground: &Ground, medium: &Path, dir: &Path) -> Result<Landmarks> {
         if self.setup.place == Place::File {
-            return Ok(Landmarks { tables: judge::root_directory(medium)?, superblocks: Vec::new() });
+            return Ok(Landmarks { tables: judge::root_directory(medium)?, superblocks: Vec::new(), first: FIRST });
         }
         let last = dir.join("medium.last");
         replay::disk(&ground.log, &ground.base, ground.log.entries.len(), Cache::Kept, &last)?;
@@ -107,7 +109,7 @@ impl Cuts {
         fs::remove_file(last)?;
         // The first 4 KiB for ext4 and XFS, 64 KiB into the area for btrfs.
         let superblocks = [0, 64 << 10].map(|at| area.start + at..area.start + at + 4096);
-        Ok(Landmarks { tables, superblocks: superblocks.to_vec() })
+        Ok(Landmarks { tables, superblocks: superblocks.to_vec(), first: 0 })
     }
 
     fn one(&self, lab: &Lab, ground: &Ground, medium: &Path, point: &Point, dir: &Path) -> Result<()> {
