@@ -55,7 +55,7 @@ fn twice(boot: Boot) -> Boot {
 fn twice_and(boot: Boot, asked: Vec<Check>) -> Boot {
     let again = keeps(boot.again().expect(overlay_root())).expect(file_is(KEPT, "kept"));
     let again = asked.into_iter().fold(again, Boot::expect);
-    keeps(boot).writes(KEPT).expect(no_file(KEPT)).then(again)
+    keeps(boot).writes(KEPT).expect(file_absent(KEPT)).then(again)
 }
 
 /// The disk from outside: the file lies in this directory, and no stray link does (the original's bug in C1).
@@ -74,8 +74,9 @@ fn found_in(area: &str) -> Check {
 fn names(name: &str, mode: Mode) -> Vec<Scenario> {
     let row = |what: &str, boot: Boot| scenario(format!("overlay/{what}, {name}"), boot);
     let kept = |kargs: &str| {
-        let boot =
-            beside(mode, used_store(), kargs).expect(file_is("/usr/earlier", "earlier")).expect(no_file("/overlay"));
+        let boot = beside(mode, used_store(), kargs)
+            .expect(file_is("/usr/earlier", "earlier"))
+            .expect(file_absent("/overlay"));
         twice_and(boot, vec![found_in(AREA)])
     };
     vec![
@@ -93,18 +94,18 @@ fn names(name: &str, mode: Mode) -> Vec<Scenario> {
                 .then(
                     keeps(beside(mode, used_store(), "rd.overlay=LABEL=P rd.overlay.readonly"))
                         .expect(file_is("/usr/earlier", "earlier"))
-                        .expect(no_file(KEPT)),
+                        .expect(file_absent(KEPT)),
                 ),
         ),
         row(
             "C11 C12 reset empties the directory, dot files too",
             keeps(beside(mode, used_store(), "rd.overlay=LABEL=P rd.overlay.reset"))
-                .expect(no_file("/usr/earlier"))
-                .expect(no_file("/.hidden"))
+                .expect(file_absent("/usr/earlier"))
+                .expect(file_absent("/.hidden"))
                 .writes(KEPT)
                 .then(
                     keeps(beside(mode, used_store(), "rd.live.overlay=LABEL=P rd.live.overlay.reset"))
-                        .expect(no_file(KEPT))
+                        .expect(file_absent(KEPT))
                         .expect(report_says("reset: removed")),
                 ),
         ),
@@ -138,7 +139,7 @@ fn made(mode: Mode, bus: Bus, kargs: &str, mib: u64, kind: &str) -> Boot {
         "has the same table",
         r#"cmp <(sfdisk -d "$1" | grep start= | cut -d: -f2) <(sfdisk -d "$2" | grep start= | cut -d: -f2)"#,
     ));
-    keeps(boot).writes(KEPT).expect(no_file(KEPT)).expect(disk(0, "has partition 2", looks)).then(again)
+    keeps(boot).writes(KEPT).expect(file_absent(KEPT)).expect(disk(0, "has partition 2", looks)).then(again)
 }
 
 /// C16: the medium's own partition keeps the changes.
