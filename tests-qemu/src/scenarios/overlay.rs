@@ -275,6 +275,10 @@ fn powered_off() -> Vec<Scenario> {
 
 /// Where nothing can be kept: RAM, the reason, and never a question.
 fn refusals() -> Vec<Scenario> {
+    let has_its_file = |read: &str| {
+        let script = format!(r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; [ "$({read})" = text ]; rm "$1.p""#);
+        disk(1, "has its file", script)
+    };
     let native = Mode::NativeWrite;
     let row = |what: &str, boot: Boot| {
         scenario(format!("overlay/{what}"), boot.expect(overlay_root()).expect(persistence("temporary")))
@@ -309,13 +313,19 @@ fn refusals() -> Vec<Scenario> {
         ),
         row(
             "a directory on FAT",
-            unchanged(beside(native, Recipe::Partition(Box::new(folder(Fs::Vfat, "P", vec![]))), "rd.overlay=LABEL=P"))
-                .expect(report_says("cannot hold changes as files")),
+            beside(
+                native,
+                Recipe::Partition(Box::new(folder(Fs::Vfat, "P", vec![("x", Recipe::Text("text"))]))),
+                "rd.overlay=LABEL=P",
+            )
+            .expect(report_says("cannot hold changes as files"))
+            .expect(has_its_file("mtype -i \"$1.p\" ::x")),
         ),
         row(
             "a file that is none of ours",
-            unchanged(beside(native, store(vec![("x", Recipe::Text("text"))]), "rd.overlay=LABEL=P:/x"))
-                .expect(report_says("left as it is")),
+            beside(native, store(vec![("x", Recipe::Text("text"))]), "rd.overlay=LABEL=P:/x")
+                .expect(report_says("left as it is"))
+                .expect(has_its_file("debugfs -R 'cat /x' \"$1.p\"")),
         ),
         row(
             "a blank partition without a word about it",
