@@ -158,16 +158,6 @@ pub fn marker(text: &'static str) -> Check {
     file_is("/etc/lab-marker", text)
 }
 
-/// A file does not exist in the booted system.
-pub fn no_file(path: &'static str) -> Check {
-    let mut check = guest(format!("{path} is not there"), move |guest| {
-        let found = guest.files.get(path).and_then(Option::as_deref);
-        ensure(found.is_none(), || format!("holds {found:?}"))
-    });
-    check.reads = Some(path.to_owned());
-    check
-}
-
 /// No mount point has two mounts (dracut-live C22).
 pub fn each_mounted_once() -> Check {
     guest("no mount point is there twice", |guest| {

@@ -55,7 +55,7 @@ fn on_device(mode: Mode, overlay: &str) -> Boot {
             .expect(leads_to("/run/overlayfs", "/run/overlayfs-backing/overlay"))
             .expect(leads_to("/run/ovlwork", "/run/overlayfs-backing/ovlwork"))
     };
-    let first = kept(covered(mode, overlay)).writes("/usr/kept").expect(no_file("/usr/kept"));
+    let first = kept(covered(mode, overlay)).writes("/usr/kept").expect(file_absent("/usr/kept"));
     first.then(kept(covered(mode, overlay)).expect(file_is("/usr/kept", "kept")).expect(disk(
         1,
         "has the file in overlay/",
@@ -82,7 +82,8 @@ fn forms(name: &str, mode: Mode) -> Vec<Scenario> {
 
 /// Without an overlay the root is mounted as ever, and the agent leaves no trace.
 fn untouched(name: &str, mode: Mode) -> Scenario {
-    let boot = machine(mode, "rd.overlay=0").expect(mounted("/", "ext4")).expect(no_file("/run/rdlive/report.json"));
+    let boot =
+        machine(mode, "rd.overlay=0").expect(mounted("/", "ext4")).expect(file_absent("/run/rdlive/report.json"));
     scenario(format!("ordinary/C22 rd.overlay=0, {name}"), boot)
 }
 

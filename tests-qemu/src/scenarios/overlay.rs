@@ -55,7 +55,7 @@ fn twice(boot: Boot) -> Boot {
 fn twice_and(boot: Boot, asked: Vec<Check>) -> Boot {
     let again = keeps(boot.again().expect(overlay_root())).expect(file_is(KEPT, "kept"));
     let again = asked.into_iter().fold(again, Boot::expect);
-    keeps(boot).writes(KEPT).expect(no_file(KEPT)).then(again)
+    keeps(boot).writes(KEPT).expect(file_absent(KEPT)).then(again)
 }
 
 /// The disk from outside: the file lies in this directory, and no stray link does (the original's bug in C1).
@@ -74,8 +74,9 @@ fn found_in(area: &str) -> Check {
 fn names(name: &str, mode: Mode) -> Vec<Scenario> {
     let row = |what: &str, boot: Boot| scenario(format!("overlay/{what}, {name}"), boot);
     let kept = |kargs: &str| {
-        let boot =
-            beside(mode, used_store(), kargs).expect(file_is("/usr/earlier", "earlier")).expect(no_file("/overlay"));
+        let boot = beside(mode, used_store(), kargs)
+            .expect(file_is("/usr/earlier", "earlier"))
+            .expect(file_absent("/overlay"));
         twice_and(boot, vec![found_in(AREA)])
     };
     vec![
@@ -93,18 +94,18 @@ fn names(name: &str, mode: Mode) -> Vec<Scenario> {
                 .then(
                     keeps(beside(mode, used_store(), "rd.overlay=LABEL=P rd.overlay.readonly"))
                         .expect(file_is("/usr/earlier", "earlier"))
-                        .expect(no_file(KEPT)),
+                        .expect(file_absent(KEPT)),
                 ),
         ),
         row(
             "C11 C12 reset empties the directory, dot files too",
             keeps(beside(mode, used_store(), "rd.overlay=LABEL=P rd.overlay.reset"))
-                .expect(no_file("/usr/earlier"))
-                .expect(no_file("/.hidden"))
+                .expect(file_absent("/usr/earlier"))
+                .expect(file_absent("/.hidden"))
                 .writes(KEPT)
                 .then(
                     keeps(beside(mode, used_store(), "rd.live.overlay=LABEL=P rd.live.overlay.reset"))
-                        .expect(no_file(KEPT))
+                        .expect(file_absent(KEPT))
                         .expect(report_says("reset: removed")),
                 ),
         ),
@@ -138,7 +139,7 @@ fn made(mode: Mode, bus: Bus, kargs: &str, mib: u64, kind: &str) -> Boot {
         "has the same table",
         r#"cmp <(sfdisk -d "$1" | grep start= | cut -d: -f2) <(sfdisk -d "$2" | grep start= | cut -d: -f2)"#,
     ));
-    keeps(boot).writes(KEPT).expect(no_file(KEPT)).expect(disk(0, "has partition 2", looks)).then(again)
+    keeps(boot).writes(KEPT).expect(file_absent(KEPT)).expect(disk(0, "has partition 2", looks)).then(again)
 }
 
 /// C16: the medium's own partition keeps the changes.
@@ -274,6 +275,10 @@ fn powered_off() -> Vec<Scenario> {
 
 /// Where nothing can be kept: RAM, the reason, and never a question.
 fn refusals() -> Vec<Scenario> {
+    let has_its_file = |read: &str| {
+        let script = format!(r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; [ "$({read})" = text ]; rm "$1.p""#);
+        disk(1, "has its file", script)
+    };
     let native = Mode::NativeWrite;
     let row = |what: &str, boot: Boot| {
         scenario(format!("overlay/{what}"), boot.expect(overlay_root()).expect(persistence("temporary")))
@@ -308,13 +313,19 @@ fn refusals() -> Vec<Scenario> {
         ),
         row(
             "a directory on FAT",
-            unchanged(beside(native, Recipe::Partition(Box::new(folder(Fs::Vfat, "P", vec![]))), "rd.overlay=LABEL=P"))
-                .expect(report_says("cannot hold changes as files")),
+            beside(
+                native,
+                Recipe::Partition(Box::new(folder(Fs::Vfat, "P", vec![("x", Recipe::Text("text"))]))),
+                "rd.overlay=LABEL=P",
+            )
+            .expect(report_says("cannot hold changes as files"))
+            .expect(has_its_file("mtype -i \"$1.p\" ::x")),
         ),
         row(
             "a file that is none of ours",
-            unchanged(beside(native, store(vec![("x", Recipe::Text("text"))]), "rd.overlay=LABEL=P:/x"))
-                .expect(report_says("left as it is")),
+            beside(native, store(vec![("x", Recipe::Text("text"))]), "rd.overlay=LABEL=P:/x")
+                .expect(report_says("left as it is"))
+                .expect(has_its_file("debugfs -R 'cat /x' \"$1.p\"")),
         ),
         row(
             "a blank partition without a word about it",
