@@ -167,12 +167,6 @@ impl Boot {
         self.kargs(&format!("lab.keep={files}"))
     }
 
-    /// Adds to the command line of this boot and of those after it.
-    pub fn with_each(mut self, kargs: &str) -> Self {
-        self.next = self.next.map(|next| Box::new(next.with_each(kargs)));
-        self.kargs(kargs)
-    }
-
     /// MiB of RAM, 1024 unless said.
     pub fn memory(mut self, mib: u32) -> Self {
         self.memory = mib;

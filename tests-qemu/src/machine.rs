@@ -230,7 +230,10 @@ fn add_drive(qemu: &mut Command, index: usize, drive: &Drive) {
         qemu.args(["-device", &format!("usb-bot,id=bot{index},bus=usb.0")]);
     }
     let mut words = device(index, drive);
-    words.push(("bootindex", (index + 1).to_string()));
+    // A card has no place in the firmware's order.
+    if drive.bus != Bus::SdCard {
+        words.push(("bootindex", (index + 1).to_string()));
+    }
     if drive.log.is_some() {
         words.push(("write-cache", "on".into()));
         // The log would mix up zeroing with what is written at the same time: QEMU's driver reserves their places in two steps.

@@ -75,13 +75,14 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Checks with the file system's own tool where that is what its makers advise; XFS and btrfs replay their logs
-    /// when they are mounted.
+    /// Checks with the file system's own tool where that is what its makers advise, if the file system itself says that
+    /// it needs it; XFS and btrfs replay their logs when they are mounted.
     pub(super) fn check(&mut self, what: Slot, fs: &str) -> Result<(), Stop> {
         let Some(node) = self.node(what).map(|node| node.to_string_lossy().into_owned()) else {
             return Err(Stop::new(Code::AreaDamaged, format!("no device is known as {what}")));
         };
-        if !fs.starts_with("ext") {
+        // Even `e2fsck -p` changes a file system that it then gives up on, and writes to one that has nothing to repair.
+        if !fs.starts_with("ext") || is_clean(&node) {
             return Ok(());
         }
         let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
@@ -177,6 +178,12 @@ impl Executor<'_> {
         self.notes.push(note);
         Ok(())
     }
+}
+
+/// Whether the superblock says that the file system was unmounted in order and has no errors.
+fn is_clean(node: &str) -> bool {
+    let found = File::open(node).ok().and_then(|mut file| format::identify(&mut file).ok().flatten());
+    found.is_some_and(|found| !found.dirty)
 }
 
 fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {

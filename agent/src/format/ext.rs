@@ -14,6 +14,8 @@ const INCOMPAT_64BIT: u32 = 0x80;
 /// sparse_super, large_file, btree_dir: all that ext2 and ext3 know.
 const OLD_RO_COMPAT: u32 = 0x7;
 const STATE_CLEAN: u16 = 1;
+/// The kernel has met errors since the last check.
+const STATE_ERRORS: u16 = 2;
 
 pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
     let sb = head.span(1024, 1024)?;
@@ -31,7 +33,8 @@ pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
         uuid: uuid(&sb.array(0x68)?),
         size: blocks(sb, &features)?.checked_mul(u64::from(block_size)),
         block_size: Some(block_size),
-        dirty: features.incompat & INCOMPAT_RECOVER != 0 || sb.le16(0x3a)? & STATE_CLEAN == 0,
+        dirty: features.incompat & INCOMPAT_RECOVER != 0
+            || sb.le16(0x3a)? & (STATE_CLEAN | STATE_ERRORS) != STATE_CLEAN,
         ..Superblock::new(features.kind())
     })
 }
@@ -115,7 +118,7 @@ mod tests {
 
     #[test]
     fn needs_recovery() {
-        for (incompat, state, dirty) in [(0x42, 1, false), (0x46, 1, true), (0x42, 0, true)] {
+        for (incompat, state, dirty) in [(0x42, 1, false), (0x46, 1, true), (0x42, 0, true), (0x42, 3, true)] {
             let mut image = sample();
             image[1024 + 0x60] = incompat;
             image[1024 + 0x3a] = state;

@@ -59,7 +59,7 @@ pub struct Superblock {
     pub block_size: Option<u32>,
     /// Compressor of a squashfs or EROFS.
     pub compressor: Option<Compressor>,
-    /// The journal needs recovery or the volume is marked as not cleanly unmounted. An XFS log is not examined.
+    /// The journal needs recovery, or the volume is marked as not cleanly unmounted or as having errors. An XFS log is not examined.
     pub dirty: bool,
 }
 

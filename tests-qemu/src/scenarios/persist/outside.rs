@@ -30,7 +30,7 @@ const FUNCTIONS: &str = r#"
         case $(blkid -p -o value -s TYPE "$1") in
             ext4) e2fsck -fn "$1" && dumpe2fs -h "$1" 2>/dev/null > "$1.super" &&
                   grep -q '^Filesystem state: *clean$' "$1.super" && ! grep needs_recovery "$1.super" ;;
-            xfs) xfs_repair -n "$1" ;;
+            xfs) xfs_repair -n "$1" 2>&1 | tee "$1.said" && ! grep -q ALERT "$1.said" ;;
             btrfs) btrfs check "$1" ;;
             vfat) fsck.vfat -n "$1" ;;
             exfat) fsck.exfat -n "$1" ;;
