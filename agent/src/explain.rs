@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Selector, Source};
+use crate::config::{self, Conf, Config, Method, Selector, Source};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
 use crate::format::{self, Kind, iso9660};
 use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
@@ -86,6 +86,10 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
     // A container is not mounted here, so what it holds is not known: a nested image would add one loop and one mount.
     let inner = matches!(content, Some(Content::Container(_))) || facts.is_container();
     let inner = inner.then_some(Inner::Tree);
+    let mapped = match (config.overlay.method, &inner) {
+        (Method::Overlayfs, _) | (_, None) => "",
+        _ => "a nested image would become a device-mapper root; assuming that the container is the root tree:\n",
+    };
     let mut acquire = acquire::medium(config, &points, &facts);
     let (copied, content) = ram_copy(config, &mut points, &facts, content)?;
     let remark = if copied.is_empty() { "" } else { "assuming an image of 1 GiB, and room for it:\n" };
@@ -98,7 +102,7 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
     let (content, inner) = (content.as_ref(), inner.as_ref());
     let assemble = assemble::assemble_on(config, &points, &facts, content, inner, Path::new(SYSROOT), area.as_ref());
     Ok(format!(
-        "{assumed}{remark}{kept}{}{}{}",
+        "{assumed}{mapped}{remark}{kept}{}{}{}",
         describe("prepare", &prepare::prepare(config, &points)),
         describe("acquire", &acquire),
         describe("assemble", &assemble)
@@ -257,6 +261,9 @@ mod tests {
         let (config, _) = interpret_text("root=live:CDLABEL=LIVE");
         let text = plan(&config, None).unwrap();
         assert!(text.starts_with("assuming") && text.contains("mount container squashfs"), "{text}");
+        assert!(text.contains("a nested image would become a device-mapper root"), "{text}");
+        let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.overlay");
+        assert!(!plan(&config, None).unwrap().contains("device-mapper"));
         let (config, _) = interpret_text("root=/dev/sda1");
         assert_eq!(plan(&config, None).unwrap(), "");
     }

@@ -132,7 +132,20 @@ impl Boot<'_> {
             "changes go to a store of {}; when it is full, writes fail: `rdlive report` tells how full it is",
             human(store.size)
         );
+        if let Some(ram) = self.ram().filter(|ram| slot == Slot::Store && *ram < store.size) {
+            let (size, ram) = (human(store.size), human(ram));
+            let note = format!("the store may grow to {size} and the machine has {ram} of RAM: memory may end first");
+            log::warn!("{note}, ignoring; see rd.live.overlay.size");
+            mode.notes.push(note);
+        }
         mode.store = Some(store);
+    }
+
+    /// Bytes of RAM that the machine has.
+    fn ram(&self) -> Option<u64> {
+        let text = self.env.text("proc/meminfo")?;
+        let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix("kB")?.trim();
+        kib.parse::<u64>().ok()?.checked_mul(1024)
     }
 
     fn bytes(&self, slot: Slot) -> u64 {

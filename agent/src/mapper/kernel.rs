@@ -1,5 +1,6 @@
 //! The requests themselves.
 
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -8,9 +9,13 @@ use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmNameBuf, DmOptions, er
 
 use super::{Made, MapperError, Status, Target};
 
-/// How long udev may take to confirm a device. The crate itself would wait for ever, and nobody confirms where the
-/// initrd has udev, but not the rules of device-mapper.
+/// How long udev may take to confirm a device; the crate itself would wait for ever.
 const UDEV_LIMIT: Duration = Duration::from_secs(5);
+/// How long it may take where nobody will answer: enough for the kernel.
+const ALONE_LIMIT: Duration = Duration::from_millis(100);
+/// The rules by which udev answers.
+const RULES: [&str; 3] = ["/usr/lib/udev/rules.d", "/lib/udev/rules.d", "/etc/udev/rules.d"];
+const ANSWER: &str = "95-dm-notify.rules";
 
 /// Makes a device from one target that covers it wholly, and waits until udev has named it, where there is udev.
 ///
@@ -112,7 +117,12 @@ fn bounded<T: Send + 'static>(request: impl FnOnce() -> T + Send + 'static) -> O
         // Nobody listens any more when the time was over.
         let _ = sender.send(request());
     });
-    answer.recv_timeout(UDEV_LIMIT).ok()
+    // Without udev the crate does not wait, so there is only the kernel's own time, which ends by itself.
+    if !Path::new("/run/udev/control").exists() {
+        return answer.recv().ok();
+    }
+    let answers = RULES.iter().any(|dir| Path::new(dir).join(ANSWER).exists());
+    answer.recv_timeout(if answers { UDEV_LIMIT } else { ALONE_LIMIT }).ok()
 }
 
 fn control(name: &str) -> Result<DM, MapperError> {

@@ -18,7 +18,7 @@ pub enum Status {
         /// Sectors there are; of a pool, blocks.
         total: u64,
     },
-    /// The store is full: new changes are refused, what was written before is there.
+    /// The store is full: new changes are refused.
     Overflow,
     /// The store was lost: nothing can be read any more.
     Invalid,
@@ -67,7 +67,9 @@ impl fmt::Display for Status {
                 write!(f, "{percent} % used ({used}/{total})")?;
                 if percent >= NEARLY_FULL { write!(f, ", nearly full: save your work elsewhere") } else { Ok(()) }
             }
-            Self::Overflow => write!(f, "Overflow: full, changes are refused; save your work elsewhere and reboot"),
+            Self::Overflow => {
+                write!(f, "Overflow: full, changes are refused; save elsewhere what can be read, and reboot")
+            }
             Self::Invalid => write!(f, "Invalid: lost, reboot"),
             Self::Other => write!(f, "in use"),
         }

@@ -140,7 +140,7 @@ pub fn form(
 ) -> Form {
     let overlay = &config.overlay;
     let store = area.is_some_and(|area| area.store);
-    if (area.is_some() || overlay.method == Method::Overlayfs) && !store {
+    if !store && (area.is_some() || overlay.method == Method::Overlayfs) {
         return Form::plain(Method::Overlayfs);
     }
     let Some(file) = image(content, inner) else { return without_image(config, store) };
@@ -150,8 +150,9 @@ pub fn form(
     }
     let copied = is_in_ram(file);
     match overlay.method {
-        _ if store => Form::plain(Method::Snapshot { thin: matches!(overlay.method, Method::Snapshot { thin: true }) }),
-        Method::Overlayfs => Form::plain(Method::Overlayfs),
+        Method::Snapshot { .. } if store => Form::plain(overlay.method),
+        // Refused above, unless there is a store.
+        Method::Overlayfs => Form::plain(Method::Snapshot { thin: false }),
         Method::Snapshot { .. } if copied && !overlay.readonly => Form::plain(Method::Direct),
         Method::Snapshot { thin } => Form::plain(Method::Snapshot { thin }),
         Method::Direct if copied => Form::plain(Method::Direct),
