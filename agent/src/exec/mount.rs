@@ -22,7 +22,7 @@ const MESSAGES: usize = 8;
 
 /// A mount that failed, with the operation and the kernel's own words.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation}: {errno}{}", self.words())]
+#[error("{operation}: {}{}", meaning(*.errno), self.words())]
 pub struct MountError {
     /// The system call and its argument.
     pub operation: String,
@@ -35,6 +35,14 @@ pub struct MountError {
 impl MountError {
     fn words(&self) -> String {
         if self.messages.is_empty() { String::new() } else { format!(" (kernel: {})", self.messages.join("; ")) }
+    }
+}
+
+/// The text of an error number. musl has none for what a damaged file system gives.
+fn meaning(errno: Errno) -> String {
+    match errno {
+        Errno::UCLEAN => "the file system is damaged (structure needs cleaning)".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -171,4 +179,17 @@ pub fn release_patiently(at: &Path) -> Result<(), MountError> {
 /// The errno of `umount2(2)`.
 pub fn detach(at: &Path) -> Result<(), MountError> {
     unmount(at, UnmountFlags::DETACH).map_err(|errno| plain(format!("unmounting {}", at.display()), errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_system_is_called_so_with_every_libc() {
+        let error =
+            MountError { operation: "mounting x".into(), errno: Errno::UCLEAN, messages: vec!["bad inode".into()] };
+        let expected = "mounting x: the file system is damaged (structure needs cleaning) (kernel: bad inode)";
+        assert_eq!(error.to_string(), expected);
+    }
 }

@@ -208,7 +208,10 @@ fn old_areas() -> Vec<Scenario> {
         ),
         scenario(
             "persist/T-33 a damaged area stays as it is",
-            forgets(stick(with_area(DAMAGED)), "RDL-052").expect(untouched(0)),
+            forgets(stick(with_area(DAMAGED)), "RDL-052").expect(report_says("the file system is damaged")).expect(look(
+                "has every byte but the kernel's own note of the error in the superblock",
+                r#"same "$1" "$2" 0 $(( $(first "$1" 3) + 1024 )); same "$1" "$2" $(( $(first "$1" 3) + 2048 )) $(stat -c %s "$1")"#,
+            )),
         ),
         scenario(
             "persist/T-33 a damaged area, and it is required",
