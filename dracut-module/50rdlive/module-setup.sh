@@ -49,6 +49,11 @@ install() {
         fi
     done
 
+    if dracut_module_included overlayfs; then
+        dfatal "rdlive: the dracut module overlayfs answers to the same rd.overlay (use --omit overlayfs)"
+        exit 1
+    fi
+
     # A static program: no libraries to resolve, so a plain copy (of coreutils, not this function) also serves an
     # agent outside of the sysroot.
     command install -D -m 0755 "$agent" "$initdir/usr/bin/rdlive"

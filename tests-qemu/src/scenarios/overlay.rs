@@ -170,6 +170,10 @@ fn places() -> Vec<Scenario> {
         Boot::from(disk).on(Bus::UsbStick).mode(native).root(ROOT).kargs("iso-scan/filename=/live.iso").writable()
     };
     vec![
+        row("C1 a directory under a nested image (F2)", {
+            let disc = Boot::from(nested_iso()).and(used_store(), Bus::Virtio).mode(native).root(ROOT);
+            twice(disc.kargs("rd.live.overlay=LABEL=P").writable().expect(overlay_root()))
+        }),
         row("C14 :auto", by("LABEL=P:auto")),
         row("C15 a path without slash", by(&format!("LABEL=P:{AREA}"))),
         row("named by UUID", by("UUID=00000000-0000-4000-8000-00000000000f")),
