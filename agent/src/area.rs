@@ -12,6 +12,10 @@ use crate::table::Gap;
 
 /// Label of a write partition; what kiwi-live looks for, too (kiwi-live spec 3.2).
 pub const LABEL: &str = "cow";
+/// Label in the LUKS header of an encrypted area, and its name below `/dev/mapper`: kiwi-live's, too (spec 3.4).
+pub const LUKS_LABEL: &str = "lukscow";
+/// Label in the LUKS header of a device whose key nobody keeps: what is on it is lost when the machine goes off.
+pub const TEMPORARY_LABEL: &str = "rdlive-temporary";
 /// Remembers, at the top of an area, which image it was made for.
 pub const IDENTITY_FILE: &str = ".rdlive-identity";
 
@@ -77,6 +81,9 @@ pub struct DiskSite {
     /// The partition labelled `cow`.
     #[serde(default)]
     pub area: Option<Part>,
+    /// The encrypted partition labelled `lukscow`.
+    #[serde(default)]
+    pub locked: Option<Part>,
     /// A Linux partition behind the image that holds nothing known.
     #[serde(default)]
     pub unused: Option<Part>,
@@ -86,7 +93,7 @@ pub struct DiskSite {
     /// Why there is no room.
     #[serde(default)]
     pub no_gap: String,
-    /// File systems labelled `cow` on other disks: they are somebody else's.
+    /// File systems labelled `cow` or `lukscow` on other disks: they are somebody else's.
     #[serde(default)]
     pub foreign: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! The boot on one screen: the stages in order, shared by both personalities.
 
 mod area;
+mod crypt;
 mod ordinary;
 mod writable;
 
@@ -123,7 +124,9 @@ impl<'a> Boot<'a> {
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
         let (used, inside) = self.copy_image(used, inner.clone())?;
         let (used, inside) = (used.as_ref(), inside.as_ref());
+        let before = self.exec.mark();
         let mut area = self.area(Some(&medium), inside)?;
+        let after = self.exec.mark();
         let form = self.form(&medium, used, inside, &mut area)?;
         let image = assemble::base(&self.points, used, inside).map(|base| base.path());
         let steps = assemble::assemble_on(config, &self.points, &medium, used, inside, self.sysroot, area.as_ref());
@@ -131,7 +134,10 @@ impl<'a> Boot<'a> {
         (self.report.device, self.report.medium) = (device, Some(medium));
         (self.report.content, self.report.inner) = (content, inner);
         let result = self.exec.run("assemble", &steps);
-        self.write_mode(&form, image.as_deref(), area.as_ref());
+        if !self.write_mode(&form, image.as_deref(), area.as_ref()) && area.is_some() {
+            // What the area needed stays neither mounted nor open when changes go to RAM.
+            self.exec.unwind_between(before, after);
+        }
         result?;
         self.report.moment("root");
         Ok(())

@@ -96,6 +96,10 @@ codes! {
     AreaPartition = 54, Stop;
     /// A program that makes or checks file systems is missing.
     ToolMissing = 55, Stop;
+    /// The persistent area is encrypted, and nobody gave its passphrase or key.
+    AreaLocked = 60, Stop;
+    /// An encrypted area cannot be made or opened.
+    AreaCrypt = 61, Stop;
 }
 
 impl From<Code> for String {

@@ -74,6 +74,9 @@ pub struct WriteMode {
     /// The store of a snapshot or thin device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<Store>,
+    /// What is written to the place is encrypted.
+    #[serde(default)]
+    pub encrypted: bool,
     /// What happened to the persistent area: made, repaired, emptied, taken over.
     #[serde(default)]
     pub notes: Vec<String>,

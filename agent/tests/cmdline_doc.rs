@@ -49,6 +49,7 @@ fn explain_page_has_every_key_of_the_json() {
         "root=live:UUID=x rd.overlay=PARTUUID=x:/y rd.live.overlay.thin mod.par=1 rd.kiwi.bad",
         "root=live:PARTLABEL=x rd.overlay=:/y rd.live.overlay.size=1g",
         "root=live:/dev/sr0 rd.overlay=none",
+        "root=live:/dev/sr0 rd.overlay.crypt=LABEL=x rd.live.encrypt.keyfile=LABEL=x:/y",
         "root=live:/x.iso",
         "root=live:aoe:e0.1",
         "root=live:http://h/x",

@@ -11,6 +11,7 @@ use rdlive::config::{self, Conf, Config, Source};
 use rdlive::discover;
 use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
 use rdlive::format::Kind;
+use rdlive::plan::crypt;
 use rdlive::plan::persist::{self, Area, Wish};
 use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::describe;
@@ -43,6 +44,10 @@ struct Facts {
     keeps_here: bool,
     /// The device of an ordinary root; without it somebody else has mounted it.
     root: Option<String>,
+    /// The device that `rd.overlay.crypt` names.
+    crypt: Option<Device>,
+    /// What is inside an encrypted area.
+    inside: Option<Kind>,
 }
 
 fn candidates(config: &Config, devices: &[Device]) -> String {
@@ -129,7 +134,17 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
     let overlay = &config.overlay;
     let mut before = String::new();
     let planned = match (Wish::of(overlay), &facts.site, &facts.named, &facts.blank) {
-        (Some(wish), Some(site), ..) => persist::automatic(&wish, points, &Identity::of(medium.unwrap()), site),
+        _ if overlay.crypt.is_some() => encrypted_device(config, points, facts, &mut before),
+        (Some(wish), Some(site), ..) => {
+            let identity = Identity::of(medium.unwrap());
+            match crypt::opening(&wish, points, &identity, site) {
+                None => persist::automatic(&wish, points, &identity, site),
+                Some(opening) => opening.and_then(|opening| {
+                    before = describe("open", &opening.steps);
+                    crypt::area_inside(&wish, points, &identity, opening, facts.inside)
+                }),
+            }
+        }
         (None, _, Some(named), _) => persist::named(overlay, points, named),
         (None, _, None, Some(node)) => named::format(overlay, node, points).and_then(|made| {
             before = describe("acquire", &made.steps);
@@ -144,11 +159,21 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
     match planned {
         Ok(area) => {
             let notes: String = area.notes.iter().map(|note| format!("note      {note}\n")).collect();
-            let text = format!("{before}area      {} {}\n{notes}", area.persistence, area.place);
+            let encrypted = if area.encrypted { ", encrypted" } else { "" };
+            let text = format!("{before}area      {} {}{encrypted}\n{notes}", area.persistence, area.place);
             (Some(area), text)
         }
-        Err(why) => (None, format!("no area   {why}\n")),
+        Err(why) => (None, format!("{before}no area   {why}\n")),
     }
+}
+
+/// The area on the device that `rd.overlay.crypt` names.
+fn encrypted_device(config: &Config, points: &Points, facts: &Facts, before: &mut String) -> Result<Area, String> {
+    let overlay = &config.overlay;
+    let (Some(wish), Some(device)) = (&overlay.crypt, &facts.crypt) else { panic!("facts.json lacks crypt") };
+    let opening = crypt::device(wish, &overlay.unlock, device)?;
+    *before = describe("open", &opening.steps);
+    crypt::device_area(overlay, points, opening, facts.inside)
 }
 
 /// An overlay over the root of a machine that is no live system.

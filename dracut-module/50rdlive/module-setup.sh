@@ -21,6 +21,11 @@ depends() {
     if find_binary dmsetup > /dev/null; then
         echo dm
     fi
+    # Encrypted areas: a prompt that reaches plymouth and every console.
+    if find_binary cryptsetup > /dev/null && ! rdlive_omits systemd \
+        && rdlive_has systemd-ask-password systemd-ask-password systemd-tty-ask-password-agent; then
+        echo systemd-ask-password
+    fi
 }
 
 # File systems and layers are forced in, for they depend on the medium and not on the machine that builds the initrd.
@@ -36,6 +41,12 @@ installkernel() {
         usb_storage uas xhci_pci xhci_hcd ehci_pci ohci_pci uhci_hcd \
         ahci ata_piix ata_generic nvme sdhci_pci mmc_block \
         virtio_pci virtio_blk virtio_scsi hv_storvsc vmw_pvscsi xen_blkfront
+    # Encrypted areas: the target, and the ciphers and digests of LUKS as cryptsetup makes it.
+    if find_binary cryptsetup > /dev/null; then
+        hostonly='' instmods dm_crypt \
+            xts cbc ecb essiv aes_generic sha1_generic sha256_generic sha512_generic af_alg algif_hash algif_skcipher \
+            aesni_intel sha256_ssse3 sha512_ssse3 aes_ce_blk aes_neon_blk sha2_ce
+    fi
     return 0
 }
 
@@ -66,6 +77,9 @@ install() {
     area_program dinfo mkfs.xfs xfsprogs
     area_program dinfo mkfs.btrfs btrfs-progs
     inst_multiple -o /etc/mke2fs.conf
+    area_program dinfo cryptsetup cryptsetup rd.live.encrypt
+    # libargon2 ends its threads with this library, and loads it only then.
+    inst_libdir_file "libgcc_s.so*"
 
     inst_hook cmdline 28 "$moddir/rdlive-claim.sh"
     inst_hook emergency 50 "$moddir/rdlive-error.sh"
@@ -82,14 +96,29 @@ install() {
     fi
 }
 
-# What makes and checks persistent areas, as far as it is installed: "area_program LEVEL PROGRAM PACKAGE".
+# What makes and checks persistent areas, as far as it is installed: "area_program LEVEL PROGRAM PACKAGE [KARG]".
 # The default is ext4; who wants another file system reads dracut's other messages too. The agent says at boot what it misses.
 area_program() {
     if find_binary "$2" > /dev/null; then
         inst_multiple "$2"
     else
-        "$1" "rdlive: no $2 here, so it will be missed by rd.live.overlay.persistent (install $3 and run dracut again)"
+        "$1" "rdlive: no $2 here, so it will be missed by ${4:-rd.live.overlay.persistent} (install $3 and run dracut again)"
     fi
+}
+
+# Whether a module of dracut (the first argument) can be used: it is there, not omitted, and so are its programs.
+rdlive_has() {
+    local module=$1 program
+    shift
+    compgen -G "$dracutbasedir/modules.d/[0-9][0-9]$module" > /dev/null || return 1
+    rdlive_omits "$module" && return 1
+    for program in "$@"; do
+        find_binary "$program" > /dev/null || return 1
+    done
+}
+
+rdlive_omits() {
+    [[ " ${omit_dracutmodules-} " == *" $1 "* ]]
 }
 
 rdlive_agent() {

@@ -24,7 +24,8 @@ pub enum Tree {
 
 /// What dracut calls while it makes an initrd must be there before dracut is configured.
 const FIRST: &str = "dracut-core dracut dracut-live procps iproute2 kmod udev systemd systemd-sysv";
-const THEN: &str = "linux-image-amd64 dbus busybox-static e2fsprogs xfsprogs btrfs-progs dosfstools zstd login";
+const THEN: &str =
+    "linux-image-amd64 dbus busybox-static e2fsprogs xfsprogs btrfs-progs dosfstools zstd login cryptsetup-bin";
 
 impl Tree {
     /// The suite's name, also the directory's.

@@ -36,6 +36,7 @@ const NEEDS: &[Need] = &[
     need("mkfs.xfs", "xfsprogs"),
     need("mkfs.btrfs", "btrfs-progs"),
     need("mkfs.exfat", "exfatprogs"),
+    need("cryptsetup", "cryptsetup-bin"),
     need("mount.exfat-fuse", "exfat-fuse"),
     need("mkntfs", "ntfs-3g"),
     need("sfdisk", "fdisk"),

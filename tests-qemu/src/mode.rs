@@ -22,6 +22,10 @@ pub enum Mode {
     NativeWrite,
     /// As [`Mode::NativeWrite`] with the kernel of Debian 12.
     NativeWrite12,
+    /// As [`Mode::NativeWrite`], with what encrypted areas need, and a key in `/etc/lab.key`.
+    NativeCrypt,
+    /// As [`Mode::NativeCrypt`] with the kernel and the cryptsetup of Debian 12.
+    NativeCrypt12,
     /// dracut 106 with systemd, Debian 13.
     Dracut106,
     /// dracut 106 without systemd, Debian 13.
@@ -36,6 +40,9 @@ pub enum Mode {
     Floor,
 }
 
+/// Content of the key file in the initrds that have one.
+pub const KEY: &str = "a key, and whoever has the initrd has it\n";
+
 /// Kernel and initrd of a mode.
 pub struct Pair {
     /// vmlinuz.
@@ -48,9 +55,12 @@ impl Mode {
     /// The tree whose kernel and tools make the initrd.
     pub fn tree(self) -> Tree {
         match self {
-            Self::Native | Self::NativeWrite | Self::Dracut106 | Self::Dracut106Shell => Tree::Trixie,
+            Self::Native | Self::NativeWrite | Self::NativeCrypt | Self::Dracut106 | Self::Dracut106Shell => {
+                Tree::Trixie
+            }
             Self::Native12
             | Self::NativeWrite12
+            | Self::NativeCrypt12
             | Self::Dracut059
             | Self::DmsquashLive
             | Self::KiwiLive
@@ -68,7 +78,12 @@ impl Mode {
     pub fn pair(self, lab: &Lab) -> Result<Pair> {
         let (version, kernel) = self.tree().kernel(lab)?;
         let programs = match self {
-            Self::Native | Self::NativeWrite | Self::Native12 | Self::NativeWrite12 => {
+            Self::Native
+            | Self::NativeWrite
+            | Self::NativeCrypt
+            | Self::Native12
+            | Self::NativeWrite12
+            | Self::NativeCrypt12 => {
                 format!("{:x} {:x}", lab.built.agent.hash, lab.built.builder.hash)
             }
             Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059 => {
@@ -88,6 +103,16 @@ impl Mode {
             Self::Native | Self::Native12 => native(lab, self.tree(), version, &[], path),
             Self::NativeWrite | Self::NativeWrite12 => {
                 native(lab, self.tree(), version, &["--persistence=ext4,xfs,btrfs"], path)
+            }
+            Self::NativeCrypt | Self::NativeCrypt12 => {
+                let scratch = lab.cache.scratch("key")?;
+                let key = scratch.join("key");
+                std::fs::write(&key, KEY)?;
+                let file = format!("--add-file={}:/etc/lab.key", key.display());
+                let args = ["--persistence=ext4,xfs,btrfs", "--encryption", &file];
+                let made = native(lab, self.tree(), version, &args, path);
+                let _ = std::fs::remove_dir_all(&scratch);
+                made
             }
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell => {

@@ -13,7 +13,7 @@ use crate::format::Kind;
 use crate::kmsg::NOTICE;
 use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
-use crate::plan::{Slot, acquire, named, ordinary};
+use crate::plan::{Slot, acquire, crypt, named, ordinary};
 use crate::probe::area as probe;
 
 /// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
@@ -45,16 +45,24 @@ impl Boot<'_> {
     /// Without a medium the root is the machine's ordinary one.
     pub(super) fn area(&mut self, medium: Option<&MediumFacts>, _inner: Option<&Inner>) -> Result<Option<Area>, Stop> {
         let overlay = &self.config.overlay;
-        let Some(persistence) = overlay.persistence.as_ref().filter(|_| overlay.method != Method::Direct) else {
+        if overlay.method == Method::Direct || (overlay.persistence.is_none() && overlay.crypt.is_none()) {
             return Ok(None);
-        };
+        }
         let mark = self.exec.mark();
-        let area = match persistence {
-            Persistence::Automatic { .. } => medium.ok_or_else(no_medium).and_then(|medium| self.automatic(medium)),
-            Persistence::Named { device, path } => self.named(medium, device, path.as_deref()),
-            Persistence::OnMedium { path } => {
+        let area = match (&overlay.crypt, &overlay.persistence) {
+            (Some(crypt), _) => self.encrypted_device(crypt),
+            (None, Some(Persistence::Automatic { .. })) => {
+                medium.ok_or_else(no_medium).and_then(|medium| self.automatic(medium))
+            }
+            (None, Some(_)) if overlay.unlock.encrypt => {
+                Err("rd.live.encrypt was asked for, and the named place is not encrypted; rd.overlay.crypt=<device> is"
+                    .to_owned())
+            }
+            (None, Some(Persistence::Named { device, path })) => self.named(medium, device, path.as_deref()),
+            (None, Some(Persistence::OnMedium { path })) => {
                 medium.ok_or_else(no_medium).and_then(|medium| self.on_medium(medium, path.as_deref()))
             }
+            (None, None) => return Ok(None),
         };
         let area = area.and_then(|area| match (area.store, medium) {
             (true, None) => {
@@ -62,6 +70,10 @@ impl Boot<'_> {
             }
             _ => Ok(area),
         });
+        // Keys are not needed any longer than this; those of new volumes go with their first use.
+        if area.is_err() {
+            self.exec.key = None;
+        }
         match area {
             Ok(area) => {
                 log::info!(target: NOTICE, "changes are kept on {}", area.place);
@@ -95,14 +107,24 @@ impl Boot<'_> {
             }
             (Origin::File(file), None) => Site::Nowhere(format!("{} is in the initrd", file.display())),
         };
-        persist::automatic(&wish, &self.points, &identity, &site)
+        let opening = crypt::opening(&wish, &self.points, &identity, &site).transpose()?;
+        if let Err(why) = self.fetch_key(opening.is_some() || wish.encrypt) {
+            // An area that is there may have a passphrase beside the key; a new one is made as it was asked for.
+            if opening.is_none() {
+                return Err(why);
+            }
+            log::warn!("{why}, asking for a passphrase");
+        }
+        let Some(opening) = opening else { return persist::automatic(&wish, &self.points, &identity, &site) };
+        let inside = self.opened(&opening)?;
+        crypt::area_inside(&wish, &self.points, &identity, opening, inside)
     }
 
     /// The file system of an ISO file is searched without replaying its journal, which cannot be made writable later.
     /// Where changes will be kept on it, and nothing forbids that, it is mounted again in the usual way.
     pub(super) fn host_for_changes(&mut self, device: &Device) -> Result<(), Stop> {
         let overlay = &self.config.overlay;
-        let automatic = Wish::of(overlay).filter(|wish| !wish.encrypt);
+        let automatic = Wish::of(overlay);
         let on_medium = matches!(overlay.persistence, Some(Persistence::OnMedium { .. }));
         if automatic.is_none() && !on_medium && !self.names(device) {
             return Ok(());
@@ -142,7 +164,7 @@ impl Boot<'_> {
     }
 
     /// The path of a node as the devices list has it.
-    fn without_root(&self, path: &Path) -> PathBuf {
+    pub(super) fn without_root(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.env.root()).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path))
     }
 
@@ -265,7 +287,7 @@ impl Boot<'_> {
 
     /// The named device; `None` when it is to be made. A stick that is slow to come up is waited for, one that is not
     /// plugged in must not hold up the boot: changes in RAM are better than a machine that seems to hang.
-    fn wait_for(&mut self, selector: &Selector, may_make: bool) -> Result<Option<Device>, String> {
+    pub(super) fn wait_for(&mut self, selector: &Selector, may_make: bool) -> Result<Option<Device>, String> {
         let deadline = self.watch.begin() + self.config.deadline;
         let mut said = false;
         loop {

@@ -27,10 +27,14 @@ impl Boot<'_> {
             None => self.mount_root()?,
         }
         self.report.moment("acquired");
+        let before = self.exec.mark();
         let area = self.area(None, None)?;
+        let after = self.exec.mark();
         let steps = ordinary::assemble(self.config, &self.points, self.sysroot, area.as_ref());
         let result = self.exec.run("assemble", &steps);
-        self.write_mode(&Form { method: Method::Overlayfs, why: None }, None, area.as_ref());
+        if !self.write_mode(&Form { method: Method::Overlayfs, why: None }, None, area.as_ref()) && area.is_some() {
+            self.exec.unwind_between(before, after);
+        }
         result?;
         self.report.moment("root");
         Ok(())

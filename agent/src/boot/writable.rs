@@ -85,7 +85,8 @@ impl Boot<'_> {
     }
 
     /// What the report says about writing, once the root is there. `area` is the one that was planned.
-    pub(super) fn write_mode(&mut self, form: &Form, base: Option<&Path>, area: Option<&Area>) {
+    /// Tells whether changes are kept there.
+    pub(super) fn write_mode(&mut self, form: &Form, base: Option<&Path>, area: Option<&Area>) -> bool {
         let kept = area.filter(|_| !self.exec.fallbacks.iter().any(|text| text.starts_with(KEPT)));
         let mut notes = std::mem::take(&mut self.exec.notes);
         notes.extend(area.iter().flat_map(|area| area.notes.clone()));
@@ -105,6 +106,7 @@ impl Boot<'_> {
             place: kept.map(|area| area.place.clone()),
             readonly: kept.is_some_and(|area| area.readonly),
             store: None,
+            encrypted: kept.is_some_and(|area| area.encrypted),
             notes,
         };
         match (method, base) {
@@ -120,6 +122,7 @@ impl Boot<'_> {
             _ => {}
         }
         self.report.write_mode = Some(mode);
+        kept.is_some()
     }
 
     /// How much fits into the store, so that nobody is surprised when it does not.

@@ -3,7 +3,7 @@
 use super::lookup::Lookup;
 use super::registry::spelling::{Unknown, foreign_karg, unknown};
 use super::registry::*;
-use super::{Config, Dialect, Level, Method, Source};
+use super::{Config, Dialect, Level, Method, Persistence, Source};
 use crate::cmdline::Token;
 
 /// Looks at each token: old, ignored, not built, misspelt, foreign.
@@ -109,13 +109,22 @@ pub(super) fn contradictions(lookup: &mut Lookup, config: &Config, guessed: bool
 /// What the persistent area and the method exclude.
 fn write_area(lookup: &mut Lookup, config: &Config) {
     let overlay = &config.overlay;
-    if overlay.persistence.is_none() {
+    if overlay.persistence.is_none() && overlay.crypt.is_none() {
         if overlay.readonly {
             contradiction(lookup, &OVERLAY_READONLY, "no persistent area is named, using a temporary overlay");
         }
         if overlay.reset {
             contradiction(lookup, &OVERLAY_RESET, "no persistent area is named, emptying nothing");
         }
+    }
+    if overlay.crypt.is_some() && overlay.persistence.is_some() {
+        contradiction(lookup, &OVERLAY_CRYPT, "another karg names a place for changes too, using the encrypted device");
+    }
+    let plain = matches!(overlay.persistence, Some(Persistence::Named { .. } | Persistence::OnMedium { .. }));
+    if overlay.unlock.encrypt && plain && overlay.crypt.is_none() {
+        let message =
+            "the named place is not encrypted, keeping changes in RAM; rd.overlay.crypt=<device> encrypts one";
+        contradiction(lookup, &LIVE_ENCRYPT, message);
     }
     let snapshot = matches!(overlay.method, Method::Snapshot { .. });
     if !snapshot && lookup.flag(&OVERLAY_THIN, false) {

@@ -65,11 +65,19 @@ impl Default for Overlay {
             reset: false,
             fsimg: false,
             crypt: None,
+            unlock: Unlocking::default(),
             refused: false,
             ordinary: false,
             required: false,
             blank: None,
         }
+    }
+}
+
+impl Default for Unlocking {
+    /// A person is asked and has two minutes for each try.
+    fn default() -> Self {
+        Self { encrypt: false, key_file: None, timeout_s: 120 }
     }
 }
 

@@ -144,12 +144,17 @@ fn method(overlay: &Overlay) -> String {
 }
 
 fn changes(overlay: &Overlay) -> String {
+    if let Some(crypt) = &overlay.crypt {
+        return format!("on {}, encrypted (opened as {})", crypt.device, crypt.mapname);
+    }
     let kept = match &overlay.persistence {
         None => return format!("in RAM, up to {}", size(overlay.size)),
-        Some(Persistence::Automatic { required, cowfs, .. }) => {
+        Some(Persistence::Automatic { required, cowfs, encrypt, .. }) => {
             let required = if *required { ", required" } else { "" };
-            format!("kept on the boot disk or beside the ISO file ({cowfs}{required})")
+            let encrypted = if *encrypt { ", encrypted" } else { "" };
+            format!("kept on the boot disk or beside the ISO file ({cowfs}{encrypted}{required})")
         }
+        Some(_) if overlay.unlock.encrypt => return format!("in RAM, up to {}", size(overlay.size)),
         Some(Persistence::Named { device, path }) => format!("kept on {device}{}", on_path(path.as_deref())),
         Some(Persistence::OnMedium { path }) => format!("kept on the medium{}", on_path(path.as_deref())),
     };

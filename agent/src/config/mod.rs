@@ -4,6 +4,7 @@
 
 mod conf;
 mod consistency;
+mod crypt;
 mod debug;
 mod defaults;
 mod dialect;
@@ -193,8 +194,10 @@ pub struct Overlay {
     pub reset: bool,
     /// Copy the root image to RAM and write into the copy (`rd.writable.fsimg`).
     pub fsimg: bool,
-    /// `rd.overlay.crypt=`, as written.
-    pub crypt: Option<String>,
+    /// A device that is encrypted for this boot (`rd.overlay.crypt`).
+    pub crypt: Option<OverlayCrypt>,
+    /// How encrypted areas are opened.
+    pub unlock: Unlocking,
     /// Whether `rd.overlay=0` was written: with an image that needs an overlay this is worth a word.
     pub refused: bool,
     /// An overlay was asked for in words that also hold for a root that is no live image (`rd.overlay`,
@@ -204,6 +207,59 @@ pub struct Overlay {
     pub required: bool,
     /// Make this file system on a named device that holds nothing (`rd.live.autooverlay`, `rd.live.overlay.cowfs=`).
     pub blank: Option<String>,
+}
+
+/// `rd.overlay.crypt=<device>[,mapname=][,fstype=][,mkfs=][,timeout=]` (dracut-live spec 1.5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayCrypt {
+    /// The device.
+    pub device: Selector,
+    /// Name of the opened device below `/dev/mapper`.
+    pub mapname: String,
+    /// File system of a device that is made anew.
+    pub fstype: String,
+    /// Whether a device may be made anew.
+    pub mkfs: Mkfs,
+    /// Seconds that a prompt for the passphrase waits, if another time than [`Unlocking::timeout_s`] was asked for.
+    pub timeout_s: Option<u64>,
+}
+
+/// Which devices `rd.overlay.crypt` may write a new LUKS header to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mkfs {
+    /// None (`mkfs=0`).
+    Never,
+    /// Those that are proven empty, and those with a key that an earlier boot has thrown away (`mkfs=1`).
+    Empty,
+    /// The one that is named, whatever is on it (`mkfs=force`).
+    Force,
+}
+
+/// How encrypted areas are opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlocking {
+    /// Nothing may be written to a disk without encryption (`rd.live.encrypt`).
+    pub encrypt: bool,
+    /// `rd.live.encrypt.keyfile`.
+    pub key_file: Option<KeyFile>,
+    /// Seconds that a prompt for a passphrase waits; 0 waits for ever (`rd.live.encrypt.timeout`).
+    pub timeout_s: u64,
+}
+
+/// Where the key of an encrypted area is when nobody is to be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyFile {
+    /// A file of the initrd.
+    Initrd(PathBuf),
+    /// A file on a device.
+    On {
+        /// The device.
+        device: Selector,
+        /// Path below the top of its file system, without a leading slash.
+        path: PathBuf,
+    },
 }
 
 /// The kernel mechanism below the root.

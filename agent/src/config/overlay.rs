@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
+use super::crypt;
 use super::lookup::{Lookup, split_list};
 use super::registry::{
     AUTOOVERLAY, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY,
-    OVERLAY_COWFS, OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN,
-    WRITABLE_FSIMG,
+    OVERLAY_COWFS, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN, WRITABLE_FSIMG,
 };
 use super::root::split_place;
 use super::size::{Bare, Size};
@@ -39,7 +39,8 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
         readonly: lookup.flag(&OVERLAY_READONLY, false),
         reset: lookup.flag(&OVERLAY_RESET, false),
         fsimg: lookup.flag(&WRITABLE_FSIMG, false),
-        crypt: lookup.text(&OVERLAY_CRYPT),
+        crypt: crypt::device(lookup),
+        unlock: crypt::unlocking(lookup),
         refused: new == Some(Said::Off),
         ..Overlay::default()
     };
@@ -53,6 +54,10 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
         tmpfs(lookup, &mut overlay, options);
     }
     overlay.method = method(lookup, dialect, new.as_ref(), old.as_ref());
+    // An encrypted device holds changes as files, so it asks for an overlay by itself (dracut-live spec 1.5).
+    if overlay.crypt.is_some() && matches!(overlay.method, Method::Snapshot { .. }) {
+        overlay.method = Method::Overlayfs;
+    }
     if overlay.fsimg {
         overlay.method = Method::Direct;
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copy;
 use super::mount::{self, FileSystem};
+use super::secret::Secret;
 use super::unwind::{Undo, Undos};
 use crate::clock;
 use crate::config::{Access, TmpfsSize};
@@ -54,6 +55,10 @@ pub struct Executor<'a> {
     slots: HashMap<Slot, Held>,
     undos: Undos,
     sums: HashMap<PathBuf, String>,
+    /// The key of encrypted areas, where one was named and found.
+    pub key: Option<Secret>,
+    /// Keys of volumes that were made and are not open yet, by the name they will have.
+    pub(super) keys: HashMap<String, Secret>,
     /// Everything done so far.
     pub records: Vec<StepRecord>,
     /// Fallbacks that were taken, for a person.
@@ -66,7 +71,8 @@ impl<'a> Executor<'a> {
     /// An executor on a machine.
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
         let (slots, undos, sums) = (HashMap::new(), Undos::default(), HashMap::new());
-        Self { env, load, slots, undos, sums, records: Vec::new(), fallbacks: Vec::new(), notes: Vec::new() }
+        let (records, fallbacks, notes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { env, load, slots, undos, sums, key: None, keys: HashMap::new(), records, fallbacks, notes }
     }
 
     /// The node of the device in a slot.
@@ -82,6 +88,13 @@ impl<'a> Executor<'a> {
     /// Undoes everything since a mark, newest first.
     pub fn unwind(&mut self, mark: usize) {
         for failure in self.undos.unwind(mark) {
+            log::warn!("undo: {failure}, ignoring");
+        }
+    }
+
+    /// Undoes what was done between two marks, newest first; what was done since then stays.
+    pub fn unwind_between(&mut self, mark: usize, end: usize) {
+        for failure in self.undos.unwind_between(mark, end) {
             log::warn!("undo: {failure}, ignoring");
         }
     }
@@ -194,6 +207,10 @@ impl<'a> Executor<'a> {
             Step::Either { first, otherwise, because } => self.either("", first, otherwise, because),
             Step::Recover { attempt, from, with, because } => self.recover("", attempt, *from, with, because),
             Step::Format { target, fs, label } => self.format(target, fs, label.as_deref()),
+            Step::LuksFormat { target, luks, crypt, fs, label } => {
+                self.luks_format(target, luks, crypt, fs, label.as_deref())
+            }
+            Step::Unlock { what, crypt } => self.unlock(*what, crypt),
             Step::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap),
             Step::Window { disk, start, size, into } => self.window(disk, *start, *size, *into),
             Step::CheckFs { what, fs } => self.check(*what, fs),

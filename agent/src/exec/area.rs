@@ -191,34 +191,30 @@ fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> 
     let (program, arguments) = mkfs(env, fs)?;
     let blank = Blank::prove(env, target)?;
     let failed = |cause: String| Stop::new(Code::AreaFormat, format!("{target}: {cause}"));
-    let filled = fill(&blank, &program, arguments, fs, label);
-    let Some(note) = blank.note.clone() else { return filled.map_err(failed) };
+    finished(blank, |blank| fill(blank, &program, arguments, fs, label)).map_err(failed)
+}
+
+/// Does the work on a blank and waits until it is on the disk. A new file counts when that is done, and is given up
+/// otherwise.
+pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), String>) -> Result<(), String> {
+    let synchronised = |blank: &Blank| blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
+    let filled = work(&blank).and_then(|()| synchronised(&blank).map_err(|error| format!("writing it: {error}")));
+    let Some(note) = blank.note.clone() else { return filled };
     // A loop device holds the file: first it, then the file's name.
     drop(blank);
     if filled.is_err() {
         note.give_up();
     }
-    filled.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}"))).map_err(failed)
+    filled.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))
 }
 
 /// Makes the file system and waits until it is on the disk.
 fn fill(blank: &Blank, program: &Path, fixed: Vec<&'static str>, fs: &str, label: Option<&str>) -> Result<(), String> {
     wipe(blank).map_err(|error| format!("wiping old signatures: {error}"))?;
-    let node = blank.node.to_string_lossy().into_owned();
     let uuid = blank.note.as_ref().map(|note| uuid_arguments(fs, &note.uuid)).unwrap_or_default();
     let mut arguments: Vec<&str> = fixed;
-    if fs == "ext4" && blank.size >= LARGE {
-        arguments.extend(["-J", "size=32"]);
-    }
     arguments.extend(uuid.iter().map(String::as_str));
-    if let Some(label) = label {
-        arguments.extend(["-L", label]);
-    }
-    arguments.push(&node);
-    let ended = tool::run(program, &arguments, MKFS_LIMIT)?;
-    if !ended.status.success() {
-        return Err(format!("{} ended with {}: {}", program.display(), ended.status, ended.words));
-    }
+    make(program, &arguments, fs, label, &blank.node, blank.size)?;
     let durable = blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
     durable.map_err(|error| format!("writing it: {error}"))?;
     let found = format::identify(&mut &blank.device.device).ok().flatten();
@@ -228,10 +224,37 @@ fn fill(blank: &Blank, program: &Path, fixed: Vec<&'static str>, fs: &str, label
     }
 }
 
+/// Makes a file system with the program that [`mkfs`] has found. `size` is in bytes.
+pub(super) fn make(
+    program: &Path,
+    arguments: &[&str],
+    fs: &str,
+    label: Option<&str>,
+    node: &Path,
+    size: u64,
+) -> Result<(), String> {
+    let node = node.to_string_lossy();
+    let mut all = arguments.to_vec();
+    if fs == "ext4" && size >= LARGE {
+        all.extend(["-J", "size=32"]);
+    }
+    if let Some(label) = label {
+        all.extend(["-L", label]);
+    }
+    all.push(&node);
+    let ended = tool::run(program, &all, MKFS_LIMIT)?;
+    match ended.status.success() {
+        true => Ok(()),
+        false => Err(format!("{} ended with {}: {}", program.display(), ended.status, ended.words)),
+    }
+}
+
 /// The program that makes a file system, and its arguments up to label and device.
-fn mkfs(env: &Env, fs: &str) -> Result<(PathBuf, Vec<&'static str>), Stop> {
+pub(super) fn mkfs(env: &Env, fs: &str) -> Result<(PathBuf, Vec<&'static str>), Stop> {
     let (names, package, arguments): (&[&str], _, _) = match fs {
         "ext4" => (&["mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext4 -E nodiscard,lazy_itable_init=1"),
+        "ext3" => (&["mkfs.ext3", "mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext3 -E nodiscard,lazy_itable_init=1"),
+        "ext2" => (&["mkfs.ext2", "mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext2 -E nodiscard"),
         "xfs" => (&["mkfs.xfs"], "xfsprogs", "-q -f -K"),
         "btrfs" => (&["mkfs.btrfs"], "btrfs-progs", "-q -f -K"),
         other => return Err(Stop::new(Code::AreaFormat, format!("{other} is not ext4, xfs or btrfs"))),
@@ -240,7 +263,7 @@ fn mkfs(env: &Env, fs: &str) -> Result<(PathBuf, Vec<&'static str>), Stop> {
 }
 
 /// Zeros both ends, so that no tool asks about what was there and nothing old is ever found again.
-fn wipe(blank: &Blank) -> io::Result<()> {
+pub(super) fn wipe(blank: &Blank) -> io::Result<()> {
     let length = WIPED.min(blank.size);
     let zeros = vec![0; usize::try_from(length).unwrap_or_default()];
     for offset in [0, blank.size - length] {

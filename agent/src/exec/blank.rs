@@ -1,25 +1,30 @@
 //! The proof that a place is empty. Only what is inside a [`Blank`] is ever formatted, and there are five ways to one:
 //! free space of the boot disk's table, a partition of it that was read and holds nothing, a device that was named and
-//! holds nothing, a file that was made just now, and our own area when it is damaged and the operator asked for a reset.
+//! holds nothing (or is given away, see [`Consent`]), a file that was made just now, and our own area when it is damaged
+//! and the operator asked for a reset.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::unfinished::{self, Note};
+use crate::area::TEMPORARY_LABEL;
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::format::{self, partition};
+use crate::format::{self, Kind, Superblock, partition};
 use crate::plan::Target;
+use crate::plan::crypt::Consent;
 use crate::table::{Disk, Gap};
 
 /// How long somebody else (udev, a partition tool) may hold the disk.
 const LOCK_LIMIT: Duration = Duration::from_secs(20);
+/// What to do about a given device that is not empty.
+const GIVEN: &str = "rd.overlay.crypt=<device>,mkfs=force wipes it at each boot";
 /// Bytes read at the start and the end of a partition, and at each sample between.
 const READ: usize = 1 << 20;
 const SAMPLE: usize = 1 << 16;
@@ -72,6 +77,16 @@ impl Blank {
                 blank.holds_nothing(&node.display().to_string(), "format it yourself")?;
                 Ok(blank)
             }
+            Target::Given { node, consent } => {
+                let backing = exclusive(env, node)?;
+                let blank = Self::show(env, backing, node, 0, 0)?;
+                match consent {
+                    Consent::Empty => blank.holds_nothing(&node.display().to_string(), GIVEN)?,
+                    Consent::Forgotten => blank.is_forgotten(node)?,
+                    Consent::Anything => {}
+                }
+                Ok(blank)
+            }
             Target::File { path, size, discard } => {
                 let (backing, note) = unfinished::begin(env, path, *size, *discard)
                     .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
@@ -90,6 +105,18 @@ impl Blank {
         let node = env.path(format!("dev/loop{}", device.number));
         let size = (&device.device).seek(SeekFrom::End(0)).map_err(fail)?;
         Ok(Self { device, node, size, backing, note: None })
+    }
+
+    /// A LUKS volume of ours whose key nobody has.
+    fn is_forgotten(&self, node: &Path) -> Result<(), Stop> {
+        let found = format::identify(&mut &self.device.device).ok().flatten();
+        let ours = |found: &Superblock| found.kind == Kind::Luks && found.label.as_deref() == Some(TEMPORARY_LABEL);
+        match found.as_ref().is_some_and(ours) {
+            true => Ok(()),
+            false => {
+                Err(Stop::new(Code::AreaUnavailable, format!("{} is no volume with a forgotten key", node.display())))
+            }
+        }
     }
 
     /// Reads the start, the end and samples between: no signature, no byte other than zero.
@@ -135,6 +162,16 @@ pub(super) fn locked(env: &Env, disk: &Path) -> Result<File, Stop> {
             Err(error) => return Err(fail(format!("another program holds its lock: {error}"))),
         }
     }
+}
+
+/// As [`locked`], for a whole device: refused while it is mounted or part of another device.
+fn exclusive(env: &Env, node: &Path) -> Result<File, Stop> {
+    let claim = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
+    let used = OpenOptions::new().read(true).custom_flags(claim).open(env.path(node));
+    used.map_err(|error| {
+        Stop::new(Code::AreaUnavailable, format!("{} is in use or cannot be opened: {error}", node.display()))
+    })?;
+    locked(env, node)
 }
 
 /// The table as it is now must still have the gap that the plan was made for.

@@ -1,12 +1,13 @@
 //! Programs of the initrd that make and check file systems: found, run with a limit, their words kept.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use zeroize::Zeroizing;
 
 use crate::env::Env;
 use crate::error::{Code, Stop};
@@ -39,24 +40,82 @@ pub(super) fn find(env: &Env, names: &[&str], package: &str) -> Result<PathBuf, 
     })
 }
 
+/// How a program is run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub arguments: &'a [&'a str],
+    /// What it reads; at most what a pipe holds.
+    pub input: Option<&'a [u8]>,
+    /// Additions to its environment.
+    pub variables: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Call<'a> {
+    /// A program without arguments and input.
+    pub fn of(program: &'a Path) -> Self {
+        Self { program, arguments: &[], input: None, variables: &[] }
+    }
+}
+
+/// What a program left, its output apart from its words. The output may be a secret.
+#[derive(Debug)]
+pub(super) struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its whole output.
+    pub out: Zeroizing<Vec<u8>>,
+    /// What it wrote to its error stream.
+    err: Zeroizing<Vec<u8>>,
+}
+
+impl Output {
+    /// The end of its error stream, on one line.
+    pub fn errors(&self) -> String {
+        one_line(&self.err)
+    }
+}
+
+fn one_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(WORDS)..]).into_owned();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Runs a program and waits for its end, at most for `limit`; then it is killed.
 ///
 /// # Errors
 /// Text for a person: it could not be started, or took too long.
 pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Ended, String> {
-    let shown = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
+    let Output { status, out, err } = call(&Call { arguments, ..Call::of(program) }, limit)?;
+    let words = [one_line(&out), one_line(&err)].join(" ");
+    Ok(Ended { status, words: words.trim().to_owned() })
+}
+
+/// As [`run`], with all that can be said about a program.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, String> {
+    let shown = call.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut child = Command::new(call.program)
+        .args(call.arguments)
+        .envs(call.variables.iter().copied())
+        .stdin(if call.input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("starting {shown}: {error}"))?;
     // Both pipes are drained while it runs: a full one would stop it.
     let readers = [
-        child.stdout.take().map(|pipe| std::thread::spawn(move || text(pipe))),
-        child.stderr.take().map(|pipe| std::thread::spawn(move || text(pipe))),
+        child.stdout.take().map(|pipe| std::thread::spawn(move || content(pipe))),
+        child.stderr.take().map(|pipe| std::thread::spawn(move || content(pipe))),
     ];
+    if let (Some(input), Some(mut pipe)) = (call.input, child.stdin.take()) {
+        // A program that has ended already says itself why it did not read.
+        let _ = pipe.write_all(input);
+    }
     let ended = wait(&mut child, limit).map_err(|error| format!("waiting for {shown}: {error}"))?;
     if !ended {
         // It may have ended in between; either way the wait below collects it.
@@ -66,8 +125,8 @@ pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result
     if !ended {
         return Err(format!("{shown} did not end within {} s and was stopped", limit.as_secs()));
     }
-    let words = readers.into_iter().flatten().filter_map(|reader| reader.join().ok()).collect::<Vec<_>>().join(" ");
-    Ok(Ended { status, words: words.split_whitespace().collect::<Vec<_>>().join(" ") })
+    let [out, err] = readers.map(|reader| reader.and_then(|reader| reader.join().ok()).unwrap_or_default());
+    Ok(Output { status, out, err })
 }
 
 /// Whether the child ends within the limit.
@@ -86,12 +145,12 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<bool> {
     }
 }
 
-fn text(mut pipe: impl Read) -> String {
-    let mut bytes = Vec::new();
+fn content(mut pipe: impl Read) -> Zeroizing<Vec<u8>> {
+    // Room enough for a secret without growing, which would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(4 * WORDS));
     // What could be read is worth more than the reason why the rest could not.
     let _ = pipe.read_to_end(&mut bytes);
-    let start = bytes.len().saturating_sub(WORDS);
-    String::from_utf8_lossy(&bytes[start..]).into_owned()
+    bytes
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::crypt;
 use super::mount;
 use crate::mapper::{self, MapperError};
 
@@ -23,6 +24,8 @@ pub enum Undo {
     ReadOnly(PathBuf),
     /// Remove a link.
     Unlink(PathBuf),
+    /// Close an opened LUKS volume.
+    Close(crypt::Mapped),
     /// Remove a device-mapper device.
     Unmap(String),
 }
@@ -64,19 +67,26 @@ impl Undos {
 
     /// Undoes everything since the mark, newest first; returns what could not be undone.
     pub fn unwind(&mut self, mark: usize) -> Vec<String> {
+        let end = self.0.len();
+        self.unwind_between(mark, end)
+    }
+
+    /// As [`Undos::unwind`], but what was done after `end` stays.
+    pub fn unwind_between(&mut self, mark: usize, end: usize) -> Vec<String> {
         let mut failed = Vec::new();
-        while self.0.len() > mark {
-            let result = match self.0.pop() {
-                Some(Undo::Unmount(at)) => mount::detach(&at).map_err(|error| error.to_string()),
-                Some(Undo::MoveBack { from, to }) => {
+        let mut doomed: Vec<Undo> = self.0.drain(mark.min(end)..end.min(self.0.len())).collect();
+        while let Some(undo) = doomed.pop() {
+            let result = match undo {
+                Undo::Unmount(at) => mount::detach(&at).map_err(|error| error.to_string()),
+                Undo::MoveBack { from, to } => {
                     mount::bind(&from, &to).and_then(|()| mount::detach(&from)).map_err(|error| error.to_string())
                 }
-                Some(Undo::ReadOnly(at)) => mount::forbid_writes(&at).map_err(|error| error.to_string()),
-                Some(Undo::Unlink(at)) => {
+                Undo::ReadOnly(at) => mount::forbid_writes(&at).map_err(|error| error.to_string()),
+                Undo::Unlink(at) => {
                     std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))
                 }
-                Some(Undo::Unmap(name)) => remove(&name).map_err(|error| error.to_string()),
-                None => Ok(()),
+                Undo::Close(mapped) => mapped.close().map_err(|error| error.to_string()),
+                Undo::Unmap(name) => remove(&name).map_err(|error| error.to_string()),
             };
             failed.extend(result.err());
         }

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use crate::area::{DiskSite, Found, HostSite, Identity, NamedSite, Site};
-use crate::config::{Config, Method, Persistence, Selector};
+use crate::config::{Config, Method, OverlayCrypt, Persistence, Selector};
 use crate::facts::{Device, MediumFacts};
 use crate::format::Kind;
 use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
-use crate::plan::{Points, Step, acquire, ordinary};
+use crate::plan::{Points, Step, acquire, crypt, ordinary};
 use crate::table::Gap;
 
 const GIB: u64 = 1 << 30;
@@ -27,10 +27,18 @@ pub(super) struct Assumed {
 /// The area for a configuration; without a medium the root is an ordinary one.
 pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFacts>) -> Assumed {
     let overlay = &config.overlay;
-    let Some(wanted) = overlay.persistence.as_ref().filter(|_| overlay.method != Method::Direct) else {
-        return Assumed::default();
+    let wanted = match (&overlay.crypt, &overlay.persistence) {
+        _ if overlay.method == Method::Direct => return Assumed::default(),
+        (None, None) => return Assumed::default(),
+        (Some(crypt), _) => return answered(encrypted_device(config, points, crypt)),
+        (None, Some(Persistence::Automatic { .. })) => overlay.persistence.as_ref(),
+        (None, Some(_)) if overlay.unlock.encrypt => None,
+        (None, wanted) => wanted.as_ref(),
     };
-    let (remark, acquire, area) = match (wanted, medium) {
+    let Some(wanted) = wanted else {
+        return answered((String::new(), Vec::new(), Err("rd.live.encrypt: the named place is not encrypted".into())));
+    };
+    answered(match (wanted, medium) {
         (Persistence::Automatic { .. }, Some(medium)) => automatic(config, points, medium),
         (Persistence::Named { device, path }, _) => named(config, points, medium, device, path.clone()),
         (Persistence::OnMedium { path }, Some(medium)) => on_medium(config, points, medium, path.clone()),
@@ -39,7 +47,10 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
             Vec::new(),
             Err("the root is no live medium; name a device with rd.overlay=<device>".into()),
         ),
-    };
+    })
+}
+
+fn answered((remark, acquire, area): Answer) -> Assumed {
     match area {
         Ok(area) => Assumed { remark, acquire, area: Some(area) },
         Err(why) => Assumed { remark: format!("{KEPT}: {why}\n"), ..Assumed::default() },
@@ -47,6 +58,17 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
 }
 
 type Answer = (String, Vec<Step>, Result<Area, String>);
+
+/// An empty device for `rd.overlay.crypt`.
+fn encrypted_device(config: &Config, points: &Points, wish: &OverlayCrypt) -> Answer {
+    let device = Device { node: "/dev/…".into(), size: 8 * GIB, ..Device::default() };
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == wish.fstype);
+    let (steps, area) = match crypt::device(wish, &config.overlay.unlock, &device) {
+        Ok(opening) => (opening.steps.clone(), crypt::device_area(&config.overlay, points, opening, kind)),
+        Err(why) => (Vec::new(), Err(why)),
+    };
+    ("assuming that the device of rd.overlay.crypt is empty:\n".to_owned(), steps, area)
+}
 
 /// The first boot from a stick, or beside an ISO file.
 fn automatic(config: &Config, points: &Points, medium: &MediumFacts) -> Answer {
@@ -62,13 +84,14 @@ fn automatic(config: &Config, points: &Points, medium: &MediumFacts) -> Answer {
 fn stick() -> Site {
     let name = "sda".to_owned();
     let gap = Some(Gap { number: 3, start: GIB, size: 8 * GIB });
-    let (area, unused, no_gap, foreign) = (None, None, String::new(), Vec::new());
+    let (area, locked, unused, no_gap, foreign) = (None, None, None, String::new(), Vec::new());
     Site::Disk(Box::new(DiskSite {
         name,
         read_only: false,
         whole: false,
         image: GIB,
         area,
+        locked,
         unused,
         gap,
         no_gap,

@@ -6,11 +6,28 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 
 use crate::env::Env;
 
 /// Longest line a person may type.
 const LINE_BYTES: usize = 256;
+
+/// Longest passphrase a person may type (cryptsetup's own limit).
+const SECRET_BYTES: usize = 512;
+
+/// What came of asking for a secret.
+#[derive(Debug)]
+pub enum Typed {
+    /// The line, perhaps empty.
+    Line(Vec<u8>),
+    /// The end of the input instead of a line.
+    Nothing,
+    /// Not in time.
+    TimeOver,
+    /// The console cannot be told to hide what is typed, so nothing was read.
+    Failed(io::Error),
+}
 
 /// An open console.
 #[derive(Debug)]
@@ -56,6 +73,39 @@ impl Console {
         Some(String::from_utf8_lossy(&line).trim().to_owned())
     }
 
+    /// Asks for a line that is not shown while it is typed. What was typed before the question does not count.
+    pub fn secret(&mut self, question: &str, until: Option<Instant>) -> Typed {
+        let shown = match hide(&self.0) {
+            Ok(shown) => shown,
+            Err(error) => return Typed::Failed(error),
+        };
+        self.ask(&format!("\r\n{question}"));
+        let typed = self.hidden_line(until);
+        if let Some(shown) = &shown {
+            let _ = tcsetattr(&self.0, OptionalActions::Now, shown);
+        }
+        self.say("");
+        typed
+    }
+
+    fn hidden_line(&mut self, until: Option<Instant>) -> Typed {
+        let mut line = Vec::with_capacity(SECRET_BYTES + 1);
+        while line.len() < SECRET_BYTES {
+            if !self.readable(until) {
+                line.fill(0);
+                return Typed::TimeOver;
+            }
+            let mut byte = [0];
+            match self.0.read(&mut byte) {
+                Ok(1) if byte[0] == b'\n' || byte[0] == b'\r' => break,
+                Ok(1) => line.push(byte[0]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return Typed::Nothing,
+            }
+        }
+        Typed::Line(line)
+    }
+
     fn readable(&self, until: Option<Instant>) -> bool {
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -83,4 +133,18 @@ impl Console {
     pub fn streams(&self) -> io::Result<[File; 3]> {
         Ok([self.0.try_clone()?, self.0.try_clone()?, self.0.try_clone()?])
     }
+}
+
+/// Turns the echo off and forgets what was typed so far; returns what to go back to. What is no terminal shows nothing.
+fn hide(console: &File) -> io::Result<Option<Termios>> {
+    let shown = match tcgetattr(console) {
+        Ok(shown) => shown,
+        Err(rustix::io::Errno::NOTTY) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+    tcsetattr(console, OptionalActions::Now, &hidden)?;
+    tcflush(console, QueueSelector::IFlush)?;
+    Ok(Some(shown))
 }

@@ -16,12 +16,7 @@ use crate::format::Kind;
 /// # Errors
 /// [`Code::MediumMount`] when the content is nothing that may be mounted; the cause says why it is left alone.
 pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
-    let kind = device.superblock.as_ref().map(|found| found.kind);
-    let mountable = kind.filter(|kind| kind.driver().is_some());
-    let Some(kind) = mountable else {
-        let what = kind.map_or("unknown content", Kind::name);
-        return Err(Stop::new(Code::MediumMount, format!("{} holds {what}, left alone", device.node.display())));
-    };
+    let kind = mountable(device)?;
     let mut steps = driver(kind);
     steps.push(Step::Device { node: device.node.clone(), into: Slot::Host });
     steps.push(mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host));
@@ -30,6 +25,26 @@ pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
         Some(uuid) => Step::Symlink { at: points.host_link.clone(), to: Path::new("/dev/disk/by-uuid").join(uuid) },
         None => Step::LinkDevice { at: points.host_link.clone(), slot: Slot::Host },
     });
+    Ok(steps)
+}
+
+fn mountable(device: &Device) -> Result<Kind, Stop> {
+    let kind = device.superblock.as_ref().map(|found| found.kind);
+    kind.filter(|kind| kind.driver().is_some()).ok_or_else(|| {
+        let what = kind.map_or("unknown content", Kind::name);
+        Stop::new(Code::MediumMount, format!("{} holds {what}, left alone", device.node.display()))
+    })
+}
+
+/// Mounts the file system that holds a key file, as [`host`] does.
+///
+/// # Errors
+/// As [`host`].
+pub fn key(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
+    let kind = mountable(device)?;
+    let mut steps = driver(kind);
+    steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
+    steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.key));
     Ok(steps)
 }
 

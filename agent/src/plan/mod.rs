@@ -2,6 +2,7 @@
 
 pub mod acquire;
 pub mod assemble;
+pub mod crypt;
 pub mod named;
 pub mod ordinary;
 pub mod persist;

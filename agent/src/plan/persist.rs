@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::acquire::driver;
+use super::crypt;
 use super::named;
 use super::points::Points;
 use super::step::{Place, Slot, Step, Target};
@@ -27,6 +28,8 @@ pub struct Area {
     pub persistence: &'static str,
     /// Device or file, for the report.
     pub place: String,
+    /// It lies in a LUKS volume.
+    pub encrypted: bool,
     /// A failure ends the boot instead of falling back to RAM.
     pub required: bool,
     /// Show what is kept, keep nothing new.
@@ -75,6 +78,36 @@ impl<'a> Wish<'a> {
     pub fn kind(&self) -> Result<Kind, String> {
         area_kind(self.cowfs)
     }
+
+    /// The smallest area worth making, in bytes.
+    fn least(&self, kind: Kind) -> u64 {
+        least(kind) + if self.encrypt { crypt::HEADER } else { 0 }
+    }
+
+    /// Makes the file system of a new area, inside a LUKS volume if that was asked for.
+    fn made(&self, target: Target, kind: Kind, label: Option<&str>) -> Vec<Step> {
+        let (fs, label) = (kind.name().to_owned(), label.map(str::to_owned));
+        match self.encrypt {
+            false => vec![Step::Format { target, fs, label }],
+            true => crypt::made(&self.overlay.unlock, target, fs, label),
+        }
+    }
+
+    /// Opens what [`Wish::made`] has made.
+    fn unlocked(&self, place: &str) -> Option<Step> {
+        self.encrypt.then(|| crypt::unlock(crypt::automatic(&self.overlay.unlock, place)))
+    }
+
+    /// Nothing is written to an area without encryption when encryption was asked for (kiwi-live spec W-15).
+    fn refuse_plain(&self, place: &str) -> Result<(), String> {
+        if !self.encrypt {
+            return Ok(());
+        }
+        Err(format!(
+            "{place} is not encrypted and rd.live.encrypt was asked for, so it is not used; boot without rd.live.encrypt \
+             to use it, or delete it to get an encrypted one"
+        ))
+    }
 }
 
 pub(super) fn area_kind(cowfs: &str) -> Result<Kind, String> {
@@ -118,9 +151,6 @@ pub fn named_path(live_dir: &str, identity: &Identity) -> PathBuf {
 /// # Errors
 /// Why there can be none: text for a person, which says what to do.
 pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Result<Area, String> {
-    if wish.encrypt {
-        return Err("rd.live.encrypt is not built yet, and an area without encryption was not asked for".to_owned());
-    }
     let (steps, persistence, place, notes) = match site {
         Site::Nowhere(why) => return Err(why.clone()),
         Site::Disk(disk) => {
@@ -134,6 +164,18 @@ pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &S
             (steps, "file", place, Vec::new())
         }
     };
+    Ok(complete(wish, points, steps, persistence, place, notes))
+}
+
+/// An automatic area, once it is known how to reach it.
+pub(super) fn complete(
+    wish: &Wish<'_>,
+    points: &Points,
+    steps: Vec<Step>,
+    persistence: &'static str,
+    place: String,
+    notes: Vec<String>,
+) -> Area {
     let at = area_point(wish, points);
     let (upper, work) = (at.join("rw"), at.join("work"));
     let mut area = Area {
@@ -142,18 +184,19 @@ pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &S
         work,
         persistence,
         place,
+        encrypted: wish.encrypt,
         required: wish.required,
         readonly: wish.overlay.readonly,
         store: false,
         notes,
     };
     area.finish(wish.overlay, points);
-    Ok(area)
+    area
 }
 
 impl Area {
     /// What all kinds of areas end with: empty it if asked for, make the directories, point the usual names at them.
-    fn finish(&mut self, overlay: &Overlay, points: &Points) {
+    pub(super) fn finish(&mut self, overlay: &Overlay, points: &Points) {
         if overlay.reset && !self.readonly {
             self.steps.push(Step::Empty { dirs: vec![self.upper.clone(), self.work.clone()] });
         }
@@ -182,6 +225,7 @@ fn on_disk(
         return Err(format!("{} refuses writes", node.display()));
     }
     if let Some(part) = &disk.area {
+        wish.refuse_plain(&part.device.node.display().to_string())?;
         return Ok((existing(wish, points, identity, disk, part)?, part.device.node.display().to_string()));
     }
     if wish.overlay.readonly {
@@ -196,7 +240,7 @@ fn on_disk(
             false => Target::Partition { disk: disk_node, start, size },
         };
         (target, vec![reach(disk, &part.device.node, part.start, part.device.size)], part.device.node.clone())
-    } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= least(kind)) {
+    } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= wish.least(kind)) {
         let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
         let Gap { start, size, .. } = gap;
         let add = Step::AddPartition { disk: node.clone(), image: disk.image, gap };
@@ -206,14 +250,15 @@ fn on_disk(
             "the room on {} has {}, {} are needed",
             node.display(),
             human(gap.size),
-            human(least(kind))
+            human(wish.least(kind))
         ));
     } else {
         return Err(format!("{}: {}", node.display(), disk.no_gap));
     };
     let mut steps = driver(kind);
-    steps.push(Step::Format { target, fs: kind.name().to_owned(), label: Some(LABEL.to_owned()) });
+    steps.extend(wish.made(target, kind, Some(LABEL)));
     steps.extend(slot);
+    steps.extend(wish.unlocked(&place.display().to_string()));
     steps.extend(mounted(wish, points, identity, kind));
     Ok((steps, place.display().to_string()))
 }
@@ -260,7 +305,7 @@ pub fn is_area(kind: Kind) -> bool {
 }
 
 /// Names the partition; while the medium is mounted from the whole disk, a window into the disk stands in for it.
-fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step {
+pub(super) fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step {
     match disk.whole {
         true => Step::Window { disk: disk.node(), start, size, into: Slot::Cow },
         false => Step::Device { node: node.to_owned(), into: Slot::Cow },
@@ -273,7 +318,7 @@ fn area_point<'a>(wish: &Wish<'_>, points: &'a Points) -> &'a Path {
 }
 
 /// Mounts the area and asks it whom it belongs to.
-fn mounted(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind) -> Vec<Step> {
+pub(super) fn mounted(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind) -> Vec<Step> {
     mounted_by(wish, points, identity, kind, wish.accept)
 }
 
@@ -283,7 +328,7 @@ fn mounted_by(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind,
     vec![mount(kind, write, at), Step::Identity { at: at.to_owned(), image: identity.clone(), accept, write }]
 }
 
-fn mount(kind: Kind, write: bool, at: &Path) -> Step {
+pub(super) fn mount(kind: Kind, write: bool, at: &Path) -> Step {
     Step::Mount {
         what: Place::Slot(Slot::Cow),
         fs: kind.driver().unwrap_or(kind.name()).to_owned(),
@@ -360,7 +405,7 @@ fn with_own_file(
     }]
 }
 
-fn below<'a>(points: &Points, path: &'a Path) -> &'a Path {
+pub(super) fn below<'a>(points: &Points, path: &'a Path) -> &'a Path {
     path.strip_prefix(&points.host).unwrap_or(path)
 }
 
@@ -373,7 +418,10 @@ fn use_file(
 ) -> Result<Vec<Step>, String> {
     let name = below(points, file).display();
     let kind = match found {
-        Found::File(Some(kind)) if is_area(kind) => kind,
+        Found::File(Some(kind)) if is_area(kind) => {
+            wish.refuse_plain(&name.to_string())?;
+            kind
+        }
         Found::File(kind) => {
             let what = kind.map_or("nothing that is known", Kind::name);
             return Err(format!("{name} holds {what} and is kept as it is; remove or rename it to get a new one"));
@@ -388,7 +436,7 @@ fn use_file(
     Ok(steps)
 }
 
-fn loop_file(file: &Path) -> Step {
+pub(super) fn loop_file(file: &Path) -> Step {
     Step::Loop { file: file.to_owned(), access: Access::ReadWrite, direct: false, into: Slot::Cow }
 }
 
@@ -408,8 +456,8 @@ fn make_file(
     }
     let kind = wish.kind()?;
     let size = wish.cowfile_mib.saturating_mul(1 << 20);
-    if size < least(kind) {
-        let least = least(kind) >> 20;
+    if size < wish.least(kind) {
+        let least = wish.least(kind) >> 20;
         return Err(format!("{} needs {least} MiB, rd.live.cowfile.mbsize is {}", kind.name(), wish.cowfile_mib));
     }
     if host.kind == Kind::Vfat && size > FAT_LIMIT {
@@ -428,8 +476,9 @@ fn make_file(
     let discard = matches!(there, Found::File(_));
     let target = Target::File { path: file.to_owned(), size, discard };
     // kiwi-live gives the file no label, so that it is never found by one.
-    steps.push(Step::Format { target, fs: kind.name().to_owned(), label: None });
+    steps.extend(wish.made(target, kind, None));
     steps.push(loop_file(file));
+    steps.extend(wish.unlocked(&name.to_string()));
     steps.extend(mounted(wish, points, identity, kind));
     Ok(steps)
 }
@@ -519,6 +568,7 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
         work,
         persistence: "named",
         place: shown,
+        encrypted: false,
         required: overlay.required,
         readonly: overlay.readonly,
         store: false,
@@ -558,6 +608,7 @@ fn store_in_slot(overlay: &Overlay, mut steps: Vec<Step>, place: String) -> Area
         place,
         required: overlay.required,
         readonly: overlay.readonly,
+        encrypted: false,
         store: true,
         notes: Vec::new(),
     }

@@ -45,6 +45,8 @@ pub struct Points {
     pub named: PathBuf,
     /// File system inside an image file on [`Points::named`].
     pub persistent_image: PathBuf,
+    /// The file system that holds a key file, while it is read.
+    pub key: PathBuf,
     /// Link to the kept changes when they are only shown.
     pub upper_readonly: PathBuf,
 }
@@ -88,6 +90,7 @@ impl Points {
             },
             named: "/run/initramfs/overlayfs".into(),
             persistent_image: "/run/initramfs/overlayfs-image".into(),
+            key: "/run/rdlive/key".into(),
             upper_readonly: "/run/overlayfs-r".into(),
         }
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::crypt::{Consent, Crypt};
 use crate::area::Identity;
 use crate::config::{Access, TmpfsSize};
 use crate::error::Code;
@@ -89,6 +90,13 @@ pub enum Target {
     Device {
         /// Its node.
         node: PathBuf,
+    },
+    /// A device that was given to be encrypted (`rd.overlay.crypt`).
+    Given {
+        /// Its node.
+        node: PathBuf,
+        /// What may be on it.
+        consent: Consent,
     },
     /// A new file; a note lies beside it until it is complete.
     File {
@@ -233,6 +241,26 @@ pub enum Step {
         fs: String,
         /// Its label.
         label: Option<String>,
+    },
+    /// Make a LUKS2 volume where there is nothing, and a file system inside.
+    LuksFormat {
+        /// Where.
+        target: Target,
+        /// Label in the LUKS header.
+        luks: String,
+        /// How it is opened, now and by the [`Step::Unlock`] that follows.
+        crypt: Crypt,
+        /// File system inside.
+        fs: String,
+        /// Its label.
+        label: Option<String>,
+    },
+    /// Open the LUKS volume in a slot; the opened device takes its place there.
+    Unlock {
+        /// The device.
+        what: Slot,
+        /// How.
+        crypt: Crypt,
     },
     /// Add the entry for a new partition to a disk's table and tell the kernel.
     AddPartition {
@@ -416,6 +444,11 @@ impl fmt::Display for Step {
                 let label = label.as_ref().map_or(String::new(), |label| format!(" label {label}"));
                 write!(f, "format {target} {fs}{label}")
             }
+            Step::LuksFormat { target, luks, crypt, fs, label } => {
+                let label = label.as_ref().map_or(String::new(), |label| format!(" label {label}"));
+                write!(f, "encrypt {target} LUKS2 label {luks}, {}, {fs}{label} inside", crypt.key)
+            }
+            Step::Unlock { what, crypt } => write!(f, "unlock {what} as {crypt}"),
             Step::AddPartition { disk, gap, .. } => write!(f, "partition {} {gap}", disk.display()),
             Step::Window { disk, start, size, into } => {
                 write!(f, "window {} from {} {} as {into}", disk.display(), mib(*start), mib(*size))
@@ -468,6 +501,7 @@ impl fmt::Display for Target {
                 write!(f, "discarded area of {} at {} size {},", disk.display(), mib(*start), mib(*size))
             }
             Target::Device { node } => write!(f, "empty device {},", node.display()),
+            Target::Given { node, consent } => write!(f, "device {}, {consent},", node.display()),
             Target::File { path, size, discard } => {
                 let kind = if *discard { "file instead of" } else { "new file" };
                 write!(f, "{kind} {} size {},", path.display(), mib(*size))

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::block;
-use crate::area::{DiskSite, Found, HostSite, LABEL, Part, Site};
+use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site};
 use crate::env::Env;
 use crate::exec::blank::sector;
 use crate::exec::unfinished;
@@ -42,6 +42,7 @@ pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, be
         whole,
         image,
         area: None,
+        locked: None,
         unused: None,
         gap: None,
         no_gap: String::new(),
@@ -64,6 +65,9 @@ fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(
         let unknown = device.superblock.is_none() && device.unreadable.is_none();
         if label == Some(LABEL) {
             site.area.get_or_insert(Part { device, start: entry.start });
+        } else if label == Some(LUKS_LABEL) && device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Luks)
+        {
+            site.locked.get_or_insert(Part { device, start: entry.start });
         } else if hybrid && linux && unknown {
             site.unused = Some(Part { device, start: entry.start });
         }
@@ -107,8 +111,8 @@ const HEAD: u64 = 1 << 20;
 
 fn foreign(devices: &[Device], disk: &str) -> Vec<String> {
     let elsewhere = |device: &&Device| device.parent.as_deref() != Some(disk) && device.name != disk;
-    let labelled =
-        |device: &&Device| device.superblock.as_ref().is_some_and(|found| found.label.as_deref() == Some(LABEL));
+    let label = |device: &Device| device.superblock.as_ref().and_then(|found| found.label.clone());
+    let labelled = |device: &&Device| label(device).is_some_and(|label| label == LABEL || label == LUKS_LABEL);
     devices.iter().filter(elsewhere).filter(labelled).map(Device::summary).collect()
 }
 

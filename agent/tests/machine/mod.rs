@@ -320,6 +320,7 @@ impl Stick {
             persistence: kept.as_ref().map_or("temporary", |area| area.persistence).into(),
             size: String::new(),
             place: kept.as_ref().map(|area| area.place.clone()),
+            encrypted: false,
             readonly: kept.is_some_and(|area| area.readonly),
             store: None,
             notes,

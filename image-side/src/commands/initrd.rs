@@ -49,6 +49,9 @@ pub struct InitrdArgs {
         default_missing_value = "ext4"
     )]
     pub persistence: Vec<AreaFs>,
+    /// Put in what encrypted areas need (rd.live.encrypt, rd.overlay.crypt): cryptsetup and the kernel's ciphers; implies --persistence
+    #[arg(long)]
+    pub encryption: bool,
     /// Compression of the archive
     #[arg(long, value_enum, default_value_t)]
     pub compress: Compress,
@@ -91,6 +94,7 @@ pub fn initrd(args: &InitrdArgs) -> Result<()> {
         conf: args.conf.clone(),
         shell: args.shell,
         persistence: args.persistence.clone(),
+        encryption: args.encryption,
         compress: args.compress,
         plain_modules: args.plain_modules,
         epoch: Epoch::from_environment()?,

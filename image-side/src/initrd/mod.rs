@@ -3,6 +3,7 @@
 pub mod agent;
 mod archive;
 mod busybox;
+mod crypto;
 mod decompress;
 pub mod dracut;
 mod elf;
@@ -86,6 +87,8 @@ pub struct Recipe {
     pub shell: bool,
     /// Put the programs in that make and check persistent areas with these file systems.
     pub persistence: Vec<AreaFs>,
+    /// Put in what encrypted areas need: cryptsetup, dm-crypt, ciphers; ext4's programs, too, if no others are.
+    pub encryption: bool,
     /// Compression of the archive.
     pub compress: Compress,
     /// Store every module plain. Otherwise most are compressed one by one, for the agent to unpack on demand: of 250 a
@@ -138,7 +141,7 @@ pub fn build(recipe: &Recipe, output: &Path) -> Result<Summary> {
     if recipe.shell {
         add_shell(recipe, &mut archive)?;
     }
-    tools::add(&recipe.root, &recipe.persistence, &mut archive)?;
+    tools::add(&recipe.root, &recipe.persistence, recipe.encryption, &mut archive)?;
     add_files(recipe, &mut archive)?;
     let content_bytes = archive.content_bytes();
     write(&archive, recipe, output).with_context(|| format!("writing {}", output.display()))?;
@@ -158,6 +161,9 @@ fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet
             bail!("--add-module {name}: kernel {} has no such module", recipe.version);
         }
         wanted.insert(rdlive::modindex::normalise(name));
+    }
+    if recipe.encryption {
+        wanted.extend(crypto::modules(&tree)?);
     }
     let chosen = tree.closure(&wanted);
     Ok((tree, conf, chosen))

@@ -46,16 +46,24 @@ const LIBRARIES: [&str; 8] = [
     "lib",
 ];
 
-/// Adds the programs of `kinds`, and what each of them needs to start.
+/// Opens and makes encrypted areas.
+const CRYPTSETUP: (&str, &str) = ("cryptsetup", "cryptsetup (on Debian cryptsetup-bin)");
+/// libargon2 ends its threads with this library, and loads it only then.
+const GCC: &str = "libgcc_s.so.1";
+
+/// Adds the programs of `kinds`, with `encryption` cryptsetup, too, and what each of them needs to start.
 ///
 /// # Errors
 /// A program or library that the tree does not have; the text names the package.
-pub(super) fn add(root: &Path, kinds: &[AreaFs], archive: &mut Archive) -> Result<()> {
+pub(super) fn add(root: &Path, kinds: &[AreaFs], encryption: bool, archive: &mut Archive) -> Result<()> {
     let mut libraries = BTreeSet::new();
-    for (name, package) in kinds.iter().flat_map(|kind| kind.programs()) {
+    // An encrypted area needs a file system inside.
+    let kinds = if encryption && kinds.is_empty() { &[AreaFs::Ext4] } else { kinds };
+    let programs = kinds.iter().flat_map(|kind| kind.programs()).map(|program| ("--persistence", program));
+    for (option, (name, package)) in programs.chain(encryption.then_some(("--encryption", &CRYPTSETUP))) {
         let found = PROGRAMS.iter().find_map(|dir| resolve(root, &Path::new(dir).join(name)));
         let Some(path) = found else {
-            bail!("--persistence needs {name}: install {package} into {}", root.display());
+            bail!("{option} needs {name}: install {package} into {}", root.display());
         };
         let content = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         needed(root, &path, &content, &mut libraries)?;
@@ -66,6 +74,9 @@ pub(super) fn add(root: &Path, kinds: &[AreaFs], archive: &mut Archive) -> Resul
         && let Some(conf) = resolve(root, Path::new("etc/mke2fs.conf"))
     {
         archive.file("etc/mke2fs.conf", 0o644, fs::read(conf).context("reading etc/mke2fs.conf")?);
+    }
+    if encryption && let Some(gcc) = place(root, GCC) {
+        libraries.insert(gcc);
     }
     for inside in libraries {
         let path = resolve(root, &inside).with_context(|| format!("{} has gone", inside.display()))?;
@@ -103,6 +114,11 @@ fn needed(root: &Path, path: &Path, content: &[u8], found: &mut BTreeSet<PathBuf
     Ok(())
 }
 
+/// Where the loader finds a library.
+fn place(root: &Path, name: &str) -> Option<PathBuf> {
+    LIBRARIES.iter().map(|dir| Path::new(dir).join(name)).find(|inside| resolve(root, inside).is_some())
+}
+
 /// A directory of a run path below the tree; `$ORIGIN` is not used by programs in system directories.
 fn clean(dir: &str) -> String {
     dir.trim_start_matches('/').to_owned()
@@ -116,7 +132,7 @@ mod tests {
     fn programs_come_with_all_they_need() {
         let mut archive = Archive::default();
         // This machine as the tree: the lab needs its mkfs.ext4 anyhow.
-        add(Path::new("/"), &[AreaFs::Ext4], &mut archive).unwrap();
+        add(Path::new("/"), &[AreaFs::Ext4], false, &mut archive).unwrap();
         let mut packed = Vec::new();
         archive.write(&mut packed, 0).unwrap();
         let has = |name: &str| packed.windows(name.len()).any(|window| window == name.as_bytes());
@@ -128,7 +144,12 @@ mod tests {
     #[test]
     fn a_missing_program_is_named_with_its_package() {
         let dir = tempfile::tempdir().unwrap();
-        let error = add(dir.path(), &[AreaFs::Xfs], &mut Archive::default()).unwrap_err().to_string();
+        let error = add(dir.path(), &[AreaFs::Xfs], false, &mut Archive::default()).unwrap_err().to_string();
         assert!(error.contains("mkfs.xfs") && error.contains("xfsprogs"), "{error}");
+        // This machine has the programs of ext4, and in an empty tree the first one is missed.
+        let error = add(dir.path(), &[], true, &mut Archive::default()).unwrap_err().to_string();
+        assert!(error.contains("mkfs.ext4"), "{error}");
+        let (name, package) = CRYPTSETUP;
+        assert!(name == "cryptsetup" && package.contains("cryptsetup-bin"));
     }
 }

@@ -7,22 +7,19 @@ pub enum Area {
     Check,
     /// Fetching over the network.
     Network,
-    /// Encrypted write areas.
-    Encryption,
     /// Verified images.
     Verity,
 }
 
 impl Area {
     /// All parts, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Check, Self::Network, Self::Encryption, Self::Verity];
+    pub const ALL: [Self; 3] = [Self::Check, Self::Network, Self::Verity];
 
     /// The short name used in the documentation.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Check => "check",
             Self::Network => "network",
-            Self::Encryption => "encryption",
             Self::Verity => "verity",
         }
     }
@@ -32,7 +29,6 @@ impl Area {
         match self {
             Self::Check => "the media check",
             Self::Network => "the network",
-            Self::Encryption => "encryption of the write area",
             Self::Verity => "verification of the image",
         }
     }
@@ -42,7 +38,6 @@ impl Area {
         match self {
             Self::Check => "booting without the check",
             Self::Network => "fetching nothing; other programs of the initrd may still use the network",
-            Self::Encryption => "using a temporary overlay in RAM, nothing is written to a disk",
             Self::Verity => "mounting the image without these options",
         }
     }

@@ -1,6 +1,6 @@
 //! Kargs about the writable layer: its kind, its size, where it is kept.
 
-use super::{Area, Karg, Kind, Origin, alias, table};
+use super::{Karg, Kind, Origin, alias, table};
 
 table! { OVERLAYS_TABLE:
     OVERLAY = Karg::new("rd.overlay", Kind::Text, Origin::Dracut, "Overlayfs on or off, and where changes are kept; also over a root that is no live system")
@@ -32,10 +32,10 @@ table! { OVERLAYS_TABLE:
             alias("reset_overlay", "dracut before 104"),
             alias("rd.overlayfs.reset", "never released"),
         ]);
-    OVERLAY_CRYPT = Karg::new("rd.overlay.crypt", Kind::List, Origin::Dracut, "Write area on a device encrypted with a key that is forgotten at power-off")
+    OVERLAY_CRYPT = Karg::new("rd.overlay.crypt", Kind::List, Origin::Dracut, "Changes on an encrypted device. LUKS that is there is opened with a passphrase; an empty device is encrypted with a random key that is forgotten at power-off")
         .since("dracut 111")
-        .values("`<device>[,mapname=N][,fstype=ext4 or ext3 or ext2][,mkfs=1 or 0][,timeout=S]`")
-        .not_built(Area::Encryption);
+        .default("`mapname=overlay-crypt`, `fstype=ext4`, `mkfs=1`, `timeout` as rd.live.encrypt.timeout")
+        .values("`<device>[,mapname=N][,fstype=F][,mkfs=M][,timeout=S]`; F: `ext4`, `ext3`, `ext2`, `xfs`, `btrfs`; M: `1` only an empty device, or one whose key an earlier boot has forgotten, is made anew; `0` none; `force` (rdlive) **the device is wiped at each boot, whatever is on it**. dracut 111 wipes everything that is not LUKS");
     OVERLAY_SIZE = Karg::new("rd.live.overlay.size", Kind::Size, Origin::Both, "Size of the temporary write area: of the overlay's tmpfs, or of the store of a device-mapper snapshot")
         .default("50% of RAM; dracut: a store of 32768 MiB, whatever the RAM");
     OVERLAY_THIN = Karg::new("rd.live.overlay.thin", Kind::Bool, Origin::Dracut, "A thin pool in RAM instead of a snapshot: blocks that were freed return to RAM. Only over a nested image, and without overlayfs")
@@ -58,9 +58,12 @@ table! { OVERLAYS_TABLE:
         .default("500");
     COWFILE_PATH = Karg::new("rd.live.cowfile.path", Kind::Text, Origin::Kiwi, "Cow file on the file system that holds the ISO file")
         .default("live_system.cow");
-    LIVE_ENCRYPT = Karg::new("rd.live.encrypt", Kind::Bool, Origin::Kiwi, "Encrypt a new persistent area; asks for a passphrase")
-        .default("0")
-        .not_built(Area::Encryption);
+    LIVE_ENCRYPT = Karg::new("rd.live.encrypt", Kind::Bool, Origin::Kiwi, "Encrypt a new persistent area (LUKS2); asks for a passphrase. An area without encryption is not used then. An encrypted one is found without this karg too")
+        .default("0");
+    LIVE_ENCRYPT_KEYFILE = Karg::new("rd.live.encrypt.keyfile", Kind::Text, Origin::Rdlive, "Key of an encrypted area, instead of a passphrase: the whole file, to its last byte, as `cryptsetup --key-file` takes it; for tests and machines without a person. **Who has the medium has a key in its initrd**")
+        .values("`/path` in the initrd; `<device>:/path`, such as `LABEL=KEYS:/live.key`");
+    LIVE_ENCRYPT_TIMEOUT = Karg::new("rd.live.encrypt.timeout", Kind::Number, Origin::Rdlive, "Seconds that a prompt for a passphrase waits, then changes go to RAM; 0 waits for ever")
+        .default("120");
     ROOTFLAGS = Karg::new("rootflags", Kind::List, Origin::Both, "Mount options of the root; dracut meant the image's file system, kiwi-live the overlay")
         .values("dialect kiwi: given to the overlay; dialect dmsquash: given to the root image's file system below device-mapper, not to an overlay");
     ROOTFSTYPE = Karg::new("rootfstype", Kind::Text, Origin::Kernel, "File system of a root that is no live image; used below `rd.overlay` in a native initrd")

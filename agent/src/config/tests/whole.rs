@@ -74,7 +74,7 @@ fn warnings_by_id() {
         ("rd.overlay=LABEL=P", ""),
         ("rd.overlay=:auto", ""),
         ("rd.live.overlay.thin", ""),
-        ("rd.overlay.crypt=/dev/sdb", "not-built"),
+        ("rd.overlay.crypt=sdb", "value"),
         ("rd.kiwi.verity_options=panic-on-corruption", "not-built"),
         ("rd.overlay=0 rd.overlay.readonly", "contradiction"),
         ("rd.overlay=false", "value"),

@@ -110,6 +110,9 @@ pub struct BuildArgs {
         default_missing_value = "ext4"
     )]
     pub persistence: Vec<AreaFs>,
+    /// Put in what encrypted areas need (rd.live.encrypt, rd.overlay.crypt): cryptsetup and the kernel's ciphers; implies --persistence
+    #[arg(long)]
+    pub encryption: bool,
     /// Title of the normal boot entry (default: the system's own name)
     #[arg(long, value_name = "TEXT")]
     pub label_title: Option<String>,

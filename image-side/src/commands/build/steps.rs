@@ -123,6 +123,7 @@ fn recipe(plan: &BuildPlan, conf: Vec<(String, String)>) -> Recipe {
         conf,
         shell: plan.args.shell,
         persistence: plan.args.persistence.clone(),
+        encryption: plan.args.encryption,
         compress: Compress::Zstd,
         plain_modules: false,
         epoch: plan.epoch,

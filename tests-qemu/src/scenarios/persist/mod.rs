@@ -1,6 +1,7 @@
 //! Changes that outlive a reboot: kiwi-live spec 3 and 7 (T-18 … T-42, T-72), each looked at from outside after power-off.
 
 mod disk;
+mod encrypt;
 mod faults;
 mod file;
 mod identity;
@@ -17,7 +18,10 @@ use crate::outcome::End;
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    [modes::all(), disk::all(), file::all(), identity::all(), faults::all()].into_iter().flatten().collect()
+    [modes::all(), disk::all(), encrypt::all(), file::all(), identity::all(), faults::all()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A stick that asks for persistence and is switched off properly.

@@ -1,0 +1,73 @@
+//! Encrypted areas: the key file is fetched, the volume opened and looked into.
+
+use std::path::Path;
+
+use super::Boot;
+use crate::config::{KeyFile, OverlayCrypt, Selector};
+use crate::exec::secret::Secret;
+use crate::facts::Device;
+use crate::format::Kind;
+use crate::plan::crypt::{self, Opening};
+use crate::plan::persist::Area;
+use crate::plan::{Slot, acquire};
+use crate::probe::block;
+
+impl Boot<'_> {
+    /// The area on the device that `rd.overlay.crypt` names.
+    pub(super) fn encrypted_device(&mut self, wish: &OverlayCrypt) -> Result<Area, String> {
+        let (opening, inside) = self.opened_device(wish)?;
+        crypt::device_area(&self.config.overlay, &self.points, opening, inside)
+    }
+
+    /// Waits for the device that `rd.overlay.crypt` names and opens it into [`Slot::Cow`], encrypting it first if it is
+    /// empty; the second value is the file system inside.
+    pub(super) fn opened_device(&mut self, wish: &OverlayCrypt) -> Result<(Opening, Option<Kind>), String> {
+        let Some(device) = self.wait_for(&wish.device, false)? else {
+            return Err(format!("{} is not there", wish.device));
+        };
+        let opening = crypt::device(wish, &self.config.overlay.unlock, &device)?;
+        if let Err(why) = self.fetch_key(true) {
+            log::warn!("{why}, asking for a passphrase");
+        }
+        let inside = self.opened(&opening)?;
+        Ok((opening, inside))
+    }
+
+    /// Opens a volume and looks what is inside.
+    pub(super) fn opened(&mut self, opening: &Opening) -> Result<Option<Kind>, String> {
+        self.exec.run("acquire", &opening.steps).map_err(|stop| {
+            let advice = if stop.advice.is_empty() { String::new() } else { format!("; {}", stop.advice) };
+            format!("{stop}{advice}")
+        })?;
+        let node = self.exec.node(Slot::Cow).map(Path::to_owned);
+        let Some(node) = node else { return Err(format!("{} is not open", opening.place)) };
+        let found = block::identify(self.env, &self.without_root(&node));
+        let (found, _) = found.map_err(|error| format!("reading {}: {error}", opening.place))?;
+        Ok(found.map(|found| found.kind))
+    }
+
+    /// Reads the key file, if one is named and a key is `needed`.
+    pub(super) fn fetch_key(&mut self, needed: bool) -> Result<(), String> {
+        let Some(file) = self.config.overlay.unlock.key_file.as_ref().filter(|_| needed) else { return Ok(()) };
+        let key = match file {
+            KeyFile::Initrd(path) => Secret::of_file(&self.env.path(path)).map_err(|error| error.to_string()),
+            KeyFile::On { device, path } => self.key_on(device, path),
+        };
+        self.exec.key = Some(key.map_err(|why| format!("the key {file} cannot be read: {why}"))?);
+        Ok(())
+    }
+
+    fn key_on(&mut self, selector: &Selector, path: &Path) -> Result<Secret, String> {
+        let Some(device) = self.wait_for(selector, false)? else { return Err(format!("{selector} is not there")) };
+        let mark = self.exec.mark();
+        let key = self.key_of(&device, path);
+        self.exec.unwind(mark);
+        key
+    }
+
+    fn key_of(&mut self, device: &Device, path: &Path) -> Result<Secret, String> {
+        let steps = acquire::key(&self.points, device).map_err(|stop| stop.cause)?;
+        self.exec.run("acquire", &steps).map_err(|stop| stop.cause)?;
+        Secret::of_file(&self.env.path(self.points.key.join(path))).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,320 @@
+//! LUKS volumes, through the initrd's own cryptsetup: made complete before they count, opened, closed.
+//!
+//! Keys reach cryptsetup through its standard input, never as an argument. No failure here leads to an area without
+//! encryption: it is returned, and the plan has only RAM behind it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::apply::Executor;
+use super::area::{finished, make, mkfs, wipe};
+use super::blank::Blank;
+use super::passphrase::{self, Question};
+use super::patience;
+use super::secret::Secret;
+use super::tool::{self, Call, Output};
+use super::unwind::Undo;
+use crate::env::Env;
+use crate::error::{Code, Stop};
+use crate::format::{self, Kind};
+use crate::kmsg::NOTICE;
+use crate::mapper::{self, MapperError};
+use crate::plan::crypt::{Crypt, Key};
+use crate::plan::{Slot, Target};
+
+/// A slow machine needs half a minute for a key; a slow stick some seconds for the header.
+const LIMIT: Duration = Duration::from_secs(300);
+/// KiB of memory that opening takes: a stick must open on a smaller machine than the one it was made on.
+const KEY_MEMORY: &str = "262144";
+/// cryptsetup(8): no key slot takes this key.
+const WRONG_KEY: i32 = 2;
+/// How long a volume that was just used may stay busy: udev looks at it.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// With this rule udev tells libdevmapper that it is done; without it, libdevmapper would wait for ever.
+const NOTIFY: [&str; 3] = ["usr/lib/udev/rules.d", "lib/udev/rules.d", "etc/udev/rules.d"];
+const NOTIFY_RULE: &str = "95-dm-notify.rules";
+
+/// An opened volume.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mapped {
+    dev: PathBuf,
+    name: String,
+}
+
+impl Mapped {
+    fn new(env: &Env, name: &str) -> Self {
+        Self { dev: env.path("dev"), name: name.to_owned() }
+    }
+
+    fn node(&self) -> PathBuf {
+        self.dev.join("mapper").join(&self.name)
+    }
+
+    /// Closes it; waits a moment for somebody who still looks at it.
+    ///
+    /// # Errors
+    /// It stays in use.
+    pub fn close(&self) -> Result<(), MapperError> {
+        let begin = Instant::now();
+        while let Err(error) = mapper::remove(&self.name) {
+            if begin.elapsed() >= BUSY_LIMIT {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // Without udev the node is libdevmapper's, which does not see this.
+        let _ = fs::remove_file(self.node());
+        Ok(())
+    }
+}
+
+/// cryptsetup, and whether udev makes the nodes of what it opens.
+struct Cryptsetup {
+    program: PathBuf,
+    udev: bool,
+}
+
+impl Cryptsetup {
+    fn find(env: &Env) -> Result<Self, Stop> {
+        let program = tool::find(env, &["cryptsetup"], "cryptsetup").map_err(|stop| {
+            stop.advice(
+                "build the initrd with cryptsetup: rdlive-image --encryption, or install it and run dracut again",
+            )
+        })?;
+        let answers = NOTIFY.iter().any(|dir| env.path(dir).join(NOTIFY_RULE).exists());
+        Ok(Self { program, udev: answers && env.path("run/udev/control").exists() })
+    }
+
+    fn call(&self, arguments: &[&str], key: &Secret) -> Result<Output, String> {
+        let alone: &[(&str, &str)] = if self.udev { &[] } else { &[("DM_DISABLE_UDEV", "1")] };
+        let input = Some(key.bytes());
+        tool::call(&Call { arguments, input, variables: alone, ..Call::of(&self.program) }, LIMIT)
+    }
+
+    fn format(&self, node: &str, luks: &str, uuid: Option<&str>, key: &Secret, random: bool) -> Result<(), String> {
+        let mut all = vec!["luksFormat", "--batch-mode", "--type", "luks2", "--label", luks, "--key-file", "-"];
+        match random {
+            // Nobody guesses 64 random bytes: nothing is gained by making that slow.
+            true => all.extend(["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]),
+            false => all.extend(["--pbkdf-memory", KEY_MEMORY]),
+        }
+        if let Some(uuid) = uuid {
+            all.extend(["--uuid", uuid]);
+        }
+        all.push(node);
+        let output = self.call(&all, key)?;
+        if output.status.success() { Ok(()) } else { Err(self.said(&output)) }
+    }
+
+    /// `Ok(None)` when the key is not accepted.
+    fn open(&self, env: &Env, node: &str, name: &str, key: &Secret) -> Result<Option<Mapped>, String> {
+        let output = self.call(&["open", "--type", "luks", "--key-file", "-", node, name], key)?;
+        match output.status.code() {
+            Some(0) => Ok(Some(Mapped::new(env, name))),
+            Some(WRONG_KEY) => Ok(None),
+            _ => Err(self.said(&output)),
+        }
+    }
+
+    fn said(&self, output: &Output) -> String {
+        format!("{} ended with {}: {}", self.program.display(), output.status, output.errors())
+    }
+}
+
+impl Executor<'_> {
+    pub(super) fn luks_format(
+        &mut self,
+        target: &Target,
+        luks: &str,
+        crypt: &Crypt,
+        fs: &str,
+        label: Option<&str>,
+    ) -> Result<(), Stop> {
+        // Programs, then the key: without either nothing is touched, not even read.
+        let cryptsetup = Cryptsetup::find(self.env)?;
+        let (program, arguments) = mkfs(self.env, fs)?;
+        let key = self.new_key(crypt)?;
+        let volume = Volume { luks, crypt, fs, label, key: &key };
+        let what = format!("encrypting {} for changes", target.to_string().trim_end_matches(','));
+        log::info!(target: NOTICE, "{what}");
+        patience::telling(self.env, &what, || volume.make(self.env, &cryptsetup, (&program, &arguments), target))?;
+        self.notes.push(format!("made {target} {fs} in LUKS2"));
+        self.keys.insert(crypt.map.clone(), key);
+        Ok(())
+    }
+
+    pub(super) fn unlock(&mut self, what: Slot, crypt: &Crypt) -> Result<(), Stop> {
+        let node = self.node(what).map(Path::to_owned);
+        let Some(node) = node else { return Err(locked(crypt, format!("no device is known as {what}"))) };
+        if let Some(open) = already_open(self.env, &node) {
+            self.notes.push(format!("{} was open already as {}", crypt.place, open.display()));
+            self.hold(what, open, None);
+            return Ok(());
+        }
+        let cryptsetup = Cryptsetup::find(self.env)?;
+        let mapped = self.opened(&cryptsetup, &node.to_string_lossy(), crypt)?;
+        let open = mapped.node();
+        self.undo(Undo::Close(mapped));
+        // Whatever lies below stays attached as long as the volume is open.
+        self.hold(what, open, None);
+        Ok(())
+    }
+
+    fn opened(&mut self, cryptsetup: &Cryptsetup, node: &str, crypt: &Crypt) -> Result<Mapped, Stop> {
+        let what = format!("opening {}", crypt.place);
+        let failed = |cause: String| Stop::new(Code::AreaCrypt, format!("{what}: {cause}"));
+        let env = self.env;
+        let open = |key: &Secret| {
+            patience::telling(env, &what, || cryptsetup.open(env, node, &crypt.map, key)).map_err(failed)
+        };
+        if let Some(key) = self.keys.remove(&crypt.map) {
+            let mapped = open(&key)?;
+            return mapped.ok_or_else(|| failed("it does not take the key it was made with".to_owned()));
+        }
+        let Key::Passphrase { file, tries, timeout_s } = &crypt.key else {
+            return Err(failed("its key is not known any more".to_owned()));
+        };
+        if let Some(key) = &self.key {
+            if let Some(mapped) = open(key)? {
+                return Ok(mapped);
+            }
+            let file = file.as_deref().unwrap_or("that was named");
+            log::warn!("{} does not take the key {file}, asking for a passphrase", crypt.place);
+        }
+        for left in (0..*tries).rev() {
+            let text = format!("Passphrase for the encrypted area {}:", crypt.place);
+            let key = self.asked(crypt, &text, *timeout_s)?;
+            if let Some(mapped) = open(&key)? {
+                return Ok(mapped);
+            }
+            crate::kmsg::tell(self.env, &format!("wrong passphrase for {}, {left} tries left", crypt.place));
+        }
+        Err(locked(crypt, format!("{tries} wrong passphrases for {}", crypt.place)))
+    }
+
+    /// The key of a volume that is about to be made.
+    fn new_key(&self, crypt: &Crypt) -> Result<Secret, Stop> {
+        let Key::Passphrase { tries, timeout_s, .. } = &crypt.key else { return self.random_key(crypt) };
+        if let Some(key) = &self.key {
+            return Ok(Secret::new(key.bytes().to_vec()));
+        }
+        for _ in 0..*tries {
+            let text = format!("New passphrase for {}, which is encrypted now:", crypt.place);
+            let first = self.asked(crypt, &text, *timeout_s)?;
+            let second = self.asked(crypt, "The same passphrase again:", *timeout_s)?;
+            if first.same(&second) {
+                return Ok(first);
+            }
+            crate::kmsg::tell(self.env, "the two passphrases differ");
+        }
+        Err(locked(crypt, format!("{tries} times two different passphrases for {}", crypt.place)))
+    }
+
+    fn asked(&self, crypt: &Crypt, text: &str, timeout_s: u64) -> Result<Secret, Stop> {
+        let question = Question { id: &crypt.map, text, limit: Duration::from_secs(timeout_s) };
+        passphrase::ask(self.env, &question).map_err(|why| locked(crypt, format!("{why} for {}", crypt.place)))
+    }
+
+    fn random_key(&self, crypt: &Crypt) -> Result<Secret, Stop> {
+        let failed = |error: io::Error| Stop::new(Code::AreaCrypt, format!("making a random key: {error}"));
+        let key = Secret::random(self.env).map_err(failed)?;
+        if let Key::Random { keep } = &crypt.key {
+            write_private(&self.env.path(keep), &key).map_err(failed)?;
+        }
+        Ok(key)
+    }
+}
+
+/// A volume that is being made.
+struct Volume<'a> {
+    luks: &'a str,
+    crypt: &'a Crypt,
+    fs: &'a str,
+    label: Option<&'a str>,
+    key: &'a Secret,
+}
+
+impl Volume<'_> {
+    /// Makes it, with the program and its arguments that make the file system inside, as a whole: closed and written out.
+    fn make(
+        &self,
+        env: &Env,
+        cryptsetup: &Cryptsetup,
+        (program, arguments): (&Path, &[&str]),
+        target: &Target,
+    ) -> Result<(), Stop> {
+        let failed = |cause: String| Stop::new(Code::AreaCrypt, format!("{target}: {cause}"));
+        let blank = Blank::prove(env, target)?;
+        finished(blank, |blank| self.fill(env, cryptsetup, (program, arguments), blank)).map_err(failed)
+    }
+
+    fn fill(
+        &self,
+        env: &Env,
+        cryptsetup: &Cryptsetup,
+        (program, arguments): (&Path, &[&str]),
+        blank: &Blank,
+    ) -> Result<(), String> {
+        wipe(blank).map_err(|error| format!("wiping old signatures: {error}"))?;
+        let node = blank.node.to_string_lossy().into_owned();
+        let uuid = blank.note.as_ref().map(|note| note.uuid.as_str());
+        let random = matches!(self.crypt.key, Key::Random { .. });
+        cryptsetup.format(&node, self.luks, uuid, self.key, random)?;
+        // Another name than the area's own: that one belongs to the volume once it counts.
+        let name = format!("{}-new", self.crypt.map);
+        let mapped = cryptsetup.open(env, &node, &name, self.key)?;
+        let mapped = mapped.ok_or("cryptsetup does not take the key it was given")?;
+        let inside = mapped.node();
+        let made = make_inside(&inside, |size| make(program, arguments, self.fs, self.label, &inside, size));
+        let closed = mapped.close().map_err(|error| error.to_string());
+        made.and(closed)?;
+        let found = format::identify(&mut &blank.device.device).ok().flatten();
+        match found.is_some_and(|found| found.kind == Kind::Luks && found.label.as_deref() == Some(self.luks)) {
+            true => Ok(()),
+            false => Err("cryptsetup left no LUKS volume".to_owned()),
+        }
+    }
+}
+
+fn locked(crypt: &Crypt, cause: String) -> Stop {
+    Stop::new(Code::AreaLocked, cause)
+        .wanted(format!("the passphrase or key of {}", crypt.place))
+        .advice("boot again to be asked again; nothing was written to it")
+}
+
+/// Makes the file system of an opened volume and writes it out.
+fn make_inside(node: &Path, make: impl FnOnce(u64) -> Result<(), String>) -> Result<(), String> {
+    let shown = node.display();
+    let mut device =
+        OpenOptions::new().read(true).write(true).open(node).map_err(|e| format!("opening {shown}: {e}"))?;
+    let size = device.seek(SeekFrom::End(0)).map_err(|error| format!("the size of {shown}: {error}"))?;
+    make(size)?;
+    device.sync_all().map_err(|error| format!("writing {shown}: {error}"))
+}
+
+/// Another program of the initrd may have opened the volume before us, such as dracut's module crypt.
+fn already_open(env: &Env, node: &Path) -> Option<PathBuf> {
+    let holders = env.path("sys/class/block").join(node.file_name()?).join("holders");
+    let mut names = fs::read_dir(holders).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let luks = |name: &String| {
+        let uuid = env.text(Path::new("sys/class/block").join(name).join("dm/uuid"));
+        uuid.is_some_and(|uuid| uuid.starts_with("CRYPT-LUKS"))
+    };
+    names.find(luks).map(|name| env.path("dev").join(name))
+}
+
+/// A file that only root can read, from its first moment.
+fn write_private(path: &Path, secret: &Secret) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)?;
+    file.write_all(secret.bytes())
+}

@@ -1,0 +1,173 @@
+//! Asking a person for a passphrase: through systemd where it runs, so that plymouth and every console can answer, else
+//! on the console itself.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::secret::Secret;
+use super::tool::{self, Call};
+use crate::env::Env;
+use crate::native::console::{Console, Typed};
+
+/// systemd's own program for the question.
+const PROGRAM: &str = "systemd-ask-password";
+/// What that program may take beyond the time a person has.
+const MARGIN: Duration = Duration::from_secs(10);
+/// As good as never.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86400);
+
+/// A question for a passphrase.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    /// Names the volume to agents that remember answers.
+    pub id: &'a str,
+    /// What the person reads.
+    pub text: &'a str,
+    /// How long the person has; zero is for ever.
+    pub limit: Duration,
+}
+
+/// Asks. An empty answer is a refusal.
+///
+/// # Errors
+/// Why there is no passphrase: text for a person.
+pub(super) fn ask(env: &Env, question: &Question<'_>) -> Result<Secret, String> {
+    let answer = match systemd(env) {
+        Some(program) => through_systemd(&program, question),
+        None => on_console(env, question),
+    }?;
+    if answer.is_empty() { Err("no passphrase was given".to_owned()) } else { Ok(answer) }
+}
+
+/// The program, where systemd runs to carry the question.
+fn systemd(env: &Env) -> Option<PathBuf> {
+    let booted = env.path("run/systemd/system").is_dir();
+    booted.then(|| tool::find(env, &[PROGRAM], "systemd").ok()).flatten()
+}
+
+fn through_systemd(program: &std::path::Path, question: &Question<'_>) -> Result<Secret, String> {
+    let timeout = format!("--timeout={}", question.limit.as_secs());
+    let id = format!("--id=rdlive:{}", question.id);
+    let arguments = [timeout.as_str(), &id, "--icon=drive-harddisk", question.text];
+    let limit = if question.limit.is_zero() { FOREVER } else { question.limit + MARGIN };
+    let output = tool::call(&Call { arguments: &arguments, ..Call::of(program) }, limit)?;
+    if !output.status.success() {
+        return Err(format!("no passphrase was given ({})", output.errors()));
+    }
+    let mut bytes = output.out;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    Ok(Secret::new(std::mem::take(&mut *bytes)))
+}
+
+fn on_console(env: &Env, question: &Question<'_>) -> Result<Secret, String> {
+    let mut console = Console::open(env).map_err(|error| format!("no console to ask for a passphrase: {error}"))?;
+    let until = (!question.limit.is_zero()).then(|| Instant::now() + question.limit);
+    match console.secret(&format!("{} ", question.text), until) {
+        Typed::Line(bytes) => Ok(Secret::new(bytes)),
+        Typed::Nothing => Err("no passphrase was given".to_owned()),
+        Typed::TimeOver => Err(format!("no passphrase was given within {} s", question.limit.as_secs())),
+        Typed::Failed(error) => Err(format!("the console cannot hide what is typed: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::{Read, Write};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::thread;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+
+    const QUESTION: Question<'_> =
+        Question { id: "lukscow", text: "Passphrase for sda3:", limit: Duration::from_secs(20) };
+
+    /// A machine whose console is a terminal that the test holds the other end of. The terminal's own end stays open, as a
+    /// kernel's console does.
+    fn console() -> (tempfile::TempDir, File, File) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("dev")).unwrap();
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let own = File::options().read(true).write(true).open(&name).unwrap();
+        symlink(&name, dir.path().join("dev/console")).unwrap();
+        (dir, master.into(), own)
+    }
+
+    fn read_until(master: &mut File, text: &str) -> String {
+        let mut seen = String::new();
+        let mut bytes = [0; 256];
+        while !seen.contains(text) {
+            let length = master.read(&mut bytes).unwrap();
+            seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+        seen
+    }
+
+    #[test]
+    fn what_is_typed_at_the_console_is_not_shown_and_what_was_typed_before_does_not_count() {
+        let (dir, mut master, own) = console();
+        master.write_all(b"too early\n").unwrap();
+        let person = thread::spawn(move || {
+            read_until(&mut master, "sda3:");
+            master.write_all(b"correct hor se\n").unwrap();
+            (read_until(&mut master, "\n"), master)
+        });
+        let answer = ask(&Env::new(dir.path()), &QUESTION).unwrap();
+        assert_eq!(answer.bytes(), b"correct hor se");
+        let (shown, mut master) = person.join().unwrap();
+        assert!(!shown.contains("correct"), "{shown:?}");
+        // The echo is on again.
+        master.write_all(b"seen\n").unwrap();
+        read_until(&mut master, "seen");
+        drop(own);
+    }
+
+    #[test]
+    fn t36_nothing_typed_and_nobody_there_are_refusals() {
+        for (typed, expected) in
+            [("\n", "no passphrase was given"), ("\x04", "no passphrase was given"), ("abc", "within 1 s")]
+        {
+            let (dir, mut master, own) = console();
+            let person = thread::spawn(move || {
+                read_until(&mut master, "sda3:");
+                master.write_all(typed.as_bytes()).unwrap();
+                master
+            });
+            let question = Question { limit: Duration::from_secs(1), ..QUESTION };
+            let why = ask(&Env::new(dir.path()), &question).unwrap_err();
+            assert!(why.contains(expected), "{typed:?}: {why}");
+            drop((person.join(), own));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        assert!(ask(&Env::new(dir.path()), &QUESTION).unwrap_err().contains("no console"));
+    }
+
+    #[test]
+    fn with_systemd_its_program_asks() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("usr/bin/systemd-ask-password");
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        fs::create_dir_all(dir.path().join("run/systemd/system")).unwrap();
+        let env = Env::new(dir.path());
+        for (script, expected) in [
+            ("[ $1 = --timeout=20 ] && [ $2 = --id=rdlive:lukscow ] && echo \"its ${4%% *} \"", Ok("its Passphrase ")),
+            ("echo Timer expired >&2; exit 1", Err("Timer expired")),
+            ("echo", Err("no passphrase was given")),
+        ] {
+            fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            match (ask(&env, &QUESTION), expected) {
+                (Ok(answer), Ok(text)) => assert_eq!(answer.bytes(), text.as_bytes(), "{script}"),
+                (Err(why), Err(part)) => assert!(why.contains(part), "{script}: {why}"),
+                (found, _) => panic!("{script}: {found:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Encrypted areas. Pure. What is inside a LUKS volume shows only when it is open, so such an area is planned in two
+//! parts: an [`Opening`], done first, and then the area on what it brought into reach.
+//!
+//! Nothing here ever leads to an area without encryption when encryption was asked for, and none of the steps makes
+//! anything anew because it could not be opened.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::acquire::driver;
+use super::persist::{self, Area, Wish, bound_path, is_area};
+use super::points::Points;
+use super::step::{Slot, Step, Target};
+use crate::area::{DiskSite, Found, HostSite, Identity, LUKS_LABEL, Site, TEMPORARY_LABEL};
+use crate::config::{Mkfs, Overlay, OverlayCrypt, Unlocking};
+use crate::facts::Device;
+use crate::format::Kind;
+
+/// Bytes that a LUKS2 header takes from an area.
+pub const HEADER: u64 = 16 << 20;
+/// How often a passphrase may be mistyped.
+pub const TRIES: u32 = 3;
+/// Where the random passphrase of a temporary device is kept while the machine runs (dracut-live spec 1.5).
+pub const PASSWORD_FILE: &str = "/run/initramfs/overlayfs.passwd";
+
+/// How a LUKS volume is opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Crypt {
+    /// Name of the opened device below `/dev/mapper`.
+    pub map: String,
+    /// What a person knows the volume by.
+    pub place: String,
+    /// Where the key comes from.
+    pub key: Key,
+}
+
+/// Where a key comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Key {
+    /// From a person, or first from a file.
+    Passphrase {
+        /// The file, for a person.
+        file: Option<String>,
+        /// How often it may be mistyped.
+        tries: u32,
+        /// Seconds that each prompt waits; 0 waits for ever.
+        timeout_s: u64,
+    },
+    /// Made by chance and forgotten at power-off.
+    Random {
+        /// Where it is kept until then.
+        keep: PathBuf,
+    },
+}
+
+/// What may be on a device that is made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consent {
+    /// Nothing at all.
+    Empty,
+    /// A volume whose key an earlier boot has thrown away.
+    Forgotten,
+    /// Whatever there is: the operator said so.
+    Anything,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passphrase { file, tries, timeout_s } => {
+                if let Some(file) = file {
+                    write!(f, "key {file} or ")?;
+                }
+                match timeout_s {
+                    0 => write!(f, "passphrase in {tries} tries"),
+                    seconds => write!(f, "passphrase in {tries} tries of {seconds} s"),
+                }
+            }
+            Self::Random { keep } => write!(f, "random key in {}", keep.display()),
+        }
+    }
+}
+
+impl fmt::Display for Crypt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.map, self.key)
+    }
+}
+
+impl fmt::Display for Consent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "which must be empty",
+            Self::Forgotten => "whose key is forgotten",
+            Self::Anything => "whatever is on it",
+        })
+    }
+}
+
+/// How an automatic area is opened.
+pub fn automatic(unlock: &Unlocking, place: &str) -> Crypt {
+    Crypt { map: LUKS_LABEL.to_owned(), place: place.to_owned(), key: passphrase(unlock, unlock.timeout_s) }
+}
+
+fn passphrase(unlock: &Unlocking, timeout_s: u64) -> Key {
+    let file = unlock.key_file.as_ref().map(ToString::to_string);
+    Key::Passphrase { file, tries: TRIES, timeout_s }
+}
+
+/// Makes the LUKS volume of a new automatic area, and the file system inside.
+pub(super) fn made(unlock: &Unlocking, target: Target, fs: String, label: Option<String>) -> Vec<Step> {
+    let crypt = automatic(unlock, "the new persistent area");
+    vec![crypt_driver(), Step::LuksFormat { target, luks: LUKS_LABEL.to_owned(), crypt, fs, label }]
+}
+
+/// Opens what is in the slot of the area.
+pub(super) fn unlock(crypt: Crypt) -> Step {
+    Step::Unlock { what: Slot::Cow, crypt }
+}
+
+fn crypt_driver() -> Step {
+    Step::Driver { module: "dm_crypt".into(), filesystem: None, option: "CONFIG_DM_CRYPT".into() }
+}
+
+/// An encrypted area to be opened, so that it can be seen what is inside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opening {
+    /// Brings the opened device into [`Slot::Cow`].
+    pub steps: Vec<Step>,
+    /// Device or file, for the report.
+    pub place: String,
+    /// As [`Area::persistence`].
+    pub persistence: &'static str,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+}
+
+/// How the encrypted area that is there is opened; `None` when there is none. One that is there is used with and
+/// without `rd.live.encrypt`, and before any other (kiwi-live T-35).
+///
+/// # Errors
+/// Why it cannot be: text for a person.
+pub fn opening(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Option<Result<Opening, String>> {
+    match site {
+        Site::Disk(disk) => disk.locked.as_ref().map(|_| on_disk(wish, disk)),
+        Site::Host(host) => locked_file(wish, points, identity, host).map(|file| in_file(wish, points, host, &file)),
+        Site::Nowhere(_) => None,
+    }
+}
+
+fn on_disk(wish: &Wish<'_>, disk: &DiskSite) -> Result<Opening, String> {
+    let node = disk.node();
+    let Some(part) = &disk.locked else { return Err(format!("{} has no encrypted area", node.display())) };
+    if disk.read_only {
+        return Err(format!("{} refuses writes", node.display()));
+    }
+    let place = part.device.node.display().to_string();
+    let steps = vec![
+        crypt_driver(),
+        persist::reach(disk, &part.device.node, part.start, part.device.size),
+        unlock(automatic(&wish.overlay.unlock, &place)),
+    ];
+    let mut notes: Vec<_> =
+        disk.foreign.iter().map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
+    if let Some(plain) = &disk.area {
+        let node = plain.device.node.display();
+        notes.push(format!("not used, because there is an encrypted area: {node}"));
+    }
+    Ok(Opening { steps, place, persistence: "partition", notes })
+}
+
+/// The encrypted cow file; the one that bears the image's name first, as without encryption.
+fn locked_file(wish: &Wish<'_>, points: &Points, identity: &Identity, host: &HostSite) -> Option<PathBuf> {
+    let locked = Found::File(Some(Kind::Luks));
+    match (host.bound, host.asked) {
+        (bound, _) if bound == locked => Some(points.host.join(bound_path(wish.cowfile_path, identity))),
+        (Found::File(_), _) => None,
+        (_, asked) if asked == locked => Some(points.host.join(wish.cowfile_path)),
+        _ => None,
+    }
+}
+
+fn in_file(wish: &Wish<'_>, points: &Points, host: &HostSite, file: &Path) -> Result<Opening, String> {
+    if let Some(why) = &host.refusal {
+        return Err(why.clone());
+    }
+    let place = format!("{} on {}", persist::below(points, file).display(), host.node.display());
+    let steps = vec![
+        crypt_driver(),
+        Step::Remount { at: points.host.clone() },
+        persist::loop_file(file),
+        unlock(automatic(&wish.overlay.unlock, &place)),
+    ];
+    Ok(Opening { steps, place, persistence: "file", notes: Vec::new() })
+}
+
+/// The area inside an opened volume. `inside` is what was found there.
+///
+/// # Errors
+/// Why it cannot be used: text for a person.
+pub fn area_inside(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    opening: Opening,
+    inside: Option<Kind>,
+) -> Result<Area, String> {
+    let kind = area_kind(&opening.place, inside)?;
+    let mut steps = driver(kind);
+    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    steps.extend(persist::mounted(wish, points, identity, kind));
+    let Opening { place, persistence, notes, .. } = opening;
+    Ok(Area { encrypted: true, ..persist::complete(wish, points, steps, persistence, place, notes) })
+}
+
+fn area_kind(place: &str, inside: Option<Kind>) -> Result<Kind, String> {
+    inside.filter(|kind| is_area(*kind)).ok_or_else(|| {
+        let what = inside.map_or("nothing that is known", Kind::name);
+        format!("the encrypted volume {place} holds {what}, left as it is")
+    })
+}
+
+/// How the device that `rd.overlay.crypt` names is opened: one with LUKS by its passphrase; an empty one is made anew
+/// first, with a random key. Where it is used does not matter, live root or not.
+///
+/// # Errors
+/// Why it cannot be: text for a person.
+pub fn device(wish: &OverlayCrypt, unlocking: &Unlocking, device: &Device) -> Result<Opening, String> {
+    let node = device.node.display();
+    let place = node.to_string();
+    if device.read_only {
+        return Err(format!("{node} refuses writes"));
+    }
+    if let Some(why) = &device.unreadable {
+        return Err(format!("{node} cannot be read: {why}"));
+    }
+    let timeout_s = wish.timeout_s.unwrap_or(unlocking.timeout_s);
+    let mut crypt = Crypt { map: wish.mapname.clone(), place: place.clone(), key: passphrase(unlocking, timeout_s) };
+    let mut steps = vec![crypt_driver()];
+    let mut notes = Vec::new();
+    let new = consent(wish, device)?;
+    if let Some(consent) = new {
+        crypt.key = Key::Random { keep: PASSWORD_FILE.into() };
+        let target = Target::Given { node: device.node.clone(), consent };
+        let (luks, fs) = (TEMPORARY_LABEL.to_owned(), wish.fstype.clone());
+        steps.push(Step::LuksFormat { target, luks, crypt: crypt.clone(), fs, label: None });
+        notes.push(format!("{node} is encrypted with a random key, its content is lost at power-off"));
+    }
+    steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
+    steps.push(unlock(crypt));
+    let persistence = if new.is_some() { "temporary" } else { "named" };
+    Ok(Opening { steps, place, persistence, notes })
+}
+
+/// Whether the device is made anew, and what may be on it; `None` if it is opened as it is.
+fn consent(wish: &OverlayCrypt, device: &Device) -> Result<Option<Consent>, String> {
+    let node = device.node.display();
+    let found = device.superblock.as_ref();
+    let luks = found.is_some_and(|found| found.kind == Kind::Luks);
+    let forgotten = luks && found.is_some_and(|found| found.label.as_deref() == Some(TEMPORARY_LABEL));
+    match (wish.mkfs, found) {
+        (Mkfs::Force, _) => Ok(Some(Consent::Anything)),
+        (Mkfs::Empty, None) => Ok(Some(Consent::Empty)),
+        (Mkfs::Empty, Some(_)) if forgotten => Ok(Some(Consent::Forgotten)),
+        (Mkfs::Never, Some(_)) if forgotten => {
+            Err(format!("the key of {node} was forgotten by an earlier boot; mkfs=1 makes the device anew"))
+        }
+        (_, Some(_)) if luks => Ok(None),
+        (Mkfs::Never, None) => Err(format!("{node} is not encrypted, and mkfs=0 says that it is not to be changed")),
+        (_, Some(found)) => Err(format!(
+            "{node} holds {}, which is not encrypted, and is left as it is; if nothing on it is needed, \
+             rd.overlay.crypt={},mkfs=force wipes it at each boot",
+            found.kind.name(),
+            wish.device
+        )),
+    }
+}
+
+/// The area on an opened device that was named: `overlay` and `ovlwork` at its top (dracut-live spec 1.5, 2.8).
+///
+/// # Errors
+/// Why it cannot be used: text for a person.
+pub fn device_area(overlay: &Overlay, points: &Points, opening: Opening, inside: Option<Kind>) -> Result<Area, String> {
+    let kind = area_kind(&opening.place, inside)?;
+    let at = &points.named;
+    let mut steps = driver(kind);
+    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    steps.push(persist::mount(kind, !overlay.readonly, at));
+    let mut area = Area {
+        steps,
+        upper: at.join("overlay"),
+        work: at.join("ovlwork"),
+        persistence: opening.persistence,
+        place: opening.place,
+        encrypted: true,
+        required: false,
+        readonly: overlay.readonly,
+        store: false,
+        notes: opening.notes,
+    };
+    area.finish(overlay, points);
+    Ok(area)
+}

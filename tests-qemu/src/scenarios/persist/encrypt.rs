@@ -1,0 +1,248 @@
+//! Encrypted areas: kiwi-live T-34 to T-36, dracut-live C23.
+
+use super::outside::{look, untouched};
+use super::*;
+use crate::mode::KEY;
+
+/// What the agent asks.
+const NEW: &str = "New passphrase for";
+const AGAIN: &str = "The same passphrase again:";
+const OPEN: &str = "Passphrase for the encrypted area";
+/// What is typed.
+const PASS: &str = "correct horse";
+/// Written to `/kept`; must not be seen from outside.
+const SECRET: &str = "PLAIN-AS-DAY";
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = Vec::new();
+    for (name, mode) in [
+        ("native", Mode::NativeCrypt),
+        ("dracut 106", Mode::Dracut106),
+        ("dracut 106 without systemd", Mode::Dracut106Shell),
+        ("dracut 059", Mode::Dracut059),
+    ] {
+        list.push(scenario(format!("encrypt/T-34 T-35 T-72 a partition, {name}"), partition(mode)));
+    }
+    list.extend([key_in_initrd(), key_on_a_stick(), cow_file(), no_tool()]);
+    list.extend(refusals());
+    list.extend(named());
+    list
+}
+
+fn typed(line: &str) -> String {
+    format!("{line}\n")
+}
+
+fn encrypting(mode: Mode) -> Boot {
+    stick(hybrid(Table::Gpt, 112)).mode(mode).deadline(400)
+}
+
+/// Asked for a new passphrase, and given one.
+fn new(boot: Boot) -> Boot {
+    boot.kargs("rd.live.encrypt").on_text(NEW, &typed(PASS)).on_text(AGAIN, &typed(PASS))
+}
+
+fn encrypted(boot: Boot) -> Boot {
+    boot.expect(report_says("\"encrypted\":true"))
+}
+
+/// Shell functions for LUKS volumes in files.
+const LUKS: &str = r#"
+    is_luks() {
+        found="$(blkid -p -o value -s TYPE "$1") $(cryptsetup luksDump "$1" | sed -n 's/^Label:[[:space:]]*//p')"
+        [ "$found" = "crypto_LUKS $2" ] || fail "found $found"
+    }
+    opens() { printf %s "$2" | cryptsetup open --test-passphrase --key-file - "$1"; }
+    no_plain_text() { ! grep -qaF PLAIN-AS-DAY "$1" || fail "what was written can be read on the medium"; }
+"#;
+
+/// Partition 3 is a LUKS volume that the key opens, and what was written is nowhere on the medium.
+fn locked(key: &str) -> Check {
+    let script = format!(
+        r#"{LUKS} cut_out "$1" 3; is_luks "$1.part" lukscow; opens "$1.part" '{key}'; ! opens "$1.part" wrong 2>/dev/null
+        no_plain_text "$1""#
+    );
+    look("has LUKS, opened by its key alone, and no plain text", &script)
+}
+
+/// First boot, second without the karg, third with it.
+fn partition(mode: Mode) -> Boot {
+    let boot = encrypting(mode);
+    let opened = |boot: Boot| {
+        encrypted(keeps(boot.on_text(OPEN, &typed(PASS)), "partition"))
+            .expect(file_is("/kept", SECRET))
+            .expect(locked(PASS))
+    };
+    let (second, third) = (boot.again(), boot.again().kargs("rd.live.encrypt quiet"));
+    encrypted(keeps(writes(new(boot), SECRET), "partition"))
+        .expect(mounted("/run/overlay/overlayfs", "ext4"))
+        .expect(locked(PASS))
+        .then(opened(second))
+        .then(opened(third))
+}
+
+fn key_in_initrd() -> Scenario {
+    let boot = encrypting(Mode::NativeCrypt12)
+        .kargs("rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key rd.live.overlay.cowfs=ext4");
+    let second = boot.again();
+    scenario(
+        "encrypt/T-34 T-35 a key in the initrd, kernel and cryptsetup of Debian 12",
+        encrypted(keeps(writes(boot, SECRET), "partition"))
+            .expect(locked(KEY))
+            .then(encrypted(keeps(second, "partition")).expect(file_is("/kept", SECRET))),
+    )
+}
+
+fn key_on_a_stick() -> Scenario {
+    let keys = store(Fs::Vfat, vec![("keys/live.key", Recipe::Text(KEY))], 1);
+    let boot = encrypting(Mode::NativeCrypt)
+        .and(keys, Bus::Virtio)
+        .kargs("rd.live.encrypt rd.live.encrypt.keyfile=LABEL=STORE:/keys/live.key");
+    scenario(
+        "encrypt/T-34 a key on another disk",
+        encrypted(keeps(writes(boot, SECRET), "partition"))
+            .expect(locked(KEY))
+            .expect(not_mounted("/run/rdlive/key"))
+            .expect(untouched(1)),
+    )
+}
+
+fn cow_file() -> Scenario {
+    let take_out = r#"cut_out "$1" 1; MTOOLS_SKIP_CHECK=1 mcopy -i "$1.part" ::/live_system.cow "$1.cow""#;
+    let locked = || {
+        let script =
+            format!(r#"{LUKS} {take_out}; is_luks "$1.cow" lukscow; opens "$1.cow" '{PASS}'; no_plain_text "$1""#);
+        look("holds a LUKS cow file, and no plain text", &script)
+    };
+    let boot = stick(store(Fs::Vfat, vec![("live.iso", iso())], 80))
+        .mode(Mode::NativeCrypt)
+        .kargs("iso-scan/filename=/live.iso rd.live.cowfile.mbsize=64")
+        .deadline(400);
+    let second = boot.again();
+    scenario(
+        "encrypt/T-34 T-35 a cow file",
+        encrypted(keeps(writes(new(boot), SECRET), "file")).expect(locked()).then(
+            encrypted(keeps(second.on_text(OPEN, &typed(PASS)), "file"))
+                .expect(file_is("/kept", SECRET))
+                .expect(locked()),
+        ),
+    )
+}
+
+fn no_tool() -> Scenario {
+    let boot = encrypting(Mode::NativeWrite).kargs("rd.live.encrypt");
+    scenario("encrypt/T-36 no cryptsetup in the initrd", forgets(boot, "dm_crypt").expect(untouched(0)))
+}
+
+/// T-36: whatever happens, nothing without encryption is made.
+fn refusals() -> Vec<Scenario> {
+    let fresh = |kargs: &str| encrypting(Mode::NativeCrypt).kargs("rd.live.encrypt").kargs(kargs);
+    let nobody = fresh("rd.live.encrypt.timeout=3");
+    let required = fresh("rd.live.overlay.persistent=required rd.live.encrypt.timeout=3");
+    let differ = fresh("").on_text(NEW, "one\n").on_text(AGAIN, "two\n").on_text(NEW, "\n");
+    let wrong = {
+        let boot = encrypting(Mode::NativeCrypt);
+        let (first, mut second) = (boot.again().kargs("rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key"), boot);
+        for _ in 0..3 {
+            second = second.on_text(OPEN, "wrong\n");
+        }
+        keeps(first, "partition").then(forgets(second, "3 wrong passphrases").expect(untouched(0)))
+    };
+    let plain = {
+        let boot = encrypting(Mode::NativeCrypt);
+        let second = boot.again().kargs("rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key");
+        // The same look that must find nothing elsewhere finds it here.
+        let readable = disk(0, "shows what was written", format!("grep -qaF {SECRET} \"$1\""));
+        keeps(writes(boot, SECRET), "partition")
+            .expect(readable)
+            .then(forgets(second, "not encrypted and rd.live.encrypt was asked for").expect(untouched(0)))
+    };
+    vec![
+        scenario(
+            "encrypt/T-36 nobody types anything",
+            forgets(nobody, "no passphrase was given within 3 s").expect(untouched(0)),
+        ),
+        scenario("encrypt/T-36 required stops the boot", required.expect(stops_with("RDL-060")).expect(untouched(0))),
+        scenario(
+            "encrypt/T-36 two passphrases that differ, then none",
+            forgets(differ, "no passphrase was given")
+                .expect(console_says("the two passphrases differ"))
+                .expect(untouched(0)),
+        ),
+        scenario("encrypt/T-36 three wrong passphrases", wrong),
+        scenario("encrypt/T-36 an area without encryption is not used", plain),
+    ]
+}
+
+/// C23: `rd.overlay.crypt=`.
+fn named() -> Vec<Scenario> {
+    let on_cd = |second: Recipe| {
+        Boot::from(iso())
+            .and(second, Bus::Virtio)
+            .mode(Mode::NativeCrypt)
+            .root("root=live:CDLABEL=ISO rd.live.image")
+            .kargs("lab.shutdown")
+            .writable()
+    };
+    let zeros = || Recipe::Grown(Box::new(Recipe::Text("")), 64);
+    let temporary = |boot: Boot| {
+        encrypted(ends_well(boot))
+            .expect(persistence("temporary"))
+            .expect(no_fallbacks())
+            .expect(mounted("/run/initramfs/overlayfs", "ext4"))
+            .expect(look_at_volume())
+    };
+    let empty = {
+        let boot = on_cd(zeros()).kargs("rd.overlay.crypt=/dev/vda");
+        let second = boot.again();
+        temporary(writes(boot, SECRET)).then(temporary(second).expect(file_absent("/kept")))
+    };
+    let data = || folder(Fs::Ext4, "DATA", vec![("letter", Recipe::Text("dear"))]);
+    let refused = on_cd(data()).kargs("rd.overlay.crypt=LABEL=DATA");
+    let forced = on_cd(data()).kargs("rd.overlay.crypt=LABEL=DATA,mkfs=force,mapname=mine");
+    let passphrase = {
+        let boot = encrypting(Mode::NativeCrypt);
+        let again = boot
+            .again()
+            .root("root=live:CDLABEL=ISO rd.live.image rd.overlay.crypt=LABEL=lukscow")
+            .on_text(OPEN, &typed(PASS));
+        keeps(new(boot), "partition").then(encrypted(keeps(again, "named")).expect(locked(PASS)))
+    };
+    let ordinary = {
+        let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
+        Boot::from(root)
+            .on(Bus::Virtio)
+            .and(Recipe::Grown(Box::new(Recipe::Text("")), 64), Bus::Virtio)
+            .mode(Mode::Dracut106)
+            .root("root=LABEL=plain ro rd.overlay.crypt=/dev/vdb")
+            .writable()
+    };
+    vec![
+        scenario("encrypt/C23 an empty device gets a random key, at each boot", empty),
+        scenario(
+            "encrypt/C23 a device with data is left alone",
+            forgets(refused, "mkfs=force wipes it").expect(untouched(1)),
+        ),
+        scenario("encrypt/C23 a device with data, and consent", temporary(writes(forced, SECRET))),
+        scenario("encrypt/C23 a LUKS device, by its passphrase", passphrase),
+        scenario(
+            "encrypt/C23 an ordinary root, dracut 106",
+            encrypted(writes(ordinary, SECRET))
+                .expect(overlay_root())
+                .expect(mounted("/run/overlayfs-backing", "ext4"))
+                .expect(no_fallbacks())
+                .expect(untouched(0))
+                .expect(look_at_volume()),
+        ),
+    ]
+}
+
+fn look_at_volume() -> Check {
+    let script = r#"fail() { echo "$*"; exit 1; }"#;
+    disk(
+        1,
+        "is LUKS with a forgotten key, and shows no plain text",
+        format!(r#"{script} {LUKS} is_luks "$1" rdlive-temporary; no_plain_text "$1""#),
+    )
+}
