@@ -192,13 +192,7 @@ fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> 
     let blank = Blank::prove(env, target)?;
     let failed = |cause: String| Stop::new(Code::AreaFormat, format!("{target}: {cause}"));
     let filled = fill(&blank, &program, arguments, fs, label);
-    let Some(note) = blank.note.clone() else { return filled.map_err(failed) };
-    // A loop device holds the file: first it, then the file's name.
-    drop(blank);
-    if filled.is_err() {
-        note.give_up();
-    }
-    filled.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}"))).map_err(failed)
+    blank.finish(filled).map_err(failed)
 }
 
 /// Makes the file system and waits until it is on the disk.
