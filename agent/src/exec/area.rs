@@ -199,13 +199,7 @@ fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> 
 pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), String>) -> Result<(), String> {
     let synchronised = |blank: &Blank| blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
     let filled = work(&blank).and_then(|()| synchronised(&blank).map_err(|error| format!("writing it: {error}")));
-    let Some(note) = blank.note.clone() else { return filled };
-    // A loop device holds the file: first it, then the file's name.
-    drop(blank);
-    if filled.is_err() {
-        note.give_up();
-    }
-    filled.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))
+    blank.finish(filled)
 }
 
 /// Makes the file system and waits until it is on the disk.

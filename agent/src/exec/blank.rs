@@ -119,6 +119,19 @@ impl Blank {
         }
     }
 
+    /// Ends the work on it. A file loses its note and is an area from now on; or, when it could not be `made`, gives its room
+    /// back.
+    pub(super) fn finish(self, made: Result<(), String>) -> Result<(), String> {
+        // A loop device holds the file: first it goes, then the file's name.
+        let note = self.note.clone();
+        drop(self);
+        let Some(note) = note else { return made };
+        if made.is_err() {
+            note.give_up();
+        }
+        made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))
+    }
+
     /// Reads the start, the end and samples between: no signature, no byte other than zero.
     fn holds_nothing(&self, place: &str, remedy: &str) -> Result<(), Stop> {
         let not_empty = |what: String| {
