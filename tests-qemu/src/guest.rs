@@ -40,7 +40,8 @@ impl Tree {
     fn extra(self) -> &'static str {
         match self {
             Self::Tiny | Self::Trixie => "",
-            Self::Bookworm => "kiwi-dracut-live",
+            // kiwi-live makes its partition with these, but the package does not ask for them.
+            Self::Bookworm => "kiwi-dracut-live fdisk parted",
         }
     }
 
