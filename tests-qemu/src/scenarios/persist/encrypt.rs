@@ -66,20 +66,18 @@ fn locked(key: &str) -> Check {
     look("has LUKS, opened by its key alone, and no plain text", &script)
 }
 
-/// First boot, second without the karg, third with it.
+/// First boot, second without the karg, third with it and with `quiet`, which hides our log but not the question.
 fn partition(mode: Mode) -> Boot {
     let boot = encrypting(mode);
-    let opened = |boot: Boot| {
-        encrypted(keeps(boot.on_text(OPEN, &typed(PASS)), "partition"))
-            .expect(file_is("/kept", SECRET))
-            .expect(locked(PASS))
-    };
+    let opened = |boot: Boot| encrypted(boot).expect(file_is("/kept", SECRET)).expect(locked(PASS));
+    let asked = |boot: Boot| boot.on_text(OPEN, &typed(PASS));
     let (second, third) = (boot.again(), boot.again().kargs("rd.live.encrypt quiet"));
+    let quiet = asked(third).expect(overlay_root()).expect(persistence("partition")).expect(no_fallbacks());
     encrypted(keeps(writes(new(boot), SECRET), "partition"))
         .expect(mounted("/run/overlay/overlayfs", "ext4"))
         .expect(locked(PASS))
-        .then(opened(second))
-        .then(opened(third))
+        .then(opened(keeps(asked(second), "partition")))
+        .then(opened(quiet.expect(ends(End::Off))))
 }
 
 fn key_in_initrd() -> Scenario {
