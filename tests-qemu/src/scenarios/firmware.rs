@@ -53,8 +53,17 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "firmware/--nested ext4, SeaBIOS CD",
-            through(Firmware::SeaBios, built(&["--nested", "ext4"]), Bus::IdeCd)
+            through(Firmware::SeaBios, built(&["--nested", "ext4", "--append-karg", "rd.overlay"]), Bus::IdeCd)
                 .expect(mounted("/run/rootfsbase", "ext4")),
+        ),
+        scenario(
+            "firmware/--nested ext4 as dmsquash has it, SeaBIOS CD",
+            Boot::from(built(&["--nested", "ext4"]))
+                .firmware(Firmware::SeaBios)
+                .memory(1536)
+                .deadline(420)
+                .expect(mapped_root())
+                .expect(mounted("/run/initramfs/live", "iso9660")),
         ),
         scenario("loopback/T-37 live-grub-stick: FAT32", loopback(Fs::Vfat)),
         scenario("loopback/B-51 ext4", loopback(Fs::Ext4)),

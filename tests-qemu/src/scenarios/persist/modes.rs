@@ -66,7 +66,7 @@ mod tests {
 
     /// dracut's own functions are stood in for: what counts is who is told what.
     const DRACUT: &str = r#"
-        dracut_module_included() { return 1; }; inst_hook() { :; }; inst_multiple() { echo "in $*"; }; inst_simple() { :; }
+        dracut_module_included() { return 1; }; inst_hook() { :; }; inst_multiple() { echo "in $*"; }; inst_simple() { :; }; inst_libdir_file() { :; }
         dwarn() { echo "warning $*"; }; dinfo() { echo "info $*"; }
         find_binary() { [[ " $HAS " == *" $1 "* ]]; }
         initdir=$(mktemp -d); trap 'rm -r "$initdir"' EXIT; RDLIVE_AGENT=/bin/true moddir=$1; . "$1/module-setup.sh"; install"#;
