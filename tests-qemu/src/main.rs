@@ -60,8 +60,8 @@ enum Cmd {
         /// Write the verdicts to this file
         #[arg(long)]
         json: Option<PathBuf>,
-        /// Machines side by side
-        #[arg(long, default_value_t = 2)]
+        /// Machines side by side; they wait for devices and timers, so one more than there are processors keeps these busy
+        #[arg(long, default_value_t = processors() + 1)]
         jobs: usize,
         /// Decides where the power is cut in the scenarios power/… (0: from the clock)
         #[arg(long, default_value_t = 1)]
@@ -117,6 +117,10 @@ enum Cmd {
         #[arg(long, value_enum, default_value_t = Bus::IdeCd)]
         bus: Bus,
     },
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Firmware by name.
