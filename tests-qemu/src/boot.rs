@@ -137,6 +137,12 @@ impl Boot {
         self
     }
 
+    /// Is it, or a later one, an initrd made by dracut?
+    pub fn is_dracut(&self) -> bool {
+        matches!(self.mode, Mode::Dracut106 | Mode::Dracut106Shell | Mode::Dracut059)
+            || self.next.as_ref().is_some_and(|next| next.is_dracut())
+    }
+
     /// Which initrd.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;

@@ -54,6 +54,9 @@ enum Cmd {
     Test {
         /// Only scenarios whose name has one of these texts (and no cargo tests)
         filter: Vec<String>,
+        /// Also what shows the same in a further initrd
+        #[arg(long)]
+        all: bool,
         /// Only print the names
         #[arg(long)]
         list: bool,
@@ -162,9 +165,9 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Cmd::Test { filter, list, json, jobs, seed, points } => {
+        Cmd::Test { filter, all, list, json, jobs, seed, points } => {
             let cuts = Choice { seed, points }.settled();
-            test::run(args.mirror, cuts, &filter, list, json.as_deref(), jobs)
+            test::run(args.mirror, cuts, &test::Chosen { filter, all }, list, json.as_deref(), jobs)
         }
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {

@@ -11,19 +11,33 @@ use crate::powercut::Choice;
 use crate::runner::{self, Status};
 use crate::scenarios;
 
-/// Runs everything (or the scenarios with one of `filter` in their name); the last line counts.
+/// Which scenarios.
+pub struct Chosen {
+    /// Those with one of these texts in their name, and no cargo tests; without any, everything.
+    pub filter: Vec<String>,
+    /// Repetitions too.
+    pub all: bool,
+}
+
+/// Runs what was chosen; the last line counts.
 pub fn run(
     mirror: Option<String>,
     cuts: Choice,
-    filter: &[String],
+    which: &Chosen,
     list: bool,
     json: Option<&Path>,
     jobs: usize,
 ) -> Result<ExitCode> {
+    let filter = &which.filter;
     let mut chosen = scenarios::all();
     if !filter.is_empty() {
         chosen.retain(|scenario| filter.iter().any(|text| scenario.name.contains(text)));
     }
+    let all = chosen.len();
+    if filter.is_empty() && !which.all {
+        chosen.retain(|scenario| !scenario.is_repetition());
+    }
+    let left_out = all - chosen.len();
     if list {
         for scenario in &chosen {
             println!("{}", scenario.name);
@@ -43,6 +57,10 @@ pub fn run(
             Status::Failed => counts.failed += 1,
             Status::Skipped => counts.skipped += 1,
         }
+    }
+    counts.skipped += left_out;
+    if left_out > 0 {
+        println!("{left_out} scenarios that show the same in a further initrd were left out: cargo lab test --all");
     }
     println!("{}", runner::summary(counts.passed, counts.failed, counts.skipped));
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

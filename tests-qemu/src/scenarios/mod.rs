@@ -34,6 +34,24 @@ pub struct Scenario {
     pub work: Work,
 }
 
+/// Of the scenarios that boot a dracut initrd several times, one for each kind of area is in every run.
+const IN_EVERY_RUN: &[&str] = &[
+    "snapshot/C3 a persistent store, twice, dracut 106",
+    "persist/T-18 T-21 T-72 dracut 106",
+    "encrypt/T-34 T-35 T-72 a partition, dracut 106",
+    "ordinary/C22 rd.overlay=LABEL=, dracut 106",
+    "overlay/C1 a directory by rd.live.overlay=LABEL=, dracut 106",
+    "overlay/C17 C18 a partition made in free space, once, dracut 106",
+];
+
+impl Scenario {
+    /// Shows in a further initrd what another scenario shows: a minute or more each, and only with `--all` or by name.
+    pub fn is_repetition(&self) -> bool {
+        let Work::Boot(boot) = &self.work else { return false };
+        boot.next.is_some() && boot.is_dracut() && !IN_EVERY_RUN.contains(&self.name.as_str())
+    }
+}
+
 /// What a scenario does.
 pub enum Work {
     /// Boots once and looks.
@@ -92,6 +110,9 @@ mod tests {
                 assert!(!last.checks.is_empty(), "{} expects nothing", scenario.name);
             }
             assert!(names.insert(scenario.name.clone()), "{} twice", scenario.name);
+        }
+        for name in super::IN_EVERY_RUN {
+            assert!(names.contains(*name), "{name} is no scenario");
         }
     }
 }
