@@ -15,7 +15,7 @@ use super::points::Points;
 use super::step::{Slot, Step, Target};
 use crate::area::{DiskSite, Found, HostSite, Identity, LUKS_LABEL, Site, TEMPORARY_LABEL};
 use crate::config::{Mkfs, Overlay, OverlayCrypt, Unlocking};
-use crate::facts::Device;
+use crate::facts::{Device, human};
 use crate::format::Kind;
 
 /// Bytes that a LUKS2 header takes from an area.
@@ -244,6 +244,7 @@ pub fn device(wish: &OverlayCrypt, unlocking: &Unlocking, device: &Device) -> Re
     let mut notes = Vec::new();
     let new = consent(wish, device)?;
     if let Some(consent) = new {
+        fits(wish, device)?;
         crypt.key = Key::Random { keep: PASSWORD_FILE.into() };
         let target = Target::Given { node: device.node.clone(), consent };
         let (luks, fs) = (TEMPORARY_LABEL.to_owned(), wish.fstype.clone());
@@ -254,6 +255,17 @@ pub fn device(wish: &OverlayCrypt, unlocking: &Unlocking, device: &Device) -> Re
     steps.push(unlock(crypt));
     let persistence = if new.is_some() { "temporary" } else { "named" };
     Ok(Opening { steps, place, persistence, notes })
+}
+
+/// A device that cannot hold a volume is not wiped for nothing.
+fn fits(wish: &OverlayCrypt, device: &Device) -> Result<(), String> {
+    let kind = [Kind::Xfs, Kind::Btrfs].into_iter().find(|kind| kind.name() == wish.fstype).unwrap_or(Kind::Ext4);
+    let least = HEADER + persist::least(kind);
+    if device.size >= least {
+        return Ok(());
+    }
+    let (node, size, least) = (device.node.display(), human(device.size), human(least));
+    Err(format!("{node} has {size}, an encrypted {} needs {least}; nothing was changed", wish.fstype))
 }
 
 /// Whether the device is made anew, and what may be on it; `None` if it is opened as it is.

@@ -22,7 +22,7 @@ fn machine(mode: Mode, overlay: &str) -> Boot {
 }
 
 /// Byte for byte; where systemd checks the root first, e2fsck notes the time in the superblock.
-fn as_it_was(mode: Mode) -> Check {
+pub(super) fn as_it_was(mode: Mode) -> Check {
     let script = match mode {
         Mode::NativeWrite | Mode::Native => r#"cmp "$1" "$2""#,
         _ => r#"cmp -n $((1049600)) "$1" "$2"; cmp -i $((1049600 + 1024)) "$1" "$2""#,

@@ -198,7 +198,8 @@ fn named() -> Vec<Scenario> {
     };
     let data = || folder(Fs::Ext4, "DATA", vec![("letter", Recipe::Text("dear"))]);
     let refused = on_cd(data()).kargs("rd.overlay.crypt=LABEL=DATA");
-    let forced = on_cd(data()).kargs("rd.overlay.crypt=LABEL=DATA,mkfs=force,mapname=mine");
+    let forced =
+        on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=LABEL=DATA,mkfs=force,mapname=mine");
     let passphrase = {
         let boot = encrypting(Mode::NativeCrypt);
         let again = boot
@@ -230,7 +231,7 @@ fn named() -> Vec<Scenario> {
                 .expect(overlay_root())
                 .expect(mounted("/run/overlayfs-backing", "ext4"))
                 .expect(no_fallbacks())
-                .expect(untouched(0))
+                .expect(super::super::ordinary::as_it_was(Mode::Dracut106))
                 .expect(look_at_volume()),
         ),
     ]
