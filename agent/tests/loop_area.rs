@@ -103,7 +103,7 @@ fn loop_t30_t31_every_cut_ends_with_a_working_area() {
         remember(&first, name);
         drop(first);
         let second = stick_boot(&machine, &stick, PERSISTENT);
-        assert_eq!(kept(&second).as_deref(), Some(name));
+        assert_eq!(kept(&second).as_deref(), Some(name), "{:?}", second.report.fallbacks);
         drop(second);
         let now = stick.table();
         assert_eq!(now.partitions.len(), before + 1, "{name}");
