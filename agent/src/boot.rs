@@ -125,8 +125,8 @@ impl<'a> Boot<'a> {
         let (used, inside) = self.copy_image(used, inner.clone())?;
         let (used, inside) = (used.as_ref(), inside.as_ref());
         let before = self.exec.mark();
-        let mut area = self.area(Some(&medium), inside)?;
-        let after = self.exec.mark();
+        let mut area = self.area(Some(&medium))?;
+        let (after, planned) = (self.exec.mark(), area.is_some());
         let form = self.form(&medium, used, inside, &mut area)?;
         let image = assemble::base(&self.points, used, inside).map(|base| base.path());
         let steps = assemble::assemble_on(config, &self.points, &medium, used, inside, self.sysroot, area.as_ref());
@@ -134,7 +134,7 @@ impl<'a> Boot<'a> {
         (self.report.device, self.report.medium) = (device, Some(medium));
         (self.report.content, self.report.inner) = (content, inner);
         let result = self.exec.run("assemble", &steps);
-        if !self.write_mode(&form, image.as_deref(), area.as_ref()) && area.is_some() {
+        if !self.write_mode(&form, image.as_deref(), area.as_ref()) && planned {
             // What the area needed stays neither mounted nor open when changes go to RAM.
             self.exec.unwind_between(before, after);
         }

@@ -8,7 +8,7 @@ use crate::area::{Found, Identity, NamedSite, Site};
 use crate::config::{Method, Persistence, Selector};
 use crate::discover;
 use crate::error::{Code, Stop};
-use crate::facts::{Device, Inner, MediumFacts, Origin};
+use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::Kind;
 use crate::kmsg::NOTICE;
 use crate::plan::assemble::KEPT;
@@ -43,7 +43,7 @@ fn host_refusal(site: &Site) -> Option<String> {
 impl Boot<'_> {
     /// The persistent area that was asked for. `None` when none was, or there can be none: then it has been said why.
     /// Without a medium the root is the machine's ordinary one.
-    pub(super) fn area(&mut self, medium: Option<&MediumFacts>, _inner: Option<&Inner>) -> Result<Option<Area>, Stop> {
+    pub(super) fn area(&mut self, medium: Option<&MediumFacts>) -> Result<Option<Area>, Stop> {
         let overlay = &self.config.overlay;
         if overlay.method == Method::Direct || (overlay.persistence.is_none() && overlay.crypt.is_none()) {
             return Ok(None);

@@ -28,7 +28,7 @@ impl Boot<'_> {
         }
         self.report.moment("acquired");
         let before = self.exec.mark();
-        let area = self.area(None, None)?;
+        let area = self.area(None)?;
         let after = self.exec.mark();
         let steps = ordinary::assemble(self.config, &self.points, self.sysroot, area.as_ref());
         let result = self.exec.run("assemble", &steps);
