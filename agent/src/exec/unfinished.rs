@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, fstatfs};
+use rustix::io::Errno;
 
 use crate::env::Env;
 use crate::format::uuid;
@@ -140,9 +141,18 @@ fn allocated(path: &Path, size: u64) -> io::Result<File> {
             file.sync_all()?;
         }
     }
-    file.set_len(size)?;
+    reserve(&file, size)?;
     file.sync_all()?;
     Ok(file)
+}
+
+/// Gives a file its length and the room for it: in a file with holes, a write that finds the file system full is lost after
+/// the program that made it was told that it is done. FAT and exFAT have no holes; ext2 and ext3 cannot reserve.
+fn reserve(file: &File, size: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, size) {
+        Err(Errno::OPNOTSUPP) => file.set_len(size),
+        reserved => Ok(reserved?),
+    }
 }
 
 /// The room is given back when the file is closed: not before the name is gone from the disk.
