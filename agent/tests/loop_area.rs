@@ -529,6 +529,19 @@ fn loop_missing_tools_and_read_only_disks_end_in_ram() {
     assert!(!booted.area().join(".rdlive-identity").exists());
 }
 
+#[test]
+fn loop_required_ends_a_boot_that_has_no_place_for_an_area() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 60 << 20);
+    let scan = format!("iso-scan/filename=LABEL={}:/{}.iso", disk.label, machine.name);
+    for more in ["rd.live.overlay=none rw", "rd.writable.fsimg"] {
+        let line = format!("root=live:CDLABEL={label} rd.retry=20 {scan} {PERSISTENT}=required {more}");
+        let stop = machine.try_boot(&line).err().unwrap();
+        assert_eq!(stop.code, Code::AreaUnavailable, "{more}: {:?}", stop.lines());
+    }
+    disk.inside(|at| assert!(!at.join("live_system.cow").exists()));
+}
+
 /// The medium's own file system keeps the changes: a directory, then an image file on it.
 #[test]
 fn loop_c16_area_on_the_medium_itself() {

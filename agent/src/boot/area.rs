@@ -32,6 +32,12 @@ fn told(stop: Stop) -> String {
     if stop.advice.is_empty() { stop.to_string() } else { format!("{stop}; {}", stop.advice) }
 }
 
+fn required(why: String) -> Stop {
+    Stop::new(Code::AreaUnavailable, why)
+        .wanted("a persistent area (rd.live.overlay.persistent=required)")
+        .advice("remove =required to boot with changes in RAM")
+}
+
 fn host_refusal(site: &Site) -> Option<String> {
     match site {
         Site::Host(host) => host.refusal.clone(),
@@ -46,7 +52,10 @@ impl Boot<'_> {
     pub(super) fn area(&mut self, medium: Option<&MediumFacts>) -> Result<Option<Area>, Stop> {
         let overlay = &self.config.overlay;
         if overlay.method == Method::Direct || (overlay.persistence.is_none() && overlay.crypt.is_none()) {
-            return Ok(None);
+            return match overlay.required {
+                true => Err(required("the command line leaves no place for an area".to_owned())),
+                false => Ok(None),
+            };
         }
         let mark = self.exec.mark();
         let area = match (&overlay.crypt, &overlay.persistence) {
@@ -80,9 +89,7 @@ impl Boot<'_> {
                 area.notes.iter().for_each(|note| log::warn!("{note}"));
                 Ok(Some(area))
             }
-            Err(why) if overlay.required => Err(Stop::new(Code::AreaUnavailable, why)
-                .wanted("a persistent area (rd.live.overlay.persistent=required)")
-                .advice("remove =required to boot with changes in RAM")),
+            Err(why) if overlay.required => Err(required(why)),
             Err(why) => {
                 self.exec.unwind(mark);
                 let text = format!("{KEPT}: {why}");

@@ -7,7 +7,8 @@ use super::crypt;
 use super::lookup::{Lookup, split_list};
 use super::registry::{
     AUTOOVERLAY, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY,
-    OVERLAY_COWFS, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN, WRITABLE_FSIMG,
+    OVERLAY_COWFS, OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN,
+    WRITABLE_FSIMG,
 };
 use super::root::split_place;
 use super::size::{Bare, Size};
@@ -58,15 +59,34 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
     if overlay.crypt.is_some() && matches!(overlay.method, Method::Snapshot { .. }) {
         overlay.method = Method::Overlayfs;
     }
-    if overlay.fsimg {
+    let bare = (new == Some(Said::Bare), old == Some(Said::Bare));
+    let misread = overlay.crypt.is_none() && lookup.has(&OVERLAY_CRYPT);
+    if overlay.crypt.is_some() || overlay.unlock.encrypt || misread {
+        not_direct(lookup, &mut overlay, bare);
+    } else if overlay.fsimg {
         overlay.method = Method::Direct;
     }
-    overlay.persistence = persistence(lookup, new, old);
+    // A place that was to be encrypted and cannot be understood has no other place as its substitute.
+    overlay.persistence = persistence(lookup, new, old).filter(|_| !misread);
     overlay.required = lookup.flag(&OVERLAY_PERSISTENT, false) && persistent_says(lookup, "required");
     overlay.autooverlay = lookup.flag(&AUTOOVERLAY, false).then(|| cowfs(lookup));
     // Who names a file system for a new area wants one where there is none.
     overlay.blank = (overlay.autooverlay.is_some() || lookup.has(&OVERLAY_COWFS)).then(|| cowfs(lookup));
     overlay
+}
+
+/// What was to be encrypted is not written to the image in plain text.
+fn not_direct(lookup: &mut Lookup, overlay: &mut Overlay, (new, old): (bool, bool)) {
+    for (karg, said) in [(&WRITABLE_FSIMG, overlay.fsimg), (&OVERLAY, new), (&LIVE_OVERLAY, old)] {
+        if let Some(token) = lookup.token(karg).filter(|_| said) {
+            let message = "encryption was asked for, using an overlay and writing nothing to the image";
+            lookup.warn("contradiction", &token.raw, message);
+        }
+    }
+    overlay.fsimg = false;
+    if overlay.method == Method::Direct {
+        overlay.method = Method::Overlayfs;
+    }
 }
 
 fn said_by(lookup: &mut Lookup, token: Option<&Token>) -> Option<Said> {

@@ -309,7 +309,7 @@ pub fn device_area(overlay: &Overlay, points: &Points, opening: Opening, inside:
         persistence: opening.persistence,
         place: opening.place,
         encrypted: true,
-        required: false,
+        required: overlay.required,
         readonly: overlay.readonly,
         store: false,
         notes: opening.notes,

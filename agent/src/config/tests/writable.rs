@@ -217,3 +217,23 @@ fn what_may_be_made_on_a_named_device_table() {
     assert!(read("rd.overlay=LABEL=P rd.live.overlay.persistent=required").overlay.required);
     assert!(!read("rd.overlay=LABEL=P rd.live.overlay.persistent").overlay.required);
 }
+
+#[test]
+fn what_was_to_be_encrypted_is_never_written_in_plain() {
+    for text in [
+        "rd.overlay.crypt=LABEL=S rd.live.overlay=none rw",
+        "rd.overlay.crypt=LABEL=S rd.overlay=none rw",
+        "rd.overlay.crypt=LABEL=S rd.writable.fsimg",
+        "rd.live.encrypt rd.live.overlay=none rw",
+        "rd.live.encrypt rd.live.overlay.persistent rd.live.overlay=none rw",
+    ] {
+        let overlay = read(text).overlay;
+        assert_eq!((overlay.method, overlay.fsimg), (Method::Overlayfs, false), "{text}");
+        assert!(ids(text).contains(&"contradiction"), "{text}");
+    }
+    for text in ["rd.overlay=LABEL=P", "rd.live.overlay.persistent", "rd.live.overlay=none rw"] {
+        let overlay = read(&format!("{text} rd.overlay.crypt=nonsense")).overlay;
+        assert_eq!((overlay.persistence, overlay.crypt), (None, None), "{text}");
+        assert_ne!(overlay.method, Method::Direct, "{text}");
+    }
+}
