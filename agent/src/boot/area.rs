@@ -315,7 +315,11 @@ impl Boot<'_> {
             }
             if now >= deadline || (quiet && self.watch.silence() >= GRACE_NAMED) {
                 let waited = self.watch.silence().as_secs();
-                return Err(format!("{selector} is not there; nothing was plugged in for {waited} s"));
+                let hint = match selector {
+                    Selector::Label(_) if may_make => "; rd.live.autooverlay makes it in free space of the boot disk",
+                    _ => "",
+                };
+                return Err(format!("{selector} is not there; nothing was plugged in for {waited} s{hint}"));
             }
             if !said && settled {
                 let most = GRACE_NAMED.as_secs();

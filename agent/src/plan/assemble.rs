@@ -7,7 +7,7 @@ use super::persist::Area;
 use super::points::Points;
 use super::snapshot::{self, Base};
 use super::step::{Slot, Step};
-use crate::config::{Access, Config, Method};
+use crate::config::{Access, Config, Dialect, Method};
 use crate::facts::{Content, Inner, MediumFacts};
 
 /// The beginning of the message when changes cannot be kept.
@@ -40,7 +40,7 @@ pub fn assemble_on(
     let base = base(points, content, inner).filter(|_| form.method != Method::Overlayfs);
     // A store cannot hold an overlay's changes.
     let directories = area.filter(|area| !area.store);
-    let mut over = lower(points, content, inner);
+    let mut over = lower(config, points, content, inner);
     over.extend(layers(config, points, sysroot, directories));
     let Some(base) = base else {
         over.extend(points.compatibility(!medium.is_container(), container));
@@ -101,7 +101,7 @@ pub fn base<'a>(points: &'a Points, content: Option<&'a Content>, inner: Option<
 }
 
 /// The read-only root: a nested image, the container's tree, an image on the medium, or the medium's own tree.
-fn lower(points: &Points, content: Option<&Content>, inner: Option<&Inner>) -> Vec<Step> {
+fn lower(config: &Config, points: &Points, content: Option<&Content>, inner: Option<&Inner>) -> Vec<Step> {
     let Some(Base { at, file }) = base(points, content, inner) else {
         return match inner {
             Some(_) => vec![bind(&points.container, &points.lower)],
@@ -109,6 +109,9 @@ fn lower(points: &Points, content: Option<&Content>, inner: Option<&Inner>) -> V
         };
     };
     let mut steps = vec![loop_image(at, file, Slot::Image)];
+    if config.dialect == Dialect::Dmsquash {
+        steps.push(snapshot::base_link());
+    }
     steps.extend(driver(file.kind));
     steps.push(mount_kind(Slot::Image, file.kind, Access::ReadOnly, &points.lower));
     steps

@@ -298,8 +298,13 @@ fn layered(config: &Config, base: &Base<'_>, thin: bool, area: Option<&Area>, ke
         }
     }
     steps.push(map(BASE, Mapping::Linear(Slot::Image), Access::ReadOnly, Slot::Base));
-    steps.push(Step::LinkDevice { at: BASE_LINK.into(), slot: Slot::Image });
+    steps.push(base_link());
     steps
+}
+
+/// Installers read the image there, whatever lies above it (dracut-live spec 2.6 step 9).
+pub(super) fn base_link() -> Step {
+    Step::LinkDevice { at: BASE_LINK.into(), slot: Slot::Image }
 }
 
 fn map(name: &str, from: Mapping, access: Access, into: Slot) -> Step {

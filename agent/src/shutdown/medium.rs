@@ -14,22 +14,25 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Opens the drive of an optical medium; with `prompt` asks for any medium to be taken away.
 pub fn eject(env: &Env, report: Option<&Report>, prompt: bool) {
     let medium = report.and_then(|report| report.medium.as_ref());
-    let Some(Origin::Device(node)) = medium.map(|medium| &medium.origin) else {
-        log::info!("rd.live.eject: the medium was no device of its own, ignoring");
-        return;
-    };
-    if is_optical(node) {
-        match rdlive_sys::cdrom::eject(&env.path(node)) {
-            Ok(()) => log::info!(target: crate::kmsg::NOTICE, "shutdown: {} ejected", node.display()),
-            Err(error) => log::warn!("rd.live.eject: {}: {error}, ignoring", node.display()),
-        }
+    match medium.map(|medium| &medium.origin) {
+        Some(Origin::Device(node)) if is_optical(node) => open_door(env, node),
+        Some(Origin::Device(_)) => {}
+        _ => log::info!("rd.live.eject: the medium was no device of its own, ejecting nothing"),
     }
+    // An ISO file lies on a stick, too.
     if prompt && let Ok(mut console) = Console::open(env) {
         console.say("");
         console.ask("Remove the live medium, then press Enter: ");
         // Whoever has walked away finds the machine switched off.
         let _ = console.line(Some(Instant::now() + PATIENCE));
         console.say("");
+    }
+}
+
+fn open_door(env: &Env, node: &Path) {
+    match rdlive_sys::cdrom::eject(&env.path(node)) {
+        Ok(()) => log::info!(target: crate::kmsg::NOTICE, "shutdown: {} ejected", node.display()),
+        Err(error) => log::warn!("rd.live.eject: {}: {error}, ignoring", node.display()),
     }
 }
 
