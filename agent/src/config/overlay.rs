@@ -1,7 +1,7 @@
 //! The writable layer: `rd.overlay`, `rd.live.overlay` and their relatives (dracut-live spec 1.4 and 1.5, with its
 //! "safer choices"; kiwi-live spec 1.4).
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::crypt;
 use super::lookup::{Lookup, split_list};
@@ -123,7 +123,7 @@ fn said(value: &str) -> Said {
 /// follows: names in `/dev/disk` may hold colons (dracut-live C13).
 fn place(value: &str) -> Option<Persistence> {
     if let Some(path) = value.strip_prefix(':') {
-        return Some(Persistence::OnMedium { path: path_below(path) });
+        return Some(Persistence::OnMedium { path: path_below(path)? });
     }
     let (device, path) = if let Some(cut) = split_place(value) {
         cut
@@ -135,15 +135,35 @@ fn place(value: &str) -> Option<Persistence> {
         value.rsplit_once(':').unwrap_or((value, ""))
     };
     let device = Selector::parse(device)?;
-    Some(Persistence::Named { device, path: path_below(path) })
+    Some(Persistence::Named { device, path: path_below(path)? })
 }
 
-/// A path without its leading slashes; `None` for the automatic one.
-fn path_below(path: &str) -> Option<PathBuf> {
+/// A path without its leading slashes; `Some(None)` for the automatic one, `None` for one that leads out of the place or to
+/// its top: a reset would empty all of it.
+fn path_below(path: &str) -> Option<Option<PathBuf>> {
     match path.trim_start_matches('/') {
-        "" | "auto" => None,
-        path => Some(PathBuf::from(path)),
+        "" | "auto" => Some(None),
+        path => below_the_top(path).map(Some),
     }
+}
+
+fn below_the_top(path: &str) -> Option<PathBuf> {
+    let parts = Path::new(path).components().map(|part| match part {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    });
+    parts.collect()
+}
+
+/// `rd.live.cowfile.path`.
+fn cowfile_path(lookup: &mut Lookup) -> PathBuf {
+    let default = || PathBuf::from("live_system.cow");
+    let (Some(token), Some(text)) = (lookup.token(&COWFILE_PATH), lookup.text(&COWFILE_PATH)) else { return default() };
+    let Some(path) = path_below(&text) else {
+        lookup.warn("value", &token.raw, "leads out of the file system that holds the ISO file, using live_system.cow");
+        return default();
+    };
+    path.unwrap_or_else(default)
 }
 
 /// The boolean role: overlayfs or a snapshot; `none` wins over both.
@@ -185,7 +205,7 @@ fn persistence(lookup: &mut Lookup, new: Option<Said>, old: Option<Said>) -> Opt
 fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
     let cowfs = cowfs(lookup);
     let cowfile_mib = lookup.number(&COWFILE_MBSIZE, 1..=1 << 40).and_then(|mib| u64::try_from(mib).ok());
-    let cowfile_path = lookup.text(&COWFILE_PATH).as_deref().and_then(path_below);
+    let cowfile_path = cowfile_path(lookup);
     let encrypt = lookup.flag(&LIVE_ENCRYPT, false);
     if !lookup.flag(&OVERLAY_PERSISTENT, false) {
         return None;
@@ -195,7 +215,7 @@ fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
         accept: persistent_says(lookup, "accept"),
         cowfs,
         cowfile_mib: cowfile_mib.unwrap_or(500),
-        cowfile_path: cowfile_path.unwrap_or_else(|| PathBuf::from("live_system.cow")),
+        cowfile_path,
         encrypt,
     })
 }
@@ -312,6 +332,11 @@ mod tests {
             ("false", Said::Nonsense),
             ("LABEL=", Said::Nonsense),
             ("sdb1:/x", Said::Nonsense),
+            ("LABEL=P:/.", Said::Nonsense),
+            ("LABEL=P:/..", Said::Nonsense),
+            ("LABEL=P:/a/../../x", Said::Nonsense),
+            (":/../x", Said::Nonsense),
+            ("LABEL=P:/a//./b/", named("LABEL=P", Some("a/b"))),
         ];
         for (value, expected) in rows {
             assert_eq!(said(value), expected, "{value}");

@@ -124,9 +124,12 @@ pub(super) fn begin(env: &Env, file: &Path, size: u64, discard: bool) -> io::Res
 fn allocated(path: &Path, size: u64) -> io::Result<File> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        // An attempt came this far: its room is used again.
+        // An attempt came this far: its room is used again. A file that is replaced may have holes.
         Ok(facts) if facts.is_file() && facts.len() == size => {
-            return OpenOptions::new().read(true).write(true).open(path);
+            let file = OpenOptions::new().read(true).write(true).open(path)?;
+            reserve(&file, size)?;
+            file.sync_all()?;
+            return Ok(file);
         }
         _ => remove(path)?,
     }
@@ -184,4 +187,18 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_is_used_again_has_no_holes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.cow");
+        File::create(&path).unwrap().set_len(1 << 20).unwrap();
+        allocated(&path, 1 << 20).unwrap();
+        assert!(path.metadata().unwrap().blocks() * 512 >= 1 << 20);
+    }
 }

@@ -151,7 +151,7 @@ fn overlay_options(config: &Config) -> Vec<String> {
     match config.dialect {
         // The root that lies below has been mounted with them.
         _ if config.covers_root() => Vec::new(),
-        crate::config::Dialect::Kiwi => config.rootflags.clone(),
-        crate::config::Dialect::Dmsquash => Vec::new(),
+        Dialect::Kiwi => config.rootflags.clone(),
+        Dialect::Dmsquash => Vec::new(),
     }
 }

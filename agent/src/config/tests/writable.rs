@@ -219,6 +219,21 @@ fn what_may_be_made_on_a_named_device_table() {
 }
 
 #[test]
+fn a_cow_file_stays_below_the_top_of_its_host() {
+    let path =
+        |text: &str| match read(&format!("rd.live.overlay.persistent rd.live.cowfile.path={text}")).overlay.persistence
+        {
+            Some(Persistence::Automatic { cowfile_path, .. }) => cowfile_path,
+            other => panic!("{text}: {other:?}"),
+        };
+    assert_eq!(path("/a/b.cow"), PathBuf::from("a/b.cow"));
+    for text in ["/../x.cow", "a/../../x.cow", "..", "/."] {
+        assert_eq!(path(text), PathBuf::from("live_system.cow"), "{text}");
+        assert!(ids(&format!("rd.live.overlay.persistent rd.live.cowfile.path={text}")).contains(&"value"), "{text}");
+    }
+}
+
+#[test]
 fn what_was_to_be_encrypted_is_never_written_in_plain() {
     for text in [
         "rd.overlay.crypt=LABEL=S rd.live.overlay=none rw",
