@@ -24,6 +24,7 @@ mod runner;
 mod scenarios;
 mod test;
 mod tool;
+mod vmlinux;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! Which initrd finds the medium: ours in each of its habitats, the originals, or the floor.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use crate::artifact;
 use crate::guest::{self, Tree};
 use crate::lab::Lab;
 use crate::machine::Start;
-use crate::{cache, floor, tool};
+use crate::{cache, floor, tool, vmlinux};
 
 /// How the initrd was made, and so with which kernel it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -45,7 +46,7 @@ pub const KEY: &str = "a key, and whoever has the initrd has it\n";
 
 /// Kernel and initrd of a mode.
 pub struct Pair {
-    /// vmlinuz.
+    /// vmlinux, or vmlinuz where QEMU needs that.
     pub kernel: PathBuf,
     /// The initrd.
     pub initrd: PathBuf,
@@ -94,6 +95,8 @@ impl Mode {
         };
         let key = format!("initrd 1 {self:?} {version} {} {programs}", self.tree().stamp(lab));
         let initrd = lab.cache.file("initrd", &key, |path| self.make(lab, &version, path))?;
+        let key = format!("vmlinux 1 {version} {}", self.tree().stamp(lab));
+        let kernel = lab.cache.file("vmlinux", &key, |path| unpacked(&kernel, path))?;
         Ok(Pair { kernel, initrd })
     }
 
@@ -107,11 +110,11 @@ impl Mode {
             Self::NativeCrypt | Self::NativeCrypt12 => {
                 let scratch = lab.cache.scratch("key")?;
                 let key = scratch.join("key");
-                std::fs::write(&key, KEY)?;
+                fs::write(&key, KEY)?;
                 let file = format!("--add-file={}:/etc/lab.key", key.display());
                 let args = ["--persistence=ext4,xfs,btrfs", "--encryption", &file];
                 let made = native(lab, self.tree(), version, &args, path);
-                let _ = std::fs::remove_dir_all(&scratch);
+                let _ = fs::remove_dir_all(&scratch);
                 made
             }
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
@@ -124,6 +127,14 @@ impl Mode {
             Self::KiwiLive => add("kiwi-live"),
             Self::Floor => floor::initrd(lab, self.tree(), version, path),
         }
+    }
+}
+
+/// The kernel as QEMU starts it soonest.
+fn unpacked(kernel: &Path, path: &Path) -> Result<()> {
+    match vmlinux::unpack(kernel, path)? {
+        true => Ok(()),
+        false => fs::copy(kernel, path).map(drop).context("copying the kernel"),
     }
 }
 
@@ -168,10 +179,10 @@ fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> R
     all.extend([module.as_path(), path]);
     all.extend(args.iter().map(Path::new));
     let made = tool::shell_with_mounts(script, &all).with_context(|| {
-        let log = std::fs::read_to_string(scratch.join("log")).unwrap_or_default();
+        let log = fs::read_to_string(scratch.join("log")).unwrap_or_default();
         format!("dracut {}:\n{}", args.join(" "), tool::tail(&log, 20))
     });
-    let _ = std::fs::remove_dir_all(&scratch);
+    let _ = fs::remove_dir_all(&scratch);
     made.map(drop)
 }
 
