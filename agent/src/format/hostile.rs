@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::iso9660::Volume;
 use super::partition;
 use super::*;
+use crate::table::Disk;
 
 /// Bytes that identification may read from one input, whatever it contains.
 const IDENTIFY_LIMIT: u64 = 1024 * 1024;
@@ -85,6 +86,12 @@ fn read_all(image: Vec<u8>) -> (u64, u64) {
     let _ = partition::table(&mut reader, size);
     let _ = partition::table(&mut reader, u64::MAX);
     let tabled = bytes.replace(0);
+    for (size, sector) in [(size, 512), (size, 4096), (u64::MAX, 512)] {
+        let disk = Disk { size, sector, image: 0, least: 1 };
+        let _ = disk.gap(&mut reader);
+        let _ = disk.addition(&mut reader, [0; 16]);
+    }
+    assert!(bytes.replace(0) <= 6 * TABLE_LIMIT, "looking for gaps");
     if let Ok(mut volume) = Volume::open(&mut reader) {
         let _ = volume.boot_entries();
         let _ = volume.list("/");

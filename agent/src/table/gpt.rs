@@ -67,8 +67,9 @@ impl Primary {
         let alternate = header.le64(32)?;
         let table =
             Self { header, entries: Vec::new(), entries_lba, alternate, first_usable, last_usable, sector, last };
-        let room = (first_usable - entries_lba).checked_mul(sector)? >= table.array_bytes(count) as u64;
-        (sound && room).then_some(table)
+        // Not before it is sound: the count and the places are anybody's numbers until then.
+        let room = || first_usable.checked_sub(entries_lba)?.checked_mul(sector);
+        (sound && room()? >= table.array_bytes(count) as u64).then_some(table)
     }
 
     /// Bytes of the entries in whole sectors.
@@ -112,6 +113,9 @@ impl Primary {
     fn left_copy<R: Read + Seek>(&self, reader: &mut R, taken: &[(u64, u64)]) -> Result<Option<u64>, TableError> {
         let Some(behind) = taken.iter().map(|(_, end)| *end).max() else { return Ok(None) };
         let first = behind.div_ceil(self.sector);
+        if first >= self.last {
+            return Ok(None);
+        }
         let bytes = read_at(reader, "the end of the image", first * self.sector, SEARCHED)?;
         let mut sectors = (first..self.last).zip(bytes.chunks_exact(self.sector as usize));
         let found = sectors.find(|(lba, bytes)| {

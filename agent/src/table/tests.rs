@@ -239,18 +239,44 @@ fn a_hybrid_entry_behind_the_image_is_no_room() {
 }
 
 #[test]
+fn entries_that_end_nowhere_are_no_room_and_no_panic() {
+    for (first, last) in [(40, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0), (9 * 2048, u64::MAX / 512)] {
+        let mut before = gpt(32 * MIB, 512, 4);
+        used(&mut before, 1, first, last);
+        for move_copy in [false, true] {
+            if move_copy {
+                header(&mut before, 32, 32 * MIB / 512 - 1);
+            }
+            // Refused or not, what it gives never meets the entry.
+            if let Ok(addition) = add(&before, 512) {
+                assert!(addition.gap.start / 512 > last || (addition.gap.start + addition.gap.size) / 512 <= first);
+            }
+        }
+    }
+}
+
+/// Fills an entry of a table with 4, checksums included.
+fn used(disk: &mut [u8], slot: usize, first: u64, last: u64) {
+    let at = 1024 + slot * 128;
+    disk[at..at + 16].fill(7);
+    disk[at + 32..at + 40].copy_from_slice(&first.to_le_bytes());
+    disk[at + 40..at + 48].copy_from_slice(&last.to_le_bytes());
+    let crc = crate::format::crc::crc32(&disk[1024..1536]);
+    header(disk, 88, u64::from(crc));
+}
+
+/// Sets a field of the header and its checksum.
+fn header(disk: &mut [u8], field: usize, value: u64) {
+    let length = if field == 88 { 4 } else { 8 };
+    disk[512 + field..512 + field + length].copy_from_slice(&value.to_le_bytes()[..length]);
+    disk[512 + 16..512 + 20].fill(0);
+    let crc = crate::format::crc::crc32(&disk[512..604]);
+    disk[512 + 16..512 + 20].copy_from_slice(&crc.to_le_bytes());
+}
+
+#[test]
 fn a_full_gpt_has_no_entry_left() {
     let mut before = gpt(32 * MIB, 512, 4);
-    for slot in 1..4 {
-        let at = 1024 + slot * 128;
-        before[at..at + 16].fill(7);
-        before[at + 32] = 1;
-        before[at + 40] = 1;
-    }
-    let entries = before[1024..1536].to_vec();
-    before[512 + 88..512 + 92].copy_from_slice(&crate::format::crc::crc32(&entries).to_le_bytes());
-    before[512 + 16..512 + 20].fill(0);
-    let crc = crate::format::crc::crc32(&before[512..604]);
-    before[512 + 16..512 + 20].copy_from_slice(&crc.to_le_bytes());
+    (1..4).for_each(|slot| used(&mut before, slot, 1, 1));
     assert!(matches!(add(&before, 512), Err(TableError::Full)));
 }
