@@ -21,6 +21,9 @@ pub enum TableError {
     /// Every entry is used.
     #[error("the partition table has no free entry")]
     Full,
+    /// The copy of a GPT belongs into the last sectors, which are part of a partition.
+    #[error("a partition takes the last sectors of the disk, where the copy of the table belongs")]
+    EndTaken,
     /// There is no room.
     #[error("no room behind the image: the largest gap has {}, {} are needed", human(*.largest), human(*.least))]
     NoRoom {

@@ -98,6 +98,9 @@ impl Primary {
         let index = mbr::free_entry(&used).ok_or(TableError::Full)?;
         let mut taken = mbr::taken(record);
         taken.extend(self.slots().filter_map(|entry| self.place(entry)));
+        // An entry of a hybrid MBR may reach to the last sector, and so may one of a GPT behind what is usable.
+        let copy_place = (self.copy_lba() * self.sector, (self.last + 1) * self.sector);
+        let end_taken = taken.iter().any(|(start, end)| *start < copy_place.1 && *end > copy_place.0);
         // Where the image ended, its own copy of the table stays valid until the new one is; and an addition that was
         // cut short has to find the same gap again.
         let copy = if self.alternate == self.last { self.left_copy(reader, &taken)? } else { Some(self.alternate) };
@@ -106,7 +109,13 @@ impl Primary {
         }
         let end = (self.new_last_usable() + 1) * self.sector;
         let first = (self.first_usable * self.sector).max(ALIGNMENT);
-        disk.largest_gap(index as u32 + 1, first, end, taken)
+        let gap = disk.largest_gap(index as u32 + 1, first, end, taken)?;
+        if end_taken { Err(TableError::EndTaken) } else { Ok(gap) }
+    }
+
+    /// The first sector of the entries' copy at the end of the disk.
+    fn copy_lba(&self) -> u64 {
+        self.last.saturating_sub(self.array_sectors())
     }
 
     /// The sector of a header with our disk id, soon behind what is taken: the copy that came with the image.
@@ -141,7 +150,7 @@ impl Primary {
         random: [u8; 16],
     ) -> Result<Addition, TableError> {
         let entries = self.with_entry(gap, random);
-        let copy_lba = self.last - self.array_sectors();
+        let copy_lba = self.copy_lba();
         let primary = self.header_at(1, self.last, self.entries_lba);
         let copy = self.header_at(self.last, 1, copy_lba);
         let index = (gap.number as usize - 1) * ENTRY;

@@ -239,6 +239,24 @@ fn a_hybrid_entry_behind_the_image_is_no_room() {
 }
 
 #[test]
+fn what_lies_where_the_copy_belongs_is_not_overwritten() {
+    // An entry from 40 to 64 MiB: there is a gap before it, but the copy would have to go into its last sectors.
+    let mut hybrid = gpt(64 * MIB, 512, 128);
+    hybrid[478..494].copy_from_slice(&[0, 0, 0, 0, 0x0c, 0, 0, 0, 0, 0x40, 1, 0, 0, 0xc0, 0, 0]);
+    let mut one_sector = hybrid.clone();
+    one_sector[486..494].copy_from_slice(&[0xdf, 0xff, 1, 0, 1, 0, 0, 0]);
+    let mut behind_usable = gpt(64 * MIB, 512, 4);
+    used(&mut behind_usable, 1, 40 * 2048, 64 * 2048 - 1);
+    for (name, before) in [("hybrid entry", hybrid), ("its first sector", one_sector), ("GPT entry", behind_usable)] {
+        let found = add(&before, 512);
+        assert!(matches!(found, Err(TableError::EndTaken)), "{name}: {found:?}");
+    }
+    let mut beside = gpt(64 * MIB, 512, 128);
+    beside[478..494].copy_from_slice(&[0, 0, 0, 0, 0x0c, 0, 0, 0, 0, 0x40, 1, 0, 0xdf, 0xbf, 0, 0]);
+    assert_eq!(add(&beside, 512).unwrap().gap, Gap { number: 2, start: 8 * MIB, size: 32 * MIB });
+}
+
+#[test]
 fn entries_that_end_nowhere_are_no_room_and_no_panic() {
     for (first, last) in [(40, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0), (9 * 2048, u64::MAX / 512)] {
         let mut before = gpt(32 * MIB, 512, 4);
