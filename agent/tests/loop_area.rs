@@ -1,6 +1,7 @@
 //! Persistent areas on real loop devices: on a stick and beside an ISO file, each used twice, and
 //! every way in which the first use can be cut short. Needs root, xorriso, mksquashfs, sfdisk and the mkfs programs.
 
+mod devices;
 mod machine;
 mod ordinary;
 

@@ -87,15 +87,17 @@ impl<'a> Executor<'a> {
 
     /// Undoes everything since a mark, newest first.
     pub fn unwind(&mut self, mark: usize) {
-        for failure in self.undos.unwind(mark) {
-            log::warn!("undo: {failure}, ignoring");
-        }
+        self.unwind_between(mark, self.mark());
     }
 
     /// Undoes what was done between two marks, newest first; what was done since then stays.
     pub fn unwind_between(&mut self, mark: usize, end: usize) {
-        for failure in self.undos.unwind_between(mark, end) {
-            log::warn!("undo: {failure}, ignoring");
+        for undo in self.undos.take(mark, end) {
+            if let Undo::Forget(slot) = undo {
+                self.slots.remove(&slot);
+            } else if let Err(failure) = undo.apply() {
+                log::warn!("undo: {failure}, ignoring");
+            }
         }
     }
 
@@ -129,7 +131,6 @@ impl<'a> Executor<'a> {
         let mark = self.mark();
         let Err(stop) = self.run(stage, first) else { return Ok(()) };
         self.unwind(mark);
-        self.forget();
         let advice = if stop.advice.is_empty() { String::new() } else { format!("; {}", stop.advice) };
         self.fallbacks.push(format!("{because}: {stop}{advice}"));
         log::warn!("{because}: {stop}{advice}, falling back");
@@ -141,7 +142,8 @@ impl<'a> Executor<'a> {
         match self.run(stage, attempt) {
             Err(stop) if stop.code == from => {
                 self.unwind(mark);
-                self.forget();
+                // What is made anew must not be held through a device of the old.
+                self.slots.remove(&Slot::Cow);
                 log::info!("{because}: {stop}");
                 self.notes.push(format!("{because}: {}", stop.cause));
                 self.run(stage, with)
@@ -153,13 +155,7 @@ impl<'a> Executor<'a> {
     /// Remembers a device by its role; a loop device lives as long as it is held or mounted.
     pub(super) fn hold(&mut self, into: Slot, node: PathBuf, device: Option<LoopDevice>) {
         self.slots.insert(into, Held { node, device });
-    }
-
-    /// Lets go of the devices that keep changes, after what was made of them has been undone.
-    fn forget(&mut self) {
-        let writable =
-            [Slot::Live, Slot::Base, Slot::Shown, Slot::Pool, Slot::Metadata, Slot::Store, Slot::Cow].into_iter();
-        writable.for_each(|slot| drop(self.slots.remove(&slot)));
+        self.undos.push(Undo::Forget(into));
     }
 
     /// Remembers how to undo something.
@@ -186,7 +182,7 @@ impl<'a> Executor<'a> {
         match step {
             Step::Driver { module, filesystem, option } => self.driver(module, filesystem.as_deref(), option),
             Step::Device { node, into } => {
-                self.slots.insert(*into, Held { node: self.env.path(node), device: None });
+                self.hold(*into, self.env.path(node), None);
                 Ok(())
             }
             Step::Loop { file, access, direct, into } => self.loop_device(file, *access, *direct, *into),
@@ -260,7 +256,7 @@ impl<'a> Executor<'a> {
         let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup)
             .map_err(|error| fail("attaching a loop device to", error))?;
         let node = self.env.path(format!("dev/loop{}", device.number));
-        self.slots.insert(into, Held { node, device: Some(device) });
+        self.hold(into, node, Some(device));
         Ok(())
     }
 

@@ -153,7 +153,8 @@ pub fn forbid_writes(at: &Path) -> Result<(), MountError> {
         .map_err(|errno| plain(format!("remounting {} read-only", at.display()), errno))
 }
 
-/// How long a mount that is given back may stay busy: programs that were just started still hold files of it.
+/// How long a mount that is given back may stay busy: programs that were just started still hold files of it, and the
+/// kernel frees a loop device a moment after its last user.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Takes a mount away for good: afterwards its device can be mounted in another way.
@@ -163,12 +164,23 @@ const BUSY_LIMIT: Duration = Duration::from_secs(2);
 pub fn release_patiently(at: &Path) -> Result<(), MountError> {
     let begin = Instant::now();
     loop {
-        match release(at) {
-            Ok(()) => return Ok(()),
+/// As [`forbid_writes`], with time for those who just used it.
+///
+/// # Errors
+/// The errno of `mount(2)`: `EBUSY` if a file stays open for writing.
+pub fn forbid_writes_patiently(at: &Path) -> Result<(), MountError> {
+    patiently(|| forbid_writes(at))
+}
+
+        match attempt() {
             Err(error) if error.errno == Errno::BUSY && begin.elapsed() < BUSY_LIMIT => {
-                std::thread::sleep(Duration::from_millis(2))
+                std::thread::sleep(Duration::from_millis(2));
             }
-            Err(error) => return Err(error),
+    patiently(|| release(at))
+}
+
+fn patiently(attempt: impl Fn() -> Result<(), MountError>) -> Result<(), MountError> {
+            result => return result,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::crypt;
 use super::mount;
 use crate::mapper::{self, MapperError};
+use crate::plan::Slot;
 
 /// How to give back what one step took.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Undo {
     Close(crypt::Mapped),
     /// Remove a device-mapper device.
     Unmap(String),
+    /// Let go of a device, which frees a loop device: whatever it was made of is busy until then.
+    Forget(Slot),
 }
 
 /// How long a device that is given back may stay in use: udev looks into each new one.
@@ -65,31 +68,31 @@ impl Undos {
         self.0.len()
     }
 
-    /// Undoes everything since the mark, newest first; returns what could not be undone.
-    pub fn unwind(&mut self, mark: usize) -> Vec<String> {
-        let end = self.0.len();
-        self.unwind_between(mark, end)
+    /// Takes out what was recorded between two marks, newest first.
+    pub fn take(&mut self, mark: usize, end: usize) -> impl Iterator<Item = Undo> {
+        let end = end.min(self.0.len());
+        self.0.drain(mark.min(end)..end).rev().collect::<Vec<_>>().into_iter()
     }
+}
 
-    /// As [`Undos::unwind`], but what was done after `end` stays.
-    pub fn unwind_between(&mut self, mark: usize, end: usize) -> Vec<String> {
-        let mut failed = Vec::new();
-        let mut doomed: Vec<Undo> = self.0.drain(mark.min(end)..end.min(self.0.len())).collect();
-        while let Some(undo) = doomed.pop() {
-            let result = match undo {
-                Undo::Unmount(at) => mount::detach(&at).map_err(|error| error.to_string()),
-                Undo::MoveBack { from, to } => {
-                    mount::bind(&from, &to).and_then(|()| mount::detach(&from)).map_err(|error| error.to_string())
-                }
-                Undo::ReadOnly(at) => mount::forbid_writes(&at).map_err(|error| error.to_string()),
-                Undo::Unlink(at) => {
-                    std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))
-                }
-                Undo::Close(mapped) => mapped.close().map_err(|error| error.to_string()),
-                Undo::Unmap(name) => remove(&name).map_err(|error| error.to_string()),
-            };
-            failed.extend(result.err());
+impl Undo {
+    /// Does it, but for [`Undo::Forget`], which is the executor's business.
+    ///
+    /// # Errors
+    /// Why it is not undone: text for a person.
+    pub fn apply(self) -> Result<(), String> {
+        match self {
+            Undo::Unmount(at) => mount::detach(&at).map_err(|error| error.to_string()),
+            Undo::MoveBack { from, to } => {
+                mount::bind(&from, &to).and_then(|()| mount::detach(&from)).map_err(|error| error.to_string())
+            }
+            Undo::ReadOnly(at) => mount::forbid_writes_patiently(&at).map_err(|error| error.to_string()),
+            Undo::Unlink(at) => {
+                std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))
+            }
+            Undo::Close(mapped) => mapped.close().map_err(|error| error.to_string()),
+            Undo::Unmap(name) => remove(&name).map_err(|error| error.to_string()),
+            Undo::Forget(_) => Ok(()),
         }
-        failed
     }
 }

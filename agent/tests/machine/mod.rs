@@ -129,7 +129,7 @@ pub fn run(program: &str, arguments: &[&Path]) -> String {
 }
 
 /// The kernel closes a loop device a moment after its last user; what lies below is busy until then.
-fn eventually(attempt: impl Fn() -> bool) -> bool {
+pub fn eventually(attempt: impl Fn() -> bool) -> bool {
     (0..60).any(|_| {
         let done = attempt();
         if !done {

@@ -156,6 +156,7 @@ fn refusals() -> Vec<Scenario> {
         scenario(
             "persist/T-42 a cow file with a broken file system",
             forgets(host(store(Fs::Ext4, vec![("live.iso", iso()), ("live_system.cow", broken.clone())], 64)), "RDL-052")
+                .expect(mount_option("/run/initramfs/isoscan", "ro"))
                 .expect(look(
                     "keeps every byte of the file but the kernel's own note of the error in its superblock",
                     r#"for f in "$1" "$2"; do cp --sparse=always "$f" "$1.disk"; cut_out "$1.disk" 1

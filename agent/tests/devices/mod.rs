@@ -1,0 +1,46 @@
+//! What becomes of devices. On real loop devices; needs what `loop_area` needs.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::machine::{Machine, eventually};
+use crate::{PERSISTENT, cow_file, file_boot, host_with_medium};
+
+/// Options of the file system itself that is mounted at a path, not those of the mount.
+fn file_system_options(at: &Path) -> String {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let line = table.lines().rev().find(|line| line.split(' ').nth(4) == at.to_str());
+    let line = line.unwrap_or_else(|| panic!("nothing is mounted at {}: {table}", at.display()));
+    line.rsplit(' ').next().unwrap().to_owned()
+}
+
+/// Files of a machine that a loop device holds.
+fn looped(machine: &Machine, name: &str) -> bool {
+    let devices = fs::read_dir("/sys/class/block").unwrap();
+    let files = devices.filter_map(|entry| fs::read_to_string(entry.unwrap().path().join("loop/backing_file")).ok());
+    files.into_iter().any(|file| Path::new(file.trim()).starts_with(machine.dir.path()) && file.contains(name))
+}
+
+#[test]
+fn loop_t42_host_of_a_damaged_cow_file_is_read_only_again() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+    disk.inside(|at| {
+        cow_file(at, "11111111-2222-4333-8444-555555555555");
+        // Its superblock is sound, so it is known and clean; the descriptors behind it are not.
+        let cow = File::options().write(true).open(at.join("live_system.cow")).unwrap();
+        cow.write_all_at(&[0xff; 2048], 2048).unwrap();
+    });
+    let before = fs::read(&disk.path).unwrap();
+    let booted = file_boot(&machine, (&disk, &label), PERSISTENT);
+    assert_eq!(booted.mode().persistence, "temporary");
+    assert!(booted.report.fallbacks.join(" ").contains("RDL-05"), "{:?}", booted.report.fallbacks);
+    let options = file_system_options(&machine.path("run/initramfs/isoscan"));
+    assert!(options.starts_with("ro"), "the disk of another system stays writable: {options}");
+    assert!(eventually(|| !looped(&machine, "live_system.cow")), "the cow file is still attached");
+    drop(booted);
+    let after = fs::read(&disk.path).unwrap();
+    let changed = before.chunks(4096).zip(after.chunks(4096)).filter(|(before, after)| before != after).count();
+    assert!(changed < 64, "{changed} blocks of the host were written");
+}
