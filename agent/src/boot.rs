@@ -20,12 +20,12 @@ use crate::handover::{Considered, Report};
 use crate::kmsg::NOTICE;
 use crate::plan::{Points, acquire, assemble, prepare, ram};
 use crate::probe::{block, content};
-use crate::watch::Watch;
+use crate::watch::{PATIENCE, Watch};
 use crate::{format, layout};
 
 /// How long a medium that matches, but is not the one the loader came from, waits for a better one.
 const GRACE_OTHER: Duration = Duration::from_secs(10);
-/// How long before the deadline such a medium is used anyway.
+/// How long before the deadline what matches is used anyway: a worse medium, or one beside a device that does not answer.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
 /// How long a whole disk waits for the partitions that its table lists.
 const GRACE_PARTITIONS: Duration = Duration::from_secs(2);
@@ -54,6 +54,8 @@ pub struct Boot<'a> {
     pub(crate) points: Points,
     rejected: BTreeMap<String, Rejection>,
     last_rejection: Option<Instant>,
+    /// Devices that had not answered when the last decision was made.
+    silent: Vec<String>,
 }
 
 /// A candidate that turned out unusable, and how it looked then: a device that changes gets another try.
@@ -83,6 +85,7 @@ impl<'a> Boot<'a> {
             points: Points::new(config.dialect),
             rejected: BTreeMap::new(),
             last_rejection: None,
+            silent: Vec::new(),
         }
     }
 
@@ -102,6 +105,10 @@ impl<'a> Boot<'a> {
         self.report
             .considered
             .extend(rejected.map(|(name, was)| Considered { device: name.clone(), verdict: was.stop.to_string() }));
+        let silent = self.silent.iter();
+        self.report
+            .considered
+            .extend(silent.map(|name| Considered { device: name.clone(), verdict: "does not answer".into() }));
         result
     }
 
@@ -210,11 +217,40 @@ impl<'a> Boot<'a> {
     fn ripe(&self, candidate: &Candidate) -> bool {
         let known = self.watch.known_for(&candidate.name);
         let identified = self.config.medium.is_some() && candidate.certain;
-        let settled = identified || (self.watch.quiet() && self.watch.silence() >= SILENCE);
+        let settled = identified || self.settled();
         let complete = !candidate.incomplete || known >= GRACE_PARTITIONS;
         // With a short `rd.retry=` a medium that is not the loader's must still get its turn.
-        let last_chance = self.watch.begin().elapsed() + LAST_CHANCE >= self.config.deadline;
-        settled && complete && (candidate.certain || known >= GRACE_OTHER || last_chance)
+        settled && complete && (candidate.certain || known >= GRACE_OTHER || self.last_chance())
+    }
+
+    /// Whether all that is plugged in has been seen, or there is no more time to wait for it.
+    fn settled(&self) -> bool {
+        (self.watch.quiet() && self.watch.silence() >= SILENCE) || self.last_chance()
+    }
+
+    /// Whether the deadline is so near that what is there must do.
+    fn last_chance(&self) -> bool {
+        let deadline = self.config.deadline;
+        self.watch.begin().elapsed() + LAST_CHANCE.min(deadline / 2) >= deadline
+    }
+
+    /// Devices that had their time and have not answered.
+    fn unanswered(&self) -> Vec<String> {
+        self.watch.unanswered(if self.last_chance() { Duration::ZERO } else { PATIENCE })
+    }
+
+    /// Remembers which devices have no say in a decision that is made now.
+    fn go_on_without_silent(&mut self) {
+        let silent = self.unanswered();
+        for name in silent.iter().filter(|name| !self.silent.contains(name)) {
+            log::warn!("/dev/{name} does not answer, going on without it");
+        }
+        self.silent = silent;
+    }
+
+    /// A disk that may hold anything, for it does not answer. What is in an optical drive is nobody's memory.
+    fn silent_disk(&self) -> Option<&str> {
+        self.silent.iter().map(String::as_str).find(|name| !name.starts_with("sr"))
     }
 
     fn try_devices(&mut self) -> Result<Option<Acquired>, Stop> {
@@ -224,6 +260,7 @@ impl<'a> Boot<'a> {
                 return Ok(None);
             }
             let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
+            self.go_on_without_silent();
             self.report.moment("medium");
             let chosen = format!("medium: {}, {}", device.summary(), candidate.why);
             if candidate.certain {
@@ -252,9 +289,10 @@ impl<'a> Boot<'a> {
     }
 
     fn try_iso_files(&mut self, scan: &IsoScan, selector: &Selector) -> Result<Option<Acquired>, Stop> {
-        if !(self.watch.quiet() && self.watch.silence() >= SILENCE) {
+        if !self.settled() {
             return Ok(None);
         }
+        self.go_on_without_silent();
         for candidate in self.open_candidates() {
             let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
             let mark = self.exec.mark();
@@ -358,12 +396,14 @@ impl<'a> Boot<'a> {
         }
         let devices = self.watch.devices();
         let seconds = self.config.deadline.as_secs();
+        let silent = self.unanswered().into_iter().map(|name| format!("/dev/{name}: does not answer"));
         match (&self.config.source, &self.config.iso_scan) {
             (_, Some(scan)) => {
                 let found = devices.iter().map(|device| {
                     let why = discover::refusal(scan, device).unwrap_or_else(|| "searched, file not there".into());
                     format!("{}: {why}", device.summary())
                 });
+                let found = found.chain(silent);
                 Stop::new(Code::IsoFileNotFound, format!("no file system holds the ISO file after {seconds} s"))
                     .wanted(format!("file {}", scan.path.display()))
                     .found(found)
@@ -371,7 +411,7 @@ impl<'a> Boot<'a> {
             }
             (source, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
                 .wanted(wanted(source))
-                .found(devices.iter().filter(|device| device.size > 0).map(Device::summary))
+                .found(devices.iter().filter(|device| device.size > 0).map(Device::summary).chain(silent))
                 .advice("plug the medium in and retry, or correct root=live:… (labels are case-sensitive)"),
         }
     }

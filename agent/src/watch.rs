@@ -1,6 +1,6 @@
 //! Devices as they come and go: one walk of sysfs, then kernel events, under one deadline. No polling, no settle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +9,10 @@ use crate::env::Env;
 use crate::facts::Device;
 use crate::probe::block;
 use crate::probe::uevent::{Received, Socket};
+
+/// How long a device may take to answer before the others go on without it: a drive that spins up, or reads a scratched
+/// disc again and again, needs some seconds; a dying one may need minutes.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Something happened.
 enum Event {
@@ -49,7 +53,8 @@ pub struct Watch {
     news: Receiver<Event>,
     devices: BTreeMap<String, Device>,
     first_seen: BTreeMap<String, Instant>,
-    pending: BTreeSet<String>,
+    /// Devices that are being looked at, and since when.
+    pending: BTreeMap<String, Instant>,
     idle: Option<Box<dyn Fn() -> bool>>,
     begin: Instant,
     last_news: Instant,
@@ -65,7 +70,7 @@ impl Watch {
             news,
             devices: BTreeMap::new(),
             first_seen: BTreeMap::new(),
-            pending: BTreeSet::new(),
+            pending: BTreeMap::new(),
             idle: None,
             begin: Instant::now(),
             last_news: Instant::now(),
@@ -109,9 +114,17 @@ impl Watch {
         self.first_seen.get(name).map_or(Duration::ZERO, Instant::elapsed)
     }
 
-    /// Whether nothing is on its way: every device seen was looked at, and every driver asked for is loaded.
+    /// Whether nothing is on its way: every device seen was looked at or has had [`PATIENCE`], and every driver
+    /// asked for is loaded.
     pub fn quiet(&self) -> bool {
-        self.pending.is_empty() && self.idle.as_ref().is_none_or(|idle| idle())
+        let waited_for = self.pending.values().any(|since| since.elapsed() < PATIENCE);
+        !waited_for && self.idle.as_ref().is_none_or(|idle| idle())
+    }
+
+    /// Kernel names of devices that have been looked at for so long and have not answered yet.
+    pub fn unanswered(&self, at_least: Duration) -> Vec<String> {
+        let asked = self.pending.iter().filter(|(_, since)| since.elapsed() >= at_least);
+        asked.map(|(name, _)| name.clone()).collect()
     }
 
     /// How long nothing has happened.
@@ -181,7 +194,8 @@ impl Watch {
         if !block::is_candidate(&name) || block::is_unused_loop(&self.env, &name) {
             return;
         }
-        self.pending.insert(name.clone());
+        // A device that is plugged in a second time while the first look hangs gets no new patience.
+        self.pending.entry(name.clone()).or_insert_with(Instant::now);
         let (env, sender) = (self.env.clone(), self.sender.clone());
         thread::spawn(move || {
             let device = block::device(&env, &name).map(Box::new);

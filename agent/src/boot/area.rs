@@ -110,7 +110,7 @@ impl Boot<'_> {
             (Origin::File(_), Some(host)) => {
                 let host = self.without_root(host);
                 let bound = persist::bound_path(wish.cowfile_path, &identity);
-                probe::host(self.env, &devices, &host, &self.points.host, (wish.cowfile_path, &bound))
+                self.host_with(&host, (wish.cowfile_path, &bound))
             }
             (Origin::File(file), None) => Site::Nowhere(format!("{} is in the initrd", file.display())),
         };
@@ -144,7 +144,18 @@ impl Boot<'_> {
     /// What can be said about the file system of an ISO file, whatever may lie on it.
     fn host_site(&self, device: &Device) -> Site {
         let nothing = Path::new("");
-        probe::host(self.env, &self.watch.devices(), &device.node, &self.points.host, (nothing, nothing))
+        self.host_with(&device.node, (nothing, nothing))
+    }
+
+    /// The file system of an ISO file, with what lies at two paths.
+    fn host_with(&self, node: &Path, paths: (&Path, &Path)) -> Site {
+        let mut site = probe::host(self.env, &self.watch.devices(), node, &self.points.host, paths);
+        if let (Site::Host(host), Some(name)) = (&mut site, self.silent_disk()) {
+            let why =
+                || format!("/dev/{name} does not answer and may hold a hibernated system, {} with it", node.display());
+            host.refusal.get_or_insert_with(why);
+        }
+        site
     }
 
     /// Whether a karg names this device as the place for changes.

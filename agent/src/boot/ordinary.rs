@@ -1,6 +1,6 @@
 //! The part of a boot that covers the root of a machine that is no live system (`rd.overlay` without a live `root=`).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use super::{Boot, SILENCE};
@@ -64,8 +64,8 @@ impl Boot<'_> {
         self.report.device = Some(device.node.display().to_string());
         self.report.moment("medium");
         let asleep = self.asleep();
-        if let Some(asleep) = &asleep {
-            log::warn!("{} holds a hibernated system, replaying no journal", asleep.display());
+        if let Some(why) = &asleep {
+            log::warn!("{why}, replaying no journal");
         }
         let steps = ordinary::mounted(self.config, &self.points, &device, asleep.is_some()).map_err(|why| {
             Stop::new(Code::MediumMount, why)
@@ -74,23 +74,27 @@ impl Boot<'_> {
         self.exec.run("acquire", &steps)
     }
 
-    /// A device that holds a hibernated system.
-    fn asleep(&self) -> Option<PathBuf> {
+    /// Why a hibernated system may own the root: it lies on a device, or on one that does not tell.
+    fn asleep(&self) -> Option<String> {
         let devices = self.watch.devices();
         let asleep = |device: &Device| device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation);
-        devices.into_iter().find(asleep).map(|device| device.node)
+        let found = devices.into_iter().find(asleep);
+        let known = found.map(|device| format!("{} holds a hibernated system", device.node.display()));
+        known.or_else(|| Some(format!("/dev/{} does not answer and may hold a hibernated system", self.silent_disk()?)))
     }
 
     /// The root's device, for which an ordinary boot waits as long.
     fn wait_for_root(&mut self, selector: &Selector) -> Result<Device, Stop> {
         let deadline = self.watch.begin() + self.config.deadline;
         loop {
-            // Everything that is there has been looked at: a hibernated system must not be overlooked.
-            let settled = self.watch.quiet() && self.watch.silence() >= SILENCE;
+            // Everything that answers has been looked at: a hibernated system must not be overlooked.
+            let settled = self.settled();
             let devices = self.watch.devices();
             let found = devices.iter().filter(|device| discover::selects(selector, device));
             if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled) {
-                return Ok(device.clone());
+                let device = device.clone();
+                self.go_on_without_silent();
+                return Ok(device);
             }
             let now = Instant::now();
             if now >= deadline {

@@ -1,4 +1,6 @@
-//! What becomes of devices. On real loop devices; needs what `loop_area` needs.
+//! Devices that are unlike others. On real loop devices; needs what `loop_area` needs.
+
+mod silent;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

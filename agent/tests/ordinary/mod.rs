@@ -7,7 +7,7 @@ use crate::machine::{Booted, Disk, Machine, run};
 use rdlive::error::Code;
 
 /// A disk with a root tree, as an installed system has it.
-fn root_disk(machine: &Machine) -> Disk {
+pub fn root_disk(machine: &Machine) -> Disk {
     let disk = Disk::formatted(machine, "ext4", 32 << 20);
     disk.inside(|at| {
         fs::create_dir(at.join("usr")).unwrap();
