@@ -25,6 +25,8 @@ pub enum Bus {
     UsbStick,
     /// virtio-blk.
     Virtio,
+    /// virtio-blk with sectors of 4096 bytes.
+    Virtio4k,
     /// NVMe namespace.
     Nvme,
     /// Disk on an AHCI (SATA) controller.
@@ -200,7 +202,7 @@ fn device(index: usize, drive: &Drive) -> Vec<(&'static str, String)> {
         Bus::ScsiCd => ("scsi-cd", Some("scsi.0".into())),
         Bus::UsbCd => ("scsi-cd", Some(format!("bot{index}.0"))),
         Bus::UsbStick => ("usb-storage", Some("usb.0".into())),
-        Bus::Virtio => ("virtio-blk-pci", None),
+        Bus::Virtio | Bus::Virtio4k => ("virtio-blk-pci", None),
         Bus::Nvme => ("nvme", None),
         Bus::Ahci => ("ide-hd", Some(format!("sata.{index}"))),
         Bus::SdCard => ("sd-card", Some("sd-bus".into())),
@@ -212,6 +214,10 @@ fn device(index: usize, drive: &Drive) -> Vec<(&'static str, String)> {
         Bus::Nvme => words.push(("serial", format!("nvme{index}"))),
         Bus::UsbStick => words.push(("removable", "on".into())),
         Bus::Virtio => words.push(("serial", format!("disk{index}"))),
+        Bus::Virtio4k => {
+            words.push(("serial", format!("disk{index}")));
+            words.extend(["logical_block_size", "physical_block_size"].map(|key| (key, "4096".to_owned())));
+        }
         _ => {}
     }
     words

@@ -46,7 +46,7 @@ impl Executor<'_> {
         let file = blank::locked(self.env, disk)?;
         let failed = |cause: String| Stop::new(Code::AreaPartition, format!("{}: {cause}", disk.display()));
         let random = random(self.env).map_err(|error| failed(format!("random numbers: {error}")))?;
-        let geometry = blank::disk_of(self.env, &file, disk, image, gap.size)?;
+        let geometry = blank::disk_of(&file, disk, image, gap.size)?;
         let addition =
             geometry.addition(&mut &file, random).map_err(|error| blank::changed(disk, &error.to_string()))?;
         if addition.gap != gap {
@@ -68,7 +68,8 @@ impl Executor<'_> {
         let path = self.env.path(disk);
         let fail = |error: io::Error| Stop::new(Code::LoopSetup, format!("a window into {}: {error}", disk.display()));
         let backing = File::options().read(true).write(true).open(&path).map_err(fail)?;
-        let setup = Setup { offset, size_limit, autoclear: true, ..Setup::default() };
+        let sector = blank::sector(&backing);
+        let setup = Setup { offset, size_limit, autoclear: true, sector, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup).map_err(fail)?;
         let node = self.env.path(format!("dev/loop{}", device.number));
         self.hold(into, node, Some(device));

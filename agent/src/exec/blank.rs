@@ -52,7 +52,7 @@ impl Blank {
         match target {
             Target::Gap { disk, image, gap } => {
                 let backing = locked(env, disk)?;
-                check_gap(env, &backing, disk, *image, *gap)?;
+                check_gap(&backing, disk, *image, *gap)?;
                 Self::show(env, backing, disk, gap.start, gap.size)
             }
             Target::Partition { disk, start, size } => {
@@ -64,7 +64,7 @@ impl Blank {
             }
             Target::Discarded { disk, start, size } => {
                 let backing = locked(env, disk)?;
-                let table = partition::table(&mut &backing, disk_of(env, &backing, disk, 0, 0)?.size).ok().flatten();
+                let table = partition::table(&mut &backing, disk_of(&backing, disk, 0, 0)?.size).ok().flatten();
                 let entries = table.map(|table| table.partitions).unwrap_or_default();
                 if !entries.iter().any(|entry| (entry.start, entry.size) == (*start, *size)) {
                     return Err(changed(disk, "the partition of the discarded area is not in it"));
@@ -99,7 +99,7 @@ impl Blank {
     fn show(env: &Env, backing: File, path: &Path, offset: u64, size_limit: u64) -> Result<Self, Stop> {
         let fail =
             |error: io::Error| Stop::new(Code::LoopSetup, format!("a loop device on {}: {error}", path.display()));
-        let setup = Setup { offset, size_limit, autoclear: true, ..Setup::default() };
+        let setup = Setup { offset, size_limit, autoclear: true, sector: sector(&backing), ..Setup::default() };
         let device =
             loopdev::attach(&env.path("dev"), &backing, &env.path(path).to_string_lossy(), setup).map_err(fail)?;
         let node = env.path(format!("dev/loop{}", device.number));
@@ -188,8 +188,8 @@ fn exclusive(env: &Env, node: &Path) -> Result<File, Stop> {
 }
 
 /// The table as it is now must still have the gap that the plan was made for.
-fn check_gap(env: &Env, file: &File, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
-    let now = disk_of(env, file, disk, image, gap.size)?.gap(&mut &*file);
+fn check_gap(file: &File, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
+    let now = disk_of(file, disk, image, gap.size)?.gap(&mut &*file);
     match now {
         Ok(found) if found == gap => Ok(()),
         Ok(found) => Err(changed(disk, &format!("the gap is now {found}, planned was {gap}"))),
@@ -202,17 +202,15 @@ pub(super) fn changed(disk: &Path, words: &str) -> Stop {
 }
 
 /// Geometry of an open disk.
-pub(super) fn disk_of(env: &Env, file: &File, disk: &Path, image: u64, least: u64) -> Result<Disk, Stop> {
+pub(super) fn disk_of(file: &File, disk: &Path, image: u64, least: u64) -> Result<Disk, Stop> {
     let mut seeking = file;
     let size = seeking
         .seek(SeekFrom::End(0))
         .map_err(|error| Stop::new(Code::AreaUnavailable, format!("{}: its size: {error}", disk.display())))?;
-    Ok(Disk { size, sector: sector(env, disk), image, least })
+    Ok(Disk { size, sector: sector(file), image, least })
 }
 
-/// Bytes per logical sector of a disk.
-pub fn sector(env: &Env, disk: &Path) -> u32 {
-    let name = disk.file_name().unwrap_or_default();
-    let file = Path::new("sys/class/block").join(name).join("queue/logical_block_size");
-    env.text(file).and_then(|text| text.parse().ok()).unwrap_or(512)
+/// Bytes per logical sector of an open disk or partition; 512 for a file.
+pub fn sector(file: &File) -> u32 {
+    rustix::fs::ioctl_blksszget(file).unwrap_or(512)
 }

@@ -75,7 +75,7 @@ fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(
     if !hybrid {
         return Err("there is more than the live image on the disk; name a partition with rd.overlay=<device>".into());
     }
-    let geometry = Disk { size: disk.size, sector: sector(env, &disk.node), image: site.image, least: ALIGNMENT };
+    let geometry = Disk { size: disk.size, sector: sector(&file), image: site.image, least: ALIGNMENT };
     site.gap = Some(geometry.gap(&mut file).map_err(|error| error.to_string())?);
     Ok(())
 }

@@ -36,6 +36,9 @@ pub struct Setup {
     pub size_limit: u64,
     /// Let the kernel free the device with its last user.
     pub autoclear: bool,
+    /// Bytes per logical sector; 0 for the kernel's choice, 512. What is made on a device with short sectors may not be
+    /// usable on one with long ones, so a loop device over a disk has to have the disk's.
+    pub sector: u32,
 }
 
 /// An attached loop device. Keep it until the device is mounted: with autoclear the last close frees the device.
@@ -128,7 +131,7 @@ fn configure(device: &File, backing: &File, name: &str, setup: Setup) -> io::Res
     let flag = |on: bool, bit: u32| if on { bit } else { 0 };
     let config = LoopConfig {
         fd: u32::try_from(backing.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?,
-        block_size: 0,
+        block_size: setup.sector,
         info: LoopInfo64 {
             device: 0,
             inode: 0,

@@ -1,5 +1,6 @@
 //! Devices that are unlike others. On real loop devices; needs what `loop_area` needs.
 
+mod sectors;
 mod silent;
 
 use std::fs::{self, File};

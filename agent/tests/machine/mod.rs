@@ -93,7 +93,8 @@ impl Machine {
         let top = self.content();
         let path = self.path(&format!("{label}.ext4"));
         File::create(&path).unwrap().set_len(4 << 20).unwrap();
-        let words = ["-q", "-t", "ext4", "-O", "^has_journal", "-L", label, "-d"].map(PathBuf::from);
+        // Blocks of 4096 bytes: what disks with such sectors can hold.
+        let words = ["-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal", "-L", label, "-d"].map(PathBuf::from);
         let mut arguments = words.to_vec();
         arguments.extend([top, path.clone()]);
         run("mke2fs", &arguments.iter().map(PathBuf::as_path).collect::<Vec<_>>());
@@ -185,8 +186,16 @@ pub struct Disk {
 }
 
 impl Disk {
-    fn attach(machine: &Machine, path: PathBuf, label: &str) -> Self {
-        let node = run("losetup", &[Path::new("-f"), Path::new("--show"), &path]);
+    pub fn attach(machine: &Machine, path: PathBuf, label: &str) -> Self {
+        Self::with_sectors(machine, path, label, "512")
+    }
+
+    /// Its sectors are as long as said, in bytes.
+    pub fn with_sectors(machine: &Machine, path: PathBuf, label: &str, sector: &str) -> Self {
+        let node = run(
+            "losetup",
+            &["-b", sector, "-f", "--show"].map(Path::new).into_iter().chain([&*path]).collect::<Vec<_>>(),
+        );
         Self { path, node, label: label.to_owned(), scratch: machine.path("scratch") }
     }
 
@@ -257,17 +266,23 @@ impl Stick {
 
     /// A disk with one partition, which holds a medium that is no ISO.
     pub fn plain(machine: &Machine, label: &str, size: u64) -> Self {
+        Self::plain_with_sectors(machine, label, size, 512)
+    }
+
+    /// The same on a disk with sectors of so many bytes.
+    pub fn plain_with_sectors(machine: &Machine, label: &str, size: u64, sector: usize) -> Self {
         let medium = fs::read(machine.medium(label)).unwrap();
         let path = machine.path("plain");
-        let file = File::create(&path).unwrap();
-        file.set_len(size).unwrap();
+        File::create(&path).unwrap().set_len(size).unwrap();
         let script = machine.path("script");
-        fs::write(&script, format!("label: gpt\nstart=2048, size={}\n", medium.len() / 512)).unwrap();
+        fs::write(&script, format!("label: gpt\nstart={}, size={}\n", (1 << 20) / sector, medium.len() / sector))
+            .unwrap();
+        let disk = Disk::with_sectors(machine, path, label, &sector.to_string());
         let mut status = Command::new("sfdisk");
-        status.args(["-q", "--no-reread", "--no-tell-kernel"]).arg(&path);
+        status.args(["-q", "--no-reread", "--no-tell-kernel", &disk.node]);
         assert!(status.stdin(File::open(script).unwrap()).status().unwrap().success());
-        file.write_all_at(&medium, 1 << 20).unwrap();
-        let stick = Self { disk: Disk::attach(machine, path, label), label: label.to_owned() };
+        File::options().write(true).open(&disk.node).unwrap().write_all_at(&medium, 1 << 20).unwrap();
+        let stick = Self { disk, label: label.to_owned() };
         stick.rescan();
         stick
     }

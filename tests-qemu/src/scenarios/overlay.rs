@@ -343,12 +343,20 @@ fn blanks() -> Vec<Scenario> {
     let native = Mode::NativeWrite;
     let blank = Recipe::Partition(Box::new(Recipe::Zeros(64)));
     let whole = beside(native, Recipe::Zeros(64), "rd.overlay=/dev/vda rd.live.overlay.cowfs=ext4");
+    let long_sectors = Boot::from(iso())
+        .and(Recipe::Zeros(400), Bus::Virtio4k)
+        .mode(native)
+        .root(ROOT)
+        .kargs("rd.overlay=/dev/vda rd.live.overlay.cowfs=xfs")
+        .writable()
+        .expect(overlay_root());
     vec![
         scenario(
             "overlay/a blank partition with rd.live.overlay.cowfs=",
             twice(beside(native, blank, "rd.overlay=/dev/vda1 rd.live.overlay.cowfs=ext4")),
         ),
         scenario("overlay/a blank disk with rd.live.overlay.cowfs=", twice(whole)),
+        scenario("overlay/a blank disk with sectors of 4096 bytes", twice(long_sectors)),
         scenario("overlay/C19 C17 cowfs=xfs", made(native, Bus::Virtio, "rd.live.overlay.cowfs=xfs", 400, "xfs")),
         scenario(
             "overlay/C19 C17 cowfs=btrfs",
