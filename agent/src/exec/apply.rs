@@ -182,7 +182,11 @@ impl<'a> Executor<'a> {
         match step {
             Step::Driver { module, filesystem, option } => self.driver(module, filesystem.as_deref(), option),
             Step::Device { node, into } => {
-                self.hold(*into, self.env.path(node), None);
+                let node = self.env.path(node);
+                if *into == Slot::Cow {
+                    forget_cached(&node);
+                }
+                self.hold(*into, node, None);
                 Ok(())
             }
             Step::Loop { file, access, direct, into } => self.loop_device(file, *access, *direct, *into),
@@ -422,6 +426,16 @@ fn same_owner_and_mode(from: &Path, to: &Path) -> Result<(), Stop> {
     fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))
         .and_then(|()| chown(to, Some(meta.uid()), Some(meta.gid())))
         .map_err(|error| environment("setting the mode of", to, &error))
+}
+
+/// A partition has a cache of its own, apart from its disk's. File systems and LUKS volumes are made through the disk; what
+/// somebody has read of the partition before, as udev does, stays in the partition's cache for as long as anybody holds it
+/// open, and would be mounted instead of what was made.
+fn forget_cached(node: &Path) {
+    if let Err(error) = fs::File::open(node).and_then(|device| rdlive_sys::blkflush::flush(&device)) {
+        // Nothing may be stale at all; what cannot be opened cannot be mounted either, which is said there.
+        log::debug!("forgetting what is cached of {}: {error}", node.display());
+    }
 }
 
 fn make_dir(path: &Path) -> Result<(), Stop> {

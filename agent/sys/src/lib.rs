@@ -1,5 +1,6 @@
 //! The only unsafe code of rdlive: ioctls that no library offers with a safe signature.
 
+pub mod blkflush;
 pub mod blkpg;
 pub mod cdrom;
 pub mod loopdev;

@@ -1,4 +1,5 @@
-//! Devices that are unlike others. On real loop devices; needs what `loop_area` needs.
+//! Devices that are unlike others: one that never answers, sectors of 4096 bytes, a partition that somebody still reads.
+//! On real loop devices; needs what `loop_area` needs.
 
 mod sectors;
 mod silent;
@@ -7,8 +8,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::machine::{Machine, eventually};
+use crate::machine::{Disk, Machine, eventually};
 use crate::{PERSISTENT, cow_file, file_boot, host_with_medium};
+use rdlive::exec::Executor;
+use rdlive::plan::{Slot, Step};
+use rdlive_sys::blkpg;
 
 /// Options of the file system itself that is mounted at a path, not those of the mount.
 fn file_system_options(at: &Path) -> String {
@@ -46,4 +50,30 @@ fn loop_t42_host_of_a_damaged_cow_file_is_read_only_again() {
     let after = fs::read(&disk.path).unwrap();
     let changed = before.chunks(4096).zip(after.chunks(4096)).filter(|(before, after)| before != after).count();
     assert!(changed < 64, "{changed} blocks of the host were written");
+}
+
+#[test]
+fn loop_what_a_partition_showed_before_it_was_formatted_is_forgotten() {
+    let machine = Machine::new();
+    let path = machine.path("disk");
+    File::create(&path).unwrap().set_len(32 << 20).unwrap();
+    let disk = Disk::attach(&machine, path, "");
+    let whole = File::options().read(true).write(true).open(&disk.node).unwrap();
+    blkpg::add_partition(&whole, 1, 1 << 20, 16 << 20).unwrap();
+    let node = format!("{}p1", disk.node);
+    // udev, which looks at the partition while its file system is made through the disk.
+    let udev = File::open(&node).unwrap();
+    let first = || {
+        let mut bytes = [7; 4096];
+        udev.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    };
+    assert_eq!(first(), [0; 4096]);
+    whole.write_all_at(&[1; 4096], 1 << 20).unwrap();
+    whole.sync_all().unwrap();
+    assert_eq!(first(), [0; 4096], "the test would show nothing");
+    let nothing = |_: &str| Err(String::new());
+    let mut exec = Executor::new(&machine.env, &nothing);
+    exec.run("assemble", &[Step::Device { node: node.into(), into: Slot::Cow }]).unwrap();
+    assert_eq!(first(), [1; 4096]);
 }
