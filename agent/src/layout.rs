@@ -22,5 +22,7 @@ pub const INFO: &str = ".rdlive/info.json";
 pub const REPORT: &str = "run/rdlive/report.json";
 /// Why the boot stopped, as lines for a person; dracut's emergency hook prints it.
 pub const ERROR: &str = "run/rdlive/error";
+/// Links to layers of the root whose own paths an overlay cannot be told.
+pub const LAYERS: &str = "run/rdlive/layers";
 /// This program in the live system, whether or not that has it.
 pub const COMMAND: &str = "run/rdlive/rdlive";

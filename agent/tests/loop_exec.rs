@@ -161,6 +161,52 @@ fn loop_overlay_on_each_image_and_back() {
 }
 
 #[test]
+fn loop_overlay_of_directories_with_any_name() {
+    let long = "n".repeat(250);
+    for name in ["a:b", "a\\b", "a,b", "a\\:b,c", "a b=c", long.as_str()] {
+        let machine = Machine::new();
+        image(&machine, "squashfs");
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        let (lower, area) = (Path::new("/run").join(name), Path::new("/run/area").join(name));
+        let steps = [
+            loop_step("/squashfs.img"),
+            mount_step("squashfs", &[], lower.to_str().unwrap()),
+            Step::Tmpfs { size: TmpfsSize::Bytes(8 << 20), options: vec![], at: "/run/area".into() },
+            Step::MakeDir { path: area.join("shown") },
+            Step::Overlay {
+                lower: vec![area.join("shown"), lower],
+                upper: area.join("upper"),
+                work: area.join("work"),
+                options: vec![],
+                at: "/sysroot".into(),
+            },
+        ];
+        exec.run("assemble", &steps[..4]).unwrap();
+        fs::write(machine.path("run/area").join(name).join("shown/kept"), "kept").unwrap();
+        exec.run("assemble", &steps[4..]).unwrap_or_else(|stop| panic!("{name}: {:?}", stop.lines()));
+        fs::write(machine.path("sysroot/new"), name).unwrap();
+        for (file, text) in [("sysroot/usr/mark", "from the image"), ("sysroot/kept", "kept")] {
+            assert_eq!(fs::read_to_string(machine.path(file)).unwrap(), text, "{name}: {file}");
+        }
+        let upper = machine.path("run/area").join(name).join("upper/new");
+        assert_eq!(fs::read_to_string(upper).unwrap(), name, "the change is not where it belongs");
+        exec.unwind(0);
+        assert_eq!(machine.mounts(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn loop_options_that_the_kernel_would_cut_are_refused() {
+    let machine = Machine::new();
+    image(&machine, "squashfs");
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    let option = format!("errors={}", "x".repeat(300));
+    exec.run("acquire", &[loop_step("/squashfs.img")]).unwrap();
+    let stop = exec.run("acquire", &[mount_step("squashfs", &[&option], "/run/lower")]).unwrap_err();
+    assert!(stop.cause.contains("option errors has 300 bytes, the kernel takes 255"), "{}", stop.cause);
+}
+
+#[test]
 fn loop_devices_are_read_only_and_foreign_journals_stay_as_they_are() {
     let machine = Machine::new();
     let image = image(&machine, "ext4");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +19,6 @@ use crate::config::{Access, TmpfsSize};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::kmsg;
-use crate::layout;
 use crate::plan::{Place, Slot, Step};
 
 /// Loads a kernel module by name with all it needs; the error is text for a person.
@@ -384,48 +383,6 @@ impl<'a> Executor<'a> {
         self.undos.push(Undo::Unlink(link));
         Ok(())
     }
-
-    fn overlay(
-        &mut self,
-        lower: &[PathBuf],
-        upper: &Path,
-        work: &Path,
-        options: &[String],
-        at: &Path,
-    ) -> Result<(), Stop> {
-        let (upper, work) = (self.env.path(upper), self.env.path(work));
-        make_dir(&upper)?;
-        make_dir(&work)?;
-        if let Some(top) = lower.first() {
-            same_owner_and_mode(&self.env.path(top), &upper)?;
-        }
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        let lowers: Vec<_> = lower.iter().map(|path| text(&self.env.path(path))).collect();
-        let mut all = vec![
-            format!("lowerdir={}", lowers.join(":")),
-            format!("upperdir={}", text(&upper)),
-            format!("workdir={}", text(&work)),
-        ];
-        all.extend(options.iter().cloned());
-        let what =
-            FileSystem { fs: "overlay", source: layout::ROOT_SOURCE, options: all, read_only: false, inert: false };
-        let target = self.env.path(at);
-        make_dir(&target)?;
-        mount::attach(&what, &target).map_err(|error| {
-            Stop::new(Code::OverlayMount, error.to_string())
-                .advice("check rootflags=; the overlay needs an upper directory on tmpfs, ext4, xfs or btrfs")
-        })?;
-        self.undos.push(Undo::Unmount(target));
-        Ok(())
-    }
-}
-
-/// The merged root shows the upper directory's mode and owner, so it must be given those of the image's root.
-fn same_owner_and_mode(from: &Path, to: &Path) -> Result<(), Stop> {
-    let meta = fs::metadata(from).map_err(|error| environment("reading", from, &error))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))
-        .and_then(|()| chown(to, Some(meta.uid()), Some(meta.gid())))
-        .map_err(|error| environment("setting the mode of", to, &error))
 }
 
 /// A partition has a cache of its own, apart from its disk's. File systems and LUKS volumes are made through the disk; what
@@ -438,10 +395,10 @@ fn forget_cached(node: &Path) {
     }
 }
 
-fn make_dir(path: &Path) -> Result<(), Stop> {
+pub(super) fn make_dir(path: &Path) -> Result<(), Stop> {
     fs::create_dir_all(path).map_err(|error| environment("making the directory", path, &error))
 }
 
-fn environment(operation: &str, path: &Path, error: &io::Error) -> Stop {
+pub(super) fn environment(operation: &str, path: &Path, error: &io::Error) -> Stop {
     Stop::new(Code::Environment, format!("{operation} {}: {error}", path.display()))
 }

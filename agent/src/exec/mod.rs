@@ -7,6 +7,7 @@ pub mod copy;
 mod crypt;
 mod digest;
 pub mod mount;
+mod overlay;
 mod passphrase;
 mod patience;
 pub mod progress;

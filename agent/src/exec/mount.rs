@@ -17,6 +17,8 @@ use rustix::mount::{
 
 /// Bytes of kernel messages read from one context; a line is far shorter.
 const MESSAGE_BYTES: usize = 1024;
+/// Bytes that the kernel takes of the value of one option.
+pub const VALUE_BYTES: usize = 255;
 /// Kernel messages read from one context: the kernel keeps at most 8.
 const MESSAGES: usize = 8;
 
@@ -83,6 +85,11 @@ fn detached(what: &FileSystem<'_>) -> Result<OwnedFd, MountError> {
     }
     for option in &what.options {
         match option.split_once('=') {
+            Some((key, value)) if value.len() > VALUE_BYTES => {
+                let (fs, length) = (what.fs, value.len());
+                let operation = format!("{fs}: option {key} has {length} bytes, the kernel takes {VALUE_BYTES}");
+                return Err(plain(operation, Errno::NAMETOOLONG));
+            }
             Some((key, value)) => fsconfig_set_string(context.as_fd(), key, value),
             None => fsconfig_set_flag(context.as_fd(), option.as_str()),
         }
@@ -157,13 +164,6 @@ pub fn forbid_writes(at: &Path) -> Result<(), MountError> {
 /// kernel frees a loop device a moment after its last user.
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
 
-/// Takes a mount away for good: afterwards its device can be mounted in another way.
-///
-/// # Errors
-/// The errno of `umount2(2)`: `EBUSY` if it stays in use.
-pub fn release_patiently(at: &Path) -> Result<(), MountError> {
-    let begin = Instant::now();
-    loop {
 /// As [`forbid_writes`], with time for those who just used it.
 ///
 /// # Errors
@@ -172,14 +172,21 @@ pub fn forbid_writes_patiently(at: &Path) -> Result<(), MountError> {
     patiently(|| forbid_writes(at))
 }
 
-        match attempt() {
-            Err(error) if error.errno == Errno::BUSY && begin.elapsed() < BUSY_LIMIT => {
-                std::thread::sleep(Duration::from_millis(2));
-            }
+/// Takes a mount away for good: afterwards its device can be mounted in another way.
+///
+/// # Errors
+/// The errno of `umount2(2)`: `EBUSY` if it stays in use.
+pub fn release_patiently(at: &Path) -> Result<(), MountError> {
     patiently(|| release(at))
 }
 
 fn patiently(attempt: impl Fn() -> Result<(), MountError>) -> Result<(), MountError> {
+    let begin = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if error.errno == Errno::BUSY && begin.elapsed() < BUSY_LIMIT => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
             result => return result,
         }
     }
