@@ -193,3 +193,19 @@ fn loop_a_run_that_refuses_programs_lets_this_one_run() {
     assert!(mounts.len() == 1 && mounts[0].contains("nosuid,nodev"), "once, and no more rights: {mounts:?}");
     assert_eq!(stack.tear_down().left, Vec::<String>::new());
 }
+
+#[test]
+fn loop_a_device_that_hangs_does_not_stop_the_power_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = Env::new(dir.path());
+    fs::create_dir_all(env.path("sys/block/loop9/loop")).unwrap();
+    fs::write(env.path("sys/block/loop9/loop/backing_file"), env.path("file").to_str().unwrap()).unwrap();
+    // Whoever opens it waits for ever: a pipe that nobody writes to.
+    fs::create_dir(env.path("dev")).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, env.path("dev/loop9"), kind, mode, 0).unwrap();
+    let begin = Instant::now();
+    let outcome = Teardown::new(&env, Scope::below(dir.path()), Duration::from_millis(300)).run();
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    assert_eq!(outcome.left, ["loop9"]);
+}

@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,6 +18,10 @@ use crate::error::{Code, Stop};
 const PATH: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 /// Bytes of a program's output that are kept.
 const WORDS: usize = 2000;
+/// How long a program may take to end that was killed: one that waits for a broken disk does not.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// How long the output of a program that has ended is waited for: its own children may still hold it open.
+const OUTPUT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a program left.
 #[derive(Debug)]
@@ -108,24 +114,28 @@ pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, String> {
         .spawn()
         .map_err(|error| format!("starting {shown}: {error}"))?;
     // Both pipes are drained while it runs: a full one would stop it.
-    let readers = [
-        child.stdout.take().map(|pipe| std::thread::spawn(move || content(pipe))),
-        child.stderr.take().map(|pipe| std::thread::spawn(move || content(pipe))),
-    ];
+    let readers = [child.stdout.take().map(Drain::new), child.stderr.take().map(Drain::new)];
     if let (Some(input), Some(mut pipe)) = (call.input, child.stdin.take()) {
         // A program that has ended already says itself why it did not read.
         let _ = pipe.write_all(input);
     }
     let ended = wait(&mut child, limit).map_err(|error| format!("waiting for {shown}: {error}"))?;
     if !ended {
-        // It may have ended in between; either way the wait below collects it.
+        // It may have ended in between.
         let _ = child.kill();
+        if wait(&mut child, KILL_LIMIT).unwrap_or(false) {
+            let _ = child.wait();
+            return Err(format!("{shown} did not end within {} s and was stopped", limit.as_secs()));
+        }
+        // It waits in the kernel for a device, and so would we. Whoever collects it does so when it has ended.
+        std::thread::spawn(move || child.wait());
+        return Err(format!(
+            "{shown} did not end within {} s and cannot be stopped: its device hangs",
+            limit.as_secs()
+        ));
     }
     let status = child.wait().map_err(|error| format!("waiting for {shown}: {error}"))?;
-    if !ended {
-        return Err(format!("{shown} did not end within {} s and was stopped", limit.as_secs()));
-    }
-    let [out, err] = readers.map(|reader| reader.and_then(|reader| reader.join().ok()).unwrap_or_default());
+    let [out, err] = readers.map(|reader| reader.map(Drain::content).unwrap_or_default());
     Ok(Output { status, out, err })
 }
 
@@ -145,12 +155,40 @@ fn wait(child: &mut Child, limit: Duration) -> std::io::Result<bool> {
     }
 }
 
-fn content(mut pipe: impl Read) -> Zeroizing<Vec<u8>> {
-    // Room enough for a secret without growing, which would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4 * WORDS));
-    // What could be read is worth more than the reason why the rest could not.
-    let _ = pipe.read_to_end(&mut bytes);
-    bytes
+/// Reads a pipe on a thread of its own.
+struct Drain {
+    bytes: Arc<Mutex<Zeroizing<Vec<u8>>>>,
+    end: Receiver<()>,
+}
+
+impl Drain {
+    fn new(mut pipe: impl Read + Send + 'static) -> Self {
+        // Room enough for a secret without growing, which would leave copies behind.
+        let bytes = Arc::new(Mutex::new(Zeroizing::new(Vec::with_capacity(4 * WORDS))));
+        let (shared, (ended, end)) = (Arc::clone(&bytes), channel::<()>());
+        std::thread::spawn(move || {
+            let mut part = Zeroizing::new([0; 512]);
+            loop {
+                match pipe.read(part.as_mut_slice()) {
+                    Ok(length @ 1..) => {
+                        shared.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..length]);
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    // What could be read is worth more than the reason why the rest could not.
+                    _ => break,
+                }
+            }
+            drop(ended);
+        });
+        Self { bytes, end }
+    }
+
+    /// What has come until its end, or for as long as is waited for that.
+    fn content(self) -> Zeroizing<Vec<u8>> {
+        // Nothing is ever sent: the end of the pipe closes the channel.
+        let _ = self.end.recv_timeout(OUTPUT_LIMIT);
+        std::mem::take(&mut *self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +203,11 @@ mod tests {
         let begin = Instant::now();
         let error = run(sh, &["-c", "exec sleep 20"], Duration::from_millis(50)).unwrap_err();
         assert!(error.contains("did not end") && begin.elapsed() < Duration::from_secs(10), "{error}");
+        // A child of it goes on and holds its output open.
+        let begin = Instant::now();
+        let ended = run(sh, &["-c", "echo said; sleep 30 & exit 4"], Duration::from_secs(20)).unwrap();
+        assert_eq!((ended.status.code(), ended.words.as_str()), (Some(4), "said"));
+        assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
         assert!(run(Path::new("/no/such"), &[], Duration::from_secs(1)).unwrap_err().contains("such"));
     }
 

@@ -163,33 +163,59 @@ impl<'a> Teardown<'a> {
             self.unmount(&mount.at);
         }
         for name in &picture.mapped {
-            match mapper::remove(name) {
-                Ok(()) => self.gone(format!("device-mapper {name}")),
-                Err(error) => log::debug!("shutdown: {error}"),
-            }
+            self.unmap(name);
         }
         for name in &picture.loops {
-            let device = OpenOptions::new().read(true).open(self.env.path("dev").join(name));
-            // Still mounted: the kernel would only note the wish, and free the device later.
-            if device.is_ok_and(|device| rdlive_sys::loopdev::detach(&device).is_ok()) {
-                log::debug!("shutdown: {name} detached");
-            }
+            self.detach(name);
         }
     }
 
     fn unmount(&mut self, at: &Path) {
-        if self.stuck.iter().any(|stuck| stuck == at) {
-            return;
-        }
-        let target = at.to_owned();
-        match bounded(self.env, self.limit, move || unmount(&target, UnmountFlags::NOFOLLOW)) {
-            Some(Ok(())) => self.gone(format!("mount {}", at.display())),
+        let (target, what) = (at.to_owned(), format!("mount {}", at.display()));
+        match self.attempt(at, &what, move || unmount(&target, UnmountFlags::NOFOLLOW)) {
+            Some(Ok(())) => self.gone(what),
             Some(Err(errno)) => log::debug!("shutdown: unmounting {}: {errno}", at.display()),
-            None => {
-                log::warn!("shutdown: unmounting {} hangs, leaving it", at.display());
-                self.stuck.push(at.to_owned());
-            }
+            None => {}
         }
+    }
+
+    fn unmap(&mut self, name: &str) {
+        let (target, what) = (name.to_owned(), format!("device-mapper {name}"));
+        match self.attempt(&mapper_place(name), &what, move || mapper::remove(&target)) {
+            Some(Ok(())) => self.gone(what),
+            Some(Err(error)) => log::debug!("shutdown: {error}"),
+            None => {}
+        }
+    }
+
+    fn detach(&mut self, name: &str) {
+        let node = self.env.path("dev").join(name);
+        let target = node.clone();
+        // Still mounted: the kernel would only note the wish, and free the device later.
+        let detached = self.attempt(&node, name, move || {
+            OpenOptions::new().read(true).open(target).is_ok_and(|device| rdlive_sys::loopdev::detach(&device).is_ok())
+        });
+        if detached == Some(true) {
+            log::debug!("shutdown: {name} detached");
+        }
+    }
+
+    /// Does something that may hang; never again what did.
+    fn attempt<T: Send + 'static>(
+        &mut self,
+        place: &Path,
+        what: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.stuck.iter().any(|stuck| stuck == place) {
+            return None;
+        }
+        let done = bounded(self.env, self.limit, work);
+        if done.is_none() {
+            log::warn!("shutdown: {what} hangs, leaving it");
+            self.stuck.push(place.to_owned());
+        }
+        done
     }
 
     fn gone(&mut self, what: String) {
@@ -219,4 +245,9 @@ impl<'a> Teardown<'a> {
             log::warn!("shutdown: writing what is in memory hangs, going on");
         }
     }
+}
+
+/// What stands for a device-mapper device among the places that hang.
+fn mapper_place(name: &str) -> PathBuf {
+    Path::new(mapper::DIR).join(name)
 }
