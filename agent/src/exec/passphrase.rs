@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::secret::Secret;
 use super::tool::{self, Call};
 use crate::env::Env;
-use crate::native::console::{Console, Typed};
+use crate::native::console::{Console, SECRET_BYTES, Typed};
 
 /// systemd's own program for the question.
 const PROGRAM: &str = "systemd-ask-password";
@@ -67,6 +67,7 @@ fn on_console(env: &Env, question: &Question<'_>) -> Result<Secret, String> {
     match console.secret(&format!("{} ", question.text), until) {
         Typed::Line(bytes) => Ok(Secret::new(bytes)),
         Typed::Nothing => Err("no passphrase was given".to_owned()),
+        Typed::TooLong => Err(format!("a passphrase has at most {SECRET_BYTES} bytes, none of a longer one was used")),
         Typed::TimeOver => Err(format!("no passphrase was given within {} s", question.limit.as_secs())),
         Typed::Failed(error) => Err(format!("the console cannot hide what is typed: {error}")),
     }
@@ -131,13 +132,19 @@ mod tests {
 
     #[test]
     fn t36_nothing_typed_and_nobody_there_are_refusals() {
-        for (typed, expected) in
-            [("\n", "no passphrase was given"), ("\x04", "no passphrase was given"), ("abc", "within 1 s")]
-        {
+        let long = format!("{}\n", "a".repeat(513));
+        for (typed, expected) in [
+            ("\n", "no passphrase was given"),
+            ("\x04", "no passphrase was given"),
+            ("half\x04\x04", "no passphrase was given"),
+            ("abc", "within 1 s"),
+            (long.as_str(), "at most 512 bytes"),
+        ] {
             let (dir, mut master, own) = console();
+            let text = typed.to_owned();
             let person = thread::spawn(move || {
                 read_until(&mut master, "sda3:");
-                master.write_all(typed.as_bytes()).unwrap();
+                master.write_all(text.as_bytes()).unwrap();
                 master
             });
             let question = Question { limit: Duration::from_secs(1), ..QUESTION };

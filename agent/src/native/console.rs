@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
 
 use crate::env::Env;
 
@@ -14,7 +15,7 @@ use crate::env::Env;
 const LINE_BYTES: usize = 256;
 
 /// Longest passphrase a person may type (cryptsetup's own limit).
-const SECRET_BYTES: usize = 512;
+pub const SECRET_BYTES: usize = 512;
 
 /// What came of asking for a secret.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub enum Typed {
     Line(Vec<u8>),
     /// The end of the input instead of a line.
     Nothing,
+    /// More than [`SECRET_BYTES`].
+    TooLong,
     /// Not in time.
     TimeOver,
     /// The console cannot be told to hide what is typed, so nothing was read.
@@ -89,21 +92,23 @@ impl Console {
     }
 
     fn hidden_line(&mut self, until: Option<Instant>) -> Typed {
-        let mut line = Vec::with_capacity(SECRET_BYTES + 1);
-        while line.len() < SECRET_BYTES {
+        let mut line = Zeroizing::new(Vec::with_capacity(SECRET_BYTES));
+        let mut too_long = false;
+        loop {
             if !self.readable(until) {
-                line.fill(0);
                 return Typed::TimeOver;
             }
-            let mut byte = [0];
-            match self.0.read(&mut byte) {
-                Ok(1) if byte[0] == b'\n' || byte[0] == b'\r' => break,
-                Ok(1) => line.push(byte[0]),
+            let mut byte = Zeroizing::new([0]);
+            match self.0.read(byte.as_mut_slice()) {
+                Ok(1) if matches!(byte[0], b'\n' | b'\r') => break,
+                Ok(1) if line.len() < SECRET_BYTES => line.push(byte[0]),
+                // The rest of the line is read too, or it would answer the next question.
+                Ok(1) => too_long = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 _ => return Typed::Nothing,
             }
         }
-        Typed::Line(line)
+        if too_long { Typed::TooLong } else { Typed::Line(std::mem::take(&mut *line)) }
     }
 
     fn readable(&self, until: Option<Instant>) -> bool {
