@@ -6,9 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts};
 use crate::format::Kind;
 use crate::table::Gap;
+
+mod mark;
+
+pub use mark::Owner;
 
 /// Label of a write partition; what kiwi-live looks for, too (kiwi-live spec 3.2).
 pub const LABEL: &str = "cow";
@@ -44,6 +49,12 @@ impl Identity {
     pub fn same_image(&self, other: &Self) -> bool {
         self.volume_id == other.volume_id && self.image_uuid == other.image_uuid
     }
+}
+
+/// An area that was made for another image than this one.
+pub fn made_for(owner: &str, image: &Identity) -> Stop {
+    Stop::new(Code::AreaOther, format!("the persistent area was made for {owner}, this image is {image}"))
+        .advice("rd.live.overlay.persistent=accept uses it all the same, with rd.live.overlay.reset emptied")
 }
 
 impl fmt::Display for Identity {
@@ -132,6 +143,12 @@ pub struct HostSite {
     /// What is at the path that bears the volume id.
     #[serde(default)]
     pub bound: Found,
+    /// The subsystem in the LUKS header of the first; see [`Owner`].
+    #[serde(default)]
+    pub asked_mark: Option<String>,
+    /// The same of the second.
+    #[serde(default)]
+    pub bound_mark: Option<String>,
 }
 
 /// What is at a path.

@@ -11,7 +11,7 @@ use rdlive::config::{self, Conf, Config, Source};
 use rdlive::discover;
 use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
 use rdlive::format::Kind;
-use rdlive::plan::crypt;
+use rdlive::plan::crypt::{self, Inside};
 use rdlive::plan::persist::{self, Area, Wish};
 use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::describe;
@@ -139,10 +139,12 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
             let identity = Identity::of(medium.unwrap());
             match crypt::opening(&wish, points, &identity, site) {
                 None => persist::automatic(&wish, points, &identity, site),
-                Some(opening) => opening.and_then(|opening| {
+                Some(Err(stop)) => Err(stop.lines().join(" | ")),
+                Some(Ok(opening)) => {
                     before = describe("open", &opening.steps);
-                    crypt::area_inside(&wish, points, &identity, opening, facts.inside)
-                }),
+                    let inside = Inside { node: "/dev/mapper/lukscow".into(), size: 1 << 30, kind: facts.inside };
+                    crypt::area_inside(&wish, points, &identity, opening, &inside)
+                }
             }
         }
         (None, _, Some(named), _) => persist::named(overlay, points, named),

@@ -28,14 +28,24 @@ fn no_medium() -> String {
 }
 
 /// An error of a step as a reason.
-fn told(stop: Stop) -> String {
+pub(super) fn told(stop: Stop) -> String {
     if stop.advice.is_empty() { stop.to_string() } else { format!("{stop}; {}", stop.advice) }
 }
 
-fn required(why: String) -> Stop {
+fn unavailable(why: String) -> Stop {
     Stop::new(Code::AreaUnavailable, why)
-        .wanted("a persistent area (rd.live.overlay.persistent=required)")
-        .advice("remove =required to boot with changes in RAM")
+}
+
+/// Why there is no area, for a person; the number is only said where a section of its own explains it.
+fn reason(stop: Stop) -> String {
+    if stop.code == Code::AreaUnavailable && stop.advice.is_empty() { stop.cause } else { told(stop) }
+}
+
+/// The end of a boot that must have an area.
+fn required(stop: Stop) -> Stop {
+    let go_on = "remove =required to boot with changes in RAM";
+    let advice = if stop.advice.is_empty() { go_on.to_owned() } else { format!("{}; {go_on}", stop.advice) };
+    stop.wanted("a persistent area (rd.live.overlay.persistent=required)").advice(advice)
 }
 
 fn host_refusal(site: &Site) -> Option<String> {
@@ -53,29 +63,33 @@ impl Boot<'_> {
         let overlay = &self.config.overlay;
         if overlay.method == Method::Direct || (overlay.persistence.is_none() && overlay.crypt.is_none()) {
             return match overlay.required {
-                true => Err(required("the command line leaves no place for an area".to_owned())),
+                true => Err(required(unavailable("the command line leaves no place for an area".to_owned()))),
                 false => Ok(None),
             };
         }
         let mark = self.exec.mark();
         let area = match (&overlay.crypt, &overlay.persistence) {
-            (Some(crypt), _) => self.encrypted_device(crypt),
+            (Some(crypt), _) => self.encrypted_device(crypt).map_err(unavailable),
             (None, Some(Persistence::Automatic { .. })) => {
-                medium.ok_or_else(no_medium).and_then(|medium| self.automatic(medium))
+                medium.ok_or_else(|| unavailable(no_medium())).and_then(|medium| self.automatic(medium))
             }
-            (None, Some(_)) if overlay.unlock.encrypt => {
-                Err("rd.live.encrypt was asked for, and the named place is not encrypted; rd.overlay.crypt=<device> is"
-                    .to_owned())
+            (None, Some(_)) if overlay.unlock.encrypt => Err(unavailable(
+                "rd.live.encrypt was asked for, and the named place is not encrypted; rd.overlay.crypt=<device> is"
+                    .to_owned(),
+            )),
+            (None, Some(Persistence::Named { device, path })) => {
+                self.named(medium, device, path.as_deref()).map_err(unavailable)
             }
-            (None, Some(Persistence::Named { device, path })) => self.named(medium, device, path.as_deref()),
-            (None, Some(Persistence::OnMedium { path })) => {
-                medium.ok_or_else(no_medium).and_then(|medium| self.on_medium(medium, path.as_deref()))
-            }
+            (None, Some(Persistence::OnMedium { path })) => medium
+                .ok_or_else(no_medium)
+                .and_then(|medium| self.on_medium(medium, path.as_deref()))
+                .map_err(unavailable),
             (None, None) => return Ok(None),
         };
         let area = area.and_then(|area| match (area.store, medium) {
             (true, None) => {
-                Err(format!("{} is the store of a device-mapper snapshot, for live images only", area.place))
+                let why = format!("{} is the store of a device-mapper snapshot, for live images only", area.place);
+                Err(unavailable(why))
             }
             _ => Ok(area),
         });
@@ -89,10 +103,10 @@ impl Boot<'_> {
                 area.notes.iter().for_each(|note| log::warn!("{note}"));
                 Ok(Some(area))
             }
-            Err(why) if overlay.required => Err(required(why)),
-            Err(why) => {
+            Err(stop) if overlay.required => Err(required(stop)),
+            Err(stop) => {
                 self.exec.unwind(mark);
-                let text = format!("{KEPT}: {why}");
+                let text = format!("{KEPT}: {}", reason(stop));
                 log::warn!("{text}, using RAM");
                 self.report.fallbacks.push(text);
                 Ok(None)
@@ -100,9 +114,9 @@ impl Boot<'_> {
         }
     }
 
-    fn automatic(&mut self, medium: &MediumFacts) -> Result<Area, String> {
+    fn automatic(&mut self, medium: &MediumFacts) -> Result<Area, Stop> {
         let overlay = &self.config.overlay;
-        let wish = Wish::of(overlay).ok_or("no automatic area was asked for")?;
+        let wish = Wish::of(overlay).ok_or_else(|| unavailable("no automatic area was asked for".to_owned()))?;
         let identity = Identity::of(medium);
         let devices = self.watch.devices();
         let site = match (&medium.origin, self.exec.node(Slot::Host)) {
@@ -118,13 +132,15 @@ impl Boot<'_> {
         if let Err(why) = self.fetch_key(opening.is_some() || wish.encrypt) {
             // An area that is there may have a passphrase beside the key; a new one is made as it was asked for.
             if opening.is_none() {
-                return Err(why);
+                return Err(unavailable(why));
             }
             log::warn!("{why}, asking for a passphrase");
         }
-        let Some(opening) = opening else { return persist::automatic(&wish, &self.points, &identity, &site) };
+        let Some(opening) = opening else {
+            return persist::automatic(&wish, &self.points, &identity, &site).map_err(unavailable);
+        };
         let inside = self.opened(&opening)?;
-        crypt::area_inside(&wish, &self.points, &identity, opening, inside)
+        crypt::area_inside(&wish, &self.points, &identity, opening, &inside).map_err(unavailable)
     }
 
     /// The file system of an ISO file is searched without replaying its journal, which cannot be made writable later.

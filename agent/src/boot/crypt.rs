@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use super::Boot;
+use super::area::told;
 use crate::config::{KeyFile, OverlayCrypt, Selector};
+use crate::error::{Code, Stop};
 use crate::exec::secret::Secret;
 use crate::facts::Device;
 use crate::format::Kind;
-use crate::plan::crypt::{self, Opening};
+use crate::plan::crypt::{self, Inside, Opening};
 use crate::plan::persist::Area;
 use crate::plan::{Slot, acquire};
 use crate::probe::block;
@@ -29,21 +31,19 @@ impl Boot<'_> {
         if let Err(why) = self.fetch_key(true) {
             log::warn!("{why}, asking for a passphrase");
         }
-        let inside = self.opened(&opening)?;
-        Ok((opening, inside))
+        let inside = self.opened(&opening).map_err(told)?;
+        Ok((opening, inside.kind))
     }
 
     /// Opens a volume and looks what is inside.
-    pub(super) fn opened(&mut self, opening: &Opening) -> Result<Option<Kind>, String> {
-        self.exec.run("acquire", &opening.steps).map_err(|stop| {
-            let advice = if stop.advice.is_empty() { String::new() } else { format!("; {}", stop.advice) };
-            format!("{stop}{advice}")
-        })?;
-        let node = self.exec.node(Slot::Cow).map(Path::to_owned);
-        let Some(node) = node else { return Err(format!("{} is not open", opening.place)) };
-        let found = block::identify(self.env, &self.without_root(&node));
-        let (found, _) = found.map_err(|error| format!("reading {}: {error}", opening.place))?;
-        Ok(found.map(|found| found.kind))
+    pub(super) fn opened(&mut self, opening: &Opening) -> Result<Inside, Stop> {
+        self.exec.run("acquire", &opening.steps)?;
+        let failed = |cause: String| Stop::new(Code::AreaUnavailable, cause);
+        let node = self.exec.node(Slot::Cow).map(|node| self.without_root(node));
+        let node = node.ok_or_else(|| failed(format!("{} is not open", opening.place)))?;
+        let found = block::identify(self.env, &node);
+        let (found, size) = found.map_err(|error| failed(format!("reading {}: {error}", opening.place)))?;
+        Ok(Inside { node, size, kind: found.map(|found| found.kind) })
     }
 
     /// Reads the key file, if one is named and a key is `needed`.

@@ -58,6 +58,8 @@ pub struct Executor<'a> {
     pub key: Option<Secret>,
     /// Keys of volumes that were made and are not open yet, by the name they will have.
     pub(super) keys: HashMap<String, Secret>,
+    /// What lies below opened volumes, by the name that they were to have.
+    pub(super) volumes: HashMap<String, PathBuf>,
     /// Everything done so far.
     pub records: Vec<StepRecord>,
     /// Fallbacks that were taken, for a person.
@@ -71,7 +73,8 @@ impl<'a> Executor<'a> {
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
         let (slots, undos, sums) = (HashMap::new(), Undos::default(), HashMap::new());
         let (records, fallbacks, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { env, load, slots, undos, sums, key: None, keys: HashMap::new(), records, fallbacks, notes }
+        let (keys, volumes) = (HashMap::new(), HashMap::new());
+        Self { env, load, slots, undos, sums, key: None, keys, volumes, records, fallbacks, notes }
     }
 
     /// The node of the device in a slot.
@@ -206,8 +209,12 @@ impl<'a> Executor<'a> {
             Step::Either { first, otherwise, because } => self.either("", first, otherwise, because),
             Step::Recover { attempt, from, with, because } => self.recover("", attempt, *from, with, because),
             Step::Format { target, fs, label } => self.format(target, fs, label.as_deref()),
-            Step::LuksFormat { target, luks, crypt, fs, label } => {
-                self.luks_format(target, luks, crypt, fs, label.as_deref())
+            Step::LuksFormat { target, luks, mark, crypt, fs, label } => {
+                self.luks_format(target, (luks, mark.as_deref()), crypt, fs, label.as_deref())
+            }
+            Step::MarkVolume { map, mark } => {
+                self.mark_volume(map, mark);
+                Ok(())
             }
             Step::Unlock { what, crypt } => self.unlock(*what, crypt),
             Step::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap),

@@ -16,7 +16,7 @@ use super::mount;
 use super::patience;
 use super::tool;
 use super::unwind::Undo;
-use crate::area::{IDENTITY_FILE, Identity};
+use crate::area::{IDENTITY_FILE, Identity, made_for};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::format;
@@ -145,11 +145,7 @@ impl Executor<'_> {
         };
         match owner {
             Some(owner) if !accept => {
-                return Err(Stop::new(
-                    Code::AreaOther,
-                    format!("the persistent area was made for {owner}, this image is {image}"),
-                )
-                .advice("rd.live.overlay.persistent=accept uses it all the same, with rd.live.overlay.reset emptied"));
+                return Err(made_for(&owner, image));
             }
             Some(owner) => self.notes.push(format!("taken over from {owner}")),
             None => {}

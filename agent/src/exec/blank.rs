@@ -1,7 +1,7 @@
-//! The proof that a place is empty. Only what is inside a [`Blank`] is ever formatted, and there are five ways to one:
+//! The proof that a place is empty. Only what is inside a [`Blank`] is ever formatted, and there are six ways to one:
 //! free space of the boot disk's table, a partition of it that was read and holds nothing, a device that was named and
 //! holds nothing (or is given away, see [`Consent`]), a file that was made just now, and our own area when it is damaged
-//! and the operator asked for a reset.
+//! and the operator asked for a reset, as a partition or inside a LUKS volume that somebody had the key of.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, flock, fstat, major, minor};
 
 use super::unfinished::{self, Note};
 use crate::area::TEMPORARY_LABEL;
@@ -70,6 +70,11 @@ impl Blank {
                     return Err(changed(disk, "the partition of the discarded area is not in it"));
                 }
                 Self::show(env, backing, disk, *start, *size)
+            }
+            Target::Opened { node } => {
+                let backing = exclusive(env, node)?;
+                is_opened_volume(env, &backing, node)?;
+                Self::show(env, backing, node, 0, 0)
             }
             Target::Device { node } => {
                 let backing = locked(env, node)?;
@@ -185,6 +190,16 @@ fn exclusive(env: &Env, node: &Path) -> Result<File, Stop> {
         Stop::new(Code::AreaUnavailable, format!("{} is in use or cannot be opened: {error}", node.display()))
     })?;
     locked(env, node)
+}
+
+/// The kernel says that it is a LUKS volume which is open: then somebody had its key.
+fn is_opened_volume(env: &Env, device: &File, node: &Path) -> Result<(), Stop> {
+    let number = fstat(device).map(|facts| (major(facts.st_rdev), minor(facts.st_rdev)));
+    let uuid = number.ok().and_then(|(major, minor)| env.text(format!("sys/dev/block/{major}:{minor}/dm/uuid")));
+    match uuid.is_some_and(|uuid| uuid.starts_with("CRYPT-LUKS")) {
+        true => Ok(()),
+        false => Err(Stop::new(Code::AreaUnavailable, format!("{} is no opened LUKS volume", node.display()))),
+    }
 }
 
 /// The table as it is now must still have the gap that the plan was made for.

@@ -19,7 +19,7 @@ use super::tool::{self, Call, Output};
 use super::unwind::Undo;
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::format::{self, Kind};
+use crate::format::{self, Kind, Superblock};
 use crate::kmsg::NOTICE;
 use crate::mapper::{self, MapperError};
 use crate::plan::crypt::{Crypt, Key};
@@ -31,6 +31,9 @@ const LIMIT: Duration = Duration::from_secs(300);
 const KEY_MEMORY: &str = "262144";
 /// cryptsetup(8): no key slot takes this key.
 const WRONG_KEY: i32 = 2;
+/// Without the passphrase nothing says that whoever asks may throw away what is there.
+const LOST: &str = "boot again to be asked again; nothing was written to it. If the passphrase is lost, delete the partition or \
+                    file from another system; rd.live.overlay.reset needs the passphrase too";
 /// How long a volume that was just used may stay busy: udev looks at it.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// With this rule udev tells libdevmapper that it is done; without it, libdevmapper would wait for ever.
@@ -88,14 +91,18 @@ impl Cryptsetup {
         Ok(Self { program, udev: answers && env.path("run/udev/control").exists() })
     }
 
-    fn call(&self, arguments: &[&str], key: &Secret) -> Result<Output, String> {
+    fn call(&self, arguments: &[&str], key: Option<&Secret>) -> Result<Output, String> {
         let alone: &[(&str, &str)] = if self.udev { &[] } else { &[("DM_DISABLE_UDEV", "1")] };
-        let input = Some(key.bytes());
+        let input = key.map(Secret::bytes);
         tool::call(&Call { arguments, input, variables: alone, ..Call::of(&self.program) }, LIMIT)
     }
 
-    fn format(&self, node: &str, luks: &str, uuid: Option<&str>, key: &Secret, random: bool) -> Result<(), String> {
+    fn format(&self, node: &str, header: &Header<'_>, key: &Secret, random: bool) -> Result<(), String> {
+        let Header { luks, mark, uuid } = header;
         let mut all = vec!["luksFormat", "--batch-mode", "--type", "luks2", "--label", luks, "--key-file", "-"];
+        if let Some(mark) = mark {
+            all.extend(["--subsystem", mark]);
+        }
         match random {
             // Nobody guesses 64 random bytes: nothing is gained by making that slow.
             true => all.extend(["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]),
@@ -105,17 +112,33 @@ impl Cryptsetup {
             all.extend(["--uuid", uuid]);
         }
         all.push(node);
-        let output = self.call(&all, key)?;
+        let output = self.call(&all, Some(key))?;
         if output.status.success() { Ok(()) } else { Err(self.said(&output)) }
     }
 
     /// `Ok(None)` when the key is not accepted.
     fn open(&self, env: &Env, node: &str, name: &str, key: &Secret) -> Result<Option<Mapped>, String> {
-        let output = self.call(&["open", "--type", "luks", "--key-file", "-", node, name], key)?;
+        let output = self.call(&["open", "--type", "luks", "--key-file", "-", node, name], Some(key))?;
         match output.status.code() {
             Some(0) => Ok(Some(Mapped::new(env, name))),
             Some(WRONG_KEY) => Ok(None),
             _ => Err(self.said(&output)),
+        }
+    }
+
+    /// Changes the subsystem of a volume, open or not; its label stays.
+    fn mark(&self, node: &str, mark: &str) -> Result<(), String> {
+        let header = |what: &str| {
+            let found = File::open(node).ok().and_then(|mut file| format::identify(&mut file).ok().flatten());
+            found.filter(|found| found.kind == Kind::Luks).ok_or_else(|| format!("{what}: no LUKS header"))
+        };
+        let label = header("before")?.label.unwrap_or_default();
+        // Without a label, cryptsetup would take away the one that is there.
+        let output = self.call(&["config", "--label", &label, "--subsystem", mark, node], None)?;
+        match header("after")?.subsystem.as_deref() == Some(mark) {
+            _ if !output.status.success() => Err(self.said(&output)),
+            true => Ok(()),
+            false => Err("the header does not have it afterwards".to_owned()),
         }
     }
 
@@ -128,7 +151,7 @@ impl Executor<'_> {
     pub(super) fn luks_format(
         &mut self,
         target: &Target,
-        luks: &str,
+        (luks, mark): (&str, Option<&str>),
         crypt: &Crypt,
         fs: &str,
         label: Option<&str>,
@@ -137,7 +160,7 @@ impl Executor<'_> {
         let cryptsetup = Cryptsetup::find(self.env)?;
         let (program, arguments) = mkfs(self.env, fs)?;
         let key = self.new_key(crypt)?;
-        let volume = Volume { luks, crypt, fs, label, key: &key };
+        let volume = Volume { luks, mark, crypt, fs, label, key: &key };
         let what = format!("encrypting {} for changes", target.to_string().trim_end_matches(','));
         log::info!(target: NOTICE, "{what}");
         patience::telling(self.env, &what, || volume.make(self.env, &cryptsetup, (&program, &arguments), target))?;
@@ -149,6 +172,7 @@ impl Executor<'_> {
     pub(super) fn unlock(&mut self, what: Slot, crypt: &Crypt) -> Result<(), Stop> {
         let node = self.node(what).map(Path::to_owned);
         let Some(node) = node else { return Err(locked(crypt, format!("no device is known as {what}"))) };
+        self.volumes.insert(crypt.map.clone(), node.clone());
         if let Some(open) = already_open(self.env, &node) {
             self.notes.push(format!("{} was open already as {}", crypt.place, open.display()));
             self.hold(what, open, None);
@@ -161,6 +185,20 @@ impl Executor<'_> {
         // Whatever lies below stays attached as long as the volume is open.
         self.hold(what, open, None);
         Ok(())
+    }
+
+    /// The area is this image's already; what its header says decides only whether another image asks for its passphrase.
+    pub(super) fn mark_volume(&mut self, map: &str, mark: &str) {
+        let node = self.volumes.get(map).map(|node| node.to_string_lossy().into_owned());
+        let marked = node.ok_or_else(|| format!("no volume is known as {map}")).and_then(|node| {
+            let cryptsetup = Cryptsetup::find(self.env).map_err(|stop| stop.cause)?;
+            cryptsetup.mark(&node, mark)
+        });
+        if let Err(why) = marked {
+            let note = format!("the LUKS header of {map} could not be told which image it is for: {why}");
+            log::warn!("{note}, ignoring");
+            self.notes.push(note);
+        }
     }
 
     fn opened(&mut self, cryptsetup: &Cryptsetup, node: &str, crypt: &Crypt) -> Result<Mapped, Stop> {
@@ -192,7 +230,7 @@ impl Executor<'_> {
             }
             crate::kmsg::tell(self.env, &format!("wrong passphrase for {}, {left} tries left", crypt.place));
         }
-        Err(locked(crypt, format!("{tries} wrong passphrases for {}", crypt.place)))
+        Err(locked(crypt, format!("{tries} wrong passphrases for {}", crypt.place)).advice(LOST))
     }
 
     /// The key of a volume that is about to be made.
@@ -228,9 +266,17 @@ impl Executor<'_> {
     }
 }
 
+/// What a new header says in the clear.
+struct Header<'a> {
+    luks: &'a str,
+    mark: Option<&'a str>,
+    uuid: Option<&'a str>,
+}
+
 /// A volume that is being made.
 struct Volume<'a> {
     luks: &'a str,
+    mark: Option<&'a str>,
     crypt: &'a Crypt,
     fs: &'a str,
     label: Option<&'a str>,
@@ -262,7 +308,8 @@ impl Volume<'_> {
         let node = blank.node.to_string_lossy().into_owned();
         let uuid = blank.note.as_ref().map(|note| note.uuid.as_str());
         let random = matches!(self.crypt.key, Key::Random { .. });
-        cryptsetup.format(&node, self.luks, uuid, self.key, random)?;
+        let header = Header { luks: self.luks, mark: self.mark, uuid };
+        cryptsetup.format(&node, &header, self.key, random)?;
         // Another name than the area's own: that one belongs to the volume once it counts.
         let name = format!("{}-new", self.crypt.map);
         let mapped = cryptsetup.open(env, &node, &name, self.key)?;
@@ -272,7 +319,10 @@ impl Volume<'_> {
         let closed = mapped.close().map_err(|error| error.to_string());
         made.and(closed)?;
         let found = format::identify(&mut &blank.device.device).ok().flatten();
-        match found.is_some_and(|found| found.kind == Kind::Luks && found.label.as_deref() == Some(self.luks)) {
+        let as_told = |found: &Superblock| {
+            (found.kind, found.label.as_deref(), found.subsystem.as_deref()) == (Kind::Luks, Some(self.luks), self.mark)
+        };
+        match found.as_ref().is_some_and(as_told) {
             true => Ok(()),
             false => Err("cryptsetup left no LUKS volume".to_owned()),
         }

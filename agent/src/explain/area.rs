@@ -100,8 +100,9 @@ fn stick() -> Site {
 }
 
 fn beside_the_iso_file() -> Site {
-    let (refusal, asked, bound) = (None, Found::Absent, Found::Absent);
-    Site::Host(HostSite { node: "/dev/…".into(), kind: Kind::Ext4, free: 100 * GIB, refusal, asked, bound })
+    let (node, refusal) = ("/dev/…".into(), None);
+    let (asked, bound, asked_mark, bound_mark) = (Found::Absent, Found::Absent, None, None);
+    Site::Host(HostSite { node, kind: Kind::Ext4, free: 100 * GIB, refusal, asked, bound, asked_mark, bound_mark })
 }
 
 fn named(

@@ -31,12 +31,13 @@ pub(super) fn secondary<R: Read + Seek>(source: &mut Source<R>) -> Result<Option
 
 fn fields(header: &[u8]) -> Option<Superblock> {
     let version = header.be16(6)?;
-    let own_label = match version {
-        1 => None,
-        2 => label(header.span(24, 48)?),
+    let (own_label, subsystem) = match version {
+        1 => (None, None),
+        2 => (label(header.span(24, 48)?), label(header.span(208, 48)?)),
         _ => return None,
     };
-    Some(Superblock { label: own_label, uuid: label(header.span(168, 40)?), ..Superblock::new(Kind::Luks) })
+    let uuid = label(header.span(168, 40)?);
+    Some(Superblock { label: own_label, uuid, subsystem, ..Superblock::new(Kind::Luks) })
 }
 
 #[cfg(test)]
@@ -55,11 +56,13 @@ mod tests {
 
     #[test]
     fn versions() {
-        for (version, expected) in [(1, Some(None)), (2, Some(Some("lcow"))), (3, None)] {
+        let both = Some((Some("lcow"), Some("rdlive:x")));
+        for (version, expected) in [(1, Some((None, None))), (2, both), (3, None)] {
             let mut image = sample();
             image[7] = version;
+            image[208..216].copy_from_slice(b"rdlive:x");
             let found = parse(&image);
-            let text = found.as_ref().map(|f| f.label.as_deref());
+            let text = found.as_ref().map(|f| (f.label.as_deref(), f.subsystem.as_deref()));
             assert_eq!(text, expected, "{version}");
         }
         assert_eq!(parse(&sample()).unwrap().uuid.as_deref(), Some("0b4d6f2e-9d7c-4b8a-8a3e-2f1d6c5b4a39"));

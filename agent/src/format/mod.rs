@@ -59,6 +59,9 @@ pub struct Superblock {
     pub block_size: Option<u32>,
     /// Compressor of a squashfs or EROFS.
     pub compressor: Option<Compressor>,
+    /// Subsystem in a LUKS 2 header: a text of whoever made the volume, readable without its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsystem: Option<String>,
     /// The journal needs recovery, or the volume is marked as not cleanly unmounted or as having errors. An XFS log is not examined.
     pub dirty: bool,
 }
@@ -66,7 +69,16 @@ pub struct Superblock {
 impl Superblock {
     /// A superblock of which only the kind is known.
     fn new(kind: Kind) -> Self {
-        Self { kind, label: None, uuid: None, size: None, block_size: None, compressor: None, dirty: false }
+        Self {
+            kind,
+            label: None,
+            uuid: None,
+            size: None,
+            block_size: None,
+            compressor: None,
+            subsystem: None,
+            dirty: false,
+        }
     }
 
     /// Bytes missing at the end when the device or file has only `actual` bytes; `None` when it is whole.

@@ -13,8 +13,11 @@ use super::acquire::driver;
 use super::persist::{self, Area, Wish, bound_path, is_area};
 use super::points::Points;
 use super::step::{Slot, Step, Target};
-use crate::area::{DiskSite, Found, HostSite, Identity, LUKS_LABEL, Site, TEMPORARY_LABEL};
+use crate::area::{
+    DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Owner, Part, Site, TEMPORARY_LABEL, made_for,
+};
 use crate::config::{Mkfs, Overlay, OverlayCrypt, Unlocking};
+use crate::error::{Code, Stop};
 use crate::facts::{Device, human};
 use crate::format::Kind;
 
@@ -112,9 +115,16 @@ fn passphrase(unlock: &Unlocking, timeout_s: u64) -> Key {
 }
 
 /// Makes the LUKS volume of a new automatic area, and the file system inside.
-pub(super) fn made(unlock: &Unlocking, target: Target, fs: String, label: Option<String>) -> Vec<Step> {
+pub(super) fn made(
+    unlock: &Unlocking,
+    image: &Identity,
+    target: Target,
+    fs: String,
+    label: Option<String>,
+) -> Vec<Step> {
     let crypt = automatic(unlock, "the new persistent area");
-    vec![crypt_driver(), Step::LuksFormat { target, luks: LUKS_LABEL.to_owned(), crypt, fs, label }]
+    let (luks, mark) = (LUKS_LABEL.to_owned(), Some(image.header_mark()));
+    vec![crypt_driver(), Step::LuksFormat { target, luks, mark, crypt, fs, label }]
 }
 
 /// Opens what is in the slot of the area.
@@ -135,29 +145,55 @@ pub struct Opening {
     pub place: String,
     /// As [`Area::persistence`].
     pub persistence: &'static str,
+    /// The area inside may have been made for another image.
+    pub accept: bool,
+    /// Tells the header whose it is, once that is known; `None` when it says so already.
+    pub mark: Option<Step>,
     /// What the operator should know.
     pub notes: Vec<String>,
 }
 
-/// How the encrypted area that is there is opened; `None` when there is none. One that is there is used with and
-/// without `rd.live.encrypt`, and before any other (kiwi-live T-35).
+/// What an opened volume shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inside {
+    /// The opened device.
+    pub node: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What is on it; `None` when that is not known.
+    pub kind: Option<Kind>,
+}
+
+/// How the encrypted area that is there is opened; `None` when there is none for this image. One that is there is used with
+/// and without `rd.live.encrypt`, and before any other (kiwi-live T-35). One whose header names another image is not
+/// opened: nobody is asked for a passphrase that is somebody else's.
 ///
 /// # Errors
-/// Why it cannot be: text for a person.
-pub fn opening(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Option<Result<Opening, String>> {
+/// Why it cannot be.
+pub fn opening(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Option<Result<Opening, Stop>> {
     match site {
-        Site::Disk(disk) => disk.locked.as_ref().map(|_| on_disk(wish, disk)),
-        Site::Host(host) => locked_file(wish, points, identity, host).map(|file| in_file(wish, points, host, &file)),
+        Site::Disk(disk) => disk.locked.as_ref().map(|part| on_disk(wish, identity, disk, part)),
+        Site::Host(host) => {
+            let (file, owner) = locked_file(wish, points, identity, host)?;
+            Some(in_file(wish, points, identity, host, (&file, &owner)))
+        }
         Site::Nowhere(_) => None,
     }
 }
 
-fn on_disk(wish: &Wish<'_>, disk: &DiskSite) -> Result<Opening, String> {
-    let node = disk.node();
-    let Some(part) = &disk.locked else { return Err(format!("{} has no encrypted area", node.display())) };
+fn unavailable(cause: String) -> Stop {
+    Stop::new(Code::AreaUnavailable, cause)
+}
+
+fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -> Result<Opening, Stop> {
     if disk.read_only {
-        return Err(format!("{} refuses writes", node.display()));
+        return Err(unavailable(format!("{} refuses writes", disk.node().display())));
     }
+    let subsystem = part.device.superblock.as_ref().and_then(|found| found.subsystem.as_deref());
+    let owner = Owner::of(subsystem, identity);
+    // There is only one area on a disk, and a reset empties it, whosever it was.
+    let accept = wish.accept || wish.overlay.reset;
+    own(&owner, identity, accept)?;
     let place = part.device.node.display().to_string();
     let steps = vec![
         crypt_driver(),
@@ -170,24 +206,70 @@ fn on_disk(wish: &Wish<'_>, disk: &DiskSite) -> Result<Opening, String> {
         let node = plain.device.node.display();
         notes.push(format!("not used, because there is an encrypted area: {node}"));
     }
-    Ok(Opening { steps, place, persistence: "partition", notes })
+    Ok(Opening { steps, place, persistence: "partition", accept, mark: marking(wish, identity, &owner), notes })
 }
 
-/// The encrypted cow file; the one that bears the image's name first, as without encryption.
-fn locked_file(wish: &Wish<'_>, points: &Points, identity: &Identity, host: &HostSite) -> Option<PathBuf> {
+/// Not another image's, unless that was accepted.
+fn own(owner: &Owner, identity: &Identity, accept: bool) -> Result<(), Stop> {
+    match owner {
+        Owner::Other(other) if !accept => Err(made_for(other, identity)),
+        _ => Ok(()),
+    }
+}
+
+/// Tells the header for which image the volume is from now on.
+fn marking(wish: &Wish<'_>, identity: &Identity, owner: &Owner) -> Option<Step> {
+    match owner {
+        // A text of somebody else stays.
+        Owner::Same | Owner::Taken => None,
+        _ if wish.overlay.readonly => None,
+        Owner::Unsaid | Owner::Other(_) => {
+            Some(Step::MarkVolume { map: LUKS_LABEL.to_owned(), mark: identity.header_mark() })
+        }
+    }
+}
+
+/// The encrypted cow file and whose it is; the one that bears the image's name first, as without encryption.
+fn locked_file(wish: &Wish<'_>, points: &Points, identity: &Identity, host: &HostSite) -> Option<(PathBuf, Owner)> {
     let locked = Found::File(Some(Kind::Luks));
     match (host.bound, host.asked) {
-        (bound, _) if bound == locked => Some(points.host.join(bound_path(wish.cowfile_path, identity))),
+        (bound, _) if bound == locked => {
+            let owner = Owner::of(host.bound_mark.as_deref(), identity);
+            Some((points.host.join(bound_path(wish.cowfile_path, identity)), owner))
+        }
         (Found::File(_), _) => None,
-        (_, asked) if asked == locked => Some(points.host.join(wish.cowfile_path)),
+        _ if other_images(wish, identity, host).is_some() => None,
+        (_, asked) if asked == locked => {
+            let owner = Owner::of(host.asked_mark.as_deref(), identity);
+            Some((points.host.join(wish.cowfile_path), owner))
+        }
         _ => None,
     }
 }
 
-fn in_file(wish: &Wish<'_>, points: &Points, host: &HostSite, file: &Path) -> Result<Opening, String> {
-    if let Some(why) = &host.refusal {
-        return Err(why.clone());
+/// Whose encrypted file has the name that was asked for, when that is another image, and it is not to be taken over.
+pub(super) fn other_images(wish: &Wish<'_>, identity: &Identity, host: &HostSite) -> Option<String> {
+    if host.asked != Found::File(Some(Kind::Luks)) || wish.accept {
+        return None;
     }
+    match Owner::of(host.asked_mark.as_deref(), identity) {
+        Owner::Other(other) => Some(other),
+        _ => None,
+    }
+}
+
+fn in_file(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    host: &HostSite,
+    (file, owner): (&Path, &Owner),
+) -> Result<Opening, Stop> {
+    if let Some(why) = &host.refusal {
+        return Err(unavailable(why.clone()));
+    }
+    let accept = wish.accept;
+    own(owner, identity, accept)?;
     let place = format!("{} on {}", persist::below(points, file).display(), host.node.display());
     let steps = vec![
         crypt_driver(),
@@ -195,10 +277,12 @@ fn in_file(wish: &Wish<'_>, points: &Points, host: &HostSite, file: &Path) -> Re
         persist::loop_file(file),
         unlock(automatic(&wish.overlay.unlock, &place)),
     ];
-    Ok(Opening { steps, place, persistence: "file", notes: Vec::new() })
+    let mark = marking(wish, identity, owner);
+    Ok(Opening { steps, place, persistence: "file", accept, mark, notes: Vec::new() })
 }
 
-/// The area inside an opened volume. `inside` is what was found there.
+/// The area inside an opened volume. A reset makes its file system anew if there is none that can be used: whoever opened
+/// the volume may decide about what is in it. Its header stays as it is.
 ///
 /// # Errors
 /// Why it cannot be used: text for a person.
@@ -207,14 +291,55 @@ pub fn area_inside(
     points: &Points,
     identity: &Identity,
     opening: Opening,
-    inside: Option<Kind>,
+    inside: &Inside,
 ) -> Result<Area, String> {
-    let kind = area_kind(&opening.place, inside)?;
+    let Opening { accept, persistence, .. } = opening;
+    let anew = || anew(wish, points, identity, &opening, inside);
+    let reset = wish.overlay.reset && !wish.overlay.readonly;
+    let mut steps = match area_kind(&opening.place, inside.kind) {
+        Err(_) if reset => anew()?,
+        Err(why) => return Err(format!("{why}; rd.live.overlay.reset makes a new file system in it")),
+        Ok(kind) => {
+            let mut used = vec![Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() }];
+            used.extend(persist::mounted_by(wish, points, identity, kind, accept));
+            let used = match anew() {
+                Ok(anew) if reset => vec![Step::Recover {
+                    attempt: used,
+                    from: Code::AreaDamaged,
+                    with: anew,
+                    because: "the area is damaged, and a reset was asked for".to_owned(),
+                }],
+                _ => used,
+            };
+            [driver(kind), used].concat()
+        }
+    };
+    steps.extend(opening.mark);
+    Ok(Area { encrypted: true, ..persist::complete(wish, points, steps, persistence, opening.place, opening.notes) })
+}
+
+/// Makes a new file system in an opened volume and mounts it.
+fn anew(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    opening: &Opening,
+    inside: &Inside,
+) -> Result<Vec<Step>, String> {
+    let kind = wish.kind()?;
+    let least = persist::least(kind);
+    if inside.size < least {
+        let (place, size, least) = (&opening.place, human(inside.size), human(least));
+        return Err(format!("in the encrypted volume {place} are {size}, {} needs {least}", kind.name()));
+    }
+    // The cow file has no label without encryption either.
+    let label = (opening.persistence == "partition").then(|| LABEL.to_owned());
+    let (node, fs) = (inside.node.clone(), kind.name().to_owned());
     let mut steps = driver(kind);
-    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    steps.push(Step::Format { target: Target::Opened { node: node.clone() }, fs, label });
+    steps.push(Step::Device { node, into: Slot::Cow });
     steps.extend(persist::mounted(wish, points, identity, kind));
-    let Opening { place, persistence, notes, .. } = opening;
-    Ok(Area { encrypted: true, ..persist::complete(wish, points, steps, persistence, place, notes) })
+    Ok(steps)
 }
 
 fn area_kind(place: &str, inside: Option<Kind>) -> Result<Kind, String> {
@@ -248,13 +373,13 @@ pub fn device(wish: &OverlayCrypt, unlocking: &Unlocking, device: &Device) -> Re
         crypt.key = Key::Random { keep: PASSWORD_FILE.into() };
         let target = Target::Given { node: device.node.clone(), consent };
         let (luks, fs) = (TEMPORARY_LABEL.to_owned(), wish.fstype.clone());
-        steps.push(Step::LuksFormat { target, luks, crypt: crypt.clone(), fs, label: None });
+        steps.push(Step::LuksFormat { target, luks, mark: None, crypt: crypt.clone(), fs, label: None });
         notes.push(format!("{node} is encrypted with a random key, its content is lost at power-off"));
     }
     steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
     steps.push(unlock(crypt));
     let persistence = if new.is_some() { "temporary" } else { "named" };
-    Ok(Opening { steps, place, persistence, notes })
+    Ok(Opening { steps, place, persistence, accept: false, mark: None, notes })
 }
 
 /// A device that cannot hold a volume is not wiped for nothing.

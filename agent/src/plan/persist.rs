@@ -8,9 +8,9 @@ use super::crypt;
 use super::named;
 use super::points::Points;
 use super::step::{Place, Slot, Step, Target};
-use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site};
+use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, made_for};
 use crate::config::{Access, Overlay, Persistence};
-use crate::error::Code;
+use crate::error::{Code, Stop};
 use crate::facts::human;
 use crate::format::Kind;
 use crate::table::{Gap, PARTITION_NAME, name};
@@ -85,11 +85,11 @@ impl<'a> Wish<'a> {
     }
 
     /// Makes the file system of a new area, inside a LUKS volume if that was asked for.
-    fn made(&self, target: Target, kind: Kind, label: Option<&str>) -> Vec<Step> {
+    fn made(&self, identity: &Identity, target: Target, kind: Kind, label: Option<&str>) -> Vec<Step> {
         let (fs, label) = (kind.name().to_owned(), label.map(str::to_owned));
         match self.encrypt {
             false => vec![Step::Format { target, fs, label }],
-            true => crypt::made(&self.overlay.unlock, target, fs, label),
+            true => crypt::made(&self.overlay.unlock, identity, target, fs, label),
         }
     }
 
@@ -161,7 +161,12 @@ pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &S
         }
         Site::Host(host) => {
             let (steps, place) = in_file(wish, points, identity, host)?;
-            (steps, "file", place, Vec::new())
+            let other = crypt::other_images(wish, identity, host).filter(|_| !matches!(host.bound, Found::File(_)));
+            let asked = wish.cowfile_path.display();
+            let notes = other.map(|other| {
+                format!("{asked} is encrypted and belongs to another image ({other}), it is left as it is")
+            });
+            (steps, "file", place, notes.into_iter().collect())
         }
     };
     Ok(complete(wish, points, steps, persistence, place, notes))
@@ -256,7 +261,7 @@ fn on_disk(
         return Err(format!("{}: {}", node.display(), disk.no_gap));
     };
     let mut steps = driver(kind);
-    steps.extend(wish.made(target, kind, Some(LABEL)));
+    steps.extend(wish.made(identity, target, kind, Some(LABEL)));
     steps.extend(slot);
     steps.extend(wish.unlocked(&place.display().to_string()));
     steps.extend(mounted(wish, points, identity, kind));
@@ -322,7 +327,8 @@ pub(super) fn mounted(wish: &Wish<'_>, points: &Points, identity: &Identity, kin
     mounted_by(wish, points, identity, kind, wish.accept)
 }
 
-fn mounted_by(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind, accept: bool) -> Vec<Step> {
+/// As [`mounted`]; `accept` says that it may have been made for another image.
+pub(super) fn mounted_by(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind, accept: bool) -> Vec<Step> {
     let at = area_point(wish, points);
     let write = !wish.overlay.readonly;
     vec![mount(kind, write, at), Step::Identity { at: at.to_owned(), image: identity.clone(), accept, write }]
@@ -352,6 +358,10 @@ fn in_file(
     // The file that bears this image's name was made for it; the usual name may be another image's.
     let (mut use_it, place) = match (host.bound, host.asked) {
         (Found::File(_), _) => (use_or_replace(wish, points, identity, host, (&bound, host.bound))?, &bound),
+        // Another image's encrypted file is not even opened, and not reset either.
+        _ if crypt::other_images(wish, identity, host).is_some() => {
+            (beside_locked(wish, points, identity, host, &bound)?, &bound)
+        }
         (_, Found::File(kind)) if wish.overlay.reset && !kind.is_some_and(is_area) => {
             (make_file(wish, points, identity, host, &asked)?, &asked)
         }
@@ -403,6 +413,21 @@ fn with_own_file(
         with: own,
         because: "the cow file belongs to another image".to_owned(),
     }]
+}
+
+/// An own file beside the encrypted one of another image.
+fn beside_locked(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    host: &HostSite,
+    bound: &Path,
+) -> Result<Vec<Step>, String> {
+    make_file(wish, points, identity, host, bound).map_err(|why| {
+        let owner = crypt::other_images(wish, identity, host).unwrap_or_default();
+        let Stop { code, cause, advice, .. } = made_for(&owner, identity);
+        format!("{code}: {cause}, and it gets no file of its own: {why}; {advice}")
+    })
 }
 
 pub(super) fn below<'a>(points: &Points, path: &'a Path) -> &'a Path {
@@ -476,7 +501,7 @@ fn make_file(
     let discard = matches!(there, Found::File(_));
     let target = Target::File { path: file.to_owned(), size, discard };
     // kiwi-live gives the file no label, so that it is never found by one.
-    steps.extend(wish.made(target, kind, None));
+    steps.extend(wish.made(identity, target, kind, None));
     steps.push(loop_file(file));
     steps.extend(wish.unlocked(&name.to_string()));
     steps.extend(mounted(wish, points, identity, kind));

@@ -86,6 +86,11 @@ pub enum Target {
         /// Length in bytes.
         size: u64,
     },
+    /// A LUKS volume that is open. Whoever opened it asked for its content to be made anew (`rd.live.overlay.reset`).
+    Opened {
+        /// The opened device.
+        node: PathBuf,
+    },
     /// A device that was named and holds nothing.
     Device {
         /// Its node.
@@ -248,6 +253,8 @@ pub enum Step {
         target: Target,
         /// Label in the LUKS header.
         luks: String,
+        /// Subsystem in the LUKS header: which image it is for.
+        mark: Option<String>,
         /// How it is opened, now and by the [`Step::Unlock`] that follows.
         crypt: Crypt,
         /// File system inside.
@@ -261,6 +268,13 @@ pub enum Step {
         what: Slot,
         /// How.
         crypt: Crypt,
+    },
+    /// Write into the header of an opened LUKS volume which image it is for. A failure is only told.
+    MarkVolume {
+        /// The name it was opened by.
+        map: String,
+        /// The subsystem.
+        mark: String,
     },
     /// Add the entry for a new partition to a disk's table and tell the kernel.
     AddPartition {
@@ -444,11 +458,13 @@ impl fmt::Display for Step {
                 let label = label.as_ref().map_or(String::new(), |label| format!(" label {label}"));
                 write!(f, "format {target} {fs}{label}")
             }
-            Step::LuksFormat { target, luks, crypt, fs, label } => {
+            Step::LuksFormat { target, luks, mark, crypt, fs, label } => {
                 let label = label.as_ref().map_or(String::new(), |label| format!(" label {label}"));
-                write!(f, "encrypt {target} LUKS2 label {luks}, {}, {fs}{label} inside", crypt.key)
+                let mark = mark.as_ref().map_or(String::new(), |mark| format!(" marked {mark}"));
+                write!(f, "encrypt {target} LUKS2 label {luks}{mark}, {}, {fs}{label} inside", crypt.key)
             }
             Step::Unlock { what, crypt } => write!(f, "unlock {what} as {crypt}"),
+            Step::MarkVolume { map, mark } => write!(f, "mark the header of {map} {mark}"),
             Step::AddPartition { disk, gap, .. } => write!(f, "partition {} {gap}", disk.display()),
             Step::Window { disk, start, size, into } => {
                 write!(f, "window {} from {} {} as {into}", disk.display(), mib(*start), mib(*size))
@@ -500,6 +516,7 @@ impl fmt::Display for Target {
             Target::Discarded { disk, start, size } => {
                 write!(f, "discarded area of {} at {} size {},", disk.display(), mib(*start), mib(*size))
             }
+            Target::Opened { node } => write!(f, "discarded content of {},", node.display()),
             Target::Device { node } => write!(f, "empty device {},", node.display()),
             Target::Given { node, consent } => write!(f, "device {}, {consent},", node.display()),
             Target::File { path, size, discard } => {

@@ -134,6 +134,8 @@ pub fn host(env: &Env, devices: &[Device], node: &Path, at: &Path, (asked, bound
         refusal: host_refusal(env, device, devices, at),
         asked: at_path(env, at, asked),
         bound: at_path(env, at, bound),
+        asked_mark: subsystem(env, &at.join(asked)),
+        bound_mark: subsystem(env, &at.join(bound)),
     })
 }
 
@@ -149,6 +151,11 @@ pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
         Ok(_) if unfinished::is_unfinished(env, &full) => Found::Absent,
         Ok(_) => Found::File(block::identify(env, &full).ok().and_then(|(found, _)| found).map(|found| found.kind)),
     }
+}
+
+/// What the LUKS header in a file says about whose it is.
+fn subsystem(env: &Env, path: &Path) -> Option<String> {
+    env.path(path).is_file().then(|| block::identify(env, path).ok().and_then(|(found, _)| found)?.subsystem)?
 }
 
 /// As [`at_path`], and tells a file of zeros from one that is not known: it may become the store of a snapshot.
