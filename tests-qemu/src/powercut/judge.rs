@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::volume;
 use crate::content;
 use crate::tool;
 
@@ -65,23 +66,35 @@ fn partitions(disk: &Path) -> Result<Vec<Value>> {
     Ok(std::mem::take(entries))
 }
 
+/// What an area must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Area<'a> {
+    /// Numbers of the files that are in its upper layer.
+    pub files: &'a [u32],
+    /// It is a LUKS volume.
+    pub encrypted: bool,
+    /// Where there is room to look at it.
+    pub dir: &'a Path,
+}
+
 /// The area is a new partition: the tables are sound, nothing else changed, the files are there.
-pub fn partition(before: &Path, after: &Path, files: &[u32], dir: &Path) -> Result<()> {
+pub fn partition(before: &Path, after: &Path, wanted: &Area<'_>) -> Result<()> {
     let area = added(before, after)?;
     let said = tool::shell("sfdisk --verify \"$1\" 2>&1", &[after])?;
     ensure!(said.contains("No errors"), "sfdisk --verify: {said}");
     let mut allowed = tables(after)?;
     allowed.push(area.clone());
     same_outside(before, after, &allowed)?;
-    let file = dir.join("area");
+    let file = wanted.dir.join("area");
     cut_out(after, &area, &file)?;
-    let looked = holds(&file, files, dir);
+    let looked = wanted.is(&file);
     fs::remove_file(&file)?;
     looked
 }
 
 /// The area is a file on the only partition, at 1 MiB: the disk outside of it and the other files are the same.
-pub fn file(before: &Path, after: &Path, files: &[u32], dir: &Path) -> Result<()> {
+pub fn file(before: &Path, after: &Path, wanted: &Area<'_>) -> Result<()> {
+    let dir = wanted.dir;
     let (old, new) = (partitions(before)?, partitions(after)?);
     ensure!(old == new, "the table was {old:?}, is now {new:?}");
     let entry = new.first().context("no partition")?;
@@ -91,7 +104,7 @@ pub fn file(before: &Path, after: &Path, files: &[u32], dir: &Path) -> Result<()
     for (disk, name) in [(before, "host.before"), (after, "host.after")] {
         cut_out(disk, &host, &dir.join(name))?;
     }
-    let looked = tool::shell_with_mounts(HOST, &[dir]).and_then(|_| holds(&dir.join("cow"), files, dir));
+    let looked = tool::shell_with_mounts(HOST, &[dir]).and_then(|_| wanted.is(&dir.join("cow")));
     for name in ["host.before", "host.after", "cow"] {
         let _ = fs::remove_file(dir.join(name));
     }
@@ -111,6 +124,19 @@ const HOST: &str = r#"
     mv files.after/live_system.cow cow
     diff -r files.before files.after
     rm -r files.before files.after"#;
+
+impl Area<'_> {
+    /// The file is this area. The host's kernel need not know dm-crypt.
+    fn is(&self, file: &Path) -> Result<()> {
+        if !self.encrypted {
+            return holds(file, self.files, self.dir);
+        }
+        let inside = self.dir.join("inside");
+        let looked = volume::decrypt(file, &inside).and_then(|()| holds(&inside, self.files, self.dir));
+        let _ = fs::remove_file(inside);
+        looked
+    }
+}
 
 /// The file system in `area` is an area of ours, and the files are in its upper layer.
 fn holds(area: &Path, files: &[u32], dir: &Path) -> Result<()> {

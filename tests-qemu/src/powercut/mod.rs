@@ -11,6 +11,7 @@ mod random;
 mod recording;
 mod replay;
 mod run;
+mod volume;
 
 pub use points::Phase;
 pub use recording::{Place, Setup};

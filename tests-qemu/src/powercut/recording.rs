@@ -39,9 +39,16 @@ pub struct Setup {
     pub kargs: &'static str,
     /// Where the area comes to be.
     pub place: Place,
+    /// The initrd; with [`Mode::NativeCrypt`] the area is encrypted, and its key is [`KEY`](crate::mode::KEY).
+    pub mode: Mode,
 }
 
 impl Setup {
+    /// Whether the area is a LUKS volume.
+    pub fn is_encrypted(&self) -> bool {
+        self.mode == Mode::NativeCrypt
+    }
+
     /// The machine with this disk. `files` are the numbers of the files that the guest writes.
     pub fn machine(&self, lab: &Lab, disk: &Path, log: Option<PathBuf>, files: (u32, u32)) -> Result<Machine> {
         let (first, last) = files;
@@ -56,7 +63,7 @@ impl Setup {
             locked: false,
             slow: None,
         };
-        let start = Mode::NativeWrite.start(lab, append)?;
+        let start = self.mode.start(lab, append)?;
         Ok(Machine { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 } })
     }
 
@@ -64,7 +71,7 @@ impl Setup {
     /// disk, so that a seed gives the same cuts again as long as agent and medium are the same.
     pub fn recording(&self, lab: &Lab, seed: u64, disk: &Path, of: &str) -> Result<PathBuf> {
         let medium = self.medium.file(lab)?;
-        let initrd = Mode::NativeWrite.pair(lab)?.initrd;
+        let initrd = self.mode.pair(lab)?.initrd;
         let key = format!(
             "power 1 {seed} {of} {:?} {} {} {} {:x}",
             self.bus,

@@ -8,18 +8,19 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Choice;
+use super::judge::{self, Area};
+use super::kill;
 use super::log::Log;
 use super::points::{self, Landmarks, Phase, Point};
 use super::random::Random;
 use super::recording::{self, Place, Setup};
 use super::replay::{self, Cache};
-use super::{judge, kill};
 use crate::lab::Lab;
 use crate::outcome;
 
 /// The file that the boot after the cut writes.
 const AFTERWARDS: u32 = 1000;
-const DEADLINE: Duration = Duration::from_secs(180);
+const DEADLINE: Duration = Duration::from_secs(300);
 /// The entries in which an ext4 is mounted and signed.
 const FIRST: usize = 10;
 /// The disks of so many failed points are kept.
@@ -107,9 +108,14 @@ impl Cuts {
         let area = judge::added(medium, &last).context("looking at the end of the recording")?;
         let tables = judge::tables(&last)?;
         fs::remove_file(last)?;
-        // The first 4 KiB for ext4 and XFS, 64 KiB into the area for btrfs.
-        let superblocks = [0, 64 << 10].map(|at| area.start + at..area.start + at + 4096);
-        Ok(Landmarks { tables, superblocks: superblocks.to_vec(), first: 0 })
+        let places: &[u64] = match self.setup.is_encrypted() {
+            // Both headers, and the file system inside.
+            true => &[0, 16 << 10, 16 << 20],
+            // The first 4 KiB for ext4 and XFS, 64 KiB into the area for btrfs.
+            false => &[0, 64 << 10],
+        };
+        let superblocks = places.iter().map(|at| area.start + at..area.start + at + 4096).collect();
+        Ok(Landmarks { tables, superblocks, first: 0 })
     }
 
     fn one(&self, lab: &Lab, ground: &Ground, medium: &Path, point: &Point, dir: &Path) -> Result<()> {
@@ -131,9 +137,15 @@ impl Cuts {
             report["fallbacks"]
         );
         let files: Vec<u32> = (1..=promised).chain([AFTERWARDS]).collect();
+        ensure!(
+            mode["encrypted"] == self.setup.is_encrypted(),
+            "the area after the cut is encrypted: {}",
+            mode["encrypted"]
+        );
+        let area = Area { files: &files, encrypted: self.setup.is_encrypted(), dir };
         match self.setup.place {
-            Place::Partition => judge::partition(medium, disk, &files, dir),
-            Place::File => judge::file(medium, disk, &files, dir),
+            Place::Partition => judge::partition(medium, disk, &area),
+            Place::File => judge::file(medium, disk, &area),
         }
     }
 

@@ -4,6 +4,7 @@ use super::{Scenario, Work};
 use crate::guest::Tree;
 use crate::machine::Bus;
 use crate::medium::*;
+use crate::mode::Mode;
 use crate::powercut::{Cuts, Phase, Place, Setup};
 
 const EXT4: &str = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persistent";
@@ -12,21 +13,35 @@ const BTRFS: &str = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persist
 const FILE: &str = "root=live:CDLABEL=ISO rd.live.image iso-scan/filename=/live.iso rd.live.overlay.persistent \
                     rd.live.cowfile.mbsize=32";
 
+const LOCKED: &str = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persistent rd.live.encrypt \
+                      rd.live.encrypt.keyfile=/etc/lab.key";
+const LOCKED_FILE: &str = "root=live:CDLABEL=ISO rd.live.image iso-scan/filename=/live.iso rd.live.overlay.persistent \
+                           rd.live.cowfile.mbsize=48 rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key";
+
 /// An ISO of our builder on a disk with 64 MiB behind it.
 fn built() -> Setup {
     let args = vec!["--volume-id=ISO".to_owned()];
     let medium = Recipe::Grown(Box::new(Recipe::Built { tree: Tree::Tiny, args }), 64);
-    Setup { medium, bus: Bus::Virtio, kargs: EXT4, place: Place::Partition }
+    Setup { medium, bus: Bus::Virtio, kargs: EXT4, place: Place::Partition, mode: Mode::NativeWrite }
 }
 
 fn stick(table: Table, mib: u64, bus: Bus, kargs: &'static str) -> Setup {
-    Setup { medium: hybrid(table, mib), bus, kargs, place: Place::Partition }
+    Setup { medium: hybrid(table, mib), bus, kargs, place: Place::Partition, mode: Mode::NativeWrite }
 }
 
 /// An ISO file on a disk with other files. There is room for two cow files: on FAT the clusters of one may be lost.
 fn host(fs: Fs) -> Setup {
-    let files = vec![("live.iso", iso()), ("photos/one.jpg", Recipe::Text("a photo")), ("letter.txt", iso())];
-    Setup { medium: store(fs, files, 48), bus: Bus::Virtio, kargs: FILE, place: Place::File }
+    let medium = store(fs, files(), 48);
+    Setup { medium, bus: Bus::Virtio, kargs: FILE, place: Place::File, mode: Mode::NativeWrite }
+}
+
+fn files() -> Vec<(&'static str, Recipe)> {
+    vec![("live.iso", iso()), ("photos/one.jpg", Recipe::Text("a photo")), ("letter.txt", iso())]
+}
+
+/// Encrypted, with the key in the initrd, so that nobody types.
+fn locked(medium: Recipe, kargs: &'static str, place: Place) -> Setup {
+    Setup { medium, bus: Bus::Virtio, kargs, place, mode: Mode::NativeCrypt }
 }
 
 /// All of them.
@@ -37,6 +52,8 @@ pub fn all() -> Vec<Scenario> {
     let btrfs = || stick(Table::Gpt, 160, Bus::Virtio, BTRFS);
     let fat = || host(Fs::Vfat);
     let ext4 = || host(Fs::Ext4);
+    let locked_partition = || locked(hybrid(Table::Gpt, 64), LOCKED, Place::Partition);
+    let locked_file = || locked(store(Fs::Vfat, files(), 80), LOCKED_FILE, Place::File);
     let rows = [
         ("T-30 GPT ext4 made", gpt(), Creation, 20),
         ("T-30 GPT of our builder, made again after a cut", built(), SecondCreation, 4),
@@ -53,6 +70,8 @@ pub fn all() -> Vec<Scenario> {
         ("cow file on FAT used", fat(), Use, 3),
         ("cow file on ext4 used", ext4(), Use, 3),
         ("GPT ext4, QEMU killed", gpt(), Killed, 2),
+        ("T-34 GPT encrypted area made", locked_partition(), Creation, 6),
+        ("T-34 encrypted cow file on FAT made", locked_file(), Creation, 6),
     ];
     let cuts = rows.into_iter().map(|(name, setup, phase, count)| Scenario {
         name: format!("power/{name}"),
