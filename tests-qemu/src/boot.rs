@@ -12,6 +12,7 @@ use crate::machine::{Bus, Clock, Drive, Machine, Running, Start};
 use crate::medium::Recipe;
 use crate::mode::Mode;
 use crate::outcome::{self, End, Outcome, Pair};
+use crate::tool;
 
 /// What starts the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ pub struct Boot {
     plain: bool,
     stop_at_failure: bool,
     acts: Vec<Act>,
+    edit: Option<String>,
     /// What must be true afterwards.
     pub checks: Vec<Check>,
     /// The next power-on with the same media.
@@ -87,6 +89,7 @@ impl Boot {
             plain: false,
             stop_at_failure: true,
             acts: Vec::new(),
+            edit: None,
             checks: Vec::new(),
             next: None,
         }
@@ -237,6 +240,7 @@ impl Boot {
             kargs: self.kargs.clone(),
             root: self.root.clone(),
             acts: Vec::new(),
+            edit: None,
             checks: Vec::new(),
             next: None,
             ..*self
@@ -254,6 +258,12 @@ impl Boot {
         self
     }
 
+    /// Between the boot before and this one the script changes the first medium, which is `$1`.
+    pub fn edited(mut self, script: &str) -> Self {
+        self.edit = Some(script.to_owned());
+        self
+    }
+
     /// What must be true afterwards.
     pub fn expect(mut self, check: Check) -> Self {
         self.checks.push(check);
@@ -265,6 +275,9 @@ impl Boot {
         fs::create_dir_all(dir)?;
         let media = self.media.iter().enumerate();
         let left = |index: usize| before.and_then(|outcome| outcome.media.get(index));
+        if let (Some(script), Some(left)) = (&self.edit, left(0)) {
+            tool::shell(script, &[&left.after])?;
+        }
         let media: Vec<Pair> = media
             .map(|(index, medium)| match left(index) {
                 Some(left) => Pair::left(&left.after, dir, index),

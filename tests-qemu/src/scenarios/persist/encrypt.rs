@@ -5,11 +5,11 @@ use super::*;
 use crate::mode::KEY;
 
 /// What the agent asks.
-const NEW: &str = "New passphrase for";
-const AGAIN: &str = "The same passphrase again:";
-const OPEN: &str = "Passphrase for the encrypted area";
+pub(super) const NEW: &str = "New passphrase for";
+pub(super) const AGAIN: &str = "The same passphrase again:";
+pub(super) const OPEN: &str = "Passphrase for the encrypted area";
 /// What is typed.
-const PASS: &str = "correct horse";
+pub(super) const PASS: &str = "correct horse";
 /// Written to `/kept`; must not be seen from outside.
 const SECRET: &str = "PLAIN-AS-DAY";
 
@@ -30,25 +30,25 @@ pub fn all() -> Vec<Scenario> {
     list
 }
 
-fn typed(line: &str) -> String {
+pub(super) fn typed(line: &str) -> String {
     format!("{line}\n")
 }
 
-fn encrypting(mode: Mode) -> Boot {
+pub(super) fn encrypting(mode: Mode) -> Boot {
     stick(hybrid(Table::Gpt, 112)).mode(mode).deadline(400)
 }
 
 /// Asked for a new passphrase, and given one.
-fn new(boot: Boot) -> Boot {
+pub(super) fn new(boot: Boot) -> Boot {
     boot.kargs("rd.live.encrypt").on_text(NEW, &typed(PASS)).on_text(AGAIN, &typed(PASS))
 }
 
-fn encrypted(boot: Boot) -> Boot {
+pub(super) fn encrypted(boot: Boot) -> Boot {
     boot.expect(report_says("\"encrypted\":true"))
 }
 
 /// Shell functions for LUKS volumes in files.
-const LUKS: &str = r#"
+pub(super) const LUKS: &str = r#"
     is_luks() {
         found="$(blkid -p -o value -s TYPE "$1") $(cryptsetup luksDump "$1" | sed -n 's/^Label:[[:space:]]*//p')"
         [ "$found" = "crypto_LUKS $2" ] || fail "found $found"

@@ -84,7 +84,7 @@ fn partition() -> Vec<Scenario> {
 }
 
 /// Two images of the same label on one stick, made at different times: `a.iso` and `b.iso`.
-fn two_isos() -> Boot {
+pub(super) fn two_isos() -> Boot {
     let other = iso_with("ISO@2025050505050500", image(Fs::Squashfs("zstd")));
     stick(store(Fs::Ext4, vec![("a.iso", iso()), ("b.iso", other)], 160)).kargs("rd.live.cowfile.mbsize=48")
 }

@@ -5,6 +5,7 @@ mod encrypt;
 mod faults;
 mod file;
 mod identity;
+mod locked;
 mod modes;
 mod outside;
 
@@ -18,7 +19,7 @@ use crate::outcome::End;
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    [modes::all(), disk::all(), encrypt::all(), file::all(), identity::all(), faults::all()]
+    [modes::all(), disk::all(), encrypt::all(), file::all(), identity::all(), locked::all(), faults::all()]
         .into_iter()
         .flatten()
         .collect()

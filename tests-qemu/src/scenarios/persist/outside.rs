@@ -42,7 +42,12 @@ const FUNCTIONS: &str = r#"
 
 /// A script with the functions.
 pub(super) fn look(what: &'static str, script: &str) -> Check {
-    disk(0, what, format!("{FUNCTIONS}{script}"))
+    disk(0, what, with_functions(script))
+}
+
+/// The same, for one that changes the medium.
+pub(super) fn with_functions(script: &str) -> String {
+    format!("{FUNCTIONS}{script}")
 }
 
 /// A new partition with this number, type and file system in the free space, and nothing else has changed.
