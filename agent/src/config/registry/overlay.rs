@@ -24,7 +24,7 @@ table! { OVERLAYS_TABLE:
             alias("rd.live.overlayfs.readonly", "a slip in dracut 110 and 111"),
             alias("rd.overlayfs.readonly", "never released"),
         ]);
-    OVERLAY_RESET = Karg::new("rd.overlay.reset", Kind::Bool, Origin::Dracut, "Empty the persistent area first")
+    OVERLAY_RESET = Karg::new("rd.overlay.reset", Kind::Bool, Origin::Dracut, "Empty the persistent area first; an automatic one that is damaged is made anew")
         .since("dracut 110")
         .default("0")
         .aliases(&[
