@@ -25,6 +25,7 @@ As PID 1 it boots. Otherwise:
   rdlive report [--json]               in a booted system: what was done, with times, and how full the store of a
                                        snapshot is now
   rdlive shutdown VERB                 what systemd runs last (as /run/initramfs/shutdown): unmounts the live root
+  rdlive teardown VERB                 the same from dracut's own program for power-off, which goes on afterwards
   rdlive --version
 ";
 
@@ -43,6 +44,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         (_, Some("init")) => init(&rest[1..]),
         (_, Some("boot")) => answer(boot(&rest[1..])),
         (_, Some("shutdown")) => crate::shutdown::run(&rest[1..]),
+        (_, Some("teardown")) => crate::shutdown::for_dracut(&rest[1..]),
         (_, Some("generator")) => generator(&rest[1..]),
         (_, Some("explain")) => answer(crate::explain::run(&rest[1..])),
         (_, Some("report")) => answer(crate::report::run(&rest[1..])),

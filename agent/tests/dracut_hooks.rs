@@ -94,6 +94,17 @@ fn c22_an_ordinary_root_is_covered_when_it_has_been_mounted() {
     }
 }
 
+/// dracut-live H1: dracut sources the hook up to 41 times if it fails, and runs the hooks of other modules after it.
+#[test]
+fn h1_the_power_off_hook_says_how_and_never_fails() {
+    for agent in [0, 1] {
+        let (dir, said) = source("rdlive-shutdown.sh", agent, "ACTION=reboot", "echo \"status $?\"");
+        assert_eq!(said, "status 0\n", "agent={agent}");
+        let calls = fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert_eq!(calls, "agent teardown reboot\n", "agent={agent}");
+    }
+}
+
 #[test]
 fn module_setup_is_valid_bash_and_the_unit_starts_what_is_installed() {
     let setup = module().join("module-setup.sh");

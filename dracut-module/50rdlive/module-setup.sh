@@ -84,6 +84,8 @@ install() {
     inst_hook cmdline 28 "$moddir/rdlive-claim.sh"
     inst_hook emergency 50 "$moddir/rdlive-error.sh"
     inst_hook shutdown-emergency 50 "$moddir/rdlive-error.sh"
+    # Before those of other modules, whose devices our layers may lie on.
+    inst_hook shutdown 10 "$moddir/rdlive-shutdown.sh"
 
     if dracut_module_included systemd || dracut_module_included systemd-initrd; then
         inst_simple "$moddir/rdlive.service" "$systemdsystemunitdir/rdlive.service"

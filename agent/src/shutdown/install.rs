@@ -18,6 +18,10 @@ use crate::layout;
 const DIR: &str = "run/initramfs";
 /// Mount points that systemd, and nobody else, fills there.
 const EMPTY: [&str; 5] = ["oldroot", "proc", "sys", "dev", "run"];
+/// By this name dracut's service knows that an initrd has been unpacked here already (its `ConditionPathExists`). It would
+/// unpack the one in `/boot` otherwise, when another module of dracut has asked for it: over our program or beside it,
+/// and without our program if that fails.
+const OCCUPIED: &str = "bin/sh";
 
 /// Makes sure, before anything is mounted below it, that programs in `/run/initramfs` may run: where `/run` refuses
 /// them, the directory becomes a mount of its own that does not.
@@ -35,8 +39,8 @@ pub fn prepare(env: &Env) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies this program to `/run/initramfs/shutdown`, as a whole or not at all. One that is there already stays: it
-/// belongs to another program of the initrd.
+/// Copies this program to `/run/initramfs/shutdown`, as a whole or not at all, and sees to it that dracut leaves it
+/// there. One that is there already stays: it belongs to another program of the initrd.
 ///
 /// # Errors
 /// The error of reading this program or of writing the copy.
@@ -50,14 +54,19 @@ pub fn leave(env: &Env) -> io::Result<()> {
         return Ok(());
     }
     copy(&env.path("proc/self/exe"), &program)?;
+    link(&dir.join(OCCUPIED))?;
     command(env)
 }
 
 /// The same program under its own name, for `rdlive report` in a live system that does not have it.
 fn command(env: &Env) -> io::Result<()> {
-    let link = env.path(layout::COMMAND);
-    link.parent().map_or(Ok(()), fs::create_dir_all)?;
-    match symlink(Path::new("/").join(DIR).join("shutdown"), link) {
+    link(&env.path(layout::COMMAND))
+}
+
+/// A link to the copy, unless something has that name.
+fn link(at: &Path) -> io::Result<()> {
+    at.parent().map_or(Ok(()), fs::create_dir_all)?;
+    match symlink(Path::new("/").join(DIR).join("shutdown"), at) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
@@ -84,12 +93,16 @@ mod tests {
         fs::write(&program, "dracut's").unwrap();
         leave(&env).unwrap();
         assert_eq!(fs::read(&program).unwrap(), b"dracut's");
+        let occupied = dir.path().join(DIR).join(OCCUPIED);
+        assert!(fs::symlink_metadata(&occupied).is_err(), "dracut may unpack what its program needs");
         fs::remove_file(&program).unwrap();
         leave(&env).unwrap();
         assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
         assert!(fs::read(&program).unwrap() == fs::read("/proc/self/exe").unwrap());
         assert!(dir.path().join(DIR).join("oldroot").is_dir());
-        let link = fs::read_link(dir.path().join(layout::COMMAND)).unwrap();
-        assert_eq!(link, Path::new("/run/initramfs/shutdown"));
+        // H1: `[ -e ]` and ConditionPathExists follow the second one, in the booted system.
+        for link in [dir.path().join(layout::COMMAND), occupied] {
+            assert_eq!(fs::read_link(&link).unwrap(), Path::new("/run/initramfs/shutdown"), "{}", link.display());
+        }
     }
 }

@@ -9,6 +9,7 @@ mod mounts;
 pub mod teardown;
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::system::{RebootCommand, reboot};
@@ -52,6 +53,28 @@ impl Verb {
     }
 }
 
+/// For dracut's own program for power-off, which unmounts only what lies in the old root (`/oldroot`) and has moved `/run`
+/// out of it: our layers go, the machine stays on. The first argument is as for [`run`]. Exits with 1 if something stayed,
+/// with 2 anywhere else than below that program.
+pub fn for_dracut(arguments: &[String]) -> ExitCode {
+    let env = Env::default();
+    if !dracut_goes_down(&env) {
+        eprintln!("rdlive teardown: only dracut's program for power-off calls this; use poweroff or reboot");
+        return ExitCode::from(2);
+    }
+    kmsg::start(&env);
+    let verb = arguments.first().and_then(|word| Verb::parse(word)).unwrap_or(Verb::Poweroff);
+    if take_down(&env, verb) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Where `/run` of the old root is while dracut's program runs, and at no other time.
+const DRACUTS_RUN: &str = "/oldsys/run";
+
+fn dracut_goes_down(env: &Env) -> bool {
+    let table = env.text("proc/self/mountinfo").unwrap_or_default();
+    mounts::parse(&table).iter().any(|mount| mount.at == Path::new(DRACUTS_RUN))
+}
+
 /// Takes the machine down; returns only if it must not or cannot. The first argument says how.
 pub fn run(arguments: &[String]) -> ExitCode {
     let verb = arguments.first().and_then(|word| Verb::parse(word));
@@ -69,7 +92,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
     finally(verb)
 }
 
-fn take_down(env: &Env, verb: Verb) {
+/// Did everything go?
+fn take_down(env: &Env, verb: Verb) -> bool {
     let cmdline = Cmdline::load(env.root()).unwrap_or_else(|_| Cmdline::parse(""));
     let (config, _) = config::interpret(&cmdline, &Conf::default());
     kmsg::verbose(config.debug);
@@ -86,6 +110,7 @@ fn take_down(env: &Env, verb: Verb) {
     if config.shutdown.eject != Eject::No && verb != Verb::Kexec {
         medium::eject(env, report.as_ref(), config.shutdown.eject == Eject::Prompt);
     }
+    result.left.is_empty()
 }
 
 fn finally(verb: Verb) -> ! {
@@ -126,6 +151,24 @@ mod tests {
         let mounts = || fs::read_to_string("/proc/self/mounts").unwrap();
         let before = mounts();
         assert_eq!(run(&["poweroff".to_owned()]), ExitCode::from(2));
+        assert_eq!(for_dracut(&["poweroff".to_owned()]), ExitCode::from(2));
         assert_eq!(mounts(), before);
+    }
+
+    #[test]
+    fn dracuts_program_is_known_by_where_it_moved_run() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("proc/self")).unwrap();
+        let env = Env::new(dir.path());
+        let root = "24 1 0:22 / / rw - tmpfs run rw\n";
+        for (line, expected) in [
+            ("", false),
+            ("31 24 0:22 / /oldroot/run rw - tmpfs run rw\n", false),
+            ("31 24 0:22 / /oldsys/run/user rw - tmpfs run rw\n", false),
+            ("31 24 0:22 / /oldsys/run rw - tmpfs run rw\n", true),
+        ] {
+            fs::write(dir.path().join("proc/self/mountinfo"), format!("{root}{line}")).unwrap();
+            assert_eq!(dracut_goes_down(&env), expected, "{line}");
+        }
     }
 }

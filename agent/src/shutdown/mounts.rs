@@ -15,9 +15,11 @@ pub struct Mount {
     pub fs: String,
 }
 
-/// Mounts of the running kernel's own interfaces, needed to the end; what is below the first three belongs to them.
-const KEPT: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/"];
-const KEPT_BELOW: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// Mounts of the running kernel's own interfaces, needed to the end, and where dracut's program for power-off has moved those
+/// of the old root.
+const KEPT: [&str; 3] = ["/run", "/oldsys/run", "/"];
+/// The same for what is below them too.
+const KEPT_BELOW: [&str; 6] = ["/proc", "/sys", "/dev", "/oldsys/proc", "/oldsys/sys", "/oldsys/dev"];
 
 /// Parses the table; lines that cannot be read are left out.
 pub fn parse(table: &str) -> Vec<Mount> {
@@ -110,6 +112,26 @@ nonsense
         assert_eq!(found, expected.map(PathBuf::from));
         let below: Vec<_> = doomed(&parse(TABLE), Path::new("/oldroot/run")).into_iter().map(|m| m.fs).collect();
         assert_eq!(below, ["squashfs", "iso9660"]);
+    }
+
+    // As dracut's shutdown.sh leaves it when its hooks run: the old root is gone, its /run has been moved aside.
+    const DRACUT: &str = "\
+24 1 0:22 /initramfs / rw,nosuid,nodev shared:1 - tmpfs run rw,size=20%
+31 24 0:22 / /oldsys/run rw - tmpfs run rw
+32 31 253:1 / /oldsys/run/initramfs/overlayfs rw - ext4 /dev/vdb1 rw
+33 24 0:4 / /oldsys/proc rw - proc proc rw
+34 24 0:5 / /oldsys/sys rw - sysfs sysfs rw
+35 34 0:6 / /oldsys/sys/fs/cgroup rw - cgroup2 cgroup2 rw
+36 24 0:7 / /oldsys/dev rw - devtmpfs devtmpfs rw
+37 36 0:8 / /oldsys/dev/shm rw - tmpfs tmpfs rw
+41 24 0:4 / /proc rw - proc proc rw
+46 24 0:22 / /run rw - tmpfs run rw
+";
+
+    #[test]
+    fn h1_below_dracuts_program_what_was_moved_aside_goes() {
+        let found: Vec<_> = doomed(&parse(DRACUT), Path::new("/")).into_iter().map(|mount| mount.at).collect();
+        assert_eq!(found, [PathBuf::from("/oldsys/run/initramfs/overlayfs")]);
     }
 
     #[test]
