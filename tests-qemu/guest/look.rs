@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -35,6 +35,7 @@ const LINKS: &[&str] = &[
     "/run/overlay/overlayfs/work",
     "/run/rdlive/report.json",
     "/run/initramfs/shutdown",
+    "/run/initramfs/overlayfs.passwd",
     "/run/initramfs/squashed.img",
     "/run/initramfs/rootfs.img",
     "/run/initramfs/fsimg/rootfs.img",
@@ -133,6 +134,7 @@ pub fn at_this_system(uptime: Option<f64>) -> Value {
         "mounts": mounts(),
         "links": links(|path| fs::canonicalize(path).ok()),
         "targets": links(|path| fs::read_link(path).ok()),
+        "modes": modes(),
         "files": files(&cmdline),
         "root_writable": root_writable(),
         "copied_in": copying(),
@@ -162,6 +164,13 @@ fn links(look: impl Fn(&str) -> Option<PathBuf>) -> BTreeMap<&'static str, Optio
     LINKS.iter().map(|&path| (path, look(path).map(text))).collect()
 }
 
+/// Permission bits of what the paths lead to.
+fn modes() -> BTreeMap<&'static str, Option<u32>> {
+    let mode = |path: &str| Some(fs::metadata(path).ok()?.permissions().mode() & 0o7777);
+    LINKS.iter().map(|&path| (path, mode(path))).collect()
+}
+
+/// Texts of files; a word for what is there and no file, such as a directory or a link that leads nowhere.
 fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
     let asked = cmdline.split_whitespace().filter_map(|karg| karg.strip_prefix("lab.read="));
     let asked = asked.flat_map(|list| list.split(','));
@@ -170,8 +179,11 @@ fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
         .copied()
         .chain(asked)
         .map(|path| {
-            let text = fs::read(path).ok();
-            (path.to_owned(), text.map(|t| String::from_utf8_lossy(&t).into_owned()))
+            let text = fs::symlink_metadata(path).ok().map(|there| match fs::read(path) {
+                Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Err(_) => format!("({:?})", there.file_type()),
+            });
+            (path.to_owned(), text)
         })
         .collect()
 }

@@ -87,6 +87,22 @@ pub fn mount_option(path: &'static str, option: &'static str) -> Check {
     })
 }
 
+/// The mount at a path, or behind the link, is made from this.
+pub fn mount_source(path: &'static str, source: &'static str) -> Check {
+    guest(format!("{path} is made from {source}"), move |guest| {
+        let found = guest.mount_behind(path);
+        ensure(found.is_some_and(|mount| mount.source == source), || format!("{found:?}"))
+    })
+}
+
+/// What is at one of the known paths has these permission bits.
+pub fn mode_is(path: &'static str, mode: u32) -> Check {
+    guest(format!("{path} has mode {mode:04o}"), move |guest| {
+        let found = guest.modes.get(path).copied().flatten();
+        ensure(found == Some(mode), || format!("it has {}", found.map_or("none".into(), |mode| format!("{mode:04o}"))))
+    })
+}
+
 /// Nothing is mounted at a path or where it leads.
 pub fn not_mounted(path: &'static str) -> Check {
     guest(format!("{path} is no mount"), move |guest| {
@@ -143,9 +159,9 @@ pub fn file_is(path: &'static str, text: &'static str) -> Check {
     check
 }
 
-/// There is nothing at this path in the booted system, at least no file.
+/// There is nothing at this path in the booted system: no file, no directory, no link.
 pub fn file_absent(path: &'static str) -> Check {
-    let mut check = guest(format!("there is no file {path}"), move |guest| {
+    let mut check = guest(format!("there is nothing at {path}"), move |guest| {
         let found = guest.files.get(path);
         ensure(found == Some(&None), || format!("found {found:?}"))
     });
@@ -178,14 +194,16 @@ pub fn persistence(expected: &'static str) -> Check {
     })
 }
 
+/// The limit of a tmpfs in KiB, if its options have one.
+fn tmpfs_size(options: &str) -> Option<u64> {
+    options.split(',').find_map(|option| option.strip_prefix("size=")?.strip_suffix('k')?.parse().ok())
+}
+
 /// The size of the tmpfs behind a path, in KiB, lies in a range.
 pub fn tmpfs_kib(path: &'static str, low: u64, high: u64) -> Check {
     guest(format!("{path} has {low}–{high} KiB"), move |guest| {
         let found = guest.mount_behind(path).ok_or_else(|| format!("{path} is not mounted"))?;
-        let size = found
-            .options
-            .split(',')
-            .find_map(|option| option.strip_prefix("size=")?.strip_suffix('k')?.parse::<u64>().ok());
+        let size = tmpfs_size(&found.options);
         ensure(size.is_some_and(|kib| (low..=high).contains(&kib)), || format!("options are {}", found.options))
     })
 }
@@ -194,10 +212,7 @@ pub fn tmpfs_kib(path: &'static str, low: u64, high: u64) -> Check {
 pub fn tmpfs_half(path: &'static str, mib: u64) -> Check {
     guest(format!("{path} has half of the RAM"), move |guest| {
         let found = guest.mount_behind(path).ok_or_else(|| format!("{path} is not mounted"))?;
-        let size = found
-            .options
-            .split(',')
-            .find_map(|option| option.strip_prefix("size=")?.strip_suffix('k')?.parse::<u64>().ok());
+        let size = tmpfs_size(&found.options);
         let range = mib * 1024 * 45 / 100..=mib * 1024 / 2;
         ensure(found.fstype == "tmpfs" && size.is_none_or(|kib| range.contains(&kib)), || format!("{found:?}"))
     })
@@ -271,6 +286,27 @@ pub fn report_says(text: &'static str) -> Check {
     })
 }
 
+/// The report does not have this text.
+pub fn report_lacks(text: &'static str) -> Check {
+    Check::new(format!("the report does not say {text:?}"), move |outcome| {
+        let report = outcome.report.as_ref().map(ToString::to_string);
+        ensure(report.is_some_and(|report| !report.contains(text)), || {
+            "it does, or there is none (see report.json)".into()
+        })
+    })
+}
+
+/// The copy in RAM takes more than all of `/run` could.
+pub fn copy_exceeds_run() -> Check {
+    Check::new("the copy in RAM is larger than /run", |outcome| {
+        let copied = outcome.report.as_ref().and_then(|report| report["ram"]["data"].as_u64());
+        let run = outcome.guest.as_ref().and_then(|guest| tmpfs_size(&guest.mount("/run")?.options));
+        ensure(copied.zip(run).is_some_and(|(data, kib)| data > kib * 1024), || {
+            format!("it takes {copied:?} bytes, /run has {run:?} KiB")
+        })
+    })
+}
+
 /// Nothing had to be given up.
 pub fn no_fallbacks() -> Check {
     Check::new("the report has no fallbacks", |outcome| {
@@ -284,6 +320,13 @@ pub fn no_fallbacks() -> Check {
 pub fn console_says(text: &'static str) -> Check {
     Check::new(format!("the console says {text:?}"), move |outcome| {
         ensure(outcome.console.contains(text), || "it does not".into())
+    })
+}
+
+/// The console never showed this text.
+pub fn console_lacks(text: &'static str) -> Check {
+    Check::new(format!("the console does not say {text:?}"), move |outcome| {
+        ensure(!outcome.console.contains(text), || "it does".into())
     })
 }
 

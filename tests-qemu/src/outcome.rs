@@ -78,7 +78,9 @@ pub struct Guest {
     pub links: std::collections::BTreeMap<String, Option<String>>,
     /// The same paths as symbolic links: what is written in them.
     pub targets: std::collections::BTreeMap<String, Option<String>>,
-    /// Files that were read.
+    /// Permission bits of what the known paths lead to.
+    pub modes: std::collections::BTreeMap<String, Option<u32>>,
+    /// Files that were read; what is there and cannot be read is a word in parentheses.
     pub files: std::collections::BTreeMap<String, Option<String>>,
     /// Could a file be made in `/`?
     pub root_writable: bool,

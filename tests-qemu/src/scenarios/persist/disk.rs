@@ -127,7 +127,10 @@ fn values() -> Vec<Scenario> {
         scenario("persist/T-28 the last one counts", off(" rd.live.overlay.persistent=0")),
         scenario(
             "persist/T-27 =false is not off",
-            with("=false").expect(persistence("partition")).expect(report_says("false")).expect(made(3, GPT, "ext4")),
+            with("=false")
+                .expect(persistence("partition"))
+                .expect(report_says("rd.live.overlay.persistent=false"))
+                .expect(made(3, GPT, "ext4")),
         ),
     ]
 }

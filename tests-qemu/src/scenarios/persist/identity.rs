@@ -145,7 +145,9 @@ fn files() -> Vec<Scenario> {
                     .expect(look(
                         "nothing new in the file",
                         r#"cut_out "$1" 1; debugfs -R "dump /live_system.cow $1.cow" "$1.part" 2>/dev/null
-                        ! debugfs -R "ls -l /rw" "$1.cow" 2>/dev/null | grep -w more"#,
+                        listed=$(debugfs -R "ls -l /rw" "$1.cow" 2>/dev/null)
+                        grep -qw kept <<<"$listed" || fail "not even the old file: $listed"
+                        if grep -w more <<<"$listed"; then fail "the new file is there"; fi"#,
                     )),
             ),
         ),

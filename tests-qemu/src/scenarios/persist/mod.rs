@@ -7,7 +7,7 @@ mod file;
 mod identity;
 mod locked;
 mod modes;
-mod outside;
+pub(super) mod outside;
 
 use super::{Scenario, scenario};
 use crate::boot::Boot;

@@ -41,7 +41,7 @@ const FUNCTIONS: &str = r#"
 "#;
 
 /// A script with the functions.
-pub(super) fn look(what: &'static str, script: &str) -> Check {
+pub(in crate::scenarios) fn look(what: &'static str, script: &str) -> Check {
     disk(0, what, with_functions(script))
 }
 
@@ -51,7 +51,12 @@ pub(super) fn with_functions(script: &str) -> String {
 }
 
 /// A new partition with this number, type and file system in the free space, and nothing else has changed.
-pub(super) fn made(number: u32, kind: &str, fs: &str) -> Check {
+pub(in crate::scenarios) fn made(number: u32, kind: &str, fs: &str) -> Check {
+    made_as(number, kind, fs, "cow")
+}
+
+/// As [`made`], with this label.
+pub(in crate::scenarios) fn made_as(number: u32, kind: &str, fs: &str, label: &str) -> Check {
     look(
         "has the new partition, sound and clean, and nothing else changed",
         &format!(
@@ -62,13 +67,13 @@ pub(super) fn made(number: u32, kind: &str, fs: &str) -> Check {
             sfdisk -V "$1" 2>&1 | grep -q 'No errors' || fail "$(sfdisk -V "$1" 2>&1)"
             same_outside "$1" "$2" $n
             cut_out "$1" $n; sound "$1.part"
-            [ "$(blkid -p -o value -s TYPE "$1.part")" = {fs} ] && [ "$(blkid -p -o value -s LABEL "$1.part")" = cow ]"#
+            [ "$(blkid -p -o value -s TYPE "$1.part")" = {fs} ] && [ "$(blkid -p -o value -s LABEL "$1.part")" = {label} ]"#
         ),
     )
 }
 
 /// The table is as before, and outside of the area no byte has changed; the area is sound.
-pub(super) fn used(number: u32) -> Check {
+pub(in crate::scenarios) fn used(number: u32) -> Check {
     look(
         "has the same table and the same bytes outside of the area, which is sound and clean",
         &format!(
@@ -79,7 +84,7 @@ pub(super) fn used(number: u32) -> Check {
 }
 
 /// In the ext4 of a partition, the upper layer's `/kept` holds this text.
-pub(super) fn kept(number: u32, text: &str) -> Check {
+pub(in crate::scenarios) fn kept(number: u32, text: &str) -> Check {
     let script = format!(
         r#"cut_out "$1" {number}
         found=$(debugfs -R "cat /rw/kept" "$1.part" 2>/dev/null); [ "$found" = "{text}" ] || fail "it holds '$found'""#
@@ -88,6 +93,6 @@ pub(super) fn kept(number: u32, text: &str) -> Check {
 }
 
 /// Nothing has been written to the medium with this index.
-pub(super) fn untouched(index: usize) -> Check {
+pub(in crate::scenarios) fn untouched(index: usize) -> Check {
     disk(index, "is byte for byte as before", r#"cmp "$1" "$2""#)
 }
