@@ -6,6 +6,7 @@ use std::io::{Error, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::SystemTime;
 
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_bind_recursive, mount_change};
 use rustix::process::{chdir, chroot, pivot_root};
@@ -29,6 +30,30 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = File::create(path)?;
     writeln!(file, "{text}")?;
     file.sync_all()
+}
+
+/// What other modules of dracut do, and what follows from it:
+/// * `lab.need_shutdown`: one asks for dracut's own program at power-off; and as on a machine without a clock, what the
+///   boot left seems to be older than what is in the initrd, so that unpacking this overwrites it.
+/// * `lab.dracut_shutdown`: besides, nothing keeps dracut's service from unpacking.
+pub fn asked_for_dracut() {
+    let unpack = crate::look::asked("lab.dracut_shutdown");
+    let wanted = unpack || crate::look::asked("lab.need_shutdown");
+    if wanted && let Err(error) = ask_for_dracut(unpack) {
+        println!("lab-guest: asking for dracut's program: {error}");
+    }
+}
+
+fn ask_for_dracut(unpack: bool) -> std::io::Result<()> {
+    let inside = |name: &str| Path::new(INITRD).join(name);
+    fs::write(inside(".need_shutdown"), "")?;
+    File::options().write(true).open(inside("shutdown"))?.set_modified(SystemTime::UNIX_EPOCH)?;
+    if unpack {
+        fs::remove_file(inside("bin/sh"))?;
+        // It did not start at boot, because of that file. It unpacks when it is stopped.
+        Command::new("systemctl").args(["start", "dracut-shutdown.service"]).status()?;
+    }
+    Ok(())
 }
 
 /// What systemd-shutdown does at the end: `/run/initramfs` becomes the root, the old one lies in `/oldroot`, and

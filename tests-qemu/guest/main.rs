@@ -35,6 +35,7 @@ fn main() {
     look::write_what_was_asked();
     println!("lab-guest: reported, powering off");
     if look::asked("lab.poweroff") {
+        leave::asked_for_dracut();
         // The whole way: systemd stops everything and goes back into /run/initramfs.
         let _ = std::process::Command::new("systemctl").args(["--no-block", "poweroff"]).status();
         return;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::fixture;
 use crate::guest::{self, Tree};
 use crate::lab::Lab;
-use crate::mode::kernel_key;
+use crate::mode::{Mode, kernel_key};
 
 /// A file system or archive that can hold files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub enum Recipe {
     Zeros(u64),
     /// A whole root tree in a file system.
     Image { tree: Tree, fs: Fs, marker: &'static str, label: &'static str },
+    /// An ext4 of a whole Debian tree with the initrd of a mode in its `/boot`, by the name that dracut looks for.
+    WithInitrd(Box<Recipe>, Mode),
     /// Files (path → recipe) in a file system. The label may end in `@` and what sets the UUID: `YYYYMMDDhhmmsscc` for an
     /// ISO, the UUID itself for ext4.
     Folder { fs: Fs, label: String, files: Vec<(String, Recipe)> },
@@ -93,6 +95,9 @@ impl Recipe {
         Ok(match self {
             Self::Text(_) | Self::Zeros(_) => String::new(),
             Self::Image { tree, .. } => format!("{:x}", guest::key(*tree, lab)),
+            Self::WithInitrd(inner, mode) => {
+                format!("{} {}", inner.inputs(lab)?, mode.pair(lab)?.initrd.display())
+            }
             Self::Folder { files, .. } | Self::Store { files, .. } => {
                 let keys: Result<Vec<String>> = files.iter().map(|(_, recipe)| recipe.inputs(lab)).collect();
                 keys?.join(" ")
@@ -114,6 +119,7 @@ impl Recipe {
             Self::Text(_) => "text",
             Self::Zeros(_) => "zeros",
             Self::Image { .. } => "image",
+            Self::WithInitrd(..) => "withinitrd",
             Self::Folder { fs: Fs::Iso, .. } => "iso",
             Self::Folder { .. } => "folder",
             Self::Hybrid { .. } => "hybrid",

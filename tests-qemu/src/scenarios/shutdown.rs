@@ -12,8 +12,13 @@ use crate::outcome::End;
 /// The agent's last word.
 const DONE: &str = "shutdown: the live system is unmounted";
 
-fn debian() -> Recipe {
-    Recipe::Image { tree: Tree::Trixie, fs: Fs::Squashfs("zstd"), marker: "debian", label: "" }
+fn debian(fs: Fs) -> Recipe {
+    Recipe::Image { tree: Tree::Trixie, fs, marker: "debian", label: "" }
+}
+
+/// An installed kernel's initrd is in the live system, as H1 says and as most images have it.
+pub(super) fn with_initrd() -> Recipe {
+    Recipe::WithInitrd(Box::new(debian(Fs::Ext4)), Mode::Dracut106)
 }
 
 fn powered_off(boot: Boot) -> Boot {
@@ -28,7 +33,7 @@ fn powered_off(boot: Boot) -> Boot {
 }
 
 fn writable_stick() -> Boot {
-    let files = vec![("LiveOS/squashfs.img", debian())];
+    let files = vec![("LiveOS/rootfs.img", with_initrd())];
     let boot = Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", files)))).on(Bus::UsbStick).writable();
     powered_off(boot.root("root=live:LABEL=LIVE rd.overlay rw"))
         .expect(mount_option("/run/initramfs/live", "rw"))
@@ -38,11 +43,11 @@ fn writable_stick() -> Boot {
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     vec![
-        scenario("shutdown/H2 a writable medium ends clean, native", writable_stick()),
+        scenario("shutdown/H1 a writable medium ends clean, native", writable_stick()),
         scenario("shutdown/H1 a writable medium ends clean, dracut 106", writable_stick().mode(Mode::Dracut106)),
         scenario(
             "shutdown/H2 kiwi dialect from a CD, ejected on request",
-            powered_off(Boot::from(iso_with("CDROM", debian())))
+            powered_off(Boot::from(iso_with("CDROM", debian(Fs::Squashfs("zstd")))))
                 .root("root=live:CDLABEL=CDROM rd.live.image rd.live.dialect=kiwi")
                 .kargs("rd.live.eject=prompt")
                 .on_text("press Enter", "\n")

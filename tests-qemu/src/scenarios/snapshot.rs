@@ -36,11 +36,24 @@ fn on_cd() -> Boot {
     Boot::from(nested_iso()).root("root=live:CDLABEL=ISO")
 }
 
-fn is_snapshot(boot: Boot) -> Boot {
-    shell(boot, &reports(SNAPSHOT, "TABLE"))
+/// Says BASE-OK when live-base shows what live-rw is made from, the whole of it, read-only.
+const BASE: &str = "r=$(/run/rdlive/rdlive report); one() { echo \"$r\" | busybox sed -n \"s/^mapped  *$1/\\\\1 \\\\2/p\"; }; \
+    b=$(one 'live-base: 0 \\([0-9]*\\) linear \\(7:[0-9]*\\) 0$'); o=$(one 'live-rw: 0 \\([0-9]*\\) snapshot \\(7:[0-9]*\\) .*'); \
+    for d in /sys/block/dm-*; do [ $(cat $d/dm/name) = live-base ] && ro=$(cat $d/ro); done; \
+    echo \"$b, $o, $ro\"; [ -n \"$b\" ] && [ \"$b\" = \"$o\" ] && [ $ro = 1 ] && echo BASE''-OK";
+
+/// The root is a snapshot of the image, as B2 and B5 have it.
+pub(super) fn is_snapshot(boot: Boot) -> Boot {
+    is_snapshot_and(boot, "true")
+}
+
+/// As [`is_snapshot`], with more to be typed.
+pub(super) fn is_snapshot_and(boot: Boot, commands: &str) -> Boot {
+    shell(boot, &format!("{}; {BASE}; {commands}", reports(SNAPSHOT, "TABLE")))
         .expect(mapped_root())
         .expect(marker("tiny"))
         .expect(console_says("TABLE-OK"))
+        .expect(console_says("BASE-OK"))
         .expect(exists("/dev/mapper/live-base"))
         .expect(link_below("/dev/live-base", "/dev/loop"))
 }
@@ -71,7 +84,8 @@ fn twice(mode: Mode) -> Boot {
     shell(first, &format!("{}; {KEEP}", reports(SNAPSHOT, "TABLE")))
         .expect(mapped_root())
         .expect(console_says("TABLE-OK"))
-        .expect(report_says("\"persistence\":\"named\""))
+        .expect(persistence("named"))
+        .expect(no_fallbacks())
         .then(shell(second, KEPT).expect(mapped_root()).expect(console_says("STILL-THERE")))
 }
 
@@ -84,35 +98,59 @@ fn image_twice(mode: Mode) -> Boot {
         .then(shell(second, KEPT).expect(mapped_root()).expect(console_says("STILL-THERE")))
 }
 
-/// H1: a whole system on a persistent store, shut down by systemd.
-fn powered_off(mode: Mode) -> Boot {
-    let debian = Recipe::Image { tree: Tree::Trixie, fs: Fs::Ext4, marker: "debian", label: "" };
-    let medium = Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", vec![("LiveOS/rootfs.img", debian)])));
+/// H1: a whole system on a persistent store, shut down by systemd, twice: the second boot finds what the first has written,
+/// and nothing to repair.
+fn powered_off(mode: Mode, image: Recipe, first: &str, second: &str) -> Boot {
+    const KEPT: &str = "/usr/kept";
+    let medium = Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", vec![("LiveOS/rootfs.img", image)])));
     let store = folder(Fs::Ext4, "P", vec![("store", Recipe::Grown(Box::new(Recipe::Text("")), 256))]);
-    Boot::from(medium)
+    let boot = Boot::from(medium)
         .on(Bus::Virtio)
         .and(Recipe::Partition(Box::new(store)), Bus::Virtio)
         .root("root=live:LABEL=LIVE rd.live.overlay=LABEL=P:/store")
         .mode(mode)
         .writable()
         .memory(1536)
-        .deadline(420)
-        .kargs("lab.poweroff")
-        .expect(mapped_root())
-        .expect(marker("debian"))
-        .expect(console_says("shutdown: the live system is unmounted"))
-        .expect(ends(End::Off))
-        .expect(media_clean())
+        .deadline(420);
+    let ends_well = |boot: Boot| {
+        boot.expect(mapped_root())
+            .expect(marker("debian"))
+            .expect(persistence("named"))
+            .expect(no_fallbacks())
+            .expect(console_says("shutdown: the live system is unmounted"))
+            .expect(ends(End::Off))
+            .expect(media_clean())
+    };
+    let again = ends_well(boot.again().kargs(second))
+        .expect(file_is(KEPT, "kept"))
+        .expect(report_lacks("repaired"))
+        // The kernel's word where the file system in the store was not unmounted.
+        .expect(console_lacks("recovery complete"));
+    ends_well(boot.kargs(first)).writes(KEPT).expect(file_absent(KEPT)).then(again)
 }
+
+fn debian(tree: Tree) -> Recipe {
+    Recipe::Image { tree, fs: Fs::Ext4, marker: "debian", label: "" }
+}
+
+/// H1: another module wants dracut's own program; the first time ours stays in place, the second time dracut's runs.
+fn powered_off_beside_dracut(mode: Mode, image: Recipe) -> Boot {
+    let own = "lab.poweroff lab.dracut_shutdown rd.info";
+    let mut boot = powered_off(mode, image, "lab.poweroff lab.need_shutdown", own);
+    boot.checks.push(console_lacks(DRACUTS));
+    if let Some(second) = &mut boot.next {
+        second.checks.push(console_says(DRACUTS));
+    }
+    boot
+}
+
+/// What dracut's program says.
+const DRACUTS: &str = "Killing all remaining processes";
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let mut list = Vec::new();
     for (name, mode) in [("native", Mode::Native), ("dracut 106", Mode::Dracut106)] {
-        list.push(scenario(
-            format!("snapshot/H1 a system on a persistent store ends clean, {name}"),
-            powered_off(mode),
-        ));
         list.push(scenario(
             format!("snapshot/B2 ext4 image on a partition, {name}"),
             is_snapshot(on_disk().mode(mode)).writable().expect(media_unchanged()),
@@ -127,6 +165,23 @@ pub fn all() -> Vec<Scenario> {
         list.push(scenario(format!("snapshot/C3 a persistent store, twice, {name}"), twice(mode)));
         list.push(scenario(format!("snapshot/B19 the image itself, twice, {name}"), image_twice(mode)));
     }
+    list.push(scenario(
+        "snapshot/H1 a system on a persistent store ends clean, native",
+        powered_off(Mode::Native, debian(Tree::Trixie), "lab.poweroff", "init=/usr/bin/lab-guest lab.shutdown"),
+    ));
+    list.push(scenario(
+        "snapshot/H1 a system on a persistent store ends clean, with dracut's program too, dracut 106",
+        powered_off_beside_dracut(Mode::Dracut106, super::shutdown::with_initrd()),
+    ));
+    list.push(scenario(
+        "snapshot/H1 a system on a persistent store ends clean, with dracut's program too, dracut 059",
+        powered_off_beside_dracut(
+            Mode::Dracut059,
+            Recipe::WithInitrd(Box::new(debian(Tree::Bookworm)), Mode::Dracut059),
+        ),
+    ));
+    list.push(scenario("snapshot/B5 nested image on a CD, dracut 059", is_snapshot(on_cd().mode(Mode::Dracut059))));
+    list.push(scenario("snapshot/C3 a persistent store, twice, dracut 059", twice(Mode::Dracut059)));
     list.push(scenario("snapshot/B2 dracut 106 without systemd", is_snapshot(on_disk().mode(Mode::Dracut106Shell))));
     list.push(scenario("snapshot/B3 rd.live.dir", is_snapshot(on_disk().kargs("rd.live.dir=LiveOS"))));
     list.push(scenario(
@@ -183,7 +238,7 @@ pub fn all() -> Vec<Scenario> {
             .expect(marker("tiny")),
     ));
     let thin = format!(
-        "{}; {}; used() {{ busybox du -k /run/initramfs/thin-overlay/data | busybox cut -f1; }}; \
+        "{}; {}; [ $(busybox stat -c %s /run/initramfs/thin-overlay/meta) = $((209715 * 512)) ] && echo META''-OK; used() {{ busybox du -k /run/initramfs/thin-overlay/data | busybox cut -f1; }}; \
          busybox dd if=/dev/urandom of=/a bs=1M count=8; sync; before=$(used); rm /a; sync; busybox fstrim /; after=$(used); \
          echo $before $after; [ $((before - after)) -gt 6000 ] && echo TRIM''-OK",
         reports("^mapped +live-overlay-pool: 0 2097152 thin-pool 7:[0-9]+ 7:[0-9]+ 1024 1024", "POOL"),
@@ -194,6 +249,7 @@ pub fn all() -> Vec<Scenario> {
         shell(on_cd().kargs("rd.live.overlay.thin rd.live.overlay.size=1024"), &thin)
             .expect(mapped_root())
             .expect(console_says("POOL-OK"))
+            .expect(console_says("META-OK"))
             .expect(console_says("THIN-OK"))
             .expect(console_says("TRIM-OK")),
     ));
@@ -221,7 +277,7 @@ pub fn all() -> Vec<Scenario> {
 fn overflowing(then: &str, end: &str) -> Boot {
     let fill = format!(
         "dd=\"busybox dd if=/dev/urandom bs=64k\"; $dd of=/a count=108; sync; {}; \
-         $dd of=/b count=60; sync; {}; {then}{end}\n",
+         $dd of=/b count=60 conv=fsync || echo WRITES''-FAIL; sync; {}; {then}{end}\n",
         reports("^store +live-rw: .*nearly full", "NEARLY"),
         reports("^store +live-rw: Overflow", "OVERFLOW")
     );
@@ -231,6 +287,7 @@ fn overflowing(then: &str, end: &str) -> Boot {
         .expect(report_says("\"size\":8388608"))
         .expect(console_says("NEARLY-OK"))
         .expect(console_says("OVERFLOW-OK"))
+        .expect(console_says("WRITES-FAIL"))
         .expect(console_says("Snapshot overflowed"))
         .expect(ends(End::Off))
 }
