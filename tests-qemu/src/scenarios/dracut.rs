@@ -1,10 +1,20 @@
 //! dracut-live spec 7.2, the cases that are not a layout: the dmsquash dialect.
 
+use super::snapshot::is_snapshot;
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
 use crate::machine::Bus;
 use crate::medium::*;
+
+/// B26: F2's tree on a partition with NTFS, which the kernel's own driver reads.
+fn ntfs() -> Boot {
+    let tree = folder(Fs::Ntfs, "N", vec![("LiveOS/squashfs.img", nested(Fs::Ext4))]);
+    is_snapshot(Boot::from(Recipe::Partition(Box::new(tree))).on(Bus::UsbStick).root("root=live:LABEL=N"))
+        .writable()
+        .expect(mounted("/run/initramfs/live", "ntfs3"))
+        .expect(media_unchanged())
+}
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
@@ -48,6 +58,7 @@ pub fn all() -> Vec<Scenario> {
                 .kargs("rd.live.dir=/ rd.live.squashimg=x.sqfs")
                 .expect(overlay_root()),
         ),
+        scenario("dracut/B26 a live root on NTFS", ntfs()),
         scenario(
             "dracut/B28 volume id with a space",
             Boot::from(iso_with("MY LIVE", image(Fs::Squashfs("zstd"))))

@@ -80,6 +80,70 @@ fn forms(name: &str, mode: Mode) -> Vec<Scenario> {
     ]
 }
 
+/// Three names of one partition, one after the other: what the first boot keeps, the others find.
+fn named_thrice() -> Boot {
+    const UUID: &str = "00000000-0000-4000-8000-00000000000e";
+    const PARTUUID: &str = "00000000-0000-4000-8000-0000000000ee";
+    let mode = Mode::NativeWrite;
+    let with = |overlay: String| {
+        let store = folder(Fs::Ext4, &format!("OVERLAY@{UUID}"), vec![]);
+        let name = format!("sfdisk -q --part-uuid \"$1\" 1 {PARTUUID}; sfdisk -q --part-label \"$1\" 1 keeps");
+        let store = changed(Recipe::Partition(Box::new(store)), &name);
+        let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
+        Boot::from(root)
+            .on(Bus::Virtio)
+            .and(store, Bus::Virtio)
+            .mode(mode)
+            .root(&format!("root=LABEL=plain ro rd.overlay={overlay}"))
+            .expect(overlay_root())
+            .expect(marker("tiny"))
+            .expect(persistence("named"))
+            .expect(no_fallbacks())
+            .expect(mount_source("/run/overlayfs-backing", "/dev/vdb1"))
+            .expect(as_it_was(mode))
+    };
+    let found = |boot: Boot| boot.expect(file_is("/usr/kept", "kept"));
+    with(format!("UUID={UUID}"))
+        .writes("/usr/kept")
+        .expect(file_absent("/usr/kept"))
+        .then(found(with(format!("PARTUUID={PARTUUID}"))))
+        .then(found(with("PARTLABEL=keeps".into())))
+}
+
+/// C23: an empty device; a device with a file system, by its label and with consent.
+fn encrypted() -> Vec<Scenario> {
+    let machine = |store: Recipe, overlay: &str, mapped| {
+        let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
+        Boot::from(root)
+            .on(Bus::Virtio)
+            .and(store, Bus::Virtio)
+            .mode(Mode::NativeCrypt)
+            .root(&format!("root=LABEL=plain ro {overlay}"))
+            .writable()
+            .expect(overlay_root())
+            .expect(marker("tiny"))
+            .expect(no_fallbacks())
+            .expect(report_says("\"encrypted\":true"))
+            .expect(mounted("/run/overlayfs-backing", "ext4"))
+            .expect(mount_source("/run/overlayfs-backing", mapped))
+            .expect(mode_is("/run/initramfs/overlayfs.passwd", 0o400))
+            .expect(as_it_was(Mode::Native))
+            .expect(disk(1, "is LUKS", r#"[ "$(blkid -p -o value -s TYPE "$1")" = crypto_LUKS ]"#))
+    };
+    let empty = Recipe::Grown(Box::new(Recipe::Text("")), 64);
+    let full = Recipe::Grown(Box::new(folder(Fs::Ext4, "CRYPT", vec![("letter", Recipe::Text("dear"))])), 48);
+    vec![
+        scenario(
+            "ordinary/C23 rd.overlay.crypt= with an empty device, native",
+            machine(empty, "rd.overlay.crypt=/dev/vdb", "/dev/mapper/overlay-crypt"),
+        ),
+        scenario(
+            "ordinary/C23 rd.overlay.crypt=LABEL=, a name for the map, and consent, native",
+            machine(full, "rd.overlay.crypt=LABEL=CRYPT,mkfs=force,mapname=mine", "/dev/mapper/mine"),
+        ),
+    ]
+}
+
 /// Without an overlay the root is mounted as ever, and the agent leaves no trace.
 fn untouched(name: &str, mode: Mode) -> Scenario {
     let boot =
@@ -109,6 +173,8 @@ pub fn all() -> Vec<Scenario> {
         let by_id = "rd.overlay=/dev/disk/by-id/virtio-disk1-part1";
         list.push(scenario(format!("ordinary/C22 rd.overlay=/dev/disk/by-id/, {name}"), on_device(mode, by_id)));
     }
+    list.push(scenario("ordinary/C22 rd.overlay=UUID=, =PARTUUID=, =PARTLABEL=, native", named_thrice()));
+    list.extend(encrypted());
     list.push(scenario(
         "ordinary/rootflags go to the root, native",
         in_ram(Mode::Native, "rd.overlay rootfstype=ext4 rootflags=noatime,errors=remount-ro")

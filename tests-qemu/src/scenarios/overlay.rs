@@ -1,6 +1,7 @@
 //! dracut-live 1.4 and 7.3: where `rd.overlay` and `rd.live.overlay` keep changes. The image is flat (F3), so that no
 //! device-mapper is involved; its stores are the topic of another file.
 
+use super::persist::outside::made_as;
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
@@ -66,22 +67,24 @@ fn found_in(area: &str) -> Check {
         format!(
             r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; e2fsck -fy "$1.p" >/dev/null || [ $? = 1 ]
             debugfs -R 'cat /{area}/usr/kept' "$1.p" | grep -x kept
-            ! debugfs -R 'ls -p /{area}' "$1.p" | cut -d/ -f6 | grep -x overlay; rm "$1.p""#
+            listed=$(debugfs -R 'ls -p /{area}' "$1.p" | cut -d/ -f6); grep -qx usr <<<"$listed"
+            if grep -x overlay <<<"$listed"; then exit 1; fi; rm "$1.p""#
         ),
     )
 }
 
+/// C1, C2: twice, and no stray link.
+fn kept(mode: Mode, kargs: &str) -> Boot {
+    let boot =
+        beside(mode, used_store(), kargs).expect(file_is("/usr/earlier", "earlier")).expect(file_absent("/overlay"));
+    twice_and(boot, vec![found_in(AREA)])
+}
+
 fn names(name: &str, mode: Mode) -> Vec<Scenario> {
     let row = |what: &str, boot: Boot| scenario(format!("overlay/{what}, {name}"), boot);
-    let kept = |kargs: &str| {
-        let boot = beside(mode, used_store(), kargs)
-            .expect(file_is("/usr/earlier", "earlier"))
-            .expect(file_absent("/overlay"));
-        twice_and(boot, vec![found_in(AREA)])
-    };
     vec![
-        row("C1 a directory by rd.live.overlay=LABEL=", kept("rd.live.overlay=LABEL=P")),
-        row("C2 a directory by rd.overlay=LABEL=", kept("rd.overlay=LABEL=P")),
+        row("C1 a directory by rd.live.overlay=LABEL=", kept(mode, "rd.live.overlay=LABEL=P")),
+        row("C2 a directory by rd.overlay=LABEL=", kept(mode, "rd.overlay=LABEL=P")),
         row(
             "C8 read-only: shown, nothing new kept",
             keeps(beside(mode, used_store(), "rd.live.overlay=LABEL=P rd.live.overlay.readonly"))
@@ -113,6 +116,9 @@ fn names(name: &str, mode: Mode) -> Vec<Scenario> {
     ]
 }
 
+/// Type of a partition for Linux.
+const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
+
 /// C17: F1 on a disk with room, and no file system with the label.
 fn room(mode: Mode, bus: Bus, mib: u64) -> Boot {
     let files = vec![("LiveOS/rootfs.img", image(Fs::Squashfs("zstd")))];
@@ -126,20 +132,14 @@ fn room(mode: Mode, bus: Bus, mib: u64) -> Boot {
 }
 
 fn made(mode: Mode, bus: Bus, kargs: &str, mib: u64, kind: &str) -> Boot {
-    let looks = format!(
-        r#"line=$(sfdisk -d "$1" | grep '^[^ ]*2 :'); start=$(sed 's/.*start= *\([0-9]*\).*/\1/' <<<"$line")
-        [ $((start % 2048)) = 0 ] || {{ echo "not aligned: $line"; exit 1; }}
-        [ "$(blkid -p -O $((start * 512)) -o value -s LABEL "$1")" = persist ]
-        [ "$(blkid -p -O $((start * 512)) -o value -s TYPE "$1")" = {kind} ]
-        sgdisk -v "$1" | grep 'No problems found' || sfdisk -V "$1""#
-    );
-    let boot = room(mode, bus, mib).kargs(kargs);
+    // Unmounted in order, or its file system would not be sound.
+    let boot = room(mode, bus, mib).kargs(kargs).kargs("lab.shutdown");
     let again = keeps(boot.again().expect(overlay_root())).expect(file_is(KEPT, "kept")).expect(disk(
         0,
         "has the same table",
         r#"cmp <(sfdisk -d "$1" | grep start= | cut -d: -f2) <(sfdisk -d "$2" | grep start= | cut -d: -f2)"#,
     ));
-    keeps(boot).writes(KEPT).expect(file_absent(KEPT)).expect(disk(0, "has partition 2", looks)).then(again)
+    keeps(boot).writes(KEPT).expect(file_absent(KEPT)).expect(made_as(2, LINUX, kind, "persist")).then(again)
 }
 
 /// C16: the medium's own partition keeps the changes.
@@ -173,6 +173,16 @@ fn places() -> Vec<Scenario> {
         row("C1 a directory under a nested image (F2)", {
             let disc = Boot::from(nested_iso()).and(used_store(), Bus::Virtio).mode(native).root(ROOT);
             twice(disc.kargs("rd.live.overlay=LABEL=P").writable().expect(overlay_root()))
+        }),
+        row("C5 an image file, below a nested image (F2)", {
+            let disc = Boot::from(nested_iso()).and(image_on(Fs::Ext4, "ovl.img"), Bus::Virtio).mode(native).root(ROOT);
+            let boot = disc.kargs("rd.live.overlay=LABEL=P:/ovl.img").writable().expect(overlay_root());
+            twice(boot).expect(file_is("/usr/earlier", "earlier")).expect(mounted("/run/rootfsbase", "ext4"))
+        }),
+        row("C6 an empty partition, below a nested image (F2)", {
+            let disc = Boot::from(nested_iso()).and(store(vec![]), Bus::Virtio).mode(native).root(ROOT);
+            let boot = disc.kargs("rd.live.overlay=LABEL=P").writable().expect(overlay_root());
+            twice_and(boot, vec![found_in(AREA), mounted("/run/rootfsbase", "ext4")])
         }),
         row("C14 :auto", by("LABEL=P:auto")),
         row("C15 a path without slash", by(&format!("LABEL=P:{AREA}"))),
@@ -246,11 +256,11 @@ fn write_protected() -> Vec<Scenario> {
 
 /// H1, H2: a named place is unmounted at power-off, not cut off.
 fn powered_off() -> Vec<Scenario> {
-    let debian = |fs, label| Recipe::Image { tree: Tree::Trixie, fs, marker: "debian", label };
+    let debian = |tree, fs, label| Recipe::Image { tree, fs, marker: "debian", label };
     let off = |boot: Boot| {
         let boot = boot.memory(1536).deadline(420).kargs("lab.poweroff").writable();
         let clean = r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; dumpe2fs -h "$1.p" 2>/dev/null >"$1.h"
-            grep -q '^Filesystem state: *clean$' "$1.h"; ! grep needs_recovery "$1.h""#;
+            grep -q '^Filesystem state: *clean$' "$1.h"; if grep needs_recovery "$1.h"; then exit 1; fi"#;
         keeps(boot)
             .writes(KEPT)
             .expect(overlay_root())
@@ -259,21 +269,24 @@ fn powered_off() -> Vec<Scenario> {
             .expect(ends(End::Off))
             .expect(disk(1, "ends clean", clean))
     };
-    let live = |mode| {
-        let boot = Boot::from(iso_with("ISO", debian(Fs::Squashfs("zstd"), ""))).and(store(vec![]), Bus::Virtio);
+    let live = |tree, mode| {
+        let boot = Boot::from(iso_with("ISO", debian(tree, Fs::Squashfs("zstd"), ""))).and(store(vec![]), Bus::Virtio);
         off(boot.mode(mode).root(ROOT).kargs("rd.overlay=LABEL=P")).expect(disk(1, "has the file", format!(
             r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; debugfs -R 'cat /{AREA}/usr/kept' "$1.p" | grep -x kept"#)))
     };
     let installed = |mode| {
-        let root = Recipe::Partition(Box::new(debian(Fs::Ext4, "plain")));
+        let root = Recipe::Partition(Box::new(debian(Tree::Trixie, Fs::Ext4, "plain")));
         off(Boot::from(root).on(Bus::Virtio).and(store(vec![]), Bus::Virtio).mode(mode).root("root=LABEL=plain ro rd.overlay=LABEL=P"))
             .expect(disk(1, "has the file", r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; debugfs -R 'cat /overlay/usr/kept' "$1.p" | grep -x kept"#))
     };
     let mut list = Vec::new();
     for (name, mode) in [("native", Mode::NativeWrite), ("dracut 106", Mode::Dracut106)] {
-        list.push(scenario(format!("overlay/H2 a named place ends clean, {name}"), live(mode)));
+        list.push(scenario(format!("overlay/H2 a named place ends clean, {name}"), live(Tree::Trixie, mode)));
         list.push(scenario(format!("ordinary/H2 a named place ends clean, {name}"), installed(mode)));
     }
+    // systemd 252.
+    let older = live(Tree::Bookworm, Mode::Dracut059);
+    list.push(scenario("overlay/H2 a named place ends clean, Debian 12 with dracut 059", older));
     list
 }
 
@@ -377,6 +390,8 @@ fn blanks() -> Vec<Scenario> {
 pub fn all() -> Vec<Scenario> {
     let mut list = names("native", Mode::NativeWrite);
     list.extend(names("dracut 106", Mode::Dracut106));
+    let older = kept(Mode::Dracut059, "rd.live.overlay=LABEL=P");
+    list.push(scenario("overlay/C1 a directory by rd.live.overlay=LABEL=, dracut 059", older));
     list.extend(places());
     list.extend(refusals());
     list.extend(write_protected());

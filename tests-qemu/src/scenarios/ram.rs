@@ -1,5 +1,6 @@
 //! The image copied to RAM: dracut-live spec 7.2 B15, B16, 7.4 D3, and the kiwi dialect, which never had it.
 
+use super::snapshot::is_snapshot_and;
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
@@ -27,7 +28,21 @@ const READ_ALL: &str = "echo 3 > /proc/sys/vm/drop_caches; \
 /// The copy against the medium, which can be mounted again because nothing holds it.
 const COMPARE: &str = "busybox mount -t iso9660 -o ro /dev/sr0 /mnt && \
     busybox cmp /run/initramfs/squashed.img /mnt/LiveOS/squashfs.img && echo BYTE''-IDENTICAL; \
-    busybox umount /mnt; cat /sys/block/loop0/loop/backing_file";
+    busybox umount /mnt; [ $(cat /sys/block/loop0/loop/backing_file) = /run/initramfs/ram/squashed.img ] && echo BACKING''-OK";
+
+/// F2 with a file of more bytes than `/run` may take, a fifth of the RAM.
+fn large() -> Recipe {
+    let ballast = changed(Recipe::Text(""), r#"head -c 240M /dev/urandom > "$1""#);
+    let files = vec![("LiveOS/rootfs.img", image(Fs::Ext4)), ("ballast", ballast)];
+    iso_with("ISO", folder(Fs::Squashfs("none"), "", files))
+}
+
+/// B15 as it is written: no `rd.overlay`, so the copied container lies below a snapshot.
+fn below_snapshot(recipe: Recipe, mode: Mode) -> Boot {
+    is_snapshot_and(Boot::from(recipe).root("root=live:CDLABEL=ISO").mode(mode), COMPARE)
+        .expect(console_says("BYTE-IDENTICAL"))
+        .expect(console_says("BACKING-OK"))
+}
 
 /// A sum that no image has.
 const WRONG: &str = "0000000000000000000000000000000000000000000000000000000000000000  squashfs.img\n";
@@ -55,11 +70,16 @@ pub fn all() -> Vec<Scenario> {
                 .expect(console_says("Copying live image to RAM..."))
                 .expect(console_says("Done copying live image to RAM."))
                 .expect(console_says("BYTE-IDENTICAL"))
-                .expect(console_says("/run/initramfs/ram/squashed.img")),
+                .expect(console_says("BACKING-OK")),
+        ),
+        scenario("ram/B15 nested image below a snapshot, native", copied(below_snapshot(nested_iso(), Mode::Native))),
+        scenario(
+            "ram/B15 B17 nested image below a snapshot, larger than /run, dracut 106",
+            copied(below_snapshot(large(), Mode::Dracut106)).expect(copy_exceeds_run()),
         ),
         scenario(
-            "ram/B15 nested image, dracut 106",
-            copied(Boot::from(nested_iso())).mode(Mode::Dracut106).expect(overlay_root()).expect(marker("tiny")),
+            "ram/B15 nested image below a snapshot, dracut 059",
+            copied(below_snapshot(nested_iso(), Mode::Dracut059)),
         ),
         scenario(
             "ram/B15 quiet does not hide the wait",
