@@ -166,6 +166,116 @@ fn loop_reset_and_readonly_on_the_partition() {
     );
 }
 
+/// Names at the top of the area that a reset left and that are not deleted yet.
+fn set_aside(area: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(area).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().contains("/.rdlive-discarded-")).collect()
+}
+
+/// What cannot be deleted is out of the way all the same, and is deleted by whichever boot can.
+#[test]
+fn loop_reset_is_all_or_nothing_although_something_cannot_be_deleted() {
+    for owner in ["this image", "another image"] {
+        let machine = Machine::new();
+        let stick = Stick::new(&machine, "gpt", STICK);
+        let first = stick_boot(&machine, &stick, PERSISTENT);
+        for number in 0..30 {
+            fs::create_dir(first.sysroot.join(format!("dir{number:02}"))).unwrap();
+            fs::write(first.sysroot.join(format!("dir{number:02}/old")), owner).unwrap();
+        }
+        machine::run("chattr", &[Path::new("+i"), &first.area().join("rw/dir07/old")]);
+        let stranger = first.area().join(".rdlive-discarded-by-hand");
+        fs::create_dir(&stranger).unwrap();
+        if owner == "another image" {
+            let other = r#"{"volume_id":"OTHER","image_uuid":"x","agent":"0"}"#;
+            fs::write(first.area().join(".rdlive-identity"), other).unwrap();
+        }
+        drop(first);
+        let olds = |booted: &Booted| (0..30).filter(|n| booted.sysroot.join(format!("dir{n:02}")).exists()).count();
+        let reset = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.reset"));
+        assert_eq!(reset.mode().persistence, "partition", "{owner}: {:?}", reset.report.fallbacks);
+        assert_eq!(olds(&reset), 0, "{owner}");
+        let notes = reset.mode().notes.join("; ");
+        assert!(notes.contains("reset: removed 30 entries of") && notes.contains("dir00"), "{owner}: {notes}");
+        assert!(notes.contains("and 14 more") && !notes.contains("dir29"), "{owner}: {notes}");
+        assert!(notes.contains("not deleted yet") && notes.contains("dir07/old"), "{owner}: {notes}");
+        let left = set_aside(&reset.area());
+        assert_eq!(left.len(), 2, "{owner}: {left:?}");
+        remember(&reset, owner);
+        drop(reset);
+        let next = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!((kept(&next).as_deref(), olds(&next)), (Some(owner), 0), "{:?}", next.report.fallbacks);
+        let held: Vec<_> = set_aside(&next.area()).into_iter().filter(|path| *path != stranger).collect();
+        let [held] = &held[..] else { panic!("{owner}: {held:?}") };
+        assert_eq!(fs::read_dir(held).unwrap().count(), 1, "{owner}: only what is held");
+        machine::run("chattr", &[Path::new("-i"), &held.join("dir07/old")]);
+        drop(next);
+        let last = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!((kept(&last).as_deref(), olds(&last)), (Some(owner), 0), "{:?}", last.report.fallbacks);
+        assert_eq!(set_aside(&last.area()), [stranger], "{owner}: our name is a prefix and a UUID");
+        assert!(!last.mode().notes.join(" ").contains("not deleted"), "{owner}: {:?}", last.mode().notes);
+    }
+}
+
+#[test]
+fn loop_reset_of_an_area_with_subvolumes_inside() {
+    if !machine::kernel_has("btrfs") {
+        println!("skipped: this kernel has no btrfs");
+        return;
+    }
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", 200 << 20);
+    let kargs = format!("{PERSISTENT} rd.live.overlay.cowfs=btrfs");
+    let first = stick_boot(&machine, &stick, &kargs);
+    let btrfs = |words: &str, paths: &[&Path]| {
+        let words: Vec<_> = words.split(' ').map(Path::new).chain(paths.iter().copied()).collect();
+        machine::run("btrfs", &words);
+    };
+    let (sub, snapshot) = (first.area().join("rw/sub"), first.area().join("rw/snapshot"));
+    btrfs("-q subvolume create", &[&sub]);
+    fs::write(sub.join("old"), "old").unwrap();
+    btrfs("-q subvolume snapshot -r", &[&sub, &snapshot]);
+    remember(&first, "old");
+    drop(first);
+    let reset = stick_boot(&machine, &stick, &format!("{kargs} rd.live.overlay.reset"));
+    assert_eq!(reset.mode().persistence, "partition", "{:?}", reset.report.fallbacks);
+    assert_eq!((kept(&reset), reset.sysroot.join("sub").exists()), (None, false));
+    // Nothing deletes what is in a subvolume that refuses writes; the other one is gone.
+    let notes = reset.mode().notes.join("; ");
+    assert!(notes.contains("not deleted yet") && notes.contains("snapshot"), "{notes}");
+    let left = set_aside(&reset.area());
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(!left[0].join("sub").exists(), "{notes}");
+}
+
+/// There is no room for the mark of the new image, nor for anything else.
+#[test]
+fn loop_reset_of_a_full_area() {
+    for (cowfs, size) in [("ext4", STICK), ("xfs", 420 << 20), ("btrfs", 200 << 20)] {
+        let machine = Machine::new();
+        let stick = Stick::new(&machine, "gpt", size);
+        let kargs = format!("{PERSISTENT} rd.live.overlay.cowfs={cowfs}");
+        let first = stick_boot(&machine, &stick, &kargs);
+        let other = r#"{"volume_id":"OTHER","image_uuid":"x","agent":"0"}"#;
+        fs::write(first.area().join(".rdlive-identity"), other).unwrap();
+        let mut number = 0;
+        for length in [1 << 20, 4096] {
+            while fs::write(first.sysroot.join(format!("full{number}")), vec![b'x'; length]).is_ok() {
+                number += 1;
+            }
+        }
+        drop(first);
+        let reset = stick_boot(&machine, &stick, &format!("{kargs} rd.live.overlay.reset"));
+        assert_eq!(reset.mode().persistence, "partition", "{cowfs}: {:?}", reset.report.fallbacks);
+        assert!(!reset.report.steps.iter().any(|step| step.step.starts_with("format")), "{cowfs}: emptied, not made");
+        remember(&reset, cowfs);
+        drop(reset);
+        let next = stick_boot(&machine, &stick, &kargs);
+        assert_eq!(kept(&next).as_deref(), Some(cowfs), "{:?}", next.report.fallbacks);
+        assert!(!next.sysroot.join("full0").exists());
+    }
+}
+
 #[test]
 fn loop_t24_t33_no_room_and_broken_area_stay_as_they_are() {
     let machine = Machine::new();

@@ -226,7 +226,12 @@ impl<'a> Executor<'a> {
             Step::Store { file, size, exact } => self.store(file, *size, *exact),
             Step::ClearStore { what } => self.clear_store(*what),
             Step::Map(map) => self.map(map),
-            Step::Empty { dirs } => dirs.iter().try_for_each(|dir| self.empty(dir)),
+            Step::SetAside { upper, work } => self.set_aside(upper, work),
+            Step::Mark { at, image } => self.mark_area(at, image),
+            Step::Sweep { dir } => {
+                self.sweep(dir);
+                Ok(())
+            }
         }
     }
 

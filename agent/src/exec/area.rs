@@ -153,27 +153,22 @@ impl Executor<'_> {
         if write { mark(&path, image).map_err(failed) } else { Ok(()) }
     }
 
-    /// Removes all that is inside, dot files too.
-    pub(super) fn empty(&mut self, dir: &Path) -> Result<(), Stop> {
-        let path = self.env.path(dir);
-        let failed = |error: io::Error| Stop::new(Code::AreaDamaged, format!("emptying {}: {error}", dir.display()));
-        let entries = match fs::read_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(failed)?,
-        };
-        let mut removed = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            let is_dir = entry.file_type().map_err(failed)?.is_dir();
-            let gone = if is_dir { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
-            gone.map_err(failed)?;
-            removed.push(entry.file_name().to_string_lossy().into_owned());
+    /// Tells an area whose content is gone which image it is for.
+    pub(super) fn mark_area(&mut self, at: &Path, image: &Identity) -> Result<(), Stop> {
+        let path = self.env.path(at).join(IDENTITY_FILE);
+        let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Identity>(&bytes).ok());
+        if known.is_some_and(|owner| owner.same_image(image)) {
+            return Ok(());
         }
-        removed.sort();
-        let note = format!("reset: removed {} entries of {}: {}", removed.len(), dir.display(), removed.join(" "));
-        log::info!("{note}");
-        self.notes.push(note);
-        Ok(())
+        let marked = match mark(&path, image) {
+            // What was set aside still has all the room.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.sweep(at);
+                mark(&path, image)
+            }
+            marked => marked,
+        };
+        marked.map_err(|error| Stop::new(Code::AreaDamaged, format!("{}: {error}", path.display())))
     }
 }
 

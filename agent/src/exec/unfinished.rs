@@ -172,7 +172,7 @@ fn is_on_fat(file: &File) -> bool {
 }
 
 /// Version 4, variant 1 (RFC 9562).
-fn random_uuid(mut bytes: [u8; 16]) -> String {
+pub(super) fn random_uuid(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     // The version makes sure that not all bytes are zero.

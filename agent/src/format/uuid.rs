@@ -17,6 +17,15 @@ pub(crate) fn uuid(bytes: &[u8; 16]) -> Option<String> {
     Some(text)
 }
 
+/// Whether a text has the form that [`uuid`] gives.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    let fits = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(fits)
+}
+
 /// A GUID as GPT stores it: the first three fields are little-endian. `None` if all bytes are zero.
 pub(crate) fn guid(bytes: &[u8; 16]) -> Option<String> {
     let [a, b, c, d, e, f, g, h, rest @ ..] = *bytes;
@@ -39,6 +48,10 @@ mod tests {
         assert_eq!(uuid(&bytes).as_deref(), Some("00010203-0405-0607-0809-0a0b0c0d0e0f"));
         assert_eq!(guid(&bytes).as_deref(), Some("03020100-0504-0706-0809-0a0b0c0d0e0f"));
         assert_eq!(uuid(&[0; 16]), None);
+        assert!(uuid(&bytes).is_some_and(|text| is_uuid(&text)));
+        for other in ["", "x", "00010203-0405-0607-0809-0a0b0c0d0e0", "00010203-0405-0607-0809-0A0b0c0d0e0f"] {
+            assert!(!is_uuid(other), "{other}");
+        }
         assert_eq!(serial32(0x0a1b_c2d3).as_deref(), Some("0A1B-C2D3"));
         assert_eq!(serial32(0), None);
     }

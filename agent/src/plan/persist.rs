@@ -182,7 +182,7 @@ pub(super) fn complete(
     notes: Vec<String>,
 ) -> Area {
     let at = area_point(wish, points);
-    let (upper, work) = (at.join("rw"), at.join("work"));
+    let (upper, work) = in_area(at);
     let mut area = Area {
         steps,
         upper,
@@ -195,19 +195,27 @@ pub(super) fn complete(
         store: false,
         notes,
     };
-    area.finish(wish.overlay, points);
+    area.directories(points);
     area
 }
 
 impl Area {
-    /// What all kinds of areas end with: empty it if asked for, make the directories, point the usual names at them.
+    /// What an area ends with that has no mark: empty it if asked for, then as all others.
     pub(super) fn finish(&mut self, overlay: &Overlay, points: &Points) {
         if overlay.reset && !self.readonly {
-            self.steps.push(Step::Empty { dirs: vec![self.upper.clone(), self.work.clone()] });
+            self.steps.push(Step::SetAside { upper: self.upper.clone(), work: self.work.clone() });
         }
+        self.directories(points);
+    }
+
+    /// Make the directories, point the usual names at them.
+    fn directories(&mut self, points: &Points) {
         if self.readonly {
             self.steps.push(Step::Symlink { at: points.upper_readonly.clone(), to: self.upper.clone() });
             return;
+        }
+        if let Some(dir) = self.upper.parent() {
+            self.steps.push(Step::Sweep { dir: dir.to_owned() });
         }
         self.steps.push(Step::MakeDir { path: self.upper.clone() });
         self.steps.push(Step::MakeDir { path: self.work.clone() });
@@ -331,7 +339,22 @@ pub(super) fn mounted(wish: &Wish<'_>, points: &Points, identity: &Identity, kin
 pub(super) fn mounted_by(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind, accept: bool) -> Vec<Step> {
     let at = area_point(wish, points);
     let write = !wish.overlay.readonly;
-    vec![mount(kind, write, at), Step::Identity { at: at.to_owned(), image: identity.clone(), accept, write }]
+    let reset = write && wish.overlay.reset;
+    let (image, write_mark) = (identity.clone(), write && !reset);
+    let mut steps =
+        vec![mount(kind, write, at), Step::Identity { at: at.to_owned(), image, accept, write: write_mark }];
+    // The mark comes last: under it lies nothing of another image, however far this comes.
+    if reset {
+        let (upper, work) = in_area(at);
+        steps.push(Step::SetAside { upper, work });
+        steps.push(Step::Mark { at: at.to_owned(), image: identity.clone() });
+    }
+    steps
+}
+
+/// Upper and work directory of an automatic area.
+fn in_area(at: &Path) -> (PathBuf, PathBuf) {
+    (at.join("rw"), at.join("work"))
 }
 
 pub(super) fn mount(kind: Kind, write: bool, at: &Path) -> Step {

@@ -324,10 +324,24 @@ pub enum Step {
         /// It may be written to.
         write: bool,
     },
-    /// Remove everything inside directories.
-    Empty {
-        /// The directories; they stay themselves.
-        dirs: Vec<PathBuf>,
+    /// Take the changes out of an area: rename both directories, as one change that is on the disk when it is done.
+    SetAside {
+        /// The upper directory.
+        upper: PathBuf,
+        /// The work directory.
+        work: PathBuf,
+    },
+    /// Tell a persistent area that is empty now which image it is for.
+    Mark {
+        /// Top of its file system.
+        at: PathBuf,
+        /// The image that is booted.
+        image: Identity,
+    },
+    /// Delete what [`Step::SetAside`] has set aside, in this boot or an earlier one. Never fails.
+    Sweep {
+        /// The directory in which it lies.
+        dir: PathBuf,
     },
     /// Make a sparse file for a store.
     Store {
@@ -477,7 +491,9 @@ impl fmt::Display for Step {
                 let write = if *write { "" } else { ", not marked" };
                 write!(f, "identity {} must be {image}{accept}{write}", at.display())
             }
-            Step::Empty { dirs } => write!(f, "empty {}", paths(dirs)),
+            Step::SetAside { upper, work } => write!(f, "set aside {} with {}", upper.display(), work.display()),
+            Step::Mark { at, image } => write!(f, "mark {} for {image}", at.display()),
+            Step::Sweep { dir } => write!(f, "sweep {}", dir.display()),
             Step::Store { file, size, exact } => {
                 let at_most = if *exact { "" } else { "at most " };
                 let size = if *size == u64::MAX { "what is free".to_owned() } else { mib(*size) };
