@@ -164,6 +164,37 @@ pub enum Found {
     File(Option<Kind>),
     /// A file in which nothing but zeros was found.
     Zeros,
+    /// A file with a partition table: the image of a disk.
+    Disk,
+    /// Something that cannot be read, or is no file at all.
+    Unreadable,
+}
+
+impl Found {
+    /// Whether something is there that has content of its own.
+    #[must_use]
+    pub fn is_content(self) -> bool {
+        !matches!(self, Self::Absent | Self::Directory)
+    }
+
+    /// Whether `rd.live.overlay.reset` may replace it: nothing that anybody knows, and it was read (decision 0021).
+    #[must_use]
+    pub fn is_replaceable(self) -> bool {
+        self == Self::File(None)
+    }
+
+    /// What is wrong with it as a place for changes, behind its name.
+    #[must_use]
+    pub fn objection(self) -> String {
+        match self {
+            Self::File(Some(kind)) => format!("holds {}", kind.name()),
+            Self::File(None) => "holds nothing that is known".to_owned(),
+            Self::Zeros => "is empty".to_owned(),
+            Self::Disk => "is the image of a disk with partitions".to_owned(),
+            Self::Unreadable => "cannot be read".to_owned(),
+            Self::Absent | Self::Directory => "is no file".to_owned(),
+        }
+    }
 }
 
 /// A place that was named: a file system, mounted, and what is at the path on it.

@@ -430,6 +430,75 @@ fn loop_t40_t42_cow_files_that_are_not_ours() {
     });
 }
 
+/// A reset asks for a new area, not for somebody's file that happens to be named.
+#[test]
+fn loop_t42_reset_replaces_nothing_that_is_known() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 260 << 20);
+    let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40 rd.live.overlay.reset");
+    let put = |path: &Path, what: &str| {
+        fs::File::create(path).unwrap().set_len(8 << 20).unwrap();
+        let script = match what {
+            "vfat" => "mkfs.vfat \"$1\"",
+            "squashfs" => "rm \"$1\"; mksquashfs /etc/hostname \"$1\" -quiet -no-progress",
+            "iso9660" => "rm \"$1\"; xorriso -as mkisofs -quiet -o \"$1\" /etc/hostname",
+            "swap" => "chmod 600 \"$1\"; mkswap \"$1\"",
+            "a partition table" => "echo 'label: gpt\n2048,4096' | sfdisk -q \"$1\"",
+            "a table of an old kind" => "echo 'label: dos\n2048,4096' | sfdisk -q \"$1\"",
+            "a link" => "mv \"$1\" \"$1.to\"; ln -s \"$1.to\" \"$1\"",
+            "a pipe" => "rm \"$1\"; mkfifo \"$1\"",
+            _ => "printf 'nothing known' >\"$1\"",
+        };
+        machine::run("sh", &[Path::new("-c"), Path::new(script), Path::new("sh"), path]);
+    };
+    let kinds =
+        ["vfat", "squashfs", "iso9660", "swap", "a partition table", "a table of an old kind", "a link", "a pipe"];
+    // The same rule for the file that bears the image's name, which is made when the usual one is another image's.
+    let own = format!("live_system-{label}-");
+    let identity = r#"{"volume_id":"OTHER","image_uuid":"x","agent":"0"}"#;
+    let first = file_boot(&machine, (&disk, &label), &kargs);
+    fs::write(first.area().join(".rdlive-identity"), identity).unwrap();
+    drop(first);
+    drop(file_boot(&machine, (&disk, &label), &kargs));
+    let mut bound = String::new();
+    disk.inside(|at| {
+        let names = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        bound = names.filter(|name| name.starts_with(&own)).collect();
+    });
+    assert!(bound.ends_with(".cow"), "{bound}");
+    for name in [bound.as_str(), "live_system.cow"] {
+        for what in kinds {
+            let content = |at: &Path| match what {
+                "a pipe" => Vec::new(),
+                _ => fs::read(at.join(name).read_link().map_or(at.join(name), |to| at.join(to.file_name().unwrap())))
+                    .unwrap(),
+            };
+            let mut before = Vec::new();
+            disk.inside(|at| {
+                put(&at.join(name), what);
+                before = content(at);
+            });
+            let booted = file_boot(&machine, (&disk, &label), &kargs);
+            assert_eq!(booted.mode().persistence, "temporary", "{what}: {name} was used or replaced");
+            let why = booted.report.fallbacks.join(" ");
+            assert!(why.contains("kept as it is"), "{what}: {why}");
+            drop(booted);
+            disk.inside(|at| {
+                assert!(content(at) == before, "{what}: {name} was written to");
+                assert_eq!(notes(at), 0, "{what}");
+                fs::remove_file(at.join(name)).unwrap();
+            });
+        }
+        // What is not known at all is what a reset may replace.
+        disk.inside(|at| put(&at.join(name), "unknown"));
+        let booted = file_boot(&machine, (&disk, &label), &kargs);
+        assert_eq!(booted.mode().persistence, "file", "{name}: {:?}", booted.report.fallbacks);
+        assert!(booted.mode().place.as_deref().is_some_and(|place| place.starts_with(name)), "{:?}", booted.mode());
+        drop(booted);
+        disk.inside(|at| fs::remove_file(at.join(name)).unwrap());
+    }
+}
+
 /// Files that say that a cow file is not complete.
 fn notes(at: &Path) -> usize {
     let names = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name());

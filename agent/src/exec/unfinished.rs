@@ -14,8 +14,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, fallocate, fstatfs};
 use rustix::io::Errno;
 
+use crate::area::Found;
 use crate::env::Env;
 use crate::format::uuid;
+use crate::plan::persist::is_area;
+use crate::probe::area::content;
 use crate::probe::block;
 
 /// Between the name of the file and the UUID, in the name of a note.
@@ -68,8 +71,20 @@ fn may_be_made(env: &Env, file: &Path, notes: &[Note]) -> bool {
         Ok(facts) if !facts.is_file() => false,
         Ok(_) => match block::identify(env, file) {
             Ok((Some(found), _)) => notes.iter().any(|note| found.uuid.as_deref() == Some(&note.uuid)),
-            Ok((None, _)) | Err(_) => true,
+            Ok((None, _)) => content(&env.path(file)) != Found::Disk,
+            Err(_) => true,
         },
+    }
+}
+
+/// An area that cannot be used, or nothing that is known.
+fn may_be_discarded(path: &Path) -> bool {
+    if path.symlink_metadata().is_err() {
+        return true;
+    }
+    match content(path) {
+        Found::File(Some(kind)) => is_area(kind),
+        found => found.is_replaceable(),
     }
 }
 
@@ -87,11 +102,15 @@ fn notes(path: &Path) -> io::Result<Vec<Note>> {
 }
 
 /// Makes a file of zeros of this length, and the note beside it. `discard` says that a file of that name is to be replaced
-/// whatever it holds.
+/// if it holds a damaged area or nothing that is known.
 pub(super) fn begin(env: &Env, file: &Path, size: u64, discard: bool) -> io::Result<(File, Note)> {
     let path = env.path(file);
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
+    }
+    // Looked at once more, before there is a note: what is planned protects nobody's file.
+    if discard && !may_be_discarded(&path) {
+        return Err(io::Error::other(format!("it {} and is kept as it is", content(&path).objection())));
     }
     let known = notes(&path)?;
     let note = match known.first() {

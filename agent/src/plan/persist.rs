@@ -380,13 +380,10 @@ fn in_file(
     let bound = points.host.join(bound_path(wish.cowfile_path, identity));
     // The file that bears this image's name was made for it; the usual name may be another image's.
     let (mut use_it, place) = match (host.bound, host.asked) {
-        (Found::File(_), _) => (use_or_replace(wish, points, identity, host, (&bound, host.bound))?, &bound),
+        (found, _) if found.is_content() => (use_or_replace(wish, points, identity, host, (&bound, found))?, &bound),
         // Another image's encrypted file is not even opened, and not reset either.
         _ if crypt::other_images(wish, identity, host).is_some() => {
             (beside_locked(wish, points, identity, host, &bound)?, &bound)
-        }
-        (_, Found::File(kind)) if wish.overlay.reset && !kind.is_some_and(is_area) => {
-            (make_file(wish, points, identity, host, &asked)?, &asked)
         }
         (_, Found::Absent) => (make_file(wish, points, identity, host, &asked)?, &asked),
         (_, found) => {
@@ -399,7 +396,8 @@ fn in_file(
     Ok((steps, format!("{} on {}", below(points, place).display(), host.node.display())))
 }
 
-/// A file that is there. When it turns out to be damaged, and a reset was asked for, a new one takes its place.
+/// A file that is there. When a reset was asked for, a new one takes its place if it holds nothing that is known, or an area
+/// that turns out to be damaged.
 fn use_or_replace(
     wish: &Wish<'_>,
     points: &Points,
@@ -407,6 +405,9 @@ fn use_or_replace(
     host: &HostSite,
     (file, found): (&Path, Found),
 ) -> Result<Vec<Step>, String> {
+    if wish.overlay.reset && found.is_replaceable() {
+        return make_file(wish, points, identity, host, file);
+    }
     let used = use_file(wish, points, identity, file, found)?;
     if !wish.overlay.reset {
         return Ok(used);
@@ -470,12 +471,10 @@ fn use_file(
             wish.refuse_plain(&name.to_string())?;
             kind
         }
-        Found::File(kind) => {
-            let what = kind.map_or("nothing that is known", Kind::name);
-            return Err(format!("{name} holds {what} and is kept as it is; remove or rename it to get a new one"));
+        found => {
+            let what = found.objection();
+            return Err(format!("{name} {what} and is kept as it is; remove or rename it to get a new one"));
         }
-        Found::Zeros => return Err(format!("{name} is empty and is kept as it is; remove it to get a new one")),
-        Found::Directory | Found::Absent => return Err(format!("{name} is no file")),
     };
     let mut steps = driver(kind);
     steps.push(loop_file(file));
@@ -604,9 +603,8 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
             (steps, at.join("overlayfs"), at.join("ovlwork"))
         }
         Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
-        Found::File(kind) => {
-            let what = kind.map_or("nothing that is known", Kind::name);
-            return Err(format!("{shown} holds {what}, left as it is"));
+        Found::File(_) | Found::Disk | Found::Unreadable => {
+            return Err(format!("{shown} {}, left as it is", site.found.objection()));
         }
     };
     let steps = [named::reach(overlay, site), steps].concat();

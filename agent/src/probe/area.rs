@@ -149,7 +149,25 @@ pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
     match place.symlink_metadata() {
         Err(_) => Found::Absent,
         Ok(_) if unfinished::is_unfinished(env, &full) => Found::Absent,
-        Ok(_) => Found::File(block::identify(env, &full).ok().and_then(|(found, _)| found).map(|found| found.kind)),
+        Ok(_) => content(&place),
+    }
+}
+
+/// What a file holds. A pipe is not opened: nobody may ever write to it.
+pub fn content(place: &Path) -> Found {
+    if !place.metadata().is_ok_and(|facts| facts.is_file()) {
+        return Found::Unreadable;
+    }
+    let Ok(mut file) = File::open(place) else { return Found::Unreadable };
+    let size = file.metadata().map_or(0, |facts| facts.len());
+    match crate::format::identify(&mut file) {
+        Err(_) => Found::Unreadable,
+        Ok(Some(found)) => Found::File(Some(found.kind)),
+        Ok(None) => match partition::table(&mut file, size) {
+            Ok(Some(_)) => Found::Disk,
+            Ok(None) => Found::File(None),
+            Err(_) => Found::Unreadable,
+        },
     }
 }
 
