@@ -12,6 +12,8 @@ use std::path::Path;
 
 use machine::{Booted, Machine, Stick};
 use rdlive::error::Code;
+use rdlive::exec::Executor;
+use rdlive::plan::{Step, Target};
 
 /// A disk image of this size: the ISO needs about 3 MiB, the rest is the gap.
 const STICK: u64 = 96 << 20;
@@ -324,6 +326,55 @@ fn loop_reset_makes_a_damaged_area_anew() {
     drop(reset);
     assert_eq!(kept(&stick_boot(&machine, &stick, PERSISTENT)).as_deref(), Some("anew"));
     assert_eq!(stick.table(), table);
+}
+
+/// Whatever made us think that it is damaged.
+#[test]
+fn loop_reset_makes_nothing_anew_that_is_in_use() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let part = stick.table().partitions.last().unwrap().clone();
+    let target = Target::Discarded { disk: stick.node(), start: part.start, size: part.size };
+    let format = [Step::Format { target, fs: "ext4".into(), label: Some("cow".into()) }];
+    let (node, at) = (format!("{}p{}", stick.node().display(), part.number), machine.path("mounted"));
+    fs::create_dir_all(&at).unwrap();
+    machine::run("mount", &[Path::new(&node), &at]);
+    let mut exec = Executor::new(&machine.env, &machine::nothing_to_load);
+    let stop = exec.run("", &format).unwrap_err();
+    assert!(stop.cause.contains("is in use"), "{:?}", stop.lines());
+    assert!(at.join(".rdlive-identity").exists());
+    machine::run("umount", &[&at]);
+    exec.run("", &format).unwrap();
+}
+
+/// A cut between wiping and the superblock of the new file system. Only a GPT says that the partition is ours.
+#[test]
+fn loop_reset_of_what_a_cut_reset_left() {
+    for (layout, ours) in [("gpt", true), ("mbr", false)] {
+        let machine = Machine::new();
+        let stick = Stick::new(&machine, layout, STICK);
+        drop(stick_boot(&machine, &stick, PERSISTENT));
+        let part = stick.table().partitions.last().unwrap().clone();
+        let mut bytes = stick.all();
+        bytes[part.start as usize..(part.start + (1 << 20)) as usize].fill(0);
+        bytes[(part.start + (8 << 20)) as usize..(part.start + (30 << 20)) as usize].fill(0xa5);
+        stick.write(&bytes);
+        stick.rescan();
+        let plain = stick_boot(&machine, &stick, PERSISTENT);
+        let why = plain.report.fallbacks.join(" ");
+        assert_eq!(plain.mode().persistence, "temporary", "{layout}: {why}");
+        for word in ["is not empty", "label cow", "a GPT names rdlive-cow"] {
+            assert!(why.contains(word), "{layout}: {word} is not in {why}");
+        }
+        drop(plain);
+        assert!(stick.all() == bytes, "{layout}: nothing was written");
+        let reset = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.reset"));
+        let why = reset.report.fallbacks.join(" ");
+        assert_eq!(reset.mode().persistence == "partition", ours, "{layout}: {why}");
+        drop(reset);
+        assert!(ours || stick.all() == bytes, "{layout}: nothing was written");
+    }
 }
 
 #[test]

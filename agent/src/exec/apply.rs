@@ -293,6 +293,7 @@ impl<'a> Executor<'a> {
         let read_only = access == Access::ReadOnly;
         let what = FileSystem { fs, source: &source, options: options.to_vec(), read_only, inert: false };
         mount::attach(&what, &target).map_err(|error| {
+            let code = if code == Code::AreaDamaged && !error.is_damage() { Code::AreaUnavailable } else { code };
             Stop::new(code, error.to_string()).advice("check the medium (read errors, truncated copy) and dmesg")
         })?;
         self.undos.push(Undo::Unmount(target));

@@ -19,12 +19,15 @@ use crate::error::{Code, Stop};
 use crate::format::{self, Kind, Superblock, partition};
 use crate::plan::Target;
 use crate::plan::crypt::Consent;
-use crate::table::{Disk, Gap};
+use crate::table::{Disk, Gap, name};
 
 /// How long somebody else (udev, a partition tool) may hold the disk.
 const LOCK_LIMIT: Duration = Duration::from_secs(20);
 /// What to do about a given device that is not empty.
 const GIVEN: &str = "rd.overlay.crypt=<device>,mkfs=force wipes it at each boot";
+/// What to do about a partition that may be ours. An MBR has no names that would tell.
+const UNKNOWN: &str = "format it yourself with the label cow, or delete it; rd.live.overlay.reset does that only for a \
+                       partition that a GPT names rdlive-cow";
 /// Bytes read at the start and the end of a partition, and at each sample between.
 const READ: usize = 1 << 20;
 const SAMPLE: usize = 1 << 16;
@@ -59,16 +62,18 @@ impl Blank {
                 let backing = locked(env, disk)?;
                 let blank = Self::show(env, backing, disk, *start, *size)?;
                 let what = format!("a partition of {}", disk.display());
-                blank.holds_nothing(&what, "format it yourself with the label cow, or delete it")?;
+                blank.holds_nothing(&what, UNKNOWN)?;
                 Ok(blank)
             }
             Target::Discarded { disk, start, size } => {
                 let backing = locked(env, disk)?;
                 let table = partition::table(&mut &backing, disk_of(&backing, disk, 0, 0)?.size).ok().flatten();
                 let entries = table.map(|table| table.partitions).unwrap_or_default();
-                if !entries.iter().any(|entry| (entry.start, entry.size) == (*start, *size)) {
+                let Some(entry) = entries.iter().find(|entry| (entry.start, entry.size) == (*start, *size)) else {
                     return Err(changed(disk, "the partition of the discarded area is not in it"));
-                }
+                };
+                let disk_name = disk.file_name().unwrap_or_default().to_string_lossy();
+                is_unused(env, &name::of(&disk_name, entry.number))?;
                 Self::show(env, backing, disk, *start, *size)
             }
             Target::Opened { node } => {
@@ -179,6 +184,24 @@ pub(super) fn locked(env: &Env, disk: &Path) -> Result<File, Stop> {
             }
             Err(error) => return Err(fail(format!("another program holds its lock: {error}"))),
         }
+    }
+}
+
+/// A partition whose disk is in use cannot be claimed, so the kernel's tables are asked: an area that somebody has mounted
+/// is not damaged, only busy.
+fn is_unused(env: &Env, partition: &str) -> Result<(), Stop> {
+    let node = format!("/dev/{partition}");
+    let number = env.text(Path::new("sys/class/block").join(partition).join("dev"));
+    let mounts = env.text("proc/self/mountinfo").unwrap_or_default();
+    let mounted = mounts.lines().any(|line| {
+        let (mount, what) = line.split_once(" - ").unwrap_or_default();
+        mount.split(' ').nth(2).is_some_and(|dev| number.as_deref() == Some(dev))
+            || what.split(' ').nth(1) == Some(&node)
+    });
+    let holders = std::fs::read_dir(env.path(Path::new("sys/class/block").join(partition).join("holders")));
+    match mounted || holders.is_ok_and(|mut holders| holders.next().is_some()) {
+        false => Ok(()),
+        true => Err(Stop::new(Code::AreaUnavailable, format!("{node} is in use, so it is not made anew"))),
     }
 }
 

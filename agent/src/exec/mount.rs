@@ -35,6 +35,13 @@ pub struct MountError {
 }
 
 impl MountError {
+    /// Whether what is on the device may be the reason, and not the machine or somebody who uses it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        let other = [Errno::BUSY, Errno::NOMEM, Errno::NODEV, Errno::NXIO, Errno::ACCESS, Errno::PERM, Errno::ROFS];
+        !other.contains(&self.errno)
+    }
+
     fn words(&self) -> String {
         if self.messages.is_empty() { String::new() } else { format!(" (kernel: {})", self.messages.join("; ")) }
     }
@@ -203,6 +210,15 @@ pub fn detach(at: &Path) -> Result<(), MountError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_in_use_is_not_damaged() {
+        let error = |errno| MountError { operation: String::new(), errno, messages: Vec::new() };
+        for (errno, damage) in [(Errno::BUSY, false), (Errno::NODEV, false), (Errno::INVAL, true), (Errno::IO, true)] {
+            assert_eq!(error(errno).is_damage(), damage, "{errno}");
+        }
+        assert!(error(Errno::UCLEAN).is_damage());
+    }
 
     #[test]
     fn a_damaged_file_system_is_called_so_with_every_libc() {

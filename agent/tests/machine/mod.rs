@@ -378,6 +378,10 @@ impl Stick {
         }
     }
 
+    pub fn node(&self) -> PathBuf {
+        PathBuf::from(&self.disk.node)
+    }
+
     pub fn set_read_only(&self) {
         run("blockdev", &[Path::new("--setro"), Path::new(&self.disk.node)]);
     }
