@@ -550,6 +550,67 @@ fn loop_t42_reset_replaces_nothing_that_is_known() {
     }
 }
 
+/// Another image on the stick is newer, and its file has what this kernel does not know.
+#[test]
+fn loop_reset_keeps_a_healthy_cow_file_that_cannot_be_mounted() {
+    for (name, fields) in [("clean", "feature_incompat=0x80000000"), ("dirty", "state=0 feature_incompat=0x80000000")] {
+        let machine = Machine::new();
+        let (disk, label) = host_with_medium(&machine, "ext4", 260 << 20);
+        disk.inside(|at| {
+            cow_file(at, "11111111-2222-4333-8444-555555555555");
+            let cow = at.join("live_system.cow");
+            // The checksum would be wrong with the new field, and that is damage.
+            machine::run("tune2fs", &[Path::new("-O"), Path::new("^metadata_csum"), &cow]);
+            for field in fields.split(' ') {
+                let (field, value) = field.split_once('=').unwrap();
+                let request = format!("set_super_value {field} {value}");
+                machine::run("debugfs", &[Path::new("-w"), Path::new("-R"), Path::new(&request), &cow]);
+            }
+        });
+        let mut before = Vec::new();
+        disk.inside(|at| before = fs::read(at.join("live_system.cow")).unwrap());
+        let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40 rd.live.overlay.reset");
+        let booted = file_boot(&machine, (&disk, &label), &kargs);
+        let why = booted.report.fallbacks.join(" ");
+        assert_eq!(booted.mode().persistence, "temporary", "{name}: {why}");
+        assert!(why.contains("RDL-050"), "{name}: {why}");
+        drop(booted);
+        disk.inside(|at| assert!(fs::read(at.join("live_system.cow")).unwrap() == before, "{name}: it was changed"));
+    }
+}
+
+/// Whose a damaged file is cannot be read.
+#[test]
+fn loop_reset_keeps_a_damaged_cow_file_that_may_be_another_images() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 260 << 20);
+    let mut before = Vec::new();
+    disk.inside(|at| {
+        cow_file(at, "11111111-2222-4333-8444-555555555555");
+        let cow = fs::File::options().write(true).open(at.join("live_system.cow")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&cow, &vec![0xa5; 20 << 20], 4096).unwrap();
+    });
+    // The kernel notes the error in the superblock.
+    let content = |at: &Path| fs::read(at.join("live_system.cow")).unwrap()[4096..].to_vec();
+    disk.inside(|at| before = content(at));
+    let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40");
+    for (more, expected) in [("rd.live.overlay.reset", None), ("", Some("own"))] {
+        let booted = file_boot(&machine, (&disk, &label), &format!("{kargs} {more}"));
+        assert_eq!(booted.mode().persistence, "file", "{more}: {:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted).as_deref(), expected, "{more}");
+        remember(&booted, "own");
+    }
+    disk.inside(|at| {
+        assert!(content(at) == before, "it was changed");
+        let names = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let own: Vec<_> = names.filter(|name| name.starts_with(&format!("live_system-{label}-"))).collect();
+        fs::remove_file(at.join(&own[0])).unwrap();
+    });
+    let taken = format!("{PERSISTENT}=accept rd.live.cowfile.mbsize=40 rd.live.overlay.reset");
+    assert_eq!(file_boot(&machine, (&disk, &label), &taken).mode().persistence, "file");
+    disk.inside(|at| assert!(content(at) != before, "with accept it is replaced"));
+}
+
 /// Files that say that a cow file is not complete.
 fn notes(at: &Path) -> usize {
     let names = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name());
@@ -603,6 +664,24 @@ fn loop_cow_file_cut_short_is_made_again() {
         });
         let second = file_boot(&machine, (&disk, &label), PERSISTENT);
         assert_eq!(kept(&second).as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn loop_unknown_file_of_somebody_else_survives_a_note() {
+    // f2fs begins as our file does, but for its superblock; qcow2 with its own magic.
+    for (name, at, magic) in
+        [("f2fs", 1024, &b"\x10\x20\xf5\xf2"[..]), ("qcow2", 0, b"QFI\xfb"), ("text", 0, b"a diary")]
+    {
+        let machine = Machine::new();
+        let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+        let mut content = vec![0; 1 << 20];
+        content[at..at + magic.len()].copy_from_slice(magic);
+        disk.inside(|at| (note(at), fs::write(at.join("live_system.cow"), &content).unwrap()).0);
+        let booted = file_boot(&machine, (&disk, &label), PERSISTENT);
+        assert_eq!(booted.mode().persistence, "temporary", "{name}: {:?}", booted.report.fallbacks);
+        drop(booted);
+        disk.inside(|at| assert!(fs::read(at.join("live_system.cow")).unwrap() == content, "{name}: it was changed"));
     }
 }
 

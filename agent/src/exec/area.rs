@@ -9,6 +9,7 @@ use std::time::Duration;
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, Setup};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::apply::Executor;
 use super::blank::{self, Blank};
@@ -94,20 +95,25 @@ impl Executor<'_> {
                 return Ok(());
             }
         };
-        let failed = |cause: String| {
-            Stop::new(Code::AreaDamaged, format!("checking {node}: {cause}"))
+        let failed = |code: Code, cause: String| {
+            Stop::new(code, format!("checking {node}: {cause}"))
                 .advice(format!("repair it from another system: e2fsck -f {node}"))
         };
         let what = format!("checking the area on {node}");
         let ended = patience::telling(self.env, &what, || tool::run(&program, &["-p", &node], CHECK_LIMIT));
-        let ended = ended.map_err(failed)?;
-        // e2fsck(8): 1 and 2 are errors that were corrected, 4 and more are not.
-        match ended.status.code() {
-            Some(0) => {}
-            Some(1..=3) => self.notes.push(format!("repaired: {}", ended.words)),
-            _ => return Err(failed(format!("{}: {}", ended.status, ended.words))),
-        }
-        Ok(())
+        let ended = ended.map_err(|cause| failed(Code::AreaUnavailable, cause))?;
+        // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
+        // does not know a feature, was stopped, or somebody uses the device.
+        let code = match ended.status.code() {
+            Some(0) => return Ok(()),
+            Some(1..=3) => {
+                self.notes.push(format!("repaired: {}", ended.words));
+                return Ok(());
+            }
+            Some(left) if left & 4 != 0 => Code::AreaDamaged,
+            _ => Code::AreaUnavailable,
+        };
+        Err(failed(code, format!("{}: {}", ended.status, ended.words)))
     }
 
     pub(super) fn remount(&mut self, at: &Path) -> Result<(), Stop> {
@@ -130,7 +136,12 @@ impl Executor<'_> {
 
     pub(super) fn identity(&mut self, at: &Path, image: &Identity, accept: bool, write: bool) -> Result<(), Stop> {
         let path = self.env.path(at).join(IDENTITY_FILE);
-        let failed = |error: io::Error| Stop::new(Code::AreaDamaged, format!("{}: {error}", path.display()));
+        // Whose it is has not been said then, so only a broken structure counts as damage.
+        let failed = |error: io::Error| {
+            let damaged = Errno::from_io_error(&error).is_some_and(mount::is_damage);
+            let code = if damaged { Code::AreaDamaged } else { Code::AreaUnavailable };
+            Stop::new(code, format!("{}: {error}", path.display()))
+        };
         let known = match fs::read(&path) {
             // Made by kiwi-live, or by us in a boot that was cut short here: it is told now.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,

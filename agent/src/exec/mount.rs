@@ -35,16 +35,21 @@ pub struct MountError {
 }
 
 impl MountError {
-    /// Whether what is on the device may be the reason, and not the machine or somebody who uses it.
+    /// Whether the driver says that the structure on the device is damaged. Everything else may be the machine, a cable,
+    /// somebody who uses it, or a feature that only a newer kernel knows.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        let other = [Errno::BUSY, Errno::NOMEM, Errno::NODEV, Errno::NXIO, Errno::ACCESS, Errno::PERM, Errno::ROFS];
-        !other.contains(&self.errno)
+        is_damage(self.errno)
     }
 
     fn words(&self) -> String {
         if self.messages.is_empty() { String::new() } else { format!(" (kernel: {})", self.messages.join("; ")) }
     }
+}
+
+/// File systems have two error numbers for themselves: a structure that cannot be, and a wrong checksum.
+pub(super) fn is_damage(errno: Errno) -> bool {
+    matches!(errno, Errno::UCLEAN | Errno::BADMSG)
 }
 
 /// The text of an error number. musl has none for what a damaged file system gives.
@@ -214,10 +219,10 @@ mod tests {
     #[test]
     fn what_is_in_use_is_not_damaged() {
         let error = |errno| MountError { operation: String::new(), errno, messages: Vec::new() };
-        for (errno, damage) in [(Errno::BUSY, false), (Errno::NODEV, false), (Errno::INVAL, true), (Errno::IO, true)] {
-            assert_eq!(error(errno).is_damage(), damage, "{errno}");
+        for errno in [Errno::BUSY, Errno::NODEV, Errno::INVAL, Errno::IO, Errno::NOMEM] {
+            assert!(!error(errno).is_damage(), "{errno}");
         }
-        assert!(error(Errno::UCLEAN).is_damage());
+        assert!(error(Errno::UCLEAN).is_damage() && error(Errno::BADMSG).is_damage());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! in two writes, and first without the place of the content.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,8 @@ use crate::probe::block;
 
 /// Between the name of the file and the UUID, in the name of a note.
 const BETWEEN: &str = ".rdlive-new-";
+/// What a disk writes as a whole.
+const SECTOR: usize = 512;
 /// `f_type` of FAT in statfs(2).
 const FAT: u64 = 0x4d44;
 
@@ -71,10 +73,25 @@ fn may_be_made(env: &Env, file: &Path, notes: &[Note]) -> bool {
         Ok(facts) if !facts.is_file() => false,
         Ok(_) => match block::identify(env, file) {
             Ok((Some(found), _)) => notes.iter().any(|note| found.uuid.as_deref() == Some(&note.uuid)),
-            Ok((None, _)) => content(&env.path(file)) != Found::Disk,
-            Err(_) => true,
+            Ok((None, _)) => begins_as_ours(&env.path(file)).unwrap_or(false),
+            Err(_) => false,
         },
     }
+}
+
+/// What an interrupted mkfs can leave where nothing is known: the file was zeros, and its first three sectors stay so until
+/// the superblock is written. XFS has the headers of its first group there, which a torn write can leave alone. The image of
+/// a disk, f2fs or qcow2 has something else; ReiserFS, JFS and UFS would not be told from ours.
+fn begins_as_ours(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(3 * SECTOR as u64).read_to_end(&mut head)?;
+    let zero = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
+    let ours = |(at, sector): (usize, &[u8])| match at {
+        1 => zero(sector) || sector.starts_with(b"XAGF"),
+        2 => zero(sector) || sector.starts_with(b"XAGI"),
+        _ => zero(sector),
+    };
+    Ok(head.chunks(SECTOR).enumerate().all(ours))
 }
 
 /// An area that cannot be used, or nothing that is known.

@@ -412,13 +412,18 @@ fn use_or_replace(
     if !wish.overlay.reset {
         return Ok(used);
     }
-    let Ok(anew) = make_file(wish, points, identity, host, file) else { return Ok(used) };
-    Ok(vec![Step::Recover {
-        attempt: used,
-        from: Code::AreaDamaged,
-        with: anew,
-        because: "the cow file is damaged, and a reset was asked for".to_owned(),
-    }])
+    // A damaged file does not say whose it is. The name does, or the operator.
+    let own = points.host.join(bound_path(wish.cowfile_path, identity));
+    let (new, because) = match wish.accept || file == own {
+        true => (file, "the cow file is damaged, and a reset was asked for"),
+        false => (
+            own.as_path(),
+            "the cow file is damaged, a reset was asked for, and it may be another image's, so it stays",
+        ),
+    };
+    let Ok(anew) = make_file(wish, points, identity, host, new) else { return Ok(used) };
+    let because = because.to_owned();
+    Ok(vec![Step::Recover { attempt: used, from: Code::AreaDamaged, with: anew, because }])
 }
 
 /// The file under the usual name, or, when it turns out to be another image's, a new one that bears this image's name.

@@ -170,6 +170,7 @@ fn refusals() -> Vec<Scenario> {
             "persist/T-42 a cow file with a broken file system is made anew when a reset asks for it",
             keeps(
                 writes(host(store(Fs::Ext4, vec![("live.iso", iso()), ("live_system.cow", broken.clone())], 64)), "new")
+                    .root(&required.replace("=required", "=accept"))
                     .kargs("rd.live.overlay.reset"),
                 "file",
             )
