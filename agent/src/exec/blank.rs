@@ -47,6 +47,8 @@ pub(super) struct Blank {
     pub backing: File,
     /// Lies beside a file until that is complete.
     pub note: Option<Note>,
+    /// Nobody else may mount a device that was given, or make it a part of another one, until the work is done.
+    _claim: Option<File>,
 }
 
 impl Blank {
@@ -77,25 +79,26 @@ impl Blank {
                 Self::show(env, backing, disk, *start, *size)
             }
             Target::Opened { node } => {
-                let backing = exclusive(env, node)?;
-                is_opened_volume(env, &backing, node)?;
-                Self::show(env, backing, node, 0, 0)
+                let claim = claimed(env, node)?;
+                is_opened_volume(env, &claim, node)?;
+                let blank = Self::show(env, locked(env, node)?, node, 0, 0)?;
+                Ok(Self { _claim: Some(claim), ..blank })
             }
             Target::Device { node } => {
-                let backing = locked(env, node)?;
-                let blank = Self::show(env, backing, node, 0, 0)?;
+                let claim = claimed(env, node)?;
+                let blank = Self::show(env, locked(env, node)?, node, 0, 0)?;
                 blank.holds_nothing(&node.display().to_string(), "format it yourself")?;
-                Ok(blank)
+                Ok(Self { _claim: Some(claim), ..blank })
             }
             Target::Given { node, consent } => {
-                let backing = exclusive(env, node)?;
-                let blank = Self::show(env, backing, node, 0, 0)?;
+                let claim = claimed(env, node)?;
+                let blank = Self::show(env, locked(env, node)?, node, 0, 0)?;
                 match consent {
                     Consent::Empty => blank.holds_nothing(&node.display().to_string(), GIVEN)?,
                     Consent::Forgotten => blank.is_forgotten(node)?,
                     Consent::Anything => {}
                 }
-                Ok(blank)
+                Ok(Self { _claim: Some(claim), ..blank })
             }
             Target::File { path, size, discard } => {
                 let (backing, note) = unfinished::begin(env, path, *size, *discard)
@@ -114,7 +117,7 @@ impl Blank {
             loopdev::attach(&env.path("dev"), &backing, &env.path(path).to_string_lossy(), setup).map_err(fail)?;
         let node = env.path(format!("dev/loop{}", device.number));
         let size = (&device.device).seek(SeekFrom::End(0)).map_err(fail)?;
-        Ok(Self { device, node, size, backing, note: None })
+        Ok(Self { device, node, size, backing, note: None, _claim: None })
     }
 
     /// A LUKS volume of ours whose key nobody has.
@@ -205,14 +208,13 @@ fn is_unused(env: &Env, partition: &str) -> Result<(), Stop> {
     }
 }
 
-/// As [`locked`], for a whole device: refused while it is mounted or part of another device.
-fn exclusive(env: &Env, node: &Path) -> Result<File, Stop> {
+/// Claims a whole device: refused while it is mounted or part of another device, and nobody else gets it for that while the
+/// file is open. [`locked`] waits for udev, whose rules may do just that.
+fn claimed(env: &Env, node: &Path) -> Result<File, Stop> {
     let claim = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
-    let used = OpenOptions::new().read(true).custom_flags(claim).open(env.path(node));
-    used.map_err(|error| {
+    OpenOptions::new().read(true).custom_flags(claim).open(env.path(node)).map_err(|error| {
         Stop::new(Code::AreaUnavailable, format!("{} is in use or cannot be opened: {error}", node.display()))
-    })?;
-    locked(env, node)
+    })
 }
 
 /// The kernel says that it is a LUKS volume which is open: then somebody had its key.
@@ -251,4 +253,29 @@ pub(super) fn disk_of(file: &File, disk: &Path, image: u64, least: u64) -> Resul
 /// Bytes per logical sector of an open disk or partition; 512 for a file.
 pub fn sector(file: &File) -> u32 {
     rustix::fs::ioctl_blksszget(file).unwrap_or(512)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A loop device stands for the given one; needs root.
+    #[test]
+    fn loop_what_was_given_is_claimed_until_the_work_is_done() {
+        let env = Env::default();
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4 << 20).unwrap();
+        let given = loopdev::attach(Path::new("/dev"), &file, "given", Setup { autoclear: true, ..Setup::default() });
+        let given = given.unwrap();
+        let node = PathBuf::from(format!("/dev/loop{}", given.number));
+        for target in
+            [Target::Device { node: node.clone() }, Target::Given { node: node.clone(), consent: Consent::Empty }]
+        {
+            let blank = Blank::prove(&env, &target).unwrap();
+            let why = claimed(&env, &node).err().map(|stop| stop.cause).unwrap_or_default();
+            assert!(why.contains("is in use"), "{target:?}: {why}");
+            blank.finish(Ok(())).unwrap();
+            drop(claimed(&env, &node).unwrap());
+        }
+    }
 }
