@@ -165,6 +165,11 @@ impl Stop {
         self
     }
 
+    /// In one line, with what to do.
+    pub fn with_advice(&self) -> String {
+        if self.advice.is_empty() { self.to_string() } else { format!("{self}; {}", self.advice) }
+    }
+
     /// The lines to show, most important last (the last lines stay on a screen).
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{}: {}", self.code, self.cause)];

@@ -11,6 +11,8 @@ use crate::env::Env;
 pub const NOTICE: &str = "notice";
 /// Its severity; the console shows what is below its own level.
 const NOTICE_LEVEL: u8 = 5;
+/// Severity of a warning.
+const WARNING_LEVEL: u8 = 4;
 /// Bytes of one line: the kernel cuts records at 976 (`LOG_LINE_MAX`).
 const LINE_BYTES: usize = 900;
 
@@ -50,9 +52,22 @@ pub fn start(env: &Env) {
 /// there as well.
 pub fn tell(env: &Env, text: &str) {
     log::info!(target: NOTICE, "{text}");
+    show(env, NOTICE_LEVEL, text);
+}
+
+/// Logs that something asked for was given up, and why: as [`tell`], for `quiet` hides warnings too.
+pub fn fall_back(env: &Env, text: &str) {
+    log::warn!("{text}");
+    show(env, WARNING_LEVEL, &format!("rdlive: {text}"));
+}
+
+/// Writes a line to the console if the kernel does not show there what has this severity.
+fn show(env: &Env, severity: u8, text: &str) {
     let levels = env.text("proc/sys/kernel/printk").unwrap_or_default();
     let shown = levels.split_whitespace().next().and_then(|level| level.parse::<u8>().ok());
-    if shown.is_some_and(|level| level <= NOTICE_LEVEL)
+    let all = env.text("sys/module/printk/parameters/ignore_loglevel").is_some_and(|text| text.trim() == "Y");
+    if !all
+        && shown.is_some_and(|level| level <= severity)
         && let Ok(mut console) = OpenOptions::new().write(true).open(env.path("dev/console"))
     {
         let _ = console.write_all(format!("{text}\r\n").as_bytes());
@@ -88,7 +103,7 @@ impl Log for Kmsg {
 fn level(record: &Record<'_>) -> u8 {
     match record.level() {
         Level::Error => 3,
-        Level::Warn => 4,
+        Level::Warn => WARNING_LEVEL,
         Level::Info if record.target() == NOTICE => NOTICE_LEVEL,
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
@@ -108,6 +123,37 @@ fn line(level: u8, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_line_is_on_the_console_once() {
+        for (printk, ignore, told, warned) in [
+            // By default the kernel shows both, with `quiet` none; a kernel may be built with levels of its own.
+            ("7\t4\t1\t7", "N", false, false),
+            ("4\t4\t1\t4", "N", true, true),
+            ("1\t4\t1\t7", "N", true, true),
+            ("5\t4\t1\t7", "N", true, false),
+            ("4\t4\t1\t4", "Y", false, false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let env = Env::new(dir.path());
+            for (path, text) in [
+                ("proc/sys/kernel/printk", printk),
+                ("sys/module/printk/parameters/ignore_loglevel", ignore),
+                ("dev/console", ""),
+            ] {
+                let path = env.path(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, format!("{text}\n").trim_start()).unwrap();
+            }
+            let console = |say: fn(&Env, &str)| {
+                std::fs::write(env.path("dev/console"), "").unwrap();
+                say(&env, "why");
+                env.text("dev/console").unwrap_or_default()
+            };
+            assert_eq!(console(tell), if told { "why" } else { "" }, "tell, {printk} {ignore}");
+            assert_eq!(console(fall_back), if warned { "rdlive: why" } else { "" }, "fall_back, {printk} {ignore}");
+        }
+    }
 
     #[test]
     fn line_table() {

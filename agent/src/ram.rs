@@ -4,6 +4,7 @@ use crate::boot::Boot;
 use crate::error::{Code, Stop};
 use crate::facts::{Content, MediumFacts};
 use crate::handover::RamRecord;
+use crate::kmsg;
 use crate::plan::ram::{self, Choice, Copy};
 use crate::plan::{Points, Presence};
 use crate::probe;
@@ -25,11 +26,10 @@ impl Boot<'_> {
         }
         match self.try_copy(medium, content) {
             Err(stop) if !self.config.ram_required && stop.code == Code::RamRefused => {
-                for line in stop.lines() {
-                    log::warn!("rd.live.ram: {line}");
-                }
-                log::warn!("rd.live.ram: falling back to reading from the medium, which must stay in place");
-                self.report.fallbacks.push(format!("rd.live.ram: {stop}, reading from the medium"));
+                let mut lines = stop.lines();
+                lines.push("falling back to reading from the medium, which must stay in place".to_owned());
+                lines.iter().for_each(|line| kmsg::fall_back(self.env, &format!("rd.live.ram: {line}")));
+                self.report.fallbacks.push(format!("rd.live.ram: {}, reading from the medium", stop.with_advice()));
                 Ok(None)
             }
             result => result,
@@ -82,7 +82,7 @@ impl Boot<'_> {
         if let Some(ram) = &mut self.report.ram {
             ram.released = true;
         }
-        log::info!(target: crate::kmsg::NOTICE, "the live image is in RAM, the medium may be taken away");
+        log::info!(target: kmsg::NOTICE, "the live image is in RAM, the medium may be taken away");
         Ok(())
     }
 }

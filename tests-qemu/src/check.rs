@@ -323,6 +323,14 @@ pub fn console_says(text: &'static str) -> Check {
     })
 }
 
+/// The console showed this text, and not a second time.
+pub fn console_says_once(text: &'static str) -> Check {
+    Check::new(format!("the console says {text:?} once"), move |outcome| {
+        let times = outcome.console.matches(text).count();
+        ensure(times == 1, || format!("{times} times"))
+    })
+}
+
 /// The console never showed this text.
 pub fn console_lacks(text: &'static str) -> Check {
     Check::new(format!("the console does not say {text:?}"), move |outcome| {

@@ -10,7 +10,7 @@ use crate::discover;
 use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::Kind;
-use crate::kmsg::NOTICE;
+use crate::kmsg::{self, NOTICE};
 use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
 use crate::plan::{Slot, acquire, crypt, named, ordinary};
@@ -29,7 +29,7 @@ fn no_medium() -> String {
 
 /// An error of a step as a reason.
 pub(super) fn told(stop: Stop) -> String {
-    if stop.advice.is_empty() { stop.to_string() } else { format!("{stop}; {}", stop.advice) }
+    stop.with_advice()
 }
 
 fn unavailable(why: String) -> Stop {
@@ -107,7 +107,7 @@ impl Boot<'_> {
             Err(stop) => {
                 self.exec.unwind(mark);
                 let text = format!("{KEPT}: {}", reason(stop));
-                log::warn!("{text}, using RAM");
+                kmsg::fall_back(self.env, &format!("{text}, using RAM"));
                 self.report.fallbacks.push(text);
                 Ok(None)
             }

@@ -7,7 +7,7 @@ use crate::config::Method;
 use crate::error::{Code, Stop};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, human};
 use crate::handover::{Store, WriteMode};
-use crate::kmsg::NOTICE;
+use crate::kmsg::{self, NOTICE};
 use crate::plan::assemble::{self, KEPT};
 use crate::plan::persist::Area;
 use crate::plan::snapshot::{self, FSIMG_DIR, Form, LIVE, POOL};
@@ -80,7 +80,7 @@ impl Boot<'_> {
     }
 
     fn fall_back(&mut self, text: String) {
-        log::warn!("{text}");
+        kmsg::fall_back(self.env, &text);
         self.report.fallbacks.push(text);
     }
 

@@ -133,9 +133,9 @@ impl<'a> Executor<'a> {
         let mark = self.mark();
         let Err(stop) = self.run(stage, first) else { return Ok(()) };
         self.unwind(mark);
-        let advice = if stop.advice.is_empty() { String::new() } else { format!("; {}", stop.advice) };
-        self.fallbacks.push(format!("{because}: {stop}{advice}"));
-        log::warn!("{because}: {stop}{advice}, falling back");
+        let text = format!("{because}: {}", stop.with_advice());
+        kmsg::fall_back(self.env, &format!("{text}, falling back"));
+        self.fallbacks.push(text);
         self.run(stage, otherwise)
     }
 

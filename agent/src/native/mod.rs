@@ -112,7 +112,7 @@ pub fn finish(env: &Env, config: &Config, mut report: Report, result: &Result<()
         && let Err(error) = install::leave(env)
     {
         let why = format!("/run/initramfs/shutdown: {error}, falling back to systemd's own shutdown");
-        log::warn!("{why}");
+        kmsg::fall_back(env, &why);
         report.fallbacks.push(why);
     }
     if let Err(error) = report.save(env) {

@@ -42,11 +42,11 @@ fn host(recipe: Recipe) -> Boot {
 
 /// The system boots and goes down in order.
 fn ends_well(boot: Boot) -> Boot {
-    boot.expect(overlay_root())
-        .expect(both_dialects())
-        .expect(marker("tiny"))
-        .expect(console_says("shutdown: the live system is unmounted"))
-        .expect(ends(End::Off))
+    boots(boot).expect(console_says("shutdown: the live system is unmounted"))
+}
+
+fn boots(boot: Boot) -> Boot {
+    boot.expect(overlay_root()).expect(both_dialects()).expect(marker("tiny")).expect(ends(End::Off))
 }
 
 /// It writes `/kept`.
@@ -61,9 +61,18 @@ fn keeps(boot: Boot, kind: &'static str) -> Boot {
 
 /// Changes go to RAM, and this is why.
 fn forgets(boot: Boot, why: &'static str) -> Boot {
-    ends_well(boot)
-        .expect(persistence("temporary"))
+    given_up(ends_well(boot), why)
+}
+
+/// As [`forgets`], with `quiet`, which hides the kernel's log from the console.
+fn forgets_quietly(boot: Boot, why: &'static str) -> Boot {
+    given_up(boots(boot.kargs("quiet")), why).expect(console_lacks("Command line:"))
+}
+
+fn given_up(boot: Boot, why: &'static str) -> Boot {
+    boot.expect(persistence("temporary"))
         .expect(report_says("changes are not kept over a reboot"))
         .expect(report_says(why))
         .expect(console_says(why))
+        .expect(console_says_once("changes are not kept over a reboot"))
 }

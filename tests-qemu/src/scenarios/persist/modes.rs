@@ -18,6 +18,18 @@ pub fn all() -> Vec<Scenario> {
         list.push(scenario(format!("persist/T-18 T-21 T-72 {name}"), partition(mode)));
         list.push(scenario(format!("persist/T-38 T-72 {name}"), file(mode)));
     }
+    for (name, mode) in [
+        ("native", Mode::NativeWrite),
+        ("dracut 106", Mode::Dracut106),
+        ("dracut 106 without systemd", Mode::Dracut106Shell),
+        ("dracut 059", Mode::Dracut059),
+    ] {
+        let full = stick(hybrid(Table::Gpt, 0)).mode(mode);
+        list.push(scenario(
+            format!("persist/T-24 quiet does not hide why, {name}"),
+            forgets_quietly(full, "no room behind the image"),
+        ));
+    }
     list.push(scenario("persist/T-72 power-off by systemd, native", systemd(Mode::NativeWrite)));
     list.push(scenario("persist/T-72 power-off by systemd, dracut 106", systemd(Mode::Dracut106)));
     list
