@@ -123,6 +123,26 @@ impl fmt::Display for Code {
     }
 }
 
+/// What can be done about every place for changes that cannot be used.
+pub const ELSEWHERE: &str = "rd.overlay=<device> names another place";
+
+impl Code {
+    /// What to do where an error itself does not say; its section in docs/troubleshooting.md says more.
+    fn remedy(self) -> &'static str {
+        match self {
+            Code::AreaUnavailable => ELSEWHERE,
+            Code::AreaOther => "rd.live.overlay.persistent=accept uses it all the same",
+            Code::AreaDamaged => "repair it from another system; rd.live.overlay.reset makes it anew",
+            Code::AreaFormat => "boot again, with rd.live.overlay.cowfs=ext4 or another stick",
+            Code::AreaPartition => "boot again; the table is valid after each step",
+            Code::ToolMissing => "build the initrd from a system that has the program",
+            Code::AreaLocked => "boot again to be asked again",
+            Code::AreaCrypt => "read what cryptsetup says, and dmesg",
+            _ => "",
+        }
+    }
+}
+
 /// An error that ends the boot, or one candidate, with all a person needs to go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
@@ -141,7 +161,7 @@ pub struct Stop {
 impl Stop {
     /// An error with its cause; the other parts are added by [`Stop::wanted`], [`Stop::found`] and [`Stop::advice`].
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
-        Self { code, cause: cause.into(), wanted: String::new(), found: Vec::new(), advice: String::new() }
+        Self { code, cause: cause.into(), wanted: String::new(), found: Vec::new(), advice: code.remedy().to_owned() }
     }
 
     /// Says what was asked for.

@@ -15,7 +15,7 @@ use rdlive::plan::crypt::{self, Inside};
 use rdlive::plan::persist::{self, Area, Wish};
 use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::describe;
-use rdlive::plan::{Points, Step, acquire, assemble, named, ordinary, prepare};
+use rdlive::plan::{Points, Step, acquire, assemble, named, ordinary, prepare, reason};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -139,7 +139,7 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
             let identity = Identity::of(medium.unwrap());
             match crypt::opening(&wish, points, &identity, site) {
                 None => persist::automatic(&wish, points, &identity, site),
-                Some(Err(stop)) => Err(stop.lines().join(" | ")),
+                Some(Err(stop)) => Err(stop.with_advice()),
                 Some(Ok(opening)) => {
                     before = describe("open", &opening.steps);
                     let inside = Inside { node: "/dev/mapper/lukscow".into(), size: 1 << 30, kind: facts.inside };
@@ -165,7 +165,7 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
             let text = format!("{before}area      {} {}{encrypted}\n{notes}", area.persistence, area.place);
             (Some(area), text)
         }
-        Err(why) => (None, format!("{before}no area   {why}\n")),
+        Err(why) => (None, format!("{before}no area   {}\n", reason::stop(&why).with_advice())),
     }
 }
 

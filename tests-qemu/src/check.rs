@@ -307,6 +307,25 @@ pub fn copy_exceeds_run() -> Check {
     })
 }
 
+/// The report has a fallback that begins like this, and it has a number, a cause and a remedy: `RDL-NNN: cause; remedy`.
+pub fn says_what_to_do(about: &'static str) -> Check {
+    Check::new(format!("the report says why, and what to do: {about:?}"), move |outcome| {
+        let fallbacks = outcome.report.as_ref().map(|report| report["fallbacks"].clone());
+        let list = fallbacks.as_ref().and_then(|list| list.as_array()).cloned().unwrap_or_default();
+        let complete = list.iter().filter_map(|text| text.as_str()?.strip_prefix(about)).any(is_complete);
+        ensure(complete, || format!("{list:?}"))
+    })
+}
+
+/// Is it `: RDL-NNN: cause; remedy`?
+fn is_complete(text: &str) -> bool {
+    let number = text.strip_prefix(": RDL-").and_then(|text| text.split_once(": "));
+    number.is_some_and(|(number, rest)| {
+        let parts = rest.rsplit_once("; ").map(|(cause, remedy)| (cause.trim(), remedy.trim()));
+        number.parse::<u16>().is_ok() && parts.is_some_and(|(cause, remedy)| !cause.is_empty() && !remedy.is_empty())
+    })
+}
+
 /// Nothing had to be given up.
 pub fn no_fallbacks() -> Check {
     Check::new("the report has no fallbacks", |outcome| {
@@ -343,4 +362,22 @@ pub fn ends(end: End) -> Check {
     Check::new(format!("ends: {end:?}"), move |outcome| {
         ensure(outcome.end == end, || format!("ended: {:?}", outcome.end))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fallback_has_a_number_a_cause_and_a_remedy() {
+        for (text, good) in [
+            (": RDL-050: /dev/sda refuses writes; switch it off", true),
+            (": RDL-050: /dev/sda refuses writes", false),
+            (": /dev/sda refuses writes; switch it off", false),
+            (": RDL-050: /dev/sda refuses writes; ", false),
+            ("", false),
+        ] {
+            assert_eq!(is_complete(text), good, "{text}");
+        }
+    }
 }

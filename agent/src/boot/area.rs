@@ -7,12 +7,12 @@ use super::{Boot, SILENCE};
 use crate::area::{Found, Identity, NamedSite, Site};
 use crate::config::{Method, Persistence, Selector};
 use crate::discover;
-use crate::error::{Code, Stop};
+use crate::error::Stop;
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::Kind;
-use crate::kmsg::{self, NOTICE};
-use crate::plan::assemble::KEPT;
+use crate::kmsg::NOTICE;
 use crate::plan::persist::{self, Area, Wish};
+use crate::plan::reason::{self, refuses_writes};
 use crate::plan::{Slot, acquire, crypt, named, ordinary};
 use crate::probe::area as probe;
 
@@ -33,18 +33,12 @@ pub(super) fn told(stop: Stop) -> String {
 }
 
 fn unavailable(why: String) -> Stop {
-    Stop::new(Code::AreaUnavailable, why)
-}
-
-/// Why there is no area, for a person; the number is only said where a section of its own explains it.
-fn reason(stop: Stop) -> String {
-    if stop.code == Code::AreaUnavailable && stop.advice.is_empty() { stop.cause } else { told(stop) }
+    reason::stop(&why)
 }
 
 /// The end of a boot that must have an area.
 fn required(stop: Stop) -> Stop {
-    let go_on = "remove =required to boot with changes in RAM";
-    let advice = if stop.advice.is_empty() { go_on.to_owned() } else { format!("{}; {go_on}", stop.advice) };
+    let advice = format!("{}; or remove =required to boot with changes in RAM", stop.advice);
     stop.wanted("a persistent area (rd.live.overlay.persistent=required)").advice(advice)
 }
 
@@ -106,9 +100,7 @@ impl Boot<'_> {
             Err(stop) if overlay.required => Err(required(stop)),
             Err(stop) => {
                 self.exec.unwind(mark);
-                let text = format!("{KEPT}: {}", reason(stop));
-                kmsg::fall_back(self.env, &format!("{text}, using RAM"));
-                self.report.fallbacks.push(text);
+                self.keep_nothing(stop);
                 Ok(None)
             }
         }
@@ -226,7 +218,7 @@ impl Boot<'_> {
             return Err(format!("the medium {node} is {what}, which cannot be written to"));
         };
         if device.read_only && !self.config.overlay.readonly {
-            return Err(format!("{node} refuses writes"));
+            return Err(refuses_writes(&device.node));
         }
         let from = match medium.origin {
             Origin::Device(_) => self.points.live.clone(),
@@ -276,7 +268,7 @@ impl Boot<'_> {
             return Err(format!("{node} is the root itself, which stays as it is; name another device"));
         }
         if device.read_only && !overlay.readonly {
-            return Err(format!("{node} refuses writes"));
+            return Err(refuses_writes(&device.node));
         }
         let kind = device.superblock.as_ref().map(|found| found.kind);
         if automatic && kind == Some(Kind::SnapshotCow) {

@@ -11,7 +11,7 @@ use crate::kmsg::{self, NOTICE};
 use crate::plan::assemble::{self, KEPT};
 use crate::plan::persist::Area;
 use crate::plan::snapshot::{self, FSIMG_DIR, Form, LIVE, POOL};
-use crate::plan::{Slot, ram};
+use crate::plan::{Slot, ram, reason};
 use crate::probe;
 
 impl Boot<'_> {
@@ -29,7 +29,7 @@ impl Boot<'_> {
         let from = base.at.join(&base.file.path);
         let fits = probe::ram::facts(self.env, &from)
             .map_err(|error| format!("looking at {}: {error}", from.display()))
-            .and_then(|facts| ram::budget(self.config, &facts).map(|()| facts).map_err(|stop| stop.cause));
+            .and_then(|facts| ram::budget(self.config, &facts).map(|()| facts).map_err(|stop| stop.with_advice()));
         let facts = match fits {
             Ok(facts) => facts,
             Err(why) => {
@@ -72,7 +72,7 @@ impl Boot<'_> {
             }
             Some(_) => {
                 *area = None;
-                self.fall_back(format!("{KEPT}: {why}"));
+                self.keep_nothing(reason::stop(why));
             }
             None => self.fall_back(why.clone()),
         }
@@ -82,6 +82,13 @@ impl Boot<'_> {
     fn fall_back(&mut self, text: String) {
         kmsg::fall_back(self.env, &text);
         self.report.fallbacks.push(text);
+    }
+
+    /// Says that changes go to RAM, why, and what to do.
+    pub(super) fn keep_nothing(&mut self, why: Stop) {
+        let why = why.with_advice();
+        kmsg::fall_back(self.env, &format!("{KEPT}, falling back to RAM: {why}"));
+        self.report.fallbacks.push(format!("{KEPT}: {why}"));
     }
 
     /// What the report says about writing, once the root is there. `area` is the one that was planned.

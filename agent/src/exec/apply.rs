@@ -133,9 +133,9 @@ impl<'a> Executor<'a> {
         let mark = self.mark();
         let Err(stop) = self.run(stage, first) else { return Ok(()) };
         self.unwind(mark);
-        let text = format!("{because}: {}", stop.with_advice());
-        kmsg::fall_back(self.env, &format!("{text}, falling back"));
-        self.fallbacks.push(text);
+        let why = stop.with_advice();
+        kmsg::fall_back(self.env, &format!("{because}, falling back: {why}"));
+        self.fallbacks.push(format!("{because}: {why}"));
         self.run(stage, otherwise)
     }
 

@@ -8,7 +8,7 @@ use crate::facts::{Device, MediumFacts};
 use crate::format::Kind;
 use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
-use crate::plan::{Points, Step, acquire, crypt, ordinary};
+use crate::plan::{Points, Step, acquire, crypt, ordinary, reason};
 use crate::table::Gap;
 
 const GIB: u64 = 1 << 30;
@@ -53,7 +53,7 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
 fn answered((remark, acquire, area): Answer) -> Assumed {
     match area {
         Ok(area) => Assumed { remark, acquire, area: Some(area) },
-        Err(why) => Assumed { remark: format!("{KEPT}: {why}\n"), ..Assumed::default() },
+        Err(why) => Assumed { remark: format!("{KEPT}: {}\n", reason::stop(&why).with_advice()), ..Assumed::default() },
     }
 }
 

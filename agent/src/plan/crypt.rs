@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::acquire::driver;
 use super::persist::{self, Area, Wish, bound_path, is_area};
 use super::points::Points;
+use super::reason::{self, refuses_writes};
 use super::step::{Slot, Step, Target};
 use crate::area::{
     DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Owner, Part, Site, TEMPORARY_LABEL, made_for,
@@ -182,12 +183,12 @@ pub fn opening(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Sit
 }
 
 fn unavailable(cause: String) -> Stop {
-    Stop::new(Code::AreaUnavailable, cause)
+    reason::stop(&cause)
 }
 
 fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -> Result<Opening, Stop> {
     if disk.read_only {
-        return Err(unavailable(format!("{} refuses writes", disk.node().display())));
+        return Err(unavailable(refuses_writes(&disk.node())));
     }
     let subsystem = part.device.superblock.as_ref().and_then(|found| found.subsystem.as_deref());
     let owner = Owner::of(subsystem, identity);
@@ -358,7 +359,7 @@ pub fn device(wish: &OverlayCrypt, unlocking: &Unlocking, device: &Device) -> Re
     let node = device.node.display();
     let place = node.to_string();
     if device.read_only {
-        return Err(format!("{node} refuses writes"));
+        return Err(refuses_writes(&device.node));
     }
     if let Some(why) = &device.unreadable {
         return Err(format!("{node} cannot be read: {why}"));
@@ -390,7 +391,10 @@ fn fits(wish: &OverlayCrypt, device: &Device) -> Result<(), String> {
         return Ok(());
     }
     let (node, size, least) = (device.node.display(), human(device.size), human(least));
-    Err(format!("{node} has {size}, an encrypted {} needs {least}; nothing was changed", wish.fstype))
+    Err(format!(
+        "{node} has {size}, an encrypted {} needs {least}, nothing was changed; use a larger device",
+        wish.fstype
+    ))
 }
 
 /// Whether the device is made anew, and what may be on it; `None` if it is opened as it is.

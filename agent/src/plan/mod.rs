@@ -9,6 +9,7 @@ pub mod persist;
 pub mod points;
 pub mod prepare;
 pub mod ram;
+pub mod reason;
 pub mod snapshot;
 pub mod step;
 

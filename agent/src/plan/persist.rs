@@ -7,13 +7,17 @@ use super::acquire::driver;
 use super::crypt;
 use super::named;
 use super::points::Points;
+use super::reason::refuses_writes;
 use super::step::{Place, Slot, Step, Target};
 use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, made_for};
 use crate::config::{Access, Overlay, Persistence};
-use crate::error::{Code, Stop};
+use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::human;
 use crate::format::Kind;
 use crate::table::{Gap, PARTITION_NAME, name};
+
+/// What to do where there is nothing to show.
+const TO_MAKE: &str = "a boot without rd.overlay.readonly makes it";
 
 /// A persistent area: the steps that bring it into reach, and what the overlay then uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,7 +119,9 @@ pub(super) fn area_kind(cowfs: &str) -> Result<Kind, String> {
         "ext4" => Ok(Kind::Ext4),
         "xfs" => Ok(Kind::Xfs),
         "btrfs" => Ok(Kind::Btrfs),
-        other => Err(format!("rd.live.overlay.cowfs={other} is not ext4, xfs or btrfs, nothing was created")),
+        other => Err(format!(
+            "rd.live.overlay.cowfs={other} is not ext4, xfs or btrfs, nothing was created; name one of these"
+        )),
     }
 }
 
@@ -235,14 +241,14 @@ fn on_disk(
 ) -> Result<(Vec<Step>, String), String> {
     let node = disk.node();
     if disk.read_only {
-        return Err(format!("{} refuses writes", node.display()));
+        return Err(refuses_writes(&node));
     }
     if let Some(part) = &disk.area {
         wish.refuse_plain(&part.device.node.display().to_string())?;
         return Ok((existing(wish, points, identity, disk, part)?, part.device.node.display().to_string()));
     }
     if wish.overlay.readonly {
-        return Err(format!("{} has no persistent area yet, so there is nothing to show", node.display()));
+        return Err(format!("{} has no persistent area yet, so there is nothing to show; {TO_MAKE}", node.display()));
     }
     let kind = wish.kind()?;
     let (target, slot, place) = if let Some(part) = &disk.unused {
@@ -260,10 +266,11 @@ fn on_disk(
         (Target::Gap { disk: node.clone(), image: disk.image, gap }, vec![add, reach(disk, &part, start, size)], part)
     } else if let Some(gap) = disk.gap {
         return Err(format!(
-            "the room on {} has {}, {} are needed",
+            "the room on {} has {}, {} are needed for {}; use a larger stick, or {ELSEWHERE}",
             node.display(),
             human(gap.size),
-            human(wish.least(kind))
+            human(wish.least(kind)),
+            kind.name()
         ));
     } else {
         return Err(format!("{}: {}", node.display(), disk.no_gap));
@@ -504,7 +511,7 @@ fn make_file(
 ) -> Result<Vec<Step>, String> {
     let name = below(points, file).display();
     if wish.overlay.readonly {
-        return Err(format!("{name} does not exist yet, so there is nothing to show"));
+        return Err(format!("{name} does not exist yet, so there is nothing to show; {TO_MAKE}"));
     }
     let kind = wish.kind()?;
     let size = wish.cowfile_mib.saturating_mul(1 << 20);
@@ -554,7 +561,7 @@ pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Point
     let node = disk.node();
     let kind = area_kind(cowfs)?;
     if disk.read_only {
-        return Err(format!("no file system has the label {label}, and {} refuses writes", node.display()));
+        return Err(format!("no file system has the label {label}, and {}", refuses_writes(&node)));
     }
     if disk.whole {
         return Err(format!("no file system has the label {label}, and {} has no partitions", node.display()));
@@ -589,7 +596,7 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
     let shown = format!("{} on {}", site.path.display(), site.node.display());
     let (steps, upper, work) = match site.found {
         Found::Absent if overlay.readonly => {
-            return Err(format!("{shown} does not exist, so there is nothing to show"));
+            return Err(format!("{shown} does not exist, so there is nothing to show; {TO_MAKE}"));
         }
         Found::Absent | Found::Directory if !is_area(site.kind) => {
             return Err(format!(
@@ -633,7 +640,7 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
 /// C9, C10).
 fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, String> {
     if overlay.readonly && site.found == Found::Zeros {
-        return Err(format!("{place} is an empty store, so there is nothing to show"));
+        return Err(format!("{place} is an empty store, so there is nothing to show; {TO_MAKE}"));
     }
     let access = if overlay.readonly { Access::ReadOnly } else { Access::ReadWrite };
     let mut steps = named::reach(overlay, site);

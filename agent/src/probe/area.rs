@@ -7,11 +7,13 @@ use std::path::Path;
 use super::block;
 use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site};
 use crate::env::Env;
+use crate::error::ELSEWHERE;
 use crate::exec::blank::sector;
 use crate::exec::unfinished;
 use crate::facts::{Device, MediumFacts};
 use crate::format::journal::{self, Pending};
 use crate::format::{Kind, partition};
+use crate::plan::reason::refuses_writes;
 use crate::table::{ALIGNMENT, Disk, name};
 
 /// Type of a Linux file system: in a GPT, in an MBR.
@@ -24,7 +26,10 @@ pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, be
         return Site::Nowhere(format!("{} is no disk that was seen", node.display()));
     };
     if device.optical {
-        return Site::Nowhere(format!("{} is an optical drive, which cannot be written to", node.display()));
+        let node = node.display();
+        return Site::Nowhere(format!(
+            "{node} is an optical drive, which cannot be written to; boot from a stick, or {ELSEWHERE}"
+        ));
     }
     let whole = device.parent.is_none();
     let name = device.parent.clone().unwrap_or_else(|| device.name.clone());
@@ -214,10 +219,13 @@ fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Op
         return Some(format!("{node} is {}, which cannot be written to", found.kind.name()));
     }
     if device.read_only {
-        return Some(format!("{node} refuses writes"));
+        return Some(refuses_writes(&device.node));
     }
     if let Some(asleep) = devices.iter().find(|device| is_hibernation(device)) {
-        return Some(format!("{} holds a hibernated system, and {node} may be part of it", asleep.node.display()));
+        return Some(format!(
+            "{} holds a hibernated system, and {node} may be part of it; wake that system and shut it down",
+            asleep.node.display()
+        ));
     }
     if found.kind == Kind::Ntfs && is_windows_asleep(&env.path(at)) {
         return Some(format!("{node} belongs to a hibernated Windows; shut it down fully first"));

@@ -1,5 +1,6 @@
 //! Why a partition cannot be added.
 
+use crate::error::ELSEWHERE;
 use crate::facts::human;
 use crate::format;
 
@@ -10,7 +11,7 @@ pub enum TableError {
     #[error(transparent)]
     Read(#[from] format::Error),
     /// There is no partition table.
-    #[error("the disk has no partition table")]
+    #[error("the disk has no partition table; an ISO of rdlive-image brings one, or {ELSEWHERE}")]
     NoTable,
     /// The GPT is damaged, or not made for this disk.
     #[error("the partition table is damaged: {0}; repair it with sgdisk or gdisk first")]
@@ -19,13 +20,17 @@ pub enum TableError {
     #[error("the partition table is not made for sectors of {0} bytes")]
     OtherSectors(u32),
     /// Every entry is used.
-    #[error("the partition table has no free entry")]
+    #[error("the partition table has no free entry; delete a partition that is not needed, or {ELSEWHERE}")]
     Full,
     /// The copy of a GPT belongs into the last sectors, which are part of a partition.
     #[error("a partition takes the last sectors of the disk, where the copy of the table belongs")]
     EndTaken,
     /// There is no room.
-    #[error("no room behind the image: the largest gap has {}, {} are needed", human(*.largest), human(*.least))]
+    #[error(
+        "no room behind the image: the largest gap has {}, {} are needed; use a larger stick, or {ELSEWHERE}",
+        human(*.largest),
+        human(*.least)
+    )]
     NoRoom {
         /// Bytes in the largest gap.
         largest: u64,

@@ -71,7 +71,7 @@ fn forgets_quietly(boot: Boot, why: &'static str) -> Boot {
 
 fn given_up(boot: Boot, why: &'static str) -> Boot {
     boot.expect(persistence("temporary"))
-        .expect(report_says("changes are not kept over a reboot"))
+        .expect(says_what_to_do("changes are not kept over a reboot"))
         .expect(report_says(why))
         .expect(console_says(why))
         .expect(console_says_once("changes are not kept over a reboot"))
