@@ -128,6 +128,7 @@ impl<'a> Boot<'a> {
         };
         self.report.moment("acquired");
         let Acquired { medium, content, inner, copy } = acquired;
+        let copied = copy.is_some();
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
         let (used, inside) = self.copy_image(used, inner.clone())?;
         let (used, inside) = (used.as_ref(), inside.as_ref());
@@ -135,17 +136,24 @@ impl<'a> Boot<'a> {
         let mut area = self.area(Some(&medium))?;
         let (after, planned) = (self.exec.mark(), area.is_some());
         let form = self.form(&medium, used, inside, &mut area)?;
+        if copied && !planned {
+            self.settle(&medium, false)?;
+        }
         let image = assemble::base(&self.points, used, inside).map(|base| base.path());
         let steps = assemble::assemble_on(config, &self.points, &medium, used, inside, self.sysroot, area.as_ref());
         let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
-        (self.report.device, self.report.medium) = (device, Some(medium));
+        (self.report.device, self.report.medium) = (device, Some(medium.clone()));
         (self.report.content, self.report.inner) = (content, inner);
         let result = self.exec.run("assemble", &steps);
-        if !self.write_mode(&form, image.as_deref(), area.as_ref()) && planned {
+        let kept = self.write_mode(&form, image.as_deref(), area.as_ref());
+        if !kept && planned {
             // What the area needed stays neither mounted nor open when changes go to RAM.
             self.exec.unwind_between(before, after);
         }
         result?;
+        if copied {
+            self.settle(&medium, kept)?;
+        }
         self.report.moment("root");
         Ok(())
     }
@@ -366,7 +374,7 @@ impl<'a> Boot<'a> {
             true => None,
             false => Some(content::container(self.env, self.config, &self.points.container)?),
         };
-        if copy.is_some() && !self.keeps_on(&medium) {
+        if copy.is_some() && !self.waits_for_area(&medium) {
             self.release(&medium)?;
         }
         Ok(Acquired { medium, content, inner, copy })

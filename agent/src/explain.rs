@@ -93,12 +93,16 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
     let mut acquire = acquire::medium(config, &points, &facts);
     let (copied, content) = ram_copy(config, &mut points, &facts, content)?;
     let remark = if copied.is_empty() { "" } else { "assuming an image of 1 GiB, and room for it:\n" };
-    match copied.is_empty() {
-        true => acquire.extend(acquire::container(&points, &facts, content.as_ref())),
-        false => acquire.extend(copied),
+    let in_ram = !copied.is_empty();
+    match in_ram {
+        true => acquire.extend(copied),
+        false => acquire.extend(acquire::container(&points, &facts, content.as_ref())),
     }
     let area::Assumed { remark: kept, acquire: reach, area } = area::assumed(config, &points, Some(&facts));
     acquire.extend(reach);
+    if in_ram && area.is_none() && ram::may_keep(config) {
+        acquire.extend(release(&mut points, &facts));
+    }
     let (content, inner) = (content.as_ref(), inner.as_ref());
     let assemble = assemble::assemble_on(config, &points, &facts, content, inner, Path::new(SYSROOT), area.as_ref());
     Ok(format!(
@@ -161,10 +165,16 @@ fn ram_copy(
     let facts = RamFacts { bytes: 1 << 30, data: 1 << 30, available: u64::MAX, huge_pages: true, sha256: None };
     let mut steps = ram::copy(config, &copy, &facts);
     steps.extend(ram::container(points, &copy));
-    let (release, presence) = ram::release(config, points, medium);
-    steps.extend(release);
-    points.medium = presence;
+    if !ram::may_keep(config) {
+        steps.extend(release(points, medium));
+    }
     Ok((steps, content.map(|content| copy.content(content))))
+}
+
+fn release(points: &mut Points, medium: &MediumFacts) -> Vec<Step> {
+    let (steps, presence) = ram::release(points, medium);
+    points.medium = presence;
+    steps
 }
 
 fn usual_medium() -> MediumFacts {

@@ -5,8 +5,8 @@ use crate::error::{Code, Stop};
 use crate::facts::{Content, MediumFacts};
 use crate::handover::RamRecord;
 use crate::kmsg;
+use crate::plan::Presence;
 use crate::plan::ram::{self, Choice, Copy};
-use crate::plan::{Points, Presence};
 use crate::probe;
 
 impl Boot<'_> {
@@ -66,23 +66,48 @@ impl Boot<'_> {
         Ok(Some(copy))
     }
 
+    /// Whether a medium whose image is in RAM stays until it is known where changes are kept.
+    pub(crate) fn waits_for_area(&self, medium: &MediumFacts) -> bool {
+        ram::may_keep(self.config) || self.keeps_on(medium)
+    }
+
+    /// The root is there, with changes in an area (`kept`) or not: says that the medium must stay for them, or lets it go.
+    ///
+    /// # Errors
+    /// As [`Boot::release`].
+    pub(crate) fn settle(&mut self, medium: &MediumFacts, kept: bool) -> Result<(), Stop> {
+        if !self.waits_for_area(medium) || self.points.medium != Presence::Needed {
+            return Ok(());
+        }
+        if kept {
+            let text = "the live image is in RAM, but changes are kept on the medium: the medium must stay in place";
+            kmsg::tell(self.env, text);
+            self.report.write_mode.iter_mut().for_each(|mode| mode.notes.push(text.to_owned()));
+            return Ok(());
+        }
+        self.release(medium)?;
+        for link in self.points.stale_links() {
+            self.exec.remove_link(&link);
+        }
+        Ok(())
+    }
+
     /// Unmounts the medium whose image is in RAM. One that somebody holds stays, with a word about it.
     ///
     /// # Errors
     /// None that the plan does not turn into a fallback.
     pub(crate) fn release(&mut self, medium: &MediumFacts) -> Result<(), Stop> {
-        let points: &Points = &self.points;
-        let (steps, presence) = ram::release(self.config, points, medium);
+        let (steps, presence) = ram::release(&self.points, medium);
         let fallbacks = self.exec.fallbacks.len();
         self.exec.run("acquire", &steps)?;
-        if presence == Presence::Needed || self.exec.fallbacks.len() > fallbacks {
+        if self.exec.fallbacks.len() > fallbacks {
             return Ok(());
         }
         self.points.medium = presence;
         if let Some(ram) = &mut self.report.ram {
             ram.released = true;
         }
-        log::info!(target: kmsg::NOTICE, "the live image is in RAM, the medium may be taken away");
+        kmsg::tell(self.env, "the live image is in RAM, the medium may be taken away");
         Ok(())
     }
 }

@@ -104,7 +104,11 @@ struct Disc(PathBuf);
 
 impl Disc {
     fn attach(file: &Path) -> Self {
-        let output = Command::new("losetup").args(["--find", "--show", "--read-only"]).arg(file).output().unwrap();
+        Self::attach_as(&["--find", "--show", "--read-only"], file)
+    }
+
+    fn attach_as(how: &[&str], file: &Path) -> Self {
+        let output = Command::new("losetup").args(how).arg(file).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self(String::from_utf8(output.stdout).unwrap().trim_end().into())
     }
@@ -171,6 +175,60 @@ fn loop_b15_identical_copy_used_and_medium_released_in_both_dialects() {
         boot.exec.unwind(0);
         drop(boot);
         assert_eq!(machine.mounts(), Vec::<String>::new(), "{dialect}");
+        drop(disc);
+        machine.loops_settle_to(&[]);
+    }
+}
+
+/// The medium stays only for an area that is really used; what becomes of it is said.
+#[test]
+fn loop_persistence_asked_for_and_not_possible_releases_the_medium() {
+    const STAYS: &str = "the medium must stay in place";
+    for (what, cow, how, expected) in [
+        ("a stick that refuses writes", None, &["--find", "--show", "--read-only"][..], Err("RDL-050")),
+        ("a cow file with a broken file system", Some("broken"), &["--find", "--show"], Err("RDL-052")),
+        ("a cow file that is none", Some("text"), &["--find", "--show"], Err("RDL-050")),
+        ("a new cow file", None, &["--find", "--show"], Ok("file")),
+    ] {
+        let machine = Machine::new();
+        std::os::unix::fs::symlink("/usr", machine.path("usr")).unwrap();
+        medium(&machine);
+        fs::create_dir(machine.path("host")).unwrap();
+        fs::rename(machine.path("live.iso"), machine.path("host/live.iso")).unwrap();
+        match cow {
+            Some("broken") => {
+                filesystem(&machine, "host/live_system.cow", "", 32, "tree/usr");
+                let file = File::options().write(true).open(machine.path("host/live_system.cow")).unwrap();
+                file.write_all_at(&vec![b'x'; 30 << 20], 4096).unwrap();
+            }
+            Some(text) => fs::write(machine.path("host/live_system.cow"), text).unwrap(),
+            None => {}
+        }
+        filesystem(&machine, "host.img", "HOST", 128, "host");
+        let disc = Disc::attach_as(how, &machine.path("host.img"));
+        let line = format!(
+            "root=live:CDLABEL=RAMTEST iso-scan/filename={}:/live.iso rd.live.overlay.persistent rd.live.dialect=kiwi \
+             rd.live.cowfile.mbsize=32 rd.live.ram rd.minmem=1",
+            disc.0.display()
+        );
+        let (config, _) = interpret_text(&line);
+        let mut boot = started(&machine, &config).unwrap_or_else(|stop| panic!("{what}: {:?}", stop.lines()));
+        let (mounts, mode) = (machine.mounts(), boot.report.write_mode.clone().unwrap());
+        let held = mounts.iter().any(|at| at.contains("isoscan") || at.ends_with("/live"));
+        let fallbacks = boot.report.fallbacks.join(" ");
+        assert_eq!(mode.persistence, expected.unwrap_or("temporary"), "{what}: {fallbacks}");
+        assert_eq!(boot.report.ram.as_ref().unwrap().released, expected.is_err(), "{what}");
+        assert_eq!(held, expected.is_ok(), "{what}: {mounts:?}");
+        assert_eq!(mode.notes.iter().any(|note| note.contains(STAYS)), expected.is_ok(), "{what}: {:?}", mode.notes);
+        assert!(expected.is_ok() || fallbacks.contains(expected.unwrap_err()), "{what}: {fallbacks}");
+        let leads = |path: &str| machine.env.path(machine.path(path).read_link().unwrap_or_default()).is_dir();
+        for link in ["run/initramfs/livedev", "run/overlay/isodev", "run/initramfs/live", "run/initramfs/isoscandev"] {
+            let there = machine.path(link).is_symlink();
+            // The host of this machine has no udev, which makes the device's links by UUID.
+            assert!(!there || expected.is_ok() || leads(link) || link.ends_with("scandev"), "{what}: {link}");
+        }
+        boot.exec.unwind(0);
+        drop(boot);
         drop(disc);
         machine.loops_settle_to(&[]);
     }

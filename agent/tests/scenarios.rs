@@ -83,9 +83,11 @@ fn plan(config: &Config, facts: &Facts) -> String {
         false => acquire::medium(config, &points, medium),
     });
     let mut content = facts.content.clone();
+    let mut copied_to_ram = false;
     let refused = match ram_copy(config, facts, medium, &mut points, &mut content) {
         Ok(copied) if !copied.is_empty() => {
             steps.extend(copied);
+            copied_to_ram = true;
             String::new()
         }
         other => {
@@ -94,7 +96,10 @@ fn plan(config: &Config, facts: &Facts) -> String {
         }
     };
     let (content, inner) = (content.as_ref(), facts.inner.as_ref());
-    let (area, why) = area(config, &points, Some(medium), facts);
+    let (area, mut why) = area(config, &points, Some(medium), facts);
+    if copied_to_ram && area.is_none() && ram::may_keep(config) {
+        why += &describe("release", &release(&mut points, medium));
+    }
     let sysroot = Path::new("/sysroot");
     let assembled = assemble::assemble_on(config, &points, medium, content, inner, sysroot, area.as_ref());
     refused
@@ -122,11 +127,17 @@ fn ram_copy(
     ram::budget(config, &facts.ram).map_err(refusal)?;
     let mut steps = ram::copy(config, &copy, &facts.ram);
     steps.extend(ram::container(points, &copy));
-    let (release, presence) = ram::release(config, points, medium);
-    steps.extend(release);
-    points.medium = presence;
+    if !ram::may_keep(config) {
+        steps.extend(release(points, medium));
+    }
     *content = content.take().map(|content| copy.content(content));
     Ok(steps)
+}
+
+fn release(points: &mut Points, medium: &MediumFacts) -> Vec<Step> {
+    let (steps, presence) = ram::release(points, medium);
+    points.medium = presence;
+    steps
 }
 
 /// The area and what is said about it.

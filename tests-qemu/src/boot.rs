@@ -50,6 +50,8 @@ enum Act {
     Plug(&'static str),
     /// When the console shows this text, pull out the first medium.
     Unplug(&'static str),
+    /// When the console shows this text, press the button of the first drive.
+    Eject(&'static str),
 }
 
 /// One boot.
@@ -233,6 +235,12 @@ impl Boot {
         self
     }
 
+    /// When the console shows `text`, presses the button of the first drive, a CD drive: it must not be locked.
+    pub fn ejected_on_text(mut self, text: &'static str) -> Self {
+        self.acts.push(Act::Eject(text));
+        self
+    }
+
     /// The same machine and command line, without what is typed and what is expected.
     pub fn again(&self) -> Self {
         Self {
@@ -340,12 +348,13 @@ impl Boot {
             running.tick()?;
             if let Some(act) = next {
                 let console = running.console_text();
-                let (Act::Type(text, _) | Act::Plug(text) | Act::Unplug(text)) = act;
+                let (Act::Type(text, _) | Act::Plug(text) | Act::Unplug(text) | Act::Eject(text)) = act;
                 if let Some(at) = console.get(seen..).and_then(|new| new.find(text)) {
                     seen += at + text.len();
                     match act {
                         Act::Plug(_) => running.plug_in_all()?,
                         Act::Unplug(_) => running.pull_out(0)?,
+                        Act::Eject(_) => running.eject(0)?,
                         Act::Type(_, answer) => running.type_text(answer)?,
                     }
                     next = acts.next();

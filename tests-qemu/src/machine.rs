@@ -347,6 +347,15 @@ impl Running {
         Ok(())
     }
 
+    /// Presses the button of a CD drive.
+    ///
+    /// # Errors
+    /// The system has locked the door.
+    pub fn eject(&mut self, index: usize) -> Result<()> {
+        self.qmp()?.command("eject", json!({"id": format!("dev{index}")}))?;
+        Ok(())
+    }
+
     fn qmp(&mut self) -> Result<&mut Qmp> {
         if self.qmp.is_none() {
             self.qmp = Some(Qmp::connect(&self.dir.join("qmp"))?);

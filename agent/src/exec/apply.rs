@@ -165,6 +165,15 @@ impl<'a> Executor<'a> {
         self.undos.push(undo);
     }
 
+    /// Removes a link that was made and leads nowhere any more.
+    pub fn remove_link(&mut self, at: &Path) {
+        let link = self.env.path(at);
+        if link.is_symlink() && fs::remove_file(&link).is_ok() {
+            log::info!("removed the link {}", at.display());
+            self.undos.forget(&Undo::Unlink(link));
+        }
+    }
+
     /// A mount is gone: nothing to undo any more.
     pub(super) fn undone(&mut self, at: &Path) {
         self.undos.forget(&Undo::Unmount(at.to_owned()));

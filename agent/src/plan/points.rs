@@ -137,6 +137,20 @@ impl Points {
         steps
     }
 
+    /// Links that were made while the medium was there, and lead nowhere now that it is not.
+    pub fn stale_links(&self) -> Vec<PathBuf> {
+        let links = |points: &Self| -> Vec<PathBuf> {
+            let at = |step: &Step| match step {
+                Step::Symlink { at, .. } | Step::LinkDevice { at, .. } => Some(at.clone()),
+                _ => None,
+            };
+            points.medium_links(true, false).iter().filter_map(at).collect()
+        };
+        let now = links(self);
+        let before = links(&Self { medium: Presence::Needed, ..self.clone() });
+        before.into_iter().filter(|link| !now.contains(link)).collect()
+    }
+
     /// Links to the layers of an overlay by all their names.
     pub fn layer_links(&self) -> Vec<Step> {
         let mut steps = Vec::new();

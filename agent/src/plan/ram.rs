@@ -152,15 +152,15 @@ pub fn container(points: &Points, copy: &Copy) -> Vec<Step> {
     steps
 }
 
-/// Lets the medium go, once all that is needed has been seen in RAM, and says what becomes of it. It stays when changes
-/// are to be kept on it, or on the file system that holds its ISO file.
-pub fn release(config: &Config, points: &Points, medium: &MediumFacts) -> (Vec<Step>, Presence) {
-    let keeps =
-        matches!(config.overlay.persistence, Some(Persistence::Automatic { .. } | Persistence::OnMedium { .. }));
+/// Whether changes may come to be kept on the medium, or on the file system that holds its ISO file: then it stays until
+/// that is known.
+pub fn may_keep(config: &Config) -> bool {
+    matches!(config.overlay.persistence, Some(Persistence::Automatic { .. } | Persistence::OnMedium { .. }))
+}
+
+/// Lets the medium go, once all that is needed has been seen in RAM, and says what becomes of it.
+pub fn release(points: &Points, medium: &MediumFacts) -> (Vec<Step>, Presence) {
     let mut steps = Vec::new();
-    if keeps {
-        return (steps, Presence::Needed);
-    }
     let mounted = (!medium.is_container()).then(|| points.live.clone());
     let presence = match medium.origin {
         Origin::Device(_) => Presence::Released,
@@ -297,25 +297,31 @@ mod tests {
     }
 
     #[test]
-    fn d3_the_medium_stays_only_when_changes_are_kept_on_it() {
+    fn d3_the_medium_stays_only_while_changes_may_be_kept_on_it() {
         let points = Points::new(Dialect::Dmsquash);
         let file = || Origin::File("/run/initramfs/isoscan/a.iso".into());
         let disc = || Origin::Device("/dev/sr0".into());
         let rows = [
-            ("", disc(), Kind::Iso9660, Presence::Released, "release medium at /run/initramfs/live"),
-            ("", file(), Kind::Iso9660, Presence::Gone, "release host at /run/initramfs/isoscan"),
-            ("", file(), Kind::Squashfs, Presence::Gone, "release medium ·"),
-            ("", disc(), Kind::Squashfs, Presence::Released, ""),
-            ("rd.live.overlay=LABEL=x", disc(), Kind::Iso9660, Presence::Released, "release medium"),
-            ("rd.live.overlay=:/x", disc(), Kind::Iso9660, Presence::Needed, ""),
-            ("rd.live.overlay.persistent", file(), Kind::Iso9660, Presence::Needed, ""),
+            (disc(), Kind::Iso9660, Presence::Released, "release medium at /run/initramfs/live"),
+            (file(), Kind::Iso9660, Presence::Gone, "release host at /run/initramfs/isoscan"),
+            (file(), Kind::Squashfs, Presence::Gone, "release medium ·"),
+            (disc(), Kind::Squashfs, Presence::Released, ""),
         ];
-        for (kargs, origin, kind, presence, text) in rows {
-            let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
-            let (steps, found) = release(&config, &points, &medium(origin, kind));
-            assert_eq!(found, presence, "{kargs} {kind:?}");
+        for (origin, kind, presence, text) in rows {
+            let (steps, found) = release(&points, &medium(origin, kind));
+            assert_eq!(found, presence, "{kind:?}");
             let shown = steps.iter().map(ToString::to_string).collect::<String>();
-            assert!(shown.contains(text) && shown.is_empty() == text.is_empty(), "{kargs} {kind:?}: {shown}");
+            assert!(shown.contains(text) && shown.is_empty() == text.is_empty(), "{kind:?}: {shown}");
+        }
+        for (kargs, stays) in [
+            ("", false),
+            ("rd.live.overlay=LABEL=x", false),
+            ("rd.live.overlay=:/x", true),
+            ("rd.live.overlay.persistent", true),
+            ("rd.live.overlay.persistent=off", false),
+        ] {
+            let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
+            assert_eq!(may_keep(&config), stays, "{kargs}");
         }
     }
 }

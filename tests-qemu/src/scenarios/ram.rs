@@ -8,6 +8,7 @@ use crate::guest::Tree;
 use crate::machine::Bus;
 use crate::medium::*;
 use crate::mode::Mode;
+use crate::outcome::End;
 
 const RAM: &str = "rd.live.ram rd.minmem=1";
 /// What the agent says when the medium is no longer needed.
@@ -52,6 +53,31 @@ fn stick(recipe: Recipe) -> Boot {
         .expect(overlay_root())
         .expect(console_says("USB disconnect"))
         .expect(console_says("ALL-READ"))
+}
+
+const PERSISTENT: &str = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persistent";
+const NOT_KEPT: &str = "changes are not kept over a reboot";
+
+/// The image is read from RAM, the changes go to the stick.
+fn kept_on_stick() -> Boot {
+    let boot = Boot::from(hybrid(Table::Gpt, 96))
+        .on(Bus::UsbStick)
+        .mode(Mode::NativeWrite)
+        .root(PERSISTENT)
+        .kargs(RAM)
+        .kargs("lab.shutdown");
+    let used = |boot: Boot| {
+        boot.expect(overlay_root())
+            .expect(persistence("partition"))
+            .expect(no_fallbacks())
+            .expect(leads_to("/run/initramfs/squashed.img", "/run/initramfs/ram/squashed.img"))
+            .expect(mounted("/run/overlay/live", "iso9660"))
+            .expect(report_says("\"released\":false"))
+            .expect(report_says("the medium must stay in place"))
+            .expect(console_says("the medium must stay in place"))
+            .expect(ends(End::Off))
+    };
+    used(boot.again().kargs("lab.write=/kept:first")).then(used(boot).expect(file_is("/kept", "first")))
 }
 
 /// All of them.
@@ -141,6 +167,27 @@ pub fn all() -> Vec<Scenario> {
             .expect(stops_with("RDL-027")),
         ),
         scenario("ram/the stick is pulled out after the copy", stick(iso())),
+        scenario(
+            "ram/T-25 persistence asked for on a CD: it is released and can be ejected",
+            shell(Boot::from(iso()).root(PERSISTENT).kargs(RAM).ejected_on_text(RELEASED), READ_ALL)
+                .expect(overlay_root())
+                .expect(persistence("temporary"))
+                .expect(says_what_to_do(NOT_KEPT))
+                .expect(not_mounted("/run/overlay/live"))
+                .expect(not_mounted("/run/initramfs/live"))
+                .expect(report_says("\"released\":true"))
+                .expect(console_says("ALL-READ")),
+        ),
+        scenario(
+            "ram/T-25 persistence asked for on a full stick: it is released and pulled out",
+            stick(hybrid(Table::Gpt, 0))
+                .mode(Mode::NativeWrite)
+                .root(PERSISTENT)
+                .expect(persistence("temporary"))
+                .expect(says_what_to_do(NOT_KEPT))
+                .expect(report_says("\"released\":true")),
+        ),
+        scenario("ram/T-18 changes are kept on the stick, which stays", kept_on_stick()),
         scenario(
             "ram/D3 iso-scan, and the stick with the file is pulled out",
             stick(disk_with_iso(Fs::Vfat, "live.iso", iso()))
