@@ -120,7 +120,7 @@ impl Executor<'_> {
         let target = self.env.path(at);
         mount::allow_writes(&target).map_err(|error| {
             Stop::new(Code::AreaUnavailable, error.to_string())
-                .advice("is its write protection on, or does it need a repair (see dmesg)?")
+                .advice("is its write protection on, or does it need a repair (dmesg says; an NTFS is repaired by chkdsk in Windows)?")
         })?;
         sign(&target);
         self.undo(Undo::ReadOnly(target));

@@ -142,7 +142,9 @@ impl Blank {
         if made.is_err() {
             note.give_up();
         }
-        made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))
+        made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))?;
+        note.settle();
+        Ok(())
     }
 
     /// Reads the start, the end and samples between: no signature, no byte other than zero.

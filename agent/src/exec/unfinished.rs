@@ -44,6 +44,14 @@ impl Note {
         sync_dir(&self.path)
     }
 
+    /// ntfs3 marks its file system as dirty while files are made, and as clean again when all of it is synchronised: a power
+    /// cut later must not leave one that is refused.
+    pub(super) fn settle(&self) {
+        if let Some(dir) = self.path.parent().and_then(|dir| File::open(dir).ok()) {
+            let _ = rustix::fs::syncfs(&dir);
+        }
+    }
+
     /// It cannot be made complete: its room is given back. What cannot be removed stays unfinished, for a later boot.
     pub(super) fn give_up(&self) {
         let _ = remove(&self.file).and_then(|()| self.remove());

@@ -230,6 +230,13 @@ fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Op
     if found.kind == Kind::Ntfs && is_windows_asleep(&env.path(at)) {
         return Some(format!("{node} belongs to a hibernated Windows; shut it down fully first"));
     }
+    // ntfs3 keeps no journal of what it writes: nothing but a check says which clusters are really free.
+    if found.kind == Kind::Ntfs && found.dirty {
+        return Some(format!(
+            "{node} is an NTFS that was not cleanly unmounted, and must be checked before anything is written to it; \
+             start Windows, run chkdsk /f on it and shut Windows down fully"
+        ));
+    }
     let journalled = matches!(found.kind, Kind::Ext3 | Kind::Ext4);
     if journalled && found.dirty && !left_by_us(env, &device.node) {
         return Some(format!(
@@ -275,6 +282,35 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::*;
+
+    #[test]
+    fn a_host_that_was_not_left_in_order_is_refused_where_that_can_hurt() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        for (kind, dirty, expected) in [
+            (Kind::Ntfs, true, Some("chkdsk")),
+            (Kind::Ntfs, false, None),
+            (Kind::Exfat, true, None),
+            (Kind::Vfat, true, None),
+            (Kind::Xfs, true, None),
+            (Kind::Btrfs, true, None),
+            (Kind::Ext4, true, Some("e2fsck")),
+            (Kind::Ext4, false, None),
+            (Kind::Iso9660, false, Some("cannot be written to")),
+        ] {
+            let superblock = serde_json::json!({"kind": kind, "label": null, "uuid": null, "size": null,
+                "block_size": null, "compressor": null, "dirty": dirty});
+            let superblock = serde_json::from_value(superblock).unwrap();
+            let device = Device { node: "/dev/sda1".into(), superblock: Some(superblock), ..Device::default() };
+            let found = host_refusal(&env, &device, &[], Path::new("/"));
+            let fits = match (&found, expected) {
+                (None, None) => true,
+                (Some(why), Some(words)) => why.contains(words),
+                _ => false,
+            };
+            assert!(fits, "{kind:?} {dirty}: {found:?}");
+        }
+    }
 
     #[test]
     fn c3_only_zeros_become_a_store() {

@@ -19,6 +19,12 @@ const MOUNTED: &str = r#"mkdir -p "$1.at"; mount -o loop,ro "$1.part" "$1.at"; t
 const EXFAT: &str = r#"disk=$(losetup -f --show "$1.part"); mkdir -p "$1.at"; mount.exfat-fuse -o ro $disk "$1.at" >/dev/null
     trap 'umount "$1.at"; losetup -d $disk' EXIT; cp "$1.at/$path" "$1.cow""#;
 
+/// ntfsfix marks the volume, so that Windows checks it.
+const DIRTY_NTFS: &str = r#"
+    dd if="$1" of="$1.ntfs" bs=1M skip=1 conv=sparse status=none; ntfsfix "$1.ntfs" >/dev/null
+    ntfsinfo -fm "$1.ntfs" 2>/dev/null | grep -q 'Volume Flags.*DIRTY'
+    dd if="$1.ntfs" of="$1" bs=1M seek=1 conv=notrunc status=none; rm "$1.ntfs""#;
+
 fn take_out(fs: Fs) -> &'static str {
     HOSTS.iter().find(|(_, host, ..)| *host == fs).map_or("false", |(.., script)| script)
 }
@@ -182,6 +188,10 @@ fn refusals() -> Vec<Scenario> {
             host(store(Fs::Vfat, vec![("live.iso", iso()), ("live_system.cow", broken)], 64))
                 .root(required)
                 .expect(stops_with("RDL-052")),
+        ),
+        scenario(
+            "persist/an NTFS that was not cleanly unmounted",
+            forgets(host(changed(beside_iso(Fs::Ntfs, 64), DIRTY_NTFS)), "chkdsk").expect(untouched(0)),
         ),
         scenario(
             "persist/a machine with a hibernated system",
