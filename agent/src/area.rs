@@ -29,7 +29,7 @@ pub const IDENTITY_FILE: &str = ".rdlive-identity";
 pub struct Identity {
     /// Label of the medium.
     pub volume_id: Option<String>,
-    /// UUID of the medium; for an ISO the moment it was made.
+    /// UUID of the medium; for an ISO the moment it was made, for a squashfs that and its size.
     pub image_uuid: Option<String>,
     /// Version of the agent that made the area, or used it last.
     pub agent: String,
@@ -45,9 +45,14 @@ impl Identity {
         }
     }
 
-    /// Whether both name the same image.
+    /// Whether it tells the image from others at all.
+    pub fn is_known(&self) -> bool {
+        self.volume_id.is_some() || self.image_uuid.is_some()
+    }
+
+    /// Whether both name the same image. Two of which nothing is known are never the same.
     pub fn same_image(&self, other: &Self) -> bool {
-        self.volume_id == other.volume_id && self.image_uuid == other.image_uuid
+        self.is_known() && self.volume_id == other.volume_id && self.image_uuid == other.image_uuid
     }
 }
 
@@ -214,4 +219,29 @@ pub struct NamedSite {
     /// Where the same file system is mounted already: it is the medium's, or that of its ISO file.
     #[serde(default)]
     pub shared: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w13_two_images_of_which_nothing_is_known_are_not_the_same() {
+        let identity = |label: Option<&str>, uuid: Option<&str>| Identity {
+            volume_id: label.map(str::to_owned),
+            image_uuid: uuid.map(str::to_owned),
+            agent: String::new(),
+        };
+        for (one, other, same) in [
+            ((Some("A"), Some("1")), (Some("A"), Some("1")), true),
+            ((Some("A"), Some("1")), (Some("A"), Some("2")), false),
+            ((Some("A"), Some("1")), (Some("A"), None), false),
+            ((Some("A"), None), (Some("A"), None), true),
+            ((None, Some("1")), (None, Some("1")), true),
+            ((None, None), (None, None), false),
+        ] {
+            let found = identity(one.0, one.1).same_image(&identity(other.0, other.1));
+            assert_eq!(found, same, "{one:?} {other:?}");
+        }
+    }
 }

@@ -457,7 +457,7 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
         origin: Origin::Device(device.node.clone()),
         kind: found.kind,
         label: found.label.clone(),
-        uuid: found.uuid.clone(),
+        uuid: found.identity(),
     })
 }
 
@@ -476,8 +476,8 @@ fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
     Ok(MediumFacts {
         origin: Origin::File(PathBuf::from(file)),
         kind: found.kind,
+        uuid: found.identity(),
         label: found.label,
-        uuid: found.uuid,
     })
 }
 

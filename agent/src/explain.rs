@@ -195,7 +195,7 @@ fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), 
         format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
     let is_node = path.starts_with("/dev");
     let origin = if is_node { Origin::Device(path.to_owned()) } else { Origin::File(path.to_owned()) };
-    let facts = MediumFacts { origin, kind: found.kind, label: found.label, uuid: found.uuid };
+    let facts = MediumFacts { origin, kind: found.kind, uuid: found.identity(), label: found.label };
     if facts.kind != Kind::Iso9660 {
         return Ok((facts.clone(), (!facts.is_container()).then(|| usual_content(config)).flatten()));
     }

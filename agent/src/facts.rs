@@ -91,7 +91,7 @@ pub struct MediumFacts {
     /// Its label.
     #[serde(default)]
     pub label: Option<String>,
-    /// Its UUID.
+    /// Its UUID, or what stands in for one (see [`Superblock::identity`]).
     #[serde(default)]
     pub uuid: Option<String>,
 }

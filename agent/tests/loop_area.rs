@@ -612,6 +612,41 @@ fn loop_reset_keeps_a_damaged_cow_file_that_may_be_another_images() {
 }
 
 /// Files that say that a cow file is not complete.
+/// A squashfs has neither label nor UUID: two of them on one stick are told apart all the same.
+#[test]
+fn loop_w13_two_bare_squashfs_files_have_a_cow_file_each() {
+    let machine = Machine::new();
+    let disk = machine::Disk::formatted(&machine, "ext4", 200 << 20);
+    for name in ["a", "b"] {
+        let tree = machine.path(name);
+        fs::create_dir_all(tree.join("usr")).unwrap();
+        fs::write(tree.join("usr/mark"), name).unwrap();
+        // Made in one second: they differ in their sizes.
+        fs::write(tree.join("usr").join(name), name).unwrap();
+        fs::write(tree.join("usr/b"), "in both, or more").unwrap();
+        let image = machine.path(&format!("{name}.squashfs"));
+        let quiet = ["-quiet", "-no-progress", "-noappend"].map(Path::new);
+        machine::run("mksquashfs", &[&[tree.as_path(), image.as_path()], &quiet[..]].concat());
+        disk.inside(|at| {
+            fs::copy(&image, at.join(format!("{}-{name}.squashfs", machine.name))).unwrap();
+        });
+    }
+    let boot = |name: &str| {
+        let scan = format!("iso-scan/filename=LABEL={}:/{}-{name}.squashfs", disk.label, machine.name);
+        let booted = machine.boot(&format!(
+            "root=live:/dev/none rd.live.dialect=kiwi rd.retry=20 {scan} {PERSISTENT} rd.live.cowfile.mbsize=40"
+        ));
+        assert_eq!(booted.mode().persistence, "file", "{name}: {:?}", booted.report.fallbacks);
+        assert_eq!(fs::read_to_string(booted.sysroot.join("usr/mark")).unwrap(), name);
+        booted
+    };
+    for (name, before) in [("a", None), ("b", None), ("a", Some("a")), ("b", Some("b"))] {
+        let booted = boot(name);
+        assert_eq!(kept(&booted).as_deref(), before, "{name}");
+        remember(&booted, name);
+    }
+}
+
 fn notes(at: &Path) -> usize {
     let names = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name());
     names.filter(|name| name.to_string_lossy().contains("rdlive-new")).count()

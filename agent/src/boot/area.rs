@@ -7,7 +7,7 @@ use super::{Boot, SILENCE};
 use crate::area::{Found, Identity, NamedSite, Site};
 use crate::config::{Method, Persistence, Selector};
 use crate::discover;
-use crate::error::Stop;
+use crate::error::{ELSEWHERE, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::Kind;
 use crate::kmsg::NOTICE;
@@ -110,6 +110,12 @@ impl Boot<'_> {
         let overlay = &self.config.overlay;
         let wish = Wish::of(overlay).ok_or_else(|| unavailable("no automatic area was asked for".to_owned()))?;
         let identity = Identity::of(medium);
+        if !identity.is_known() && !wish.accept {
+            return Err(unavailable(format!(
+                "the image has neither label nor UUID, so that nobody can tell whether changes belong to it; \
+                 give it a label, or {ELSEWHERE}"
+            )));
+        }
         let devices = self.watch.devices();
         let site = match (&medium.origin, self.exec.node(Slot::Host)) {
             (Origin::Device(node), _) => probe::disk(self.env, &devices, medium, node, false),

@@ -53,6 +53,9 @@ pub struct Superblock {
     pub label: Option<String>,
     /// UUID, serial number or date stamp, in the form blkid prints.
     pub uuid: Option<String>,
+    /// Tells two images apart whose format has no UUID: when it was made, and how much is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<String>,
     /// Bytes the file system says it has.
     pub size: Option<u64>,
     /// Bytes per block (sector for vfat, exfat and ntfs).
@@ -69,16 +72,15 @@ pub struct Superblock {
 impl Superblock {
     /// A superblock of which only the kind is known.
     fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            label: None,
-            uuid: None,
-            size: None,
-            block_size: None,
-            compressor: None,
-            subsystem: None,
-            dirty: false,
-        }
+        let (label, uuid, stamp, size) = (None, None, None, None);
+        let (block_size, compressor, subsystem) = (None, None, None);
+        Self { kind, label, uuid, stamp, size, block_size, compressor, subsystem, dirty: false }
+    }
+
+    /// What tells an image from all others: its UUID, or what stands in for one.
+    #[must_use]
+    pub fn identity(&self) -> Option<String> {
+        self.uuid.clone().or_else(|| self.stamp.clone())
     }
 
     /// Bytes missing at the end when the device or file has only `actual` bytes; `None` when it is whole.

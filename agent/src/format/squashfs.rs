@@ -8,8 +8,11 @@ pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
     if !head.has(0, b"hsqs") || version != 4 {
         return None;
     }
+    // Seconds since 1970 when it was made (or what SOURCE_DATE_EPOCH says), inodes, bytes.
+    let (made, inodes, bytes) = (head.le32(8)?, head.le32(4)?, head.le64(40)?);
     Some(Superblock {
-        size: head.le64(40),
+        stamp: Some(format!("{made:08x}-{inodes:x}-{bytes:x}")),
+        size: Some(bytes),
         block_size: head.le32(12),
         compressor: head.le16(20).map(compressor),
         ..Superblock::new(Kind::Squashfs)
@@ -50,6 +53,18 @@ mod tests {
         assert_eq!(found.block_size, Some(131_072));
         assert_eq!(found.compressor, Some(Compressor::Zstd));
         assert_eq!(found.truncated(4096), Some(904));
+    }
+
+    #[test]
+    fn the_stamp_changes_with_time_inodes_and_bytes() {
+        let stamp = |image: &[u8]| parse(image).unwrap().identity().unwrap();
+        let first = stamp(&sample());
+        assert_eq!(first, "00000000-0-1388");
+        for (at, what) in [(8, "time"), (4, "inodes"), (40, "bytes")] {
+            let mut image = sample();
+            image[at] ^= 1;
+            assert_ne!(stamp(&image), first, "{what}");
+        }
     }
 
     #[test]
