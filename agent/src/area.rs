@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts};
+use crate::foreign::LINK;
 use crate::format::Kind;
 use crate::table::Gap;
 
@@ -171,8 +172,12 @@ pub enum Found {
     Zeros,
     /// A file with a partition table: the image of a disk.
     Disk,
-    /// Something that cannot be read, or is no file at all.
+    /// Something that cannot be read.
     Unreadable,
+    /// A symbolic link, or something behind one.
+    Link,
+    /// A pipe, a device, or anything else that is neither file nor directory.
+    Other,
 }
 
 impl Found {
@@ -197,7 +202,8 @@ impl Found {
             Self::Zeros => "is empty".to_owned(),
             Self::Disk => "is the image of a disk with partitions".to_owned(),
             Self::Unreadable => "cannot be read".to_owned(),
-            Self::Absent | Self::Directory => "is no file".to_owned(),
+            Self::Link => LINK.to_owned(),
+            Self::Absent | Self::Directory | Self::Other => "is no file".to_owned(),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod error;
 pub mod exec;
 pub mod explain;
 pub mod facts;
+mod foreign;
 pub mod format;
 pub mod generator;
 pub mod handover;

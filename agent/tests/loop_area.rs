@@ -2,6 +2,7 @@
 //! every way in which the first use can be cut short. Needs root, xorriso, mksquashfs, sfdisk and the mkfs programs.
 
 mod devices;
+mod foreign;
 mod locked;
 mod machine;
 mod ordinary;

@@ -8,6 +8,7 @@ use crate::config::{KeyFile, OverlayCrypt, Selector};
 use crate::error::{Code, Stop};
 use crate::exec::secret::Secret;
 use crate::facts::Device;
+use crate::foreign;
 use crate::format::Kind;
 use crate::plan::crypt::{self, Inside, Opening};
 use crate::plan::persist::Area;
@@ -68,6 +69,7 @@ impl Boot<'_> {
     fn key_of(&mut self, device: &Device, path: &Path) -> Result<Secret, String> {
         let steps = acquire::key(&self.points, device).map_err(|stop| stop.cause)?;
         self.exec.run("acquire", &steps).map_err(|stop| stop.cause)?;
-        Secret::of_file(&self.env.path(self.points.key.join(path))).map_err(|error| error.to_string())
+        let key = foreign::open(&self.env.path(&self.points.key), path).and_then(Secret::read);
+        key.map_err(|error| error.to_string())
     }
 }

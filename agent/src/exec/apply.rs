@@ -1,7 +1,7 @@
 //! One match: every step of a plan, done.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::{Access, TmpfsSize};
 use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::foreign;
 use crate::kmsg;
 use crate::plan::{Place, Slot, Step};
 
@@ -208,7 +209,7 @@ impl<'a> Executor<'a> {
             Step::Release { slot, at } => self.release(*slot, at.as_deref()),
             Step::Bind { from, at } => self.bind(from, at),
             Step::Move { from, at } => self.move_mount(from, at),
-            Step::MakeDir { path } => make_dir(&self.env.path(path)),
+            Step::MakeDir { path } => self.directory(path),
             Step::Symlink { at, to } => self.symlink(at, to),
             Step::LinkDevice { at, slot } => {
                 let node = self.node(*slot).map(Path::to_owned);
@@ -275,7 +276,11 @@ impl<'a> Executor<'a> {
                 .advice("see docs/troubleshooting.md; is the medium readable to its end?")
         };
         let read_only = access == Access::ReadOnly;
-        let backing = OpenOptions::new().read(true).write(!read_only).open(&path).map_err(|e| fail("opening", e))?;
+        let backing = match access {
+            Access::ReadOnly => File::open(&path),
+            Access::ReadWrite => foreign::open_for_writing(self.env, file),
+        };
+        let backing = backing.map_err(|error| fail("opening", error))?;
         let setup = Setup { read_only, direct_io, autoclear: true, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup)
             .map_err(|error| fail("attaching a loop device to", error))?;
@@ -384,6 +389,12 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
+    /// Makes a directory; it may lie on a file system that is not ours.
+    pub(super) fn directory(&self, path: &Path) -> Result<(), Stop> {
+        foreign::directory(self.env, path)?;
+        make_dir(&self.env.path(path))
+    }
+
     fn symlink(&mut self, at: &Path, to: &Path) -> Result<(), Stop> {
         let link = self.env.path(at);
         if fs::read_link(&link).is_ok_and(|target| target == to) {
@@ -411,7 +422,7 @@ impl<'a> Executor<'a> {
 /// somebody has read of the partition before, as udev does, stays in the partition's cache for as long as anybody holds it
 /// open, and would be mounted instead of what was made.
 fn forget_cached(node: &Path) {
-    if let Err(error) = fs::File::open(node).and_then(|device| rdlive_sys::blkflush::flush(&device)) {
+    if let Err(error) = File::open(node).and_then(|device| rdlive_sys::blkflush::flush(&device)) {
         // Nothing may be stale at all; what cannot be opened cannot be mounted either, which is said there.
         log::debug!("forgetting what is cached of {}: {error}", node.display());
     }

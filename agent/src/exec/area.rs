@@ -1,7 +1,7 @@
 //! The steps of a persistent area: format, partition, check, mark, empty.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::unwind::Undo;
 use crate::area::{IDENTITY_FILE, Identity, made_for};
 use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::foreign;
 use crate::format;
 use crate::kmsg::NOTICE;
 use crate::plan::{Slot, Target};
@@ -33,6 +34,8 @@ const CHECK_LIMIT: Duration = Duration::from_secs(300);
 const WIPED: u64 = 1 << 20;
 /// A journal for a stick: the default of a large file system takes minutes to write.
 const LARGE: u64 = 1 << 30;
+/// A mark has 200 bytes; nobody's file is read into memory to learn that it is none.
+const LONGEST_MARK: u64 = 64 << 10;
 
 impl Executor<'_> {
     pub(super) fn format(&mut self, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {
@@ -142,17 +145,14 @@ impl Executor<'_> {
             let code = if damaged { Code::AreaDamaged } else { Code::AreaUnavailable };
             Stop::new(code, format!("{}: {error}", path.display()))
         };
-        let known = match fs::read(&path) {
+        let known = foreign::read(&self.env.path(at), Path::new(IDENTITY_FILE), LONGEST_MARK);
+        let owner = match known.and_then(|bytes| Ok(serde_json::from_slice::<Identity>(&bytes)?)) {
+            Ok(owner) if owner.same_image(image) => return Ok(()),
+            Ok(owner) => Some(owner.to_string()),
             // Made by kiwi-live, or by us in a boot that was cut short here: it is told now.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if is_no_mark(&error) => Some("an image that its mark does not name".to_owned()),
             Err(error) => return Err(failed(error)),
-            Ok(bytes) => Some(serde_json::from_slice::<Identity>(&bytes)),
-        };
-        let owner = match known {
-            Some(Ok(owner)) if owner.same_image(image) => return Ok(()),
-            Some(Ok(owner)) => Some(owner.to_string()),
-            Some(Err(_)) => Some("an image that its mark does not name".to_owned()),
-            None => None,
         };
         match owner {
             Some(owner) if !accept => {
@@ -167,7 +167,8 @@ impl Executor<'_> {
     /// Tells an area whose content is gone which image it is for.
     pub(super) fn mark_area(&mut self, at: &Path, image: &Identity) -> Result<(), Stop> {
         let path = self.env.path(at).join(IDENTITY_FILE);
-        let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Identity>(&bytes).ok());
+        let known = foreign::read(&self.env.path(at), Path::new(IDENTITY_FILE), LONGEST_MARK).ok();
+        let known = known.and_then(|bytes| serde_json::from_slice::<Identity>(&bytes).ok());
         if known.is_some_and(|owner| owner.same_image(image)) {
             return Ok(());
         }
@@ -288,12 +289,12 @@ fn uuid_arguments(fs: &str, uuid: &str) -> Vec<String> {
 
 /// Writes the mark as a whole or not at all.
 fn mark(path: &Path, image: &Identity) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(&serde_json::to_vec_pretty(image)?)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    foreign::replace(path, &serde_json::to_vec_pretty(image)?)
+}
+
+/// It is there and can be read, and says nothing. serde_json reports text that ends too early as an end of file.
+fn is_no_mark(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 pub(super) fn random(env: &Env) -> io::Result<[u8; 16]> {

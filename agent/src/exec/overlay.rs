@@ -9,6 +9,7 @@ use super::apply::{Executor, environment, make_dir};
 use super::mount::{self, FileSystem};
 use super::unwind::Undo;
 use crate::error::{Code, Stop};
+use crate::foreign;
 use crate::layout;
 
 impl Executor<'_> {
@@ -20,9 +21,13 @@ impl Executor<'_> {
         options: &[String],
         at: &Path,
     ) -> Result<(), Stop> {
+        self.directory(upper)?;
+        self.directory(work)?;
+        // All but the last are kept changes; that one is the image's, where there may be a link of ours.
+        for kept in lower.iter().rev().skip(1) {
+            foreign::directory(self.env, kept)?;
+        }
         let (upper, work) = (self.env.path(upper), self.env.path(work));
-        make_dir(&upper)?;
-        make_dir(&work)?;
         if let Some(top) = lower.first() {
             same_owner_and_mode(&self.env.path(top), &upper)?;
         }

@@ -13,6 +13,7 @@ use super::delete::{Deletion, Held};
 use super::{area, patience, unfinished};
 use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::foreign;
 use crate::format::uuid;
 
 /// What was set aside bears this name and a UUID. Nothing else is ever deleted.
@@ -28,6 +29,10 @@ impl Executor<'_> {
     /// Takes the changes out of an area. The work directory goes first, without which an upper layer is still whole; the
     /// renaming of the upper layer is the commit.
     pub(super) fn set_aside(&mut self, upper: &Path, work: &Path) -> Result<(), Stop> {
+        // The directories themselves may be links, which are renamed; what they lie in may not.
+        for dir in [work, upper].into_iter().filter_map(Path::parent) {
+            foreign::directory(self.env, dir)?;
+        }
         let mut notes = Vec::new();
         for dir in [work, upper] {
             let failed = |error: io::Error| {
@@ -52,6 +57,9 @@ impl Executor<'_> {
 
     /// Deletes what a reset has set aside in a directory, in this boot or an earlier one. Failing only costs room.
     pub(super) fn sweep(&mut self, dir: &Path) {
+        if foreign::directory(self.env, dir).is_err() {
+            return;
+        }
         let top = self.env.path(dir);
         let doomed = doomed(&top);
         if doomed.is_empty() {
@@ -99,6 +107,9 @@ fn durable(path: &Path) -> io::Result<()> {
 /// What a reset has removed from a directory, by number and some names.
 fn removed(dir: &Path, aside: &Path) -> String {
     let dir = dir.display();
+    if aside.is_symlink() {
+        return format!("reset: removed the link {dir}");
+    }
     let Ok(entries) = fs::read_dir(aside) else { return format!("reset: removed {dir}, which could not be read") };
     let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();

@@ -34,9 +34,21 @@ impl Secret {
     /// # Errors
     /// It cannot be read, is empty, or is longer than any key.
     pub fn of_file(path: &Path) -> io::Result<Self> {
+        // A pipe would hold us up.
+        match path.metadata()?.is_file() {
+            true => Self::read(File::open(path)?),
+            false => Err(io::Error::other("it is no file")),
+        }
+    }
+
+    /// The whole content of an open file.
+    ///
+    /// # Errors
+    /// As [`Secret::of_file`].
+    pub fn read(file: File) -> io::Result<Self> {
         // Room for all of it from the start: growing would leave copies behind.
         let mut bytes = Vec::with_capacity(LONGEST + 1);
-        let length = File::open(path)?.take(LONGEST as u64 + 1).read_to_end(&mut bytes);
+        let length = file.take(LONGEST as u64 + 1).read_to_end(&mut bytes);
         let secret = Self::new(bytes);
         match length? {
             0 => Err(io::Error::other("it is empty")),
@@ -92,6 +104,14 @@ mod tests {
             let read = Secret::of_file(&path).ok().map(|secret| secret.bytes().to_vec());
             assert_eq!(read, expected, "{} bytes", content.len());
         }
+    }
+
+    #[test]
+    fn a_pipe_is_no_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        assert!(Secret::of_file(&path).is_err());
     }
 
     #[test]

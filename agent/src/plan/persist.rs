@@ -615,7 +615,7 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
             (steps, at.join("overlayfs"), at.join("ovlwork"))
         }
         Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
-        Found::File(_) | Found::Disk | Found::Unreadable => {
+        Found::File(_) | Found::Disk | Found::Unreadable | Found::Link | Found::Other => {
             return Err(format!("{shown} {}, left as it is", site.found.objection()));
         }
     };

@@ -11,6 +11,7 @@ use crate::error::ELSEWHERE;
 use crate::exec::blank::sector;
 use crate::exec::unfinished;
 use crate::facts::{Device, MediumFacts};
+use crate::foreign::{self, Entry};
 use crate::format::journal::{self, Pending};
 use crate::format::{Kind, partition};
 use crate::plan::reason::refuses_writes;
@@ -147,14 +148,13 @@ pub fn host(env: &Env, devices: &[Device], node: &Path, at: &Path, (asked, bound
 /// What is at a path of a mounted file system.
 pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
     let full = at.join(path);
-    let place = env.path(&full);
-    if place.is_dir() {
-        return Found::Directory;
-    }
-    match place.symlink_metadata() {
-        Err(_) => Found::Absent,
-        Ok(_) if unfinished::is_unfinished(env, &full) => Found::Absent,
-        Ok(_) => content(&place),
+    match foreign::entry(&env.path(at), path) {
+        Entry::Directory => Found::Directory,
+        Entry::Link => Found::Link,
+        Entry::Other => Found::Other,
+        Entry::Absent => Found::Absent,
+        Entry::File if unfinished::is_unfinished(env, &full) => Found::Absent,
+        Entry::File => content(&env.path(&full)),
     }
 }
 
@@ -273,7 +273,7 @@ fn is_ours(last_mounted: &[u8]) -> bool {
 /// Windows leaves its memory in this file; without hibernation it is absent or begins with zeros.
 fn is_windows_asleep(root: &Path) -> bool {
     let mut head = [0; 4];
-    let read = File::open(root.join("hiberfil.sys")).and_then(|mut file| file.read_exact(&mut head));
+    let read = foreign::open(root, Path::new("hiberfil.sys")).and_then(|mut file| file.read_exact(&mut head));
     read.is_ok() && head != [0; 4]
 }
 

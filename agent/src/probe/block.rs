@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::links;
@@ -122,7 +123,13 @@ fn number<T: std::str::FromStr>(dir: &Path, file: &str) -> Option<T> {
 /// # Errors
 /// The error of opening or reading it.
 pub fn identify(env: &Env, path: &Path) -> io::Result<(Option<format::Superblock>, u64)> {
-    let mut file = File::open(env.path(path))?;
+    let path = env.path(path);
+    let kind = fs::metadata(&path)?.file_type();
+    // A pipe would hold us up.
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(io::Error::other("it is neither a file nor a disk"));
+    }
+    let mut file = File::open(path)?;
     let size = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
     let found = format::identify(&mut file).map_err(|error| io::Error::other(error.to_string()))?;
     Ok((found, size))

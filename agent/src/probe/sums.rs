@@ -1,6 +1,6 @@
 //! The SHA-256 that a medium carries for its image: in the file our builder leaves, or in a `sha256sum` file beside it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -50,6 +50,8 @@ fn is_sum(text: &str) -> bool {
 }
 
 fn text(path: &Path) -> Option<String> {
+    // A pipe would hold us up.
+    path.metadata().ok().filter(Metadata::is_file)?;
     let mut text = String::new();
     File::open(path).ok()?.take(LONGEST).read_to_string(&mut text).ok()?;
     Some(text)
@@ -58,6 +60,14 @@ fn text(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_in_place_of_a_list_holds_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let list = dir.path().join("squashfs.img.sha256");
+        rustix::fs::mknodat(rustix::fs::CWD, &list, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        assert_eq!(sha256(dir.path(), &dir.path().join("squashfs.img")), None);
+    }
 
     #[test]
     fn sums_of_both_kinds_and_none_that_is_broken() {

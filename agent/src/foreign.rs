@@ -1,0 +1,210 @@
+//! Files on file systems that are not ours. What lies there may do harm, by intent or by chance: a link leads to any
+//! device and directory of this machine, a pipe holds up whoever reads it, a file may be larger than the RAM. So no link
+//! is followed, only a file is opened, and nothing is read without a limit.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, renameat, unlinkat};
+use rustix::io::Errno;
+
+use crate::env::Env;
+use crate::error::{Code, Stop};
+
+/// What a person reads about a link; a name goes before it.
+pub const LINK: &str = "is a link or lies behind a link";
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Nothing.
+    Absent,
+    /// A directory.
+    Directory,
+    /// A file.
+    File,
+    /// A symbolic link, or the path leads over one.
+    Link,
+    /// A pipe, a device, a place outside of the file system, or nothing that can be looked at.
+    Other,
+}
+
+/// Looks at a path on the file system that is mounted at `root`.
+pub fn entry(root: &Path, path: &Path) -> Entry {
+    look(root, path, ResolveFlags::NO_XDEV)
+}
+
+/// Opens a file on the file system that is mounted at `root`, to read it.
+///
+/// # Errors
+/// `InvalidData` where there is no file but something else; otherwise the error of opening it.
+pub fn open(root: &Path, path: &Path) -> io::Result<File> {
+    open_file(root, path, OFlags::RDONLY, ResolveFlags::NO_XDEV)
+}
+
+/// Opens a file to write to it. No part of its path, from the environment's root on, may be a link.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_for_writing(env: &Env, path: &Path) -> io::Result<File> {
+    open_file(env.root(), path.strip_prefix("/").unwrap_or(path), OFlags::RDWR, ResolveFlags::empty())
+}
+
+/// The content of a file on the file system that is mounted at `root`; `limit` is in bytes.
+///
+/// # Errors
+/// As [`open`]; `InvalidData` also where it is longer.
+pub fn read(root: &Path, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(root, path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {limit} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+/// Writes a file as a whole or not at all, whatever had its name. The directory itself has been looked at.
+///
+/// # Errors
+/// The error of writing it; then the old file is there.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let dir = openat(CWD, dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut new = name.to_owned();
+    new.push(".new");
+    match unlinkat(&dir, &new, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    // EXCL: nothing that comes to lie there meanwhile is followed either.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut file = File::from(openat(&dir, &new, flags, Mode::from_raw_mode(0o644))?);
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    renameat(&dir, &new, &dir, name)?;
+    File::from(dir).sync_all()
+}
+
+/// Makes sure that a path is a directory, or that one can be made there. No part of it, from the environment's root on, may
+/// be a link.
+///
+/// # Errors
+/// [`Code::AreaUnavailable`] with what is in the way.
+pub fn directory(env: &Env, path: &Path) -> Result<(), Stop> {
+    let refused = |why: &str| {
+        Err(Stop::new(Code::AreaUnavailable, format!("{} {why}", path.display()))
+            .advice("remove it, or name another place with rd.overlay=<device>"))
+    };
+    for part in path.strip_prefix("/").unwrap_or(path).ancestors().filter(|part| !part.as_os_str().is_empty()) {
+        match look(env.root(), part, ResolveFlags::empty()) {
+            Entry::Directory => return Ok(()),
+            Entry::Absent => {}
+            Entry::Link => return refused(LINK),
+            Entry::File | Entry::Other => return refused("is no directory"),
+        }
+    }
+    Ok(())
+}
+
+fn look(root: &Path, path: &Path, more: ResolveFlags) -> Entry {
+    match resolve(root, path, OFlags::PATH, more).and_then(|found| fstat(&found)) {
+        Ok(facts) => match FileType::from_raw_mode(facts.st_mode) {
+            FileType::Directory => Entry::Directory,
+            FileType::RegularFile => Entry::File,
+            FileType::Symlink => Entry::Link,
+            _ => Entry::Other,
+        },
+        Err(Errno::NOENT) => Entry::Absent,
+        Err(Errno::LOOP) => Entry::Link,
+        Err(_) => Entry::Other,
+    }
+}
+
+fn open_file(root: &Path, path: &Path, access: OFlags, more: ResolveFlags) -> io::Result<File> {
+    let no_file = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    // Looked at before it is opened: opening a pipe waits, opening a device may do anything.
+    match look(root, path, more) {
+        Entry::File => Ok(File::from(resolve(root, path, access, more)?)),
+        Entry::Absent => Err(io::ErrorKind::NotFound.into()),
+        Entry::Link => no_file(&format!("it {LINK}")),
+        Entry::Directory | Entry::Other => no_file("it is no file"),
+    }
+}
+
+fn resolve(root: &Path, path: &Path, access: OFlags, more: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    let root = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat2(root, path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn laid_out() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        fs::create_dir(at.join("dir")).unwrap();
+        fs::write(at.join("dir/file"), "text").unwrap();
+        symlink("file", at.join("dir/link")).unwrap();
+        symlink("/nowhere", at.join("dangling")).unwrap();
+        symlink("dir", at.join("dir-link")).unwrap();
+        rustix::fs::mknodat(CWD, at.join("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        dir
+    }
+
+    #[test]
+    fn only_files_are_opened_and_no_link_is_followed() {
+        use Entry::{Absent, Directory, File, Link, Other};
+        let dir = laid_out();
+        let env = Env::new(dir.path());
+        for (path, expected, may_be_directory) in [
+            ("dir", Directory, true),
+            ("dir/file", File, false),
+            ("dir/link", Link, false),
+            ("dangling", Link, false),
+            ("dir-link", Link, false),
+            ("dir-link/file", Link, false),
+            ("dir-link/new/deep", Link, false),
+            ("pipe", Other, false),
+            ("new", Absent, true),
+            ("dir/new/deep", Absent, true),
+            ("dir/file/new", Other, false),
+            ("../x", Other, false),
+        ] {
+            let inside = Path::new(path);
+            assert_eq!(entry(dir.path(), inside), expected, "{path}");
+            assert_eq!(open(dir.path(), inside).is_ok(), expected == File, "{path}");
+            assert_eq!(open_for_writing(&env, inside).is_ok(), expected == File, "{path}");
+            assert_eq!(directory(&env, &Path::new("/").join(path)).is_ok(), may_be_directory, "{path}");
+        }
+    }
+
+    #[test]
+    fn reading_ends_at_the_limit() {
+        let dir = laid_out();
+        let kind = |path: &str, limit| read(dir.path(), Path::new(path), limit).map_err(|error| error.kind());
+        assert_eq!(kind("dir/file", 4), Ok(b"text".to_vec()));
+        assert_eq!(kind("dir/file", 3), Err(io::ErrorKind::InvalidData));
+        assert_eq!(kind("dir/link", 9), Err(io::ErrorKind::InvalidData));
+        assert_eq!(kind("pipe", 9), Err(io::ErrorKind::InvalidData));
+        assert_eq!(kind("new", 9), Err(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn what_had_the_name_is_replaced_and_not_followed() {
+        let dir = laid_out();
+        symlink("dir/file", dir.path().join("mark.new")).unwrap();
+        for old in ["dir/link", "pipe", "mark"] {
+            replace(&dir.path().join(old), b"new").unwrap();
+            assert_eq!(read(dir.path(), Path::new(old), 9).unwrap(), b"new", "{old}");
+        }
+        assert_eq!(fs::read(dir.path().join("dir/file")).unwrap(), b"text");
+    }
+}
