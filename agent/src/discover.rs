@@ -31,6 +31,14 @@ pub fn selects(selector: &Selector, device: &Device) -> bool {
     }
 }
 
+/// The devices that have a name. A disk and its partition may carry the same label: the partition is the one that can be
+/// mounted.
+pub fn named(selector: &Selector, devices: &[Device]) -> Vec<Device> {
+    let found: Vec<_> = devices.iter().filter(|device| selects(selector, device)).collect();
+    let has_part = |disk: &Device| found.iter().any(|device| device.parent.as_ref() == Some(&disk.name));
+    found.iter().filter(|device| !has_part(device)).map(|device| Device::clone(device)).collect()
+}
+
 /// UUIDs are hexadecimal: letter case says nothing.
 fn same(wanted: &str, found: Option<&str>) -> bool {
     found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
@@ -126,4 +134,35 @@ fn natural(name: &str) -> Vec<(String, u64)> {
         rest = tail;
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Superblock;
+
+    #[test]
+    fn a_name_stands_for_a_partition_and_not_for_its_disk() {
+        let device = |name: &str, parent: Option<&str>, label: &str| Device {
+            name: name.to_owned(),
+            parent: parent.map(str::to_owned),
+            superblock: Some(Superblock { label: Some(label.to_owned()), ..Superblock::new(Kind::Ext4) }),
+            ..Device::default()
+        };
+        let (disk, part) = (device("sda", None, "X"), device("sda1", Some("sda"), "X"));
+        let (second, other) = (device("sda2", Some("sda"), "X"), device("sdb", None, "X"));
+        let foreign = device("sdc1", Some("sdc"), "Y");
+        for (devices, expected) in [
+            (vec![&disk], vec!["sda"]),
+            (vec![&disk, &part, &foreign], vec!["sda1"]),
+            (vec![&disk, &part, &other], vec!["sda1", "sdb"]),
+            (vec![&disk, &part, &second], vec!["sda1", "sda2"]),
+            (vec![&foreign], vec![]),
+        ] {
+            let devices: Vec<_> = devices.into_iter().cloned().collect();
+            let found = named(&Selector::Label("X".into()), &devices);
+            let names: Vec<_> = found.iter().map(|device| device.name.as_str()).collect();
+            assert_eq!(names, expected);
+        }
+    }
 }

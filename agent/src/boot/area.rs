@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Boot, SILENCE};
-use crate::area::{Found, Identity, NamedSite, Site};
-use crate::config::{Method, Persistence, Selector};
+use crate::area::{Found, Identity, NamedSite, Site, TEMPORARY_LABEL};
+use crate::config::{Method, Mkfs, Persistence, Selector};
 use crate::discover;
 use crate::error::{ELSEWHERE, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
-use crate::format::Kind;
+use crate::format::{Kind, Superblock};
 use crate::kmsg::NOTICE;
 use crate::plan::persist::{self, Area, Wish};
 use crate::plan::reason::{self, refuses_writes};
@@ -297,6 +297,13 @@ impl Boot<'_> {
         persist::named(overlay, &self.points, &site(device.node, kind, found))
     }
 
+    /// Whether what is on a device would be replaced: then it is better to have seen all the others, too.
+    fn is_made_anew(&self, device: &Device) -> bool {
+        let force = self.config.overlay.crypt.as_ref().is_some_and(|wish| wish.mkfs == Mkfs::Force);
+        let forgotten = |found: &Superblock| found.label.as_deref() == Some(TEMPORARY_LABEL);
+        force || device.superblock.as_ref().is_none_or(forgotten)
+    }
+
     /// Makes the partition that was named but does not exist, in free space of the boot disk.
     fn make_named(&mut self, medium: &MediumFacts, label: &str) -> Result<(PathBuf, Kind), String> {
         let missing = |why: String| format!("no file system has the label {label}, and {why}");
@@ -323,17 +330,29 @@ impl Boot<'_> {
         let deadline = self.watch.begin() + self.config.deadline;
         let mut said = false;
         loop {
-            let devices = self.watch.devices();
-            // A disk and its partition may carry the same label; the partition is the one that can be mounted.
-            let mut found: Vec<_> = devices.into_iter().filter(|device| discover::selects(selector, device)).collect();
-            found.sort_by_key(|device| device.parent.is_none());
-            if let Some(device) = found.into_iter().next() {
-                return Ok(Some(device));
-            }
+            // What has come while steps were done.
+            self.watch.wait(Instant::now());
             let quiet = self.watch.quiet() && !self.udev_busy();
             let settled = quiet && self.watch.silence() >= SILENCE;
             let make = self.config.overlay.autooverlay.is_some() && matches!(selector, Selector::Label(_));
             let now = Instant::now();
+            let seen = settled || now >= deadline;
+            let mut found = discover::named(selector, &self.watch.devices());
+            // The medium in its file is no place of its own.
+            found.retain(|device| !self.exec.has_looped(&self.env.path(&device.node)));
+            match found.as_slice() {
+                [device] if seen || !self.is_made_anew(device) => return Ok(Some(device.clone())),
+                // Any of them would be a guess, and another one at the next boot.
+                [one, other, ..] if seen => {
+                    let (one, other) = (one.node.display(), other.node.display());
+                    return Err(format!("{selector} names both {one} and {other}; unplug one, or use another name"));
+                }
+                [] => {}
+                _ => {
+                    self.watch.wait(deadline.min(now + SILENCE));
+                    continue;
+                }
+            }
             // A machine where something is plugged in all the time is not quiet before the deadline either.
             if may_make && make && (now >= deadline || (quiet && self.watch.silence() >= GRACE_MADE)) {
                 return Ok(None);

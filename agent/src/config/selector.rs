@@ -17,6 +17,11 @@ impl Selector {
         Self::from_tag(tag, name).filter(|_| !name.is_empty())
     }
 
+    /// Whether a device still has this name when its content has been replaced.
+    pub fn outlives_content(&self) -> bool {
+        !matches!(self, Self::Label(_) | Self::Uuid(_))
+    }
+
     fn from_tag(tag: &str, name: &str) -> Option<Self> {
         match tag {
             "LABEL" | "CDLABEL" => Some(Self::Label(decode_udev(name))),

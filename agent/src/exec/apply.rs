@@ -83,6 +83,11 @@ impl<'a> Executor<'a> {
         self.slots.get(&slot).map(|held| held.node.as_path())
     }
 
+    /// Whether a node is a loop device that a step has made.
+    pub fn has_looped(&self, node: &Path) -> bool {
+        self.slots.values().any(|held| held.device.is_some() && held.node == node)
+    }
+
     /// A mark to unwind to.
     pub fn mark(&self) -> usize {
         self.undos.mark()

@@ -71,7 +71,7 @@ pub struct Superblock {
 
 impl Superblock {
     /// A superblock of which only the kind is known.
-    fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         let (label, uuid, stamp, size) = (None, None, None, None);
         let (block_size, compressor, subsystem) = (None, None, None);
         Self { kind, label, uuid, stamp, size, block_size, compressor, subsystem, dirty: false }

@@ -404,6 +404,11 @@ fn consent(wish: &OverlayCrypt, device: &Device) -> Result<Option<Consent>, Stri
     let luks = found.is_some_and(|found| found.kind == Kind::Luks);
     let forgotten = luks && found.is_some_and(|found| found.label.as_deref() == Some(TEMPORARY_LABEL));
     match (wish.mkfs, found) {
+        (Mkfs::Force, _) if !wish.device.outlives_content() => Err(format!(
+            "mkfs=force wipes a device together with the name {}, and the next boot would wipe another one that has it; \
+             use a name that stays: PARTUUID=, PARTLABEL=, or a path such as /dev/disk/by-id/…; nothing was changed",
+            wish.device
+        )),
         (Mkfs::Force, _) => Ok(Some(Consent::Anything)),
         (Mkfs::Empty, None) => Ok(Some(Consent::Empty)),
         (Mkfs::Empty, Some(_)) if forgotten => Ok(Some(Consent::Forgotten)),
@@ -414,9 +419,8 @@ fn consent(wish: &OverlayCrypt, device: &Device) -> Result<Option<Consent>, Stri
         (Mkfs::Never, None) => Err(format!("{node} is not encrypted, and mkfs=0 says that it is not to be changed")),
         (_, Some(found)) => Err(format!(
             "{node} holds {}, which is not encrypted, and is left as it is; if nothing on it is needed, \
-             rd.overlay.crypt={},mkfs=force wipes it at each boot",
-            found.kind.name(),
-            wish.device
+             rd.overlay.crypt={node},mkfs=force wipes it at each boot",
+            found.kind.name()
         )),
     }
 }

@@ -1,4 +1,5 @@
-//! File systems that belong to somebody else, as they would be laid out to do harm: links and pipes.
+//! File systems that belong to somebody else, as they would be laid out to do harm: links, pipes, a second device of the
+//! same name.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
@@ -196,4 +197,20 @@ fn loop_pipes_and_devices_hold_up_no_boot() {
     let waited = late_writer(&machine.path("run/overlay/overlayfs/.rdlive-identity"));
     temporary(&host.boot(&machine, NO_SECOND), &["RDL-051"], "mark");
     assert!(!waited.load(Ordering::Relaxed), "the boot waited for a mark");
+}
+
+/// Without udev nothing but the content tells two sticks apart; the first one to answer would get the changes.
+#[test]
+fn loop_of_two_devices_with_one_name_none_is_used() {
+    let machine = Machine::new();
+    let host = Host::new(&machine, 60 << 20);
+    let one = Disk::formatted(&machine, "ext4", 64 << 20);
+    let name = format!("LABEL={}", one.label);
+    let booted = host.boot(&machine, &format!("rd.overlay={name}"));
+    assert_eq!(booted.mode().persistence, "named", "{:?}", booted.report.fallbacks);
+    drop(booted);
+    let other = Disk::labelled(&machine, "ext4", 64 << 20, &one.label);
+    let before = [fs::read(&one.path).unwrap(), fs::read(&other.path).unwrap()];
+    temporary(&host.boot(&machine, &format!("rd.overlay={name}")), &[&name, &one.node, &other.node], "two");
+    assert!([fs::read(&one.path).unwrap(), fs::read(&other.path).unwrap()] == before);
 }

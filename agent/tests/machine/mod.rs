@@ -205,7 +205,8 @@ impl Disk {
     }
 
     pub fn labelled(machine: &Machine, fs_name: &str, size: u64, label: &str) -> Self {
-        let path = machine.path(&format!("disk-{label}"));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = machine.path(&format!("disk-{label}-{number}"));
         File::create(&path).unwrap().set_len(size).unwrap();
         let flag = if matches!(fs_name, "vfat") { "-n" } else { "-L" };
         run(&format!("mkfs.{fs_name}"), &[Path::new(flag), Path::new(label), &path]);

@@ -198,8 +198,8 @@ fn named() -> Vec<Scenario> {
     };
     let data = || folder(Fs::Ext4, "DATA", vec![("letter", Recipe::Text("dear"))]);
     let refused = on_cd(data()).kargs("rd.overlay.crypt=LABEL=DATA");
-    let forced =
-        on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=LABEL=DATA,mkfs=force,mapname=mine");
+    let forced = on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=/dev/vda,mkfs=force,mapname=mine");
+    let forced_by_label = on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=LABEL=DATA,mkfs=force");
     let passphrase = {
         let boot = encrypting(Mode::NativeCrypt);
         let again = boot
@@ -222,6 +222,10 @@ fn named() -> Vec<Scenario> {
         scenario(
             "encrypt/C23 a device with data is left alone",
             forgets(refused, "mkfs=force wipes it").expect(untouched(1)),
+        ),
+        scenario(
+            "encrypt/C23 consent needs a name that stays",
+            forgets(forced_by_label, "a name that stays").expect(untouched(1)),
         ),
         scenario("encrypt/C23 a device with data, and consent", temporary(writes(forced, SECRET))),
         scenario("encrypt/C23 a LUKS device, by its passphrase", passphrase),
