@@ -13,7 +13,7 @@ use crate::format::{Kind, Superblock};
 use crate::kmsg::NOTICE;
 use crate::plan::persist::{self, Area, Wish};
 use crate::plan::reason::{self, refuses_writes};
-use crate::plan::{Slot, acquire, crypt, named, ordinary};
+use crate::plan::{Slot, Step, acquire, crypt, named, ordinary};
 use crate::probe::area as probe;
 
 /// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
@@ -48,6 +48,11 @@ fn host_refusal(site: &Site) -> Option<String> {
         Site::Nowhere(why) => Some(why.clone()),
         Site::Disk(_) => None,
     }
+}
+
+/// A disk that may hold anything, for it does not answer.
+fn may_sleep(name: &str, node: &Path) -> String {
+    format!("/dev/{name} does not answer and may hold a hibernated system, {} with it", node.display())
 }
 
 impl Boot<'_> {
@@ -165,9 +170,7 @@ impl Boot<'_> {
     fn host_with(&self, node: &Path, paths: (&Path, &Path)) -> Site {
         let mut site = probe::host(self.env, &self.watch.devices(), node, &self.points.host, paths);
         if let (Site::Host(host), Some(name)) = (&mut site, self.silent_disk()) {
-            let why =
-                || format!("/dev/{name} does not answer and may hold a hibernated system, {} with it", node.display());
-            host.refusal.get_or_insert_with(why);
+            host.refusal.get_or_insert_with(|| may_sleep(name, node));
         }
         site
     }
@@ -203,6 +206,7 @@ impl Boot<'_> {
     /// An area on the medium itself, or beside its ISO file.
     fn on_medium(&mut self, medium: &MediumFacts, path: Option<&Path>) -> Result<Area, String> {
         let device = self.below(medium).ok_or("the medium is in the initrd, which keeps nothing")?;
+        self.awake(&device.node)?;
         self.shared(medium, &device, &self.named_path(Some(medium), path))
     }
 
@@ -231,6 +235,9 @@ impl Boot<'_> {
             Origin::File(_) => self.points.host.clone(),
         };
         if let (Origin::File(_), Some(why)) = (&medium.origin, host_refusal(&self.host_site(device))) {
+            return Err(why);
+        }
+        if let Some(why) = probe::sleeping_windows(self.env, device, &from) {
             return Err(why);
         }
         let site = NamedSite {
@@ -264,6 +271,7 @@ impl Boot<'_> {
             let (node, kind) = self.make_named(medium, label)?;
             return persist::named(overlay, &self.points, &site(node, kind, Found::Absent));
         };
+        self.awake(&device.node)?;
         if let Some(medium) = medium
             && self.below(medium).is_some_and(|below| below.node == device.node)
         {
@@ -291,10 +299,34 @@ impl Boot<'_> {
         let Some(kind) = kind.filter(|kind| kind.driver().is_some()) else {
             return Err(format!("{node} holds {}, left as it is", kind.map_or("nothing that is known", Kind::name)));
         };
-        let steps = acquire::named(&self.points, &device, kind, overlay.readonly);
+        // Whether Windows sleeps shows only when its file system is mounted.
+        let look = kind == Kind::Ntfs;
+        let steps = acquire::named(&self.points, &device, kind, overlay.readonly || look);
         self.exec.run("acquire", &steps).map_err(told)?;
+        if let Some(why) = probe::sleeping_windows(self.env, &device, &at) {
+            return Err(why);
+        }
+        if look && !overlay.readonly {
+            self.exec.run("acquire", &[Step::Remount { at: at.clone() }]).map_err(told)?;
+        }
         let found = probe::at_named_path(self.env, &at, &path);
         persist::named(overlay, &self.points, &site(device.node, kind, found))
+    }
+
+    /// Waits until all that is plugged in has been looked at, and says why nothing may be written to a device then.
+    pub(super) fn awake(&mut self, node: &Path) -> Result<(), String> {
+        let deadline = self.watch.begin() + self.config.deadline;
+        loop {
+            // What has come while steps were done.
+            self.watch.wait(Instant::now());
+            let quiet = self.watch.quiet() && !self.udev_busy();
+            if (quiet && self.watch.silence() >= SILENCE) || Instant::now() >= deadline {
+                let silent = self.unanswered().into_iter().find(|name| !name.starts_with("sr"));
+                let why = silent.map(|name| may_sleep(&name, node));
+                return why.or_else(|| probe::sleeper(&self.watch.devices(), node)).map_or(Ok(()), Err);
+            }
+            self.watch.wait(deadline.min(Instant::now() + SILENCE));
+        }
     }
 
     /// Whether what is on a device would be replaced: then it is better to have seen all the others, too.

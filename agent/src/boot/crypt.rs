@@ -28,6 +28,7 @@ impl Boot<'_> {
         let Some(device) = self.wait_for(&wish.device, false)? else {
             return Err(format!("{} is not there", wish.device));
         };
+        self.awake(&device.node)?;
         let opening = crypt::device(wish, &self.config.overlay.unlock, &device)?;
         if let Err(why) = self.fetch_key(true) {
             log::warn!("{why}, asking for a passphrase");

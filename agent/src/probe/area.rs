@@ -221,14 +221,8 @@ fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Op
     if device.read_only {
         return Some(refuses_writes(&device.node));
     }
-    if let Some(asleep) = devices.iter().find(|device| is_hibernation(device)) {
-        return Some(format!(
-            "{} holds a hibernated system, and {node} may be part of it; wake that system and shut it down",
-            asleep.node.display()
-        ));
-    }
-    if found.kind == Kind::Ntfs && is_windows_asleep(&env.path(at)) {
-        return Some(format!("{node} belongs to a hibernated Windows; shut it down fully first"));
+    if let Some(why) = sleeper(devices, &device.node).or_else(|| sleeping_windows(env, device, at)) {
+        return Some(why);
     }
     // ntfs3 keeps no journal of what it writes: nothing but a check says which clusters are really free.
     if found.kind == Kind::Ntfs && found.dirty {
@@ -246,8 +240,23 @@ fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Op
     None
 }
 
+/// Why a file system that the operator named, or that of the medium, must not be written to, mounted for writing or
+/// checked: a system that sleeps knows what is on it.
+pub fn sleeper(devices: &[Device], node: &Path) -> Option<String> {
+    let asleep = devices.iter().find(|device| is_hibernation(device))?.node.display();
+    let node = node.display();
+    Some(format!("{asleep} holds a hibernated system, and {node} may be part of it; wake that system and shut it down"))
+}
+
 fn is_hibernation(device: &Device) -> bool {
     device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation)
+}
+
+/// As [`sleeper`], for the NTFS that is mounted at `at`: Windows notes it in a file.
+pub fn sleeping_windows(env: &Env, device: &Device, at: &Path) -> Option<String> {
+    let ntfs = device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs);
+    let asleep = ntfs && is_windows_asleep(&env.path(at));
+    asleep.then(|| format!("{} belongs to a hibernated Windows; shut it down fully first", device.node.display()))
 }
 
 /// A power cut during a live session leaves a journal too; the superblock says where it was mounted then, or will say it

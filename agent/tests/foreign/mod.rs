@@ -1,8 +1,8 @@
 //! File systems that belong to somebody else, as they would be laid out to do harm: links, pipes, a second device of the
-//! same name.
+//! same name, a system that sleeps.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -213,4 +213,61 @@ fn loop_of_two_devices_with_one_name_none_is_used() {
     let before = [fs::read(&one.path).unwrap(), fs::read(&other.path).unwrap()];
     temporary(&host.boot(&machine, &format!("rd.overlay={name}")), &[&name, &one.node, &other.node], "two");
     assert!([fs::read(&one.path).unwrap(), fs::read(&other.path).unwrap()] == before);
+}
+
+/// Shows a machine nothing but these disks and a swap partition in which a system sleeps. Tests beside this one must not
+/// see that partition, so it is a file.
+fn asleep(machine: &Machine, disks: &[&Disk]) {
+    let (sys, dev) = (machine.path("sys"), machine.path("dev"));
+    for dir in [&sys, &dev] {
+        fs::remove_file(dir).unwrap();
+        fs::create_dir(dir).unwrap();
+    }
+    for name in ["dev", "module"] {
+        symlink(Path::new("/sys").join(name), sys.join(name)).unwrap();
+    }
+    let loops = (0..256).map(|number| format!("loop{number}"));
+    for name in loops.chain(["loop-control", "urandom", "null"].map(str::to_owned)) {
+        symlink(Path::new("/dev").join(&name), dev.join(name)).unwrap();
+    }
+    let class = sys.join("class/block");
+    fs::create_dir_all(class.join("vdz")).unwrap();
+    for disk in disks {
+        let name = disk.node.strip_prefix("/dev/").unwrap();
+        symlink(Path::new("/sys/class/block").join(name), class.join(name)).unwrap();
+    }
+    for (file, text) in [("uevent", "DEVNAME=vdz\n"), ("size", "16384\n"), ("ro", "0\n")] {
+        fs::write(class.join("vdz").join(file), text).unwrap();
+    }
+    let swap = File::create(dev.join("vdz")).unwrap();
+    swap.set_len(8 << 20).unwrap();
+    swap.write_all_at(b"S1SUSPEND\0", 4086).unwrap();
+}
+
+#[test]
+fn loop_t41_a_sleeping_system_loses_nothing_to_a_named_place() {
+    let machine = Machine::new();
+    let (host, home) = (Host::new(&machine, 60 << 20), Disk::formatted(&machine, "ext4", 64 << 20));
+    // As the kernel leaves it when the machine goes to sleep: not unmounted.
+    let at = machine.path("scratch");
+    fs::create_dir_all(&at).unwrap();
+    run("mount", &[Path::new(&home.node), &at]);
+    fs::write(at.join("file"), "of the sleeping system").unwrap();
+    File::open(at.join("file")).unwrap().sync_all().unwrap();
+    let left = fs::read(&home.path).unwrap();
+    run("umount", &[&at]);
+    home.write(&left);
+    let hosts = fs::read(&host.disk.path).unwrap();
+    asleep(&machine, &[&host.disk, &home]);
+    let places = [format!("LABEL={}", home.label), format!("LABEL={}:/x.cow", home.label), ":auto".to_owned()];
+    for place in places {
+        for more in ["", "rd.overlay.readonly", "rd.overlay.reset"] {
+            let what = format!("{place} {more}");
+            let booted = host.boot(&machine, &format!("rd.overlay={what}"));
+            temporary(&booted, &["/dev/vdz", "hibernated"], &what);
+            drop(booted);
+            assert!(fs::read(&home.path).unwrap() == left, "{what}: written to");
+            assert!(fs::read(&host.disk.path).unwrap() == hosts, "{what}: the host was written to");
+        }
+    }
 }
