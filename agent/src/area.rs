@@ -225,6 +225,9 @@ pub struct NamedSite {
     /// Where the same file system is mounted already: it is the medium's, or that of its ISO file.
     #[serde(default)]
     pub shared: Option<PathBuf>,
+    /// The image that is booted; an ordinary root has none.
+    #[serde(default)]
+    pub image: Option<Identity>,
 }
 
 #[cfg(test)]

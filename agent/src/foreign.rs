@@ -33,7 +33,7 @@ pub enum Entry {
 
 /// Looks at a path on the file system that is mounted at `root`.
 pub fn entry(root: &Path, path: &Path) -> Entry {
-    look(root, path, ResolveFlags::NO_XDEV)
+    look(root, path, ResolveFlags::NO_XDEV).unwrap_or(Entry::Other)
 }
 
 /// Opens a file on the file system that is mounted at `root`, to read it.
@@ -101,33 +101,36 @@ pub fn directory(env: &Env, path: &Path) -> Result<(), Stop> {
     };
     for part in path.strip_prefix("/").unwrap_or(path).ancestors().filter(|part| !part.as_os_str().is_empty()) {
         match look(env.root(), part, ResolveFlags::empty()) {
-            Entry::Directory => return Ok(()),
-            Entry::Absent => {}
-            Entry::Link => return refused(LINK),
-            Entry::File | Entry::Other => return refused("is no directory"),
+            Ok(Entry::Directory) => return Ok(()),
+            Ok(Entry::Absent) => {}
+            Ok(Entry::Link) => return refused(LINK),
+            Ok(Entry::File | Entry::Other) => return refused("is no directory"),
+            Err(errno) => return refused(&format!("cannot be looked at: {errno}")),
         }
     }
     Ok(())
 }
 
-fn look(root: &Path, path: &Path, more: ResolveFlags) -> Entry {
+fn look(root: &Path, path: &Path, more: ResolveFlags) -> rustix::io::Result<Entry> {
     match resolve(root, path, OFlags::PATH, more).and_then(|found| fstat(&found)) {
-        Ok(facts) => match FileType::from_raw_mode(facts.st_mode) {
+        Ok(facts) => Ok(match FileType::from_raw_mode(facts.st_mode) {
             FileType::Directory => Entry::Directory,
             FileType::RegularFile => Entry::File,
             FileType::Symlink => Entry::Link,
             _ => Entry::Other,
-        },
-        Err(Errno::NOENT) => Entry::Absent,
-        Err(Errno::LOOP) => Entry::Link,
-        Err(_) => Entry::Other,
+        }),
+        Err(Errno::NOENT) => Ok(Entry::Absent),
+        Err(Errno::LOOP) => Ok(Entry::Link),
+        // A file lies where a directory should be.
+        Err(Errno::NOTDIR) => Ok(Entry::Other),
+        Err(errno) => Err(errno),
     }
 }
 
 fn open_file(root: &Path, path: &Path, access: OFlags, more: ResolveFlags) -> io::Result<File> {
     let no_file = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     // Looked at before it is opened: opening a pipe waits, opening a device may do anything.
-    match look(root, path, more) {
+    match look(root, path, more)? {
         Entry::File => Ok(File::from(resolve(root, path, access, more)?)),
         Entry::Absent => Err(io::ErrorKind::NotFound.into()),
         Entry::Link => no_file(&format!("it {LINK}")),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rdlive::area::Identity;
 use rdlive::boot::Boot;
 use rdlive::config::{Access, TmpfsSize, interpret_text};
 use rdlive::env::Env;
@@ -303,4 +304,59 @@ fn loop_failed_boot_leaves_nothing_behind() {
     assert!(stop.found.iter().any(|line| line.contains("home")), "shows what is there: {:?}", stop.found);
     drop(boot);
     assert_eq!((machine.mounts(), machine.loops()), (vec![], vec![]));
+}
+
+/// What is seen through a store, and the image, are files here.
+#[test]
+fn loop_c3_a_store_of_another_image_is_told_before_anything_is_repaired() {
+    let machine = Machine::new();
+    let ids = ["11111111-2222-4333-8444-555555555555", "66666666-7777-4888-8999-aaaaaaaaaaaa"];
+    for (name, id, size) in [("a", ids[0], 8), ("same", ids[0], 8), ("larger", ids[0], 12), ("other", ids[1], 8)] {
+        fs::File::create(machine.path(name)).unwrap().set_len(size << 20).unwrap();
+        let words = ["-q", "-t", "ext4", "-U", id].map(Path::new);
+        run("mke2fs", &[&words[..], &[&machine.path(name)]].concat());
+    }
+    // Changes do not make it another one.
+    let changed = ["-L", "changed"].map(Path::new);
+    run("tune2fs", &[&changed[..], &[&machine.path("same")]].concat());
+    fs::write(machine.path("zeros"), vec![0; 8 << 20]).unwrap();
+    for (seen, expected) in [
+        ("same", None),
+        ("larger", Some(Code::AreaOther)),
+        ("other", Some(Code::AreaOther)),
+        ("zeros", Some(Code::AreaOther)),
+    ] {
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        let steps = [
+            Step::Device { node: "/a".into(), into: Slot::Image },
+            Step::Device { node: Path::new("/").join(seen), into: Slot::Live },
+            Step::SameOrigin { seen: Slot::Live, image: Slot::Image },
+        ];
+        let refused = exec.run("assemble", &steps).err();
+        assert_eq!(refused.as_ref().map(|stop| stop.code), expected, "{seen}: {refused:?}");
+        assert!(refused.is_none_or(|stop| stop.cause.contains(ids[0])), "{seen}");
+    }
+}
+
+#[test]
+fn loop_c3_a_store_has_its_mark_beside_it() {
+    let machine = Machine::new();
+    let image = |name: &str| Identity { volume_id: Some(name.into()), image_uuid: None, agent: "0".into() };
+    let ask = |name: &str, accept: bool, write: bool| {
+        let step = Step::StoreIdentity { store: "/dir/x.cow".into(), image: image(name), accept, write };
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        exec.run("assemble", &[step]).map_err(|stop| stop.code)
+    };
+    let mark = machine.path("dir/x.cow.rdlive-identity");
+    fs::create_dir(machine.path("dir")).unwrap();
+    // dracut's own has none, and gets none.
+    assert_eq!(ask("A", false, false), Ok(()));
+    assert!(!mark.exists());
+    assert_eq!(ask("A", false, true), Ok(()));
+    let marked = fs::read(&mark).unwrap();
+    assert_eq!(ask("A", false, false), Ok(()));
+    assert_eq!(ask("B", false, true), Err(Code::AreaOther));
+    assert_eq!(fs::read(&mark).unwrap(), marked);
+    assert_eq!(ask("B", true, true), Ok(()));
+    assert_eq!((ask("A", false, false), ask("B", false, false)), (Err(Code::AreaOther), Ok(())));
 }

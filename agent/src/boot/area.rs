@@ -247,6 +247,7 @@ impl Boot<'_> {
             path: path.to_owned(),
             found: probe::at_named_path(self.env, &from, path),
             shared: Some(from),
+            image: Some(Identity::of(medium)),
         };
         persist::named(&self.config.overlay, &self.points, &site)
     }
@@ -262,8 +263,11 @@ impl Boot<'_> {
         let at = self.points.named.clone();
         let automatic = path.is_none();
         let path = self.named_path(medium, path);
-        let site =
-            |node, kind, found| NamedSite { node, kind, at: at.clone(), path: path.clone(), found, shared: None };
+        let image = medium.map(Identity::of);
+        let site = |node, kind, found| {
+            let (at, path, image) = (at.clone(), path.clone(), image.clone());
+            NamedSite { node, kind, at, path, found, shared: None, image }
+        };
         let Some(device) = self.wait_for(selector, medium.is_some())? else {
             let (Selector::Label(label), Some(medium)) = (selector, medium) else {
                 return Err(format!("{selector} is not there"));

@@ -69,6 +69,7 @@ impl Default for Overlay {
             refused: false,
             ordinary: false,
             required: false,
+            accept: false,
             blank: None,
         }
     }

@@ -205,6 +205,8 @@ pub struct Overlay {
     pub ordinary: bool,
     /// Without the persistent area the boot stops (`rd.live.overlay.persistent=required`).
     pub required: bool,
+    /// The store of a snapshot is used although its mark names another image (`rd.live.overlay.persistent=accept`).
+    pub accept: bool,
     /// Make this file system on a named device that holds nothing (`rd.live.autooverlay`, `rd.live.overlay.cowfs=`).
     pub blank: Option<String>,
 }

@@ -69,6 +69,7 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
     // A place that was to be encrypted and cannot be understood has no other place as its substitute.
     overlay.persistence = persistence(lookup, new, old).filter(|_| !misread);
     overlay.required = lookup.flag(&OVERLAY_PERSISTENT, false) && persistent_says(lookup, "required");
+    overlay.accept = lookup.flag(&OVERLAY_PERSISTENT, false) && persistent_says(lookup, "accept");
     overlay.autooverlay = lookup.flag(&AUTOOVERLAY, false).then(|| cowfs(lookup));
     // Who names a file system for a new area wants one where there is none.
     overlay.blank = (overlay.autooverlay.is_some() || lookup.has(&OVERLAY_COWFS)).then(|| cowfs(lookup));
@@ -193,7 +194,7 @@ fn persistence(lookup: &mut Lookup, new: Option<Said>, old: Option<Said>) -> Opt
     };
     if named.is_some()
         && automatic.is_some()
-        && !persistent_says(lookup, "required")
+        && !["required", "accept"].iter().any(|word| persistent_says(lookup, word))
         && let Some(token) = lookup.token(&OVERLAY_PERSISTENT)
     {
         lookup.warn("contradiction", &token.raw, "another karg names the place for changes, using that one");

@@ -238,6 +238,8 @@ impl<'a> Executor<'a> {
             Step::Remount { at } => self.remount(at),
             Step::Unmount { at } => self.unmount(at),
             Step::Identity { at, image, accept, write } => self.identity(at, image, *accept, *write),
+            Step::StoreIdentity { store, image, accept, write } => self.store_identity(store, image, *accept, *write),
+            Step::SameOrigin { seen, image } => self.same_origin(*seen, *image),
             Step::Store { file, size, exact } => self.store(file, *size, *exact),
             Step::ClearStore { what } => self.clear_store(*what),
             Step::Map(map) => self.map(map),

@@ -138,14 +138,39 @@ impl Executor<'_> {
     }
 
     pub(super) fn identity(&mut self, at: &Path, image: &Identity, accept: bool, write: bool) -> Result<(), Stop> {
-        let path = self.env.path(at).join(IDENTITY_FILE);
+        self.identity_in(&self.env.path(at), Path::new(IDENTITY_FILE), image, accept, write)
+    }
+
+    /// As [`Executor::identity`]; a store has its mark beside it, `<name>.rdlive-identity`.
+    pub(super) fn store_identity(
+        &mut self,
+        store: &Path,
+        image: &Identity,
+        accept: bool,
+        write: bool,
+    ) -> Result<(), Stop> {
+        let path = self.env.path(store);
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(IDENTITY_FILE);
+        self.identity_in(path.parent().unwrap_or(Path::new("/")), Path::new(&name), image, accept, write)
+    }
+
+    fn identity_in(
+        &mut self,
+        dir: &Path,
+        name: &Path,
+        image: &Identity,
+        accept: bool,
+        write: bool,
+    ) -> Result<(), Stop> {
+        let path = dir.join(name);
         // Whose it is has not been said then, so only a broken structure counts as damage.
         let failed = |error: io::Error| {
             let damaged = Errno::from_io_error(&error).is_some_and(mount::is_damage);
             let code = if damaged { Code::AreaDamaged } else { Code::AreaUnavailable };
             Stop::new(code, format!("{}: {error}", path.display()))
         };
-        let known = foreign::read(&self.env.path(at), Path::new(IDENTITY_FILE), LONGEST_MARK);
+        let known = foreign::read(dir, name, LONGEST_MARK);
         let owner = match known.and_then(|bytes| Ok(serde_json::from_slice::<Identity>(&bytes)?)) {
             Ok(owner) if owner.same_image(image) => return Ok(()),
             Ok(owner) => Some(owner.to_string()),

@@ -8,6 +8,8 @@ use std::path::Path;
 use super::apply::Executor;
 use super::unwind::Undo;
 use crate::error::{Code, Stop};
+use crate::facts::human;
+use crate::format::{self, Superblock};
 use crate::mapper::target::{Number, THIN_ID};
 use crate::mapper::{self, MapperError, Target};
 use crate::plan::Slot;
@@ -54,6 +56,35 @@ impl Executor<'_> {
             Ok(false) => Err(failed("it is no store of a snapshot, left as it is".to_owned())),
             Err(error) => Err(failed(error.to_string())),
         }
+    }
+
+    /// Compares the superblock that is seen through a store with the image's own. A store that has changes has the
+    /// superblock among them, for a mount writes it.
+    pub(super) fn same_origin(&self, seen: Slot, image: Slot) -> Result<(), Stop> {
+        let failed = |slot: Slot, cause: String| {
+            Stop::new(Code::AreaDamaged, format!("looking at {slot}, the image with its changes: {cause}"))
+        };
+        let look = |slot: Slot| -> Result<Option<Superblock>, Stop> {
+            let node = self.node(slot).ok_or_else(|| failed(slot, "no such device".to_owned()))?;
+            let mut device = File::open(node).map_err(|error| failed(slot, error.to_string()))?;
+            format::identify(&mut device).map_err(|error| failed(slot, error.to_string()))
+        };
+        let (shows, has) = (look(seen)?, look(image)?);
+        let origin =
+            |found: &Option<Superblock>| found.as_ref().map(|found| (found.kind, found.uuid.clone(), found.size));
+        if origin(&shows) == origin(&has) {
+            return Ok(());
+        }
+        let text = |found: &Option<Superblock>| {
+            found.as_ref().map_or("nothing that is known".to_owned(), |found| {
+                let size = found.size.map_or(String::new(), |size| format!(" of {}", human(size)));
+                format!("{}{size} ({})", found.kind.name(), found.uuid.as_deref().unwrap_or("-"))
+            })
+        };
+        let cause =
+            format!("the store was made for another image: it shows {}, this image is {}", text(&shows), text(&has));
+        Err(Stop::new(Code::AreaOther, cause)
+            .advice("boot the image it was made for, or begin the store anew with rd.live.overlay.reset"))
     }
 
     pub(super) fn map(&mut self, map: &Map) -> Result<(), Stop> {

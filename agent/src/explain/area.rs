@@ -155,7 +155,8 @@ fn site(
         (None, Some(medium)) => persist::named_path(&config.live_dir, &Identity::of(medium)),
         (None, None) => ordinary::path(None),
     };
-    NamedSite { node, kind: Kind::Ext4, at: points.named.clone(), path, found, shared: None }
+    let image = medium.map(Identity::of);
+    NamedSite { node, kind: Kind::Ext4, at: points.named.clone(), path, found, shared: None, image }
 }
 
 #[cfg(test)]

@@ -643,8 +643,15 @@ fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Str
         return Err(format!("{place} is an empty store, so there is nothing to show; {TO_MAKE}"));
     }
     let access = if overlay.readonly { Access::ReadOnly } else { Access::ReadWrite };
+    let file = site.at.join(&site.path);
     let mut steps = named::reach(overlay, site);
-    steps.push(Step::Loop { file: site.at.join(&site.path), access, direct: false, into: Slot::Cow });
+    if let Some(image) = site.image.clone() {
+        // Where nothing is kept yet, the mark of a store that was there before says nothing any more.
+        let new = site.found == Found::Zeros;
+        let write = !overlay.readonly && (new || overlay.reset || overlay.accept);
+        steps.push(Step::StoreIdentity { store: file.clone(), image, accept: new || overlay.accept, write });
+    }
+    steps.push(Step::Loop { file, access, direct: false, into: Slot::Cow });
     Ok(store_in_slot(overlay, steps, place))
 }
 

@@ -285,9 +285,12 @@ fn layered(config: &Config, base: &Base<'_>, thin: bool, area: Option<&Area>, ke
             if area.readonly {
                 let from = Mapping::Snapshot { origin: Slot::Image, store: Slot::Cow, overflow: false };
                 first.push(map(SHOWN, from, Access::ReadOnly, Slot::Shown));
+                first.push(Step::SameOrigin { seen: Slot::Shown, image: Slot::Image });
                 first.extend(temporary(config, Slot::Shown, thin));
             } else {
                 first.push(snapshot(Slot::Image, Slot::Cow));
+                // Before anything is repaired: what a store of another image shows is damaged in any case.
+                first.push(Step::SameOrigin { seen: Slot::Live, image: Slot::Image });
                 first.push(Step::CheckFs { what: Slot::Live, fs: base.file.kind.name().to_owned() });
             }
             let otherwise = temporary(config, Slot::Image, thin);

@@ -343,6 +343,24 @@ pub enum Step {
         /// The directory in which it lies.
         dir: PathBuf,
     },
+    /// Ask the file beside a store which image it was made for; nothing is written for one that nobody has marked.
+    StoreIdentity {
+        /// The store.
+        store: PathBuf,
+        /// The image that is booted.
+        image: Identity,
+        /// Take it over from another image.
+        accept: bool,
+        /// Mark it for this image.
+        write: bool,
+    },
+    /// Make sure that the file system seen through a store is the image's; a store of another image mixes both. Reads only.
+    SameOrigin {
+        /// The image with the changes.
+        seen: Slot,
+        /// The image.
+        image: Slot,
+    },
     /// Make a sparse file for a store.
     Store {
         /// The file.
@@ -494,6 +512,12 @@ impl fmt::Display for Step {
             Step::SetAside { upper, work } => write!(f, "set aside {} with {}", upper.display(), work.display()),
             Step::Mark { at, image } => write!(f, "mark {} for {image}", at.display()),
             Step::Sweep { dir } => write!(f, "sweep {}", dir.display()),
+            Step::StoreIdentity { store, image, accept, write } => {
+                let accept = if *accept { ", any other accepted" } else { "" };
+                let write = if *write { ", marked" } else { "" };
+                write!(f, "store {} must be of {image}{accept}{write}", store.display())
+            }
+            Step::SameOrigin { seen, image } => write!(f, "compare {seen} with {image}"),
             Step::Store { file, size, exact } => {
                 let at_most = if *exact { "" } else { "at most " };
                 let size = if *size == u64::MAX { "what is free".to_owned() } else { mib(*size) };

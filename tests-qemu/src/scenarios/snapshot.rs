@@ -1,5 +1,6 @@
 //! Roots that are a device-mapper device: dracut-live spec 2.7, 7.2 B2 … B23, 7.3 C3 … C16, 7.4 H1.
 
+use super::persist::outside::untouched;
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
@@ -268,6 +269,7 @@ pub fn all() -> Vec<Scenario> {
             .expect(console_says("TABLE-OK")),
     ));
     list.push(on_the_mediums_own_file_system());
+    list.extend(of_another_image());
     list.push(kept_readonly());
     list.push(reset());
     list
@@ -314,6 +316,46 @@ fn on_the_mediums_own_file_system() -> Scenario {
             .expect(mounted("/run/initramfs/overlayfs", "ext4"))
             .then(kept),
     )
+}
+
+/// A store below another image than its own, as after an ISO was made anew: a mixture of both, to which nobody may write.
+fn of_another_image() -> Vec<Scenario> {
+    let kept = |boot: Boot| shell(boot, KEPT).expect(no_fallbacks()).expect(console_says("STILL-THERE"));
+    let refused = |boot: Boot, why: &'static str| {
+        shell(boot, GONE)
+            .expect(persistence("temporary"))
+            .expect(report_says("RDL-051"))
+            .expect(report_says(why))
+            .expect(console_says("KEPT-GONE"))
+            .expect(untouched(1))
+    };
+    let thrice = |first: Boot, other: &str, why: &'static str| {
+        let (second, third) = (first.again().root(other), first.again());
+        shell(first, KEEP).expect(no_fallbacks()).then(refused(second, why)).then(kept(third))
+    };
+    // Two media with the same image in them: only the mark beside the store tells.
+    let store = folder(Fs::Ext4, "P", vec![("store", Recipe::Grown(Box::new(Recipe::Text("")), 32))]);
+    let marked = on_cd()
+        .and(Recipe::Partition(Box::new(store)), Bus::Virtio)
+        .and(iso_with("OTHER", nested(Fs::Ext4)), Bus::Virtio)
+        .root("root=live:CDLABEL=ISO rd.live.overlay=LABEL=P:/store");
+    // One medium with two images. A device that is a store has nothing beside it; what it shows tells.
+    let images = vec![("A/rootfs.img", image(Fs::Ext4)), ("B/rootfs.img", labelled(Fs::Ext4, "b"))];
+    let header = Recipe::Text("SnAp\u{1}\0\0\0\u{1}\0\0\0\u{8}\0\0\0");
+    let device = Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "TWO", images))))
+        .on(Bus::Virtio)
+        .and(Recipe::Grown(Box::new(header), 32), Bus::Virtio)
+        .root("root=live:LABEL=TWO rd.live.dir=A rd.live.overlay=/dev/vdb");
+    vec![
+        scenario(
+            "snapshot/C3 a store file of another medium is left alone",
+            thrice(marked, "root=live:CDLABEL=OTHER rd.live.overlay=LABEL=P:/store", "made for ISO"),
+        ),
+        scenario(
+            "snapshot/C3 a store device of another image is left alone",
+            thrice(device, "root=live:LABEL=TWO rd.live.dir=B rd.live.overlay=/dev/vdb", "it shows ext4"),
+        ),
+    ]
 }
 
 /// C9: three boots, of which the second keeps nothing.

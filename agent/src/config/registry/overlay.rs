@@ -47,7 +47,7 @@ table! { OVERLAYS_TABLE:
         .ignored("rdlive never waits for an answer when a persistent area is missing");
     OVERLAY_PERSISTENT = Karg::new("rd.live.overlay.persistent", Kind::Bool, Origin::Kiwi, "Keep changes on the boot disk or beside the ISO file")
         .default("0")
-        .values("also `required` (rdlive): stop when that is impossible instead of using RAM; `accept` (rdlive): use an area that was made for another image; `required,accept`");
+        .values("also `required` (rdlive): stop when that is impossible instead of using RAM; `accept` (rdlive): use an area, or a store at a named place, that was made for another image; `required,accept`");
     OVERLAY_COWFS = Karg::new("rd.live.overlay.cowfs", Kind::Text, Origin::Both, "File system of a new persistent area; given, it also lets one be made on a device that `rd.overlay=` names and that holds nothing")
         .default("ext4")
         .values("`ext4`, `xfs`, `btrfs`")

@@ -81,6 +81,7 @@ fn warnings_by_id() {
         ("rd.overlay=nonsense", "value"),
         ("rd.overlay=LABEL=P rd.live.overlay.persistent", "contradiction"),
         ("rd.overlay=LABEL=P rd.live.overlay.persistent=required", ""),
+        ("rd.overlay=LABEL=P:/store rd.live.overlay.persistent=accept", ""),
         ("rd.overlay=0 rd.live.overlay.overlayfs", "deprecated contradiction"),
         ("rd.live.overlay.nouserconfirmprompt", "ignored"),
         ("rd.kiwi.live.pxe", "ignored"),

@@ -114,6 +114,9 @@ fn t02_t26_to_t28_persistent() {
     assert_eq!(words("rd.live.overlay.persistent"), (false, false));
     assert_eq!(words("rd.live.overlay.persistent=accept"), (false, true));
     assert_eq!(words("rd.live.overlay.persistent=accept,required"), (true, true));
+    for (text, expected) in [("", false), ("rd.live.overlay.persistent=accept", true)] {
+        assert_eq!(read(&format!("rd.overlay=LABEL=P:/store {text}")).overlay.accept, expected, "{text}");
+    }
     assert!(ids("rd.live.overlay.persistent=false").contains(&"value"), "T-27 is worth a word");
 }
 
