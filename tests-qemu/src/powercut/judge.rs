@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::reset::{OLD, Seen};
 use super::volume;
 use crate::content;
 use crate::tool;
@@ -165,6 +166,43 @@ const AREA: &str = r#"
         btrfs) btrfs check --readonly "$1" ;;
         *) echo "the area is $fs"; false ;;
     esac >fsck 2>&1 || { cat fsck; exit 1; }"#;
+
+/// The third partition is an area whose old changes are there as a whole or not at all, and nothing outside of it changed.
+/// `afterwards` is the file that the boot after the cut has written.
+pub fn emptied(before: &Path, after: &Path, seen: &Seen, afterwards: u32, dir: &Path) -> Result<()> {
+    let (old, new) = (partitions(before)?, partitions(after)?);
+    ensure!(old == new, "the table was {old:?}, is now {new:?}");
+    let entry = new.get(2).context("no third partition")?;
+    let start = entry["start"].as_u64().unwrap_or_default() * SECTOR;
+    let area = start..start + entry["size"].as_u64().unwrap_or_default() * SECTOR;
+    same_outside(before, after, std::slice::from_ref(&area))?;
+    let (file, expected) = (dir.join("area"), dir.join("expected"));
+    cut_out(after, &area, &file)?;
+    fs::write(&expected, content::bytes(afterwards))?;
+    let allowed = match seen {
+        Seen::Own => format!("own 0 {OLD}"),
+        Seen::Taken => "own 0 0".to_owned(),
+        Seen::Left => format!("other 0 {OLD}"),
+    };
+    let name = format!("synced-{afterwards}");
+    tool::shell_with_mounts(EMPTIED, &[&file, dir, allowed.as_ref(), name.as_ref()]).map(drop)
+}
+
+// What was set aside is deleted by every boot that writes to the area.
+const EMPTIED: &str = r#"
+    cd "$2"; mkdir -p mnt; mount -o loop "$1" mnt; read -r whose none all <<< "$3"
+    fail() { echo "$*"; ls -la mnt; cat mnt/.rdlive-identity; umount mnt; exit 1; }
+    n=$({ find mnt/rw -name old -type f 2>/dev/null || true; } | wc -l)
+    [ $n = $none ] || [ $n = $all ] || fail "$n old files are there"
+    dirs=$({ find mnt/rw -maxdepth 1 -name 'dir*' 2>/dev/null || true; } | wc -l); [ $dirs = $n ] || fail "$n old files in $dirs directories"
+    case $whose in
+        own) grep -q '"ISO"' mnt/.rdlive-identity || fail "the mark is another's"
+             cmp expected "mnt/rw/$4" || fail "no $4"
+             ! ls -d mnt/.rdlive-discarded-* 2>/dev/null || fail "something is left" ;;
+        other) grep -q '"OLD"' mnt/.rdlive-identity || fail "the mark is ours"
+               [ ! -e "mnt/rw/$4" ] || fail "it was written to" ;;
+    esac
+    umount mnt; e2fsck -fn "$1" >fsck 2>&1 || { cat fsck; exit 1; }"#;
 
 /// Copies a range into a file of its own, holes kept.
 fn cut_out(disk: &Path, range: &Range<u64>, to: &Path) -> Result<()> {

@@ -10,11 +10,13 @@ mod points;
 mod random;
 mod recording;
 mod replay;
+mod reset;
 mod run;
 mod volume;
 
 pub use points::Phase;
 pub use recording::{Place, Setup};
+pub use reset::CHANGES;
 pub use run::Cuts;
 
 /// Which cuts a run makes.

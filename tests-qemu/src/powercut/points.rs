@@ -37,6 +37,11 @@ pub enum Phase {
     Creation,
     /// It is made, after a cut in the first attempt.
     SecondCreation,
+    /// An area with changes is emptied, which was made for this image or for an `other` one.
+    Reset {
+        /// For another image.
+        other: bool,
+    },
     /// The guest writes files.
     Use,
     /// Any: QEMU is killed.
@@ -50,6 +55,8 @@ pub struct Landmarks {
     pub tables: Vec<Range<u64>>,
     /// Superblocks of the area.
     pub superblocks: Vec<Range<u64>>,
+    /// Entries of the log around which what is there changes its meaning: a cut in front of each.
+    pub turns: Vec<usize>,
     /// So many entries at the beginning, while the file system around a cow file becomes writable.
     pub first: usize,
 }
@@ -57,13 +64,16 @@ pub struct Landmarks {
 /// Chooses `count` points of a phase: in a creation those at landmarks first, or some of them if there are more.
 pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed: u64) -> Vec<Point> {
     let started = started(log);
-    let creation = matches!(phase, Phase::Creation | Phase::SecondCreation);
+    let creation = matches!(phase, Phase::Creation | Phase::SecondCreation | Phase::Reset { .. });
     let range = if creation { 0..started } else { started + 1..log.entries.len() };
     let mut random = Random::new(seed, if creation { "creation" } else { "use" });
     // By place, so that each is there once.
     let mut chosen = BTreeMap::new();
     if creation {
         chosen.insert((0, false), point(0, Cache::Kept, "before the first write"));
+        for turn in landmarks.turns.iter().filter(|turn| range.contains(turn)) {
+            chosen.insert((*turn, false), point(*turn, Cache::Kept, "at a turn"));
+        }
         for index in writes(log, &range) {
             if touches(log, index, &landmarks.tables) {
                 chosen.insert((index, false), point(index, Cache::Kept, "before a write to the table"));
@@ -175,7 +185,7 @@ mod tests {
 
     fn landmarks() -> Landmarks {
         let bytes = |range| std::iter::once(range).collect();
-        Landmarks { tables: bytes(512..1024), superblocks: bytes(100 * 512..108 * 512), first: 0 }
+        Landmarks { tables: bytes(512..1024), superblocks: bytes(100 * 512..108 * 512), ..Landmarks::default() }
     }
 
     #[test]
@@ -196,6 +206,20 @@ mod tests {
         }
         let (one, two) = [1, 2].map(|seed| choose(&log(), Phase::Creation, &landmarks(), 12, seed)).into();
         assert_ne!(one, two);
+    }
+
+    #[test]
+    fn turns_get_a_cut_each() {
+        let landmarks = Landmarks { turns: vec![7, 9, 4000], ..Landmarks::default() };
+        let points = choose(&log(), Phase::Reset { other: true }, &landmarks, 6, 1);
+        assert_eq!(points.len(), 6, "{points:?}");
+        for turn in [0, 7, 9] {
+            assert!(points.contains(&point(
+                turn,
+                Cache::Kept,
+                if turn == 0 { "before the first write" } else { "at a turn" }
+            )));
+        }
     }
 
     #[test]

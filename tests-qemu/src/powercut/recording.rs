@@ -36,7 +36,7 @@ pub struct Setup {
     /// Where it is plugged in.
     pub bus: Bus,
     /// What asks for the area.
-    pub kargs: &'static str,
+    pub kargs: String,
     /// Where the area comes to be.
     pub place: Place,
     /// The initrd; with [`Mode::NativeCrypt`] the area is encrypted, and its key is [`KEY`](crate::mode::KEY).

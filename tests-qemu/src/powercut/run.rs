@@ -15,6 +15,7 @@ use super::points::{self, Landmarks, Phase, Point};
 use super::random::Random;
 use super::recording::{self, Place, Setup};
 use super::replay::{self, Cache};
+use super::reset::{self, around_the_mark};
 use crate::lab::Lab;
 use crate::outcome;
 
@@ -85,7 +86,11 @@ impl Cuts {
     /// The first boot on a new medium; or the first boot after a cut in that one.
     fn ground(&self, lab: &Lab, medium: &Path, dir: &Path) -> Result<Ground> {
         let seed = lab.cuts.seed;
-        let log = Log::read(&self.setup.recording(lab, seed, medium, "new")?)?;
+        let mut recorded = self.setup.clone();
+        if matches!(self.phase, Phase::Reset { .. }) {
+            recorded.kargs += " rd.live.overlay.reset";
+        }
+        let log = Log::read(&recorded.recording(lab, seed, medium, "new")?)?;
         let first = Ground { log, base: medium.to_owned() };
         if self.phase != Phase::SecondCreation {
             return Ok(first);
@@ -100,8 +105,11 @@ impl Cuts {
 
     /// Tables (or the directory of a cow file) and superblocks, found by looking at the disk that the recording ended with.
     fn landmarks(&self, ground: &Ground, medium: &Path, dir: &Path) -> Result<Landmarks> {
+        if matches!(self.phase, Phase::Reset { .. }) {
+            return Ok(Landmarks { turns: around_the_mark(&ground.log)?, ..Landmarks::default() });
+        }
         if self.setup.place == Place::File {
-            return Ok(Landmarks { tables: judge::root_directory(medium)?, superblocks: Vec::new(), first: FIRST });
+            return Ok(Landmarks { tables: judge::root_directory(medium)?, first: FIRST, ..Landmarks::default() });
         }
         let last = dir.join("medium.last");
         replay::disk(&ground.log, &ground.base, ground.log.entries.len(), Cache::Kept, &last)?;
@@ -115,7 +123,7 @@ impl Cuts {
             false => &[0, 64 << 10],
         };
         let superblocks = places.iter().map(|at| area.start + at..area.start + at + 4096).collect();
-        Ok(Landmarks { tables, superblocks, first: 0 })
+        Ok(Landmarks { tables, superblocks, ..Landmarks::default() })
     }
 
     fn one(&self, lab: &Lab, ground: &Ground, medium: &Path, point: &Point, dir: &Path) -> Result<()> {
@@ -129,6 +137,9 @@ impl Cuts {
     pub fn next_boot(&self, lab: &Lab, medium: &Path, disk: &Path, promised: u32, dir: &Path) -> Result<()> {
         let report = self.boot(lab, disk, dir)?;
         let mode = &report["write_mode"];
+        if let Phase::Reset { other } = self.phase {
+            return judge::emptied(medium, disk, &reset::seen(&report, other)?, AFTERWARDS, dir);
+        }
         let expected = if self.setup.place == Place::File { "file" } else { "partition" };
         let fallbacks = report["fallbacks"].as_array().map_or(0, Vec::len);
         ensure!(

@@ -1,11 +1,12 @@
 //! Power cuts while a persistent area is made and used: kiwi-live spec 7, T-30, and the promise of decision 0020.
 
+use super::persist::with_area;
 use super::{Scenario, Work};
 use crate::guest::Tree;
 use crate::machine::Bus;
 use crate::medium::*;
 use crate::mode::Mode;
-use crate::powercut::{Cuts, Phase, Place, Setup};
+use crate::powercut::{CHANGES, Cuts, Phase, Place, Setup};
 
 const EXT4: &str = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persistent";
 const XFS: &str = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persistent rd.live.overlay.cowfs=xfs";
@@ -18,21 +19,25 @@ const LOCKED: &str = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persis
 const LOCKED_FILE: &str = "root=live:CDLABEL=ISO rd.live.image iso-scan/filename=/live.iso rd.live.overlay.persistent \
                            rd.live.cowfile.mbsize=48 rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key";
 
+/// Marks an area for an image that is not booted; without it kiwi-live might have made it.
+const OTHER: &str = r#"
+    mkdir -p "$1.tree"; echo '{"volume_id":"OLD","image_uuid":"2001","agent":"0"}' > "$1.tree/.rdlive-identity""#;
+
 /// An ISO of our builder on a disk with 64 MiB behind it.
 fn built() -> Setup {
     let args = vec!["--volume-id=ISO".to_owned()];
     let medium = Recipe::Grown(Box::new(Recipe::Built { tree: Tree::Tiny, args }), 64);
-    Setup { medium, bus: Bus::Virtio, kargs: EXT4, place: Place::Partition, mode: Mode::NativeWrite }
+    Setup { medium, bus: Bus::Virtio, kargs: EXT4.to_owned(), place: Place::Partition, mode: Mode::NativeWrite }
 }
 
-fn stick(table: Table, mib: u64, bus: Bus, kargs: &'static str) -> Setup {
-    Setup { medium: hybrid(table, mib), bus, kargs, place: Place::Partition, mode: Mode::NativeWrite }
+fn stick(table: Table, mib: u64, bus: Bus, kargs: &str) -> Setup {
+    Setup { medium: hybrid(table, mib), bus, kargs: kargs.to_owned(), place: Place::Partition, mode: Mode::NativeWrite }
 }
 
 /// An ISO file on a disk with other files. There is room for two cow files: on FAT the clusters of one may be lost.
 fn host(fs: Fs) -> Setup {
     let medium = store(fs, files(), 48);
-    Setup { medium, bus: Bus::Virtio, kargs: FILE, place: Place::File, mode: Mode::NativeWrite }
+    Setup { medium, bus: Bus::Virtio, kargs: FILE.to_owned(), place: Place::File, mode: Mode::NativeWrite }
 }
 
 fn files() -> Vec<(&'static str, Recipe)> {
@@ -40,13 +45,19 @@ fn files() -> Vec<(&'static str, Recipe)> {
 }
 
 /// Encrypted, with the key in the initrd, so that nobody types.
-fn locked(medium: Recipe, kargs: &'static str, place: Place) -> Setup {
-    Setup { medium, bus: Bus::Virtio, kargs, place, mode: Mode::NativeCrypt }
+fn locked(medium: Recipe, kargs: &str, place: Place) -> Setup {
+    Setup { medium, bus: Bus::Virtio, kargs: kargs.to_owned(), place, mode: Mode::NativeCrypt }
+}
+
+/// A stick whose area holds changes.
+fn with_changes(whose: &str) -> Setup {
+    let medium = with_area(&format!("{whose}{CHANGES}"));
+    Setup { medium, bus: Bus::Virtio, kargs: EXT4.to_owned(), place: Place::Partition, mode: Mode::NativeWrite }
 }
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    use Phase::{Creation, Killed, SecondCreation, Use};
+    use Phase::{Creation, Killed, Reset, SecondCreation, Use};
     let gpt = || stick(Table::GptHybrid, 64, Bus::Virtio, EXT4);
     let xfs = || stick(Table::Gpt, 352, Bus::Virtio, XFS);
     let btrfs = || stick(Table::Gpt, 160, Bus::Virtio, BTRFS);
@@ -70,6 +81,8 @@ pub fn all() -> Vec<Scenario> {
         ("cow file on FAT used", fat(), Use, 3),
         ("cow file on ext4 used", ext4(), Use, 3),
         ("GPT ext4, QEMU killed", gpt(), Killed, 2),
+        ("GPT ext4 emptied by a reset", with_changes(""), Reset { other: false }, 8),
+        ("GPT ext4 of another image emptied by a reset", with_changes(OTHER), Reset { other: true }, 8),
         ("T-34 GPT encrypted area made", locked_partition(), Creation, 6),
         ("T-34 encrypted cow file on FAT made", locked_file(), Creation, 6),
     ];

@@ -278,7 +278,7 @@ const OWNERS: &str = r#"
     dd if="$1.fat" of="$1" bs=1M seek=$(( at / 2048 )) conv=notrunc status=none; rm "$1.fat""#;
 
 /// A stick whose third partition is the file system that the script made as `$1.area`.
-pub(super) fn with_area(make: &str) -> Recipe {
+pub(in crate::scenarios) fn with_area(make: &str) -> Recipe {
     let entry = r#"
         sgdisk -e "$1" >/dev/null; echo "size=64MiB, type=L" | sfdisk -q --append "$1" 2>/dev/null"#;
     let copy = r#"

@@ -9,6 +9,8 @@ mod locked;
 mod modes;
 pub(super) mod outside;
 
+pub(super) use disk::with_area;
+
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
