@@ -24,7 +24,7 @@ pub fn all() -> Vec<Scenario> {
     ] {
         list.push(scenario(format!("encrypt/T-34 T-35 T-72 a partition, {name}"), partition(mode)));
     }
-    list.extend([key_in_initrd(), key_on_a_stick(), cow_file(), no_tool()]);
+    list.extend([key_in_initrd(), key_on_a_stick(), cow_file(), cow_file_stays_shut(), no_tool()]);
     list.extend(refusals());
     list.extend(named());
     list
@@ -124,6 +124,26 @@ fn cow_file() -> Scenario {
             encrypted(keeps(second.on_text(OPEN, &typed(PASS)), "file"))
                 .expect(file_is("/kept", SECRET))
                 .expect(locked()),
+        ),
+    )
+}
+
+/// The volume stays shut, and the disk that it lies on is read-only again for the whole session.
+fn cow_file_stays_shut() -> Scenario {
+    let boot = stick(store(Fs::Vfat, vec![("live.iso", iso())], 80))
+        .mode(Mode::NativeCrypt)
+        .kargs("iso-scan/filename=/live.iso rd.live.cowfile.mbsize=64")
+        .deadline(400);
+    let (first, mut second) = (boot.again().kargs("rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key"), boot);
+    for _ in 0..3 {
+        second = second.on_text(OPEN, "wrong\n");
+    }
+    scenario(
+        "encrypt/T-36 three wrong passphrases for a cow file",
+        keeps(first, "file").then(
+            forgets(second, "3 wrong passphrases")
+                .expect(mount_option("/run/initramfs/isoscan", "ro"))
+                .expect(untouched(0)),
         ),
     )
 }
