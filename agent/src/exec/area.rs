@@ -1,6 +1,6 @@
 //! The steps of a persistent area: format, partition, check, mark, empty.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
