@@ -8,6 +8,7 @@ mod machine;
 mod ordinary;
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -277,6 +278,30 @@ fn loop_reset_of_a_full_area() {
         assert_eq!(kept(&next).as_deref(), Some(cowfs), "{:?}", next.report.fallbacks);
         assert!(!next.sysroot.join("full0").exists());
     }
+}
+
+/// Another system was cut off while a deleted file was open: ext4 would clean that up on a read-only mount, too.
+#[test]
+fn loop_the_search_for_an_iso_file_writes_nothing() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 64 << 20);
+    let mut cut = Vec::new();
+    disk.inside(|at| {
+        let mut file = fs::File::create(at.join("deleted")).unwrap();
+        file.write_all(&[7; 100_000]).unwrap();
+        fs::remove_file(at.join("deleted")).unwrap();
+        fs::File::create(at.join("other")).unwrap().sync_all().unwrap();
+        let at = fs::File::open(at).unwrap();
+        rustix::fs::syncfs(&at).unwrap();
+        cut = fs::read(&disk.path).unwrap();
+        drop(file);
+    });
+    disk.write(&cut);
+    drop(file_boot(&machine, (&disk, &label), ""));
+    let after = fs::read(&disk.path).unwrap();
+    assert_eq!(cut.iter().zip(&after).position(|(before, after)| before != after), None);
+    let node = fs::File::options().write(true).open(&disk.node);
+    assert!(node.is_ok_and(|node| !rdlive_sys::blkro::is_read_only(&node).unwrap()), "it stays protected");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copy;
 use super::mount::{self, FileSystem};
+use super::protected::Protected;
 use super::secret::Secret;
 use super::unwind::{Undo, Undos};
 use crate::clock;
@@ -313,6 +314,8 @@ impl<'a> Executor<'a> {
         make_dir(&target)?;
         let read_only = access == Access::ReadOnly;
         let what = FileSystem { fs, source: &source, options: options.to_vec(), read_only, inert: false };
+        let untouched = read_only && options.iter().any(|option| option == "noload");
+        let _protected = untouched.then(|| Protected::new(Path::new(&source))).flatten();
         mount::attach(&what, &target).map_err(|error| {
             let code = if code == Code::AreaDamaged && !error.is_damage() { Code::AreaUnavailable } else { code };
             Stop::new(code, error.to_string()).advice("check the medium (read errors, truncated copy) and dmesg")

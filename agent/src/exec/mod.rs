@@ -12,6 +12,7 @@ mod overlay;
 mod passphrase;
 mod patience;
 pub mod progress;
+mod protected;
 mod reset;
 pub mod secret;
 mod snapshot;

@@ -2,5 +2,6 @@
 
 pub mod blkflush;
 pub mod blkpg;
+pub mod blkro;
 pub mod cdrom;
 pub mod loopdev;
