@@ -353,7 +353,8 @@ impl<'a> Boot<'a> {
     /// Brings a medium's images into reach, looking at each layer before the next is planned.
     fn acquire(&mut self, medium: MediumFacts) -> Result<Acquired, Stop> {
         // The journal of a system that sleeps is not replayed; why nothing is kept is said when the place is looked at.
-        let keeps = self.keeps_on(&medium) && self.awake(Path::new("")).is_ok();
+        let writes = self.keeps_on(&medium) && !self.config.overlay.readonly;
+        let keeps = writes && self.awake(Path::new("")).is_ok();
         let steps = match keeps {
             true => acquire::medium_for_changes(self.config, &self.points, &medium),
             false => acquire::medium(self.config, &self.points, &medium),

@@ -304,6 +304,53 @@ fn loop_the_search_for_an_iso_file_writes_nothing() {
     assert!(node.is_ok_and(|node| !rdlive_sys::blkro::is_read_only(&node).unwrap()), "it stays protected");
 }
 
+/// What is only shown is not written to: not its journal, not the mark, not the disk; so it may refuse writes.
+#[test]
+fn loop_readonly_shows_a_stick_that_refuses_writes() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    let first = stick_boot(&machine, &stick, PERSISTENT);
+    remember(&first, "one");
+    drop(first);
+    stick.set_read_only();
+    let shown = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.overlay.readonly"));
+    assert_eq!(kept(&shown).as_deref(), Some("one"), "{:?}", shown.report.fallbacks);
+    assert!(shown.mode().readonly && shown.report.fallbacks.is_empty(), "{:?}", shown.report.fallbacks);
+}
+
+#[test]
+fn loop_readonly_leaves_every_byte_of_an_area_that_was_cut_off() {
+    for kargs in [PERSISTENT.to_owned(), "rd.live.overlay=:auto".to_owned(), "named".to_owned()] {
+        let machine = Machine::new();
+        let (disk, label) = host_with_medium(&machine, "ext4", 160 << 20);
+        let named = format!("rd.overlay=LABEL={}:/changes", disk.label);
+        let kargs = if kargs == "named" { named } else { kargs };
+        let kargs = format!("{kargs} rd.live.cowfile.mbsize=40");
+        let first = file_boot(&machine, (&disk, &label), &kargs);
+        assert_ne!(first.mode().persistence, "temporary", "{kargs}: {:?}", first.report.fallbacks);
+        remember(&first, "one");
+        drop(first);
+        let second = file_boot(&machine, (&disk, &label), &kargs);
+        fs::write(second.sysroot.join("more"), "more").unwrap();
+        fs::File::open(second.sysroot.join("more")).unwrap().sync_all().unwrap();
+        let cut = fs::read(&disk.path).unwrap();
+        drop(second);
+        disk.write(&cut);
+        let shown = file_boot(&machine, (&disk, &label), &format!("{kargs} rd.overlay.readonly"));
+        assert_eq!(kept(&shown).as_deref(), Some("one"), "{kargs}: {:?}", shown.report.fallbacks);
+        assert!(shown.mode().readonly && shown.report.fallbacks.is_empty(), "{kargs}: {:?}", shown.report.fallbacks);
+        remember(&shown, "two");
+        let steps: Vec<_> = shown.report.steps.iter().map(|step| step.step.clone()).collect();
+        drop(shown);
+        let after = fs::read(&disk.path).unwrap();
+        let changed = cut.iter().zip(&after).position(|(before, after)| before != after);
+        assert_eq!(changed, None, "{kargs}: {steps:#?}");
+        // And it is used again afterwards, journal and all.
+        let last = file_boot(&machine, (&disk, &label), &kargs);
+        assert_eq!(fs::read_to_string(last.sysroot.join("more")).ok().as_deref(), Some("more"), "{kargs}");
+    }
+}
+
 #[test]
 fn loop_t24_t33_no_room_and_broken_area_stay_as_they_are() {
     let machine = Machine::new();

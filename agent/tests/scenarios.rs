@@ -194,7 +194,7 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
 fn encrypted_device(config: &Config, points: &Points, facts: &Facts, before: &mut String) -> Result<Area, String> {
     let overlay = &config.overlay;
     let (Some(wish), Some(device)) = (&overlay.crypt, &facts.crypt) else { panic!("facts.json lacks crypt") };
-    let opening = crypt::device(wish, &overlay.unlock, device)?;
+    let opening = crypt::device(wish, overlay, device)?;
     *before = describe("open", &opening.steps);
     crypt::device_area(overlay, points, opening, facts.inside)
 }

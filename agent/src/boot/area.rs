@@ -152,7 +152,7 @@ impl Boot<'_> {
         let overlay = &self.config.overlay;
         let automatic = Wish::of(overlay);
         let on_medium = matches!(overlay.persistence, Some(Persistence::OnMedium { .. }));
-        if automatic.is_none() && !on_medium && !self.names(device) {
+        if overlay.readonly || (automatic.is_none() && !on_medium && !self.names(device)) {
             return Ok(());
         }
         let allowed = host_refusal(&self.host_site(device)).is_none();
@@ -234,7 +234,8 @@ impl Boot<'_> {
             Origin::Device(_) => self.points.live.clone(),
             Origin::File(_) => self.points.host.clone(),
         };
-        if let (Origin::File(_), Some(why)) = (&medium.origin, host_refusal(&self.host_site(device))) {
+        let refusal = host_refusal(&self.host_site(device)).filter(|_| !self.config.overlay.readonly);
+        if let (Origin::File(_), Some(why)) = (&medium.origin, refusal) {
             return Err(why);
         }
         if let Some(why) = probe::sleeping_windows(self.env, device, &from) {
@@ -319,6 +320,10 @@ impl Boot<'_> {
 
     /// Waits until all that is plugged in has been looked at, and says why nothing may be written to a device then.
     pub(super) fn awake(&mut self, node: &Path) -> Result<(), String> {
+        // Nothing is written to what is only shown.
+        if self.config.overlay.readonly {
+            return Ok(());
+        }
         let deadline = self.watch.begin() + self.config.deadline;
         loop {
             // What has come while steps were done.

@@ -29,7 +29,7 @@ impl Boot<'_> {
             return Err(format!("{} is not there", wish.device));
         };
         self.awake(&device.node)?;
-        let opening = crypt::device(wish, &self.config.overlay.unlock, &device)?;
+        let opening = crypt::device(wish, &self.config.overlay, &device)?;
         if let Err(why) = self.fetch_key(true) {
             log::warn!("{why}, asking for a passphrase");
         }

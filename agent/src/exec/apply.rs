@@ -234,7 +234,7 @@ impl<'a> Executor<'a> {
             }
             Step::Unlock { what, crypt } => self.unlock(*what, crypt),
             Step::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap),
-            Step::Window { disk, start, size, into } => self.window(disk, *start, *size, *into),
+            Step::Window { disk, start, size, access, into } => self.window(disk, *start, *size, *access, *into),
             Step::CheckFs { what, fs } => self.check(*what, fs),
             Step::Remount { at } => self.remount(at),
             Step::Unmount { at } => self.unmount(at),

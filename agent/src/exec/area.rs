@@ -18,6 +18,7 @@ use super::patience;
 use super::tool;
 use super::unwind::Undo;
 use crate::area::{IDENTITY_FILE, Identity, made_for};
+use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::foreign;
@@ -68,12 +69,20 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn window(&mut self, disk: &Path, offset: u64, size_limit: u64, into: Slot) -> Result<(), Stop> {
+    pub(super) fn window(
+        &mut self,
+        disk: &Path,
+        offset: u64,
+        size_limit: u64,
+        access: Access,
+        into: Slot,
+    ) -> Result<(), Stop> {
         let path = self.env.path(disk);
         let fail = |error: io::Error| Stop::new(Code::LoopSetup, format!("a window into {}: {error}", disk.display()));
-        let backing = File::options().read(true).write(true).open(&path).map_err(fail)?;
+        let read_only = access == Access::ReadOnly;
+        let backing = File::options().read(true).write(!read_only).open(&path).map_err(fail)?;
         let sector = blank::sector(&backing);
-        let setup = Setup { offset, size_limit, autoclear: true, sector, ..Setup::default() };
+        let setup = Setup { offset, size_limit, read_only, autoclear: true, sector, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup).map_err(fail)?;
         let node = self.env.path(format!("dev/loop{}", device.number));
         self.hold(into, node, Some(device));

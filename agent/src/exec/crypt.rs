@@ -17,6 +17,7 @@ use super::patience;
 use super::secret::Secret;
 use super::tool::{self, Call, Output};
 use super::unwind::Undo;
+use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::format::{self, Kind, Superblock};
@@ -117,8 +118,18 @@ impl Cryptsetup {
     }
 
     /// `Ok(None)` when the key is not accepted.
-    fn open(&self, env: &Env, node: &str, name: &str, key: &Secret) -> Result<Option<Mapped>, String> {
-        let output = self.call(&["open", "--type", "luks", "--key-file", "-", node, name], Some(key))?;
+    fn open(
+        &self,
+        env: &Env,
+        node: &str,
+        (name, access): (&str, Access),
+        key: &Secret,
+    ) -> Result<Option<Mapped>, String> {
+        let mut arguments = vec!["open", "--type", "luks", "--key-file", "-", node, name];
+        if access == Access::ReadOnly {
+            arguments.push("--readonly");
+        }
+        let output = self.call(&arguments, Some(key))?;
         match output.status.code() {
             Some(0) => Ok(Some(Mapped::new(env, name))),
             Some(WRONG_KEY) => Ok(None),
@@ -206,7 +217,8 @@ impl Executor<'_> {
         let failed = |cause: String| Stop::new(Code::AreaCrypt, format!("{what}: {cause}"));
         let env = self.env;
         let open = |key: &Secret| {
-            patience::telling(env, &what, || cryptsetup.open(env, node, &crypt.map, key)).map_err(failed)
+            patience::telling(env, &what, || cryptsetup.open(env, node, (&crypt.map, crypt.access), key))
+                .map_err(failed)
         };
         if let Some(key) = self.keys.remove(&crypt.map) {
             let mapped = open(&key)?;
@@ -312,7 +324,7 @@ impl Volume<'_> {
         cryptsetup.format(&node, &header, self.key, random)?;
         // Another name than the area's own: that one belongs to the volume once it counts.
         let name = format!("{}-new", self.crypt.map);
-        let mapped = cryptsetup.open(env, &node, &name, self.key)?;
+        let mapped = cryptsetup.open(env, &node, (&name, Access::ReadWrite), self.key)?;
         let mapped = mapped.ok_or("cryptsetup does not take the key it was given")?;
         let inside = mapped.node();
         let made = make_inside(&inside, |size| make(program, arguments, self.fs, self.label, &inside, size));

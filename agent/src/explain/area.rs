@@ -63,7 +63,7 @@ type Answer = (String, Vec<Step>, Result<Area, String>);
 fn encrypted_device(config: &Config, points: &Points, wish: &OverlayCrypt) -> Answer {
     let device = Device { node: "/dev/…".into(), size: 8 * GIB, ..Device::default() };
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == wish.fstype);
-    let (steps, area) = match crypt::device(wish, &config.overlay.unlock, &device) {
+    let (steps, area) = match crypt::device(wish, &config.overlay, &device) {
         Ok(opening) => (opening.steps.clone(), crypt::device_area(&config.overlay, points, opening, kind)),
         Err(why) => (Vec::new(), Err(why)),
     };

@@ -64,17 +64,16 @@ pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
 }
 
 /// Mounts the named file system that keeps changes: for writing, or only to show them. A journal is replayed, because
-/// the operator named the device, unless the device itself refuses writes.
+/// the operator named the device, unless they are only shown: then nothing is written.
 pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Vec<Step> {
     let mut steps = driver(kind);
     steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
-    if device.read_only {
+    if device.read_only || readonly {
         steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.named));
         return steps;
     }
     steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
-    let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
-    steps.push(mount(Slot::Cow, kind.driver().unwrap_or(kind.name()), access, &[], &points.named));
+    steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.named));
     steps
 }
 

@@ -13,11 +13,12 @@ use super::acquire::driver;
 use super::persist::{self, Area, Wish, bound_path, is_area};
 use super::points::Points;
 use super::reason::{self, refuses_writes};
+use super::shown;
 use super::step::{Slot, Step, Target};
 use crate::area::{
     DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Owner, Part, Site, TEMPORARY_LABEL, made_for,
 };
-use crate::config::{Mkfs, Overlay, OverlayCrypt, Unlocking};
+use crate::config::{Access, Mkfs, Overlay, OverlayCrypt, Unlocking};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, human};
 use crate::format::Kind;
@@ -38,6 +39,8 @@ pub struct Crypt {
     pub place: String,
     /// Where the key comes from.
     pub key: Key,
+    /// Read-only or read-write.
+    pub access: Access,
 }
 
 /// Where a key comes from.
@@ -91,7 +94,8 @@ impl fmt::Display for Key {
 
 impl fmt::Display for Crypt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.map, self.key)
+        let shown = if self.access == Access::ReadOnly { " (ro)" } else { "" };
+        write!(f, "{}{shown}, {}", self.map, self.key)
     }
 }
 
@@ -107,7 +111,8 @@ impl fmt::Display for Consent {
 
 /// How an automatic area is opened.
 pub fn automatic(unlock: &Unlocking, place: &str) -> Crypt {
-    Crypt { map: LUKS_LABEL.to_owned(), place: place.to_owned(), key: passphrase(unlock, unlock.timeout_s) }
+    let (map, place, access) = (LUKS_LABEL.to_owned(), place.to_owned(), Access::ReadWrite);
+    Crypt { map, place, key: passphrase(unlock, unlock.timeout_s), access }
 }
 
 fn passphrase(unlock: &Unlocking, timeout_s: u64) -> Key {
@@ -172,13 +177,22 @@ pub struct Inside {
 /// # Errors
 /// Why it cannot be.
 pub fn opening(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Option<Result<Opening, Stop>> {
-    match site {
+    let opening = match site {
         Site::Disk(disk) => disk.locked.as_ref().map(|part| on_disk(wish, identity, disk, part)),
         Site::Host(host) => {
             let (file, owner) = locked_file(wish, points, identity, host)?;
             Some(in_file(wish, points, identity, host, (&file, &owner)))
         }
         Site::Nowhere(_) => None,
+    };
+    opening.map(|opening| opening.map(|opening| opening.only_shown(wish.overlay)))
+}
+
+impl Opening {
+    /// An area that is only shown is opened for reading.
+    fn only_shown(self, overlay: &Overlay) -> Self {
+        let steps = if overlay.readonly { shown::only(self.steps) } else { self.steps };
+        Self { steps, ..self }
     }
 }
 
@@ -187,7 +201,7 @@ fn unavailable(cause: String) -> Stop {
 }
 
 fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -> Result<Opening, Stop> {
-    if disk.read_only {
+    if disk.read_only && !wish.overlay.readonly {
         return Err(unavailable(refuses_writes(&disk.node())));
     }
     let subsystem = part.device.superblock.as_ref().and_then(|found| found.subsystem.as_deref());
@@ -266,7 +280,7 @@ fn in_file(
     host: &HostSite,
     (file, owner): (&Path, &Owner),
 ) -> Result<Opening, Stop> {
-    if let Some(why) = &host.refusal {
+    if let Some(why) = host.refusal.as_ref().filter(|_| !wish.overlay.readonly) {
         return Err(unavailable(why.clone()));
     }
     let accept = wish.accept;
@@ -355,20 +369,27 @@ fn area_kind(place: &str, inside: Option<Kind>) -> Result<Kind, String> {
 ///
 /// # Errors
 /// Why it cannot be: text for a person.
-pub fn device(wish: &OverlayCrypt, unlocking: &Unlocking, device: &Device) -> Result<Opening, String> {
+pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result<Opening, String> {
+    let unlocking = &overlay.unlock;
     let node = device.node.display();
     let place = node.to_string();
-    if device.read_only {
+    if device.read_only && !overlay.readonly {
         return Err(refuses_writes(&device.node));
     }
     if let Some(why) = &device.unreadable {
         return Err(format!("{node} cannot be read: {why}"));
     }
     let timeout_s = wish.timeout_s.unwrap_or(unlocking.timeout_s);
-    let mut crypt = Crypt { map: wish.mapname.clone(), place: place.clone(), key: passphrase(unlocking, timeout_s) };
+    let (map, key) = (wish.mapname.clone(), passphrase(unlocking, timeout_s));
+    let mut crypt = Crypt { map, place: place.clone(), key, access: Access::ReadWrite };
     let mut steps = vec![crypt_driver()];
     let mut notes = Vec::new();
     let new = consent(wish, device)?;
+    if new.is_some() && overlay.readonly {
+        return Err(format!(
+            "{node} would be made anew, so there is nothing to show; boot without rd.overlay.readonly"
+        ));
+    }
     if let Some(consent) = new {
         fits(wish, device)?;
         crypt.key = Key::Random { keep: PASSWORD_FILE.into() };
@@ -380,7 +401,7 @@ pub fn device(wish: &OverlayCrypt, unlocking: &Unlocking, device: &Device) -> Re
     steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
     steps.push(unlock(crypt));
     let persistence = if new.is_some() { "temporary" } else { "named" };
-    Ok(Opening { steps, place, persistence, accept: false, mark: None, notes })
+    Ok(Opening { steps, place, persistence, accept: false, mark: None, notes }.only_shown(overlay))
 }
 
 /// A device that cannot hold a volume is not wiped for nothing.
@@ -433,7 +454,9 @@ pub fn device_area(overlay: &Overlay, points: &Points, opening: Opening, inside:
     let kind = area_kind(&opening.place, inside)?;
     let at = &points.named;
     let mut steps = driver(kind);
-    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    if !overlay.readonly {
+        steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    }
     steps.push(persist::mount(kind, !overlay.readonly, at));
     let mut area = Area {
         steps,

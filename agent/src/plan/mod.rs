@@ -10,6 +10,7 @@ pub mod points;
 pub mod prepare;
 pub mod ram;
 pub mod reason;
+mod shown;
 pub mod snapshot;
 pub mod step;
 

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::acquire::driver;
+use super::acquire::{driver, mount_kind};
 use super::crypt;
 use super::named;
 use super::points::Points;
 use super::reason::refuses_writes;
-use super::step::{Place, Slot, Step, Target};
+use super::shown;
+use super::step::{Slot, Step, Target};
 use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, made_for};
 use crate::config::{Access, Overlay, Persistence};
 use crate::error::{Code, ELSEWHERE, Stop};
@@ -189,6 +190,7 @@ pub(super) fn complete(
 ) -> Area {
     let at = area_point(wish, points);
     let (upper, work) = in_area(at);
+    let steps = if wish.overlay.readonly { shown::only(steps) } else { steps };
     let mut area = Area {
         steps,
         upper,
@@ -240,7 +242,7 @@ fn on_disk(
     disk: &DiskSite,
 ) -> Result<(Vec<Step>, String), String> {
     let node = disk.node();
-    if disk.read_only {
+    if disk.read_only && !wish.overlay.readonly {
         return Err(refuses_writes(&node));
     }
     if let Some(part) = &disk.area {
@@ -327,7 +329,7 @@ pub fn is_area(kind: Kind) -> bool {
 /// Names the partition; while the medium is mounted from the whole disk, a window into the disk stands in for it.
 pub(super) fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step {
     match disk.whole {
-        true => Step::Window { disk: disk.node(), start, size, into: Slot::Cow },
+        true => Step::Window { disk: disk.node(), start, size, access: Access::ReadWrite, into: Slot::Cow },
         false => Step::Device { node: node.to_owned(), into: Slot::Cow },
     }
 }
@@ -364,14 +366,10 @@ fn in_area(at: &Path) -> (PathBuf, PathBuf) {
     (at.join("rw"), at.join("work"))
 }
 
+/// Mounts an area. One that is only shown keeps its journal as it is.
 pub(super) fn mount(kind: Kind, write: bool, at: &Path) -> Step {
-    Step::Mount {
-        what: Place::Slot(Slot::Cow),
-        fs: kind.driver().unwrap_or(kind.name()).to_owned(),
-        access: if write { Access::ReadWrite } else { Access::ReadOnly },
-        options: Vec::new(),
-        at: at.to_owned(),
-    }
+    let access = if write { Access::ReadWrite } else { Access::ReadOnly };
+    mount_kind(Slot::Cow, kind, access, at)
 }
 
 fn in_file(
@@ -380,7 +378,7 @@ fn in_file(
     identity: &Identity,
     host: &HostSite,
 ) -> Result<(Vec<Step>, String), String> {
-    if let Some(why) = &host.refusal {
+    if let Some(why) = host.refusal.as_ref().filter(|_| !wish.overlay.readonly) {
         return Err(why.clone());
     }
     let asked = points.host.join(wish.cowfile_path);

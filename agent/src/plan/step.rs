@@ -293,6 +293,8 @@ pub enum Step {
         start: u64,
         /// Length in bytes.
         size: u64,
+        /// Read-only or read-write.
+        access: Access,
         /// The role of the new device.
         into: Slot,
     },
@@ -498,8 +500,9 @@ impl fmt::Display for Step {
             Step::Unlock { what, crypt } => write!(f, "unlock {what} as {crypt}"),
             Step::MarkVolume { map, mark } => write!(f, "mark the header of {map} {mark}"),
             Step::AddPartition { disk, gap, .. } => write!(f, "partition {} {gap}", disk.display()),
-            Step::Window { disk, start, size, into } => {
-                write!(f, "window {} from {} {} as {into}", disk.display(), mib(*start), mib(*size))
+            Step::Window { disk, start, size, access, into } => {
+                let shown = if *access == Access::ReadOnly { " (ro)" } else { "" };
+                write!(f, "window {} from {} {}{shown} as {into}", disk.display(), mib(*start), mib(*size))
             }
             Step::CheckFs { what, fs } => write!(f, "check {what} {fs}"),
             Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),

@@ -135,6 +135,18 @@ fn values() -> Vec<Scenario> {
     ]
 }
 
+/// Changes are kept, then the stick's write protection is switched on.
+fn shown() -> Boot {
+    let boot = stick(hybrid(Table::Gpt, 96));
+    let second = boot.again().locked().kargs("rd.live.overlay.readonly lab.write=/more:x");
+    keeps(writes(boot, "first"), "partition").then(
+        keeps(second, "partition")
+            .expect(file_is("/kept", "first"))
+            .expect(report_says("\"readonly\":true"))
+            .expect(untouched(0)),
+    )
+}
+
 /// Disks on which there can be no area; nothing is written.
 fn refusals() -> Vec<Scenario> {
     let full = |table| stick(hybrid(table, 0));
@@ -155,6 +167,7 @@ fn refusals() -> Vec<Scenario> {
             "persist/T-25 stick with write protection",
             forgets(locked(Bus::UsbStick), "/dev/sda refuses writes").expect(untouched(0)),
         ),
+        scenario("persist/T-25 a stick with write protection is shown read-only", shown()),
         scenario(
             "persist/T-25 read-only, and it is required",
             locked(Bus::Virtio).root(required).expect(stops_with("RDL-050")),
