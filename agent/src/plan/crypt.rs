@@ -23,6 +23,9 @@ use crate::error::{Code, Stop};
 use crate::facts::{Device, human};
 use crate::format::Kind;
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes that a LUKS2 header takes from an area.
 pub const HEADER: u64 = 16 << 20;
 /// How often a passphrase may be mistyped.
