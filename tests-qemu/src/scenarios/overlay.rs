@@ -356,6 +356,13 @@ fn blanks() -> Vec<Scenario> {
     let native = Mode::NativeWrite;
     let blank = Recipe::Partition(Box::new(Recipe::Zeros(64)));
     let whole = beside(native, Recipe::Zeros(64), "rd.overlay=/dev/vda rd.live.overlay.cowfs=ext4");
+    // The name of the area is made of the label; Linux 6.1 has its own way to read the options of an overlay.
+    let odd_label = Boot::from(iso_with("A:B,C", image(Fs::Squashfs("zstd"))))
+        .and(store(vec![]), Bus::Virtio)
+        .mode(Mode::Dracut059)
+        .root("root=live:CDLABEL=A:B,C rd.overlay=LABEL=P")
+        .writable()
+        .expect(overlay_root());
     let long_sectors = Boot::from(iso())
         .and(Recipe::Zeros(400), Bus::Virtio4k)
         .mode(native)
@@ -370,6 +377,7 @@ fn blanks() -> Vec<Scenario> {
         ),
         scenario("overlay/a blank disk with rd.live.overlay.cowfs=", twice(whole)),
         scenario("overlay/a blank disk with sectors of 4096 bytes", twice(long_sectors)),
+        scenario("overlay/C2 a label with a colon and a comma, Linux 6.1", twice(odd_label)),
         scenario("overlay/C19 C17 cowfs=xfs", made(native, Bus::Virtio, "rd.live.overlay.cowfs=xfs", 400, "xfs")),
         scenario(
             "overlay/C19 C17 cowfs=btrfs",
