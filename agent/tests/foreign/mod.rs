@@ -261,10 +261,15 @@ fn loop_t41_a_sleeping_system_loses_nothing_to_a_named_place() {
     asleep(&machine, &[&host.disk, &home]);
     let places = [format!("LABEL={}", home.label), format!("LABEL={}:/x.cow", home.label), ":auto".to_owned()];
     for place in places {
-        for more in ["", "rd.overlay.readonly", "rd.overlay.reset"] {
+        // What is only shown is not written to, so it is looked at.
+        for (more, why) in [
+            ("", &["/dev/vdz", "hibernated"][..]),
+            ("rd.overlay.readonly", &["nothing to show"]),
+            ("rd.overlay.reset", &["/dev/vdz", "hibernated"]),
+        ] {
             let what = format!("{place} {more}");
             let booted = host.boot(&machine, &format!("rd.overlay={what}"));
-            temporary(&booted, &["/dev/vdz", "hibernated"], &what);
+            temporary(&booted, why, &what);
             drop(booted);
             assert!(fs::read(&home.path).unwrap() == left, "{what}: written to");
             assert!(fs::read(&host.disk.path).unwrap() == hosts, "{what}: the host was written to");
