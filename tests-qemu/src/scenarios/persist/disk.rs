@@ -153,8 +153,14 @@ fn refusals() -> Vec<Scenario> {
     let locked = |bus| stick(hybrid(Table::Gpt, 96)).on(bus).locked();
     let required = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persistent=required";
     vec![
-        scenario("persist/T-24 no room, GPT", forgets(full(Table::Gpt), "/dev/sda").expect(untouched(0))),
-        scenario("persist/T-24 no room, MBR", forgets(full(Table::MbrEsp), "/dev/sda").expect(untouched(0))),
+        scenario(
+            "persist/T-24 no room, GPT",
+            forgets(full(Table::Gpt), "/dev/sda: no room behind the image").expect(untouched(0)),
+        ),
+        scenario(
+            "persist/T-24 no room, MBR",
+            forgets(full(Table::MbrEsp), "/dev/sda: no room behind the image").expect(untouched(0)),
+        ),
         scenario(
             "persist/T-24 no room, and it is required",
             full(Table::Gpt).root(required).expect(stops_with("RDL-050")).expect(untouched(0)),
@@ -218,16 +224,26 @@ fn old_areas() -> Vec<Scenario> {
         ),
         scenario(
             "persist/T-29 the other disk holds the only one, and there is no room",
-            forgets(stick(hybrid(Table::Gpt, 0)).and(foreign, Bus::Virtio), "/dev/sda")
+            forgets(stick(hybrid(Table::Gpt, 0)).and(foreign, Bus::Virtio), "/dev/sda: no room behind the image")
                 .expect(untouched(0))
                 .expect(untouched(1)),
         ),
         scenario(
             "persist/T-33 a damaged area stays as it is",
-            forgets(stick(with_area(DAMAGED)), "RDL-052").expect(report_says("the file system is damaged")).expect(look(
-                "has every byte but the kernel's own note of the error in the superblock",
-                r#"same "$1" "$2" 0 $(( $(first "$1" 3) + 1024 )); same "$1" "$2" $(( $(first "$1" 3) + 2048 )) $(stat -c %s "$1")"#,
-            )),
+            forgets(stick(with_area(DAMAGED)), "RDL-052")
+                .expect(report_says("the file system is damaged"))
+                .expect(but_for_the_note())
+                .then(forgets(stick(with_area(DAMAGED)), "RDL-052").expect(but_for_the_note())),
+        ),
+        scenario(
+            "persist/T-33 a damaged area that was cut off stays where it is",
+            // e2fsck repairs what it can before it gives up: what is outside is the same, and it is never made anew.
+            forgets(stick(with_area(&format!("{STALE}\n{UNCLEAN}\n{RUINED}"))), "RDL-052")
+                .expect(look("is the same outside of the area", OUTSIDE))
+                .then(
+                    forgets(stick(with_area(DAMAGED)), "RDL-052")
+                        .expect(look("is the same outside of the area", OUTSIDE)),
+                ),
         ),
         scenario(
             "persist/T-33 a damaged area, and it is required",
@@ -273,9 +289,24 @@ fn old_areas() -> Vec<Scenario> {
     ]
 }
 
+/// Nothing but the kernel's own note of an error in the superblock has changed.
+fn but_for_the_note() -> Check {
+    look(
+        "has every byte but the kernel's own note of the error in the superblock",
+        r#"same "$1" "$2" 0 $(( $(first "$1" 3) + 1024 )); same "$1" "$2" $(( $(first "$1" 3) + 2048 )) $(stat -c %s "$1")"#,
+    )
+}
+
+const OUTSIDE: &str = r#"same "$1" "$2" 0 $(first "$1" 3); same "$1" "$2" $(behind "$1" 3) $(stat -c %s "$1")
+    [ "$(od -An -tx2 -j $(( $(first "$1" 3) + 1080 )) -N2 "$1")" = " ef53" ] || fail "the superblock is gone""#;
+
 /// An area whose superblock is there, and what it describes is not.
 pub(super) const DAMAGED: &str = r#"
     truncate -s 64M "$1.area"; mke2fs -q -F -t ext4 -L cow "$1.area"
+    head -c 60M /dev/zero | tr '\0' x | dd of="$1.area" bs=4096 seek=1 iflag=fullblock conv=notrunc status=none"#;
+
+/// What the superblock of an area describes is overwritten.
+const RUINED: &str = r#"
     head -c 60M /dev/zero | tr '\0' x | dd of="$1.area" bs=4096 seek=1 iflag=fullblock conv=notrunc status=none"#;
 
 /// Wrong counters and the mark of an error: what `e2fsck -p` repairs without asking.

@@ -122,6 +122,18 @@ fn reset() -> Scenario {
     )
 }
 
+/// The cow file is the same but for the kernel's own note of an error.
+fn same_file() -> Check {
+    look(
+        "keeps every byte of the file but the kernel's own note of the error in its superblock",
+        r#"for f in "$1" "$2"; do cp --sparse=always "$f" "$1.disk"; cut_out "$1.disk" 1
+                        debugfs -R "dump /live_system.cow $1.cow" "$1.disk.part" 2>/dev/null
+                        [ -s "$1.cow" ] || fail "no file"
+                        dd if=/dev/zero of="$1.cow" bs=1024 seek=1 count=1 conv=notrunc status=none; sha256sum < "$1.cow"
+                    done | uniq | wc -l | grep -qx 1"#,
+    )
+}
+
 /// Hosts on which there can be no file, and files that are no cow file.
 fn refusals() -> Vec<Scenario> {
     let garbage = || store(Fs::Ext4, vec![("live.iso", iso()), ("live_system.cow", Recipe::Text("my thesis\n"))], 64);
@@ -135,6 +147,7 @@ fn refusals() -> Vec<Scenario> {
         Recipe::Text(""),
         r#"truncate -s 8M "$1"; mkswap "$1" >/dev/null; printf S1SUSPEND | dd of="$1" bs=1 seek=4086 conv=notrunc status=none"#,
     );
+    let damaged = || host(store(Fs::Ext4, vec![("live.iso", iso()), ("live_system.cow", broken.clone())], 64));
     vec![
         scenario(
             "persist/T-41 5000 MiB on FAT",
@@ -156,28 +169,29 @@ fn refusals() -> Vec<Scenario> {
         scenario(
             "persist/T-42 a file of that name that is something else",
             forgets(host(garbage()), "kept as it is")
-                .expect(look("keeps the file", r#"cut_out "$1" 1; debugfs -R "cat /live_system.cow" "$1.part" 2>/dev/null | grep -qx 'my thesis'"#))
-                .expect(untouched(0)),
+                .expect(look(
+                    "keeps the file",
+                    r#"cut_out "$1" 1; debugfs -R "cat /live_system.cow" "$1.part" 2>/dev/null | grep -qx 'my thesis'"#,
+                ))
+                .expect(untouched(0))
+                .then(forgets(host(garbage()), "kept as it is").expect(untouched(0))),
         ),
         scenario(
             "persist/T-42 a cow file with a broken file system",
-            forgets(host(store(Fs::Ext4, vec![("live.iso", iso()), ("live_system.cow", broken.clone())], 64)), "RDL-052")
+            forgets(damaged(), "RDL-052")
                 .expect(mount_option("/run/initramfs/isoscan", "ro"))
-                .expect(look(
-                    "keeps every byte of the file but the kernel's own note of the error in its superblock",
-                    r#"for f in "$1" "$2"; do cp --sparse=always "$f" "$1.disk"; cut_out "$1.disk" 1
-                        debugfs -R "dump /live_system.cow $1.cow" "$1.disk.part" 2>/dev/null
-                        [ -s "$1.cow" ] || fail "no file"
-                        dd if=/dev/zero of="$1.cow" bs=1024 seek=1 count=1 conv=notrunc status=none; sha256sum < "$1.cow"
-                    done | uniq | wc -l | grep -qx 1"#,
-                )),
+                .expect(same_file())
+                .then(forgets(damaged(), "RDL-052").expect(same_file())),
         ),
         scenario(
             "persist/T-42 a cow file with a broken file system is made anew when a reset asks for it",
             keeps(
-                writes(host(store(Fs::Ext4, vec![("live.iso", iso()), ("live_system.cow", broken.clone())], 64)), "new")
-                    .root(&required.replace("=required", "=accept"))
-                    .kargs("rd.live.overlay.reset"),
+                writes(
+                    host(store(Fs::Ext4, vec![("live.iso", iso()), ("live_system.cow", broken.clone())], 64)),
+                    "new",
+                )
+                .root(&required.replace("=required", "=accept"))
+                .kargs("rd.live.overlay.reset"),
                 "file",
             )
             .expect(report_says("reset was asked for"))

@@ -22,6 +22,25 @@ const FUNCTIONS: &str = r#"
             same "$1" "$2" 0 446; same "$1" "$2" 510 "$start"; same "$1" "$2" "$end" "$size"
         fi
     }
+    # Partition $3 has all the room between the image and the disk's end, in whole MiB.
+    whole_room() {
+        local m image at end start number=$3 mib=1048576; image=0; end=$(stat -c %s "$1")
+        [ "$(dd if="$2" bs=1 skip=32769 count=5 status=none)" != CD001 ] ||
+            image=$(( $(od -An -tu4 -j 32848 -N4 "$2") * 2048 ))
+        for m in $(rows "$2" | cut -d' ' -f1); do at=$(behind "$2" "$m"); [ "$at" -le "$image" ] || image=$at; done
+        start=$(first "$1" "$number"); at=0
+        if sfdisk -d "$1" 2>/dev/null | grep -q '^label: gpt'; then
+            # The copy of the table that the image brought along stays, be it named by the table or not.
+            at=$(( ($(od -An -tu8 -j 544 -N8 "$2") + 1) * 512 )); [ "$at" -lt "$end" ] || at=$(( image + 512 ))
+            # Header and entries of the copy at the disk's end.
+            set -- "$@" $(od -An -tu4 -j 592 -N8 "$2")
+            end=$(( end - 512 - ($4 * $5 + 511) / 512 * 512 ))
+        fi
+        [ "$at" -le "$image" ] || image=$at
+        image=$(( (image + mib - 1) / mib * mib )); end=$(( end / mib * mib ))
+        [ "$start $(behind "$1" "$number")" = "$image $end" ] ||
+            fail "partition $number is at $start to $(behind "$1" "$number"), room is from $image to $end"
+    }
     # A partition as a file.
     cut_out() { dd if="$1" of="$1.part" bs=1M iflag=skip_bytes,count_bytes skip=$(first "$1" "$2") \
         count=$(( $(behind "$1" "$2") - $(first "$1" "$2") )) conv=sparse status=none; }
@@ -63,7 +82,7 @@ pub(in crate::scenarios) fn made_as(number: u32, kind: &str, fs: &str, label: &s
             r#"n={number}; start=$(first "$1" $n); size=$(stat -c %s "$1")
             [ "$(rows "$1" | grep -v "^$n ")" = "$(rows "$2")" ] || fail "other entries: $(rows "$1")"
             [ "$(field "$1" $n type)" = {kind} ] || fail "type $(field "$1" $n type)"
-            [ $(( start % 1048576 )) = 0 ] && [ $(behind "$1" $n) -gt $(( size - 3145728 )) ] || fail "$(rows "$1")"
+            whole_room "$1" "$2" $n
             sfdisk -V "$1" 2>&1 | grep -q 'No errors' || fail "$(sfdisk -V "$1" 2>&1)"
             same_outside "$1" "$2" $n
             cut_out "$1" $n; sound "$1.part"
