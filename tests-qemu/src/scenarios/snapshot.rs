@@ -239,7 +239,7 @@ pub fn all() -> Vec<Scenario> {
             .expect(marker("tiny")),
     ));
     let thin = format!(
-        "{}; {}; [ $(busybox stat -c %s /run/initramfs/thin-overlay/meta) = $((209715 * 512)) ] && echo META''-OK; used() {{ busybox du -k /run/initramfs/thin-overlay/data | busybox cut -f1; }}; \
+        "{}; {}; [ $(busybox stat -c %s /run/initramfs/thin-overlay/meta) = $((209712 * 512)) ] && echo META''-OK; used() {{ busybox du -k /run/initramfs/thin-overlay/data | busybox cut -f1; }}; \
          busybox dd if=/dev/urandom of=/a bs=1M count=8; sync; before=$(used); rm /a; sync; busybox fstrim /; after=$(used); \
          echo $before $after; [ $((before - after)) -gt 6000 ] && echo TRIM''-OK",
         reports("^mapped +live-overlay-pool: 0 2097152 thin-pool 7:[0-9]+ 7:[0-9]+ 1024 1024", "POOL"),
