@@ -209,9 +209,22 @@ fn refusals() -> Vec<Scenario> {
         ),
         scenario(
             "persist/a machine with a hibernated system",
-            forgets(host(beside_iso(Fs::Ext4, 64)).and(asleep, Bus::Virtio), "hibernated")
+            forgets(host(beside_iso(Fs::Ext4, 64)).and(asleep.clone(), Bus::Virtio), "hibernated")
                 .expect(untouched(0))
                 .expect(untouched(1)),
+        ),
+        scenario(
+            "persist/a named place in a machine with a hibernated system",
+            forgets(
+                Boot::from(iso())
+                    .and(folder(Fs::Ext4, "HOME", vec![("letter", Recipe::Text("dear"))]), Bus::Virtio)
+                    .and(asleep, Bus::Virtio)
+                    .root("root=live:CDLABEL=ISO rd.live.image rd.overlay=LABEL=HOME")
+                    .kargs("lab.shutdown")
+                    .writable(),
+                "hibernated",
+            )
+            .expect(untouched(1)),
         ),
     ]
 }
