@@ -64,8 +64,8 @@ pub(in crate::scenarios) fn look(what: &'static str, script: &str) -> Check {
     disk(0, what, with_functions(script))
 }
 
-/// The same, for one that changes the medium.
-pub(super) fn with_functions(script: &str) -> String {
+/// The same, for one that changes the medium, or looks at another.
+pub(in crate::scenarios) fn with_functions(script: &str) -> String {
     format!("{FUNCTIONS}{script}")
 }
 
