@@ -50,6 +50,8 @@ fn ask_for_dracut(unpack: bool) -> std::io::Result<()> {
     File::options().write(true).open(inside("shutdown"))?.set_modified(SystemTime::UNIX_EPOCH)?;
     if unpack {
         fs::remove_file(inside("bin/sh"))?;
+        // In an initrd that is a link.
+        fs::remove_dir(inside("bin"))?;
         // It did not start at boot, because of that file. It unpacks when it is stopped.
         Command::new("systemctl").args(["start", "dracut-shutdown.service"]).status()?;
     }
