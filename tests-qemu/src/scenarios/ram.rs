@@ -29,7 +29,8 @@ const READ_ALL: &str = "echo 3 > /proc/sys/vm/drop_caches; \
 /// The copy against the medium, which can be mounted again because nothing holds it.
 const COMPARE: &str = "busybox mount -t iso9660 -o ro /dev/sr0 /mnt && \
     busybox cmp /run/initramfs/squashed.img /mnt/LiveOS/squashfs.img && echo BYTE''-IDENTICAL; \
-    busybox umount /mnt; [ $(cat /sys/block/loop0/loop/backing_file) = /run/initramfs/ram/squashed.img ] && echo BACKING''-OK";
+    busybox umount /mnt; busybox grep -qx /run/initramfs/ram/squashed.img /sys/block/loop*/loop/backing_file && \
+    echo BACKING''-OK";
 
 /// F2 with a file of more bytes than `/run` may take, a fifth of the RAM.
 fn large() -> Recipe {
