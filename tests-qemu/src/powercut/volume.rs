@@ -5,9 +5,8 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use aes::cipher::generic_array::GenericArray;
-use aes::cipher::{BlockDecrypt, BlockEncrypt, KeyInit};
-use aes::{Aes256Dec, Aes256Enc};
+use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+use aes::{Aes256Dec, Aes256Enc, Block};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
@@ -62,22 +61,21 @@ impl Xts {
     fn new(key: &[u8]) -> Result<Self> {
         ensure!(key.len() == 64, "a key of {} bytes", key.len());
         let (data, tweak) = key.split_at(32);
-        Ok(Self { data: Aes256Dec::new(data.into()), tweak: Aes256Enc::new(tweak.into()) })
+        Ok(Self { data: Aes256Dec::new_from_slice(data)?, tweak: Aes256Enc::new_from_slice(tweak)? })
     }
 
     fn decrypt(&self, number: u64, sector: &mut [u8]) {
         let mut first = [0; BLOCK];
         first[..8].copy_from_slice(&number.to_le_bytes());
-        let mut tweak = GenericArray::from(first);
+        let mut tweak = Block::from(first);
         self.tweak.encrypt_block(&mut tweak);
         let mut tweak = u128::from_le_bytes(tweak.into());
-        for block in sector.chunks_exact_mut(BLOCK) {
-            let mask = |block: &mut [u8], tweak: u128| {
-                block.iter_mut().zip(tweak.to_le_bytes()).for_each(|(byte, mask)| *byte ^= mask);
-            };
-            mask(block, tweak);
-            self.data.decrypt_block(GenericArray::from_mut_slice(block));
-            mask(block, tweak);
+        let (blocks, _) = sector.as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            let mask = |block: &[u8; BLOCK], tweak: u128| (u128::from_le_bytes(*block) ^ tweak).to_le_bytes();
+            let mut masked = Block::from(mask(block, tweak));
+            self.data.decrypt_block(&mut masked);
+            *block = mask(&masked.into(), tweak);
             // Times x in GF(2^128).
             tweak = tweak << 1 ^ if tweak >> 127 == 1 { 0x87 } else { 0 };
         }
