@@ -24,9 +24,22 @@ pub struct Verdict {
     pub result: Status,
     /// Host seconds.
     pub seconds: f64,
-    /// Why it failed or was skipped.
+    /// Why it failed or was skipped; or, if it passed when run again, why it failed the first time.
     pub why: Vec<String>,
+    /// A second try, with the machine to itself, may show an accident. Never for what a power cut has lost.
+    #[serde(skip)]
+    again: bool,
 }
+
+impl Verdict {
+    /// It failed beside others, and passed alone.
+    pub fn only_alone(&self) -> bool {
+        self.result == Status::Passed && !self.why.is_empty()
+    }
+}
+
+/// So many failures may be accidents of a host that does too much at once. More of them are none.
+const ACCIDENTS: usize = 4;
 
 /// Passed, failed, skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,8 +53,29 @@ pub enum Status {
     Skipped,
 }
 
-/// Runs all of them on `jobs` threads.
+/// Runs all of them on `jobs` threads. What fails beside others is run once more, alone.
 pub fn run(lab: &Lab, scenarios: Vec<Scenario>, jobs: usize) -> Vec<Verdict> {
+    let mut judged = side_by_side(lab, scenarios, jobs);
+    if jobs > 1 {
+        look_again(&mut judged, |scenario| {
+            lab.say(&format!("again, alone: {}", scenario.name));
+            let verdict = judge(lab, scenario);
+            tell(lab, &verdict);
+            verdict
+        });
+    }
+    judged.into_iter().map(|(verdict, _)| verdict).collect()
+}
+
+/// Asks for a second verdict on failures, if they are few.
+fn look_again<S>(judged: &mut [(Verdict, S)], judge: impl Fn(&S) -> Verdict) {
+    let failed = judged.iter().filter(|(verdict, _)| verdict.result == Status::Failed).count();
+    for (verdict, scenario) in judged.iter_mut().filter(|(verdict, _)| verdict.again && failed <= ACCIDENTS) {
+        verdict.result = judge(scenario).result;
+    }
+}
+
+fn side_by_side(lab: &Lab, scenarios: Vec<Scenario>, jobs: usize) -> Vec<(Verdict, Scenario)> {
     let queue = Mutex::new(VecDeque::from(scenarios));
     let verdicts = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -50,7 +84,7 @@ pub fn run(lab: &Lab, scenarios: Vec<Scenario>, jobs: usize) -> Vec<Verdict> {
                 while let Some(scenario) = pop(&queue) {
                     let verdict = judge(lab, &scenario);
                     tell(lab, &verdict);
-                    verdicts.lock().unwrap_or_else(PoisonError::into_inner).push(verdict);
+                    verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((verdict, scenario));
                 }
             });
         }
@@ -76,16 +110,17 @@ fn tell(lab: &Lab, verdict: &Verdict) {
 
 fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
     let started = Instant::now();
-    let verdict = |result, seconds: Duration, why| Verdict {
+    let verdict = |result, seconds: Duration, why, again| Verdict {
         name: scenario.name.clone(),
         result,
         seconds: seconds.as_secs_f64(),
         why,
+        again,
     };
     let dir = match lab.cache.scratch("boot") {
         Ok(dir) => dir,
         Err(error) => {
-            return verdict(Status::Failed, started.elapsed(), vec![format!("{error:#}")]);
+            return verdict(Status::Failed, started.elapsed(), vec![format!("{error:#}")], false);
         }
     };
     let done = match &scenario.work {
@@ -93,17 +128,18 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
         Work::Cuts(cuts) => cuts.run(lab, &dir).map(|losses| (losses, started.elapsed())),
         Work::Measure(measure) => measure(lab).map(|()| (Vec::new(), started.elapsed())),
     };
-    let (why, seconds) = match done {
-        Ok(done) => done,
+    let cuts = matches!(scenario.work, Work::Cuts(_));
+    let (why, seconds, again) = match done {
+        Ok((why, seconds)) => (why, seconds, !cuts),
         Err(error) if error.downcast_ref::<CannotMake>().is_some() => {
-            return verdict(Status::Skipped, started.elapsed(), vec![format!("{error:#}")]);
+            return verdict(Status::Skipped, started.elapsed(), vec![format!("{error:#}")], false);
         }
-        Err(error) => (vec![format!("{error:#}")], started.elapsed()),
+        Err(error) => (vec![format!("{error:#}")], started.elapsed(), true),
     };
     let result = if why.is_empty() { Status::Passed } else { Status::Failed };
     let why = if result == Status::Failed { keep(lab, &scenario.name, &dir, why) } else { why };
     let _ = fs::remove_dir_all(&dir);
-    verdict(result, seconds, why)
+    verdict(result, seconds, why, again && result == Status::Failed)
 }
 
 /// One boot after the other until one fails; the logs of the second are in `2`, and so on.
@@ -178,4 +214,34 @@ pub fn summary(passed: usize, failed: usize, skipped: usize) -> String {
 pub fn write_json(path: &Path, verdicts: &[Verdict]) -> Result<()> {
     fs::write(path, serde_json::to_string_pretty(verdicts)?)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(result: Status, again: bool) -> Verdict {
+        let why = if result == Status::Failed { vec!["why".to_owned()] } else { Vec::new() };
+        Verdict { name: "x".to_owned(), result, seconds: 1.0, why, again }
+    }
+
+    #[test]
+    fn few_failures_are_looked_at_again_and_losses_never() {
+        use Status::{Failed, Passed};
+        for (failures, again, second, expected, only_alone) in [
+            (1, true, Passed, Passed, true),
+            (ACCIDENTS, true, Passed, Passed, true),
+            (1, true, Failed, Failed, false),
+            (1, false, Passed, Failed, false),
+            (ACCIDENTS + 1, true, Passed, Failed, false),
+        ] {
+            let mut judged: Vec<_> = (0..failures).map(|_| (verdict(Failed, again), ())).collect();
+            judged.push((verdict(Passed, false), ()));
+            look_again(&mut judged, |()| verdict(second, true));
+            for (verdict, ()) in &judged[..failures] {
+                assert_eq!((verdict.result, verdict.only_alone()), (expected, only_alone), "{failures} {again}");
+            }
+            assert!(!judged[failures].0.only_alone(), "what passed at once is not suspicious");
+        }
+    }
 }

@@ -52,6 +52,9 @@ pub fn run(
         runner::write_json(path, &verdicts)?;
     }
     for verdict in verdicts {
+        if verdict.only_alone() {
+            println!("failed beside others and passed alone: {}: {}", verdict.name, verdict.why.join("; "));
+        }
         match verdict.result {
             Status::Passed => counts.passed += 1,
             Status::Failed => counts.failed += 1,
