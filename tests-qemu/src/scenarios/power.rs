@@ -83,8 +83,8 @@ pub fn all() -> Vec<Scenario> {
         ("GPT ext4, QEMU killed", gpt(), Killed, 2),
         ("GPT ext4 emptied by a reset", with_changes(""), Reset { other: false }, 8),
         ("GPT ext4 of another image emptied by a reset", with_changes(OTHER), Reset { other: true }, 8),
-        ("T-34 GPT encrypted area made", locked_partition(), Creation, 6),
-        ("T-34 encrypted cow file on FAT made", locked_file(), Creation, 6),
+        ("T-34 GPT encrypted area made", locked_partition(), Creation, 3),
+        ("T-34 encrypted cow file on FAT made", locked_file(), Creation, 3),
     ];
     let cuts = rows.into_iter().map(|(name, setup, phase, count)| Scenario {
         name: format!("power/{name}"),
