@@ -24,14 +24,15 @@ const FUNCTIONS: &str = r#"
     }
     # Partition $3 has all the room between the image and the disk's end, in whole MiB.
     whole_room() {
-        local m image at end start number=$3 mib=1048576; image=0; end=$(stat -c %s "$1")
+        local m image iso at end start number=$3 mib=1048576; image=0; end=$(stat -c %s "$1")
         [ "$(dd if="$2" bs=1 skip=32769 count=5 status=none)" != CD001 ] ||
             image=$(( $(od -An -tu4 -j 32848 -N4 "$2") * 2048 ))
+        iso=$image
         for m in $(rows "$2" | cut -d' ' -f1); do at=$(behind "$2" "$m"); [ "$at" -le "$image" ] || image=$at; done
         start=$(first "$1" "$number"); at=0
         if sfdisk -d "$1" 2>/dev/null | grep -q '^label: gpt'; then
             # The copy of the table that the image brought along stays, be it named by the table or not.
-            at=$(( ($(od -An -tu8 -j 544 -N8 "$2") + 1) * 512 )); [ "$at" -lt "$end" ] || at=$(( image + 512 ))
+            at=$(( ($(od -An -tu8 -j 544 -N8 "$2") + 1) * 512 )); [ "$at" -lt "$end" ] || at=$(( iso + 512 ))
             # Header and entries of the copy at the disk's end.
             set -- "$@" $(od -An -tu4 -j 592 -N8 "$2")
             end=$(( end - 512 - ($4 * $5 + 511) / 512 * 512 ))
