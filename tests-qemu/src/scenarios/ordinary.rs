@@ -138,8 +138,8 @@ fn encrypted() -> Vec<Scenario> {
             machine(empty, "rd.overlay.crypt=/dev/vdb", "/dev/mapper/overlay-crypt"),
         ),
         scenario(
-            "ordinary/C23 rd.overlay.crypt=LABEL=, a name for the map, and consent, native",
-            machine(full, "rd.overlay.crypt=LABEL=CRYPT,mkfs=force,mapname=mine", "/dev/mapper/mine"),
+            "ordinary/C23 rd.overlay.crypt= with a full device, a name for the map, and consent, native",
+            machine(full, "rd.overlay.crypt=/dev/vdb,mkfs=force,mapname=mine", "/dev/mapper/mine"),
         ),
     ]
 }
