@@ -14,6 +14,15 @@ fn one(step: Step) -> Option<Step> {
     let access = Access::ReadOnly;
     Some(match step {
         Step::Remount { .. } | Step::CheckFs { .. } => return None,
+        // No plan for showing has these. If one comes to have them, what they would have made is missing, and nothing worse.
+        Step::Format { .. }
+        | Step::LuksFormat { .. }
+        | Step::MarkVolume { .. }
+        | Step::AddPartition { .. }
+        | Step::Mark { .. }
+        | Step::SetAside { .. }
+        | Step::Sweep { .. }
+        | Step::ClearStore { .. } => return None,
         Step::Loop { file, direct, into, .. } => Step::Loop { file, access, direct, into },
         Step::Window { disk, start, size, into, .. } => Step::Window { disk, start, size, access, into },
         Step::Unlock { what, mut crypt } => {
@@ -25,4 +34,38 @@ fn one(step: Step) -> Option<Step> {
         }
         other => other,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::error::Code;
+    use crate::plan::step::{Slot, Target};
+
+    #[test]
+    fn nothing_that_writes_is_left() {
+        let at = PathBuf::from("/run/area");
+        let format =
+            || Step::Format { target: Target::Device { node: "/dev/sdb".into() }, fs: "ext4".to_owned(), label: None };
+        let writing = vec![
+            Step::Remount { at: at.clone() },
+            format(),
+            Step::MarkVolume { map: "m".to_owned(), mark: "x".to_owned() },
+            Step::SetAside { upper: at.join("rw"), work: at.join("work") },
+            Step::Sweep { dir: at.clone() },
+            Step::ClearStore { what: Slot::Cow },
+        ];
+        assert_eq!(only(writing), Vec::new());
+        let open = |access| Step::Loop { file: at.join("x.cow"), access, direct: false, into: Slot::Cow };
+        let recover = |access, with| Step::Recover {
+            attempt: vec![open(access)],
+            from: Code::AreaDamaged,
+            with,
+            because: String::new(),
+        };
+        let shown = only(vec![recover(Access::ReadWrite, vec![format()])]);
+        assert_eq!(shown, vec![recover(Access::ReadOnly, Vec::new())]);
+    }
 }
