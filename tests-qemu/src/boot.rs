@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::check::Check;
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock, Drive, Machine, Running, Start};
+use crate::machine::{self, Bus, Clock, Drive, Hardware, Machine, Need, Off, Running, Start};
 use crate::medium::Recipe;
 use crate::mode::Mode;
 use crate::outcome::{self, End, Outcome, Pair};
@@ -68,6 +68,7 @@ pub struct Boot {
     plain: bool,
     stop_at_failure: bool,
     acts: Vec<Act>,
+    needs: Vec<Need>,
     edit: Option<String>,
     /// What must be true afterwards.
     pub checks: Vec<Check>,
@@ -76,10 +77,10 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// Boots from this medium: as an IDE CD, native, directly, from a label `ISO`.
+    /// Boots from this medium: as any disk, native, directly, from a label `ISO`.
     pub fn from(recipe: Recipe) -> Self {
         Self {
-            media: vec![Medium::new(recipe, Bus::IdeCd)],
+            media: vec![Medium::new(recipe, Bus::Disk)],
             mode: Mode::Native,
             firmware: Firmware::Direct,
             kargs: String::new(),
@@ -91,6 +92,7 @@ impl Boot {
             plain: false,
             stop_at_failure: true,
             acts: Vec::new(),
+            needs: Vec::new(),
             edit: None,
             checks: Vec::new(),
             next: None,
@@ -144,8 +146,7 @@ impl Boot {
 
     /// Is it, or a later one, an initrd made by dracut?
     pub fn is_dracut(&self) -> bool {
-        matches!(self.mode, Mode::Dracut106 | Mode::Dracut106Shell | Mode::Dracut059)
-            || self.next.as_ref().is_some_and(|next| next.is_dracut())
+        self.mode.is_dracut() || self.next.as_ref().is_some_and(|next| next.is_dracut())
     }
 
     /// Which initrd.
@@ -158,6 +159,40 @@ impl Boot {
     pub fn firmware(mut self, firmware: Firmware) -> Self {
         self.firmware = firmware;
         self
+    }
+
+    /// Only a machine that has this will do; for what the lab cannot see by itself, with the reason in a comment.
+    pub fn needs(mut self, need: Need) -> Self {
+        self.needs.push(need);
+        self
+    }
+
+    /// What this boot and those after it need of a machine.
+    pub fn all_needs(&self) -> Vec<Need> {
+        let mut needs = self.needs.clone();
+        for medium in &self.media {
+            needs.extend((!medium.bus.is_any()).then_some(Need::Bus(medium.bus)));
+            needs.extend(medium.slow.map(|_| Need::Slow));
+            needs.extend(medium.recipe.driver().map(Need::FileSystem));
+        }
+        if self.firmware != Firmware::Direct {
+            needs.push(Need::Firmware);
+        } else if !self.mode.is_light() {
+            needs.push(Need::Initrd);
+        }
+        if self.clock != (Clock::Host { cpus: 1 }) {
+            needs.push(Need::Clock);
+        }
+        if self.kargs.split_whitespace().any(|word| word == "--") {
+            needs.push(Need::InitArguments);
+        }
+        needs.extend(self.acts.iter().filter_map(|act| match act {
+            Act::Unplug(_) => Some(Need::Unplug),
+            Act::Eject(_) => Some(Need::Eject),
+            Act::Type(..) | Act::Plug(_) => None,
+        }));
+        needs.extend(self.next.iter().flat_map(|next| next.all_needs()));
+        needs
     }
 
     /// Replaces the whole `root=…` part of the command line.
@@ -248,6 +283,7 @@ impl Boot {
             kargs: self.kargs.clone(),
             root: self.root.clone(),
             acts: Vec::new(),
+            needs: self.needs.clone(),
             edit: None,
             checks: Vec::new(),
             next: None,
@@ -279,7 +315,7 @@ impl Boot {
     }
 
     /// Carries it out; logs stay in `dir`. Boots after the first get the outcome of the one before.
-    pub fn run(&self, lab: &Lab, dir: &Path, before: Option<&Outcome>) -> Result<Outcome> {
+    pub fn run(&self, lab: &Lab, machine: Machine, dir: &Path, before: Option<&Outcome>) -> Result<Outcome> {
         fs::create_dir_all(dir)?;
         let media = self.media.iter().enumerate();
         let left = |index: usize| before.and_then(|outcome| outcome.media.get(index));
@@ -292,17 +328,28 @@ impl Boot {
                 None => Pair::fresh(medium.recipe.file(lab)?, dir, index, self.keep_writes),
             })
             .collect::<Result<_>>()?;
-        let mut running = self.machine(lab, &media)?.power_on(dir)?;
-        let end = self.watch(&mut running)?;
+        let drives = self.drives(&media);
+        let names = machine::names(machine, &drives);
+        let start = match self.firmware {
+            Firmware::SeaBios => Start::SeaBios,
+            Firmware::Ovmf => Start::Ovmf,
+            Firmware::Direct => self.mode.start(lab, machine, names.fill(&self.cmdline()))?,
+        };
+        let hardware = Hardware { start, drives, memory: self.memory, clock: self.clock };
+        let mut running = hardware.power_on(machine, dir)?;
+        let end = self.watch(&mut running, &names)?;
         let took = running.age();
         running.kill();
-        let channel = running.result_text();
-        let guest = outcome::guest_result(&channel);
-        let report = outcome::report_of(&channel, guest.as_ref());
-        Ok(Outcome { end, took, console: running.console_text(), guest, report, media })
+        let mut guest = outcome::guest_result(running.result());
+        if let Some(guest) = &mut guest {
+            guest.names = names.clone();
+        }
+        let report = outcome::report_of(running.result(), guest.as_ref());
+        let (console, spent) = (running.console().to_owned(), running.spent());
+        Ok(Outcome { end, took, spent, names, console, guest, report, media })
     }
 
-    fn machine(&self, lab: &Lab, media: &[Pair]) -> Result<Machine> {
+    fn drives(&self, media: &[Pair]) -> Vec<Drive> {
         let drives = self.media.iter().zip(media).map(|(medium, pair)| Drive {
             file: pair.after.clone(),
             bus: medium.bus,
@@ -312,12 +359,7 @@ impl Boot {
             locked: medium.locked,
             slow: medium.slow,
         });
-        let start = match self.firmware {
-            Firmware::SeaBios => Start::SeaBios,
-            Firmware::Ovmf => Start::Ovmf,
-            Firmware::Direct => self.mode.start(lab, self.cmdline())?,
-        };
-        Ok(Machine { start, drives: drives.collect(), memory: self.memory, clock: self.clock })
+        drives.collect()
     }
 
     /// The whole command line of a direct boot.
@@ -334,28 +376,30 @@ impl Boot {
         line + &self.kargs
     }
 
-    fn watch(&self, running: &mut Running) -> Result<End> {
+    fn watch(&self, running: &mut Running, names: &machine::Names) -> Result<End> {
         let mut acts = self.acts.iter();
         let mut next = acts.next();
         let mut seen = 0;
         loop {
-            if running.ended()? {
-                return Ok(End::Off);
+            match running.ended()? {
+                Some(Off::Switched) => return Ok(End::Off),
+                Some(Off::Crashed) => return Ok(End::Crash),
+                None => {}
             }
             if running.age() > self.deadline {
                 return Ok(End::Deadline);
             }
             running.tick()?;
             if let Some(act) = next {
-                let console = running.console_text();
                 let (Act::Type(text, _) | Act::Plug(text) | Act::Unplug(text) | Act::Eject(text)) = act;
-                if let Some(at) = console.get(seen..).and_then(|new| new.find(text)) {
+                let text = names.fill(text);
+                if let Some(at) = running.console().get(seen..).and_then(|new| new.find(&text)) {
                     seen += at + text.len();
                     match act {
                         Act::Plug(_) => running.plug_in_all()?,
                         Act::Unplug(_) => running.pull_out(0)?,
                         Act::Eject(_) => running.eject(0)?,
-                        Act::Type(_, answer) => running.type_text(answer)?,
+                        Act::Type(_, answer) => running.type_text(&names.fill(answer))?,
                     }
                     next = acts.next();
                 }
@@ -364,12 +408,12 @@ impl Boot {
                 std::thread::sleep(Duration::from_millis(300));
                 return Ok(End::Failure);
             }
-            std::thread::sleep(Duration::from_millis(50));
+            running.pause();
         }
     }
 }
 
 /// Has the agent said that it stopped?
-fn failed(running: &Running) -> bool {
-    outcome::agent_report(&running.result_text()).is_some_and(|report| outcome::is_failure(&report))
+fn failed(running: &mut Running) -> bool {
+    outcome::agent_report(running.result()).is_some_and(|report| outcome::is_failure(&report))
 }

@@ -91,6 +91,7 @@ pub fn mount_option(path: &'static str, option: &'static str) -> Check {
 pub fn mount_source(path: &'static str, source: &'static str) -> Check {
     guest(format!("{path} is made from {source}"), move |guest| {
         let found = guest.mount_behind(path);
+        let source = guest.names.fill(source);
         ensure(found.is_some_and(|mount| mount.source == source), || format!("{found:?}"))
     })
 }
@@ -123,7 +124,7 @@ pub fn link_below(path: &'static str, prefix: &'static str) -> Check {
 pub fn leads_to(path: &'static str, to: &'static str) -> Check {
     guest(format!("{path} leads to {to}"), move |guest| {
         let found = guest.links.get(path).and_then(Option::as_deref);
-        ensure(found == Some(to), || format!("leads to {found:?}"))
+        ensure(found == Some(&guest.names.fill(to)), || format!("leads to {found:?}"))
     })
 }
 
@@ -282,7 +283,7 @@ pub fn stops_with(code: &'static str) -> Check {
 pub fn report_says(text: &'static str) -> Check {
     Check::new(format!("the report says {text:?}"), move |outcome| {
         let report = outcome.report.as_ref().map(ToString::to_string).unwrap_or_default();
-        ensure(report.contains(text), || "it does not (see report.json)".into())
+        ensure(report.contains(&outcome.names.fill(text)), || "it does not (see report.json)".into())
     })
 }
 
@@ -290,7 +291,7 @@ pub fn report_says(text: &'static str) -> Check {
 pub fn report_lacks(text: &'static str) -> Check {
     Check::new(format!("the report does not say {text:?}"), move |outcome| {
         let report = outcome.report.as_ref().map(ToString::to_string);
-        ensure(report.is_some_and(|report| !report.contains(text)), || {
+        ensure(report.is_some_and(|report| !report.contains(&outcome.names.fill(text))), || {
             "it does, or there is none (see report.json)".into()
         })
     })
@@ -338,14 +339,14 @@ pub fn no_fallbacks() -> Check {
 /// The console showed this text.
 pub fn console_says(text: &'static str) -> Check {
     Check::new(format!("the console says {text:?}"), move |outcome| {
-        ensure(outcome.console.contains(text), || "it does not".into())
+        ensure(outcome.console.contains(&outcome.names.fill(text)), || "it does not".into())
     })
 }
 
 /// The console showed this text, and not a second time.
 pub fn console_says_once(text: &'static str) -> Check {
     Check::new(format!("the console says {text:?} once"), move |outcome| {
-        let times = outcome.console.matches(text).count();
+        let times = outcome.console.matches(&outcome.names.fill(text)).count();
         ensure(times == 1, || format!("{times} times"))
     })
 }
@@ -353,7 +354,7 @@ pub fn console_says_once(text: &'static str) -> Check {
 /// The console never showed this text.
 pub fn console_lacks(text: &'static str) -> Check {
     Check::new(format!("the console does not say {text:?}"), move |outcome| {
-        ensure(!outcome.console.contains(text), || "it does".into())
+        ensure(!outcome.console.contains(&outcome.names.fill(text)), || "it does".into())
     })
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::guest::Tree;
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock, Drive, Machine, Start};
+use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Start};
 use crate::medium::Recipe;
 
 /// What a person sees last when all went well.
@@ -29,7 +29,7 @@ pub fn demo(lab: &Lab, keep: bool, firmware: Start) -> Result<ExitCode> {
 }
 
 /// Boots any ISO on this terminal; without one, prints the console until the machine ends.
-pub fn boot(lab: &Lab, machine: &Machine) -> Result<ExitCode> {
+pub fn boot(lab: &Lab, machine: &Hardware) -> Result<ExitCode> {
     if std::io::stdin().is_terminal() {
         return interactive(lab, machine);
     }
@@ -37,9 +37,9 @@ pub fn boot(lab: &Lab, machine: &Machine) -> Result<ExitCode> {
 }
 
 /// A machine for one ISO.
-pub fn machine(start: Start, iso: std::path::PathBuf, bus: Bus) -> Machine {
+pub fn machine(start: Start, iso: std::path::PathBuf, bus: Bus) -> Hardware {
     let drive = Drive { file: iso, bus, late: None, keep_writes: false, log: None, locked: false, slow: None };
-    Machine { start, drives: vec![drive], memory: 2048, clock: Clock::Host { cpus: 2 } }
+    Hardware { start, drives: vec![drive], memory: 2048, clock: Clock::Host { cpus: 2 } }
 }
 
 /// The demo's ISO: Debian 13, console on the serial port as well as on the screen.
@@ -47,7 +47,7 @@ fn debian_iso() -> Recipe {
     Recipe::Built { tree: Tree::Trixie, args: vec!["--serial".to_owned()] }
 }
 
-fn interactive(lab: &Lab, machine: &Machine) -> Result<ExitCode> {
+fn interactive(lab: &Lab, machine: &Hardware) -> Result<ExitCode> {
     let dir = lab.cache.scratch("demo")?;
     let status = machine.terminal(&dir)?.status().context("starting qemu-system-x86_64")?;
     std::fs::remove_dir_all(&dir)?;
@@ -58,12 +58,12 @@ fn interactive(lab: &Lab, machine: &Machine) -> Result<ExitCode> {
 }
 
 /// Prints the console as it grows until `text` appears; says how long that took.
-fn watch(lab: &Lab, machine: &Machine, text: &str, limit: Duration) -> Result<ExitCode> {
+fn watch(lab: &Lab, machine: &Hardware, text: &str, limit: Duration) -> Result<ExitCode> {
     let dir = lab.cache.scratch("demo")?;
-    let mut running = machine.power_on(&dir)?;
+    let mut running = machine.power_on(Machine::Qemu, &dir)?;
     let mut shown = 0;
     loop {
-        let console = running.console_text();
+        let console = running.console();
         if let Some(new) = console.get(shown..) {
             print!("{new}");
             shown = console.len();
@@ -74,7 +74,7 @@ fn watch(lab: &Lab, machine: &Machine, text: &str, limit: Duration) -> Result<Ex
             clean(&dir);
             return Ok(ExitCode::SUCCESS);
         }
-        if running.ended()? || running.age() > limit {
+        if running.ended()?.is_some() || running.age() > limit {
             println!("\n\nlab: no login prompt; console: {}", dir.join("console.log").display());
             return Ok(ExitCode::FAILURE);
         }
@@ -87,7 +87,7 @@ fn clean(dir: &Path) {
 }
 
 /// QEMU with its serial console on this terminal.
-impl Machine {
+impl Hardware {
     fn terminal(&self, dir: &Path) -> Result<Command> {
         let mut command = self.command_with_console(dir, "mon:stdio")?;
         command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());

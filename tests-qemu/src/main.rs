@@ -23,6 +23,7 @@ mod qmp;
 mod runner;
 mod scenarios;
 mod test;
+mod tier;
 mod tool;
 mod vmlinux;
 
@@ -34,7 +35,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock, Start};
+use crate::machine::{Bus, Clock, Machine, Start, Wanted};
 use crate::mode::Mode;
 use crate::powercut::Choice;
 
@@ -64,8 +65,11 @@ enum Cmd {
         /// Write the verdicts to this file
         #[arg(long)]
         json: Option<PathBuf>,
-        /// Machines side by side; they wait for devices and timers, so one more than there are processors keeps these busy
-        #[arg(long, default_value_t = processors() + 1)]
+        /// QEMU for everything (before releases, with --all), or only what user-mode Linux can do; else the cheapest for each
+        #[arg(long, value_enum)]
+        machine: Option<Machine>,
+        /// Machines of QEMU side by side, and three times as many of user-mode Linux
+        #[arg(long, default_value_t = processors())]
         jobs: usize,
         /// Decides where the power is cut in the scenarios power/… (0: from the clock)
         #[arg(long, default_value_t = 1)]
@@ -166,9 +170,11 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Cmd::Test { filter, all, list, json, jobs, seed, points } => {
-            let cuts = Choice { seed, points }.settled();
-            test::run(args.mirror, cuts, &test::Chosen { filter, all }, list, json.as_deref(), jobs)
+        Cmd::Test { filter, all, list, json, machine, jobs, seed, points } => {
+            let cuts = Choice { seed, points, many: all }.settled();
+            let wanted = machine.map_or(Wanted::Cheapest, Wanted::Only);
+            let chosen = test::Chosen { filter, all, wanted };
+            test::run(args.mirror, cuts, &chosen, list, json.as_deref(), jobs)
         }
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {
@@ -197,7 +203,7 @@ fn run(args: Args) -> Result<ExitCode> {
             let lab = Lab::open(args.mirror)?;
             let start = match cmdline {
                 None => firmware.start(),
-                Some(append) => mode.start(&lab, append)?,
+                Some(append) => mode.start(&lab, Machine::Qemu, append)?,
             };
             demo::boot(&lab, &demo::machine(start, iso, bus))
         }

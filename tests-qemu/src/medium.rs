@@ -114,6 +114,29 @@ impl Recipe {
         })
     }
 
+    /// A driver that it takes and that not every kernel has.
+    pub fn driver(&self) -> Option<&'static str> {
+        let of = |fs: Fs| match fs {
+            Fs::Exfat => Some("exFAT"),
+            Fs::Ntfs => Some("NTFS"),
+            _ => None,
+        };
+        match self {
+            Self::Text(_) | Self::Zeros(_) | Self::Built { .. } => None,
+            Self::Image { fs, .. } => of(*fs),
+            Self::Folder { fs, files, .. } | Self::Store { fs, files, .. } => {
+                of(*fs).or_else(|| files.iter().find_map(|(_, recipe)| recipe.driver()))
+            }
+            Self::GrubStick { fs, iso, .. } => of(*fs).or_else(|| iso.driver()),
+            Self::Hybrid { container: inner, .. }
+            | Self::WithInitrd(inner, _)
+            | Self::Partition(inner)
+            | Self::Truncated(inner, _)
+            | Self::Grown(inner, _)
+            | Self::Changed(inner, _) => inner.driver(),
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Text(_) => "text",

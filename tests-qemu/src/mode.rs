@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::artifact;
 use crate::guest::{self, Tree};
 use crate::lab::Lab;
-use crate::machine::Start;
+use crate::machine::{self, Machine, Start};
 use crate::{cache, floor, tool, vmlinux};
 
 /// How the initrd was made, and so with which kernel it runs.
@@ -69,9 +68,22 @@ impl Mode {
         }
     }
 
+    /// Whether user-mode Linux can boot it: its kernel is Debian 13's, and ours makes the initrd.
+    pub fn is_light(self) -> bool {
+        matches!(self, Self::Native | Self::NativeWrite | Self::NativeCrypt)
+    }
+
+    /// Whether dracut has made it with our module.
+    pub fn is_dracut(self) -> bool {
+        matches!(self, Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059)
+    }
+
     /// A direct start with this command line.
-    pub fn start(self, lab: &Lab, append: String) -> Result<Start> {
-        let pair = self.pair(lab)?;
+    pub fn start(self, lab: &Lab, machine: Machine, append: String) -> Result<Start> {
+        let pair = match machine {
+            Machine::Qemu => self.pair(lab)?,
+            Machine::Uml => self.light_pair(lab)?,
+        };
         Ok(Start::Kernel { kernel: pair.kernel, initrd: Some(pair.initrd), append })
     }
 
@@ -100,23 +112,26 @@ impl Mode {
         Ok(Pair { kernel, initrd })
     }
 
+    /// As [`Mode::pair`] for user-mode Linux: the same programs with its modules.
+    fn light_pair(self, lab: &Lab) -> Result<Pair> {
+        ensure!(self.is_light(), "{self:?} has no initrd for user-mode Linux");
+        let kernel = machine::kernel(lab)?;
+        let programs = format!("{:x} {:x}", lab.built.agent.hash, lab.built.builder.hash);
+        let key = format!("initrd uml 1 {self:?} {} {} {programs}", kernel.version, self.tree().stamp(lab));
+        let make = |path: &Path| self.native(lab, Some(&kernel.layer), &kernel.version, path);
+        let initrd = lab.cache.file("initrd", &key, make)?;
+        Ok(Pair { kernel: kernel.run, initrd })
+    }
+
     fn make(self, lab: &Lab, version: &str, path: &Path) -> Result<()> {
         let add = |module: &str| dracut(lab, self.tree(), version, &["--add", module], path);
         match self {
-            Self::Native | Self::Native12 => native(lab, self.tree(), version, &[], path),
-            Self::NativeWrite | Self::NativeWrite12 => {
-                native(lab, self.tree(), version, &["--persistence=ext4,xfs,btrfs"], path)
-            }
-            Self::NativeCrypt | Self::NativeCrypt12 => {
-                let scratch = lab.cache.scratch("key")?;
-                let key = scratch.join("key");
-                fs::write(&key, KEY)?;
-                let file = format!("--add-file={}:/etc/lab.key", key.display());
-                let args = ["--persistence=ext4,xfs,btrfs", "--encryption", &file];
-                let made = native(lab, self.tree(), version, &args, path);
-                let _ = fs::remove_dir_all(&scratch);
-                made
-            }
+            Self::Native
+            | Self::Native12
+            | Self::NativeWrite
+            | Self::NativeWrite12
+            | Self::NativeCrypt
+            | Self::NativeCrypt12 => self.native(lab, None, version, path),
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell => {
                 let omit = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \
@@ -126,6 +141,24 @@ impl Mode {
             Self::DmsquashLive => add("dmsquash-live"),
             Self::KiwiLive => add("kiwi-live"),
             Self::Floor => floor::initrd(lab, self.tree(), version, path),
+        }
+    }
+
+    /// Ours, with the modules of a version in the tree or the layer over it.
+    fn native(self, lab: &Lab, over: Option<&Path>, version: &str, path: &Path) -> Result<()> {
+        const AREAS: &str = "--persistence=ext4,xfs,btrfs";
+        match self {
+            Self::NativeWrite | Self::NativeWrite12 => native(lab, self.tree(), over, version, &[AREAS], path),
+            Self::NativeCrypt | Self::NativeCrypt12 => {
+                let scratch = lab.cache.scratch("key")?;
+                let key = scratch.join("key");
+                fs::write(&key, KEY)?;
+                let file = format!("--add-file={}:/etc/lab.key", key.display());
+                let made = native(lab, self.tree(), over, version, &[AREAS, "--encryption", &file], path);
+                let _ = fs::remove_dir_all(&scratch);
+                made
+            }
+            _ => native(lab, self.tree(), over, version, &[], path),
         }
     }
 }
@@ -138,20 +171,23 @@ fn unpacked(kernel: &Path, path: &Path) -> Result<()> {
     }
 }
 
-fn native(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> Result<()> {
-    tool::run(
-        Command::new(&lab.built.builder.path)
-            .args(["initrd", "--profile", "generic", "--kernel", version])
-            .args(args)
-            .arg("--root")
-            .arg(tree.ensure(lab)?)
-            .arg("--output")
-            .arg(path)
-            .arg("--agent")
-            .arg(&lab.built.agent.path),
-    )
-    .map(drop)
+/// Runs the builder on a tree, with one more layer of files over it if there is one.
+fn native(lab: &Lab, tree: Tree, over: Option<&Path>, version: &str, args: &[&str], path: &Path) -> Result<()> {
+    let tree = tree.ensure(lab)?;
+    let scratch = lab.cache.scratch("root")?;
+    let over = over.unwrap_or(Path::new(""));
+    let mut all: Vec<&Path> = vec![&tree, over, &scratch, &lab.built.builder.path, version.as_ref(), path];
+    all.push(&lab.built.agent.path);
+    all.extend(args.iter().map(Path::new));
+    let made = tool::shell_with_mounts(NATIVE, &all);
+    let _ = fs::remove_dir_all(&scratch);
+    made.map(drop)
 }
+
+const NATIVE: &str = r#"
+    root=$1 over=$2 scratch=$3 builder=$4 version=$5 output=$6 agent=$7; shift 7
+    if [ -n "$over" ]; then mount -t overlay overlay -o "lowerdir=$over:$root" "$scratch"; root=$scratch; fi
+    "$builder" initrd --profile generic --kernel "$version" "$@" --root "$root" --output "$output" --agent "$agent""#;
 
 /// dracut in the tree's own system. Agent and module are laid over the tree for this one run, so it stays as it is.
 fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> Result<()> {

@@ -7,13 +7,16 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::machine::Names;
 use crate::tool;
 
 /// How the machine's time ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It powered itself off (or rebooted, which ends QEMU too).
+    /// It powered itself off (or rebooted, which ends the machine too).
     Off,
+    /// Its kernel panicked.
+    Crash,
     /// The agent reported a failure; the lab pulled the plug.
     Failure,
     /// Time ran out.
@@ -27,6 +30,10 @@ pub struct Outcome {
     pub end: End,
     /// Host time from power-on.
     pub took: Duration,
+    /// Processor time on the host.
+    pub spent: Duration,
+    /// What the system calls the media.
+    pub names: Names,
     /// Everything the first serial port showed.
     pub console: String,
     /// What the real init sent; `None` when it never ran.
@@ -90,6 +97,9 @@ pub struct Guest {
     pub plain_copy: Option<PlainCopy>,
     /// The text of /run/rdlive/report.json.
     pub report: Option<String>,
+    /// What it calls the media.
+    #[serde(skip)]
+    pub names: Names,
 }
 
 /// A copy of a file to a tmpfs, in blocks of 1 MiB.

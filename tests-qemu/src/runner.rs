@@ -12,18 +12,39 @@ use serde::Serialize;
 use crate::boot::Boot;
 use crate::fixture::CannotMake;
 use crate::lab::Lab;
+use crate::machine::Machine;
 use crate::outcome::Outcome;
 use crate::scenarios::{Scenario, Work};
+use crate::tier::{Tier, tier};
+
+/// One scenario on one machine.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// What is done.
+    pub scenario: &'a Scenario,
+    /// Who does it.
+    pub machine: Machine,
+    /// It runs in user-mode Linux as well: QEMU shows whether the cheap machine tells the truth.
+    pub second_look: bool,
+}
 
 /// One line of the result.
 #[derive(Debug, Serialize)]
 pub struct Verdict {
     /// The scenario.
     pub name: String,
+    /// What carried it out.
+    pub machine: Machine,
+    /// Whether user-mode Linux did, too.
+    pub second_look: bool,
+    /// Which part of the lab it belongs to.
+    pub tier: Tier,
     /// `passed`, `failed` or `skipped`.
     pub result: Status,
     /// Host seconds.
     pub seconds: f64,
+    /// Processor seconds of its machines.
+    pub processor: f64,
     /// Why it failed or was skipped; or, if it passed when run again, why it failed the first time.
     pub why: Vec<String>,
     /// A second try, with the machine to itself, may show an accident. Never for what a power cut has lost.
@@ -36,10 +57,18 @@ impl Verdict {
     pub fn only_alone(&self) -> bool {
         self.result == Status::Passed && !self.why.is_empty()
     }
+
+    /// The scenario, and the machine where that is not the usual one.
+    pub fn title(&self) -> String {
+        if self.second_look { format!("{} [again in QEMU]", self.name) } else { self.name.clone() }
+    }
 }
 
 /// So many failures may be accidents of a host that does too much at once. More of them are none.
 const ACCIDENTS: usize = 4;
+
+/// Machines of user-mode Linux for each of QEMU: one that waits costs nothing.
+const LIGHT_FOR_ONE: usize = 3;
 
 /// Passed, failed, skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -53,17 +82,16 @@ pub enum Status {
     Skipped,
 }
 
-/// Runs all of them on `jobs` threads. What fails beside others is run once more, alone.
-pub fn run(lab: &Lab, scenarios: Vec<Scenario>, jobs: usize) -> Vec<Verdict> {
-    let mut judged = side_by_side(lab, scenarios, jobs);
-    if jobs > 1 {
-        look_again(&mut judged, |scenario| {
-            lab.say(&format!("again, alone: {}", scenario.name));
-            let verdict = judge(lab, scenario);
-            tell(lab, &verdict);
-            verdict
-        });
-    }
+/// Runs all of them, `jobs` of QEMU's machines side by side and three times as many of user-mode Linux, in the order given.
+/// What fails beside others is run once more, alone.
+pub fn run(lab: &Lab, list: &[Job<'_>], jobs: usize) -> Vec<Verdict> {
+    let mut judged = side_by_side(lab, list, jobs.max(1));
+    look_again(&mut judged, |job| {
+        lab.say(&format!("again, alone: {}", job.scenario.name));
+        let verdict = judge(lab, job);
+        tell(lab, &verdict);
+        verdict
+    });
     judged.into_iter().map(|(verdict, _)| verdict).collect()
 }
 
@@ -75,24 +103,30 @@ fn look_again<S>(judged: &mut [(Verdict, S)], judge: impl Fn(&S) -> Verdict) {
     }
 }
 
-fn side_by_side(lab: &Lab, scenarios: Vec<Scenario>, jobs: usize) -> Vec<(Verdict, Scenario)> {
-    let queue = Mutex::new(VecDeque::from(scenarios));
+fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], jobs: usize) -> Vec<(Verdict, Job<'a>)> {
     let verdicts = Mutex::new(Vec::new());
+    let queue = |machine| {
+        let wanted = list.iter().copied().filter(|job| job.machine == machine);
+        Mutex::new(wanted.collect::<VecDeque<_>>())
+    };
+    let queues = [(queue(Machine::Qemu), jobs), (queue(Machine::Uml), jobs * LIGHT_FOR_ONE)];
     std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                while let Some(scenario) = pop(&queue) {
-                    let verdict = judge(lab, &scenario);
-                    tell(lab, &verdict);
-                    verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((verdict, scenario));
-                }
-            });
+        for (queue, workers) in &queues {
+            for _ in 0..*workers {
+                scope.spawn(|| {
+                    while let Some(job) = pop(queue) {
+                        let verdict = judge(lab, &job);
+                        tell(lab, &verdict);
+                        verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((verdict, job));
+                    }
+                });
+            }
         }
     });
     verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn pop(queue: &Mutex<VecDeque<Scenario>>) -> Option<Scenario> {
+fn pop<'a>(queue: &Mutex<VecDeque<Job<'a>>>) -> Option<Job<'a>> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
@@ -102,62 +136,99 @@ fn tell(lab: &Lab, verdict: &Verdict) {
         Status::Failed => "FAIL",
         Status::Skipped => "skip",
     };
-    lab.say(&format!("{word} {} ({:.1} s)", verdict.name, verdict.seconds));
+    let seconds = format!("{:.1} s, {:.1} CPU s", verdict.seconds, verdict.processor);
+    lab.say(&format!("{word} {} ({seconds})", verdict.title()));
     for why in &verdict.why {
         lab.say(&format!("       {why}"));
     }
 }
 
-fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
+/// What was done, and what it took.
+struct Done {
+    why: Vec<String>,
+    seconds: Duration,
+    processor: Duration,
+}
+
+fn judge(lab: &Lab, job: &Job<'_>) -> Verdict {
+    let Job { scenario, machine, second_look } = *job;
     let started = Instant::now();
-    let verdict = |result, seconds: Duration, why, again| Verdict {
+    let mut verdict = Verdict {
         name: scenario.name.clone(),
-        result,
-        seconds: seconds.as_secs_f64(),
-        why,
-        again,
+        machine,
+        second_look,
+        tier: tier(job),
+        result: Status::Failed,
+        seconds: 0.0,
+        processor: 0.0,
+        why: Vec::new(),
+        again: false,
     };
     let dir = match lab.cache.scratch("boot") {
         Ok(dir) => dir,
         Err(error) => {
-            return verdict(Status::Failed, started.elapsed(), vec![format!("{error:#}")], false);
+            verdict.why.push(format!("{error:#}"));
+            return verdict;
         }
     };
     let done = match &scenario.work {
-        Work::Boot(boot) => chain(lab, boot, &dir),
-        Work::Cuts(cuts) => cuts.run(lab, &dir).map(|losses| (losses, started.elapsed())),
-        Work::Measure(measure) => measure(lab).map(|()| (Vec::new(), started.elapsed())),
-    };
-    let cuts = matches!(scenario.work, Work::Cuts(_));
-    let (why, seconds, again) = match done {
-        Ok((why, seconds)) => (why, seconds, !cuts),
-        Err(error) if error.downcast_ref::<CannotMake>().is_some() => {
-            return verdict(Status::Skipped, started.elapsed(), vec![format!("{error:#}")], false);
+        Work::Boot(boot) => chain(lab, boot, machine, &dir),
+        Work::Cuts(cuts) => {
+            let few = second_look.then_some(CUTS_OF_A_SECOND_LOOK);
+            cuts.run(lab, machine, few, &dir).map(|(why, processor)| Done {
+                why,
+                seconds: started.elapsed(),
+                processor,
+            })
         }
-        Err(error) => (vec![format!("{error:#}")], started.elapsed(), true),
+        Work::Measure(measure) => {
+            measure(lab).map(|()| Done { why: Vec::new(), seconds: started.elapsed(), processor: Duration::ZERO })
+        }
     };
-    let result = if why.is_empty() { Status::Passed } else { Status::Failed };
-    let why = if result == Status::Failed { keep(lab, &scenario.name, &dir, why) } else { why };
+    verdict.seconds = started.elapsed().as_secs_f64();
+    match done {
+        Ok(done) => {
+            (verdict.seconds, verdict.processor) = (done.seconds.as_secs_f64(), done.processor.as_secs_f64());
+            verdict.again = !matches!(scenario.work, Work::Cuts(_)) && !done.why.is_empty();
+            verdict.result = if done.why.is_empty() { Status::Passed } else { Status::Failed };
+            verdict.why = done.why;
+        }
+        Err(error) => {
+            let skipped = error.downcast_ref::<CannotMake>().is_some();
+            verdict.again = !skipped;
+            verdict.result = if skipped { Status::Skipped } else { Status::Failed };
+            verdict.why.push(format!("{error:#}"));
+        }
+    }
+    if verdict.result == Status::Failed {
+        verdict.why = keep(lab, &verdict.title(), &dir, verdict.why);
+    }
     let _ = fs::remove_dir_all(&dir);
-    verdict(result, seconds, why, again && result == Status::Failed)
+    verdict
 }
 
+/// Where power is cut in a second look: it asks whether both machines agree, not for all places.
+const CUTS_OF_A_SECOND_LOOK: usize = 3;
+
 /// One boot after the other until one fails; the logs of the second are in `2`, and so on.
-fn chain(lab: &Lab, first: &Boot, dir: &Path) -> Result<(Vec<String>, Duration)> {
+fn chain(lab: &Lab, first: &Boot, machine: Machine, dir: &Path) -> Result<Done> {
     let boots = std::iter::successors(Some(first), |boot| boot.next.as_deref());
-    let (mut before, mut took) = (None, Duration::ZERO);
+    let mut done = Done { why: Vec::new(), seconds: Duration::ZERO, processor: Duration::ZERO };
+    let mut before = None;
     for (index, boot) in boots.enumerate() {
         let dir = if index == 0 { dir.to_owned() } else { dir.join((index + 1).to_string()) };
-        let outcome = boot.run(lab, &dir, before.as_ref())?;
-        took += outcome.took;
+        let outcome = boot.run(lab, machine, &dir, before.as_ref())?;
+        done.seconds += outcome.took;
+        done.processor += outcome.spent;
         let why = failures(boot, &outcome, &dir);
         if !why.is_empty() {
             let nth = if first.next.is_some() { format!("boot {}: ", index + 1) } else { String::new() };
-            return Ok((why.into_iter().map(|text| nth.clone() + &text).collect(), took));
+            done.why = why.into_iter().map(|text| nth.clone() + &text).collect();
+            return Ok(done);
         }
         before = Some(outcome);
     }
-    Ok((Vec::new(), took))
+    Ok(done)
 }
 
 fn failures(boot: &Boot, outcome: &Outcome, dir: &Path) -> Vec<String> {
@@ -222,7 +293,17 @@ mod tests {
 
     fn verdict(result: Status, again: bool) -> Verdict {
         let why = if result == Status::Failed { vec!["why".to_owned()] } else { Vec::new() };
-        Verdict { name: "x".to_owned(), result, seconds: 1.0, why, again }
+        Verdict {
+            name: "x".to_owned(),
+            machine: Machine::Qemu,
+            second_look: false,
+            tier: Tier::Hardware,
+            result,
+            seconds: 1.0,
+            processor: 1.0,
+            why,
+            again,
+        }
     }
 
     #[test]

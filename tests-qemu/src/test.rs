@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::artifact;
 use crate::lab::Lab;
+use crate::machine::{self, Machine, Wanted};
 use crate::powercut::Choice;
-use crate::runner::{self, Status};
-use crate::scenarios;
+use crate::runner::{self, Job, Status, Verdict};
+use crate::scenarios::{self, Scenario, Work};
+use crate::tier;
+use crate::tool;
 
 /// Which scenarios.
 pub struct Chosen {
@@ -17,6 +20,50 @@ pub struct Chosen {
     pub filter: Vec<String>,
     /// Repetitions too.
     pub all: bool,
+    /// On which machines.
+    pub wanted: Wanted,
+}
+
+impl Chosen {
+    /// The scenarios, and how many repetitions were left out.
+    ///
+    /// # Errors
+    /// A filter that is in no name: a typing error must not look like success.
+    fn scenarios(&self) -> Result<(Vec<Scenario>, usize)> {
+        let mut chosen = scenarios::all();
+        for text in &self.filter {
+            if !chosen.iter().any(|scenario| scenario.name.contains(text)) {
+                bail!("no scenario has {text:?} in its name; cargo lab test --list shows all");
+            }
+        }
+        if !self.filter.is_empty() {
+            chosen.retain(|scenario| self.filter.iter().any(|text| scenario.name.contains(text)));
+        }
+        let all = chosen.len();
+        if self.filter.is_empty() && !self.all {
+            chosen.retain(|scenario| !scenario.is_repetition());
+        }
+        let left_out = all - chosen.len();
+        Ok((chosen, left_out))
+    }
+
+    /// Each scenario on its machine; in a run without a filter, an eighth of those of user-mode Linux in QEMU as well.
+    fn jobs<'a>(&self, scenarios: &'a [Scenario], uml: bool, commit: &str) -> Vec<Job<'a>> {
+        let mut jobs = Vec::new();
+        for scenario in scenarios {
+            let Some(machine) = machine::pick(&scenario.needs(), self.wanted, uml) else { continue };
+            jobs.push(Job { scenario, machine, second_look: false });
+            let again = machine == Machine::Uml
+                && self.wanted == Wanted::Cheapest
+                && self.filter.is_empty()
+                && !matches!(scenario.work, Work::Measure(_))
+                && tier::is_in_the_eighth(&scenario.name, commit);
+            if again {
+                jobs.push(Job { scenario, machine: Machine::Qemu, second_look: true });
+            }
+        }
+        jobs
+    }
 }
 
 /// Runs what was chosen; the last line counts.
@@ -28,33 +75,47 @@ pub fn run(
     json: Option<&Path>,
     jobs: usize,
 ) -> Result<ExitCode> {
-    let filter = &which.filter;
-    let mut chosen = scenarios::all();
-    if !filter.is_empty() {
-        chosen.retain(|scenario| filter.iter().any(|text| scenario.name.contains(text)));
-    }
-    let all = chosen.len();
-    if filter.is_empty() && !which.all {
-        chosen.retain(|scenario| !scenario.is_repetition());
-    }
-    let left_out = all - chosen.len();
+    let (chosen, left_out) = which.scenarios()?;
+    let commit = commit();
     if list {
-        for scenario in &chosen {
-            println!("{}", scenario.name);
+        for job in which.jobs(&chosen, true, &commit) {
+            println!("{}", line(&job));
         }
         return Ok(ExitCode::SUCCESS);
     }
     let mut lab = Lab::open(mirror)?;
     lab.cuts = cuts;
-    let mut counts = if filter.is_empty() { cargo_tests(&lab)? } else { Counts::default() };
-    let verdicts = runner::run(&lab, chosen, jobs);
+    let lacks = if which.wanted == Wanted::Only(Machine::Qemu) { None } else { machine::missing(&lab) };
+    if let Some(why) = &lacks {
+        lab.say(&format!("no user-mode Linux here, QEMU does its part: {}", why.replace('\n', " / ")));
+    }
+    let list = which.jobs(&chosen, lacks.is_none(), &commit);
+    if list.is_empty() {
+        bail!("none of these scenarios runs on that machine; cargo lab test --list shows why");
+    }
+    let second: Vec<&str> = list.iter().filter(|job| job.second_look).map(|job| job.scenario.name.as_str()).collect();
+    if !second.is_empty() {
+        lab.say(&format!(
+            "{} scenarios of user-mode Linux run in QEMU as well, by name and commit {commit}:",
+            second.len()
+        ));
+        second.iter().for_each(|name| lab.say(&format!("     {name}")));
+    }
+    let mut counts = if which.filter.is_empty() { cargo_tests(&lab)? } else { Counts::default() };
+    let verdicts = runner::run(&lab, &list, jobs);
     if let Some(path) = json {
         runner::write_json(path, &verdicts)?;
     }
-    for verdict in verdicts {
-        if verdict.only_alone() {
-            println!("failed beside others and passed alone: {}: {}", verdict.name, verdict.why.join("; "));
-        }
+    println!("\n{}", tier::summary(&verdicts));
+    for verdict in verdicts.iter().filter(|verdict| verdict.only_alone()) {
+        println!("failed beside others and passed alone: {}: {}", verdict.title(), verdict.why.join("; "));
+    }
+    let differ = differences(&verdicts);
+    if !differ.is_empty() {
+        println!("== user-mode Linux and QEMU disagree ==");
+        differ.iter().for_each(|text| println!("{text}"));
+    }
+    for verdict in &verdicts {
         match verdict.result {
             Status::Passed => counts.passed += 1,
             Status::Failed => counts.failed += 1,
@@ -67,6 +128,40 @@ pub fn run(
     }
     println!("{}", runner::summary(counts.passed, counts.failed, counts.skipped));
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A scenario in the list: its machine, and why that is not the cheap one.
+fn line(job: &Job<'_>) -> String {
+    let name = &job.scenario.name;
+    let why: Vec<String> = job.scenario.needs().iter().map(ToString::to_string).collect();
+    match (job.machine, job.second_look) {
+        (_, true) => format!("qemu  {name}  (second look)"),
+        (Machine::Uml, false) => format!("uml   {name}"),
+        (Machine::Qemu, false) if why.is_empty() => format!("qemu  {name}"),
+        (Machine::Qemu, false) => {
+            let mut why = why;
+            why.dedup();
+            format!("qemu  {name}  ({})", why.join(", "))
+        }
+    }
+}
+
+/// The commit that is tested; it decides which scenarios QEMU looks at again.
+fn commit() -> String {
+    let head = tool::shell("git -C \"$1\" rev-parse HEAD", &[artifact::workspace()]);
+    head.map_or_else(|_| "no commit".to_owned(), |text| text.trim().to_owned())
+}
+
+/// Scenarios that end otherwise on the other machine: the cheap one lies, or hides something.
+fn differences(verdicts: &[Verdict]) -> Vec<String> {
+    let second = verdicts.iter().filter(|verdict| verdict.second_look);
+    second
+        .filter_map(|qemu| {
+            let uml = verdicts.iter().find(|other| !other.second_look && other.name == qemu.name)?;
+            (uml.result != qemu.result)
+                .then(|| format!("{}: user-mode Linux {:?}, QEMU {:?}", qemu.name, uml.result, qemu.result))
+        })
+        .collect()
 }
 
 /// How many tests ended how.
@@ -119,6 +214,42 @@ fn count(text: &str) -> Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn chosen(filter: &[&str], all: bool, wanted: Wanted) -> Chosen {
+        Chosen { filter: filter.iter().map(|text| (*text).to_owned()).collect(), all, wanted }
+    }
+
+    #[test]
+    fn a_filter_that_matches_nothing_is_an_error() {
+        let rows: &[(&[&str], bool)] =
+            &[(&[], true), (&["layout/"], true), (&["layuot/"], false), (&["layout/", "x:x"], false)];
+        for (filter, good) in rows {
+            assert_eq!(chosen(filter, false, Wanted::Cheapest).scenarios().is_ok(), *good, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn each_scenario_has_one_machine_and_an_eighth_has_two() {
+        let every = chosen(&[], true, Wanted::Cheapest);
+        let (scenarios, left_out) = every.scenarios().unwrap();
+        assert_eq!(left_out, 0);
+        let jobs = every.jobs(&scenarios, true, "0123");
+        let first = jobs.iter().filter(|job| !job.second_look);
+        assert_eq!(first.count(), scenarios.len());
+        let light = jobs.iter().filter(|job| job.machine == Machine::Uml).count();
+        let second = jobs.iter().filter(|job| job.second_look).count();
+        assert!((light / 16..=light / 4).contains(&second), "{second} of {light}");
+        for (wanted, uml, expected) in [
+            (Wanted::Only(Machine::Qemu), true, scenarios.len()),
+            (Wanted::Only(Machine::Uml), true, light),
+            (Wanted::Only(Machine::Uml), false, 0),
+            (Wanted::Cheapest, false, scenarios.len()),
+        ] {
+            assert_eq!(chosen(&[], true, wanted).jobs(&scenarios, uml, "0123").len(), expected, "{wanted:?} {uml}");
+        }
+        let few = chosen(&["layout/"], true, Wanted::Cheapest);
+        assert!(few.jobs(&few.scenarios().unwrap().0, true, "0123").iter().all(|job| !job.second_look));
+    }
 
     #[test]
     fn result_lines_are_added_up() {

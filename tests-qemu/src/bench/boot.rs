@@ -8,7 +8,7 @@ use super::table::{markdown, median};
 use crate::boot::Boot;
 use crate::guest::Tree;
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock, has_kvm};
+use crate::machine::{Bus, Clock, Machine, has_kvm};
 use crate::medium::{Fs, Recipe, folder, iso_with};
 use crate::mode::Mode;
 
@@ -93,7 +93,7 @@ pub fn once(lab: &Lab, mode: Mode, clock: Clock, medium: Recipe) -> Result<(f64,
         .plain()
         .kargs("quiet rd.live.overlay.overlayfs init=/usr/bin/lab-guest")
         .deadline(600);
-    let outcome = boot.run(lab, &dir, None)?;
+    let outcome = boot.run(lab, Machine::Qemu, &dir, None)?;
     let Some(guest) = &outcome.guest else {
         bail!("{mode:?} did not boot; logs in {}", dir.display());
     };

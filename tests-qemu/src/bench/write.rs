@@ -11,7 +11,7 @@ use super::table::{markdown, median};
 use crate::boot::Boot;
 use crate::guest::Tree;
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock};
+use crate::machine::{Bus, Clock, Machine};
 use crate::medium::Recipe;
 use crate::mode::Mode;
 use crate::outcome::{Guest, Outcome, PlainCopy};
@@ -154,7 +154,7 @@ impl Scratch {
 
     fn once(&self, lab: &Lab, boot: &Boot, before: Option<&Outcome>) -> Result<Outcome> {
         let number = std::fs::read_dir(&self.0)?.count();
-        boot.run(lab, &self.0.join(number.to_string()), before)
+        boot.run(lab, Machine::Qemu, &self.0.join(number.to_string()), before)
     }
 }
 

@@ -9,8 +9,8 @@ use anyhow::{Result, ensure};
 
 use super::random::Random;
 use super::recording::{FILES, announced};
-use super::run::Cuts;
-use crate::lab::Lab;
+use super::run::{Cuts, Run};
+use crate::machine::Machine;
 use crate::tool;
 
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -18,8 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(300);
 const WAIT_MS: u64 = 120;
 
 /// Kills `count` machines, each a while after a seeded announcement.
-pub fn run(cuts: &Cuts, lab: &Lab, medium: &Path, count: usize, dir: &Path) -> Result<Vec<String>> {
-    let seed = lab.cuts.seed;
+pub fn run(cuts: &Cuts, run: &Run<'_>, medium: &Path, count: usize, dir: &Path) -> Result<Vec<String>> {
+    let seed = run.lab.cuts.seed;
     let mut random = Random::new(seed, "kill");
     let mut losses = Vec::new();
     for number in 0..count {
@@ -29,8 +29,8 @@ pub fn run(cuts: &Cuts, lab: &Lab, medium: &Path, count: usize, dir: &Path) -> R
         tool::copy_sparse(medium, &disk)?;
         let after = random.below(u64::from(FILES)) as u32;
         let wait = Duration::from_millis(random.below(WAIT_MS));
-        let looked = killed(cuts, lab, &disk, after, wait, &own)
-            .and_then(|promised| cuts.next_boot(lab, medium, &disk, promised, &own.join("2")));
+        let looked = killed(cuts, run, &disk, after, wait, &own)
+            .and_then(|promised| cuts.next_boot(run, medium, &disk, promised, &own.join("2")));
         match looked {
             Ok(()) => fs::remove_dir_all(&own)?,
             Err(error) => losses.push(format!("seed {seed}, killed {wait:?} after file {after}: {error:#}")),
@@ -40,14 +40,16 @@ pub fn run(cuts: &Cuts, lab: &Lab, medium: &Path, count: usize, dir: &Path) -> R
 }
 
 /// The last file that was announced before the kill.
-fn killed(cuts: &Cuts, lab: &Lab, disk: &Path, after: u32, wait: Duration, dir: &Path) -> Result<u32> {
-    let mut running = cuts.setup.machine(lab, disk, None, (1, FILES))?.power_on(dir)?;
-    while announced(&running.result_text()).is_none_or(|number| number < after) {
-        ensure!(!running.ended()? && running.age() < DEADLINE, "it ended before it was killed");
+fn killed(cuts: &Cuts, run: &Run<'_>, disk: &Path, after: u32, wait: Duration, dir: &Path) -> Result<u32> {
+    let mut running =
+        cuts.setup.hardware(run.lab, Machine::Qemu, disk, None, (1, FILES))?.power_on(Machine::Qemu, dir)?;
+    while announced(running.result()).is_none_or(|number| number < after) {
+        ensure!(running.ended()?.is_none() && running.age() < DEADLINE, "it ended before it was killed");
         std::thread::sleep(Duration::from_millis(3));
     }
     std::thread::sleep(wait);
     running.kill();
+    run.add(&running);
     fs::create_dir_all(dir.join("2"))?;
-    Ok(announced(&running.result_text()).unwrap_or(0))
+    Ok(announced(running.result()).unwrap_or(0))
 }

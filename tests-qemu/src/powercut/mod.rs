@@ -26,6 +26,8 @@ pub struct Choice {
     pub seed: u64,
     /// Points of each scenario instead of its own number.
     pub points: Option<usize>,
+    /// Each scenario's larger number.
+    pub many: bool,
 }
 
 impl Choice {
@@ -39,6 +41,6 @@ impl Choice {
 impl Default for Choice {
     /// Always the same, so that a commit's result does not depend on luck.
     fn default() -> Self {
-        Self { seed: 1, points: None }
+        Self { seed: 1, points: None, many: false }
     }
 }

@@ -67,22 +67,22 @@ pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed
     let creation = matches!(phase, Phase::Creation | Phase::SecondCreation | Phase::Reset { .. });
     let range = if creation { 0..started } else { started + 1..log.entries.len() };
     let mut random = Random::new(seed, if creation { "creation" } else { "use" });
-    // By place, so that each is there once.
+    // By place, so that each is there once: with the cache kept (0), or lost.
     let mut chosen = BTreeMap::new();
     if creation {
-        chosen.insert((0, false), point(0, Cache::Kept, "before the first write"));
+        chosen.insert((0, 0), point(0, Cache::Kept, "before the first write"));
         for turn in landmarks.turns.iter().filter(|turn| range.contains(turn)) {
-            chosen.insert((*turn, false), point(*turn, Cache::Kept, "at a turn"));
+            chosen.insert((*turn, 0), point(*turn, Cache::Kept, "at a turn"));
         }
         for index in writes(log, &range) {
             if touches(log, index, &landmarks.tables) {
-                chosen.insert((index, false), point(index, Cache::Kept, "before a write to the table"));
-                chosen.insert((index + 1, false), point(index + 1, Cache::Kept, "after a write to the table"));
+                chosen.insert((index, 0), point(index, Cache::Kept, "before a write to the table"));
+                chosen.insert((index + 1, 0), point(index + 1, Cache::Kept, "after a write to the table"));
             } else if touches(log, index, &landmarks.superblocks) {
                 let after = point(index + 1, Cache::Kept, "after a write to a superblock");
-                chosen.entry((index + 1, false)).or_insert(after);
+                chosen.entry((index + 1, 0)).or_insert(after);
             } else if index < landmarks.first {
-                chosen.entry((index + 1, false)).or_insert(point(index + 1, Cache::Kept, "in the first writes"));
+                chosen.entry((index + 1, 0)).or_insert(point(index + 1, Cache::Kept, "in the first writes"));
             }
         }
     }
@@ -96,7 +96,7 @@ pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed
     let cached = log.entries.iter().filter(|entry| entry.what == What::Flush).count() > 4;
     let length = range.len() as u64;
     for stratum in 0..wanted as u64 {
-        for attempt in 0..100 {
+        for attempt in 0..100_u32 {
             // Spread over the phase; when all places nearby are taken, anywhere.
             let (first, width) = match attempt < 10 {
                 true => (stratum * length / wanted as u64, length / wanted as u64),
@@ -110,7 +110,12 @@ pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed
             } else {
                 point((index + 1).min(range.end), Cache::Kept, "somewhere")
             };
-            if let Entry::Vacant(place) = chosen.entry((new.after, new.cache != Cache::Kept)) {
+            let mut loss = u64::from(new.cache != Cache::Kept);
+            // Where all places are taken, the cache of one can be lost in another way.
+            while loss > 0 && attempt >= CROWDED && chosen.contains_key(&(new.after, loss)) {
+                loss += 1;
+            }
+            if let Entry::Vacant(place) = chosen.entry((new.after, loss)) {
                 place.insert(new);
                 break;
             }
@@ -118,6 +123,9 @@ pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed
     }
     chosen.into_values().collect()
 }
+
+/// So many places were taken already.
+const CROWDED: u32 = 60;
 
 /// A point at which the table does not have the area yet, and something has been written.
 pub fn unfinished(log: &Log, landmarks: &Landmarks, random: &mut Random) -> Point {

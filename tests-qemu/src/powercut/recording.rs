@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::log;
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock, Drive, Machine, Running};
+use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Running};
 use crate::medium::Recipe;
 use crate::mode::Mode;
 use crate::outcome;
@@ -50,7 +50,14 @@ impl Setup {
     }
 
     /// The machine with this disk. `files` are the numbers of the files that the guest writes.
-    pub fn machine(&self, lab: &Lab, disk: &Path, log: Option<PathBuf>, files: (u32, u32)) -> Result<Machine> {
+    pub fn hardware(
+        &self,
+        lab: &Lab,
+        machine: Machine,
+        disk: &Path,
+        log: Option<PathBuf>,
+        files: (u32, u32),
+    ) -> Result<Hardware> {
         let (first, last) = files;
         let own = "quiet console=ttyS0 panic=-1 lab.report rd.live.report=/dev/ttyS1";
         let append = format!("{} {own} lab.power={first}-{last}", self.kargs);
@@ -63,8 +70,8 @@ impl Setup {
             locked: false,
             slow: None,
         };
-        let start = self.mode.start(lab, append)?;
-        Ok(Machine { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 } })
+        let start = self.mode.start(lab, machine, append)?;
+        Ok(Hardware { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 } })
     }
 
     /// The log of a boot on this disk, with a mark for each announcement. It is kept under seed, medium and the state `of` the
@@ -88,11 +95,11 @@ impl Setup {
         let (disk, log) = (dir.join("disk"), dir.join("log"));
         crate::tool::copy_sparse(medium, &disk)?;
         File::create(&log)?;
-        let machine = self.machine(lab, &disk, Some(log.clone()), (1, FILES))?;
-        let mut running = machine.power_on(&dir)?;
+        let hardware = self.hardware(lab, Machine::Qemu, &disk, Some(log.clone()), (1, FILES))?;
+        let mut running = hardware.power_on(Machine::Qemu, &dir)?;
         let marks = listen(&mut running, &log).with_context(|| format!("logs: {}", dir.display()))?;
-        let channel = running.result_text();
-        let report = outcome::report_of(&channel, outcome::guest_result(&channel).as_ref());
+        let channel = running.result();
+        let report = outcome::report_of(channel, outcome::guest_result(channel).as_ref());
         ensure!(
             report.as_ref().is_some_and(|report| report["write_mode"]["persistence"] != "temporary"),
             "the recorded boot made no area; logs: {}\n{report:#?}",
@@ -108,8 +115,8 @@ impl Setup {
 fn listen(running: &mut Running, log: &Path) -> Result<Vec<(u64, String)>> {
     let mut marks: Vec<(u64, String)> = Vec::new();
     loop {
-        let off = running.ended()?;
-        let channel = running.result_text();
+        let off = running.ended()?.is_some();
+        let channel = running.result();
         // The last line may not be complete.
         let complete = channel.rsplit_once('\n').map_or("", |(lines, _)| lines);
         let said: Vec<&str> = complete.lines().map(str::trim).filter(|line| line.starts_with(ANNOUNCED)).collect();
@@ -119,7 +126,7 @@ fn listen(running: &mut Running, log: &Path) -> Result<Vec<(u64, String)>> {
             bail!("the guest could not write: {line}");
         }
         if off {
-            ensure!(announced(&channel) == Some(FILES), "the guest ended after {:?}", marks.last());
+            ensure!(announced(channel) == Some(FILES), "the guest ended after {:?}", marks.last());
             return Ok(marks);
         }
         ensure!(running.age() < DEADLINE, "the recorded boot took too long");

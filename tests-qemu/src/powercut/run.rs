@@ -1,5 +1,6 @@
 //! The points of one medium, one after the other: replay, boot, look.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::recording::{self, Place, Setup};
 use super::replay::{self, Cache};
 use super::reset::{self, around_the_mark};
 use crate::lab::Lab;
+use crate::machine::{Machine, Need, Running};
 use crate::outcome;
 
 /// The file that the boot after the cut writes.
@@ -36,6 +38,24 @@ pub struct Cuts {
     pub phase: Phase,
     /// How many points, unless the run says otherwise.
     pub count: usize,
+    /// How many with `--all`.
+    pub many: usize,
+}
+
+/// Who boots after the cuts, and what that has cost.
+pub struct Run<'a> {
+    /// The cache and the choice of places.
+    pub lab: &'a Lab,
+    /// Carries out the boots.
+    pub machine: Machine,
+    spent: Cell<Duration>,
+}
+
+impl Run<'_> {
+    /// Notes what a machine that is off has cost.
+    pub fn add(&self, running: &Running) {
+        self.spent.set(self.spent.get() + running.spent());
+    }
 }
 
 /// A recording and the disk that it began with.
@@ -45,22 +65,30 @@ struct Ground {
 }
 
 impl Cuts {
-    /// Carries them out; each loss is one text. Disks and logs of losses stay in `dir`.
-    pub fn run(&self, lab: &Lab, dir: &Path) -> Result<Vec<String>> {
-        let Choice { seed, points } = lab.cuts;
-        let count = points.unwrap_or(self.count);
-        let medium = self.setup.medium.file(lab)?;
-        let (points, losses) = match self.phase {
-            Phase::Killed => (count, kill::run(self, lab, &medium, count, dir)?),
-            _ => self.replayed(lab, &medium, count, dir)?,
-        };
-        lab.say(&format!("     {points} cuts, {} losses, seed {seed}", losses.len()));
-        Ok(losses)
+    /// What a machine must have for the boots after the cuts.
+    pub fn needs(&self) -> Vec<Need> {
+        // QEMU is what is killed; and the recording's bus is no matter for the disk that it leaves.
+        (self.phase == Phase::Killed).then_some(Need::DistributionKernel).into_iter().collect()
     }
 
-    fn replayed(&self, lab: &Lab, medium: &Path, count: usize, dir: &Path) -> Result<(usize, Vec<String>)> {
-        let seed = lab.cuts.seed;
-        let ground = self.ground(lab, medium, dir)?;
+    /// Carries them out, or a `few` of them; each loss is one text. Disks and logs of losses stay in `dir`.
+    /// The second value is the processor time of the machines.
+    pub fn run(&self, lab: &Lab, machine: Machine, few: Option<usize>, dir: &Path) -> Result<(Vec<String>, Duration)> {
+        let Choice { seed, points, many } = lab.cuts;
+        let count = few.or(points).unwrap_or(if many { self.many } else { self.count });
+        let medium = self.setup.medium.file(lab)?;
+        let run = Run { lab, machine, spent: Cell::default() };
+        let (points, losses) = match self.phase {
+            Phase::Killed => (count, kill::run(self, &run, &medium, count, dir)?),
+            _ => self.replayed(&run, &medium, count, dir)?,
+        };
+        lab.say(&format!("     {points} cuts, {} losses, seed {seed}", losses.len()));
+        Ok((losses, run.spent.get()))
+    }
+
+    fn replayed(&self, run: &Run<'_>, medium: &Path, count: usize, dir: &Path) -> Result<(usize, Vec<String>)> {
+        let seed = run.lab.cuts.seed;
+        let ground = self.ground(run.lab, medium, dir)?;
         let landmarks = self.landmarks(&ground, medium, dir)?;
         let points = points::choose(&ground.log, self.phase, &landmarks, count, seed);
         ensure!(!points.is_empty(), "the recording has no such phase");
@@ -68,7 +96,7 @@ impl Cuts {
         for (number, point) in points.iter().enumerate() {
             let own = dir.join(format!("point{number}"));
             fs::create_dir_all(&own)?;
-            match self.one(lab, &ground, medium, point, &own) {
+            match self.one(run, &ground, medium, point, &own) {
                 Ok(()) => fs::remove_dir_all(&own)?,
                 Err(error) => {
                     let total = ground.log.entries.len();
@@ -126,16 +154,16 @@ impl Cuts {
         Ok(Landmarks { tables, superblocks, ..Landmarks::default() })
     }
 
-    fn one(&self, lab: &Lab, ground: &Ground, medium: &Path, point: &Point, dir: &Path) -> Result<()> {
+    fn one(&self, run: &Run<'_>, ground: &Ground, medium: &Path, point: &Point, dir: &Path) -> Result<()> {
         let disk = dir.join("medium");
         replay::disk(&ground.log, &ground.base, point.after, point.cache, &disk)?;
         let promised = points::promised(&ground.log, point.after).unwrap_or(0);
-        self.next_boot(lab, medium, &disk, promised, dir)
+        self.next_boot(run, medium, &disk, promised, dir)
     }
 
     /// Boots a disk after its cut and looks at all that was promised. `medium` is what it was at the very first.
-    pub fn next_boot(&self, lab: &Lab, medium: &Path, disk: &Path, promised: u32, dir: &Path) -> Result<()> {
-        let report = self.boot(lab, disk, dir)?;
+    pub fn next_boot(&self, run: &Run<'_>, medium: &Path, disk: &Path, promised: u32, dir: &Path) -> Result<()> {
+        let report = self.boot(run, disk, dir)?;
         let mode = &report["write_mode"];
         if let Phase::Reset { other } = self.phase {
             return judge::emptied(medium, disk, &reset::seen(&report, other)?, AFTERWARDS, dir);
@@ -161,20 +189,22 @@ impl Cuts {
     }
 
     /// The boot after the cut; the report of the agent.
-    fn boot(&self, lab: &Lab, disk: &Path, dir: &Path) -> Result<Value> {
-        let machine = self.setup.machine(lab, disk, None, (AFTERWARDS, AFTERWARDS))?;
-        let mut running = machine.power_on(dir)?;
-        while !running.ended()? {
-            if outcome::agent_report(&running.result_text()).is_some_and(|report| outcome::is_failure(&report)) {
+    fn boot(&self, run: &Run<'_>, disk: &Path, dir: &Path) -> Result<Value> {
+        let Run { lab, machine, .. } = *run;
+        let hardware = self.setup.hardware(lab, machine, disk, None, (AFTERWARDS, AFTERWARDS))?;
+        let mut running = hardware.power_on(machine, dir)?;
+        while running.ended()?.is_none() {
+            if outcome::agent_report(running.result()).is_some_and(|report| outcome::is_failure(&report)) {
                 bail!("the boot after the cut stops");
             }
             ensure!(running.age() < DEADLINE, "the boot after the cut takes too long");
-            std::thread::sleep(Duration::from_millis(30));
+            running.pause();
         }
-        let channel = running.result_text();
-        ensure!(recording::announced(&channel) == Some(AFTERWARDS), "the boot after the cut could not write its file");
-        let guest = outcome::guest_result(&channel).context("the real init never reported")?;
+        run.add(&running);
+        let channel = running.result();
+        ensure!(recording::announced(channel) == Some(AFTERWARDS), "the boot after the cut could not write its file");
+        let guest = outcome::guest_result(channel).context("the real init never reported")?;
         fs::write(dir.join("report.json"), guest.report.as_deref().unwrap_or_default())?;
-        outcome::report_of(&channel, Some(&guest)).context("there is no report")
+        outcome::report_of(channel, Some(&guest)).context("there is no report")
     }
 }

@@ -10,7 +10,7 @@ use crate::medium::*;
 /// B26: F2's tree on a partition with NTFS, which the kernel's own driver reads.
 fn ntfs() -> Boot {
     let tree = folder(Fs::Ntfs, "N", vec![("LiveOS/squashfs.img", nested(Fs::Ext4))]);
-    is_snapshot(Boot::from(Recipe::Partition(Box::new(tree))).on(Bus::UsbStick).root("root=live:LABEL=N"))
+    is_snapshot(Boot::from(Recipe::Partition(Box::new(tree))).on(Bus::Stick).root("root=live:LABEL=N"))
         .writable()
         .expect(mounted("/run/initramfs/live", "ntfs3"))
         .expect(media_unchanged())
@@ -21,8 +21,7 @@ pub fn all() -> Vec<Scenario> {
     let flat = || Boot::from(iso()).root("root=live:CDLABEL=ISO").expect(overlay_root()).expect(marker("tiny"));
     let stick = |word: &str| {
         let files = vec![("LiveOS/squashfs.img", image(Fs::Squashfs("zstd")))];
-        let boot =
-            Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", files)))).on(Bus::UsbStick).writable();
+        let boot = Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", files)))).on(Bus::Stick).writable();
         boot.root(&format!("root=live:LABEL=LIVE {word}")).expect(overlay_root())
     };
     let renamed = folder(Fs::Iso, "ISO", vec![("x.sqfs", image(Fs::Squashfs("zstd")))]);
@@ -39,7 +38,7 @@ pub fn all() -> Vec<Scenario> {
                 .expect(both_dialects())
                 .expect(mounted("/run/initramfs/live", "iso9660"))
                 .expect(leads_to("/run/initramfs/live", "/run/initramfs/live"))
-                .expect(leads_to("/run/initramfs/livedev", "/dev/sr0"))
+                .expect(leads_to("/run/initramfs/livedev", "/dev/{0}"))
                 .expect(mounted("/run/rootfsbase", "ext4")),
         ),
         scenario(

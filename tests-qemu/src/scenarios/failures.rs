@@ -3,7 +3,7 @@
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
-use crate::machine::Bus;
+use crate::machine::{Bus, Need};
 use crate::medium::*;
 use crate::mode::Mode;
 use crate::outcome::End;
@@ -47,7 +47,7 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "fail/T-45 D4 ISO file nowhere",
             Boot::from(disk_with_iso(Fs::Ext4, "other.iso", iso()))
-                .on(Bus::Virtio)
+                .on(Bus::Disk)
                 .kargs("iso-scan/filename=/live.iso rd.retry=5")
                 .writable()
                 .expect(stops_with("RDL-011"))
@@ -73,14 +73,18 @@ fn prompts() -> Vec<Scenario> {
     vec![
         scenario(
             "rescue/rd.shell=0 panic=1 reboots instead of asking",
-            stopped(iso()).kargs("rd.shell=0 panic=1").expect(ends(End::Off)).expect(stops_with("RDL-010")),
+            stopped(iso())
+                .kargs("rd.shell=0 panic=1")
+                .needs(Need::Reboot)
+                .expect(ends(End::Off))
+                .expect(stops_with("RDL-010")),
         ),
         scenario(
             "rescue/list the devices, power off",
             // Without the list after the first answer, the second is never typed, and time runs out.
             stopped(iso())
                 .on_text(ASKS, "d\n")
-                .on_text("/dev/sr0 iso9660", "")
+                .on_text("/dev/{0} iso9660", "")
                 .on_text(ASKS, "p\n")
                 .deadline(60)
                 .expect(ends(End::Off)),
@@ -88,7 +92,7 @@ fn prompts() -> Vec<Scenario> {
         scenario(
             "rescue/retry finds a medium that came later",
             stopped(iso_with("NOWHERE", image(Fs::Squashfs("zstd"))))
-                .on(Bus::UsbStick)
+                .on(Bus::Stick)
                 .kargs("rd.retry=8")
                 .plugged_in_on_text(ASKS)
                 .on_text("", "r\n")

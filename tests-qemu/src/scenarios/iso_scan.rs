@@ -16,7 +16,7 @@ const FILE_SYSTEMS: &[(&str, Fs, &str)] = &[
 ];
 
 fn on(fs: Fs, path: &str) -> Boot {
-    let boot = Boot::from(disk_with_iso(fs, path, iso())).on(Bus::UsbStick);
+    let boot = Boot::from(disk_with_iso(fs, path, iso())).on(Bus::Stick);
     boot.expect(overlay_root())
         .expect(both_dialects())
         .expect(link_below("/run/initramfs/isoscandev", "/dev/disk/by-uuid/"))

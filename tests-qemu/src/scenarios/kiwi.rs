@@ -3,6 +3,7 @@
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
+use crate::machine::Bus;
 use crate::medium::*;
 
 const ROOT: &str = "root=live:CDLABEL=CDROM rd.live.image rd.live.dialect=kiwi";
@@ -28,16 +29,18 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "kiwi/T-01 T-07 nested ISO on a CD",
             default()
+                .on(Bus::IdeCd)
                 .expect(mounted("/run/overlay", "tmpfs"))
                 .expect(mounted("/run/overlay/live", "iso9660"))
                 .expect(leads_to("/run/overlay/live", "/run/overlay/live"))
                 .expect(mounted("/run/overlay/squashfs_container", "squashfs"))
                 .expect(mounted(here, "ext4"))
-                .expect(leads_to("/run/overlay/isodev", "/dev/sr0")),
+                .expect(leads_to("/run/overlay/isodev", "/dev/{0}")),
         ),
         scenario(
             "kiwi/T-02 persistent on a CD falls back to RAM and says so",
             default()
+                .on(Bus::IdeCd)
                 .kargs("rd.live.overlay.persistent")
                 .expect(report_says("changes are not kept over a reboot"))
                 .expect(report_says("optical drive, which cannot be written to"))
@@ -48,7 +51,10 @@ pub fn all() -> Vec<Scenario> {
             "kiwi/T-04 root=live:UUID=",
             default().root("root=live:UUID=2026-01-02-03-04-05-00 rd.live.dialect=kiwi"),
         ),
-        scenario("kiwi/T-04 root=live:/dev/sr0", default().root("root=live:/dev/sr0 rd.live.dialect=kiwi")),
+        scenario(
+            "kiwi/T-04 root=live:/dev/sr0",
+            default().on(Bus::IdeCd).root("root=live:/dev/sr0 rd.live.dialect=kiwi"),
+        ),
         scenario(
             "kiwi/T-05 volume id My-Image.1_x",
             Boot::from(iso_with("My-Image.1_x", nested(Fs::Ext4)))

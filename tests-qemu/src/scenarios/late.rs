@@ -23,7 +23,7 @@ fn second() -> Recipe {
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let chosen = |text| file_is("/run/initramfs/live/lab-marker", text);
-    let twins = || Boot::from(first()).on(Bus::Virtio).and(second(), Bus::UsbStick).expect(overlay_root());
+    let twins = || Boot::from(first()).and(second(), Bus::Stick).expect(overlay_root());
     let store = || disk_with_iso(Fs::Vfat, "live.iso", iso());
     let scan = "iso-scan/filename=/live.iso";
     vec![
@@ -48,8 +48,7 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "twin/T-44 same label: deterministic and explained",
             Boot::from(first())
-                .on(Bus::Virtio)
-                .and(second(), Bus::Virtio)
+                .and(second(), Bus::Disk)
                 .expect(chosen("first"))
                 // Both are named, and why one of them was taken.
                 .expect(report_says("\"chosen: matches\""))

@@ -9,7 +9,7 @@ use crate::medium::*;
 
 /// A whole disk or a partition, found by its device name where it has no label.
 fn disk(recipe: Recipe, root: &str) -> Boot {
-    Boot::from(recipe).on(Bus::Virtio).root(root).expect(overlay_root()).expect(marker("tiny"))
+    Boot::from(recipe).on(Bus::Disk).root(root).expect(overlay_root()).expect(marker("tiny"))
 }
 
 /// F7: ROOT directly on a file system.
@@ -62,12 +62,14 @@ pub fn all() -> Vec<Scenario> {
     ));
     list.push(scenario(
         "layout/B9 whole disk is erofs",
+        // The serial number is the disk's own.
         disk(image(Fs::Erofs), "root=live:/dev/disk/by-id/virtio-disk0 rd.overlay")
+            .on(Bus::Virtio)
             .expect(mounted("/run/rootfsbase", "erofs")),
     ));
     list.push(scenario(
         "layout/B10 whole disk is squashfs",
-        disk(image(Fs::Squashfs("zstd")), "root=live:/dev/vda")
+        disk(image(Fs::Squashfs("zstd")), "root=live:/dev/{0}")
             .expect(mounted("/run/rootfsbase", "squashfs"))
             .expect(not_mounted("/run/initramfs/live")),
     ));

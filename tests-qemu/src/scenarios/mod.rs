@@ -24,6 +24,8 @@ use anyhow::Result;
 
 use crate::boot::Boot;
 use crate::lab::Lab;
+use crate::machine::Need;
+use crate::mode::Mode;
 use crate::powercut::Cuts;
 
 /// A named test.
@@ -32,29 +34,47 @@ pub struct Scenario {
     pub name: String,
     /// What is done.
     pub work: Work,
+    /// When it is done.
+    pub tag: Option<Tag>,
 }
 
-/// Of the scenarios that boot a dracut initrd several times, one for each kind of area is in every run.
-const IN_EVERY_RUN: &[&str] = &[
-    "snapshot/C3 a persistent store, twice, dracut 106",
-    "snapshot/H1 a system on a persistent store ends clean, with dracut's program too, dracut 106",
-    "persist/T-18 T-21 T-72 dracut 106",
-    "encrypt/T-34 T-35 T-72 a partition, dracut 106",
-    "ordinary/C22 rd.overlay=LABEL=, dracut 106",
-    "overlay/C1 a directory by rd.live.overlay=LABEL=, dracut 106",
-    "overlay/C17 C18 a partition made in free space, once, dracut 106",
-];
-
-/// Single boots that show in a further initrd what other scenarios show.
-const WITH_ALL: &[&str] =
-    &["snapshot/B5 nested image on a CD, dracut 059", "ram/B15 nested image below a snapshot, dracut 059"];
+/// When a scenario runs that is dear, or shows what others show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// In every run, for all others of its kind: the chains of boots in a dracut initrd otherwise run with `--all`.
+    EveryRun,
+    /// Only with `--all` or by name.
+    WithAll,
+}
 
 impl Scenario {
-    /// Shows in a further initrd what another scenario shows: a minute or more each, and only with `--all` or by name.
+    /// This one runs in every run, for all others of its kind; of several initrds, that of dracut 106.
+    fn in_every_run(self, mode: Mode) -> Self {
+        Self { tag: if mode == Mode::Dracut106 { Some(Tag::EveryRun) } else { self.tag }, ..self }
+    }
+
+    /// This one runs with `--all` or by name.
+    fn with_all(self) -> Self {
+        Self { tag: Some(Tag::WithAll), ..self }
+    }
+
+    /// Shows what another scenario shows, mostly in a further initrd: a minute or more each, and only with `--all` or by name.
     pub fn is_repetition(&self) -> bool {
-        let Work::Boot(boot) = &self.work else { return false };
-        let name = self.name.as_str();
-        WITH_ALL.contains(&name) || boot.next.is_some() && boot.is_dracut() && !IN_EVERY_RUN.contains(&name)
+        match (self.tag, &self.work) {
+            (Some(tag), _) => tag == Tag::WithAll,
+            (None, Work::Boot(boot)) => boot.next.is_some() && boot.is_dracut(),
+            (None, _) => false,
+        }
+    }
+
+    /// What it needs of a machine.
+    pub fn needs(&self) -> Vec<Need> {
+        match &self.work {
+            Work::Boot(boot) => boot.all_needs(),
+            Work::Cuts(cuts) => cuts.needs(),
+            // No machine at all: it waits for none either.
+            Work::Measure(_) => Vec::new(),
+        }
     }
 }
 
@@ -70,7 +90,7 @@ pub enum Work {
 
 /// Shorthand for the lists in this directory.
 fn scenario(name: impl Into<String>, boot: Boot) -> Scenario {
-    Scenario { name: name.into(), work: Work::Boot(Box::new(boot)) }
+    Scenario { name: name.into(), work: Work::Boot(Box::new(boot)), tag: None }
 }
 
 /// All of them.
@@ -116,9 +136,6 @@ mod tests {
                 assert!(!last.checks.is_empty(), "{} expects nothing", scenario.name);
             }
             assert!(names.insert(scenario.name.clone()), "{} twice", scenario.name);
-        }
-        for name in super::IN_EVERY_RUN.iter().chain(super::WITH_ALL) {
-            assert!(names.contains(*name), "{name} is no scenario");
         }
     }
 }

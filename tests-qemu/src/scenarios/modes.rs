@@ -24,7 +24,7 @@ pub fn all() -> Vec<Scenario> {
         };
         list.push(scenario(
             format!("mode/T-01 B7 {name}, CD"),
-            boot(iso()).expect(mounted("/run/rootfsbase", "squashfs")),
+            boot(iso()).on(Bus::IdeCd).expect(mounted("/run/rootfsbase", "squashfs")),
         ));
         list.push(scenario(
             format!("mode/B6 {name}, nested on a stick"),
@@ -37,7 +37,7 @@ pub fn all() -> Vec<Scenario> {
         if mode != Mode::Native {
             list.push(scenario(
                 format!("mode/T-01 kiwi dialect, {name}"),
-                boot(nested_iso()).kargs("rd.live.dialect=kiwi"),
+                boot(nested_iso()).on(Bus::IdeCd).kargs("rd.live.dialect=kiwi"),
             ));
         }
     }

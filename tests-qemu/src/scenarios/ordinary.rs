@@ -3,7 +3,7 @@
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
-use crate::machine::Bus;
+use crate::machine::{Bus, Need};
 use crate::medium::*;
 use crate::mode::Mode;
 
@@ -12,8 +12,8 @@ fn machine(mode: Mode, overlay: &str) -> Boot {
     let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
     let store = Recipe::Partition(Box::new(folder(Fs::Ext4, "OVERLAY", vec![])));
     Boot::from(root)
-        .on(Bus::Virtio)
-        .and(store, Bus::Virtio)
+        .on(Bus::Disk)
+        .and(store, Bus::Disk)
         .mode(mode)
         .root(&format!("root=LABEL=plain ro {overlay}"))
         .writable()
@@ -68,7 +68,7 @@ fn forms(name: &str, mode: Mode) -> Vec<Scenario> {
     let row = |form: &str, boot: Boot| scenario(format!("ordinary/C22 {form}, {name}"), boot);
     vec![
         row("rd.overlay", in_ram(mode, "rd.overlay").expect(no_fallbacks())),
-        row("rd.overlay=LABEL=", on_device(mode, "rd.overlay=LABEL=OVERLAY")),
+        row("rd.overlay=LABEL=", on_device(mode, "rd.overlay=LABEL=OVERLAY")).in_every_run(mode),
         row("a device that is not there", in_ram(mode, missing).expect(report_says("LABEL=NONEXISTENT is not there"))),
         row(
             "tmpfs options",
@@ -91,15 +91,15 @@ fn named_thrice() -> Boot {
         let store = changed(Recipe::Partition(Box::new(store)), &name);
         let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
         Boot::from(root)
-            .on(Bus::Virtio)
-            .and(store, Bus::Virtio)
+            .on(Bus::Disk)
+            .and(store, Bus::Disk)
             .mode(mode)
             .root(&format!("root=LABEL=plain ro rd.overlay={overlay}"))
             .expect(overlay_root())
             .expect(marker("tiny"))
             .expect(persistence("named"))
             .expect(no_fallbacks())
-            .expect(mount_source("/run/overlayfs-backing", "/dev/vdb1"))
+            .expect(mount_source("/run/overlayfs-backing", "/dev/{1.1}"))
             .expect(as_it_was(mode))
     };
     let found = |boot: Boot| boot.expect(file_is("/usr/kept", "kept"));
@@ -115,8 +115,8 @@ fn encrypted() -> Vec<Scenario> {
     let machine = |store: Recipe, overlay: &str, mapped| {
         let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
         Boot::from(root)
-            .on(Bus::Virtio)
-            .and(store, Bus::Virtio)
+            .on(Bus::Disk)
+            .and(store, Bus::Disk)
             .mode(Mode::NativeCrypt)
             .root(&format!("root=LABEL=plain ro {overlay}"))
             .writable()
@@ -135,11 +135,11 @@ fn encrypted() -> Vec<Scenario> {
     vec![
         scenario(
             "ordinary/C23 rd.overlay.crypt= with an empty device, native",
-            machine(empty, "rd.overlay.crypt=/dev/vdb", "/dev/mapper/overlay-crypt"),
+            machine(empty, "rd.overlay.crypt=/dev/{1}", "/dev/mapper/overlay-crypt"),
         ),
         scenario(
             "ordinary/C23 rd.overlay.crypt= with a full device, a name for the map, and consent, native",
-            machine(full, "rd.overlay.crypt=/dev/vdb,mkfs=force,mapname=mine", "/dev/mapper/mine"),
+            machine(full, "rd.overlay.crypt=/dev/{1},mkfs=force,mapname=mine", "/dev/mapper/mine"),
         ),
     ]
 }
@@ -171,7 +171,10 @@ pub fn all() -> Vec<Scenario> {
     }
     for (name, mode) in [("native", Mode::NativeWrite), ("dracut 106", Mode::Dracut106)] {
         let by_id = "rd.overlay=/dev/disk/by-id/virtio-disk1-part1";
-        list.push(scenario(format!("ordinary/C22 rd.overlay=/dev/disk/by-id/, {name}"), on_device(mode, by_id)));
+        list.push(scenario(
+            format!("ordinary/C22 rd.overlay=/dev/disk/by-id/, {name}"),
+            on_device(mode, by_id).needs(Need::Bus(Bus::Virtio)),
+        ));
     }
     list.push(scenario("ordinary/C22 rd.overlay=UUID=, =PARTUUID=, =PARTLABEL=, native", named_thrice()));
     list.extend(encrypted());

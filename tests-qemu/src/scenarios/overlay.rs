@@ -39,7 +39,13 @@ fn image_file() -> Recipe {
 
 /// F3 from a CD, beside a disk.
 fn beside(mode: Mode, store: Recipe, kargs: &str) -> Boot {
-    Boot::from(iso()).and(store, Bus::Virtio).mode(mode).root(ROOT).kargs(kargs).writable().expect(overlay_root())
+    Boot::from(iso()).and(store, Bus::Disk).mode(mode).root(ROOT).kargs(kargs).writable().expect(overlay_root())
+}
+
+/// As [`beside`], with the disk where its name on the bus is known.
+fn at_its_place(mode: Mode, kargs: &str) -> Boot {
+    let boot = Boot::from(iso()).on(Bus::IdeCd).and(used_store(), Bus::Virtio).mode(mode).root(ROOT);
+    boot.kargs(kargs).writable().expect(overlay_root())
 }
 
 /// A boot that finds and keeps changes.
@@ -83,7 +89,7 @@ fn kept(mode: Mode, kargs: &str) -> Boot {
 fn names(name: &str, mode: Mode) -> Vec<Scenario> {
     let row = |what: &str, boot: Boot| scenario(format!("overlay/{what}, {name}"), boot);
     vec![
-        row("C1 a directory by rd.live.overlay=LABEL=", kept(mode, "rd.live.overlay=LABEL=P")),
+        row("C1 a directory by rd.live.overlay=LABEL=", kept(mode, "rd.live.overlay=LABEL=P")).in_every_run(mode),
         row("C2 a directory by rd.overlay=LABEL=", kept(mode, "rd.overlay=LABEL=P")),
         row(
             "C8 read-only: shown, nothing new kept",
@@ -112,7 +118,7 @@ fn names(name: &str, mode: Mode) -> Vec<Scenario> {
                         .expect(report_says("reset: removed")),
                 ),
         ),
-        row("C17 C18 a partition made in free space, once", made(mode, Bus::Virtio, "", 64, "ext4")),
+        row("C17 C18 a partition made in free space, once", made(mode, Bus::Disk, "", 64, "ext4")).in_every_run(mode),
     ]
 }
 
@@ -150,7 +156,7 @@ fn on_medium(mode: Mode, kargs: &str) -> Boot {
         ("changes/.x", Recipe::Text("")),
     ];
     let medium = folder(Fs::Ext4, "X@00000000-0000-4000-8000-0000000000aa", files);
-    let boot = Boot::from(Recipe::Partition(Box::new(medium))).on(Bus::UsbStick).mode(mode).writable();
+    let boot = Boot::from(Recipe::Partition(Box::new(medium))).on(Bus::Stick).mode(mode).writable();
     boot.root("root=live:LABEL=X")
         .kargs(kargs)
         .expect(overlay_root())
@@ -163,36 +169,39 @@ fn places() -> Vec<Scenario> {
     let by = |name: &str| {
         twice(beside(native, used_store(), &format!("rd.overlay={name}")).expect(file_is("/usr/earlier", "earlier")))
     };
+    let by_path = |name: &str| {
+        twice(at_its_place(native, &format!("rd.overlay={name}")).expect(file_is("/usr/earlier", "earlier")))
+    };
     let image_on = |fs, path: &str| Recipe::Partition(Box::new(folder(fs, "P", vec![(path, image_file())])));
     let path = "/dev/disk/by-path/pci-0000:00:02.0-part1";
     let iso_host = || {
         let disk = Recipe::Partition(Box::new(folder(Fs::Ext4, "STORE", vec![("live.iso", iso())])));
-        Boot::from(disk).on(Bus::UsbStick).mode(native).root(ROOT).kargs("iso-scan/filename=/live.iso").writable()
+        Boot::from(disk).on(Bus::Stick).mode(native).root(ROOT).kargs("iso-scan/filename=/live.iso").writable()
     };
     vec![
         row("C1 a directory under a nested image (F2)", {
-            let disc = Boot::from(nested_iso()).and(used_store(), Bus::Virtio).mode(native).root(ROOT);
+            let disc = Boot::from(nested_iso()).and(used_store(), Bus::Disk).mode(native).root(ROOT);
             twice(disc.kargs("rd.live.overlay=LABEL=P").writable().expect(overlay_root()))
         }),
         row("C5 an image file, below a nested image (F2)", {
-            let disc = Boot::from(nested_iso()).and(image_on(Fs::Ext4, "ovl.img"), Bus::Virtio).mode(native).root(ROOT);
+            let disc = Boot::from(nested_iso()).and(image_on(Fs::Ext4, "ovl.img"), Bus::Disk).mode(native).root(ROOT);
             let boot = disc.kargs("rd.live.overlay=LABEL=P:/ovl.img").writable().expect(overlay_root());
             twice(boot).expect(file_is("/usr/earlier", "earlier")).expect(mounted("/run/rootfsbase", "ext4"))
         }),
         row("C6 an empty partition, below a nested image (F2)", {
-            let disc = Boot::from(nested_iso()).and(store(vec![]), Bus::Virtio).mode(native).root(ROOT);
+            let disc = Boot::from(nested_iso()).and(store(vec![]), Bus::Disk).mode(native).root(ROOT);
             let boot = disc.kargs("rd.live.overlay=LABEL=P").writable().expect(overlay_root());
             twice_and(boot, vec![found_in(AREA), mounted("/run/rootfsbase", "ext4")])
         }),
         row("C14 :auto", by("LABEL=P:auto")),
         row("C15 a path without slash", by(&format!("LABEL=P:{AREA}"))),
         row("named by UUID", by("UUID=00000000-0000-4000-8000-00000000000f")),
-        row("named by node", by("/dev/vda1")),
-        row("C13 by-path with colons and a path", by(&format!("{path}:/{AREA}"))),
-        row("C13 by-path with colons", by(path)),
+        row("named by node", by("/dev/{1.1}")),
+        row("C13 by-path with colons and a path", by_path(&format!("{path}:/{AREA}"))),
+        row("C13 by-path with colons", by_path(path)),
         row(
             "C13 by-path with colons, dracut 106",
-            twice(beside(Mode::Dracut106, used_store(), &format!("rd.overlay={path}:/{AREA}"))),
+            twice(at_its_place(Mode::Dracut106, &format!("rd.overlay={path}:/{AREA}"))),
         ),
         row(
             "C5 an image file",
@@ -227,7 +236,7 @@ fn places() -> Vec<Scenario> {
 fn write_protected() -> Vec<Scenario> {
     let late = |store: Recipe, kargs: &str| {
         Boot::from(iso())
-            .and(store, Bus::UsbStick)
+            .and(store, Bus::Stick)
             .after(12)
             .mode(Mode::NativeWrite)
             .root(ROOT)
@@ -270,13 +279,13 @@ fn powered_off() -> Vec<Scenario> {
             .expect(disk(1, "ends clean", clean))
     };
     let live = |tree, mode| {
-        let boot = Boot::from(iso_with("ISO", debian(tree, Fs::Squashfs("zstd"), ""))).and(store(vec![]), Bus::Virtio);
+        let boot = Boot::from(iso_with("ISO", debian(tree, Fs::Squashfs("zstd"), ""))).and(store(vec![]), Bus::Disk);
         off(boot.mode(mode).root(ROOT).kargs("rd.overlay=LABEL=P")).expect(disk(1, "has the file", format!(
             r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; debugfs -R 'cat /{AREA}/usr/kept' "$1.p" | grep -x kept"#)))
     };
     let installed = |mode| {
         let root = Recipe::Partition(Box::new(debian(Tree::Trixie, Fs::Ext4, "plain")));
-        off(Boot::from(root).on(Bus::Virtio).and(store(vec![]), Bus::Virtio).mode(mode).root("root=LABEL=plain ro rd.overlay=LABEL=P"))
+        off(Boot::from(root).on(Bus::Disk).and(store(vec![]), Bus::Disk).mode(mode).root("root=LABEL=plain ro rd.overlay=LABEL=P"))
             .expect(disk(1, "has the file", r#"dd if="$1" of="$1.p" bs=1M skip=1 status=none; debugfs -R 'cat /overlay/usr/kept' "$1.p" | grep -x kept"#))
     };
     let mut list = Vec::new();
@@ -323,7 +332,7 @@ fn refusals() -> Vec<Scenario> {
         row(":auto on a CD", on_cd("rd.overlay=:auto").expect(report_says("is iso9660, which cannot be written to"))),
         row(
             "C19 rd.live.overlay.cowfs=vfat",
-            room(native, Bus::Virtio, 64)
+            room(native, Bus::Disk, 64)
                 .kargs("rd.live.overlay.cowfs=vfat")
                 .expect(report_says("is not ext4, xfs or btrfs"))
                 .expect(media_unchanged()),
@@ -346,7 +355,7 @@ fn refusals() -> Vec<Scenario> {
         ),
         row(
             "a blank partition without a word about it",
-            unchanged(beside(native, blank(), "rd.overlay=/dev/vda1"))
+            unchanged(beside(native, blank(), "rd.overlay=/dev/{1.1}"))
                 .expect(report_says("rd.live.overlay.cowfs=ext4 makes one")),
         ),
     ]
@@ -355,10 +364,10 @@ fn refusals() -> Vec<Scenario> {
 fn blanks() -> Vec<Scenario> {
     let native = Mode::NativeWrite;
     let blank = Recipe::Partition(Box::new(Recipe::Zeros(64)));
-    let whole = beside(native, Recipe::Zeros(64), "rd.overlay=/dev/vda rd.live.overlay.cowfs=ext4");
+    let whole = beside(native, Recipe::Zeros(64), "rd.overlay=/dev/{1} rd.live.overlay.cowfs=ext4");
     // The name of the area is made of the label; Linux 6.1 has its own way to read the options of an overlay.
     let odd_label = Boot::from(iso_with("A:B,C", image(Fs::Squashfs("zstd"))))
-        .and(store(vec![]), Bus::Virtio)
+        .and(store(vec![]), Bus::Disk)
         .mode(Mode::Dracut059)
         .root("root=live:CDLABEL=A:B,C rd.overlay=LABEL=P")
         .writable()
@@ -367,22 +376,19 @@ fn blanks() -> Vec<Scenario> {
         .and(Recipe::Zeros(400), Bus::Virtio4k)
         .mode(native)
         .root(ROOT)
-        .kargs("rd.overlay=/dev/vda rd.live.overlay.cowfs=xfs")
+        .kargs("rd.overlay=/dev/{1} rd.live.overlay.cowfs=xfs")
         .writable()
         .expect(overlay_root());
     vec![
         scenario(
             "overlay/a blank partition with rd.live.overlay.cowfs=",
-            twice(beside(native, blank, "rd.overlay=/dev/vda1 rd.live.overlay.cowfs=ext4")),
+            twice(beside(native, blank, "rd.overlay=/dev/{1.1} rd.live.overlay.cowfs=ext4")),
         ),
         scenario("overlay/a blank disk with rd.live.overlay.cowfs=", twice(whole)),
         scenario("overlay/a blank disk with sectors of 4096 bytes", twice(long_sectors)),
         scenario("overlay/C2 a label with a colon and a comma, Linux 6.1", twice(odd_label)),
-        scenario("overlay/C19 C17 cowfs=xfs", made(native, Bus::Virtio, "rd.live.overlay.cowfs=xfs", 400, "xfs")),
-        scenario(
-            "overlay/C19 C17 cowfs=btrfs",
-            made(native, Bus::UsbStick, "rd.live.overlay.cowfs=btrfs", 200, "btrfs"),
-        ),
+        scenario("overlay/C19 C17 cowfs=xfs", made(native, Bus::Disk, "rd.live.overlay.cowfs=xfs", 400, "xfs")),
+        scenario("overlay/C19 C17 cowfs=btrfs", made(native, Bus::Stick, "rd.live.overlay.cowfs=btrfs", 200, "btrfs")),
         scenario("overlay/C21 a partition made on NVMe", made(native, Bus::Nvme, "", 64, "ext4")),
         scenario(
             "overlay/required and missing stops",

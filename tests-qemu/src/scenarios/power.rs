@@ -65,30 +65,63 @@ pub fn all() -> Vec<Scenario> {
     let ext4 = || host(Fs::Ext4);
     let locked_partition = || locked(hybrid(Table::Gpt, 64), LOCKED, Place::Partition);
     let locked_file = || locked(store(Fs::Vfat, files(), 80), LOCKED_FILE, Place::File);
+    // Cuts in each run, and with `--all`.
     let rows = [
-        ("T-30 GPT ext4 made", gpt(), Creation, 20),
-        ("T-30 GPT of our builder, made again after a cut", built(), SecondCreation, 4),
-        ("T-30 MBR ext4 made, USB", stick(Table::Mbr, 64, Bus::UsbStick, EXT4), Creation, 8),
-        ("T-30 MBR with ESP ext4 made", stick(Table::MbrEsp, 64, Bus::Virtio, EXT4), Creation, 4),
-        ("T-30 GPT ext4 made, mounted from the whole disk", stick(Table::GptWhole, 64, Bus::Virtio, EXT4), Creation, 4),
-        ("T-30 GPT xfs made", xfs(), Creation, 4),
-        ("T-30 GPT btrfs made", btrfs(), Creation, 4),
-        ("cow file on FAT made", fat(), Creation, 12),
-        ("cow file on ext4 made", ext4(), Creation, 8),
-        ("GPT ext4 used", gpt(), Use, 6),
-        ("GPT xfs used", xfs(), Use, 3),
-        ("GPT btrfs used", btrfs(), Use, 3),
-        ("cow file on FAT used", fat(), Use, 3),
-        ("cow file on ext4 used", ext4(), Use, 3),
-        ("GPT ext4, QEMU killed", gpt(), Killed, 2),
-        ("GPT ext4 emptied by a reset", with_changes(""), Reset { other: false }, 8),
-        ("GPT ext4 of another image emptied by a reset", with_changes(OTHER), Reset { other: true }, 8),
-        ("T-34 GPT encrypted area made", locked_partition(), Creation, 3),
-        ("T-34 encrypted cow file on FAT made", locked_file(), Creation, 3),
+        ("T-30 GPT ext4 made", gpt(), Creation, 70, 960),
+        ("T-30 GPT of our builder, made again after a cut", built(), SecondCreation, 15, 180),
+        ("T-30 MBR ext4 made, USB", stick(Table::Mbr, 64, Bus::UsbStick, EXT4), Creation, 30, 380),
+        ("T-30 MBR with ESP ext4 made", stick(Table::MbrEsp, 64, Bus::Virtio, EXT4), Creation, 15, 180),
+        (
+            "T-30 GPT ext4 made, mounted from the whole disk",
+            stick(Table::GptWhole, 64, Bus::Virtio, EXT4),
+            Creation,
+            15,
+            180,
+        ),
+        ("T-30 GPT xfs made", xfs(), Creation, 15, 180),
+        ("T-30 GPT btrfs made", btrfs(), Creation, 15, 180),
+        ("cow file on FAT made", fat(), Creation, 40, 550),
+        ("cow file on ext4 made", ext4(), Creation, 30, 380),
+        ("GPT ext4 used", gpt(), Use, 22, 280),
+        ("GPT xfs used", xfs(), Use, 12, 150),
+        ("GPT btrfs used", btrfs(), Use, 12, 150),
+        ("cow file on FAT used", fat(), Use, 12, 150),
+        ("cow file on ext4 used", ext4(), Use, 12, 150),
+        ("GPT ext4, QEMU killed", gpt(), Killed, 3, 20),
+        ("GPT ext4 emptied by a reset", with_changes(""), Reset { other: false }, 35, 390),
+        ("GPT ext4 of another image emptied by a reset", with_changes(OTHER), Reset { other: true }, 35, 390),
+        ("T-34 GPT encrypted area made", locked_partition(), Creation, 6, 75),
+        ("T-34 encrypted cow file on FAT made", locked_file(), Creation, 6, 75),
     ];
-    let cuts = rows.into_iter().map(|(name, setup, phase, count)| Scenario {
+    let cuts = rows.into_iter().map(|(name, setup, phase, count, many)| Scenario {
         name: format!("power/{name}"),
-        work: Work::Cuts(Box::new(Cuts { setup, phase, count })),
+        work: Work::Cuts(Box::new(Cuts { setup, phase, count, many })),
+        tag: None,
     });
     cuts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_hundred_cuts_in_each_run_and_five_thousand_in_all_of_which_few_are_encrypted() {
+        let cuts: Vec<Cuts> = all()
+            .into_iter()
+            .filter_map(|scenario| match scenario.work {
+                Work::Cuts(cuts) => Some(*cuts),
+                _ => None,
+            })
+            .collect();
+        for (number, expected) in
+            [(cuts.iter().map(|cut| cut.count).sum::<usize>(), 400), (cuts.iter().map(|cut| cut.many).sum(), 5000)]
+        {
+            assert_eq!(number, expected);
+        }
+        // Each costs as much as twenty others.
+        let locked = || cuts.iter().filter(|cut| cut.setup.is_encrypted());
+        assert!(locked().map(|cut| cut.count).sum::<usize>() * 100 <= 400 * 3);
+        assert!(locked().map(|cut| cut.many).sum::<usize>() * 100 <= 5000 * 3);
+    }
 }

@@ -14,7 +14,8 @@ const AGENT: u64 = 2_000_000;
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    let promise = |name: &str, measure| Scenario { name: format!("promise/{name}"), work: Work::Measure(measure) };
+    let promise =
+        |name: &str, measure| Scenario { name: format!("promise/{name}"), work: Work::Measure(measure), tag: None };
     vec![promise("native generic initramfs is at most 12 MB", initramfs), promise("agent is at most 2 MB", agent)]
 }
 

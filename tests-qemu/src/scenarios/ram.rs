@@ -28,7 +28,7 @@ const READ_ALL: &str = "echo 3 > /proc/sys/vm/drop_caches; \
     busybox find / -xdev -type f -exec busybox cat {} + > /dev/null && echo ALL''-READ";
 /// The copy against the medium, which can be mounted again because nothing holds it. Newer releases of systemd take copies of
 /// the mounts to the new root; then the kernel names the file from the top of the tmpfs that holds it.
-const COMPARE: &str = "busybox mount -t iso9660 -o ro /dev/sr0 /mnt && \
+const COMPARE: &str = "busybox mount -t iso9660 -o ro /dev/{0} /mnt && \
     busybox cmp /run/initramfs/squashed.img /mnt/LiveOS/squashfs.img && echo BYTE''-IDENTICAL; \
     busybox umount /mnt; busybox grep -qxE '(/run/initramfs/ram)?/squashed.img' /sys/block/loop*/loop/backing_file && \
     echo BACKING''-OK";
@@ -51,7 +51,7 @@ fn below_snapshot(recipe: Recipe, mode: Mode) -> Boot {
 const WRONG: &str = "0000000000000000000000000000000000000000000000000000000000000000  squashfs.img\n";
 
 fn stick(recipe: Recipe) -> Boot {
-    shell(Boot::from(recipe).on(Bus::UsbStick).kargs(RAM).unplugged_on_text(RELEASED), READ_ALL)
+    shell(Boot::from(recipe).on(Bus::Stick).kargs(RAM).unplugged_on_text(RELEASED), READ_ALL)
         .expect(overlay_root())
         .expect(console_says("USB disconnect"))
         .expect(console_says("ALL-READ"))
@@ -63,7 +63,7 @@ const NOT_KEPT: &str = "changes are not kept over a reboot";
 /// The image is read from RAM, the changes go to the stick.
 fn kept_on_stick() -> Boot {
     let boot = Boot::from(hybrid(Table::Gpt, 96))
-        .on(Bus::UsbStick)
+        .on(Bus::Stick)
         .mode(Mode::NativeWrite)
         .root(PERSISTENT)
         .kargs(RAM)
@@ -108,7 +108,8 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "ram/B15 nested image below a snapshot, dracut 059",
             copied(below_snapshot(nested_iso(), Mode::Dracut059)),
-        ),
+        )
+        .with_all(),
         scenario(
             "ram/B15 quiet does not hide the wait",
             copied(flat()).kargs("quiet").expect(console_says("Done copying live image to RAM.")),
@@ -139,8 +140,8 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "ram/F5 a disk that is the container",
             Boot::from(image(Fs::Squashfs("zstd")))
-                .on(Bus::Virtio)
-                .root("root=live:/dev/vda")
+                .on(Bus::Disk)
+                .root("root=live:/dev/{0}")
                 .kargs(RAM)
                 .expect(overlay_root())
                 .expect(mounted("/run/rootfsbase", "squashfs"))
@@ -171,7 +172,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("ram/the stick is pulled out after the copy", stick(iso())),
         scenario(
             "ram/T-25 persistence asked for on a CD: it is released and can be ejected",
-            shell(Boot::from(iso()).root(PERSISTENT).kargs(RAM).ejected_on_text(RELEASED), READ_ALL)
+            shell(Boot::from(iso()).on(Bus::IdeCd).root(PERSISTENT).kargs(RAM).ejected_on_text(RELEASED), READ_ALL)
                 .expect(overlay_root())
                 .expect(persistence("temporary"))
                 .expect(says_what_to_do(NOT_KEPT))

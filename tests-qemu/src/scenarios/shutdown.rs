@@ -34,7 +34,7 @@ fn powered_off(boot: Boot) -> Boot {
 
 fn writable_stick() -> Boot {
     let files = vec![("LiveOS/rootfs.img", with_initrd())];
-    let boot = Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", files)))).on(Bus::UsbStick).writable();
+    let boot = Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", files)))).on(Bus::Stick).writable();
     powered_off(boot.root("root=live:LABEL=LIVE rd.overlay rw"))
         .expect(mount_option("/run/initramfs/live", "rw"))
         .expect(media_clean())
@@ -48,6 +48,7 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "shutdown/H2 kiwi dialect from a CD, ejected on request",
             powered_off(Boot::from(iso_with("CDROM", debian(Fs::Squashfs("zstd")))))
+                .on(Bus::IdeCd)
                 .root("root=live:CDLABEL=CDROM rd.live.image rd.live.dialect=kiwi")
                 .kargs("rd.live.eject=prompt")
                 .on_text("press Enter", "\n")

@@ -29,7 +29,7 @@ fn bare() -> Recipe {
 }
 
 fn on_disk() -> Boot {
-    Boot::from(bare()).on(Bus::Virtio).root("root=live:/dev/disk/by-label/dracut")
+    Boot::from(bare()).on(Bus::Disk).root("root=live:/dev/disk/by-label/dracut")
 }
 
 /// F2, as a CD.
@@ -70,7 +70,7 @@ fn is_linear(boot: Boot, commands: &str) -> Boot {
 fn with_store(boot: Boot) -> Boot {
     let zeros = Recipe::Grown(Box::new(Recipe::Text("")), 32);
     let files = vec![("LiveOS/overlay-ISO-2026-01-02-03-04-05-00", zeros)];
-    boot.and(Recipe::Partition(Box::new(folder(Fs::Ext4, "P", files))), Bus::Virtio)
+    boot.and(Recipe::Partition(Box::new(folder(Fs::Ext4, "P", files))), Bus::Disk)
         .kargs("rd.live.overlay=LABEL=P rd.live.overlay.nouserconfirmprompt")
 }
 
@@ -106,8 +106,8 @@ fn powered_off(mode: Mode, image: Recipe, first: &str, second: &str) -> Boot {
     let medium = Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", vec![("LiveOS/rootfs.img", image)])));
     let store = folder(Fs::Ext4, "P", vec![("store", Recipe::Grown(Box::new(Recipe::Text("")), 256))]);
     let boot = Boot::from(medium)
-        .on(Bus::Virtio)
-        .and(Recipe::Partition(Box::new(store)), Bus::Virtio)
+        .on(Bus::Disk)
+        .and(Recipe::Partition(Box::new(store)), Bus::Disk)
         .root("root=live:LABEL=LIVE rd.live.overlay=LABEL=P:/store")
         .mode(mode)
         .writable()
@@ -163,17 +163,20 @@ pub fn all() -> Vec<Scenario> {
                 .expect(not_mounted("/run/initramfs/squashfs"))
                 .expect(report_says("\"method\":\"snapshot\"")),
         ));
-        list.push(scenario(format!("snapshot/C3 a persistent store, twice, {name}"), twice(mode)));
+        list.push(scenario(format!("snapshot/C3 a persistent store, twice, {name}"), twice(mode)).in_every_run(mode));
         list.push(scenario(format!("snapshot/B19 the image itself, twice, {name}"), image_twice(mode)));
     }
     list.push(scenario(
         "snapshot/H1 a system on a persistent store ends clean, native",
         powered_off(Mode::Native, debian(Tree::Trixie), "lab.poweroff", "init=/usr/bin/lab-guest lab.shutdown"),
     ));
-    list.push(scenario(
-        "snapshot/H1 a system on a persistent store ends clean, with dracut's program too, dracut 106",
-        powered_off_beside_dracut(Mode::Dracut106, super::shutdown::with_initrd()),
-    ));
+    list.push(
+        scenario(
+            "snapshot/H1 a system on a persistent store ends clean, with dracut's program too, dracut 106",
+            powered_off_beside_dracut(Mode::Dracut106, super::shutdown::with_initrd()),
+        )
+        .in_every_run(Mode::Dracut106),
+    );
     list.push(scenario(
         "snapshot/H1 a system on a persistent store ends clean, with dracut's program too, dracut 059",
         powered_off_beside_dracut(
@@ -181,14 +184,16 @@ pub fn all() -> Vec<Scenario> {
             Recipe::WithInitrd(Box::new(debian(Tree::Bookworm)), Mode::Dracut059),
         ),
     ));
-    list.push(scenario("snapshot/B5 nested image on a CD, dracut 059", is_snapshot(on_cd().mode(Mode::Dracut059))));
+    list.push(
+        scenario("snapshot/B5 nested image on a CD, dracut 059", is_snapshot(on_cd().mode(Mode::Dracut059))).with_all(),
+    );
     list.push(scenario("snapshot/C3 a persistent store, twice, dracut 059", twice(Mode::Dracut059)));
     list.push(scenario("snapshot/B2 dracut 106 without systemd", is_snapshot(on_disk().mode(Mode::Dracut106Shell))));
     list.push(scenario("snapshot/B3 rd.live.dir", is_snapshot(on_disk().kargs("rd.live.dir=LiveOS"))));
     list.push(scenario(
         "snapshot/B12 a plain tree has an overlay, never live-rw",
         Boot::from(Recipe::Image { tree: Tree::Tiny, fs: Fs::Ext4, marker: "tiny", label: "plain" })
-            .on(Bus::Virtio)
+            .on(Bus::Disk)
             .root("root=live:LABEL=plain")
             .writable()
             .expect(overlay_root())
@@ -201,7 +206,7 @@ pub fn all() -> Vec<Scenario> {
             "dracut",
             vec![("LiveOS/rootfs.img", image(Fs::Squashfs("zstd")))],
         ))))
-        .on(Bus::Virtio)
+        .on(Bus::Disk)
         .root("root=live:LABEL=dracut")
         .expect(overlay_root())
         .expect(report_says("which cannot be written to, using an overlay")),
@@ -304,7 +309,7 @@ fn on_the_mediums_own_file_system() -> Scenario {
     let zeros = Recipe::Grown(Box::new(Recipe::Text("")), 32);
     let files = vec![("LiveOS/squashfs.img", nested(Fs::Ext4)), ("ov", zeros)];
     let first = Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "X", files))))
-        .on(Bus::Virtio)
+        .on(Bus::Disk)
         .root("root=live:LABEL=X rd.live.overlay=LABEL=X:/ov");
     let second = first.again();
     let kept = shell(second, KEPT).expect(mapped_root()).expect(console_says("STILL-THERE"));
@@ -348,16 +353,16 @@ fn of_another_image() -> Vec<Scenario> {
     // Two media with the same image in them: only the mark beside the store tells.
     let store = folder(Fs::Ext4, "P", vec![("store", Recipe::Grown(Box::new(Recipe::Text("")), 32))]);
     let marked = on_cd()
-        .and(Recipe::Partition(Box::new(store)), Bus::Virtio)
-        .and(iso_with("OTHER", nested(Fs::Ext4)), Bus::Virtio)
+        .and(Recipe::Partition(Box::new(store)), Bus::Disk)
+        .and(iso_with("OTHER", nested(Fs::Ext4)), Bus::Disk)
         .root("root=live:CDLABEL=ISO rd.live.overlay=LABEL=P:/store");
     // One medium with two images. A device that is a store has nothing beside it; what it shows tells.
     let images = vec![("A/rootfs.img", image(Fs::Ext4)), ("B/rootfs.img", labelled(Fs::Ext4, "b"))];
     let header = Recipe::Text("SnAp\u{1}\0\0\0\u{1}\0\0\0\u{8}\0\0\0");
     let device = Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "TWO", images))))
-        .on(Bus::Virtio)
-        .and(Recipe::Grown(Box::new(header), 32), Bus::Virtio)
-        .root("root=live:LABEL=TWO rd.live.dir=A rd.live.overlay=/dev/vdb");
+        .on(Bus::Disk)
+        .and(Recipe::Grown(Box::new(header), 32), Bus::Disk)
+        .root("root=live:LABEL=TWO rd.live.dir=A rd.live.overlay=/dev/{1}");
     vec![
         scenario(
             "snapshot/C3 a store file of another medium is left alone",
@@ -365,7 +370,7 @@ fn of_another_image() -> Vec<Scenario> {
         ),
         scenario(
             "snapshot/C3 a store device of another image is left alone",
-            thrice(device, "root=live:LABEL=TWO rd.live.dir=B rd.live.overlay=/dev/vdb", "it shows ext4", untouched(1)),
+            thrice(device, "root=live:LABEL=TWO rd.live.dir=B rd.live.overlay=/dev/{1}", "it shows ext4", untouched(1)),
         ),
     ]
 }

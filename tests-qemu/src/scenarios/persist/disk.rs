@@ -42,24 +42,24 @@ fn tables() -> Vec<Scenario> {
     let built = Recipe::Built { tree: Tree::Tiny, args: vec!["--volume-id=ISO".into()] };
     let mut list = vec![scenario(
         "persist/T-18 T-21 T-32 an ISO of our builder on a 1 GiB stick",
-        twice(Recipe::Grown(Box::new(built), 900), Bus::UsbStick, (3, GPT), "/dev/sda3"),
+        twice(Recipe::Grown(Box::new(built), 900), Bus::Stick, (3, GPT), "/dev/{0.3}"),
     )];
     for (name, table, entry, place) in [
-        ("T-18 T-21 GPT", Table::Gpt, (3, GPT), "/dev/sda3"),
-        ("T-32 GPT with an active MBR entry", Table::GptHybrid, (3, GPT), "/dev/sda3"),
-        ("T-19 MBR with an ESP", Table::MbrEsp, (3, MBR), "/dev/sda3"),
-        ("T-20 MBR, BIOS only", Table::Mbr, (2, MBR), "/dev/sda2"),
-        ("T-18 GPT, mounted from the whole disk", Table::GptWhole, (3, GPT), "/dev/sda3"),
-        ("T-19 MBR, first partition Linux at sector 0", Table::MbrWhole, (3, MBR), "/dev/sda3"),
+        ("T-18 T-21 GPT", Table::Gpt, (3, GPT), "/dev/{0.3}"),
+        ("T-32 GPT with an active MBR entry", Table::GptHybrid, (3, GPT), "/dev/{0.3}"),
+        ("T-19 MBR with an ESP", Table::MbrEsp, (3, MBR), "/dev/{0.3}"),
+        ("T-20 MBR, BIOS only", Table::Mbr, (2, MBR), "/dev/{0.2}"),
+        ("T-18 GPT, mounted from the whole disk", Table::GptWhole, (3, GPT), "/dev/{0.3}"),
+        ("T-19 MBR, first partition Linux at sector 0", Table::MbrWhole, (3, MBR), "/dev/{0.3}"),
     ] {
-        list.push(scenario(format!("persist/{name}"), twice(hybrid(table, 96), Bus::UsbStick, entry, place)));
+        list.push(scenario(format!("persist/{name}"), twice(hybrid(table, 96), Bus::Stick, entry, place)));
     }
     list.push(scenario(
         "persist/T-18 T-21 in the dmsquash dialect",
         twice_as(
             stick(hybrid(Table::Gpt, 96)).kargs("rd.live.dialect=dmsquash rd.overlay"),
             (3, GPT),
-            "/dev/sda3",
+            "/dev/{0.3}",
             "/run/initramfs/overlayfs",
         ),
     ));
@@ -70,10 +70,11 @@ fn buses() -> Vec<Scenario> {
     // A card has a size that is a power of two.
     let card = changed(hybrid(Table::Gpt, 64), "truncate -s 128M \"$1\"");
     [
-        ("virtio", Bus::Virtio, "/dev/vda3", hybrid(Table::Gpt, 96)),
-        ("nvme", Bus::Nvme, "/dev/nvme0n1p3", hybrid(Table::Gpt, 96)),
-        ("sata, nested image", Bus::Ahci, "/dev/sda3", hybrid_with(Table::Gpt, nested(Fs::Ext4), 96)),
-        ("sd card", Bus::SdCard, "/dev/mmcblk0p3", card),
+        ("virtio", Bus::Virtio, "/dev/{0.3}", hybrid(Table::Gpt, 96)),
+        ("nvme", Bus::Nvme, "/dev/{0.3}", hybrid(Table::Gpt, 96)),
+        ("sata, nested image", Bus::Ahci, "/dev/{0.3}", hybrid_with(Table::Gpt, nested(Fs::Ext4), 96)),
+        ("usb", Bus::UsbStick, "/dev/{0.3}", hybrid(Table::Gpt, 96)),
+        ("sd card", Bus::SdCard, "/dev/{0.3}", card),
     ]
     .into_iter()
     .map(|(name, bus, place, recipe)| {
@@ -155,11 +156,11 @@ fn refusals() -> Vec<Scenario> {
     vec![
         scenario(
             "persist/T-24 no room, GPT",
-            forgets(full(Table::Gpt), "/dev/sda: no room behind the image").expect(untouched(0)),
+            forgets(full(Table::Gpt), "/dev/{0}: no room behind the image").expect(untouched(0)),
         ),
         scenario(
             "persist/T-24 no room, MBR",
-            forgets(full(Table::MbrEsp), "/dev/sda: no room behind the image").expect(untouched(0)),
+            forgets(full(Table::MbrEsp), "/dev/{0}: no room behind the image").expect(untouched(0)),
         ),
         scenario(
             "persist/T-24 no room, and it is required",
@@ -167,16 +168,16 @@ fn refusals() -> Vec<Scenario> {
         ),
         scenario(
             "persist/T-25 read-only virtio disk",
-            forgets(locked(Bus::Virtio), "/dev/vda refuses writes").expect(untouched(0)),
+            forgets(locked(Bus::Disk), "/dev/{0} refuses writes").expect(untouched(0)),
         ),
         scenario(
             "persist/T-25 stick with write protection",
-            forgets(locked(Bus::UsbStick), "/dev/sda refuses writes").expect(untouched(0)),
+            forgets(locked(Bus::Stick), "/dev/{0} refuses writes").expect(untouched(0)),
         ),
         scenario("persist/T-25 a stick with write protection is shown read-only", shown()),
         scenario(
             "persist/T-25 read-only, and it is required",
-            locked(Bus::Virtio).root(required).expect(stops_with("RDL-050")),
+            locked(Bus::Disk).root(required).expect(stops_with("RDL-050")),
         ),
         scenario(
             "persist/an ISO without a partition table",
@@ -216,15 +217,15 @@ fn old_areas() -> Vec<Scenario> {
         scenario("persist/T-31 an old ext4 with changes at the same place", fresh(stick(rewritten(96, STALE)), "ext4")),
         scenario(
             "persist/T-29 a file system labelled cow on another disk",
-            keeps(writes(stick(hybrid(Table::Gpt, 96)).and(foreign.clone(), Bus::Virtio), "first"), "partition")
+            keeps(writes(stick(hybrid(Table::Gpt, 96)).and(foreign.clone(), Bus::Disk), "first"), "partition")
                 .expect(report_says("not on the boot disk"))
-                .expect(report_says("/dev/vda"))
+                .expect(report_says("/dev/{1}"))
                 .expect(made(3, GPT, "ext4"))
                 .expect(untouched(1)),
         ),
         scenario(
             "persist/T-29 the other disk holds the only one, and there is no room",
-            forgets(stick(hybrid(Table::Gpt, 0)).and(foreign, Bus::Virtio), "/dev/sda: no room behind the image")
+            forgets(stick(hybrid(Table::Gpt, 0)).and(foreign, Bus::Disk), "/dev/{0}: no room behind the image")
                 .expect(untouched(0))
                 .expect(untouched(1)),
         ),

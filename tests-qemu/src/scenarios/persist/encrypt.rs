@@ -22,7 +22,7 @@ pub fn all() -> Vec<Scenario> {
         ("dracut 106 without systemd", Mode::Dracut106Shell),
         ("dracut 059", Mode::Dracut059),
     ] {
-        list.push(scenario(format!("encrypt/T-34 T-35 T-72 a partition, {name}"), partition(mode)));
+        list.push(scenario(format!("encrypt/T-34 T-35 T-72 a partition, {name}"), partition(mode)).in_every_run(mode));
     }
     list.extend([key_in_initrd(), key_on_a_stick(), cow_file(), cow_file_stays_shut(), no_tool()]);
     list.extend(refusals());
@@ -97,7 +97,7 @@ fn key_in_initrd() -> Scenario {
 fn key_on_a_stick() -> Scenario {
     let keys = store(Fs::Vfat, vec![("keys/live.key", Recipe::Text(KEY))], 1);
     let boot = encrypting(Mode::NativeCrypt)
-        .and(keys, Bus::Virtio)
+        .and(keys, Bus::Disk)
         .kargs("rd.live.encrypt rd.live.encrypt.keyfile=LABEL=STORE:/keys/live.key");
     scenario(
         "encrypt/T-34 a key on another disk",
@@ -199,7 +199,7 @@ fn refusals() -> Vec<Scenario> {
 fn named() -> Vec<Scenario> {
     let on_cd = |second: Recipe| {
         Boot::from(iso())
-            .and(second, Bus::Virtio)
+            .and(second, Bus::Disk)
             .mode(Mode::NativeCrypt)
             .root("root=live:CDLABEL=ISO rd.live.image")
             .kargs("lab.shutdown")
@@ -214,13 +214,13 @@ fn named() -> Vec<Scenario> {
             .expect(look_at_volume())
     };
     let empty = {
-        let boot = on_cd(zeros()).kargs("rd.overlay.crypt=/dev/vda");
+        let boot = on_cd(zeros()).kargs("rd.overlay.crypt=/dev/{1}");
         let second = boot.again();
         temporary(writes(boot, SECRET)).then(temporary(second).expect(file_absent("/kept")))
     };
     let data = || folder(Fs::Ext4, "DATA", vec![("letter", Recipe::Text("dear"))]);
     let refused = on_cd(data()).kargs("rd.overlay.crypt=LABEL=DATA");
-    let forced = on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=/dev/vda,mkfs=force,mapname=mine");
+    let forced = on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=/dev/{1},mkfs=force,mapname=mine");
     let forced_by_label = on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=LABEL=DATA,mkfs=force");
     let passphrase = {
         let boot = encrypting(Mode::NativeCrypt);
@@ -233,10 +233,10 @@ fn named() -> Vec<Scenario> {
     let ordinary = {
         let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
         Boot::from(root)
-            .on(Bus::Virtio)
-            .and(Recipe::Grown(Box::new(Recipe::Text("")), 64), Bus::Virtio)
+            .on(Bus::Disk)
+            .and(Recipe::Grown(Box::new(Recipe::Text("")), 64), Bus::Disk)
             .mode(Mode::Dracut106)
-            .root("root=LABEL=plain ro rd.overlay.crypt=/dev/vdb")
+            .root("root=LABEL=plain ro rd.overlay.crypt=/dev/{1}")
             .writable()
     };
     vec![

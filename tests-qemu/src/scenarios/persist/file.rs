@@ -66,7 +66,7 @@ fn twice(fs: Fs, driver: &'static str) -> Boot {
     let boot = host(beside_iso(fs, 64));
     let second = boot.again().kargs("rd.live.cowfile.mbsize=56");
     keeps(writes(boot, "first"), "file")
-        .expect(report_says("live_system.cow on /dev/sda1"))
+        .expect(report_says("live_system.cow on /dev/{0.1}"))
         .expect(mounted("/run/initramfs/isoscan", driver))
         .expect(mount_option("/run/initramfs/isoscan", "rw"))
         .expect(mounted("/run/overlay/overlayfs", "ext4"))
@@ -75,7 +75,7 @@ fn twice(fs: Fs, driver: &'static str) -> Boot {
 }
 
 fn default_size() -> Scenario {
-    let boot = stick(beside_iso(Fs::Vfat, 520)).on(Bus::Virtio).kargs("iso-scan/filename=/live.iso").deadline(400);
+    let boot = stick(beside_iso(Fs::Vfat, 520)).on(Bus::Disk).kargs("iso-scan/filename=/live.iso").deadline(400);
     scenario(
         "persist/T-38 the default size, on vfat",
         keeps(writes(boot, "first"), "file").expect(cow(Fs::Vfat, "live_system.cow", 500, "first")),
@@ -96,7 +96,7 @@ fn in_a_directory() -> Scenario {
 
 /// kiwi-live took the other stick for the boot disk and added a partition to it (W-04).
 fn beside_its_own_stick() -> Scenario {
-    let boot = host(beside_iso(Fs::Ext4, 64)).and(hybrid(Table::Gpt, 96), Bus::UsbStick);
+    let boot = host(beside_iso(Fs::Ext4, 64)).and(hybrid(Table::Gpt, 96), Bus::Stick);
     scenario(
         "persist/W-04 a stick with the same image, beside the ISO file",
         keeps(writes(boot, "first"), "file")
@@ -167,7 +167,7 @@ fn refusals() -> Vec<Scenario> {
         ),
         scenario(
             "persist/a full stick",
-            forgets(host(beside_iso(Fs::Ext4, 8)), "/dev/sda1 has").expect(report_says("mbsize")).expect(untouched(0)),
+            forgets(host(beside_iso(Fs::Ext4, 8)), "/dev/{0.1} has").expect(report_says("mbsize")).expect(untouched(0)),
         ),
         scenario(
             "persist/a full stick, and it is required",
@@ -175,7 +175,7 @@ fn refusals() -> Vec<Scenario> {
         ),
         scenario(
             "persist/T-25 write protection on the stick with the ISO file",
-            forgets(host(beside_iso(Fs::Ext4, 64)).locked(), "/dev/sda1 refuses writes").expect(untouched(0)),
+            forgets(host(beside_iso(Fs::Ext4, 64)).locked(), "/dev/{0.1} refuses writes").expect(untouched(0)),
         ),
         scenario(
             "persist/T-42 a file of that name that is something else",
@@ -221,7 +221,7 @@ fn refusals() -> Vec<Scenario> {
         ),
         scenario(
             "persist/a machine with a hibernated system",
-            forgets(host(beside_iso(Fs::Ext4, 64)).and(asleep.clone(), Bus::Virtio), "hibernated")
+            forgets(host(beside_iso(Fs::Ext4, 64)).and(asleep.clone(), Bus::Disk), "hibernated")
                 .expect(untouched(0))
                 .expect(untouched(1)),
         ),
@@ -229,8 +229,8 @@ fn refusals() -> Vec<Scenario> {
             "persist/a named place in a machine with a hibernated system",
             forgets(
                 Boot::from(iso())
-                    .and(folder(Fs::Ext4, "HOME", vec![("letter", Recipe::Text("dear"))]), Bus::Virtio)
-                    .and(asleep, Bus::Virtio)
+                    .and(folder(Fs::Ext4, "HOME", vec![("letter", Recipe::Text("dear"))]), Bus::Disk)
+                    .and(asleep, Bus::Disk)
                     .root("root=live:CDLABEL=ISO rd.live.image rd.overlay=LABEL=HOME")
                     .kargs("lab.shutdown")
                     .writable(),

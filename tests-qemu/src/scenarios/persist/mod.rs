@@ -30,7 +30,7 @@ pub fn all() -> Vec<Scenario> {
 /// A stick that asks for persistence and is switched off properly.
 fn stick(recipe: Recipe) -> Boot {
     Boot::from(recipe)
-        .on(Bus::UsbStick)
+        .on(Bus::Stick)
         .mode(Mode::NativeWrite)
         .writable()
         .root("root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persistent")

@@ -15,7 +15,7 @@ pub fn all() -> Vec<Scenario> {
         ("dracut 106 without systemd", Mode::Dracut106Shell),
         ("dracut 059", Mode::Dracut059),
     ] {
-        list.push(scenario(format!("persist/T-18 T-21 T-72 {name}"), partition(mode)));
+        list.push(scenario(format!("persist/T-18 T-21 T-72 {name}"), partition(mode)).in_every_run(mode));
         list.push(scenario(format!("persist/T-38 T-72 {name}"), file(mode)));
     }
     for (name, mode) in [
@@ -56,7 +56,7 @@ fn systemd(mode: Mode) -> Boot {
         Box::new(Recipe::Image { tree: Tree::Trixie, fs: Fs::Squashfs("zstd"), marker: "debian", label: "" });
     let recipe = Recipe::Grown(Box::new(Recipe::Hybrid { table: Table::Gpt, label: "ISO", container }), 96);
     Boot::from(recipe)
-        .on(Bus::UsbStick)
+        .on(Bus::Stick)
         .mode(mode)
         .writable()
         .root("root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persistent")

@@ -1,91 +1,17 @@
-//! One QEMU machine: firmware, buses, kernel, serial ports, and an end.
+//! QEMU: firmware, buses, kernel, serial ports, and a control socket.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
+use super::{Backend, Bus, Clock, Drive, Hardware, Start};
 use crate::qmp::{self, Qmp};
-
-/// How a medium is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Bus {
-    /// ATAPI drive on the PIIX IDE controller.
-    IdeCd,
-    /// CD drive on virtio-scsi.
-    ScsiCd,
-    /// CD drive in a USB enclosure.
-    UsbCd,
-    /// USB mass storage on xHCI.
-    UsbStick,
-    /// virtio-blk.
-    Virtio,
-    /// virtio-blk with sectors of 4096 bytes.
-    Virtio4k,
-    /// NVMe namespace.
-    Nvme,
-    /// Disk on an AHCI (SATA) controller.
-    Ahci,
-    /// SD card in an SDHCI slot; its size must be a power of two.
-    SdCard,
-}
-
-/// What starts the machine.
-#[derive(Clone, Debug)]
-pub enum Start {
-    /// QEMU loads kernel and initrd itself.
-    Kernel { kernel: PathBuf, initrd: Option<PathBuf>, append: String },
-    /// BIOS firmware boots the first medium.
-    SeaBios,
-    /// UEFI firmware boots the first medium.
-    Ovmf,
-}
-
-/// How guest time passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
-    /// As fast as the host goes.
-    Host { cpus: u8 },
-    /// Guest time counts instructions, so the same boot gives the same time on every host.
-    Instructions,
-}
-
-/// One attached medium.
-#[derive(Clone, Debug)]
-pub struct Drive {
-    /// Raw image.
-    pub file: PathBuf,
-    /// Where it is plugged in.
-    pub bus: Bus,
-    /// Plugged in this long after power-on, instead of from the start.
-    pub late: Option<Duration>,
-    /// Writes reach the file instead of being dropped at the end.
-    pub keep_writes: bool,
-    /// Log of all that is written to it (see `powercut::log`); the file must exist and be empty.
-    pub log: Option<PathBuf>,
-    /// The write protection is on.
-    pub locked: bool,
-    /// Bytes per second that it takes, if it is a slow one.
-    pub slow: Option<u64>,
-}
-
-/// Everything QEMU is told.
-#[derive(Clone, Debug)]
-pub struct Machine {
-    /// Firmware or kernel.
-    pub start: Start,
-    /// Media; the first one boots.
-    pub drives: Vec<Drive>,
-    /// MiB of RAM.
-    pub memory: u32,
-    /// Speed of time.
-    pub clock: Clock,
-}
 
 /// Firmware images and their variable store, newest layout first.
 const OVMF: &[(&str, &str)] = &[
@@ -101,7 +27,7 @@ pub fn has_kvm() -> bool {
         && File::options().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
-impl Machine {
+impl Hardware {
     /// The command line with the console on a socket that also keeps a log.
     fn command(&self, dir: &Path) -> Result<Command> {
         let console =
@@ -158,7 +84,7 @@ impl Machine {
     }
 
     fn add_controllers(&self, qemu: &mut Command) {
-        let uses = |buses: &[Bus]| self.drives.iter().any(|drive| buses.contains(&drive.bus));
+        let uses = |buses: &[Bus]| self.drives.iter().any(|drive| buses.contains(&drive.bus.in_qemu()));
         if uses(&[Bus::UsbCd, Bus::UsbStick]) {
             qemu.args(["-device", "qemu-xhci,id=usb"]);
         }
@@ -172,22 +98,28 @@ impl Machine {
             qemu.args(["-device", "sdhci-pci,id=sdhci"]);
         }
     }
+}
 
-    /// Starts it; late media are plugged in by [`Running::tick`].
-    pub fn power_on(&self, dir: &Path) -> Result<Running> {
-        fs::create_dir_all(dir)?;
-        let mut command = self.command(dir)?;
-        fs::write(dir.join("qemu.command"), format!("{command:?}\n"))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(dir.join("qemu.stderr"))?)
-            .spawn()
-            .context("starting qemu-system-x86_64")?;
-        let started = Instant::now();
-        let late = self.drives.iter().cloned().enumerate().filter(|(_, drive)| drive.late.is_some()).collect();
-        Ok(Running { child, dir: dir.to_owned(), started, late, qmp: None, console: None })
+/// Starts it with what is plugged in from the beginning.
+pub(super) fn start(hardware: &Hardware, dir: &Path) -> Result<(Child, Backend)> {
+    let mut command = hardware.command(dir)?;
+    fs::write(dir.join("qemu.command"), format!("{command:?}\n"))?;
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(dir.join("qemu.stderr"))?)
+        .spawn()
+        .context("starting qemu-system-x86_64")?;
+    Ok((child, Backend::Qemu(Control { dir: dir.to_owned(), qmp: None, console: None })))
+}
+
+/// What the end of the process means: a kernel that panics reboots, which ends QEMU in order.
+pub(super) fn judge(status: ExitStatus, dir: &Path) -> Result<bool> {
+    if !status.success() {
+        let said = fs::read_to_string(dir.join("qemu.stderr")).unwrap_or_default();
+        bail!("QEMU ended with {status}: {said}");
     }
+    Ok(false)
 }
 
 fn ovmf() -> Result<(&'static str, &'static str)> {
@@ -201,8 +133,8 @@ fn device(index: usize, drive: &Drive) -> Vec<(&'static str, String)> {
         Bus::IdeCd => ("ide-cd", Some(format!("ide.{}", index % 2))),
         Bus::ScsiCd => ("scsi-cd", Some("scsi.0".into())),
         Bus::UsbCd => ("scsi-cd", Some(format!("bot{index}.0"))),
-        Bus::UsbStick => ("usb-storage", Some("usb.0".into())),
-        Bus::Virtio | Bus::Virtio4k => ("virtio-blk-pci", None),
+        Bus::UsbStick | Bus::Stick => ("usb-storage", Some("usb.0".into())),
+        Bus::Virtio | Bus::Virtio4k | Bus::Disk => ("virtio-blk-pci", None),
         Bus::Nvme => ("nvme", None),
         Bus::Ahci => ("ide-hd", Some(format!("sata.{index}"))),
         Bus::SdCard => ("sd-card", Some("sd-bus".into())),
@@ -210,7 +142,7 @@ fn device(index: usize, drive: &Drive) -> Vec<(&'static str, String)> {
     let mut words = vec![("driver", driver.to_owned()), ("id", format!("dev{index}"))];
     words.extend(bus.map(|bus| ("bus", bus)));
     words.push(("drive", format!("drive{index}")));
-    match drive.bus {
+    match drive.bus.in_qemu() {
         Bus::Nvme => words.push(("serial", format!("nvme{index}"))),
         Bus::UsbStick => words.push(("removable", "on".into())),
         Bus::Virtio => words.push(("serial", format!("disk{index}"))),
@@ -232,18 +164,18 @@ fn add_drive(qemu: &mut Command, index: usize, drive: &Drive) {
         Some(log) => add_logged(qemu, index, &drive.file, log),
         None => add_plain(qemu, index, drive),
     }
-    if drive.bus == Bus::UsbCd {
+    if drive.bus.in_qemu() == Bus::UsbCd {
         qemu.args(["-device", &format!("usb-bot,id=bot{index},bus=usb.0")]);
     }
     let mut words = device(index, drive);
     // A card has no place in the firmware's order.
-    if drive.bus != Bus::SdCard {
+    if drive.bus.in_qemu() != Bus::SdCard {
         words.push(("bootindex", (index + 1).to_string()));
     }
     if drive.log.is_some() {
         words.push(("write-cache", "on".into()));
         // The log would mix up zeroing with what is written at the same time: QEMU's driver reserves their places in two steps.
-        if drive.bus == Bus::Virtio {
+        if drive.bus.in_qemu() == Bus::Virtio {
             words.extend([("discard", "off".into()), ("write-zeroes", "off".into())]);
         }
     }
@@ -279,55 +211,15 @@ fn add_plain(qemu: &mut Command, index: usize, drive: &Drive) {
     qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{writes}{slow},file={file}")]);
 }
 
-/// A machine that is switched on.
-pub struct Running {
-    child: Child,
+/// The sockets of a machine that is switched on, opened when they are needed.
+pub(super) struct Control {
     dir: PathBuf,
-    started: Instant,
-    late: Vec<(usize, Drive)>,
     qmp: Option<Qmp>,
     console: Option<UnixStream>,
 }
 
-impl Running {
-    /// Time since power-on.
-    pub fn age(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// Has it switched itself off (or crashed)?
-    pub fn ended(&mut self) -> Result<bool> {
-        match self.child.try_wait()? {
-            None => Ok(false),
-            Some(status) if status.success() => Ok(true),
-            Some(status) => {
-                let said = fs::read_to_string(self.dir.join("qemu.stderr")).unwrap_or_default();
-                bail!("QEMU ended with {status}: {said}")
-            }
-        }
-    }
-
-    /// Plugs in the media whose time has come.
-    pub fn tick(&mut self) -> Result<()> {
-        let age = self.age();
-        let (due, later): (Vec<_>, Vec<_>) =
-            self.late.drain(..).partition(|(_, drive)| drive.late.is_none_or(|at| at <= age));
-        self.late = later;
-        for (index, drive) in due {
-            self.plug_in(index, &drive)?;
-        }
-        Ok(())
-    }
-
-    /// Plugs in everything that is not yet.
-    pub fn plug_in_all(&mut self) -> Result<()> {
-        for (index, drive) in std::mem::take(&mut self.late) {
-            self.plug_in(index, &drive)?;
-        }
-        Ok(())
-    }
-
-    fn plug_in(&mut self, index: usize, drive: &Drive) -> Result<()> {
+impl Control {
+    pub(super) fn plug_in(&mut self, index: usize, drive: &Drive) -> Result<()> {
         let qmp = self.qmp()?;
         let file = json!({"driver": "file", "filename": drive.file, "read-only": true});
         qmp.command(
@@ -341,17 +233,12 @@ impl Running {
         Ok(())
     }
 
-    /// Pulls out the drive with this number.
-    pub fn pull_out(&mut self, index: usize) -> Result<()> {
+    pub(super) fn pull_out(&mut self, index: usize) -> Result<()> {
         self.qmp()?.command("device_del", json!({"id": format!("dev{index}")}))?;
         Ok(())
     }
 
-    /// Presses the button of a CD drive.
-    ///
-    /// # Errors
-    /// The system has locked the door.
-    pub fn eject(&mut self, index: usize) -> Result<()> {
+    pub(super) fn eject(&mut self, index: usize) -> Result<()> {
         self.qmp()?.command("eject", json!({"id": format!("dev{index}")}))?;
         Ok(())
     }
@@ -363,8 +250,7 @@ impl Running {
         self.qmp.as_mut().context("no control socket")
     }
 
-    /// Types on the serial console.
-    pub fn type_text(&mut self, text: &str) -> Result<()> {
+    pub(super) fn type_text(&mut self, text: &str) -> Result<()> {
         if self.console.is_none() {
             let stream = qmp::socket(&self.dir.join("console"))?;
             drain(stream.try_clone()?);
@@ -378,37 +264,11 @@ impl Running {
         }
         Ok(())
     }
-
-    /// What the console has shown so far.
-    pub fn console_text(&self) -> String {
-        text_of(&self.dir.join("console.log"))
-    }
-
-    /// What came through the result channel so far.
-    pub fn result_text(&self) -> String {
-        text_of(&self.dir.join("result"))
-    }
-
-    /// Pulls the plug.
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// Reads and forgets: QEMU writes a byte at a time, and a socket nobody reads is full after some hundred of them.
 fn drain(mut stream: UnixStream) {
     std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
-}
-
-fn text_of(path: &Path) -> String {
-    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 /// QMP wants a real boolean where the command line has `on`.

@@ -1,0 +1,115 @@
+//! Which machine carries out a boot: the cheapest that has what it needs.
+
+use super::Bus;
+
+/// What carries out a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Machine {
+    /// User-mode Linux: the kernel is a process, and a boot costs a tenth of QEMU's. No buses, no firmware.
+    Uml,
+    /// QEMU: the kernels of distributions on emulated hardware.
+    Qemu,
+}
+
+/// Which machines a run may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// The cheapest that does.
+    #[default]
+    Cheapest,
+    /// This one: QEMU can carry out every boot, user-mode Linux those that need no hardware.
+    Only(Machine),
+}
+
+/// Something that user-mode Linux does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A certain controller.
+    Bus(Bus),
+    /// SeaBIOS or OVMF.
+    Firmware,
+    /// An initrd for the kernel of a distribution: dracut's, an original's, or ours with another kernel than Debian 13's.
+    Initrd,
+    /// A file system that its kernel lacks.
+    FileSystem(&'static str),
+    /// A medium that takes only so many bytes in a second.
+    Slow,
+    /// A medium that is pulled out while it is in use.
+    Unplug,
+    /// A drive with a button.
+    Eject,
+    /// A reboot that can be told from a power-off.
+    Reboot,
+    /// Arguments for the real init: those of user-mode Linux itself reach it, too.
+    InitArguments,
+    /// More than one processor, or time that counts instructions.
+    Clock,
+    /// Something of the kernels that distributions ship; a comment beside the scenario says what.
+    DistributionKernel,
+}
+
+impl std::fmt::Display for Need {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bus(bus) => {
+                let name = clap::ValueEnum::to_possible_value(bus);
+                write!(f, "bus {}", name.as_ref().map_or("", |name| name.get_name()))
+            }
+            Self::Firmware => f.write_str("firmware"),
+            Self::Initrd => f.write_str("initrd for a distribution's kernel"),
+            Self::FileSystem(name) => write!(f, "driver for {name}"),
+            Self::Slow => f.write_str("slow medium"),
+            Self::Unplug => f.write_str("pulled plug"),
+            Self::Eject => f.write_str("button of a drive"),
+            Self::Reboot => f.write_str("reboot"),
+            Self::InitArguments => f.write_str("arguments of init"),
+            Self::Clock => f.write_str("clock or processors"),
+            Self::DistributionKernel => f.write_str("distribution kernel"),
+        }
+    }
+}
+
+/// The machine for a boot with these needs; `None` if the run may not take one that has them all.
+/// `uml` is whether this host can run user-mode Linux.
+pub fn pick(needs: &[Need], wanted: Wanted, uml: bool) -> Option<Machine> {
+    match wanted {
+        Wanted::Only(Machine::Qemu) => Some(Machine::Qemu),
+        Wanted::Only(Machine::Uml) => (needs.is_empty() && uml).then_some(Machine::Uml),
+        Wanted::Cheapest if needs.is_empty() && uml => Some(Machine::Uml),
+        Wanted::Cheapest => Some(Machine::Qemu),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cheapest_machine_that_has_everything() {
+        use Machine::{Qemu, Uml};
+        use Wanted::{Cheapest, Only};
+        let none: &[Need] = &[];
+        let cd = &[Need::Bus(Bus::IdeCd)][..];
+        for (needs, wanted, uml, expected) in [
+            (none, Cheapest, true, Some(Uml)),
+            (none, Cheapest, false, Some(Qemu)),
+            (none, Only(Qemu), true, Some(Qemu)),
+            (none, Only(Uml), true, Some(Uml)),
+            (none, Only(Uml), false, None),
+            (cd, Cheapest, true, Some(Qemu)),
+            (cd, Only(Qemu), false, Some(Qemu)),
+            (cd, Only(Uml), true, None),
+            (&[Need::Firmware], Cheapest, true, Some(Qemu)),
+            (&[Need::DistributionKernel], Cheapest, true, Some(Qemu)),
+        ] {
+            assert_eq!(pick(needs, wanted, uml), expected, "{needs:?} {wanted:?} {uml}");
+        }
+    }
+
+    #[test]
+    fn a_need_is_told_in_words() {
+        assert_eq!(Need::Bus(Bus::UsbStick).to_string(), "bus usb-stick");
+        assert_eq!(Need::FileSystem("exFAT").to_string(), "driver for exFAT");
+    }
+}

@@ -1,0 +1,325 @@
+//! User-mode Linux: the kernel is a process, a disk is a file, and a boot is over before QEMU's firmware has begun.
+//!
+//! Options and the control socket: the kernel's `Documentation/virt/uml/user_mode_linux_howto_v2.rst`; why each of ours, and
+//! what was measured: docs/decisions/0025-machines.md.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::PoisonError;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::names::{letter, uml_shift};
+use super::{Backend, Clock, Drive, Hardware, Machine, Start};
+use crate::guest::Tree;
+use crate::lab::Lab;
+use crate::{cache, tool};
+
+/// Where a guest's memory is: a file that the host never writes to a disk.
+const MEMORY: &str = "/dev/shm";
+/// The name of each machine in its own directory, where its control socket is.
+const NAME: &str = "uml";
+/// The kernel need not measure the speed of the processor, and picks no functions for RAID 6 by trying them out: both take
+/// longer than all the rest of a boot. On a panic it ends with status 134 instead of waiting.
+const OPTIONS: &[&str] = &[
+    "con=null",
+    "ssl=null",
+    "ssl0=null,fd:0",
+    "ssl1=null,fd:2",
+    "noreboot",
+    "lpj=20000000",
+    "initcall_blacklist=raid6_select_algo",
+];
+
+/// The kernel with its modules, and the script that starts it.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Its release, the name of the modules' directory.
+    pub version: String,
+    /// Starts it with the C library that it was linked with.
+    pub run: PathBuf,
+    /// A layer with its modules, to be laid over a tree.
+    pub layer: PathBuf,
+}
+
+/// Debian 13's package `user-mode-linux`, unpacked beside the tree of that release. The suite is fixed: newer ones have
+/// a vDSO that stops rustix, and so the agent.
+///
+/// # Errors
+/// No package, or no network to fetch it.
+pub fn kernel(lab: &Lab) -> Result<Kernel> {
+    let lock = lab.cache.lock("uml");
+    let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+    let tree = Tree::Trixie.ensure(lab)?;
+    let dir = lab.cache.root().join("trees/uml");
+    let stamp_file = dir.with_extension("stamp");
+    let stamp = format!("uml 2 {} {:x}", Tree::Trixie.stamp(lab), cache::hash(XSTATE));
+    if !fs::read_to_string(&stamp_file).is_ok_and(|text| text == stamp) {
+        lab.say("fetching the kernel of user-mode Linux");
+        let _ = fs::remove_file(&stamp_file);
+        tool::shell_with_mounts(FETCH, &[&tree, &dir]).context("fetching Debian's package user-mode-linux")?;
+        fs::write(dir.join("xstate.c"), XSTATE)?;
+        // Rust itself links with it. Where it is missing all the same, most processors need no such help.
+        if tool::exists("cc") {
+            tool::shell("cd \"$1\"; cc -shared -fPIC -O2 -o xstate.so xstate.c", &[&dir])?;
+        }
+        fs::write(&stamp_file, stamp)?;
+    }
+    let layer = dir.join("layer");
+    let mut versions = fs::read_dir(layer.join("usr/lib/modules"))?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let version = versions.next().context("the package has no modules")?;
+    let run = dir.join("run");
+    let script = format!(
+        "#!/bin/sh\n# The kernel asks for the C library of its own release; on that release this mount changes nothing.\n\
+         [ ! -d {HOST} ] || mount --bind '{}' {HOST} || exit 125\n\
+         # A panic aborts, which the first process of a namespace cannot; and it ends all processes of its group.\n\
+         [ ! -e '{dir}/xstate.so' ] || export LD_PRELOAD='{dir}/xstate.so'\n\
+         setsid '{dir}/usr/bin/linux.uml' \"$@\"\nexit $?\n",
+        tree.join(&HOST[1..]).display(),
+        dir = dir.display(),
+    );
+    if !fs::read_to_string(&run).is_ok_and(|text| text == script) {
+        fs::write(&run, script)?;
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(Kernel { version, run, layer })
+}
+
+/// Processors with AMX have more registers than the kernel knows.
+const XSTATE: &str = include_str!("../../uml/xstate.c");
+
+/// Debian's directory for libraries.
+const HOST: &str = "/usr/lib/x86_64-linux-gnu";
+
+// apt runs in the tree's own system and leaves it as it is. The package has a script for its modules that a chroot need not run.
+const FETCH: &str = r#"
+    tree=$1 out=$2; rm -rf --one-file-system "$out"; mkdir -p "$out"
+    work=$(mktemp -d "$out.XXXXXX"); mount -t tmpfs tmpfs "$work"; mkdir "$work/upper" "$work/work" "$work/root"
+    mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/work" "$work/root"
+    cp -L /etc/resolv.conf "$work/root/etc/resolv.conf" || true
+    chroot "$work/root" sh -ec '
+        apt-get -q update; mkdir /deb; cd /deb; chmod 777 .; apt-get -q download user-mode-linux; dpkg-deb -x *.deb tree' >&2
+    cp -a "$work/root/deb/tree/." "$out"
+    mkdir -p "$out/layer/usr/lib"; mv "$out/usr/lib/uml/modules" "$out/layer/usr/lib/"
+    umount "$work/root" "$work"; rmdir "$work""#;
+
+/// Why this host cannot run it; asked once for each run of the lab.
+pub fn missing(lab: &Lab) -> Option<String> {
+    let tried = || -> Result<()> {
+        let kernel = kernel(lab)?;
+        let dir = lab.cache.scratch("uml")?;
+        let initrd = dir.join("initrd");
+        tool::shell(PROBE, &[&dir, &lab.built.guest.path, &initrd])?;
+        let append = "root=none console=ttyS0 panic=-1".to_owned();
+        let start = Start::Kernel { kernel: kernel.run, initrd: Some(initrd), append };
+        let hardware = Hardware { start, drives: Vec::new(), memory: 128, clock: Clock::Host { cpus: 1 } };
+        let mut running = hardware.power_on(Machine::Uml, &dir)?;
+        while running.ended()?.is_none() {
+            ensure!(running.age() < PATIENCE, "it neither works nor stops");
+            running.pause();
+        }
+        let good = crate::outcome::guest_result(running.result()).is_some();
+        ensure!(good, "{}\n{}", tool::tail(running.result(), 3), tool::tail(running.console(), 3));
+        fs::remove_dir_all(&dir)?;
+        Ok(())
+    };
+    tried().err().map(|error| format!("{error:#}"))
+}
+
+/// The lab's program as the only one: it looks at its system, says so, and switches off. That takes ptrace, memory that can be
+/// executed, and registers that the kernel knows.
+const PROBE: &str = r#"
+    cd "$1"; mkdir -p probe/proc probe/sys probe/dev; cp "$2" probe/init
+    cd probe; find . -print0 | cpio -0 -o -H newc --quiet > "$3""#;
+
+/// A hundred times what that takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `abort()` as a shell sees it.
+const CRASHED: i32 = 134;
+
+/// The kernel in namespaces of its own: all that it has started ends with the first process.
+fn command(run: &Path, dir: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL"]).arg(run);
+    command.arg(format!("uml_dir={}", dir.display())).arg(format!("umid={NAME}"));
+    command.args(OPTIONS).env("TMPDIR", MEMORY);
+    command
+}
+
+/// Starts it with what is plugged in from the beginning.
+pub(super) fn start(hardware: &Hardware, dir: &Path) -> Result<(Child, Backend)> {
+    let Start::Kernel { kernel, initrd, append } = &hardware.start else {
+        bail!("user-mode Linux has no firmware");
+    };
+    let mut command = command(kernel, dir);
+    command.arg(format!("mem={}M", hardware.memory));
+    if let Some(initrd) = initrd {
+        command.arg(format!("initrd={}", initrd.display()));
+    }
+    let shift = uml_shift(&hardware.drives);
+    for (index, drive) in hardware.drives.iter().enumerate().filter(|(_, drive)| drive.late.is_none()) {
+        command.arg(disk(index + shift, drive, dir)?);
+    }
+    // Without this it adds a root of its own behind ours.
+    if !append.starts_with("root=") {
+        command.arg("root=none");
+    }
+    // One word for all of it: the kernel gets the line as it is, quotes and spaces too.
+    command.arg(append);
+    fs::write(dir.join("uml.command"), format!("{command:?}\n"))?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = command
+        .stdin(OwnedFd::from(theirs))
+        .stdout(File::create(dir.join("uml.start"))?)
+        .stderr(File::options().create(true).append(true).open(dir.join("result"))?)
+        .spawn()
+        .context("starting user-mode Linux")?;
+    let copy = copier(ours.try_clone()?, File::create(dir.join("console.log"))?);
+    let control = Control { dir: dir.to_owned(), console: ours, copy: Some(copy), shift };
+    Ok((child, Backend::Uml(control)))
+}
+
+/// `ubda=FILE` and its relatives. Writes that are dropped go to a file above the medium.
+fn disk(number: usize, drive: &Drive, dir: &Path) -> Result<String> {
+    let file = drive.file.display().to_string();
+    // Both separate the names in an option.
+    ensure!(!file.contains([',', ':']), "user-mode Linux cannot open {file}");
+    let name = letter(number);
+    // A medium that comes later is read-only in QEMU, too.
+    if drive.locked || drive.late.is_some() {
+        return Ok(format!("ubd{name}r={file}"));
+    }
+    if drive.keep_writes {
+        return Ok(format!("ubd{name}={file}"));
+    }
+    let above = dir.join(format!("ubd{name}.cow"));
+    let _ = fs::remove_file(&above);
+    Ok(format!("ubd{name}={},{file}", above.display()))
+}
+
+/// What the guest says, until its end of the line is closed.
+fn copier(mut from: UnixStream, mut to: File) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = from.read(&mut buffer) {
+            if length == 0 || to.write_all(&buffer[..length]).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Did it panic?
+///
+/// # Errors
+/// It could not start.
+pub(super) fn judge(status: ExitStatus, dir: &Path) -> Result<bool> {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(false),
+        (Some(CRASHED), _) | (None, Some(6)) => Ok(true),
+        _ => {
+            let said = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+            bail!(
+                "user-mode Linux ended with {status}: {}\n{}",
+                tool::tail(&said("uml.start"), 5),
+                tool::tail(&said("result"), 5)
+            )
+        }
+    }
+}
+
+/// Console and control socket of a machine that is switched on.
+pub(super) struct Control {
+    dir: PathBuf,
+    console: UnixStream,
+    copy: Option<JoinHandle<()>>,
+    shift: usize,
+}
+
+impl Control {
+    pub(super) fn plug_in(&mut self, index: usize, drive: &Drive) -> Result<()> {
+        let word = disk(index + self.shift, drive, &self.dir)?;
+        self.ask(&format!("config {word}"))
+    }
+
+    pub(super) fn pull_out(&mut self, index: usize) -> Result<()> {
+        self.ask(&format!("remove ubd{}", letter(index + self.shift)))
+    }
+
+    pub(super) fn type_text(&mut self, text: &str) -> Result<()> {
+        self.console.write_all(text.as_bytes()).context("typing on the console")
+    }
+
+    /// Waits until the console's last bytes are in its log.
+    pub(super) fn settle(&mut self) {
+        if let Some(copy) = self.copy.take() {
+            let _ = copy.join();
+        }
+    }
+
+    /// One request to the kernel's own control socket (`mconsole`).
+    fn ask(&self, text: &str) -> Result<()> {
+        const MAGIC: u32 = 0xcafe_babe;
+        const VERSION: u32 = 2;
+        const LENGTH: usize = 524;
+        let mut request: Vec<u8> = [MAGIC, VERSION, text.len() as u32].map(u32::to_ne_bytes).concat();
+        request.extend(text.as_bytes());
+        ensure!(request.len() < LENGTH, "too long for the control socket: {text}");
+        request.resize(LENGTH, 0);
+        let own = self.dir.join("answers");
+        let _ = fs::remove_file(&own);
+        let socket = UnixDatagram::bind(&own)?;
+        socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+        socket
+            .send_to(&request, self.dir.join(NAME).join("mconsole"))
+            .context("the control socket of user-mode Linux")?;
+        let mut answer = [0; LENGTH];
+        let length = socket.recv(&mut answer).context("waiting for user-mode Linux's answer")?;
+        let error = answer.first_chunk().map_or(1, |word| u32::from_ne_bytes(*word));
+        let said = String::from_utf8_lossy(answer.get(12..length).unwrap_or_default()).into_owned();
+        ensure!(error == 0, "{text}: {}", said.trim_matches('\0'));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Bus;
+
+    #[test]
+    fn a_disk_is_written_kept_or_protected() {
+        let dir = tempfile::tempdir().unwrap();
+        let drive = |keep_writes, locked, late| Drive {
+            file: "/m".into(),
+            bus: Bus::Disk,
+            late,
+            keep_writes,
+            log: None,
+            locked,
+            slow: None,
+        };
+        let cow = format!("ubdb={}/ubdb.cow,/m", dir.path().display());
+        for (keep, locked, late, expected) in [
+            (false, false, None, cow.as_str()),
+            (true, false, None, "ubdb=/m"),
+            (true, true, None, "ubdbr=/m"),
+            (false, false, Some(Duration::MAX), "ubdbr=/m"),
+        ] {
+            assert_eq!(disk(1, &drive(keep, locked, late), dir.path()).unwrap(), expected);
+        }
+        let odd = Drive { file: "/a,b".into(), ..drive(true, false, None) };
+        assert!(disk(0, &odd, dir.path()).is_err());
+    }
+}

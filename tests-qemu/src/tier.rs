@@ -1,0 +1,102 @@
+//! The parts of the lab, from cheap to dear, and what a run spent on each (docs/testing.md has the table).
+
+use serde::Serialize;
+
+use crate::machine::Machine;
+use crate::runner::{Job, Verdict};
+use crate::scenarios::Work;
+
+/// One part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// User-mode Linux: the logic.
+    Logic,
+    /// Power cuts, with the recordings in QEMU.
+    Cuts,
+    /// QEMU: buses, drives, firmware, the kernels of distributions.
+    Hardware,
+    /// Initrds made by dracut.
+    Dracut,
+    /// The eighth of the logic that QEMU looks at again.
+    SecondLook,
+}
+
+impl Tier {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Logic, Self::Cuts, Self::Hardware, Self::Dracut, Self::SecondLook];
+
+    /// For the summary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logic => "user-mode Linux",
+            Self::Cuts => "power cuts",
+            Self::Hardware => "QEMU",
+            Self::Dracut => "dracut",
+            Self::SecondLook => "again in QEMU",
+        }
+    }
+}
+
+/// Where a job belongs.
+pub fn tier(job: &Job<'_>) -> Tier {
+    if job.second_look {
+        return Tier::SecondLook;
+    }
+    match &job.scenario.work {
+        Work::Cuts(_) => Tier::Cuts,
+        Work::Boot(boot) if boot.is_dracut() => Tier::Dracut,
+        _ if job.machine == Machine::Uml => Tier::Logic,
+        _ => Tier::Hardware,
+    }
+}
+
+/// Every eighth scenario, another one at each commit: after some commits QEMU has looked at all of them.
+pub fn is_in_the_eighth(name: &str, commit: &str) -> bool {
+    fnv(name) % 8 == fnv(commit) % 8
+}
+
+/// FNV-1a: the same on every machine and with every compiler.
+fn fnv(text: &str) -> u64 {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
+}
+
+/// A table: how many scenarios each tier had, and what they cost. Then the dearest ones.
+pub fn summary(verdicts: &[Verdict]) -> String {
+    let mut text = String::from("tier               scenarios  CPU s\n");
+    for tier in Tier::ALL {
+        let of_it = verdicts.iter().filter(|verdict| verdict.tier == tier);
+        let (count, spent) = of_it.fold((0, 0.0), |(count, spent), one| (count + 1, spent + one.processor));
+        if count > 0 {
+            text.push_str(&format!("{:18} {count:9} {spent:6.0}\n", tier.name()));
+        }
+    }
+    let mut dearest: Vec<&Verdict> = verdicts.iter().collect();
+    dearest.sort_by(|one, two| two.processor.total_cmp(&one.processor));
+    text.push_str("the dearest:\n");
+    for verdict in dearest.iter().take(10) {
+        text.push_str(&format!("{:6.1} CPU s  {}\n", verdict.processor, verdict.title()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_commits_see_every_scenario_and_each_sees_some() {
+        // Published vector of FNV-1a.
+        assert_eq!(fnv("foobar"), 0x8594_4171_f739_67e8);
+        let names: Vec<String> = (0..400).map(|number| format!("topic/case {number}")).collect();
+        let commits: Vec<String> = (0..200).map(|number| format!("{number:040x}")).collect();
+        let seen = |commit: &str| names.iter().filter(|name| is_in_the_eighth(name, commit)).count();
+        for commit in &commits {
+            assert!((20..=80).contains(&seen(commit)), "{} of 400", seen(commit));
+        }
+        for name in &names {
+            assert!(commits.iter().any(|commit| is_in_the_eighth(name, commit)), "{name} is never seen");
+        }
+    }
+}
