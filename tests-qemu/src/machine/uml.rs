@@ -32,7 +32,7 @@ const NAME: &str = "uml";
 const OPTIONS: &[&str] = &[
     "con=null",
     "ssl=null",
-    "ssl0=null,fd:0",
+    "con0=fd:0,fd:0",
     "ssl1=null,fd:2",
     "noreboot",
     "lpj=20000000",
@@ -97,6 +97,11 @@ pub fn kernel(lab: &Lab) -> Result<Kernel> {
 
 /// Processors with AMX have more registers than the kernel knows.
 const XSTATE: &str = include_str!("../../uml/xstate.c");
+
+/// What QEMU's guests have as their console, and what is in its place: what programs write to `ttyS0` stays in the kernel when
+/// it is the console too.
+const SERIAL: &str = "console=ttyS0";
+const CONSOLE: &str = "console=tty0";
 
 /// Debian's directory for libraries.
 const HOST: &str = "/usr/lib/x86_64-linux-gnu";
@@ -176,7 +181,7 @@ pub(super) fn start(hardware: &Hardware, dir: &Path) -> Result<(Child, Backend)>
         command.arg("root=none");
     }
     // One word for all of it: the kernel gets the line as it is, quotes and spaces too.
-    command.arg(append);
+    command.arg(append.replace(SERIAL, CONSOLE));
     fs::write(dir.join("uml.command"), format!("{command:?}\n"))?;
     let (ours, theirs) = UnixStream::pair()?;
     let child = command
