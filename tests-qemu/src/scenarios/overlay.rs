@@ -236,7 +236,8 @@ fn places() -> Vec<Scenario> {
 fn write_protected() -> Vec<Scenario> {
     let late = |store: Recipe, kargs: &str| {
         Boot::from(iso())
-            .and(store, Bus::Stick)
+            // Seconds after power-on: the guest must still be looking, and user-mode Linux has given up by then.
+            .and(store, Bus::UsbStick)
             .after(12)
             .mode(Mode::NativeWrite)
             .root(ROOT)
@@ -327,7 +328,7 @@ fn refusals() -> Vec<Scenario> {
         ),
         row(
             "C20 no room can be made on a CD",
-            on_cd("rd.overlay=LABEL=persist rd.live.autooverlay").expect(report_says("optical drive")),
+            on_cd("rd.overlay=LABEL=persist rd.live.autooverlay").on(Bus::IdeCd).expect(report_says("optical drive")),
         ),
         row(":auto on a CD", on_cd("rd.overlay=:auto").expect(report_says("is iso9660, which cannot be written to"))),
         row(
