@@ -50,7 +50,7 @@ fn debian_iso() -> Recipe {
 fn interactive(lab: &Lab, machine: &Machine) -> Result<ExitCode> {
     let dir = lab.cache.scratch("demo")?;
     let status = machine.terminal(&dir)?.status().context("starting qemu-system-x86_64")?;
-    std::fs::remove_dir_all(&dir)?;
+    crate::remove::tree(&dir)?;
     if !status.success() {
         bail!("QEMU ended with {status}");
     }
@@ -83,7 +83,7 @@ fn watch(lab: &Lab, machine: &Machine, text: &str, limit: Duration) -> Result<Ex
 }
 
 fn clean(dir: &Path) {
-    let _ = std::fs::remove_dir_all(dir);
+    let _ = crate::remove::tree(dir);
 }
 
 /// QEMU with its serial console on this terminal.

@@ -20,6 +20,7 @@ mod mode;
 mod outcome;
 mod powercut;
 mod qmp;
+mod remove;
 mod runner;
 mod scenarios;
 mod test;

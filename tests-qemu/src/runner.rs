@@ -138,7 +138,7 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
     };
     let result = if why.is_empty() { Status::Passed } else { Status::Failed };
     let why = if result == Status::Failed { keep(lab, &scenario.name, &dir, why) } else { why };
-    let _ = fs::remove_dir_all(&dir);
+    let _ = crate::remove::tree(&dir);
     verdict(result, seconds, why, again && result == Status::Failed)
 }
 
@@ -182,7 +182,7 @@ fn plan(report: &serde_json::Value) -> String {
 fn keep(lab: &Lab, name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
     let flat = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
     let kept = lab.cache.root().join("failed").join(flat);
-    let _ = fs::remove_dir_all(&kept);
+    let _ = crate::remove::tree(&kept);
     // Copies of media are as large as the media; what they were made from is in the cache.
     remove_media(dir);
     if fs::rename(dir, &kept).is_ok() {

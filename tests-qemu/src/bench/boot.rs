@@ -98,7 +98,7 @@ pub fn once(lab: &Lab, mode: Mode, clock: Clock, medium: Recipe) -> Result<(f64,
         bail!("{mode:?} did not boot; logs in {}", dir.display());
     };
     let uptime = guest.uptime.context("the guest had no /proc/uptime")?;
-    std::fs::remove_dir_all(&dir)?;
+    crate::remove::tree(&dir)?;
     Ok((uptime, outcome.report.map(|report| timeline(&report))))
 }
 

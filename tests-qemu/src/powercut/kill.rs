@@ -32,7 +32,7 @@ pub fn run(cuts: &Cuts, lab: &Lab, medium: &Path, count: usize, dir: &Path) -> R
         let looked = killed(cuts, lab, &disk, after, wait, &own)
             .and_then(|promised| cuts.next_boot(lab, medium, &disk, promised, &own.join("2")));
         match looked {
-            Ok(()) => fs::remove_dir_all(&own)?,
+            Ok(()) => crate::remove::tree(&own)?,
             Err(error) => losses.push(format!("seed {seed}, killed {wait:?} after file {after}: {error:#}")),
         }
     }

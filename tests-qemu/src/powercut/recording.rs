@@ -99,7 +99,7 @@ impl Setup {
             dir.display()
         );
         log::with_marks(&log, &marks, path)?;
-        fs::remove_dir_all(&dir)?;
+        crate::remove::tree(&dir)?;
         Ok(())
     }
 }

@@ -69,7 +69,7 @@ impl Cuts {
             let own = dir.join(format!("point{number}"));
             fs::create_dir_all(&own)?;
             match self.one(lab, &ground, medium, point, &own) {
-                Ok(()) => fs::remove_dir_all(&own)?,
+                Ok(()) => crate::remove::tree(&own)?,
                 Err(error) => {
                     let total = ground.log.entries.len();
                     losses.push(format!("seed {seed}, point {number}: {point}, {total} in all: {error:#}"));
