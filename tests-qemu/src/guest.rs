@@ -3,13 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::PoisonError;
 
 use anyhow::{Context, Result, bail};
 
 use crate::lab::Lab;
-use crate::{cache, mirror, tool};
+use crate::{cache, mirror, remove, tool};
 
 /// A root file system to boot into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +56,8 @@ impl Tree {
             return Ok(dir);
         }
         let _ = fs::remove_file(&stamp_file);
-        remove_tree(&dir)?;
+        remove::tree(&dir)?;
+        fs::create_dir_all(&dir)?;
         match self {
             Self::Tiny => make_tiny(lab, &dir)?,
             Self::Trixie | Self::Bookworm => self.make_debian(lab, &dir)?,
@@ -97,14 +97,14 @@ impl Tree {
             exec > "$5" 2>&1
             debootstrap --variant=minbase "$1" "$2" "$3"
             printf '#!/bin/sh\nexit 101\n' > "$2/usr/sbin/policy-rc.d"; chmod 755 "$2/usr/sbin/policy-rc.d"
-            for m in proc dev sys; do mount --rbind /$m "$2/$m"; done
+            system_dirs "$2"
             cp -L /etc/resolv.conf "$2/etc/resolv.conf" || true
             export DEBIAN_FRONTEND=noninteractive INITRD=No LC_ALL=C
             apt() { chroot "$2" apt-get -y -q --no-install-recommends install $1 < /dev/null; }
             chroot "$2" apt-get -q update
             apt "$6" "$2"; apt "$7" "$2"
             chroot "$2" apt-get clean
-            rm -rf "$2"/var/lib/apt/lists/*  "$2"/usr/sbin/policy-rc.d
+            rm -rf --one-file-system "$2"/var/lib/apt/lists/* "$2"/usr/sbin/policy-rc.d
         "#;
         let first = FIRST.to_owned();
         let then = format!("{THEN} {}", self.extra());
@@ -184,20 +184,6 @@ fn make_tiny(lab: &Lab, dir: &Path) -> Result<()> {
 pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
-    Ok(())
-}
-
-/// Removes a tree; refuses while anything is mounted in it, because that would reach into the host.
-fn remove_tree(dir: &Path) -> Result<()> {
-    let inside = format!(" {}/", dir.display());
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    if let Some(line) = mounts.lines().find(|line| line.contains(&inside)) {
-        bail!("something is mounted in {}: {line}", dir.display());
-    }
-    if dir.exists() {
-        tool::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(dir))?;
-    }
-    fs::create_dir_all(dir)?;
     Ok(())
 }
 

@@ -17,6 +17,7 @@ mod machine;
 mod medium;
 mod mirror;
 mod mode;
+mod namespace;
 mod outcome;
 mod powercut;
 mod qmp;
@@ -37,6 +38,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Start};
 use crate::mode::Mode;
+use crate::namespace::Role;
 use crate::powercut::Choice;
 
 /// The test bench of rdlive.
@@ -156,13 +158,25 @@ enum BenchArg {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("lab: {error:#}");
-            ExitCode::FAILURE
-        }
+    let done = match namespace::role() {
+        Role::Init(outer) => namespace::init(outer),
+        Role::Inside => run(Args::parse()),
+        Role::Outer => start(Args::parse()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("lab: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What changes nothing but packages, or nothing at all, is done at once; all else inside of the lab's own namespace.
+fn start(args: Args) -> Result<ExitCode> {
+    if matches!(args.command, Cmd::Install | Cmd::Test { list: true, .. }) {
+        return run(args);
     }
+    install::require_root()?;
+    install::ensure()?;
+    namespace::start()
 }
 
 fn run(args: Args) -> Result<ExitCode> {

@@ -114,7 +114,7 @@ impl Mode {
                 let file = format!("--add-file={}:/etc/lab.key", key.display());
                 let args = ["--persistence=ext4,xfs,btrfs", "--encryption", &file];
                 let made = native(lab, self.tree(), version, &args, path);
-                let _ = fs::remove_dir_all(&scratch);
+                let _ = crate::remove::tree(&scratch);
                 made
             }
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
@@ -165,7 +165,7 @@ fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> R
         mkdir "$work/root/upper" "$work/root/work" "$work/root/merged"
         root=$work/root/merged
         mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/root/upper,workdir=$work/root/work" "$root"
-        for m in proc dev sys; do mount --rbind /$m "$root/$m"; done
+        system_dirs "$root"
         mount --bind "$work/tmp" "$root/var/tmp"
         if [ -d "$module" ]; then
             install -m 755 "$agent" "$root/usr/bin/rdlive"
@@ -182,7 +182,7 @@ fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> R
         let log = fs::read_to_string(scratch.join("log")).unwrap_or_default();
         format!("dracut {}:\n{}", args.join(" "), tool::tail(&log, 20))
     });
-    let _ = fs::remove_dir_all(&scratch);
+    let _ = crate::remove::tree(&scratch);
     made.map(drop)
 }
 
