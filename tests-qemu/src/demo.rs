@@ -75,7 +75,8 @@ fn watch(lab: &Lab, machine: &Machine, text: &str, limit: Duration) -> Result<Ex
             return Ok(ExitCode::SUCCESS);
         }
         if running.ended()? || running.age() > limit {
-            println!("\n\nlab: no login prompt; console: {}", dir.join("console.log").display());
+            running.kill();
+            println!("\n\nlab: no login prompt; console: {}", lab.keep("demo", &dir)?.join("console.log").display());
             return Ok(ExitCode::FAILURE);
         }
         std::thread::sleep(Duration::from_millis(100));

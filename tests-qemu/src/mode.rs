@@ -10,7 +10,7 @@ use crate::artifact;
 use crate::guest::{self, Tree};
 use crate::lab::Lab;
 use crate::machine::Start;
-use crate::{cache, floor, tool, vmlinux};
+use crate::{cache, floor, sources, tool, vmlinux};
 
 /// How the initrd was made, and so with which kernel it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -93,10 +93,12 @@ impl Mode {
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
             Self::DmsquashLive | Self::KiwiLive => String::new(),
         };
-        let key = format!("initrd 1 {self:?} {version} {} {programs}", self.tree().stamp(lab));
-        let initrd = lab.cache.file("initrd", &key, |path| self.make(lab, &version, path))?;
-        let key = format!("vmlinux 1 {version} {}", self.tree().stamp(lab));
-        let kernel = lab.cache.file("vmlinux", &key, |path| unpacked(&kernel, path))?;
+        let code = sources::initrds();
+        let key = format!("initrd 1 {code:x} {self:?} {version} {} {programs}", self.tree().stamp(lab));
+        let initrd =
+            lab.cache.file("initrd", &format!("initrd {self:?}"), &key, |path| self.make(lab, &version, path))?;
+        let key = format!("vmlinux 1 {code:x} {version} {}", self.tree().stamp(lab));
+        let kernel = lab.cache.file("vmlinux", &format!("kernel {version}"), &key, |path| unpacked(&kernel, path))?;
         Ok(Pair { kernel, initrd })
     }
 

@@ -59,7 +59,11 @@ fn refuse_mounts(found: &Statx, root: (u32, u32), path: &Path) -> Result<()> {
 
 fn entry(dir: BorrowedFd<'_>, name: &CStr, root: (u32, u32), path: &Path) -> Result<()> {
     let said = || format!("removing {}", path.display());
-    let found = look(dir, name).with_context(said)?;
+    let found = match look(dir, name) {
+        // Somebody else removed it.
+        Err(Errno::NOENT) => return Ok(()),
+        other => other.with_context(said)?,
+    };
     refuse_mounts(&found, root, path)?;
     if rustix::fs::FileType::from_raw_mode(found.stx_mode.into()) != rustix::fs::FileType::Directory {
         return rustix::fs::unlinkat(dir, name, AtFlags::empty()).with_context(said);

@@ -103,6 +103,7 @@ fn tell(lab: &Lab, verdict: &Verdict) {
         Status::Skipped => "skip",
     };
     lab.say(&format!("{word} {} ({:.1} s)", verdict.name, verdict.seconds));
+    lab.times.note(&verdict.name, verdict.seconds);
     for why in &verdict.why {
         lab.say(&format!("       {why}"));
     }
@@ -117,7 +118,7 @@ fn judge(lab: &Lab, scenario: &Scenario) -> Verdict {
         why,
         again,
     };
-    let dir = match lab.cache.scratch("boot") {
+    let dir = match lab.forget_failure(&scenario.name).and_then(|()| lab.cache.fast_scratch("boot")) {
         Ok(dir) => dir,
         Err(error) => {
             return verdict(Status::Failed, started.elapsed(), vec![format!("{error:#}")], false);
@@ -180,12 +181,9 @@ fn plan(report: &serde_json::Value) -> String {
 
 /// Moves the logs of a failure to where they stay, and says where.
 fn keep(lab: &Lab, name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
-    let flat = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
-    let kept = lab.cache.root().join("failed").join(flat);
-    let _ = crate::remove::tree(&kept);
     // Copies of media are as large as the media; what they were made from is in the cache.
     remove_media(dir);
-    if fs::rename(dir, &kept).is_ok() {
+    if let Ok(kept) = lab.keep(name, dir) {
         why.push(format!("logs: {}", kept.display()));
     }
     why
