@@ -11,6 +11,7 @@ mod demo;
 mod fixture;
 mod floor;
 mod guest;
+mod hold;
 mod install;
 mod lab;
 mod lock;
@@ -95,6 +96,9 @@ enum Cmd {
         #[arg(long, value_enum, default_value_t = FirmwareArg::Bios)]
         firmware: FirmwareArg,
     },
+    /// Hold a mount, a loop device and a process that nobody waits for, until it is killed: what tests/killed.rs looks at
+    #[command(hide = true)]
+    Hold,
     /// Measure ours, the originals and the floor in one run
     Bench {
         /// What to measure
@@ -182,7 +186,9 @@ fn start(args: Args) -> Result<ExitCode> {
         return run(args);
     }
     install::require_root()?;
-    install::ensure()?;
+    if !matches!(args.command, Cmd::Hold) {
+        install::ensure()?;
+    }
     namespace::start()
 }
 
@@ -193,6 +199,7 @@ fn run(args: Args) -> Result<ExitCode> {
             test::run(args.mirror, cuts, &test::Chosen { filter, all }, list, json.as_deref(), jobs)
         }
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
+        Cmd::Hold => hold::hold().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())
