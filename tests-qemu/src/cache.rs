@@ -73,7 +73,7 @@ impl Cache {
         let run = RunDir::make(&own, RUN)?;
         fs::create_dir(run.path().join("uses"))?;
         let times = Arc::new(Times::open(&root.join("times.json")));
-        let memory = RunDir::make(memory, MEMORY.1).ok();
+        let memory = is_memory(memory).then(|| RunDir::make(memory, MEMORY.1).ok()).flatten();
         let cache = Self { root, run: Some(run), memory, used: Mutex::default(), times, limit };
         cache.prune()?;
         Ok(cache)
@@ -261,6 +261,12 @@ fn numbered(parent: &Path, name: &str) -> Result<PathBuf> {
     let path = parent.join(format!("{name}.{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
     Ok(path)
+}
+
+/// In a chroot it may be a directory like any other.
+fn is_memory(dir: &Path) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    rustix::fs::statfs(dir).is_ok_and(|stat| stat.f_type == TMPFS)
 }
 
 /// Room on the file system, and memory behind it.
