@@ -1,113 +1,391 @@
-//! Everything the lab makes, under `target/lab`, keyed by what it was made from.
+//! What the lab makes and keeps: trees, kernels, initrds and media, keyed by what they were made from, in a cache outside of
+//! the work tree, which all clones and several runs at once share.
+//!
+//! ```text
+//! cache/NAME-HASH      a file, and NAME-HASH.key: what it was made from; its time is that of the last use
+//! trees/NAME-HASH      a directory, with its .key, and .size: what it takes on the disk
+//! locks/NAME-HASH      held (flock) while it is made
+//! lock                 held shared while a use is noted, exclusively while things are removed
+//! tmp/run-X            work in progress of a live run, and uses/NAME-HASH: what it uses
+//! times.json           how long things took
+//! ```
 
-use std::collections::HashMap;
-use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::lock::Lock;
+use crate::prune::{self, Entry};
+use crate::rundir::{self, RunDir};
+use crate::times::Times;
+use crate::{loops, progress, remove};
+
+/// Where directories of files and of trees lie.
+const FILES: &str = "cache";
+const TREES: &str = "trees";
+/// In front of a run's own directory in `tmp`.
+const RUN: &str = "run-";
+/// Where a run's media are when there is room for them, and its directory's name in front of the run's own.
+const MEMORY: (&str, &str) = ("/dev/shm", "rdlive-lab.");
+/// Room that memory must have for that.
+const ROOM: u64 = 4 << 30;
+/// All artefacts together, trees too.
+const LIMIT: u64 = 10 << 30;
 
 /// The lab's own directory; each artefact is made once per key, by whoever asks first.
 pub struct Cache {
     root: PathBuf,
-    locks: Mutex<HashMap<String, Arc<Mutex<()>>>>,
+    run: Option<RunDir>,
+    memory: Option<RunDir>,
+    used: Mutex<HashSet<PathBuf>>,
+    times: Arc<Times>,
+    limit: u64,
+}
+
+/// `$XDG_CACHE_HOME/rdlive-lab`, or below the home directory.
+pub fn place() -> PathBuf {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || absolute("HOME").unwrap_or_else(|| "/root".into());
+    absolute("XDG_CACHE_HOME").unwrap_or_else(|| home().join(".cache")).join("rdlive-lab")
 }
 
 impl Cache {
-    /// Opens (and makes) the directory.
-    pub fn new(root: PathBuf) -> Result<Self> {
-        for dir in ["cache", "tmp", "trees", "failed"] {
+    /// Opens (and makes) the directory; removes what dead runs left, and says what that was.
+    pub fn open(root: &Path) -> Result<Self> {
+        Self::with_limit(root, LIMIT)
+    }
+
+    fn with_limit(root: &Path, limit: u64) -> Result<Self> {
+        for dir in [FILES, TREES, "locks", "tmp"] {
             let path = root.join(dir);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         }
-        Ok(Self { root, locks: Mutex::default() })
+        let root = root.canonicalize()?;
+        let (own, memory) = (root.join("tmp"), Path::new(MEMORY.0));
+        clean(&own, memory)?;
+        let run = RunDir::make(&own, RUN)?;
+        fs::create_dir(run.path().join("uses"))?;
+        let times = Arc::new(Times::open(&root.join("times.json")));
+        let memory = is_memory(memory).then(|| RunDir::make(memory, MEMORY.1).ok()).flatten();
+        let cache = Self { root, run: Some(run), memory, used: Mutex::default(), times, limit };
+        cache.prune()?;
+        Ok(cache)
     }
 
-    /// `target/lab`.
-    pub fn root(&self) -> &Path {
-        &self.root
+    /// How long things took.
+    pub fn times(&self) -> &Arc<Times> {
+        &self.times
     }
 
-    /// A fresh directory for work in progress; the caller removes it.
+    fn run(&self) -> Result<&Path> {
+        self.run.as_ref().map(RunDir::path).context("the cache is closed")
+    }
+
+    /// A fresh directory for work in progress, on the cache's own file system: what is in the cache can be linked into it.
+    /// The caller removes it; the end of the run does so at the latest.
     pub fn scratch(&self, name: &str) -> Result<PathBuf> {
-        static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = self.root.join("tmp").join(format!("{name}.{}.{number}", std::process::id()));
-        fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
-        Ok(path)
+        numbered(self.run()?, name)
     }
 
-    /// Returns the file made under `key`, calling `make` with the path to write when it is not there yet.
-    pub fn file(&self, name: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    /// As [`scratch`](Self::scratch), for what a guest writes to: in memory, where a sync costs nothing, while that has room.
+    pub fn fast_scratch(&self, name: &str) -> Result<PathBuf> {
+        match &self.memory {
+            Some(memory) if has_room(memory.path()) => numbered(memory.path(), name),
+            _ => self.scratch(name),
+        }
+    }
+
+    /// Returns the file made under `key`, calling `make` with the path to write when it is not there yet. `what` is for people,
+    /// should it take long.
+    pub fn file(&self, name: &str, what: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        self.artefact(FILES, name, what, key, make)
+    }
+
+    /// As [`file`](Self::file), for a directory.
+    pub fn tree(&self, name: &str, what: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        self.artefact(TREES, name, what, key, |dir| {
+            fs::create_dir(dir)?;
+            make(dir)
+        })
+    }
+
+    fn artefact(
+        &self,
+        place: &str,
+        name: &str,
+        what: &str,
+        key: &str,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
         let file = format!("{name}-{:016x}", hash(key));
-        let path = self.root.join("cache").join(&file);
-        let lock = self.lock(&file);
-        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if path.exists() {
-            // Fresh times tell `prune` what is in use.
-            let _ = fs::File::open(&path).and_then(|f| f.set_modified(std::time::SystemTime::now()));
+        let path = self.root.join(place).join(&file);
+        if self.uses(&path)? {
             return Ok(path);
         }
-        let partial = self.root.join("cache").join(format!(".partial-{file}"));
-        let _ = fs::remove_file(&partial);
-        make(&partial).with_context(|| format!("making {name}"))?;
-        fs::write(path.with_extension("key"), key)?;
+        let lock = self.root.join("locks").join(&file);
+        let _making = match Lock::now(&lock)? {
+            Some(lock) => lock,
+            None => progress::waiting(what, || Lock::exclusive(&lock))?,
+        };
+        // Another has made it meanwhile.
+        if self.uses(&path)? {
+            return Ok(path);
+        }
+        let partial = self.run()?.join(format!("partial-{file}"));
+        remove::tree(&partial)?;
+        let made = progress::making(&self.times, what, || make(&partial)).with_context(|| format!("making {what}"));
+        if made.is_err() {
+            let _ = remove::tree(&partial);
+        }
+        made?;
+        if place == TREES {
+            fs::write(beside(&path, "size"), prune::allocated(&partial).to_string())?;
+        }
+        fs::write(beside(&path, "key"), key)?;
+        // As soon as others see it, it is in use.
+        let _removing = Lock::shared(&self.root.join("lock"))?;
+        self.mark(&path)?;
         fs::rename(&partial, &path).with_context(|| format!("naming {}", path.display()))?;
         Ok(path)
     }
 
-    /// A lock that serialises makers of one named thing (a guest tree).
-    pub fn lock(&self, name: &str) -> Arc<Mutex<()>> {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(name.to_owned()).or_default())
+    /// Is it there? Then no run removes it while this one lives.
+    fn uses(&self, path: &Path) -> Result<bool> {
+        let there = || path.symlink_metadata().is_ok();
+        if self.used.lock().unwrap_or_else(PoisonError::into_inner).contains(path) {
+            return Ok(there());
+        }
+        let _removing = Lock::shared(&self.root.join("lock"))?;
+        if !there() {
+            return Ok(false);
+        }
+        // Its time tells what was used last.
+        let _ = File::options().append(true).open(beside(path, "key")).and_then(|f| f.set_modified(SystemTime::now()));
+        self.mark(path)?;
+        Ok(true)
     }
 
-    /// Removes artefacts that no run of the last `days` used.
-    pub fn prune(&self, days: u64) -> Result<()> {
-        let limit = std::time::Duration::from_secs(days * 86_400);
-        for entry in fs::read_dir(self.root.join("cache"))?.flatten() {
-            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-            if age > limit {
-                let _ = fs::remove_file(entry.path());
+    fn mark(&self, path: &Path) -> Result<()> {
+        File::create(self.run()?.join("uses").join(path.file_name().unwrap_or_default()))?;
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        Ok(())
+    }
+
+    /// Removes what is too much or was not used for long, and never what a live run uses.
+    fn prune(&self) -> Result<()> {
+        let mut aside = Vec::new();
+        {
+            let _removing = Lock::exclusive(&self.root.join("lock"))?;
+            let live = rundir::sweep(&self.root.join("tmp"), RUN)?.live;
+            let used: HashSet<_> = live.iter().flat_map(|run| names(&run.join("uses"))).collect();
+            let mut entries: Vec<(String, Entry)> = self.entries(FILES);
+            entries.extend(self.entries(TREES));
+            let all = entries.iter().map(|(_, entry)| entry.size).sum();
+            entries.retain(|(name, _)| !used.contains(name));
+            for path in prune::choose(entries.into_iter().map(|(_, entry)| entry).collect(), all, self.limit) {
+                // Out of the way in an instant; deleting a tree takes longer than others should wait.
+                let to = self.root.join("tmp").join(format!("{RUN}old-{:x}", rundir::nanoseconds()));
+                fs::rename(&path, &to).with_context(|| format!("moving {}", path.display()))?;
+                for kind in ["key", "size"] {
+                    let _ = fs::remove_file(beside(&path, kind));
+                }
+                aside.push(to);
+            }
+            self.forget_locks();
+        }
+        aside.iter().try_for_each(|path| remove::tree(path))
+    }
+
+    fn entries(&self, place: &str) -> Vec<(String, Entry)> {
+        let dir = self.root.join(place);
+        let artefacts = names(&dir).into_iter().filter(|name| !name.contains('.'));
+        let entry = |name: &String| -> Option<Entry> {
+            let path = dir.join(name);
+            let metadata = path.symlink_metadata().ok()?;
+            let used = fs::metadata(beside(&path, "key")).unwrap_or(metadata).modified().ok()?;
+            let size = match place {
+                TREES => fs::read_to_string(beside(&path, "size")).ok().and_then(|text| text.parse().ok()).unwrap_or(0),
+                _ => prune::allocated(&path),
+            };
+            let unused = used.elapsed().unwrap_or_default();
+            Some(Entry { path, size, unused, tree: place == TREES })
+        };
+        artefacts.filter_map(|name| entry(&name).map(|entry| (name, entry))).collect()
+    }
+
+    /// Lock files of what is gone; whoever waits for one finds that out and takes a new one.
+    fn forget_locks(&self) {
+        for name in names(&self.root.join("locks")) {
+            let gone = [FILES, TREES].iter().all(|place| !self.root.join(place).join(&name).exists());
+            let path = self.root.join("locks").join(&name);
+            if let (true, Ok(Some(_lock))) = (gone, Lock::now(&path)) {
+                let _ = fs::remove_file(&path);
             }
         }
-        Ok(())
     }
 }
 
-/// Hash of a text.
+impl Drop for Cache {
+    fn drop(&mut self) {
+        // First this run's own: then what it used may go too.
+        self.run = None;
+        self.memory = None;
+        if let Err(error) = self.times.save().and_then(|()| self.prune()) {
+            eprintln!("lab: {error:#}");
+        }
+    }
+}
+
+/// Removes what dead runs left: their directories here and in memory, and loop devices over files in them.
+fn clean(own: &Path, memory: &Path) -> Result<()> {
+    let _removing = Lock::exclusive(&own.with_file_name("lock"))?;
+    let found = [rundir::sweep(own, RUN)?, rundir::sweep(memory, MEMORY.1).unwrap_or_default()];
+    let live: Vec<PathBuf> = found.iter().flat_map(|found| found.live.clone()).collect();
+    let loops = loops::free(&[own.join(""), memory.join(MEMORY.1)], &live);
+    let removed = found.iter().map(|found| found.removed).sum::<usize>();
+    if removed + loops > 0 {
+        println!("lab: cleaned up after runs that were ended: {removed} directories, {loops} loop devices");
+    }
+    Ok(())
+}
+
+fn numbered(parent: &Path, name: &str) -> Result<PathBuf> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let path = parent.join(format!("{name}.{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
+    Ok(path)
+}
+
+/// In a chroot it may be a directory like any other.
+fn is_memory(dir: &Path) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    rustix::fs::statfs(dir).is_ok_and(|stat| stat.f_type == TMPFS)
+}
+
+/// Room on the file system, and memory behind it.
+fn has_room(memory: &Path) -> bool {
+    let free = rustix::fs::statvfs(memory).is_ok_and(|stat| stat.f_bavail * stat.f_frsize >= ROOM);
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kibibytes = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    free && kibibytes.is_some_and(|kibibytes| kibibytes << 10 >= ROOM)
+}
+
+fn beside(path: &Path, kind: &str) -> PathBuf {
+    path.with_extension(kind)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// Hash of a text; the same from every compiler.
 pub fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
+    first(Sha256::digest(text))
 }
 
 /// Hash of a file's bytes, or of all files below a directory with their names.
 pub fn content_hash(path: &Path) -> Result<u64> {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Sha256::new();
     add(path, &mut hasher).with_context(|| format!("reading {}", path.display()))?;
-    Ok(hasher.finish())
+    Ok(first(hasher.finalize()))
 }
 
-fn add(path: &Path, hasher: &mut DefaultHasher) -> std::io::Result<()> {
+fn first(digest: impl AsRef<[u8]>) -> u64 {
+    digest.as_ref().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn add(path: &Path, hasher: &mut Sha256) -> std::io::Result<()> {
     if path.is_dir() {
         let mut entries: Vec<PathBuf> =
             fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
         entries.sort();
         for entry in entries {
-            entry.file_name().hash(hasher);
+            hasher.update(entry.file_name().unwrap_or_default().as_encoded_bytes());
+            hasher.update([0]);
             add(&entry, hasher)?;
         }
         return Ok(());
     }
-    let mut file = fs::File::open(path)?;
+    let mut file = File::open(path)?;
+    hasher.update(file.metadata()?.len().to_le_bytes());
     let mut buffer = vec![0; 1 << 16];
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(()),
-            count => hasher.write(&buffer[..count]),
+            count => hasher.update(&buffer[..count]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make(cache: &Cache, key: &str, bytes: usize) -> PathBuf {
+        cache.file("x", key, key, |path| Ok(fs::write(path, vec![1; bytes])?)).unwrap()
+    }
+
+    #[test]
+    fn a_hash_stays_what_it_is() {
+        // The first eight bytes of the SHA-256 of "abc".
+        assert_eq!(hash("abc"), 0xba78_16bf_8f01_cfea);
+    }
+
+    #[test]
+    fn what_is_there_is_not_made_again_and_a_failure_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        assert!(cache.file("x", "x", "a", |_| anyhow::bail!("broken")).is_err());
+        let path = make(&cache, "a", 1);
+        let again = cache.file("x", "x", "a", |_| anyhow::bail!("made again")).unwrap();
+        assert_eq!((&again, fs::read(&path).unwrap()), (&path, vec![1]));
+        let tree = cache.tree("t", "t", "a", |dir| Ok(fs::write(dir.join("file"), "")?)).unwrap();
+        assert!(tree.join("file").exists() && beside(&tree, "size").exists());
+    }
+
+    #[test]
+    fn a_live_run_loses_nothing_that_it_uses_and_a_run_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = Cache::with_limit(dir.path(), 1 << 20).unwrap();
+        let (scratch, fast) = (one.scratch("s").unwrap(), one.fast_scratch("s").unwrap());
+        let path = make(&one, "a", 2 << 20);
+        let other = Cache::with_limit(dir.path(), 1 << 20).unwrap();
+        let theirs = make(&other, "b", 4096);
+        drop(other);
+        assert!(scratch.exists() && fast.exists() && path.exists(), "another run has come and gone");
+        assert!(!theirs.exists(), "it was too much, and its run has ended");
+        drop(one);
+        assert!(!scratch.exists() && !fast.exists() && !path.exists());
+        assert_eq!(names(&dir.path().join("tmp")), Vec::<String>::new());
+        assert_eq!(names(&dir.path().join(FILES)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn two_runs_that_want_the_same_make_it_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let caches = [Cache::open(dir.path()).unwrap(), Cache::open(dir.path()).unwrap()];
+        let made = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for cache in caches.iter().chain(&caches) {
+                scope.spawn(|| {
+                    let make = |path: &Path| {
+                        std::thread::sleep(std::time::Duration::from_millis(50));
+                        made.fetch_add(1, Ordering::Relaxed);
+                        Ok(fs::write(path, "")?)
+                    };
+                    cache.file("x", "x", "a", make).unwrap()
+                });
+            }
+        });
+        assert_eq!(made.into_inner(), 1);
     }
 }

@@ -50,7 +50,7 @@ fn debian_iso() -> Recipe {
 fn interactive(lab: &Lab, machine: &Hardware) -> Result<ExitCode> {
     let dir = lab.cache.scratch("demo")?;
     let status = machine.terminal(&dir)?.status().context("starting qemu-system-x86_64")?;
-    std::fs::remove_dir_all(&dir)?;
+    crate::remove::tree(&dir)?;
     if !status.success() {
         bail!("QEMU ended with {status}");
     }
@@ -75,7 +75,8 @@ fn watch(lab: &Lab, machine: &Hardware, text: &str, limit: Duration) -> Result<E
             return Ok(ExitCode::SUCCESS);
         }
         if running.ended()?.is_some() || running.age() > limit {
-            println!("\n\nlab: no login prompt; console: {}", dir.join("console.log").display());
+            running.kill();
+            println!("\n\nlab: no login prompt; console: {}", lab.keep("demo", &dir)?.join("console.log").display());
             return Ok(ExitCode::FAILURE);
         }
         std::thread::sleep(Duration::from_millis(100));
@@ -83,7 +84,7 @@ fn watch(lab: &Lab, machine: &Hardware, text: &str, limit: Duration) -> Result<E
 }
 
 fn clean(dir: &Path) {
-    let _ = std::fs::remove_dir_all(dir);
+    let _ = crate::remove::tree(dir);
 }
 
 /// QEMU with its serial console on this terminal.

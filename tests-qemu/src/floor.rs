@@ -33,7 +33,7 @@ pub fn initrd(lab: &Lab, tree: Tree, version: &str, path: &Path) -> Result<()> {
     }
     fs::write(stage.join("floor.modules"), names)?;
     tool::shell("cd \"$1\"; find . -print0 | cpio -0 -o -H newc --quiet | zstd -q -19 -o \"$2\"", &[&stage, path])?;
-    fs::remove_dir_all(&stage)?;
+    crate::remove::tree(&stage)?;
     Ok(())
 }
 

@@ -1,10 +1,8 @@
-//! Guest trees: whole Debian systems and a tiny one, made once under `target/lab/trees`.
+//! Guest trees: whole Debian systems and a tiny one, made once and kept in the cache.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::PoisonError;
 
 use anyhow::{Context, Result, bail};
 
@@ -45,36 +43,22 @@ impl Tree {
         }
     }
 
-    /// Makes the tree unless it is there; returns its directory.
+    /// Makes the tree unless it is there; returns its directory, which nobody may change: other runs use it too.
     pub fn ensure(self, lab: &Lab) -> Result<PathBuf> {
-        let lock = lab.cache.lock(self.name());
-        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = lab.cache.root().join("trees").join(self.name());
-        let stamp_file = dir.with_extension("stamp");
         let stamp = self.stamp(lab);
-        if fs::read_to_string(&stamp_file).is_ok_and(|text| text == stamp) {
-            self.refresh(lab, &dir)?;
-            return Ok(dir);
+        if self == Self::Tiny {
+            return lab.cache.tree("tiny", "the tiny tree", &stamp, |dir| make_tiny(lab, dir));
         }
-        let _ = fs::remove_file(&stamp_file);
-        remove_tree(&dir)?;
-        match self {
-            Self::Tiny => make_tiny(lab, &dir)?,
-            Self::Trixie | Self::Bookworm => self.make_debian(lab, &dir)?,
-        }
-        fs::write(&stamp_file, stamp)?;
-        self.refresh(lab, &dir)?;
-        Ok(dir)
-    }
-
-    /// Debian trees outlive builds of lab-guest, so they get the current one.
-    fn refresh(self, lab: &Lab, dir: &Path) -> Result<()> {
-        let inside = dir.join("usr/bin/lab-guest");
-        if self == Self::Tiny || cache::content_hash(&inside).is_ok_and(|hash| hash == lab.built.guest.hash) {
-            return Ok(());
-        }
-        let _ = fs::remove_file(&inside);
-        copy_program(&lab.built.guest.path, &inside)
+        let name = self.name();
+        let base = lab.cache.tree(name, &format!("the {name} tree (debootstrap, kernel, dracut)"), &stamp, |dir| {
+            self.make_debian(lab, dir)
+        })?;
+        // Debian trees outlive builds of lab-guest: each build has its own, of links.
+        let key = format!("{stamp} {:016x}", lab.built.guest.hash);
+        lab.cache.tree(&format!("{name}+guest"), &format!("links to the {name} tree"), &key, |dir| {
+            tool::shell("cp -al \"$1/.\" \"$2\"", &[&base, dir])?;
+            copy_program(&lab.built.guest.path, &dir.join("usr/bin/lab-guest"))
+        })
     }
 
     /// Changes when the recipe changes, so that old trees are made anew.
@@ -90,21 +74,20 @@ impl Tree {
     fn make_debian(self, lab: &Lab, dir: &Path) -> Result<()> {
         let suite = self.name();
         let mirror = mirror::debian(lab.mirror.as_deref())?;
-        lab.say(&format!("making the {suite} tree (debootstrap, then kernel and dracut; some minutes, once)"));
-        let log = lab.cache.root().join("trees").join(format!("{suite}.log"));
+        let log = dir.with_extension("log");
         // Plain minbase first: kernel and dracut in --include would pull in initramfs-tools and fail.
         let script = r#"
             exec > "$5" 2>&1
             debootstrap --variant=minbase "$1" "$2" "$3"
             printf '#!/bin/sh\nexit 101\n' > "$2/usr/sbin/policy-rc.d"; chmod 755 "$2/usr/sbin/policy-rc.d"
-            for m in proc dev sys; do mount --rbind /$m "$2/$m"; done
+            system_dirs "$2"
             cp -L /etc/resolv.conf "$2/etc/resolv.conf" || true
             export DEBIAN_FRONTEND=noninteractive INITRD=No LC_ALL=C
             apt() { chroot "$2" apt-get -y -q --no-install-recommends install $1 < /dev/null; }
             chroot "$2" apt-get -q update
             apt "$6" "$2"; apt "$7" "$2"
             chroot "$2" apt-get clean
-            rm -rf "$2"/var/lib/apt/lists/*  "$2"/usr/sbin/policy-rc.d
+            rm -rf --one-file-system "$2"/var/lib/apt/lists/* "$2"/usr/sbin/policy-rc.d
         "#;
         let first = FIRST.to_owned();
         let then = format!("{THEN} {}", self.extra());
@@ -114,7 +97,10 @@ impl Tree {
         );
         if let Err(error) = made {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            bail!("making the {suite} tree failed: {error}\n{}\n(whole log: {})", tool::tail(&said, 20), log.display());
+            let logs = lab.cache.scratch("log")?;
+            fs::rename(&log, logs.join("debootstrap.log"))?;
+            let kept = lab.keep(&format!("tree {suite}"), &logs)?;
+            bail!("{error}\n{}\n(whole log: {})", tool::tail(&said, 20), kept.display());
         }
         finish_debian(dir)
     }
@@ -184,20 +170,6 @@ fn make_tiny(lab: &Lab, dir: &Path) -> Result<()> {
 pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
-    Ok(())
-}
-
-/// Removes a tree; refuses while anything is mounted in it, because that would reach into the host.
-fn remove_tree(dir: &Path) -> Result<()> {
-    let inside = format!(" {}/", dir.display());
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    if let Some(line) = mounts.lines().find(|line| line.contains(&inside)) {
-        bail!("something is mounted in {}: {line}", dir.display());
-    }
-    if dir.exists() {
-        tool::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(dir))?;
-    }
-    fs::create_dir_all(dir)?;
     Ok(())
 }
 

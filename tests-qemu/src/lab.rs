@@ -1,16 +1,21 @@
 //! What every part of a run shares: the cache, our programs, the settings.
 
-use std::io::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::artifact::{self, Artifacts};
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 use crate::powercut::Choice;
+use crate::times::Times;
+use crate::{progress, remove, tool};
 
 /// One run of the lab.
 pub struct Lab {
-    /// `target/lab`.
+    /// Trees, initrds, media, and directories for work in progress.
     pub cache: Cache,
     /// Agent, builder, guest program.
     pub built: Artifacts,
@@ -18,24 +23,45 @@ pub struct Lab {
     pub mirror: Option<String>,
     /// Where the power is cut.
     pub cuts: Choice,
-    started: std::time::Instant,
+    /// How long scenarios and artefacts took the last time.
+    pub times: Arc<Times>,
 }
 
 impl Lab {
-    /// Checks the host, builds our programs, opens the cache.
+    /// Builds our programs, opens the cache.
     pub fn open(mirror: Option<String>) -> Result<Self> {
-        crate::install::require_root()?;
-        crate::install::ensure()?;
-        let cache = Cache::new(artifact::target().join("lab"))?;
-        cache.prune(7)?;
-        let started = std::time::Instant::now();
-        Ok(Self { cache, built: Artifacts::build()?, mirror, cuts: Choice::default(), started })
+        progress::begin();
+        let cache = Cache::open(&cache::place())?;
+        let times = Arc::clone(cache.times());
+        Ok(Self { cache, built: Artifacts::build()?, mirror, cuts: Choice::default(), times })
     }
 
     /// A line of progress, with the seconds since the start.
     pub fn say(&self, text: &str) {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "[{:4.0}] {text}", self.started.elapsed().as_secs_f64());
-        let _ = out.flush();
+        progress::say(text);
     }
+
+    /// What the last failure of this name left is gone: call it before the next try.
+    pub fn forget_failure(&self, name: &str) -> Result<()> {
+        remove::tree(&failed(name))
+    }
+
+    /// Moves the logs of a failure to where they stay: `target/lab/failed` in the work tree.
+    pub fn keep(&self, name: &str, dir: &Path) -> Result<PathBuf> {
+        let kept = failed(name);
+        self.forget_failure(name)?;
+        fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
+        // They may be in memory.
+        if fs::rename(dir, &kept).is_err() {
+            tool::run(Command::new("cp").args(["-a", "--sparse=always", "--"]).args([dir, &kept]))
+                .with_context(|| format!("keeping {}", dir.display()))?;
+            remove::tree(dir)?;
+        }
+        Ok(kept)
+    }
+}
+
+fn failed(name: &str) -> PathBuf {
+    let flat = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
+    artifact::target().join("lab/failed").join(flat)
 }

@@ -11,19 +11,29 @@ mod demo;
 mod fixture;
 mod floor;
 mod guest;
+mod hold;
 mod install;
 mod lab;
+mod lock;
+mod loops;
 mod machine;
 mod medium;
 mod mirror;
 mod mode;
+mod namespace;
 mod outcome;
 mod powercut;
+mod progress;
+mod prune;
 mod qmp;
+mod remove;
+mod rundir;
 mod runner;
 mod scenarios;
+mod sources;
 mod test;
 mod tier;
+mod times;
 mod tool;
 mod vmlinux;
 
@@ -37,6 +47,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Machine, Start, Wanted};
 use crate::mode::Mode;
+use crate::namespace::Role;
 use crate::powercut::Choice;
 
 /// The test bench of rdlive.
@@ -89,6 +100,9 @@ enum Cmd {
         #[arg(long, value_enum, default_value_t = FirmwareArg::Bios)]
         firmware: FirmwareArg,
     },
+    /// Hold a mount, a loop device and a process that nobody waits for, until it is killed: what tests/killed.rs looks at
+    #[command(hide = true)]
+    Hold,
     /// Measure ours, the originals and the floor in one run
     Bench {
         /// What to measure
@@ -159,13 +173,27 @@ enum BenchArg {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("lab: {error:#}");
-            ExitCode::FAILURE
-        }
+    let done = match namespace::role() {
+        Role::Init(outer) => namespace::init(outer),
+        Role::Inside => run(Args::parse()),
+        Role::Outer => start(Args::parse()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("lab: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What changes nothing but packages, or nothing at all, is done at once; all else inside of the lab's own namespace.
+fn start(args: Args) -> Result<ExitCode> {
+    if matches!(args.command, Cmd::Install | Cmd::Test { list: true, .. }) {
+        return run(args);
     }
+    install::require_root()?;
+    if !matches!(args.command, Cmd::Hold) {
+        install::ensure()?;
+    }
+    namespace::start()
 }
 
 fn run(args: Args) -> Result<ExitCode> {
@@ -177,6 +205,7 @@ fn run(args: Args) -> Result<ExitCode> {
             test::run(args.mirror, cuts, &chosen, list, json.as_deref(), jobs)
         }
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
+        Cmd::Hold => hold::hold().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror)?, keep, firmware.start())

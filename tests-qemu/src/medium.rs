@@ -8,6 +8,7 @@ use crate::fixture;
 use crate::guest::{self, Tree};
 use crate::lab::Lab;
 use crate::mode::{Mode, kernel_key};
+use crate::sources;
 
 /// A file system or archive that can hold files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +87,29 @@ pub enum Recipe {
 impl Recipe {
     /// Makes the file, or finds it in the cache.
     pub fn file(&self, lab: &Lab) -> Result<PathBuf> {
-        let key = format!("fixture 3 {self:?} {}", self.inputs(lab)?);
-        lab.cache.file(self.name(), &key, |path| fixture::make(lab, self, path))
+        let key = format!("fixture 3 {:x} {self:?} {}", sources::fixtures(), self.inputs(lab)?);
+        lab.cache.file(self.name(), &self.what(), &key, |path| fixture::make(lab, self, path))
+    }
+
+    /// What a person reads while it is made.
+    fn what(&self) -> String {
+        let name = self.name();
+        match self {
+            Self::Image { tree, fs, .. } => format!("{fs:?} of the {} tree", tree.name()),
+            Self::Built { tree, args } => format!("ISO of the {} tree {}", tree.name(), args.join(" ")),
+            Self::WithInitrd(inner, mode) => format!("{} with the initrd {mode:?}", inner.what()),
+            Self::Folder { files, .. } | Self::Store { files, .. } => {
+                let files: Vec<String> = files.iter().map(|(_, recipe)| recipe.what()).collect();
+                format!("{name} with {}", files.join(", "))
+            }
+            Self::Hybrid { container: inner, .. }
+            | Self::Partition(inner)
+            | Self::Changed(inner, _)
+            | Self::Truncated(inner, _)
+            | Self::Grown(inner, _)
+            | Self::GrubStick { iso: inner, .. } => format!("{name} with {}", inner.what()),
+            Self::Text(_) | Self::Zeros(_) => name.to_owned(),
+        }
     }
 
     /// Everything outside the recipe that decides its bytes.

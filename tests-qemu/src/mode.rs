@@ -9,7 +9,7 @@ use crate::artifact;
 use crate::guest::{self, Tree};
 use crate::lab::Lab;
 use crate::machine::{self, Machine, Start};
-use crate::{cache, floor, tool, vmlinux};
+use crate::{cache, floor, sources, tool, vmlinux};
 
 /// How the initrd was made, and so with which kernel it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -105,10 +105,12 @@ impl Mode {
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
             Self::DmsquashLive | Self::KiwiLive => String::new(),
         };
-        let key = format!("initrd 1 {self:?} {version} {} {programs}", self.tree().stamp(lab));
-        let initrd = lab.cache.file("initrd", &key, |path| self.make(lab, &version, path))?;
-        let key = format!("vmlinux 1 {version} {}", self.tree().stamp(lab));
-        let kernel = lab.cache.file("vmlinux", &key, |path| unpacked(&kernel, path))?;
+        let code = sources::initrds();
+        let key = format!("initrd 1 {code:x} {self:?} {version} {} {programs}", self.tree().stamp(lab));
+        let initrd =
+            lab.cache.file("initrd", &format!("initrd {self:?}"), &key, |path| self.make(lab, &version, path))?;
+        let key = format!("vmlinux 1 {code:x} {version} {}", self.tree().stamp(lab));
+        let kernel = lab.cache.file("vmlinux", &format!("kernel {version}"), &key, |path| unpacked(&kernel, path))?;
         Ok(Pair { kernel, initrd })
     }
 
@@ -117,9 +119,10 @@ impl Mode {
         ensure!(self.is_light(), "{self:?} has no initrd for user-mode Linux");
         let kernel = machine::kernel(lab)?;
         let programs = format!("{:x} {:x}", lab.built.agent.hash, lab.built.builder.hash);
-        let key = format!("initrd uml 1 {self:?} {} {} {programs}", kernel.version, self.tree().stamp(lab));
+        let code = sources::initrds();
+        let key = format!("initrd uml 1 {self:?} {} {} {programs} {code:x}", kernel.version, self.tree().stamp(lab));
         let make = |path: &Path| self.native(lab, Some(&kernel.layer), &kernel.version, path);
-        let initrd = lab.cache.file("initrd", &key, make)?;
+        let initrd = lab.cache.file("initrd", &format!("initrd {self:?} for user-mode Linux"), &key, make)?;
         Ok(Pair { kernel: kernel.run, initrd })
     }
 
@@ -155,7 +158,7 @@ impl Mode {
                 fs::write(&key, KEY)?;
                 let file = format!("--add-file={}:/etc/lab.key", key.display());
                 let made = native(lab, self.tree(), over, version, &[AREAS, "--encryption", &file], path);
-                let _ = fs::remove_dir_all(&scratch);
+                let _ = crate::remove::tree(&scratch);
                 made
             }
             _ => native(lab, self.tree(), over, version, &[], path),
@@ -180,7 +183,7 @@ fn native(lab: &Lab, tree: Tree, over: Option<&Path>, version: &str, args: &[&st
     all.push(&lab.built.agent.path);
     all.extend(args.iter().map(Path::new));
     let made = tool::shell_with_mounts(NATIVE, &all);
-    let _ = fs::remove_dir_all(&scratch);
+    let _ = crate::remove::tree(&scratch);
     made.map(drop)
 }
 
@@ -201,7 +204,7 @@ fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> R
         mkdir "$work/root/upper" "$work/root/work" "$work/root/merged"
         root=$work/root/merged
         mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/root/upper,workdir=$work/root/work" "$root"
-        for m in proc dev sys; do mount --rbind /$m "$root/$m"; done
+        system_dirs "$root"
         mount --bind "$work/tmp" "$root/var/tmp"
         if [ -d "$module" ]; then
             install -m 755 "$agent" "$root/usr/bin/rdlive"
@@ -218,7 +221,7 @@ fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> R
         let log = fs::read_to_string(scratch.join("log")).unwrap_or_default();
         format!("dracut {}:\n{}", args.join(" "), tool::tail(&log, 20))
     });
-    let _ = fs::remove_dir_all(&scratch);
+    let _ = crate::remove::tree(&scratch);
     made.map(drop)
 }
 

@@ -58,10 +58,29 @@ impl Verdict {
         self.result == Status::Passed && !self.why.is_empty()
     }
 
+    /// By what its time is remembered.
+    fn key(&self) -> String {
+        time_key(&self.name, self.machine)
+    }
+
     /// The scenario, and the machine where that is not the usual one.
     pub fn title(&self) -> String {
         if self.second_look { format!("{} [again in QEMU]", self.name) } else { self.name.clone() }
     }
+}
+
+/// What the times of earlier runs are known by: the machines differ by a factor of ten.
+fn time_key(name: &str, machine: Machine) -> String {
+    format!("{name} {}", if machine == Machine::Uml { "uml" } else { "qemu" })
+}
+
+/// The longest first, as the last runs had it, so that the last minutes are not spent waiting for one machine. What has never run
+/// may take any time.
+pub fn order(jobs: &mut [Job<'_>], last: impl Fn(&str) -> Option<f64>) {
+    jobs.sort_by(|one, two| {
+        let seconds = |job: &Job<'_>| last(&time_key(&job.scenario.name, job.machine)).unwrap_or(f64::INFINITY);
+        seconds(two).total_cmp(&seconds(one))
+    });
 }
 
 /// So many failures may be accidents of a host that does too much at once. More of them are none.
@@ -138,6 +157,7 @@ fn tell(lab: &Lab, verdict: &Verdict) {
     };
     let seconds = format!("{:.1} s, {:.1} CPU s", verdict.seconds, verdict.processor);
     lab.say(&format!("{word} {} ({seconds})", verdict.title()));
+    lab.times.note(&verdict.key(), verdict.seconds);
     for why in &verdict.why {
         lab.say(&format!("       {why}"));
     }
@@ -164,7 +184,7 @@ fn judge(lab: &Lab, job: &Job<'_>) -> Verdict {
         why: Vec::new(),
         again: false,
     };
-    let dir = match lab.cache.scratch("boot") {
+    let dir = match lab.forget_failure(&verdict.title()).and_then(|()| lab.cache.fast_scratch("boot")) {
         Ok(dir) => dir,
         Err(error) => {
             verdict.why.push(format!("{error:#}"));
@@ -203,7 +223,7 @@ fn judge(lab: &Lab, job: &Job<'_>) -> Verdict {
     if verdict.result == Status::Failed {
         verdict.why = keep(lab, &verdict.title(), &dir, verdict.why);
     }
-    let _ = fs::remove_dir_all(&dir);
+    let _ = crate::remove::tree(&dir);
     verdict
 }
 
@@ -251,12 +271,9 @@ fn plan(report: &serde_json::Value) -> String {
 
 /// Moves the logs of a failure to where they stay, and says where.
 fn keep(lab: &Lab, name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
-    let flat = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
-    let kept = lab.cache.root().join("failed").join(flat);
-    let _ = fs::remove_dir_all(&kept);
     // Copies of media are as large as the media; what they were made from is in the cache.
     remove_media(dir);
-    if fs::rename(dir, &kept).is_ok() {
+    if let Ok(kept) = lab.keep(name, dir) {
         why.push(format!("logs: {}", kept.display()));
     }
     why

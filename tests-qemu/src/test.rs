@@ -89,7 +89,8 @@ pub fn run(
     if let Some(why) = &lacks {
         lab.say(&format!("no user-mode Linux here, QEMU does its part: {}", why.replace('\n', " / ")));
     }
-    let list = which.jobs(&chosen, lacks.is_none(), &commit);
+    let mut list = which.jobs(&chosen, lacks.is_none(), &commit);
+    runner::order(&mut list, |key| lab.times.last(key));
     if list.is_empty() {
         bail!("none of these scenarios runs on that machine; cargo lab test --list shows why");
     }

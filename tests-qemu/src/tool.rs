@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::namespace::{self, Role};
+
 /// Runs a command to its end and returns its standard output; a failure carries the command and the last lines it printed.
 pub fn run(command: &mut Command) -> Result<String> {
     let shown = show(command);
@@ -22,13 +24,37 @@ pub fn shell(script: &str, args: &[&Path]) -> Result<String> {
     run(Command::new("bash").args(["-euo", "pipefail", "-c", script, "lab"]).args(args))
 }
 
-/// As [`shell`], with mounts that vanish at its end.
+/// As [`shell`], with mounts that vanish at its end; `system_dirs TREE` mounts what a chroot into a tree needs.
+///
+/// # Errors
+/// Outside of the lab's own namespace (`crate::namespace`): there the host would see the mounts.
 pub fn shell_with_mounts(script: &str, args: &[&Path]) -> Result<String> {
+    if namespace::role() != Role::Inside {
+        bail!("a script with mounts runs only inside of the lab's own namespace");
+    }
+    let before = if script.contains("system_dirs ") { SYSTEM_DIRS } else { "" };
+    // All is private there already; asking for it again fails in a chroot, whose `/` is no mount point.
     run(Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
-        .args(["bash", "-euo", "pipefail", "-c", script, "lab"])
+        .args(["--mount", "--propagation", "unchanged"])
+        .args(["bash", "-euo", "pipefail", "-c", &format!("{before}{script}"), "lab"])
         .args(args))
 }
+
+// Nothing of the host's: nodes of its own, and what the kernel shows only to be read. Whatever goes wrong in a chroot then can
+// neither empty the host's /dev nor turn one of its knobs.
+const SYSTEM_DIRS: &str = r#"
+    system_dirs() {
+        mount -t proc -o nosuid,nodev,noexec proc "$1/proc"; mount -o remount,bind,ro,nosuid,nodev,noexec "$1/proc"
+        mount -t sysfs -o nosuid,nodev,noexec sysfs "$1/sys"; mount -o remount,bind,ro,nosuid,nodev,noexec "$1/sys"
+        mount -t tmpfs -o mode=755,nosuid tmpfs "$1/dev"; mkdir "$1/dev/pts" "$1/dev/shm"
+        mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts "$1/dev/pts"; ln -s pts/ptmx "$1/dev/ptmx"
+        local node
+        for node in null:3 zero:5 full:7 random:8 urandom:9; do mknod -m 666 "$1/dev/${node%:*}" c 1 ${node#*:}; done
+        mknod -m 666 "$1/dev/tty" c 5 0
+        ln -s /proc/self/fd "$1/dev/fd"
+        for node in 0:stdin 1:stdout 2:stderr; do ln -s /proc/self/fd/${node%:*} "$1/dev/${node#*:}"; done
+    }
+"#;
 
 /// Copies a large file, holes kept.
 pub fn copy_sparse(from: &Path, to: &Path) -> Result<()> {

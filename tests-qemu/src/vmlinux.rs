@@ -100,6 +100,6 @@ mod tests {
             fs::write(&packed, image(&payload)).unwrap();
             assert_eq!(unpack(&packed, &out).unwrap(), expected, "{payload:?}");
         }
-        fs::remove_dir_all(dir).unwrap();
+        crate::remove::tree(&dir).unwrap();
     }
 }

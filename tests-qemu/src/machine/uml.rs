@@ -11,7 +11,6 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
-use std::sync::PoisonError;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use super::names::{letter, uml_shift};
 use super::{Backend, Clock, Drive, Hardware, Machine, Start};
 use crate::guest::Tree;
 use crate::lab::Lab;
-use crate::{cache, tool};
+use crate::tool;
 
 /// Where a guest's memory is: a file that the host never writes to a disk.
 const MEMORY: &str = "/dev/shm";
@@ -56,44 +55,36 @@ pub struct Kernel {
 /// # Errors
 /// No package, or no network to fetch it.
 pub fn kernel(lab: &Lab) -> Result<Kernel> {
-    let lock = lab.cache.lock("uml");
-    let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-    let tree = Tree::Trixie.ensure(lab)?;
-    let dir = lab.cache.root().join("trees/uml");
-    let stamp_file = dir.with_extension("stamp");
-    let stamp = format!("uml 2 {} {:x}", Tree::Trixie.stamp(lab), cache::hash(XSTATE));
-    if !fs::read_to_string(&stamp_file).is_ok_and(|text| text == stamp) {
-        lab.say("fetching the kernel of user-mode Linux");
-        let _ = fs::remove_file(&stamp_file);
-        tool::shell_with_mounts(FETCH, &[&tree, &dir]).context("fetching Debian's package user-mode-linux")?;
-        fs::write(dir.join("xstate.c"), XSTATE)?;
-        // Rust itself links with it. Where it is missing all the same, most processors need no such help.
-        if tool::exists("cc") {
-            tool::shell("cd \"$1\"; cc -shared -fPIC -O2 -o xstate.so xstate.c", &[&dir])?;
-        }
-        fs::write(&stamp_file, stamp)?;
-    }
+    let key = format!("uml 3 {} {XSTATE} {FETCH} {RUN}", Tree::Trixie.stamp(lab));
+    let dir = lab.cache.tree("uml", "the kernel of user-mode Linux", &key, |dir| fetch(lab, dir))?;
     let layer = dir.join("layer");
-    let mut versions = fs::read_dir(layer.join("usr/lib/modules"))?
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let version = versions.next().context("the package has no modules")?;
-    let run = dir.join("run");
-    let script = format!(
-        "#!/bin/sh\n# The kernel asks for the C library of its own release; on that release this mount changes nothing.\n\
-         [ ! -d {HOST} ] || mount --bind '{}' {HOST} || exit 125\n\
-         # A panic aborts, which the first process of a namespace cannot; and it ends all processes of its group.\n\
-         [ ! -e '{dir}/xstate.so' ] || export LD_PRELOAD='{dir}/xstate.so'\n\
-         setsid '{dir}/usr/bin/linux.uml' \"$@\"\nexit $?\n",
-        tree.join(&HOST[1..]).display(),
-        dir = dir.display(),
-    );
-    if !fs::read_to_string(&run).is_ok_and(|text| text == script) {
-        fs::write(&run, script)?;
-        fs::set_permissions(&run, fs::Permissions::from_mode(0o755))?;
-    }
-    Ok(Kernel { version, run, layer })
+    let mut versions = fs::read_dir(layer.join("usr/lib/modules"))?.flatten().map(|entry| entry.file_name());
+    let version = versions.next().context("the package has no modules")?.to_string_lossy().into_owned();
+    Ok(Kernel { version, run: dir.join("run"), layer })
 }
+
+fn fetch(lab: &Lab, dir: &Path) -> Result<()> {
+    let tree = Tree::Trixie.ensure(lab)?;
+    tool::shell_with_mounts(FETCH, &[&tree, dir]).context("fetching Debian's package user-mode-linux")?;
+    fs::write(dir.join("xstate.c"), XSTATE)?;
+    // Rust itself links with it. Where it is missing all the same, most processors need no such help.
+    if tool::exists("cc") {
+        tool::shell("cd \"$1\"; cc -shared -fPIC -O2 -o xstate.so xstate.c", &[dir])?;
+    }
+    let run = dir.join("run");
+    fs::write(&run, RUN)?;
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).context("the script that starts the kernel")
+}
+
+/// Starts it. The kernel asks for the C library of its own release, which is beside it. A panic aborts, which the first process of
+/// a namespace cannot, and before that ends all processes of its group: hence a process of its own, in a group of its own.
+const RUN: &str = r#"#!/bin/sh
+dir=$(dirname "$0"); host=/usr/lib/x86_64-linux-gnu
+[ ! -d $host ] || mount --bind "$dir/lib" $host || exit 125
+[ ! -e "$dir/xstate.so" ] || export LD_PRELOAD="$dir/xstate.so"
+setsid "$dir/usr/bin/linux.uml" "$@"
+exit $?
+"#;
 
 /// Processors with AMX have more registers than the kernel knows.
 const XSTATE: &str = include_str!("../../uml/xstate.c");
@@ -103,19 +94,17 @@ const XSTATE: &str = include_str!("../../uml/xstate.c");
 const SERIAL: &str = "console=ttyS0";
 const CONSOLE: &str = "console=tty0";
 
-/// Debian's directory for libraries.
-const HOST: &str = "/usr/lib/x86_64-linux-gnu";
-
-// apt runs in the tree's own system and leaves it as it is. The package has a script for its modules that a chroot need not run.
+// apt runs in the tree's own system and leaves it as it is.
 const FETCH: &str = r#"
-    tree=$1 out=$2; rm -rf --one-file-system "$out"; mkdir -p "$out"
-    work=$(mktemp -d "$out.XXXXXX"); mount -t tmpfs tmpfs "$work"; mkdir "$work/upper" "$work/work" "$work/root"
+    tree=$1 out=$2; mkdir -p "$out"
+    work=$(mktemp -d); mount -t tmpfs tmpfs "$work"; mkdir "$work/upper" "$work/work" "$work/root"
     mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/work" "$work/root"
     cp -L /etc/resolv.conf "$work/root/etc/resolv.conf" || true
     chroot "$work/root" sh -ec '
         apt-get -q update; mkdir /deb; cd /deb; chmod 777 .; apt-get -q download user-mode-linux; dpkg-deb -x *.deb tree' >&2
     cp -a "$work/root/deb/tree/." "$out"
-    mkdir -p "$out/layer/usr/lib"; mv "$out/usr/lib/uml/modules" "$out/layer/usr/lib/"
+    mkdir -p "$out/layer/usr/lib" "$out/lib"; mv "$out/usr/lib/uml/modules" "$out/layer/usr/lib/"
+    for name in libc.so.6 ld-linux-x86-64.so.2; do cp -L "$tree/usr/lib/x86_64-linux-gnu/$name" "$out/lib/"; done
     umount "$work/root" "$work"; rmdir "$work""#;
 
 /// Why this host cannot run it; asked once for each run of the lab.
@@ -135,7 +124,7 @@ pub fn missing(lab: &Lab) -> Option<String> {
         }
         let good = crate::outcome::guest_result(running.result()).is_some();
         ensure!(good, "{}\n{}", tool::tail(running.result(), 3), tool::tail(running.console(), 3));
-        fs::remove_dir_all(&dir)?;
+        crate::remove::tree(&dir)?;
         Ok(())
     };
     tried().err().map(|error| format!("{error:#}"))
@@ -153,10 +142,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// `abort()` as a shell sees it.
 const CRASHED: i32 = 134;
 
-/// The kernel in namespaces of its own: all that it has started ends with the first process.
+/// The kernel in namespaces of its own: all that it has started ends with the first process. Mounts are private in the lab already.
 fn command(run: &Path, dir: &Path) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL"]).arg(run);
+    command.args(["--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child=KILL"]).arg(run);
     command.arg(format!("uml_dir={}", dir.display())).arg(format!("umid={NAME}"));
     command.args(OPTIONS).env("TMPDIR", MEMORY);
     command

@@ -124,7 +124,7 @@ const HOST: &str = r#"
     case $(blkid -p -o value -s TYPE host.after) in ext4) e2fsck -fn host.after >fsck 2>&1 || { cat fsck; exit 1; } ;; esac
     mv files.after/live_system.cow cow
     diff -r files.before files.after
-    rm -r files.before files.after"#;
+    rm -r --one-file-system files.before files.after"#;
 
 impl Area<'_> {
     /// The file is this area. The host's kernel need not know dm-crypt.
@@ -147,7 +147,7 @@ fn holds(area: &Path, files: &[u32], dir: &Path) -> Result<()> {
         fs::write(expected.join(format!("synced-{number}")), content::bytes(*number))?;
     }
     let looked = tool::shell_with_mounts(AREA, &[area, dir]);
-    fs::remove_dir_all(&expected)?;
+    crate::remove::tree(&expected)?;
     looked.map(drop)
 }
 

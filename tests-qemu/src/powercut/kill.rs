@@ -32,7 +32,7 @@ pub fn run(cuts: &Cuts, run: &Run<'_>, medium: &Path, count: usize, dir: &Path) 
         let looked = killed(cuts, run, &disk, after, wait, &own)
             .and_then(|promised| cuts.next_boot(run, medium, &disk, promised, &own.join("2")));
         match looked {
-            Ok(()) => fs::remove_dir_all(&own)?,
+            Ok(()) => crate::remove::tree(&own)?,
             Err(error) => losses.push(format!("seed {seed}, killed {wait:?} after file {after}: {error:#}")),
         }
     }

@@ -193,7 +193,7 @@ pub(super) mod tests {
 
     impl Drop for Removed {
         fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
+            let _ = crate::remove::tree(&self.0);
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::log;
 use crate::lab::Lab;
@@ -87,27 +87,33 @@ impl Setup {
             initrd.display(),
             lab.built.guest.hash
         );
-        lab.cache.file("power", &key, |path| self.record(lab, disk, path))
+        let what = format!("recording of {}", self.kargs);
+        lab.cache.file("power", &what, &key, |path| self.record(lab, disk, path))
     }
 
     fn record(&self, lab: &Lab, medium: &Path, path: &Path) -> Result<()> {
-        let dir = lab.cache.scratch("power")?;
+        let dir = lab.cache.fast_scratch("power")?;
+        let made = self.record_in(lab, medium, path, &dir);
+        match made {
+            Ok(()) => crate::remove::tree(&dir),
+            Err(error) => Err(error.context(format!("logs: {}", lab.keep("power recording", &dir)?.display()))),
+        }
+    }
+
+    fn record_in(&self, lab: &Lab, medium: &Path, path: &Path, dir: &Path) -> Result<()> {
         let (disk, log) = (dir.join("disk"), dir.join("log"));
         crate::tool::copy_sparse(medium, &disk)?;
         File::create(&log)?;
         let hardware = self.hardware(lab, Machine::Qemu, &disk, Some(log.clone()), (1, FILES))?;
-        let mut running = hardware.power_on(Machine::Qemu, &dir)?;
-        let marks = listen(&mut running, &log).with_context(|| format!("logs: {}", dir.display()))?;
+        let mut running = hardware.power_on(Machine::Qemu, dir)?;
+        let marks = listen(&mut running, &log)?;
         let channel = running.result();
         let report = outcome::report_of(channel, outcome::guest_result(channel).as_ref());
         ensure!(
             report.as_ref().is_some_and(|report| report["write_mode"]["persistence"] != "temporary"),
-            "the recorded boot made no area; logs: {}\n{report:#?}",
-            dir.display()
+            "the recorded boot made no area\n{report:#?}"
         );
-        log::with_marks(&log, &marks, path)?;
-        fs::remove_dir_all(&dir)?;
-        Ok(())
+        log::with_marks(&log, &marks, path)
     }
 }
 

@@ -8,7 +8,7 @@ use super::log::{Log, What};
 /// A bash script that makes `$1.area` with [`OLD`] changes. So many directories do not go in one transaction of a journal.
 pub const CHANGES: &str = r#"
     mkdir -p "$1.tree/work"; for n in $(seq 1500); do mkdir -p "$1.tree/rw/dir$n"; echo old > "$1.tree/rw/dir$n/old"; done
-    truncate -s 64M "$1.area"; mke2fs -q -F -t ext4 -L cow -d "$1.tree" "$1.area"; rm -r "$1.tree""#;
+    truncate -s 64M "$1.area"; mke2fs -q -F -t ext4 -L cow -d "$1.tree" "$1.area"; rm -r --one-file-system "$1.tree""#;
 
 /// Files named `old` in that area.
 pub const OLD: u32 = 1500;

@@ -97,7 +97,7 @@ impl Cuts {
             let own = dir.join(format!("point{number}"));
             fs::create_dir_all(&own)?;
             match self.one(run, &ground, medium, point, &own) {
-                Ok(()) => fs::remove_dir_all(&own)?,
+                Ok(()) => crate::remove::tree(&own)?,
                 Err(error) => {
                     let total = ground.log.entries.len();
                     losses.push(format!("seed {seed}, point {number}: {point}, {total} in all: {error:#}"));

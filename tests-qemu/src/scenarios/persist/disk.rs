@@ -194,7 +194,7 @@ const BEHIND: &str = r#"
 /// An ext4 labelled `cow` whose upper layer holds a file.
 const STALE: &str = r#"
     mkdir -p "$1.tree/rw" "$1.tree/work"; echo stale > "$1.tree/rw/kept"; truncate -s 64M "$1.area"
-    mke2fs -q -F -t ext4 -L cow -d "$1.tree" "$1.area"; rm -r "$1.tree""#;
+    mke2fs -q -F -t ext4 -L cow -d "$1.tree" "$1.area"; rm -r --one-file-system "$1.tree""#;
 
 /// What is on the disk already: in the table or not, on this disk or another, whole or damaged.
 fn old_areas() -> Vec<Scenario> {

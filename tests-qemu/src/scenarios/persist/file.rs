@@ -16,8 +16,8 @@ const HOSTS: &[(&str, Fs, &str, &str)] = &[
 const MOUNTED: &str = r#"mkdir -p "$1.at"; mount -o loop,ro "$1.part" "$1.at"; trap 'umount "$1.at"' EXIT
     cp --sparse=always "$1.at/$path" "$1.cow""#;
 
-const EXFAT: &str = r#"disk=$(losetup -f --show "$1.part"); mkdir -p "$1.at"; mount.exfat-fuse -o ro $disk "$1.at" >/dev/null
-    trap 'umount "$1.at"; losetup -d $disk' EXIT; cp "$1.at/$path" "$1.cow""#;
+const EXFAT: &str = r#"mkdir -p "$1.at"; mount -t exfat-fuse -o loop,ro "$1.part" "$1.at" >/dev/null
+    trap 'umount "$1.at"' EXIT; cp "$1.at/$path" "$1.cow""#;
 
 /// ntfsfix marks the volume, so that Windows checks it.
 const DIRTY_NTFS: &str = r#"

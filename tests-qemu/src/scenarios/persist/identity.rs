@@ -11,7 +11,7 @@ const ROOT: &str = "root=live:CDLABEL=ISO rd.live.image rd.live.overlay.persiste
 const OTHER: &str = r#"
     mkdir -p "$1.tree/rw" "$1.tree/work"; echo other > "$1.tree/rw/kept"; truncate -s 64M "$1.area"
     echo '{"volume_id":"OLD","image_uuid":"2001","agent":"0"}' > "$1.tree/.rdlive-identity"
-    mke2fs -q -F -t ext4 -L cow -d "$1.tree" "$1.area"; rm -r "$1.tree""#;
+    mke2fs -q -F -t ext4 -L cow -d "$1.tree" "$1.area"; rm -r --one-file-system "$1.tree""#;
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {

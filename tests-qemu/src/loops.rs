@@ -1,0 +1,71 @@
+//! Loop devices over the lab's own files that a run has left. `mount -o loop` gives devices that the kernel frees with the
+//! mount, and the mounts end with the run; this is for what a kernel or a tool did otherwise.
+
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A device number and the file behind it.
+type Attached = (String, PathBuf);
+
+/// Frees devices whose file's path begins with one of `own` and lies below none of the directories of `live` runs; says how
+/// many.
+pub fn free(own: &[PathBuf], live: &[PathBuf]) -> usize {
+    let left = left(attached(Path::new("/sys/block")), own, live);
+    let freed = left.iter().filter(|(name, file)| {
+        // An open device keeps its file; it may have become another's before that.
+        let device = File::open(Path::new("/dev").join(name));
+        let same = || backing(&Path::new("/sys/block").join(name)).as_ref() == Some(file);
+        device.is_ok_and(|device| same() && rdlive_sys::loopdev::detach(&device).is_ok())
+    });
+    freed.count()
+}
+
+fn attached(sys: &Path) -> Vec<Attached> {
+    let names = fs::read_dir(sys).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with("loop"));
+    names.filter_map(|name| Some((name.clone(), backing(&sys.join(&name))?))).collect()
+}
+
+fn backing(device: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(device.join("loop/backing_file")).ok()?;
+    let path = text.trim_end_matches('\n');
+    Some(PathBuf::from(path.strip_suffix(" (deleted)").unwrap_or(path)))
+}
+
+fn left(attached: Vec<Attached>, own: &[PathBuf], live: &[PathBuf]) -> Vec<Attached> {
+    let bytes = |path: &Path| path.as_os_str().as_bytes().to_owned();
+    attached
+        .into_iter()
+        .filter(|(_, file)| own.iter().any(|start| bytes(file).starts_with(&bytes(start))))
+        .filter(|(_, file)| !live.iter().any(|dir| file.starts_with(dir)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_dead_runs_are_freed() {
+        let sys = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("loop0", "/c/tmp/dead/x.img\n"),
+            ("loop1", "/c/tmp/live/x.img\n"),
+            ("loop2", "/home/x.img\n"),
+            ("loop3", "/c/tmp/dead/y.img (deleted)\n"),
+            ("loop4", "/c/tmpx/dead/z.img"),
+            ("loop6", "/shm/lab.dead/x"),
+            ("sda", "/c/tmp/dead/z.img"),
+        ] {
+            fs::create_dir_all(sys.path().join(name).join("loop")).unwrap();
+            fs::write(sys.path().join(name).join("loop/backing_file"), text).unwrap();
+        }
+        fs::create_dir(sys.path().join("loop5")).unwrap();
+        let own = ["/c/tmp/".into(), "/shm/lab.".into()];
+        let left = left(attached(sys.path()), &own, &["/c/tmp/live".into()]);
+        let mut names: Vec<String> = left.into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        assert_eq!(names, ["loop0", "loop3", "loop6"]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Which artefacts go when there are too many.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A file that no run used for so long is of an agent or a fixture that is gone.
+const FILE_UNUSED: Duration = Duration::from_secs(30 * 86_400);
+/// Trees cost minutes.
+const TREE_UNUSED: Duration = Duration::from_secs(90 * 86_400);
+/// Even when there is too much, a tree that was used so recently stays.
+const TREE_WANTED: Duration = Duration::from_secs(7 * 86_400);
+
+/// An artefact that no live run uses.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes that it takes on the disk.
+    pub size: u64,
+    /// Since the last use.
+    pub unused: Duration,
+    /// A tree.
+    pub tree: bool,
+}
+
+/// Chooses what is removed so that `all` bytes become at most `limit`: files before trees, each longest unused first.
+pub fn choose(mut entries: Vec<Entry>, mut all: u64, limit: u64) -> Vec<PathBuf> {
+    entries.sort_by_key(|entry| (entry.tree, std::cmp::Reverse(entry.unused)));
+    let mut chosen = Vec::new();
+    for entry in entries {
+        let (old, wanted) = if entry.tree { (TREE_UNUSED, TREE_WANTED) } else { (FILE_UNUSED, Duration::ZERO) };
+        if entry.unused > old || (all > limit && entry.unused >= wanted) {
+            all = all.saturating_sub(entry.size);
+            chosen.push(entry.path);
+        }
+    }
+    chosen
+}
+
+/// What a file takes on the disk, most of ours have holes; or a directory, without files that have a link elsewhere.
+pub fn allocated(path: &Path) -> u64 {
+    let Ok(metadata) = path.symlink_metadata() else { return 0 };
+    let own = metadata.blocks() * 512;
+    match metadata.is_dir() {
+        true => {
+            own + fs::read_dir(path).into_iter().flatten().flatten().map(|entry| in_tree(&entry.path())).sum::<u64>()
+        }
+        false => own,
+    }
+}
+
+fn in_tree(path: &Path) -> u64 {
+    let linked = path.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir() && metadata.nlink() > 1);
+    if linked { 0 } else { allocated(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_unused_files_go_first_and_trees_only_when_nobody_wants_them() {
+        let entry = |name: &str, size, days: u64, tree| Entry {
+            path: name.into(),
+            size,
+            unused: Duration::from_secs(days * 86_400),
+            tree,
+        };
+        let entries = vec![
+            entry("new", 30, 0, false),
+            entry("older", 30, 2, false),
+            entry("old", 30, 3, false),
+            entry("tree", 50, 6, true),
+            entry("tree of another branch", 50, 8, true),
+        ];
+        for (all, limit, expected) in [
+            (190, 200, vec![]),
+            (190, 190, vec![]),
+            (190, 160, vec!["old"]),
+            (190, 140, vec!["old", "older"]),
+            (190, 60, vec!["old", "older", "new", "tree of another branch"]),
+            (190, 0, vec!["old", "older", "new", "tree of another branch"]),
+        ] {
+            let expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
+            assert_eq!(choose(entries.clone(), all, limit), expected, "{all} {limit}");
+        }
+        let unused = vec![entry("file", 1, 31, false), entry("tree", 1, 31, true), entry("no tree", 1, 91, true)];
+        assert_eq!(choose(unused, 3, 100), [PathBuf::from("file"), PathBuf::from("no tree")]);
+    }
+
+    #[test]
+    fn holes_take_no_room() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 30).unwrap();
+        assert!(allocated(file.path()) < 1 << 20);
+    }
+
+    #[test]
+    fn links_count_where_they_came_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let (base, links) = (dir.path().join("base"), dir.path().join("links"));
+        for path in [&base, &links] {
+            fs::create_dir_all(path.join("usr")).unwrap();
+        }
+        fs::write(base.join("usr/file"), vec![1; 1 << 20]).unwrap();
+        let before = allocated(&base);
+        fs::hard_link(base.join("usr/file"), links.join("usr/file")).unwrap();
+        assert!(before >= 1 << 20 && allocated(&links) < 1 << 19, "{before}");
+    }
+}
