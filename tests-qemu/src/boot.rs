@@ -314,6 +314,17 @@ impl Boot {
         self
     }
 
+    /// Makes media and initrds of this boot and those after it.
+    pub fn prepare(&self, lab: &Lab, machine: Machine) -> Result<()> {
+        for medium in &self.media {
+            medium.recipe.file(lab)?;
+        }
+        if self.firmware == Firmware::Direct {
+            self.mode.start(lab, machine, String::new())?;
+        }
+        self.next.as_ref().map_or(Ok(()), |next| next.prepare(lab, machine))
+    }
+
     /// Carries it out; logs stay in `dir`. Boots after the first get the outcome of the one before.
     pub fn run(&self, lab: &Lab, machine: Machine, dir: &Path, before: Option<&Outcome>) -> Result<Outcome> {
         fs::create_dir_all(dir)?;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use crate::artifact::{self, Artifacts};
 use crate::cache::{self, Cache};
 use crate::powercut::Choice;
+use crate::slots::Slots;
 use crate::times::Times;
 use crate::{progress, remove, tool};
 
@@ -23,6 +24,8 @@ pub struct Lab {
     pub mirror: Option<String>,
     /// Where the power is cut.
     pub cuts: Choice,
+    /// Machines of QEMU that may run at once.
+    pub qemu: Slots,
     /// How long scenarios and artefacts took the last time.
     pub times: Arc<Times>,
 }
@@ -33,7 +36,7 @@ impl Lab {
         progress::begin();
         let cache = Cache::open(&cache::place())?;
         let times = Arc::clone(cache.times());
-        Ok(Self { cache, built: Artifacts::build()?, mirror, cuts: Choice::default(), times })
+        Ok(Self { cache, built: Artifacts::build()?, mirror, cuts: Choice::default(), qemu: Slots::new(1), times })
     }
 
     /// A line of progress, with the seconds since the start.

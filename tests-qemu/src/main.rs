@@ -30,6 +30,7 @@ mod remove;
 mod rundir;
 mod runner;
 mod scenarios;
+mod slots;
 mod sources;
 mod test;
 mod tier;

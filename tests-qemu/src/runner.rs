@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -122,6 +123,20 @@ fn look_again<S>(judged: &mut [(Verdict, S)], judge: impl Fn(&S) -> Verdict) {
     }
 }
 
+/// Makes what the jobs need, in their order, until all is there or `enough`. What cannot be made fails with its scenario.
+pub fn prepare(lab: &Lab, list: &[Job<'_>], enough: &AtomicBool) {
+    for job in list {
+        if enough.load(Ordering::Relaxed) {
+            return;
+        }
+        let _ = match &job.scenario.work {
+            Work::Boot(boot) => boot.prepare(lab, job.machine),
+            Work::Cuts(cuts) => cuts.prepare(lab, job.machine),
+            Work::Measure(_) => Ok(()),
+        };
+    }
+}
+
 fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], jobs: usize) -> Vec<(Verdict, Job<'a>)> {
     let verdicts = Mutex::new(Vec::new());
     let queue = |machine| {
@@ -192,7 +207,10 @@ fn judge(lab: &Lab, job: &Job<'_>) -> Verdict {
         }
     };
     let done = match &scenario.work {
-        Work::Boot(boot) => chain(lab, boot, machine, &dir),
+        Work::Boot(boot) => {
+            let _slot = (machine == Machine::Qemu).then(|| lab.qemu.take());
+            chain(lab, boot, machine, &dir)
+        }
         Work::Cuts(cuts) => {
             let few = second_look.then_some(CUTS_OF_A_SECOND_LOOK);
             cuts.run(lab, machine, few, &dir).map(|(why, processor)| Done {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -11,6 +12,7 @@ use crate::machine::{self, Machine, Wanted};
 use crate::powercut::Choice;
 use crate::runner::{self, Job, Status, Verdict};
 use crate::scenarios::{self, Scenario, Work};
+use crate::slots::Slots;
 use crate::tier;
 use crate::tool;
 
@@ -102,8 +104,22 @@ pub fn run(
         ));
         second.iter().for_each(|name| lab.say(&format!("     {name}")));
     }
-    let mut counts = if which.filter.is_empty() { cargo_tests(&lab)? } else { Counts::default() };
-    let verdicts = runner::run(&lab, &list, jobs);
+    lab.qemu = Slots::new(jobs);
+    let lab = &lab;
+    let enough = AtomicBool::new(false);
+    let (counts, verdicts) = std::thread::scope(|scope| {
+        let counts = if which.filter.is_empty() {
+            // cargo often waits for one program: meanwhile trees, initrds and media are made.
+            scope.spawn(|| runner::prepare(lab, &list, &enough));
+            cargo_tests(lab)
+        } else {
+            Ok(Counts::default())
+        };
+        let verdicts = runner::run(lab, &list, jobs);
+        enough.store(true, Ordering::Relaxed);
+        (counts, verdicts)
+    });
+    let mut counts = counts?;
     if let Some(path) = json {
         runner::write_json(path, &verdicts)?;
     }

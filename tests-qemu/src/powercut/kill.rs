@@ -41,6 +41,7 @@ pub fn run(cuts: &Cuts, run: &Run<'_>, medium: &Path, count: usize, dir: &Path) 
 
 /// The last file that was announced before the kill.
 fn killed(cuts: &Cuts, run: &Run<'_>, disk: &Path, after: u32, wait: Duration, dir: &Path) -> Result<u32> {
+    let _slot = run.lab.qemu.take();
     let mut running =
         cuts.setup.hardware(run.lab, Machine::Qemu, disk, None, (1, FILES))?.power_on(Machine::Qemu, dir)?;
     while announced(running.result()).is_none_or(|number| number < after) {

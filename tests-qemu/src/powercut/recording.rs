@@ -105,6 +105,7 @@ impl Setup {
         crate::tool::copy_sparse(medium, &disk)?;
         File::create(&log)?;
         let hardware = self.hardware(lab, Machine::Qemu, &disk, Some(log.clone()), (1, FILES))?;
+        let _slot = lab.qemu.take();
         let mut running = hardware.power_on(Machine::Qemu, dir)?;
         let marks = listen(&mut running, &log)?;
         let channel = running.result();

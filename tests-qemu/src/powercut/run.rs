@@ -71,6 +71,25 @@ impl Cuts {
         (self.phase == Phase::Killed).then_some(Need::DistributionKernel).into_iter().collect()
     }
 
+    /// Makes medium, initrd and the first recording.
+    pub fn prepare(&self, lab: &Lab, machine: Machine) -> Result<()> {
+        let medium = self.setup.medium.file(lab)?;
+        self.setup.mode.start(lab, machine, String::new())?;
+        if self.phase == Phase::Killed {
+            return Ok(());
+        }
+        self.recorded().recording(lab, lab.cuts.seed, &medium, "new").map(drop)
+    }
+
+    /// The boot that is recorded.
+    fn recorded(&self) -> Setup {
+        let mut recorded = self.setup.clone();
+        if matches!(self.phase, Phase::Reset { .. }) {
+            recorded.kargs += " rd.live.overlay.reset";
+        }
+        recorded
+    }
+
     /// Carries them out, or a `few` of them; each loss is one text. Disks and logs of losses stay in `dir`.
     /// The second value is the processor time of the machines.
     pub fn run(&self, lab: &Lab, machine: Machine, few: Option<usize>, dir: &Path) -> Result<(Vec<String>, Duration)> {
@@ -114,11 +133,7 @@ impl Cuts {
     /// The first boot on a new medium; or the first boot after a cut in that one.
     fn ground(&self, lab: &Lab, medium: &Path, dir: &Path) -> Result<Ground> {
         let seed = lab.cuts.seed;
-        let mut recorded = self.setup.clone();
-        if matches!(self.phase, Phase::Reset { .. }) {
-            recorded.kargs += " rd.live.overlay.reset";
-        }
-        let log = Log::read(&recorded.recording(lab, seed, medium, "new")?)?;
+        let log = Log::read(&self.recorded().recording(lab, seed, medium, "new")?)?;
         let first = Ground { log, base: medium.to_owned() };
         if self.phase != Phase::SecondCreation {
             return Ok(first);
@@ -192,6 +207,7 @@ impl Cuts {
     fn boot(&self, run: &Run<'_>, disk: &Path, dir: &Path) -> Result<Value> {
         let Run { lab, machine, .. } = *run;
         let hardware = self.setup.hardware(lab, machine, disk, None, (AFTERWARDS, AFTERWARDS))?;
+        let _slot = (machine == Machine::Qemu).then(|| lab.qemu.take());
         let mut running = hardware.power_on(machine, dir)?;
         while running.ended()?.is_none() {
             if outcome::agent_report(running.result()).is_some_and(|report| outcome::is_failure(&report)) {
