@@ -123,7 +123,7 @@ pub fn run(
     if let Some(path) = json {
         runner::write_json(path, &verdicts)?;
     }
-    println!("\n{}", tier::summary(&verdicts));
+    println!("\n{}", tier::summary(&verdicts, machine::processor_time(std::process::id())));
     for verdict in verdicts.iter().filter(|verdict| verdict.only_alone()) {
         println!("failed beside others and passed alone: {}: {}", verdict.title(), verdict.why.join("; "));
     }

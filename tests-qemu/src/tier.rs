@@ -1,5 +1,7 @@
 //! The parts of the lab, from cheap to dear, and what a run spent on each (docs/testing.md has the table).
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::machine::Machine;
@@ -62,8 +64,8 @@ fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
-/// A table: how many scenarios each tier had, and what they cost. Then the dearest ones.
-pub fn summary(verdicts: &[Verdict]) -> String {
+/// A table: how many scenarios each tier had, and what their machines cost; then `all` that this run has cost, and the dearest ones.
+pub fn summary(verdicts: &[Verdict], all: Duration) -> String {
     let mut text = String::from("tier               scenarios  CPU s\n");
     for tier in Tier::ALL {
         let of_it = verdicts.iter().filter(|verdict| verdict.tier == tier);
@@ -72,6 +74,10 @@ pub fn summary(verdicts: &[Verdict]) -> String {
             text.push_str(&format!("{:18} {count:9} {spent:6.0}\n", tier.name()));
         }
     }
+    let machines: f64 = verdicts.iter().map(|verdict| verdict.processor).sum();
+    let rest = (all.as_secs_f64() - machines).max(0.0);
+    // Builds, cargo's tests, fixtures, looks at media.
+    text.push_str(&format!("{:18} {:9} {rest:6.0}\n", "the rest", ""));
     let mut dearest: Vec<&Verdict> = verdicts.iter().collect();
     dearest.sort_by(|one, two| two.processor.total_cmp(&one.processor));
     text.push_str("the dearest:\n");

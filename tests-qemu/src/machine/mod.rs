@@ -302,7 +302,7 @@ impl Drop for Running {
 }
 
 /// User and system time of a process and of its children that are over (proc_pid_stat(5), fields 14 to 17).
-fn processor_time(pid: u32) -> Duration {
+pub fn processor_time(pid: u32) -> Duration {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name in the second field may hold anything.
     let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
