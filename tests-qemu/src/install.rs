@@ -110,15 +110,32 @@ pub fn require_root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
+    let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     bail!(
         "this needs root: guest trees are made with debootstrap and chroot, and some fixtures with loop mounts.\n\
-         Try: sudo -E env PATH=\"$PATH\" cargo lab test   (or run it in a container or VM as root)"
+         Try: {}   (or run it in a container or VM as root)",
+        as_root(&typed)
     );
+}
+
+/// The command with these arguments, as root types it. sudo would take another PATH, without cargo.
+fn as_root(typed: &[String]) -> String {
+    let words: Vec<String> = typed.iter().map(|word| format!(" {}", quoted(word))).collect();
+    format!("sudo -E env PATH=\"$PATH\" cargo lab{}", words.concat())
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::present;
+    use super::{as_root, present};
 
     #[test]
     fn a_star_stands_for_the_rest_of_a_directorys_name() {
@@ -132,5 +149,29 @@ mod tests {
             assert_eq!(present(&format!("{base}/{path}")), expected, "{path}");
         }
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn the_hint_is_the_command_that_was_typed() {
+        for (typed, expected) in [
+            (&["test"][..], "test"),
+            (&["demo", "--keep"], "demo --keep"),
+            (
+                &["test", "persist/T-18 T-21 GPT", "--json=/tmp/a.json"],
+                "test 'persist/T-18 T-21 GPT' --json=/tmp/a.json",
+            ),
+            (&["boot", "--cmdline", "it's $HOME"], r"boot --cmdline 'it'\''s $HOME'"),
+            (&["test", ""], "test ''"),
+        ] {
+            let typed: Vec<String> = typed.iter().map(ToString::to_string).collect();
+            let hint = as_root(&typed);
+            assert_eq!(hint, format!("sudo -E env PATH=\"$PATH\" cargo lab {expected}"));
+            // A shell is the judge of quotes: with another program for sudo, it passes on the words that were typed.
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &format!("sudo() {{ shift 5; printf '%s\\0' \"$@\"; }}; {hint}")]);
+            let said = shell.output().unwrap().stdout;
+            let words: Vec<&str> = std::str::from_utf8(&said).unwrap().split_terminator('\0').collect();
+            assert_eq!(words, typed);
+        }
     }
 }
