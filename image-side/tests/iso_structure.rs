@@ -3,7 +3,9 @@
 
 mod tiny;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use rdlive::format::iso9660::{Platform, Volume};
@@ -32,6 +34,13 @@ fn b01_gpt_image_has_every_boot_structure() {
     ] {
         assert!(report.contains(part), "{part:?} is not in {report}");
     }
+    // Number, platform, bootable, emulation, load segment, system type.
+    let entries: Vec<String> = report
+        .lines()
+        .filter_map(|line| line.strip_prefix("El Torito boot img :"))
+        .map(|line| line.split_whitespace().take(6).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(entries, ["1 BIOS y none 0x0000 0x00", "2 UEFI y none 0x0000 0x00"], "{report}");
     let mut file = fs::File::open(&iso).unwrap();
     let size = file.metadata().unwrap().len();
     let table = partition::table(&mut file, size).unwrap().unwrap();
@@ -44,6 +53,14 @@ fn b01_gpt_image_has_every_boot_structure() {
     assert_eq!(entries[0].sectors, 4);
     assert_eq!(entries[1].offset(), esp.start, "the UEFI entry is the EFI partition");
     assert_eq!(u64::from(entries[1].sectors) * 512, esp.size);
+}
+
+/// What blkid finds in a file.
+fn blkid(file: &Path, options: &[&str]) -> BTreeMap<String, String> {
+    let text = run(Command::new("blkid").args(["-p", "-o", "export"]).args(options).arg(file));
+    // Characters that a shell would take for its own have a backslash.
+    let pair = |line: &str| line.split_once('=').map(|(key, value)| (key.to_owned(), value.replace('\\', "")));
+    text.lines().filter_map(pair).collect()
 }
 
 /// The types, as programs name them that have their own list of numbers: firmware has one too.
@@ -61,6 +78,9 @@ fn b01_b03_other_programs_name_the_partition_types() {
             serde_json::from_str(&run(Command::new("sfdisk").arg("--json").arg(&iso))).unwrap();
         assert_eq!(json["partitiontable"]["label"], label, "{json}");
         if table == "gpt" {
+            let id = json["partitiontable"]["id"].as_str().unwrap();
+            let parsed = run(Command::new("uuidparse").args(["-n", "-o", "variant,type"]).arg(id));
+            assert_eq!(parsed.split_whitespace().collect::<Vec<_>>(), ["DCE", "random"], "{id}");
             let info = run(Command::new("sgdisk").args(["-i", "2"]).arg(&iso));
             assert!(info.contains("(EFI system partition)"), "{info}");
         } else {
@@ -80,9 +100,9 @@ fn b06_the_efi_system_partition_is_a_sound_fat16() {
     let esp = tiny.out().join("esp");
     fs::write(&esp, &bytes[number("start")..][..number("size")]).unwrap();
     run(Command::new("fsck.fat").arg("-n").arg(&esp));
-    let found = run(Command::new("blkid").args(["-p", "-o", "export"]).arg(&esp));
-    for line in ["TYPE=vfat", "VERSION=FAT16", "LABEL=EFI"] {
-        assert!(found.lines().any(|found| found == line), "{line} is not in {found}");
+    let found = blkid(&esp, &[]);
+    for (key, value) in [("TYPE", "vfat"), ("VERSION", "FAT16"), ("LABEL", "EFI")] {
+        assert_eq!(found[key], value, "{found:?}");
     }
     let program = run(Command::new("mdir").args(["-b", "-i"]).arg(&esp).arg("::/EFI/BOOT"));
     assert!(program.contains("BOOTX64.EFI"), "{program}");
@@ -93,11 +113,13 @@ fn b06_the_efi_system_partition_is_a_sound_fat16() {
 #[test]
 fn b09_partition_one_is_a_volume_of_its_own() {
     let tiny = Tiny::new();
-    let bytes = fs::read(tiny.build(&["--volume-id", "WHOLE"])).unwrap();
-    for start in [0, 64 * 512] {
-        let descriptor = start + 0x8000;
-        assert_eq!(&bytes[descriptor + 1..descriptor + 6], b"CD001", "at {start}");
-        assert_eq!(&bytes[descriptor + 40..descriptor + 45], b"WHOLE", "at {start}");
+    let iso = tiny.build(&["--volume-id", "WHOLE"]);
+    let json: serde_json::Value = serde_json::from_str(&run(Command::new("sfdisk").arg("--json").arg(&iso))).unwrap();
+    let start = json["partitiontable"]["partitions"][0]["start"].as_u64().unwrap() * 512;
+    assert_eq!(start, 16 * 2048);
+    for start in [0, start] {
+        let found = blkid(&iso, &["-O", &start.to_string()]);
+        assert_eq!((found["TYPE"].as_str(), found["LABEL"].as_str()), ("iso9660", "WHOLE"), "at {start}");
     }
 }
 
@@ -107,8 +129,9 @@ fn b10_default_identity_is_unique_and_the_same_everywhere() {
     let label = |args: &[&str]| {
         let iso = tiny.build(args);
         let mut volume = Volume::open(fs::File::open(&iso).unwrap()).unwrap();
-        let label = volume.descriptors().label.clone().unwrap();
-        let uuid = volume.descriptors().uuid.clone().unwrap();
+        // The kernel arguments must have the names that a system finds, not those that we read.
+        let found = blkid(&iso, &[]);
+        let (label, uuid) = (found["LABEL"].clone(), found["UUID"].clone());
         let menu = String::from_utf8(volume.read("/boot/grub/grub.cfg", 1 << 16).unwrap()).unwrap();
         assert_eq!(menu.matches(&format!("root=live:CDLABEL={label} ")).count(), 2, "{menu}");
         assert_eq!(menu.matches(&format!("rd.live.medium=UUID={uuid}")).count(), 2, "{menu}");
@@ -182,6 +205,8 @@ fn inspect_tells_what_was_built() {
         assert_eq!(found.pointer(pointer).and_then(|value| value.as_str()), Some(expected), "{pointer} in {json}");
     }
     assert_eq!(found["problems"], serde_json::json!([]), "{json}");
+    let kind = run(Command::new("file").arg("--brief").arg(tiny.extract(&iso, "/LiveOS/squashfs.img")));
+    assert!(kind.starts_with("Squashfs filesystem, little endian, version 4.0, zstd compressed"), "{kind}");
     assert!(found["rdlive"]["agent"].as_str().unwrap().starts_with("rdlive 9.9.9"));
     assert!(!json.contains(tiny.root().to_str().unwrap()), "a path of the build machine: {json}");
 }
