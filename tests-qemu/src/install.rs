@@ -1,4 +1,7 @@
-//! What the host must have: found by looking for the programs, installed with apt where that is possible.
+//! What the host must have: found by looking for the programs, installed with apt where that is possible; and the
+//! standard library that the agent is built with.
+
+mod target;
 
 use std::path::Path;
 use std::process::Command;
@@ -72,8 +75,16 @@ fn present(what: &str) -> bool {
     names.any(|name| name.starts_with(prefix) && Path::new(&format!("{dir}/{name}{rest}")).exists())
 }
 
-/// Installs what is missing; where that cannot be done, says which packages to install by hand.
+/// Makes this machine ready, or says what somebody has to do for that.
 pub fn ensure() -> Result<()> {
+    // Asked for first, because it needs no root: the packages are refused where they do.
+    let target = target::ensure();
+    packages()?;
+    target
+}
+
+/// Installs what is missing; where that cannot be done, says which packages to install by hand.
+fn packages() -> Result<()> {
     let packages = missing();
     if packages.is_empty() {
         return Ok(());
