@@ -146,7 +146,7 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{as_root, present};
+    use super::{NEEDS, as_root, present};
 
     #[test]
     fn a_star_stands_for_the_rest_of_a_directorys_name() {
@@ -160,6 +160,26 @@ mod tests {
             assert_eq!(present(&format!("{base}/{path}")), expected, "{path}");
         }
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Builder and tests have lists of their own, with the Debian package of each program.
+    #[test]
+    fn what_others_list_is_installed() {
+        const ESSENTIAL: [&str; 3] = ["coreutils", "mount", "util-linux"];
+        let builder = include_str!("../../image-side/src/tools.rs");
+        let tests = include_str!("../../agent/tests/format_tools/tools.rs");
+        let rows = |text: &'static str, begin: &'static str| {
+            text.lines().filter_map(move |line| {
+                let words: Vec<&str> = line.split_once(begin)?.1.split('"').collect();
+                (words.len() > 3).then(|| (words[0], words[2]))
+            })
+        };
+        let listed: Vec<_> = rows(builder, "Tool = tool(\"").chain(rows(tests, "    (\"")).collect();
+        assert!(listed.contains(&("mmd", "mtools")) && listed.contains(&("sgdisk", "gdisk")), "{listed:?}");
+        for (program, package) in listed {
+            let known = ESSENTIAL.contains(&package) || NEEDS.iter().any(|need| need.package == package);
+            assert!(known, "{program} of {package} is not installed");
+        }
     }
 
     #[test]
