@@ -158,6 +158,22 @@ fn b12_grub_finds_the_medium_by_its_id_file() {
     assert!(program.windows(wanted.len()).any(|window| window == wanted.as_bytes()));
 }
 
+/// What an odd tree and odd kernel arguments make of the menus, as GRUB's own parser takes them.
+#[test]
+fn b50_b51_grub_parses_the_menus() {
+    let tiny = Tiny::new();
+    tiny.file("etc/os-release", "ID=tiny\nPRETTY_NAME=\"It's {a} $tiny; Linux\"\n");
+    let iso = tiny.build(&["--append-karg", "a=b; c {d}"]);
+    for name in ["grub.cfg", "loopback.cfg"] {
+        let menu = tiny.extract(&iso, &format!("/boot/grub/{name}"));
+        run(Command::new("grub-script-check").arg(&menu));
+        let damaged = fs::read_to_string(&menu).unwrap() + "}";
+        fs::remove_file(&menu).unwrap();
+        fs::write(&menu, damaged).unwrap();
+        assert!(!Command::new("grub-script-check").arg(&menu).output().unwrap().status.success(), "{name}: it looks");
+    }
+}
+
 #[test]
 fn b51_loopback_cfg_needs_only_iso_path() {
     let tiny = Tiny::new();
