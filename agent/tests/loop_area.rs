@@ -54,6 +54,8 @@ fn loop_t18_t21_partition_is_made_once_and_keeps_changes() {
         let new = table.partitions.last().unwrap();
         assert_eq!(new.start % (1 << 20), 0, "{layout}");
         assert!(new.end() + (3 << 20) > STICK, "{layout}: up to the end, not {new:?}");
+        let named = if layout == "gpt" { "Linux filesystem" } else { "Linux" };
+        assert_eq!(stick.last_by_others(), [named, "ext4", "cow"], "{layout}");
 
         let second = stick_boot(&machine, &stick, PERSISTENT);
         assert_eq!(kept(&second).as_deref(), Some(layout), "{layout}: {:?}", second.report.fallbacks);

@@ -3,7 +3,9 @@
 
 mod tiny;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use rdlive::format::iso9660::{Platform, Volume};
@@ -32,12 +34,18 @@ fn b01_gpt_image_has_every_boot_structure() {
     ] {
         assert!(report.contains(part), "{part:?} is not in {report}");
     }
+    // Number, platform, bootable, emulation, load segment, system type.
+    let entries: Vec<String> = report
+        .lines()
+        .filter_map(|line| line.strip_prefix("El Torito boot img :"))
+        .map(|line| line.split_whitespace().take(6).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(entries, ["1 BIOS y none 0x0000 0x00", "2 UEFI y none 0x0000 0x00"], "{report}");
     let mut file = fs::File::open(&iso).unwrap();
     let size = file.metadata().unwrap().len();
     let table = partition::table(&mut file, size).unwrap().unwrap();
     assert_eq!(table.kind, TableKind::Gpt { primary_ok: true, backup_ok: true });
     let esp = &table.partitions[1];
-    assert_eq!(esp.type_id, "c12a7328-f81f-11d2-ba4b-00c04fc93ec9");
     assert!(esp.size < 32 << 20, "{} bytes", esp.size);
     let mut volume = Volume::open(file).unwrap();
     let entries = volume.boot_entries().unwrap();
@@ -47,24 +55,71 @@ fn b01_gpt_image_has_every_boot_structure() {
     assert_eq!(u64::from(entries[1].sectors) * 512, esp.size);
 }
 
+/// What blkid finds in a file.
+fn blkid(file: &Path, options: &[&str]) -> BTreeMap<String, String> {
+    let text = run(Command::new("blkid").args(["-p", "-o", "export"]).args(options).arg(file));
+    // Characters that a shell would take for its own have a backslash.
+    let pair = |line: &str| line.split_once('=').map(|(key, value)| (key.to_owned(), value.replace('\\', "")));
+    text.lines().filter_map(pair).collect()
+}
+
+/// The types, as programs name them that have their own list of numbers: firmware has one too.
 #[test]
-fn b03_msdos_image_has_no_gpt() {
+fn b01_b03_other_programs_name_the_partition_types() {
     let tiny = Tiny::new();
-    let bytes = fs::read(tiny.build(&["--table", "msdos"])).unwrap();
-    assert_ne!(&bytes[512..520], b"EFI PART");
-    assert_eq!(bytes[446], 0x80, "entry 1 is active");
-    assert_eq!(bytes[446 + 16 + 4], 0xef, "entry 2 is the EFI partition");
-    assert_eq!(&bytes[510..512], [0x55, 0xaa]);
+    for (table, label, types) in
+        [("gpt", "gpt", ["Microsoft basic data", "EFI System"]), ("msdos", "dos", ["unknown", "EFI (FAT-12/16/32)"])]
+    {
+        let iso = tiny.build(&["--table", table]);
+        let listed = run(Command::new("sfdisk").args(["--list", "--output", "type"]).arg(&iso));
+        let rows: Vec<&str> = listed.lines().skip_while(|line| *line != "Type").skip(1).map(str::trim).collect();
+        assert_eq!(rows, types, "{listed}");
+        let json: serde_json::Value =
+            serde_json::from_str(&run(Command::new("sfdisk").arg("--json").arg(&iso))).unwrap();
+        assert_eq!(json["partitiontable"]["label"], label, "{json}");
+        if table == "gpt" {
+            let id = json["partitiontable"]["id"].as_str().unwrap();
+            let parsed = run(Command::new("uuidparse").args(["-n", "-o", "variant,type"]).arg(id));
+            assert_eq!(parsed.split_whitespace().collect::<Vec<_>>(), ["DCE", "random"], "{id}");
+            let info = run(Command::new("sgdisk").args(["-i", "2"]).arg(&iso));
+            assert!(info.contains("(EFI system partition)"), "{info}");
+        } else {
+            assert_eq!(json["partitiontable"]["partitions"][0]["bootable"], true, "{json}");
+        }
+    }
+}
+
+/// The EFI system partition, cut out, as programs for FAT see it.
+#[test]
+fn b06_the_efi_system_partition_is_a_sound_fat16() {
+    let tiny = Tiny::new();
+    let bytes = fs::read(tiny.build(&[])).unwrap();
+    let json = run(Command::new("sfdisk").arg("--json").arg(tiny.iso()));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let number = |key: &str| json["partitiontable"]["partitions"][1][key].as_u64().unwrap() as usize * 512;
+    let esp = tiny.out().join("esp");
+    fs::write(&esp, &bytes[number("start")..][..number("size")]).unwrap();
+    run(Command::new("fsck.fat").arg("-n").arg(&esp));
+    let found = blkid(&esp, &[]);
+    for (key, value) in [("TYPE", "vfat"), ("VERSION", "FAT16"), ("LABEL", "EFI")] {
+        assert_eq!(found[key], value, "{found:?}");
+    }
+    let program = run(Command::new("mdir").args(["-b", "-i"]).arg(&esp).arg("::/EFI/BOOT"));
+    assert!(program.contains("BOOTX64.EFI"), "{program}");
+    let kind = run(Command::new("file").arg("--brief").arg(tiny.extract(&tiny.iso(), "/EFI/BOOT/BOOTX64.EFI")));
+    assert!(kind.starts_with("PE32+ executable (EFI application) x86-64"), "{kind}");
 }
 
 #[test]
 fn b09_partition_one_is_a_volume_of_its_own() {
     let tiny = Tiny::new();
-    let bytes = fs::read(tiny.build(&["--volume-id", "WHOLE"])).unwrap();
-    for start in [0, 64 * 512] {
-        let descriptor = start + 0x8000;
-        assert_eq!(&bytes[descriptor + 1..descriptor + 6], b"CD001", "at {start}");
-        assert_eq!(&bytes[descriptor + 40..descriptor + 45], b"WHOLE", "at {start}");
+    let iso = tiny.build(&["--volume-id", "WHOLE"]);
+    let json: serde_json::Value = serde_json::from_str(&run(Command::new("sfdisk").arg("--json").arg(&iso))).unwrap();
+    let start = json["partitiontable"]["partitions"][0]["start"].as_u64().unwrap() * 512;
+    assert_eq!(start, 16 * 2048);
+    for start in [0, start] {
+        let found = blkid(&iso, &["-O", &start.to_string()]);
+        assert_eq!((found["TYPE"].as_str(), found["LABEL"].as_str()), ("iso9660", "WHOLE"), "at {start}");
     }
 }
 
@@ -74,8 +129,9 @@ fn b10_default_identity_is_unique_and_the_same_everywhere() {
     let label = |args: &[&str]| {
         let iso = tiny.build(args);
         let mut volume = Volume::open(fs::File::open(&iso).unwrap()).unwrap();
-        let label = volume.descriptors().label.clone().unwrap();
-        let uuid = volume.descriptors().uuid.clone().unwrap();
+        // The kernel arguments must have the names that a system finds, not those that we read.
+        let found = blkid(&iso, &[]);
+        let (label, uuid) = (found["LABEL"].clone(), found["UUID"].clone());
         let menu = String::from_utf8(volume.read("/boot/grub/grub.cfg", 1 << 16).unwrap()).unwrap();
         assert_eq!(menu.matches(&format!("root=live:CDLABEL={label} ")).count(), 2, "{menu}");
         assert_eq!(menu.matches(&format!("rd.live.medium=UUID={uuid}")).count(), 2, "{menu}");
@@ -100,6 +156,22 @@ fn b12_grub_finds_the_medium_by_its_id_file() {
     let program = volume.read("/EFI/BOOT/BOOTX64.EFI", 1 << 24).unwrap();
     let wanted = format!("search.file /.rdlive/{id} root");
     assert!(program.windows(wanted.len()).any(|window| window == wanted.as_bytes()));
+}
+
+/// What an odd tree and odd kernel arguments make of the menus, as GRUB's own parser takes them.
+#[test]
+fn b50_b51_grub_parses_the_menus() {
+    let tiny = Tiny::new();
+    tiny.file("etc/os-release", "ID=tiny\nPRETTY_NAME=\"It's {a} $tiny; Linux\"\n");
+    let iso = tiny.build(&["--append-karg", "a=b; c {d}"]);
+    for name in ["grub.cfg", "loopback.cfg"] {
+        let menu = tiny.extract(&iso, &format!("/boot/grub/{name}"));
+        run(Command::new("grub-script-check").arg(&menu));
+        let damaged = fs::read_to_string(&menu).unwrap() + "}";
+        fs::remove_file(&menu).unwrap();
+        fs::write(&menu, damaged).unwrap();
+        assert!(!Command::new("grub-script-check").arg(&menu).output().unwrap().status.success(), "{name}: it looks");
+    }
 }
 
 #[test]
@@ -149,6 +221,8 @@ fn inspect_tells_what_was_built() {
         assert_eq!(found.pointer(pointer).and_then(|value| value.as_str()), Some(expected), "{pointer} in {json}");
     }
     assert_eq!(found["problems"], serde_json::json!([]), "{json}");
+    let kind = run(Command::new("file").arg("--brief").arg(tiny.extract(&iso, "/LiveOS/squashfs.img")));
+    assert!(kind.starts_with("Squashfs filesystem, little endian, version 4.0, zstd compressed"), "{kind}");
     assert!(found["rdlive"]["agent"].as_str().unwrap().starts_with("rdlive 9.9.9"));
     assert!(!json.contains(tiny.root().to_str().unwrap()), "a path of the build machine: {json}");
 }

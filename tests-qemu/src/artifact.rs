@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::cache;
 
-const MUSL: &str = "x86_64-unknown-linux-musl";
+/// What agent and guest program are built for: static, for an initrd has no C library.
+pub const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// Root of the workspace this lab was built from.
 pub fn workspace() -> &'static Path {

@@ -1,4 +1,7 @@
-//! What the host must have: found by looking for the programs, installed with apt where that is possible.
+//! What the host must have: found by looking for the programs, installed with apt where that is possible; and the
+//! standard library that the agent is built with.
+
+mod target;
 
 use std::path::Path;
 use std::process::Command;
@@ -31,6 +34,7 @@ const NEEDS: &[Need] = &[
     need("mksquashfs", "squashfs-tools"),
     need("mkfs.erofs", "erofs-utils"),
     need("mcopy", "mtools"),
+    need("file", "file"),
     need("mkfs.vfat", "dosfstools"),
     need("mke2fs", "e2fsprogs"),
     need("mkfs.xfs", "xfsprogs"),
@@ -39,7 +43,11 @@ const NEEDS: &[Need] = &[
     need("cryptsetup", "cryptsetup-bin"),
     need("mount.exfat-fuse", "exfat-fuse"),
     need("mkntfs", "ntfs-3g"),
+    need("mkudffs", "udftools"),
     need("sfdisk", "fdisk"),
+    need("sgdisk", "gdisk"),
+    need("uuidparse", "uuid-runtime"),
+    need("modprobe", "kmod"),
     need("cpio", "cpio"),
     need("zstd", "zstd"),
     need("xz", "xz-utils"),
@@ -67,8 +75,16 @@ fn present(what: &str) -> bool {
     names.any(|name| name.starts_with(prefix) && Path::new(&format!("{dir}/{name}{rest}")).exists())
 }
 
-/// Installs what is missing; where that cannot be done, says which packages to install by hand.
+/// Makes this machine ready, or says what somebody has to do for that.
 pub fn ensure() -> Result<()> {
+    // Asked for first, because it needs no root: the packages are refused where they do.
+    let target = target::ensure();
+    packages()?;
+    target
+}
+
+/// Installs what is missing; where that cannot be done, says which packages to install by hand.
+fn packages() -> Result<()> {
     let packages = missing();
     if packages.is_empty() {
         return Ok(());
@@ -105,15 +121,32 @@ pub fn require_root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
+    let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     bail!(
         "this needs root: guest trees are made with debootstrap and chroot, and some fixtures with loop mounts.\n\
-         Try: sudo -E env PATH=\"$PATH\" cargo lab test   (or run it in a container or VM as root)"
+         Try: {}   (or run it in a container or VM as root)",
+        as_root(&typed)
     );
+}
+
+/// The command with these arguments, as root types it. sudo would take another PATH, without cargo.
+fn as_root(typed: &[String]) -> String {
+    let words: Vec<String> = typed.iter().map(|word| format!(" {}", quoted(word))).collect();
+    format!("sudo -E env PATH=\"$PATH\" cargo lab{}", words.concat())
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::present;
+    use super::{NEEDS, as_root, present};
 
     #[test]
     fn a_star_stands_for_the_rest_of_a_directorys_name() {
@@ -127,5 +160,49 @@ mod tests {
             assert_eq!(present(&format!("{base}/{path}")), expected, "{path}");
         }
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Builder and tests have lists of their own, with the Debian package of each program.
+    #[test]
+    fn what_others_list_is_installed() {
+        const ESSENTIAL: [&str; 3] = ["coreutils", "mount", "util-linux"];
+        let builder = include_str!("../../image-side/src/tools.rs");
+        let tests = include_str!("../../agent/tests/format_tools/tools.rs");
+        let rows = |text: &'static str, begin: &'static str| {
+            text.lines().filter_map(move |line| {
+                let words: Vec<&str> = line.split_once(begin)?.1.split('"').collect();
+                (words.len() > 3).then(|| (words[0], words[2]))
+            })
+        };
+        let listed: Vec<_> = rows(builder, "Tool = tool(\"").chain(rows(tests, "    (\"")).collect();
+        assert!(listed.contains(&("mmd", "mtools")) && listed.contains(&("sgdisk", "gdisk")), "{listed:?}");
+        for (program, package) in listed {
+            let known = ESSENTIAL.contains(&package) || NEEDS.iter().any(|need| need.package == package);
+            assert!(known, "{program} of {package} is not installed");
+        }
+    }
+
+    #[test]
+    fn the_hint_is_the_command_that_was_typed() {
+        for (typed, expected) in [
+            (&["test"][..], "test"),
+            (&["demo", "--keep"], "demo --keep"),
+            (
+                &["test", "persist/T-18 T-21 GPT", "--json=/tmp/a.json"],
+                "test 'persist/T-18 T-21 GPT' --json=/tmp/a.json",
+            ),
+            (&["boot", "--cmdline", "it's $HOME"], r"boot --cmdline 'it'\''s $HOME'"),
+            (&["test", ""], "test ''"),
+        ] {
+            let typed: Vec<String> = typed.iter().map(ToString::to_string).collect();
+            let hint = as_root(&typed);
+            assert_eq!(hint, format!("sudo -E env PATH=\"$PATH\" cargo lab {expected}"));
+            // A shell is the judge of quotes: with another program for sudo, it passes on the words that were typed.
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &format!("sudo() {{ shift 5; printf '%s\\0' \"$@\"; }}; {hint}")]);
+            let said = shell.output().unwrap().stdout;
+            let words: Vec<&str> = std::str::from_utf8(&said).unwrap().split_terminator('\0').collect();
+            assert_eq!(words, typed);
+        }
     }
 }

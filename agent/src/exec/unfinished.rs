@@ -245,4 +245,17 @@ mod tests {
         allocated(&path, 1 << 20).unwrap();
         assert!(path.metadata().unwrap().blocks() * 512 >= 1 << 20);
     }
+
+    /// Version and variant as another program reads them, whatever the random bytes are.
+    #[test]
+    fn uuidparse_takes_it_for_a_random_uuid() {
+        for bytes in [[0; 16], [0xff; 16], [0x5a; 16]] {
+            let uuid = random_uuid(bytes);
+            let mut uuidparse = std::process::Command::new("uuidparse");
+            let output = uuidparse.args(["-n", "-o", "variant,type", &uuid]).output();
+            let said = output.expect("uuidparse is missing: cargo lab install brings it").stdout;
+            let words: Vec<&str> = std::str::from_utf8(&said).unwrap().split_whitespace().collect();
+            assert_eq!(words, ["DCE", "random"], "{uuid}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ fn loop_area_on_a_stick_with_sectors_of_4096_bytes() {
             remember(&booted, cowfs);
         }
         assert_eq!(stick.table().partitions.len(), 2, "{cowfs}");
+        assert_eq!(stick.last_by_others(), ["Linux filesystem", cowfs, &name], "{cowfs}");
     }
 }
 

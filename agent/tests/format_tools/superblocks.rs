@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rdlive::area::Identity;
 use rdlive::format::{Compressor, Kind, Superblock, identify, identify_all, udev_encode};
 
 use crate::tools::{blank, blkid, run, text};
@@ -250,4 +251,22 @@ fn overwritten_first_luks2_header() {
     let found = read(&image);
     assert_eq!(found.kind, Kind::Luks);
     assert_eq!(found.label.as_deref(), Some("live cow"));
+}
+
+/// What marks an encrypted area fits into the field that it is for, as cryptsetup and blkid know that field.
+#[test]
+fn the_longest_mark_fits_into_a_luks2_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = tree(dir.path());
+    let volume_id = Some("A volume id of 32 characters, a!".to_owned());
+    let mark = Identity { volume_id, image_uuid: Some("x".to_owned()), agent: "1".to_owned() }.header_mark();
+    let image = make(dir.path(), &tree, ROWS.iter().find(|row| row.0 == "luks2").unwrap());
+    // The second one shows that the field is used up: cryptsetup cuts the byte that is too much.
+    for text_in in [mark.clone(), format!("{mark}x")] {
+        run("cryptsetup", &["config", "--label", "lukscow", "--subsystem", &text_in, text(&image)]);
+        let dump = run("cryptsetup", &["luksDump", text(&image)]);
+        let said = dump.lines().find_map(|line| line.strip_prefix("Subsystem:")).unwrap();
+        assert_eq!(said.trim(), mark, "{text_in}");
+        assert_eq!(run("blkid", &["-p", "-o", "value", "-s", "SUBSYSTEM", text(&image)]).trim(), mark, "{text_in}");
+    }
 }

@@ -36,7 +36,7 @@ pub fn tool(name: &str) -> Command {
     let Some(found) = found else {
         let package = PACKAGES.iter().find(|(tool, _)| *tool == name);
         let package = package.map_or("an unlisted package", |(_, package)| package);
-        panic!("{name} is missing: install {package}");
+        panic!("{name} is missing: install {package} (cargo lab install brings it)");
     };
     let mut command = Command::new(found);
     command.env("LC_ALL", "C").stdin(Stdio::null());

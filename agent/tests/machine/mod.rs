@@ -124,7 +124,9 @@ pub fn nothing_to_load(name: &str) -> Result<(), String> {
 }
 
 pub fn run(program: &str, arguments: &[&Path]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let output = Command::new(program).args(arguments).env("LC_ALL", "C").output();
+    let output =
+        output.unwrap_or_else(|e| panic!("{program}: {e} (cargo lab install brings the programs of the tests)"));
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
@@ -368,6 +370,28 @@ impl Stick {
         let mut file = File::open(&self.disk.node).unwrap();
         let size = fs::metadata(&self.disk.path).unwrap().len();
         partition::table(&mut file, size).unwrap().unwrap()
+    }
+
+    /// The last partition as others see it: sfdisk's name of its type, blkid's type and label of its file system. sgdisk
+    /// judges a GPT.
+    pub fn last_by_others(&self) -> [String; 3] {
+        let node = Path::new(&self.disk.node);
+        let json: serde_json::Value = serde_json::from_str(&run("sfdisk", &["--json".as_ref(), node])).unwrap();
+        let table = &json["partitiontable"];
+        if table["label"] == "gpt" {
+            let verdict = run("sgdisk", &["-v".as_ref(), node]);
+            assert!(verdict.contains("No problems found"), "{verdict}");
+        }
+        let last = table["partitions"].as_array().and_then(|list| list.last()).unwrap();
+        let sector = table["sectorsize"].as_u64().unwrap();
+        let bytes = |key: &str| (last[key].as_u64().unwrap() * sector).to_string();
+        let area = ["-p", "-O", &bytes("start"), "-S", &bytes("size"), "-o", "value", "-s"].map(PathBuf::from);
+        let blkid = |tag: &str| {
+            let words: Vec<&Path> = area.iter().map(PathBuf::as_path).chain([tag.as_ref(), node]).collect();
+            run("blkid", &words)
+        };
+        let types = run("sfdisk", &["--list", "--output", "type", &self.disk.node].map(Path::new));
+        [types.lines().last().unwrap().trim().to_owned(), blkid("TYPE"), blkid("LABEL")]
     }
 
     /// What plugging it in again does; not every test kernel reads partition tables itself.

@@ -127,6 +127,32 @@ mod tests {
         assert_eq!(seen, expected.map(|(name, mode, ino, major)| (name.to_owned(), mode, ino, major)));
     }
 
+    /// The crate that wrote it reads what it wrote; GNU's cpio knows the format from elsewhere.
+    #[test]
+    fn gnu_cpio_lists_what_was_put_in() {
+        let mut bytes = Vec::new();
+        sample().write(&mut bytes, 86_400 * 365).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let mut cpio = std::process::Command::new("cpio");
+        cpio.args(["-tvn", "--quiet"]).stdin(file).env("LC_ALL", "C").env("TZ", "UTC");
+        let output = cpio.output().expect("cpio is missing: cargo lab install brings it");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let expected = [
+            "lrwxrwxrwx 1 0 0 7 Jan 1 1971 bin -> usr/bin",
+            "drwxr-xr-x 2 0 0 0 Jan 1 1971 dev",
+            "crw------- 1 0 0 5, 1 Jan 1 1971 dev/console",
+            "drwxrwxrwt 2 0 0 0 Jan 1 1971 tmp",
+            "drwxr-xr-x 2 0 0 0 Jan 1 1971 usr",
+            "drwxr-xr-x 2 0 0 0 Jan 1 1971 usr/lib",
+            "-rw-r--r-- 1 0 0 3 Jan 1 1971 usr/lib/b",
+        ];
+        assert_eq!(lines, expected);
+    }
+
     #[test]
     fn b49_same_content_same_bytes() {
         let (mut a, mut b) = (Vec::new(), Vec::new());

@@ -15,7 +15,8 @@ use crate::tools;
 /// Where the BIOS boot image is on the medium.
 pub const BIOS_IMAGE: &str = "/boot/grub/eltorito.img";
 
-const ESP_GUID: &str = "c12a7328-f81f-11d2-ba4b-00c04fc93ec9";
+/// An EFI system partition. In a GPT xorriso writes the type GUID for it; a GUID of our own once was a wrong one.
+const ESP_TYPE: &str = "0xef";
 
 /// Partition table of the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -86,13 +87,9 @@ impl Image<'_> {
         add(&["-partition_offset", "16"]);
         // The appended partition and the backup GPT already keep the data away from the end, where old drives read too far.
         add(&["-no-pad"]);
-        let esp_type = match self.table {
-            Table::Gpt => {
-                add(&["-appended_part_as_gpt", "--gpt_disk_guid", &self.identity.disk_guid()]);
-                ESP_GUID
-            }
-            Table::Msdos => "0xef",
-        };
+        if self.table == Table::Gpt {
+            add(&["-appended_part_as_gpt", "--gpt_disk_guid", &self.identity.disk_guid()]);
+        }
         // Some BIOSes boot a stick only if an MBR entry is active.
         add(&["--mbr-force-bootable", "-c", "/boot/boot.cat"]);
         add(&["-b", BIOS_IMAGE, "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "--grub2-boot-info"]);
@@ -100,7 +97,7 @@ impl Image<'_> {
         let mut pair = |option: &str, path: &Path| words.extend([option.into(), path.as_os_str().to_owned()]);
         pair("--grub2-mbr", self.mbr);
         pair("-o", output);
-        words.extend(["-append_partition".into(), "2".into(), esp_type.into(), self.esp.as_os_str().to_owned()]);
+        words.extend(["-append_partition".into(), "2".into(), ESP_TYPE.into(), self.esp.as_os_str().to_owned()]);
         for (target, source) in &self.files {
             let mut word = OsString::from(format!("{target}="));
             word.push(escape(source));

@@ -107,7 +107,10 @@ pub fn names(dir: &Path) -> Vec<String> {
 
 /// Runs a program that must succeed and returns all it prints.
 pub fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error} (cargo lab install brings the programs of the tests)"));
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{command:?}: {text}");
     text

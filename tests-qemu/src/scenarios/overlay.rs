@@ -1,7 +1,7 @@
 //! dracut-live 1.4 and 7.3: where `rd.overlay` and `rd.live.overlay` keep changes. The image is flat (F3), so that no
 //! device-mapper is involved; its stores are the topic of another file.
 
-use super::persist::outside::made_as;
+use super::persist::outside::{GPT, made_as};
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
@@ -122,9 +122,6 @@ fn names(name: &str, mode: Mode) -> Vec<Scenario> {
     ]
 }
 
-/// Type of a partition for Linux.
-const LINUX: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
-
 /// C17: F1 on a disk with room, and no file system with the label.
 fn room(mode: Mode, bus: Bus, mib: u64) -> Boot {
     let files = vec![("LiveOS/rootfs.img", image(Fs::Squashfs("zstd")))];
@@ -145,7 +142,7 @@ fn made(mode: Mode, bus: Bus, kargs: &str, mib: u64, kind: &str) -> Boot {
         "has the same table",
         r#"cmp <(sfdisk -d "$1" | grep start= | cut -d: -f2) <(sfdisk -d "$2" | grep start= | cut -d: -f2)"#,
     ));
-    keeps(boot).writes(KEPT).expect(file_absent(KEPT)).expect(made_as(2, LINUX, kind, "persist")).then(again)
+    keeps(boot).writes(KEPT).expect(file_absent(KEPT)).expect(made_as(2, GPT, kind, "persist")).then(again)
 }
 
 /// C16: the medium's own partition keeps the changes.

@@ -1,11 +1,8 @@
 //! The partition on the boot disk: T-18 to T-33.
 
-use super::outside::{kept, look, made, untouched, used};
+use super::outside::{GPT, MBR, kept, look, made, untouched, used};
 use super::*;
 use crate::guest::Tree;
-
-const GPT: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
-const MBR: &str = "83";
 
 /// First boot on a fresh stick with this table: the partition is made, the file kept; second boot: the file is there.
 fn twice(recipe: Recipe, bus: Bus, entry: (u32, &str), place: &'static str) -> Boot {
@@ -322,7 +319,7 @@ const UNCLEAN: &str = r#"
 /// A FAT for pictures.
 const OWNERS: &str = r#"
     truncate -s 20M "$1.fat"; mkfs.vfat -n PICTURES "$1.fat" >/dev/null
-    sgdisk -e "$1" >/dev/null; echo "size=20MiB, type=EBD0A0A2-B9E5-4433-87C0-68B6B72699C7" | sfdisk -q --append "$1" 2>/dev/null
+    sgdisk -e "$1" >/dev/null; echo "size=20MiB, type=\"Microsoft basic data\"" | sfdisk -q --append "$1" 2>/dev/null
     at=$(sfdisk -d "$1" | sed -n 's/^.*3 : start= *\([0-9]*\).*/\1/p')
     dd if="$1.fat" of="$1" bs=1M seek=$(( at / 2048 )) conv=notrunc status=none; rm "$1.fat""#;
 

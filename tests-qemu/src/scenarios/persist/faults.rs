@@ -1,9 +1,7 @@
 //! What goes wrong: tables that lie, media that vanish or are slow, and twins.
 
-use super::outside::{look, made, untouched, used};
+use super::outside::{GPT, look, made, untouched, used};
 use super::*;
-
-const GPT: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {

@@ -1,11 +1,9 @@
 //! The main cases in every kind of initrd: T-18, T-21, T-38, T-72.
 
 use super::file::cow;
-use super::outside::{kept, made, used};
+use super::outside::{GPT, kept, made, used};
 use super::*;
 use crate::guest::Tree;
-
-const GPT: &str = "0FC63DAF-8483-4772-8E79-3D69D8477DE4";
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {

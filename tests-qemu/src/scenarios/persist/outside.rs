@@ -2,12 +2,19 @@
 
 use crate::check::{Check, disk};
 
+/// sfdisk's name for a partition of Linux, in a GPT.
+pub(in crate::scenarios) const GPT: &str = "Linux filesystem";
+/// The same in an MBR.
+pub(in crate::scenarios) const MBR: &str = "Linux";
+
 /// Shell functions that the scripts below use.
 const FUNCTIONS: &str = r#"
     # Entries of the table, one a line: number, start, size, type, name.
     rows() { sfdisk -d "$1" 2>/dev/null | sed -n 's/^.*[^0-9]\([0-9][0-9]*\) : */\1 /p' | tr -s ' '; }
     # One field of one entry, sizes in bytes.
     field() { rows "$1" | sed -n "s/^$2 .*\b$3= *\([^,]*\).*/\1/p"; }
+    # The type of an entry as sfdisk names it; its number would only agree with the one that the agent writes.
+    type_of() { LC_ALL=C sfdisk -l -o device,type "$1" 2>/dev/null | sed -n "s/^[^ ]*[^0-9]$2  *//p"; }
     first() { echo $(( $(field "$1" "$2" start) * 512 )); }
     behind() { echo $(( ($(field "$1" "$2" start) + $(field "$1" "$2" size)) * 512 )); }
     fail() { echo "$*"; exit 1; }
@@ -82,7 +89,7 @@ pub(in crate::scenarios) fn made_as(number: u32, kind: &str, fs: &str, label: &s
         &format!(
             r#"n={number}; start=$(first "$1" $n); size=$(stat -c %s "$1")
             [ "$(rows "$1" | grep -v "^$n ")" = "$(rows "$2")" ] || fail "other entries: $(rows "$1")"
-            [ "$(field "$1" $n type)" = {kind} ] || fail "type $(field "$1" $n type)"
+            [ "$(type_of "$1" $n)" = '{kind}' ] || fail "type $(type_of "$1" $n)"
             whole_room "$1" "$2" $n
             sfdisk -V "$1" 2>&1 | grep -q 'No errors' || fail "$(sfdisk -V "$1" 2>&1)"
             same_outside "$1" "$2" $n
@@ -115,4 +122,26 @@ pub(in crate::scenarios) fn kept(number: u32, text: &str) -> Check {
 /// Nothing has been written to the medium with this index.
 pub(in crate::scenarios) fn untouched(index: usize) -> Check {
     disk(index, "is byte for byte as before", r#"cmp "$1" "$2""#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tool;
+
+    #[test]
+    fn types_have_the_names_that_sfdisk_gives_to_codes_of_sgdisk_and_fdisk() {
+        let dir = std::env::temp_dir().join(format!("lab-outside-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let script = with_functions(
+            r#"cd "$1"; truncate -s 20M gpt1 dos
+            sgdisk -n 1:0:+1M -t 1:ef00 -n 2:0:+1M -t 2:8300 -n 12:0:+1M -t 12:0700 gpt1 >/dev/null
+            printf 'label: dos\nsize=1MiB, type=ef\nsize=1MiB, type=L\n' | sfdisk -q dos
+            for n in 1 2 12; do echo "$(type_of "$1/gpt1" $n)"; done; for n in 1 2; do echo "$(type_of "$1/dos" $n)"; done"#,
+        );
+        let said = tool::shell(&script, &[&dir]).unwrap();
+        let names: Vec<&str> = said.lines().collect();
+        assert_eq!(names, ["EFI System", GPT, "Microsoft basic data", "EFI (FAT-12/16/32)", MBR]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 }
