@@ -50,7 +50,7 @@ pub fn making<T, E>(times: &Times, what: &str, make: impl FnOnce() -> Result<T, 
 
 /// Waits for another run that makes `what`.
 pub fn waiting<T>(what: &str, wait: impl FnOnce() -> T) -> T {
-    let (done, took) = while_it_lasts("waiting for another lab that makes", what, None, wait);
+    let (done, took) = while_it_lasts("waiting for somebody else who makes", what, None, wait);
     NESTED.set(NESTED.get() + took);
     done
 }
