@@ -428,3 +428,40 @@ impl Boot {
 fn failed(running: &mut Running) -> bool {
     outcome::agent_report(running.result()).is_some_and(|report| outcome::is_failure(&report))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::medium::{Fs, Table, disk_with_iso, hybrid, iso};
+
+    #[test]
+    fn a_boot_needs_what_it_consists_of() {
+        use Need::{Bus as On, DistributionKernel, Eject, FileSystem, InitArguments, Initrd, Reboot, Slow, Unplug};
+        let disk = || Boot::from(iso());
+        let rows: Vec<(&str, Boot, Vec<Need>)> = vec![
+            ("any disk", disk(), vec![]),
+            ("any stick, written to", disk().on(Bus::Stick).writable(), vec![]),
+            ("a locked stick that comes at a text", disk().locked().plugged_in_on_text("x"), vec![]),
+            ("areas, keys and answers", disk().mode(Mode::NativeCrypt).on_text("a", "b"), vec![]),
+            ("no medium", Boot::nothing(), vec![]),
+            ("a CD", disk().on(Bus::IdeCd), vec![On(Bus::IdeCd)]),
+            ("a second disk on a bus", disk().and(iso(), Bus::Nvme), vec![On(Bus::Nvme)]),
+            ("firmware", disk().firmware(Firmware::Ovmf).mode(Mode::Dracut106), vec![Need::Firmware]),
+            ("dracut", disk().mode(Mode::Dracut059), vec![Initrd]),
+            ("another kernel", disk().mode(Mode::Native12), vec![Initrd]),
+            ("exFAT inside", Boot::from(disk_with_iso(Fs::Exfat, "x.iso", iso())), vec![FileSystem("exFAT")]),
+            ("slow", disk().slow(1), vec![Slow]),
+            ("unplugged", disk().unplugged_on_text("x"), vec![Unplug]),
+            ("ejected", disk().ejected_on_text("x"), vec![Eject]),
+            ("arguments of init", disk().kargs("quiet -- one"), vec![InitArguments]),
+            ("time by instructions", disk().clock(Clock::Instructions), vec![Need::Clock]),
+            ("two processors", disk().clock(Clock::Host { cpus: 2 }), vec![Need::Clock]),
+            ("said by hand", disk().needs(DistributionKernel), vec![DistributionKernel]),
+            ("said by hand, again", disk().needs(Reboot).again(), vec![Reboot]),
+            ("the second boot", Boot::from(hybrid(Table::Gpt, 1)).then(disk().on(Bus::Ahci)), vec![On(Bus::Ahci)]),
+        ];
+        for (name, boot, expected) in rows {
+            assert_eq!(boot.all_needs(), expected, "{name}");
+        }
+    }
+}
