@@ -17,6 +17,7 @@ mod machine;
 mod medium;
 mod mirror;
 mod mode;
+mod net;
 mod outcome;
 mod powercut;
 mod qmp;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::{Backend, Bus, Clock, Drive, Hardware, Start};
+use super::{Backend, Bus, Clock, Drive, Hardware, Start, cards};
 use crate::qmp::{self, Qmp};
 
 /// Firmware images and their variable store, newest layout first.
@@ -39,8 +39,9 @@ impl Hardware {
 
     /// The command line; control socket and result file are made in `dir`, the first serial port goes to `console`.
     pub fn command_with_console(&self, dir: &Path, console: &str) -> Result<Command> {
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-nodefaults", "-machine", "pc", "-display", "none", "-no-reboot", "-nic", "none"]);
+        let mut qemu = cards::program("qemu-system-x86_64", self.net.as_ref());
+        qemu.args(["-nodefaults", "-machine", "pc", "-display", "none", "-no-reboot"]);
+        qemu.args(cards::qemu(self.net.as_ref()));
         qemu.args(["-m", &self.memory.to_string()]);
         match self.clock {
             Clock::Host { cpus } => {
