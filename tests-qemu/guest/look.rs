@@ -11,6 +11,8 @@ use rustix::fs::OFlags;
 use rustix::mount::{MountFlags, mount};
 use serde_json::{Value, json};
 
+use crate::net;
+
 /// Paths of both histories that a booted system may have; each is resolved and reported.
 const LINKS: &[&str] = &[
     "/run/initramfs/live",
@@ -140,6 +142,7 @@ pub fn at_this_system(uptime: Option<f64>) -> Value {
         "copied_in": copying(),
         "plain_copy": asked_for("lab.copy=").and_then(|path| plain_copy(Path::new(&path)).ok()),
         "report": fs::read_to_string("/run/rdlive/report.json").ok(),
+        "network": net::asked(),
     })
 }
 

@@ -7,6 +7,7 @@ mod content;
 mod floor;
 mod leave;
 mod look;
+mod net;
 mod power;
 
 use std::fs::File;

@@ -11,6 +11,7 @@ use crate::lab::Lab;
 use crate::machine::{self, Bus, Clock, Drive, Hardware, Machine, Need, Off, Running, Start};
 use crate::medium::Recipe;
 use crate::mode::Mode;
+use crate::net::{self, Net, Wire};
 use crate::outcome::{self, End, Outcome, Pair};
 use crate::tool;
 
@@ -70,6 +71,7 @@ pub struct Boot {
     acts: Vec<Act>,
     needs: Vec<Need>,
     edit: Option<String>,
+    net: Option<Net>,
     /// What must be true afterwards.
     pub checks: Vec<Check>,
     /// The next power-on with the same media.
@@ -94,6 +96,7 @@ impl Boot {
             acts: Vec::new(),
             needs: Vec::new(),
             edit: None,
+            net: None,
             checks: Vec::new(),
             next: None,
         }
@@ -191,6 +194,7 @@ impl Boot {
             Act::Eject(_) => Some(Need::Eject),
             Act::Type(..) | Act::Plug(_) => None,
         }));
+        needs.extend(self.net.as_ref().and_then(Net::wants).map(Need::Nic));
         needs.extend(self.next.iter().flat_map(|next| next.all_needs()));
         needs
     }
@@ -285,6 +289,7 @@ impl Boot {
             acts: Vec::new(),
             needs: self.needs.clone(),
             edit: None,
+            net: self.net.clone(),
             checks: Vec::new(),
             next: None,
             ..*self
@@ -306,6 +311,25 @@ impl Boot {
     pub fn edited(mut self, script: &str) -> Self {
         self.edit = Some(script.to_owned());
         self
+    }
+
+    /// Connects it to a network of its own.
+    pub fn net(mut self, net: Net) -> Self {
+        self.net = Some(net);
+        if self.mode == Mode::Native {
+            self.mode = Mode::NativeNet;
+        }
+        self
+    }
+
+    /// The booted system configures its cards by DHCP.
+    pub fn configures(self) -> Self {
+        self.kargs("lab.net")
+    }
+
+    /// As [`Boot::configures`]; then it fetches this file from the HTTP server.
+    pub fn fetches(self, path: &str) -> Self {
+        self.kargs(&format!("lab.net=http://{}{path}", net::SERVER))
     }
 
     /// What must be true afterwards.
@@ -346,7 +370,9 @@ impl Boot {
             Firmware::Ovmf => Start::Ovmf,
             Firmware::Direct => self.mode.start(lab, machine, names.fill(&self.cmdline()))?,
         };
-        let hardware = Hardware { start, drives, memory: self.memory, clock: self.clock };
+        let wire = self.net.as_ref().map(|net| Wire::lay(net, lab, machine, dir)).transpose()?;
+        let net = wire.as_ref().map(Wire::plug);
+        let hardware = Hardware { start, drives, memory: self.memory, clock: self.clock, net };
         let mut running = hardware.power_on(machine, dir)?;
         let end = self.watch(&mut running, &names)?;
         let took = running.age();
@@ -357,7 +383,8 @@ impl Boot {
         }
         let report = outcome::report_of(running.result(), guest.as_ref());
         let (console, spent) = (running.console().to_owned(), running.spent());
-        Ok(Outcome { end, took, spent, names, console, guest, report, media })
+        let served = wire.map_or(Vec::new(), |wire| wire.served().to_vec());
+        Ok(Outcome { end, took, spent, names, console, guest, report, media, served })
     }
 
     fn drives(&self, media: &[Pair]) -> Vec<Drive> {

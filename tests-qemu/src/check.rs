@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::outcome::{End, Guest, Outcome, Pair};
+use crate::outcome::{End, Guest, Lease, Network, Outcome, Pair};
 use crate::tool;
 
 type Test = Box<dyn Fn(&Outcome) -> Result<(), String> + Send + Sync>;
@@ -355,6 +355,67 @@ pub fn console_says_once(text: &'static str) -> Check {
 pub fn console_lacks(text: &'static str) -> Check {
     Check::new(format!("the console does not say {text:?}"), move |outcome| {
         ensure(!outcome.console.contains(&outcome.names.fill(text)), || "it does".into())
+    })
+}
+
+/// What the booted system says about its network.
+fn network(what: impl Into<String>, test: impl Fn(&Network) -> Result<(), String> + Send + Sync + 'static) -> Check {
+    guest(what, move |guest| match &guest.network {
+        Some(network) => test(network),
+        None => Err("it was not asked to use its network".into()),
+    })
+}
+
+/// The booted system has fetched a file that is served under this path, to its last byte, and everything else worked too.
+pub fn fetched(path: &'static str) -> Check {
+    Check::new(format!("{path} was fetched, bit for bit"), move |outcome| {
+        let network = outcome.guest.as_ref().and_then(|guest| guest.network.as_ref()).ok_or("nothing was fetched")?;
+        ensure(network.errors.is_empty(), || network.errors.join("; "))?;
+        let fetched = network.fetched.as_ref().ok_or("no file was fetched")?;
+        ensure(fetched.url.ends_with(path), || format!("it fetched {}", fetched.url))?;
+        let (_, file) = outcome.served.iter().find(|(served, _)| served == path).ok_or("no such file is served")?;
+        let length = file.metadata().map_err(|error| error.to_string())?.len();
+        ensure(fetched.bytes == length, || format!("{} bytes of {length}", fetched.bytes))?;
+        let sum = tool::run(Command::new("sha256sum").arg(file)).map_err(|error| format!("{error:#}"))?;
+        ensure(sum.starts_with(&fetched.sha256) && fetched.sha256.len() == 64, || format!("{fetched:?}, not {sum}"))
+    })
+}
+
+/// To fetch it took at least so long. How much longer is a matter of the host.
+pub fn fetching_took(seconds: f64) -> Check {
+    network(format!("fetching takes {seconds} s or more"), move |network| {
+        let found = network.fetched.as_ref().map(|fetched| fetched.seconds);
+        ensure(found.is_some_and(|found| found >= seconds), || format!("{found:?}"))
+    })
+}
+
+/// The leases took at least so long.
+pub fn leases_took(seconds: f64) -> Check {
+    network(format!("leases take {seconds} s or more"), move |network| {
+        let found: f64 = network.cards.iter().map(|card| card.seconds).sum();
+        ensure(found >= seconds, || format!("{found}"))
+    })
+}
+
+/// The cards have these addresses in hardware and from DHCP, in this order; the server is their router.
+pub fn leases(expected: &'static [(&'static str, &'static str)]) -> Check {
+    network(format!("the leases are {expected:?}"), move |network| {
+        let address = |card: &Lease| Some((card.mac.clone(), card.address.clone()?, card.router.clone()?));
+        let found: Vec<_> = network.cards.iter().filter_map(address).collect();
+        let server = |address: &str| address.rsplit_once('.').map_or(String::new(), |(net, _)| format!("{net}.1"));
+        let wanted = expected.iter().map(|(mac, address)| ((*mac).into(), (*address).into(), server(address)));
+        ensure(found.iter().cloned().eq(wanted), || format!("{network:?}"))
+    })
+}
+
+/// No card got an address, and each says so.
+pub fn no_lease() -> Check {
+    network("no card has a lease", |network| {
+        let none = network.cards.iter().all(|card| {
+            let said = network.errors.iter().any(|error| error.starts_with(&format!("{}: no lease", card.name)));
+            card.address.is_none() && said
+        });
+        ensure(none && !network.cards.is_empty(), || format!("{network:?}"))
     })
 }
 

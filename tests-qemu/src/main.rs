@@ -21,6 +21,7 @@ mod medium;
 mod mirror;
 mod mode;
 mod namespace;
+mod net;
 mod outcome;
 mod powercut;
 mod progress;

@@ -16,6 +16,8 @@ use crate::{cache, floor, sources, tool, vmlinux};
 pub enum Mode {
     /// Our own initramfs, the agent is PID 1; kernel of Debian 13.
     Native,
+    /// As [`Mode::Native`] with drivers for the network cards of the lab.
+    NativeNet,
     /// As [`Mode::Native`] with the kernel of Debian 12.
     Native12,
     /// As [`Mode::Native`], with the programs that make and check persistent areas.
@@ -55,9 +57,12 @@ impl Mode {
     /// The tree whose kernel and tools make the initrd.
     pub fn tree(self) -> Tree {
         match self {
-            Self::Native | Self::NativeWrite | Self::NativeCrypt | Self::Dracut106 | Self::Dracut106Shell => {
-                Tree::Trixie
-            }
+            Self::Native
+            | Self::NativeNet
+            | Self::NativeWrite
+            | Self::NativeCrypt
+            | Self::Dracut106
+            | Self::Dracut106Shell => Tree::Trixie,
             Self::Native12
             | Self::NativeWrite12
             | Self::NativeCrypt12
@@ -70,7 +75,7 @@ impl Mode {
 
     /// Whether user-mode Linux can boot it: its kernel is Debian 13's, and ours makes the initrd.
     pub fn is_light(self) -> bool {
-        matches!(self, Self::Native | Self::NativeWrite | Self::NativeCrypt)
+        matches!(self, Self::Native | Self::NativeNet | Self::NativeWrite | Self::NativeCrypt)
     }
 
     /// Whether dracut has made it with our module.
@@ -92,6 +97,7 @@ impl Mode {
         let (version, kernel) = self.tree().kernel(lab)?;
         let programs = match self {
             Self::Native
+            | Self::NativeNet
             | Self::NativeWrite
             | Self::NativeCrypt
             | Self::Native12
@@ -130,6 +136,7 @@ impl Mode {
         let add = |module: &str| dracut(lab, self.tree(), version, &["--add", module], path);
         match self {
             Self::Native
+            | Self::NativeNet
             | Self::Native12
             | Self::NativeWrite
             | Self::NativeWrite12
@@ -150,7 +157,14 @@ impl Mode {
     /// Ours, with the modules of a version in the tree or the layer over it.
     fn native(self, lab: &Lab, over: Option<&Path>, version: &str, path: &Path) -> Result<()> {
         const AREAS: &str = "--persistence=ext4,xfs,btrfs";
+        // User-mode Linux has its only driver built in.
+        const CARDS: &[&str] = &["virtio_net", "e1000", "e1000e", "8139cp", "8139too"];
         match self {
+            Self::NativeNet if over.is_none() => {
+                let drivers: Vec<String> = CARDS.iter().map(|name| format!("--add-module={name}")).collect();
+                let drivers: Vec<&str> = drivers.iter().map(String::as_str).collect();
+                native(lab, self.tree(), over, version, &drivers, path)
+            }
             Self::NativeWrite | Self::NativeWrite12 => native(lab, self.tree(), over, version, &[AREAS], path),
             Self::NativeCrypt | Self::NativeCrypt12 => {
                 let scratch = lab.cache.scratch("key")?;

@@ -42,6 +42,8 @@ pub struct Outcome {
     pub report: Option<Value>,
     /// The media, in the order of the scenario.
     pub media: Vec<Pair>,
+    /// What could be fetched by HTTP, by its path, and where it is on the host.
+    pub served: Vec<(String, PathBuf)>,
 }
 
 /// A medium's bytes before and after a boot; the same file when the boot's writes were dropped.
@@ -95,6 +97,8 @@ pub struct Guest {
     pub copied_in: Option<f64>,
     /// What `lab.copy=` came to.
     pub plain_copy: Option<PlainCopy>,
+    /// What `lab.net` came to.
+    pub network: Option<Network>,
     /// The text of /run/rdlive/report.json.
     pub report: Option<String>,
     /// What it calls the media.
@@ -108,6 +112,45 @@ pub struct PlainCopy {
     /// Size of the file.
     pub bytes: u64,
     /// Time it took.
+    pub seconds: f64,
+}
+
+/// What the real init found out about its network.
+#[derive(Debug, Deserialize)]
+pub struct Network {
+    /// In the order of their names.
+    pub cards: Vec<Lease>,
+    /// The file that it was to fetch.
+    pub fetched: Option<Fetched>,
+    /// What did not work.
+    pub errors: Vec<String>,
+}
+
+/// A card and what a DHCP server has given it.
+#[derive(Debug, Deserialize)]
+pub struct Lease {
+    /// The kernel's name for it.
+    pub name: String,
+    /// Address in hardware.
+    pub mac: String,
+    /// Address and length of the network's part.
+    pub address: Option<String>,
+    /// The way out.
+    pub router: Option<String>,
+    /// How long that took.
+    pub seconds: f64,
+}
+
+/// A file that was fetched.
+#[derive(Debug, Deserialize)]
+pub struct Fetched {
+    /// From where.
+    pub url: String,
+    /// Its length.
+    pub bytes: u64,
+    /// In hexadecimal digits.
+    pub sha256: String,
+    /// How long that took.
     pub seconds: f64,
 }
 

@@ -1,6 +1,6 @@
 //! Which machine carries out a boot: the cheapest that has what it needs.
 
-use super::Bus;
+use super::{Bus, Nic};
 
 /// What carries out a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, clap::ValueEnum)]
@@ -27,6 +27,8 @@ pub enum Wanted {
 pub enum Need {
     /// A certain controller.
     Bus(Bus),
+    /// A certain network card.
+    Nic(Nic),
     /// SeaBIOS or OVMF.
     Firmware,
     /// An initrd for the kernel of a distribution: dracut's, an original's, or ours with another kernel than Debian 13's.
@@ -56,6 +58,7 @@ impl std::fmt::Display for Need {
                 let name = clap::ValueEnum::to_possible_value(bus);
                 write!(f, "bus {}", name.as_ref().map_or("", |name| name.get_name()))
             }
+            Self::Nic(nic) => write!(f, "card {}", nic.name()),
             Self::Firmware => f.write_str("firmware"),
             Self::Initrd => f.write_str("initrd for a distribution's kernel"),
             Self::FileSystem(name) => write!(f, "driver for {name}"),
@@ -101,6 +104,8 @@ mod tests {
             (cd, Only(Qemu), false, Some(Qemu)),
             (cd, Only(Uml), true, None),
             (&[Need::Firmware], Cheapest, true, Some(Qemu)),
+            (&[Need::Nic(Nic::E1000)], Cheapest, true, Some(Qemu)),
+            (&[Need::Nic(Nic::E1000)], Only(Uml), true, None),
             (&[Need::DistributionKernel], Cheapest, true, Some(Qemu)),
         ] {
             assert_eq!(pick(needs, wanted, uml), expected, "{needs:?} {wanted:?} {uml}");
@@ -111,5 +116,6 @@ mod tests {
     fn a_need_is_told_in_words() {
         assert_eq!(Need::Bus(Bus::UsbStick).to_string(), "bus usb-stick");
         assert_eq!(Need::FileSystem("exFAT").to_string(), "driver for exFAT");
+        assert_eq!(Need::Nic(Nic::Virtio).to_string(), "card virtio-net");
     }
 }

@@ -1,5 +1,6 @@
 //! Machines: what a boot is given, the two kinds that carry it out, and one interface to a running one.
 
+mod cards;
 mod choice;
 mod names;
 mod qemu;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
+pub use cards::{Card, Nic, Plug};
 pub use choice::{Machine, Need, Wanted, pick};
 pub use names::{Names, names};
 pub use qemu::has_kvm;
@@ -114,6 +116,8 @@ pub struct Hardware {
     pub memory: u32,
     /// Speed of time.
     pub clock: Clock,
+    /// The network, if there is one.
+    pub net: Option<Plug>,
 }
 
 impl Hardware {

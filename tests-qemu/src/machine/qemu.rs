@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::{Backend, Bus, Clock, Drive, Hardware, Start};
+use super::{Backend, Bus, Clock, Drive, Hardware, Start, cards};
 use crate::qmp::{self, Qmp};
 
 /// Firmware images and their variable store, newest layout first.
@@ -39,8 +39,9 @@ impl Hardware {
 
     /// The command line; control socket and result file are made in `dir`, the first serial port goes to `console`.
     pub fn command_with_console(&self, dir: &Path, console: &str) -> Result<Command> {
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-nodefaults", "-machine", "pc", "-display", "none", "-no-reboot", "-nic", "none"]);
+        let mut qemu = cards::program("qemu-system-x86_64", self.net.as_ref());
+        qemu.args(["-nodefaults", "-machine", "pc", "-display", "none", "-no-reboot"]);
+        qemu.args(cards::qemu(self.net.as_ref()));
         qemu.args(["-m", &self.memory.to_string()]);
         match self.clock {
             Clock::Host { cpus } => {
@@ -199,6 +200,7 @@ fn add_logged(qemu: &mut Command, index: usize, file: &Path, log: &Path) {
     qemu.args(["-blockdev", &node.to_string()]);
 }
 
+/// Without the locks that QEMU puts on its files: user-mode Linux has locks of its own on a medium that both only read.
 fn add_plain(qemu: &mut Command, index: usize, drive: &Drive) {
     let file = drive.file.display().to_string().replace(',', ",,");
     let writes = match (is_cd(drive.bus), drive.keep_writes) {
@@ -208,7 +210,7 @@ fn add_plain(qemu: &mut Command, index: usize, drive: &Drive) {
         (false, false) => "snapshot=on",
     };
     let slow = drive.slow.map_or(String::new(), |bytes| format!(",throttling.bps-write={bytes}"));
-    qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{writes}{slow},file={file}")]);
+    qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{writes}{slow},file.locking=off,file={file}")]);
 }
 
 /// The sockets of a machine that is switched on, opened when they are needed.
@@ -221,7 +223,7 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn plug_in(&mut self, index: usize, drive: &Drive) -> Result<()> {
         let qmp = self.qmp()?;
-        let file = json!({"driver": "file", "filename": drive.file, "read-only": true});
+        let file = json!({"driver": "file", "filename": drive.file, "read-only": true, "locking": "off"});
         qmp.command(
             "blockdev-add",
             json!({"driver": "raw", "node-name": format!("drive{index}"), "read-only": true, "file": file}),

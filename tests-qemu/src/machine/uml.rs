@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::names::{letter, uml_shift};
-use super::{Backend, Clock, Drive, Hardware, Machine, Start};
+use super::{Backend, Clock, Drive, Hardware, Machine, Plug, Start, cards};
 use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::tool;
@@ -116,7 +116,7 @@ pub fn missing(lab: &Lab) -> Option<String> {
         tool::shell(PROBE, &[&dir, &lab.built.guest.path, &initrd])?;
         let append = "root=none console=ttyS0 panic=-1".to_owned();
         let start = Start::Kernel { kernel: kernel.run, initrd: Some(initrd), append };
-        let hardware = Hardware { start, drives: Vec::new(), memory: 128, clock: Clock::Host { cpus: 1 } };
+        let hardware = Hardware { start, drives: Vec::new(), memory: 128, clock: Clock::Host { cpus: 1 }, net: None };
         let mut running = hardware.power_on(Machine::Uml, &dir)?;
         while running.ended()?.is_none() {
             ensure!(running.age() < PATIENCE, "it neither works nor stops");
@@ -143,8 +143,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const CRASHED: i32 = 134;
 
 /// The kernel in namespaces of its own: all that it has started ends with the first process. Mounts are private in the lab already.
-fn command(run: &Path, dir: &Path) -> Command {
-    let mut command = Command::new("unshare");
+fn command(run: &Path, dir: &Path, net: Option<&Plug>) -> Command {
+    let mut command = cards::program("unshare", net);
     command.args(["--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child=KILL"]).arg(run);
     command.arg(format!("uml_dir={}", dir.display())).arg(format!("umid={NAME}"));
     command.args(OPTIONS).env("TMPDIR", MEMORY);
@@ -156,7 +156,7 @@ pub(super) fn start(hardware: &Hardware, dir: &Path) -> Result<(Child, Backend)>
     let Start::Kernel { kernel, initrd, append } = &hardware.start else {
         bail!("user-mode Linux has no firmware");
     };
-    let mut command = command(kernel, dir);
+    let mut command = command(kernel, dir, hardware.net.as_ref());
     command.arg(format!("mem={}M", hardware.memory));
     if let Some(initrd) = initrd {
         command.arg(format!("initrd={}", initrd.display()));
@@ -165,6 +165,7 @@ pub(super) fn start(hardware: &Hardware, dir: &Path) -> Result<(Child, Backend)>
     for (index, drive) in hardware.drives.iter().enumerate().filter(|(_, drive)| drive.late.is_none()) {
         command.arg(disk(index + shift, drive, dir)?);
     }
+    command.args(cards::uml(hardware.net.as_ref()));
     // Without this it adds a root of its own behind ours.
     if !append.starts_with("root=") {
         command.arg("root=none");

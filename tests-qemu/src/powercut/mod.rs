@@ -15,6 +15,7 @@ mod run;
 mod volume;
 
 pub use points::Phase;
+pub use random::Random;
 pub use recording::{Place, Setup};
 pub use reset::CHANGES;
 pub use run::Cuts;

@@ -71,7 +71,7 @@ impl Setup {
             slow: None,
         };
         let start = self.mode.start(lab, machine, append)?;
-        Ok(Hardware { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 } })
+        Ok(Hardware { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 }, net: None })
     }
 
     /// The log of a boot on this disk, with a mark for each announcement. It is kept under seed, medium and the state `of` the

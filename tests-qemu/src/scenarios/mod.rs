@@ -10,6 +10,7 @@ mod kiwi;
 mod late;
 mod layouts;
 mod modes;
+mod network;
 mod ordinary;
 mod originals;
 mod overlay;
@@ -115,6 +116,7 @@ pub fn all() -> Vec<Scenario> {
         layouts::all(),
         iso_scan::all(),
         kiwi::all(),
+        network::all(),
         dracut::all(),
     ];
     lists.into_iter().flatten().collect()

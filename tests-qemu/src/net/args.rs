@@ -1,0 +1,199 @@
+//! What the programs of a network are told, and how they are asked whether they listen: all without doing anything.
+
+use std::path::Path;
+
+use crate::machine::Machine;
+
+/// The network of one cable: the first three numbers of its addresses.
+pub fn prefix(cable: usize) -> String {
+    format!("10.9.{cable}")
+}
+
+/// The servers' end of a cable.
+pub fn near(cable: usize) -> String {
+    format!("srv{cable}")
+}
+
+/// The machine's end. Where the cable is straight, QEMU opens the tap that is the servers' end, too.
+pub fn far(machine: Machine, cable: usize, straight: bool) -> String {
+    match machine {
+        Machine::Qemu if straight => near(cable),
+        Machine::Qemu | Machine::Uml => format!("cli{cable}"),
+    }
+}
+
+/// Where a cable that is not straight is cut, seen from the servers and from the machine.
+pub fn ends(machine: Machine, cable: usize) -> [String; 2] {
+    let behind = match machine {
+        Machine::Qemu => far(machine, cable, false),
+        Machine::Uml => format!("cut{cable}"),
+    };
+    [format!("mid{cable}"), behind]
+}
+
+/// `ip -batch` lines that lay the cables: from end to end if they are straight, else up to where they are cut.
+pub fn cables(machine: Machine, count: usize, straight: bool) -> String {
+    let mut lines = vec!["link set lo up".to_owned()];
+    let pair = |one: &str, other: &str| format!("link add name {one} type veth peer name {other}");
+    let tap = |name: &str| format!("tuntap add dev {name} mode tap");
+    for cable in 0..count {
+        let (near, far, [mid, cut]) = (near(cable), far(machine, cable, straight), ends(machine, cable));
+        match (machine, straight) {
+            (Machine::Qemu, true) => lines.push(tap(&near)),
+            (Machine::Uml, true) => lines.extend([pair(&near, &far), up(&far)]),
+            (Machine::Qemu, false) => lines.extend([pair(&near, &mid), up(&mid), tap(&far), up(&far)]),
+            (Machine::Uml, false) => {
+                lines.extend([pair(&near, &mid), up(&mid), pair(&far, &cut), up(&far), up(&cut)]);
+            }
+        }
+        lines.push(format!("addr add {}.1/24 dev {near}", prefix(cable)));
+        lines.push(up(&near));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn up(name: &str) -> String {
+    format!("link set {name} up")
+}
+
+/// Makes an interface send frames as a real cable carries them: none larger, each with its checksum.
+pub fn plain(interface: &str) -> [&str; 11] {
+    ["ethtool", "-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off"]
+}
+
+/// dnsmasq that gives addresses and nothing else. It does not first look whether an address is free, which takes 3 s.
+pub fn dnsmasq(cables: usize, words: &[&str]) -> Vec<String> {
+    let fixed = "dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --port=0 --no-ping \
+                 --leasefile-ro --log-dhcp --log-facility=- --bind-interfaces --except-interface=lo";
+    let mut args: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
+    for cable in 0..cables {
+        let prefix = prefix(cable);
+        args.push(format!("--interface={}", near(cable)));
+        args.push(format!("--dhcp-range={prefix}.50,{prefix}.60,255.255.255.0,1h"));
+    }
+    args.extend(words.iter().map(|word| (*word).to_owned()));
+    args
+}
+
+/// nginx with one process, and all that it writes in `dir`.
+pub fn nginx(dir: &Path) -> Vec<String> {
+    let dir = dir.display().to_string();
+    ["nginx", "-p", &dir, "-c", "nginx.conf", "-e", "stderr"].map(str::to_owned).to_vec()
+}
+
+/// Its configuration; paths are relative to `-p`.
+pub const NGINX: &str = "\
+daemon off;
+master_process off;
+pid nginx.pid;
+user root;
+events {}
+http {
+    access_log nginx.access;
+    client_body_temp_path temp/body;
+    proxy_temp_path temp/proxy;
+    fastcgi_temp_path temp/fastcgi;
+    uwsgi_temp_path temp/uwsgi;
+    scgi_temp_path temp/scgi;
+    default_type application/octet-stream;
+    sendfile on;
+    server {
+        listen 80;
+        root http;
+    }
+}
+";
+
+/// Where a server can be asked whether it listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// A connection can be made.
+    Tcp(u16),
+    /// A socket is bound.
+    Udp(u16),
+}
+
+impl Port {
+    /// The kernel's table, in `/proc/PID/net`.
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Udp(_) => "udp",
+        }
+    }
+
+    /// Is it in that table (proc_pid_net(5))? Its columns: number, local address, remote address, state.
+    pub fn is_in(self, table: &str) -> bool {
+        let (number, state) = match self {
+            Self::Tcp(number) => (number, "0A"),
+            Self::Udp(number) => (number, "07"),
+        };
+        let local = format!(":{number:04X}");
+        table.lines().skip(1).any(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            fields.next().is_some_and(|address| address.ends_with(&local)) && fields.nth(1) == Some(state)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cables_are_taps_or_pairs_and_some_are_cut() {
+        let pair = |one: &str, other: &str| format!("link add name {one} type veth peer name {other}\n");
+        let up = |name: &str| format!("link set {name} up\n");
+        let tap = |name: &str| format!("tuntap add dev {name} mode tap\n");
+        let near = |n| format!("addr add 10.9.{n}.1/24 dev srv{n}\nlink set srv{n} up\n");
+        for (machine, count, straight, expected) in [
+            (Machine::Qemu, 0, true, String::new()),
+            (Machine::Qemu, 1, true, tap("srv0") + &near(0)),
+            (Machine::Qemu, 1, false, pair("srv0", "mid0") + &up("mid0") + &tap("cli0") + &up("cli0") + &near(0)),
+            (
+                Machine::Uml,
+                2,
+                true,
+                pair("srv0", "cli0") + &up("cli0") + &near(0) + &pair("srv1", "cli1") + &up("cli1") + &near(1),
+            ),
+            (
+                Machine::Uml,
+                1,
+                false,
+                pair("srv0", "mid0") + &up("mid0") + &pair("cli0", "cut0") + &up("cli0") + &up("cut0") + &near(0),
+            ),
+        ] {
+            let found = cables(machine, count, straight);
+            assert_eq!(found, format!("link set lo up\n{expected}"), "{machine:?} {count} {straight}");
+        }
+    }
+
+    #[test]
+    fn each_cable_has_a_range_and_more_words_come_last() {
+        let line = dnsmasq(2, &["--dhcp-option=26,1400"]).join(" ");
+        let end = "--interface=srv0 --dhcp-range=10.9.0.50,10.9.0.60,255.255.255.0,1h --interface=srv1 \
+                   --dhcp-range=10.9.1.50,10.9.1.60,255.255.255.0,1h --dhcp-option=26,1400";
+        assert!(line.ends_with(end), "{line}");
+        assert!(line.starts_with("dnsmasq --keep-in-foreground "), "{line}");
+    }
+
+    #[test]
+    fn the_kernel_says_who_listens() {
+        let head = "  sl  local_address rem_address   st tx_queue rx_queue\n";
+        let row = |local: &str, state: &str| format!("{head}   0: {local} 00000000:0000 {state} 00000000:00000000\n");
+        for (port, table, expected) in [
+            (Port::Tcp(80), row("00000000:0050", "0A"), true),
+            (Port::Tcp(80), row("0100090A:0050", "0A"), true),
+            // Connected, not listening.
+            (Port::Tcp(80), row("0100090A:0050", "01"), false),
+            (Port::Tcp(80), row("00000000:0051", "0A"), false),
+            (Port::Tcp(80), row("00000000:1050", "0A"), false),
+            (Port::Udp(67), row("00000000:0043", "07"), true),
+            (Port::Udp(67), row("00000000:0044", "07"), false),
+            (Port::Udp(67), head.to_owned(), false),
+            (Port::Udp(67), String::new(), false),
+        ] {
+            assert_eq!(port.is_in(&table), expected, "{port:?} {table}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A network for one boot: a namespace with a cable to the machine, and real servers at its other end.
+//!
+//! Each boot has its own, so addresses and ports are always the same and never collide. Nothing of it reaches the host's
+//! own network: there is no route out, and no interface of the host is touched. The namespace lives as long as the processes in it,
+//! and those die with the lab, however that ends.
+
+mod args;
+mod layer;
+mod link;
+mod wire;
+
+use crate::machine::Nic;
+use crate::medium::Recipe;
+
+pub use link::Link;
+pub use wire::Wire;
+
+/// The servers' address on the first cable; that on the second is 10.9.1.1, and so on.
+pub const SERVER: &str = "10.9.0.1";
+
+/// The first card's address in hardware; the next ones count on. The second bit says that nobody has bought it.
+const FIRST_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x11];
+
+/// What a boot is connected to.
+#[derive(Clone, Debug)]
+pub struct Net {
+    nic: Option<Nic>,
+    cards: Vec<String>,
+    servers: Vec<Serve>,
+    link: Link,
+}
+
+/// A server, at [`SERVER`] and its relatives.
+#[derive(Clone, Debug)]
+pub enum Serve {
+    /// Addresses from .50 to .60 of each cable's network, with the server as router. Further words are dnsmasq's own.
+    Dhcp(Vec<&'static str>),
+    /// Files on port 80, by their path in the URL.
+    Http(Vec<(&'static str, Recipe)>),
+}
+
+impl Net {
+    /// One card of any kind, and nobody who answers.
+    pub fn new() -> Self {
+        Self { nic: None, cards: vec![mac(0)], servers: Vec::new(), link: Link::default() }
+    }
+
+    /// One more server.
+    pub fn serve(mut self, server: Serve) -> Self {
+        self.servers.push(server);
+        self
+    }
+
+    /// What the cables do to the frames that the machine receives.
+    pub fn link(mut self, link: Link) -> Self {
+        self.link = link;
+        self
+    }
+
+    /// A certain card, which needs QEMU.
+    pub fn nic(mut self, nic: Nic) -> Self {
+        self.nic = Some(nic);
+        self
+    }
+
+    /// Cards with these addresses, each on a cable and in a network of its own.
+    pub fn cards(mut self, macs: &[&str]) -> Self {
+        self.cards = macs.iter().map(|mac| (*mac).to_owned()).collect();
+        self
+    }
+
+    /// The card that only QEMU has.
+    pub fn wants(&self) -> Option<Nic> {
+        self.nic
+    }
+}
+
+fn mac(index: u8) -> String {
+    let bytes = FIRST_MAC.iter().enumerate().map(|(at, byte)| if at == 5 { byte + index } else { *byte });
+    bytes.map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}

@@ -1,0 +1,216 @@
+//! The namespace of one network while it exists.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::args::{self, Port};
+use super::link::Cable;
+use super::{Net, Serve, layer};
+use crate::fixture::CannotMake;
+use crate::lab::Lab;
+use crate::machine::{Card, Machine, Plug};
+use crate::{cache, tool};
+
+/// A thousand times what a server needs to start.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Cables and servers that are there until this is dropped.
+#[derive(Debug)]
+pub struct Wire {
+    holder: Child,
+    dir: PathBuf,
+    root: PathBuf,
+    servers: Vec<Child>,
+    cables: Vec<Cable>,
+    plug: Plug,
+    served: Vec<(String, PathBuf)>,
+}
+
+impl Wire {
+    /// Makes the namespace, lays the cables and starts the servers; all logs stay in `dir`.
+    ///
+    /// # Errors
+    /// A server does not start; or the host's kernel lacks what the network is made of.
+    pub fn lay(net: &Net, lab: &Lab, machine: Machine, dir: &Path) -> Result<Self> {
+        if machine == Machine::Qemu && !Path::new(TUN).exists() {
+            return Err(CannotMake(format!("QEMU's network needs {TUN}")).into());
+        }
+        let layers = layer::layers(lab)?;
+        let (dir, root) = (dir.join("net"), dir.join("net/root"));
+        fs::create_dir_all(&root)?;
+        let holder = hold(&[&layers.upper, &layers.lower, &cache::place(), &dir, &root])?;
+        let straight = net.link.is_perfect();
+        let cards = net.cards.iter().enumerate().map(|(cable, mac)| Card {
+            mac: mac.clone(),
+            nic: net.nic,
+            interface: args::far(machine, cable, straight),
+            offload: straight,
+        });
+        let plug = Plug { namespace: namespace(&holder, "net"), cards: cards.collect() };
+        let mut wire = Self { holder, dir, root, servers: Vec::new(), cables: Vec::new(), plug, served: Vec::new() };
+        wire.ask(&["ip", "-batch", "-"], &args::cables(machine, net.cards.len(), straight))?;
+        for cable in (0..net.cards.len()).filter(|_| !straight) {
+            wire.ask(&args::plain(&args::near(cable)), "")?;
+            wire.ask(&args::plain(&args::far(machine, cable, straight)), "")?;
+            let ends = args::ends(machine, cable);
+            wire.cables.push(Cable::lay(net.link, &wire.plug.namespace, ends)?);
+        }
+        net.servers.iter().try_for_each(|server| wire.serve(server, net.cards.len(), lab))?;
+        Ok(wire)
+    }
+
+    /// What a machine is connected to.
+    pub fn plug(&self) -> Plug {
+        self.plug.clone()
+    }
+
+    /// Files that can be fetched, and where they are on the host.
+    pub fn served(&self) -> &[(String, PathBuf)] {
+        &self.served
+    }
+
+    /// Lets go of it as a lab does that is killed, and waits for what then happens by itself.
+    ///
+    /// # Errors
+    /// Nothing happens.
+    pub fn abandon(mut self) -> Result<()> {
+        drop(self.holder.stdin.take());
+        let begin = Instant::now();
+        while self.holder.try_wait()?.is_none() {
+            ensure!(begin.elapsed() < PATIENCE, "the namespace's holder does not end with its input");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, server: &Serve, cables: usize, lab: &Lab) -> Result<()> {
+        match server {
+            Serve::Dhcp(words) => self.start(&args::dnsmasq(cables, words), Port::Udp(67)),
+            Serve::Http(files) => {
+                for (path, recipe) in files {
+                    let file = recipe.file(lab)?;
+                    let link = self.dir.join("http").join(path.trim_start_matches('/'));
+                    fs::create_dir_all(link.parent().unwrap_or(&self.dir))?;
+                    symlink(&file, link)?;
+                    self.served.push(((*path).to_owned(), file));
+                }
+                fs::create_dir_all(self.dir.join("http"))?;
+                fs::create_dir_all(self.dir.join("temp"))?;
+                fs::write(self.dir.join("nginx.conf"), args::NGINX)?;
+                self.start(&args::nginx(&self.dir), Port::Tcp(80))
+            }
+        }
+    }
+
+    /// Starts a server and waits until it listens.
+    fn start(&mut self, args: &[String], port: Port) -> Result<()> {
+        let name = args.first().context("no server")?;
+        let log = self.dir.join(format!("{name}.log"));
+        let mut command = self.inside(args);
+        let said = File::create(&log)?;
+        command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        let mut server = command.spawn().with_context(|| format!("starting {name}"))?;
+        let table = PathBuf::from(format!("/proc/{}/net/{}", self.holder.id(), port.table()));
+        let begin = Instant::now();
+        while !port.is_in(&fs::read_to_string(&table)?) {
+            let over = server.try_wait()?;
+            if over.is_some() || begin.elapsed() > PATIENCE {
+                let what = over.map_or_else(|| "does not listen".to_owned(), |status| format!("ended with {status}"));
+                let _ = server.kill();
+                let text = fs::read_to_string(&log).unwrap_or_default();
+                bail!("{name} {what} ({port:?}): {}", tool::tail(&text, 10));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.servers.push(server);
+        Ok(())
+    }
+
+    /// What a program of the servers' root says to this input.
+    pub fn ask(&self, args: &[&str], input: &str) -> Result<String> {
+        let mut child = self
+            .inside(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {args:?}"))?;
+        child.stdin.take().context("no standard input")?.write_all(input.as_bytes())?;
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} failed ({}): {}", args.join(" "), output.status, said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// A command in the namespaces and the root of the servers.
+    fn inside(&self, args: &[String]) -> Command {
+        let mut command = Command::new("nsenter");
+        for (option, name) in [("net", "net"), ("mount", "mnt"), ("pid", "pid_for_children")] {
+            command.arg(format!("--{option}={}", namespace(&self.holder, name).display()));
+        }
+        command.arg("chroot").arg(self.root.join("merged")).args(args);
+        command
+    }
+}
+
+impl Drop for Wire {
+    /// With the holder its first process is killed, and with that all that runs in the namespace.
+    fn drop(&mut self) {
+        // A cable's sockets would keep the namespace.
+        self.cables.clear();
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+        for server in &mut self.servers {
+            let _ = server.wait();
+        }
+    }
+}
+
+/// The host's door to taps.
+const TUN: &str = "/dev/net/tun";
+
+fn namespace(holder: &Child, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/ns/{name}", holder.id()))
+}
+
+/// The process whose namespaces these are. Its first child waits for the end of its input, which also comes when the
+/// lab is killed; then everything in the namespaces dies.
+fn hold(args: &[&Path]) -> Result<Child> {
+    let mut holder = Command::new("unshare")
+        .args(["--net", "--mount", "--propagation", "unchanged", "--pid", "--fork", "--kill-child=KILL"])
+        .args(["sh", "-euc", HOLD, "lab"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("making a network namespace")?;
+    let mut said = String::new();
+    BufReader::new(holder.stdout.take().context("no standard output")?).read_line(&mut said)?;
+    if said.trim() != "ready" {
+        let output = holder.wait_with_output()?;
+        bail!("making a network namespace: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(holder)
+}
+
+// Mounts are private in the lab already. The servers see the cache and the boot's directory at the places where the lab sees them.
+const HOLD: &str = r#"
+    upper=$1 lower=$2 cache=$3 dir=$4 root=$5
+    mount -t tmpfs tmpfs "$root"; mkdir "$root/upper" "$root/work" "$root/merged"
+    mount -t overlay overlay -o "lowerdir=$upper:$lower,upperdir=$root/upper,workdir=$root/work" "$root/merged"
+    mount -t proc proc "$root/merged/proc"; mount -t tmpfs -o mode=755 tmpfs "$root/merged/dev"
+    mkdir "$root/merged/dev/net"
+    for node in null zero random urandom net/tun; do
+        [ ! -e "/dev/$node" ] || { : > "$root/merged/dev/$node"; mount --bind "/dev/$node" "$root/merged/dev/$node"; }
+    done
+    mkdir -p "$root/merged$cache"; mount --bind "$cache" "$root/merged$cache"
+    mkdir -p "$root/merged$dir"; mount --bind "$dir" "$root/merged$dir"
+    echo ready
+    read -r _ || true"#;
