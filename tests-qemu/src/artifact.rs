@@ -56,7 +56,7 @@ impl Artifacts {
         let target = target();
         let static_bin = |profile: &str, name: &str| target.join(MUSL).join(profile).join(name);
         cargo(&["--release", "--target", MUSL, "-p", "rdlive", "--bin", "rdlive"])?;
-        cargo(&["--profile", "tool", "--target", MUSL, "-p", "lab", "--bin", "lab-guest"])?;
+        cargo(&["--profile", "tool", "--target", MUSL, "-p", "lab-guest", "--bin", "lab-guest"])?;
         cargo(&["--profile", "tool", "-p", "rdlive-image", "--bin", "rdlive-image"])?;
         let module = module_dir();
         Ok(Self {
