@@ -192,7 +192,11 @@ struct Counts {
 /// `cargo test --workspace`; its output goes through to the terminal.
 fn cargo_tests(lab: &Lab) -> Result<Counts> {
     lab.say("cargo test --workspace");
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    // The tests mount things. A namespace that another thread's script makes meanwhile is a copy of the lab's, and would keep a
+    // loop device of theirs busy after they have unmounted it: so they have a namespace of their own.
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "unchanged"])
+        .arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--workspace", "--no-fail-fast"])
         .current_dir(artifact::workspace())
         .stdin(Stdio::null())
@@ -200,17 +204,22 @@ fn cargo_tests(lab: &Lab) -> Result<Counts> {
         .output()
         .context("starting cargo test")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    for line in
-        text.lines().filter(|line| line.contains("FAILED") || line.contains("panicked") || line.starts_with("    "))
-    {
-        println!("{line}");
-    }
+    failures(&text).for_each(|line| println!("{line}"));
     let mut counts = count(&text);
     if !output.status.success() && counts.failed == 0 {
         lab.say("cargo test failed without a failed test: the build is broken");
         counts.failed = 1;
     }
     Ok(counts)
+}
+
+/// What cargo says about failed tests: their names, and all that they have printed.
+fn failures(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    text.lines().filter(move |line| {
+        inside = !line.starts_with("test result: ") && (inside || *line == "failures:");
+        inside || line.ends_with("... FAILED") || line.contains("FAILED.")
+    })
 }
 
 /// Adds up the `test result:` lines; ignored tests count as skipped.
@@ -266,6 +275,23 @@ mod tests {
         }
         let few = chosen(&["layout/"], true, Wanted::Cheapest);
         assert!(few.jobs(&few.scenarios().unwrap().0, true, "0123").iter().all(|job| !job.second_look));
+    }
+
+    #[test]
+    fn what_failed_tests_say_is_shown() {
+        let text = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nwhy it failed\n\n\
+                    failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed;\n\nrunning 1 test\ntest c ... ok\n";
+        let shown: Vec<&str> = failures(text).filter(|line| !line.is_empty()).collect();
+        let expected = [
+            "test b ... FAILED",
+            "failures:",
+            "---- b stdout ----",
+            "why it failed",
+            "failures:",
+            "    b",
+            "test result: FAILED. 1 passed; 1 failed;",
+        ];
+        assert_eq!(shown, expected);
     }
 
     #[test]
