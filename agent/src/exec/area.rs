@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::foreign;
-use crate::format;
+use crate::format::{self, torn};
 use crate::kmsg::NOTICE;
 use crate::plan::{Slot, Target};
 use crate::table::Gap;
@@ -89,14 +89,18 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Checks with the file system's own tool where that is what its makers advise, if the file system itself says that
-    /// it needs it; XFS and btrfs replay their logs when they are mounted.
+    /// Mends a superblock that a power cut has torn, then checks with the file system's own tool where that is what its makers
+    /// advise, if the file system itself says that it needs it; XFS and btrfs replay their logs when they are mounted.
     pub(super) fn check(&mut self, what: Slot, fs: &str) -> Result<(), Stop> {
         let Some(node) = self.node(what).map(|node| node.to_string_lossy().into_owned()) else {
             return Err(Stop::new(Code::AreaDamaged, format!("no device is known as {what}")));
         };
+        let mended = mend(&node).map_err(|error| {
+            Stop::new(Code::AreaUnavailable, format!("repairing the superblock of {node}: {error}"))
+        })?;
+        self.notes.extend(mended.map(|words| format!("repaired: {words}")));
         // Even `e2fsck -p` changes a file system that it then gives up on, and writes to one that has nothing to repair.
-        if !fs.starts_with("ext") || is_clean(&node) {
+        if !fs.starts_with("ext") || mended.is_none() && is_clean(&node) {
             return Ok(());
         }
         let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
@@ -112,7 +116,9 @@ impl Executor<'_> {
                 .advice(format!("repair it from another system: e2fsck -f {node}"))
         };
         let what = format!("checking the area on {node}");
-        let ended = patience::telling(self.env, &what, || tool::run(&program, &["-p", &node], CHECK_LIMIT));
+        // What a torn superblock counts and says about errors is of two moments.
+        let arguments = [&["-p"][..], if mended.is_some() { &["-f"] } else { &[] }, &[&node]].concat();
+        let ended = patience::telling(self.env, &what, || tool::run(&program, &arguments, CHECK_LIMIT));
         let ended = ended.map_err(|cause| failed(Code::AreaUnavailable, cause))?;
         // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
         // does not know a feature, was stopped, or somebody uses the device.
@@ -216,6 +222,26 @@ impl Executor<'_> {
         };
         marked.map_err(|error| Stop::new(Code::AreaDamaged, format!("{}: {error}", path.display())))
     }
+}
+
+/// Mends the superblock if a power cut has torn it, and says what it was. Nobody else may have the device open for
+/// something.
+fn mend(node: &str) -> io::Result<Option<&'static str>> {
+    let torn = |file: &File| {
+        let kind = format::identify(&mut &*file).ok().flatten().map(|found| found.kind);
+        kind.and_then(|kind| torn::mend(&mut &*file, kind).ok().flatten())
+    };
+    if !File::open(node).is_ok_and(|file| torn(&file).is_some()) {
+        return Ok(None);
+    }
+    let exclusive =
+        File::options().read(true).write(true).custom_flags(OFlags::EXCL.bits().cast_signed()).open(node)?;
+    let Some(mend) = torn(&exclusive) else { return Ok(None) };
+    for (at, bytes) in &mend.patches {
+        exclusive.write_all_at(bytes, *at)?;
+        exclusive.sync_data()?;
+    }
+    Ok(Some(mend.words))
 }
 
 /// Whether the superblock says that the file system was unmounted in order and has no errors.

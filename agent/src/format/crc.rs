@@ -1,4 +1,4 @@
-//! CRC-32 as GPT uses it (IEEE 802.3, reflected).
+//! CRC-32 as GPT uses it (IEEE 802.3, reflected), and CRC-32C, which the superblocks of ext4 and btrfs have.
 
 /// A checksum being computed.
 pub(crate) struct Crc32(u32);
@@ -31,6 +31,14 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc.finish()
 }
 
+/// The CRC-32C of `bytes`. ext4 stores it without the inversion at the end.
+pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg()))
+    };
+    !bytes.iter().fold(u32::MAX, step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +47,6 @@ mod tests {
     fn check_value() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(crc32(b""), 0);
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 }

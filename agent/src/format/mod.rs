@@ -31,6 +31,7 @@ mod source;
 mod squashfs;
 mod swap;
 mod text;
+pub(crate) mod torn;
 mod udev;
 mod udf;
 pub(crate) mod uuid;
