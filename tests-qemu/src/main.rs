@@ -1,4 +1,4 @@
-//! `cargo lab`: the test bench of rdlive. It makes guests and media and boots them on real kernels in QEMU.
+//! `cargo lab`: the test bench of rdlive. It makes guests and media and boots them on real kernels, in user-mode Linux and in QEMU.
 
 mod artifact;
 mod bench;
@@ -65,7 +65,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Cmd {
-    /// Run unit, integration and QEMU tests
+    /// Run cargo's tests, and boots in user-mode Linux and QEMU
     Test {
         /// Only scenarios whose name has one of these texts (and no cargo tests)
         filter: Vec<String>,
