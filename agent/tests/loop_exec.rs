@@ -225,6 +225,32 @@ fn loop_devices_are_read_only_and_foreign_journals_stay_as_they_are() {
     assert!(fs::read(&image).unwrap() == before, "a read-only mount has written to the image");
 }
 
+/// A program that has just ended holds its files a moment longer; a loop device is freed a moment after its last user.
+#[test]
+fn loop_a_medium_is_released_when_its_last_user_goes_soon_and_stays_when_none_goes() {
+    for (held, released) in [(Duration::from_millis(300), true), (Duration::from_secs(20), false)] {
+        let machine = Machine::new();
+        image(&machine, "squashfs");
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        exec.run("acquire", &[loop_step("/squashfs.img"), mount_step("squashfs", &[], "/run/lower")]).unwrap();
+        let user = fs::File::open(machine.path("run/lower/usr/mark")).unwrap();
+        let (gone, wait) = std::sync::mpsc::channel::<()>();
+        let holder = std::thread::spawn(move || {
+            let _ = wait.recv_timeout(held);
+            drop(user);
+        });
+        let release = Step::Release { slot: Slot::Image, at: Some("/run/lower".into()) };
+        let begin = Instant::now();
+        let done = exec.run("acquire", &[release]);
+        assert_eq!(done.is_ok(), released, "{held:?}: {:?}", done.err().map(|stop| stop.lines()));
+        assert!(begin.elapsed() < Duration::from_secs(10), "{held:?}: waited for {:?}", begin.elapsed());
+        assert_eq!(machine.mounts().is_empty(), released, "{held:?}");
+        drop(gone);
+        holder.join().unwrap();
+        exec.unwind(0);
+    }
+}
+
 #[test]
 fn loop_mount_errors_carry_the_object_and_the_kernels_words() {
     let machine = Machine::new();

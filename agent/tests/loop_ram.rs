@@ -217,7 +217,7 @@ fn loop_persistence_asked_for_and_not_possible_releases_the_medium() {
         let held = mounts.iter().any(|at| at.contains("isoscan") || at.ends_with("/live"));
         let fallbacks = boot.report.fallbacks.join(" ");
         assert_eq!(mode.persistence, expected.unwrap_or("temporary"), "{what}: {fallbacks}");
-        assert_eq!(boot.report.ram.as_ref().unwrap().released, expected.is_err(), "{what}");
+        assert_eq!(boot.report.ram.as_ref().unwrap().released, expected.is_err(), "{what}: {fallbacks}");
         assert_eq!(held, expected.is_ok(), "{what}: {mounts:?}");
         assert_eq!(mode.notes.iter().any(|note| note.contains(STAYS)), expected.is_ok(), "{what}: {:?}", mode.notes);
         assert!(expected.is_ok() || fallbacks.contains(expected.unwrap_err()), "{what}: {fallbacks}");

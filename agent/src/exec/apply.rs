@@ -366,7 +366,7 @@ impl<'a> Executor<'a> {
     fn release(&mut self, slot: Slot, at: Option<&Path>) -> Result<(), Stop> {
         if let Some(at) = at {
             let target = self.env.path(at);
-            mount::release(&target).map_err(|error| Stop::new(Code::RamCopy, error.to_string()))?;
+            mount::release_patiently(&target).map_err(|error| Stop::new(Code::RamCopy, error.to_string()))?;
             self.undos.forget(&Undo::Unmount(target));
         }
         // Closing a loop device frees it; a device that is still plugged in keeps its name.

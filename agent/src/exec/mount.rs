@@ -150,7 +150,7 @@ pub fn bind(from: &Path, at: &Path) -> Result<(), MountError> {
 ///
 /// # Errors
 /// The errno of `umount2(2)`: `EBUSY` when somebody does.
-pub fn release(at: &Path) -> Result<(), MountError> {
+fn release(at: &Path) -> Result<(), MountError> {
     unmount(at, UnmountFlags::NOFOLLOW).map_err(|errno| plain(format!("unmounting {}", at.display()), errno))
 }
 
