@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use rustix::mount::{MountPropagationFlags, mount_bind, mount_bind_recursive, mount_change};
-use rustix::process::{chdir, chroot, pivot_root};
+use rustix::process::{Pid, Signal, WaitOptions, chdir, chroot, kill_process, pivot_root, wait};
 
 /// Where the initrd left its program for power-off.
 const INITRD: &str = "/run/initramfs";
@@ -65,7 +65,23 @@ pub fn back_to_initrd() -> Error {
     error
 }
 
+/// As every real init does before it leaves the root: whoever is left over, such as the initrd's udevd on a slow host, ends.
+fn end_programs() -> std::io::Result<()> {
+    let numbers = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    for pid in numbers.filter(|pid: &i32| *pid != 1).filter_map(Pid::from_raw) {
+        // A thread of the kernel has no program.
+        if let Ok(program) = fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero())) {
+            println!("lab-guest: ends {}", program.display());
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    // All of them are children of the first process. None left is an error.
+    while wait(WaitOptions::empty()).is_ok() {}
+    Ok(())
+}
+
 fn go_back() -> Result<Infallible, Error> {
+    end_programs()?;
     std::io::stdout().flush()?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     mount_bind(INITRD, INITRD)?;

@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use crate::lock::Lock;
 use crate::prune::{self, Entry};
 use crate::rundir::{self, RunDir};
+use crate::spent::Account;
 use crate::times::Times;
 use crate::{loops, progress, remove};
 
@@ -46,6 +47,7 @@ pub struct Cache {
     memory: Option<RunDir>,
     used: Mutex<HashSet<PathBuf>>,
     times: Arc<Times>,
+    made: Account,
     limit: u64,
 }
 
@@ -74,7 +76,8 @@ impl Cache {
         fs::create_dir(run.path().join("uses"))?;
         let times = Arc::new(Times::open(&root.join("times.json")));
         let memory = is_memory(memory).then(|| RunDir::make(memory, MEMORY.1).ok()).flatten();
-        let cache = Self { root, run: Some(run), memory, used: Mutex::default(), times, limit };
+        let cache =
+            Self { root, run: Some(run), memory, used: Mutex::default(), times, made: Account::default(), limit };
         cache.prune()?;
         Ok(cache)
     }
@@ -82,6 +85,11 @@ impl Cache {
     /// How long things took.
     pub fn times(&self) -> &Arc<Times> {
         &self.times
+    }
+
+    /// What this run has made, with its cost.
+    pub fn made(&self) -> &Account {
+        &self.made
     }
 
     fn run(&self) -> Result<&Path> {
@@ -140,7 +148,10 @@ impl Cache {
         }
         let partial = self.run()?.join(format!("partial-{file}"));
         remove::tree(&partial)?;
-        let made = progress::making(&self.times, what, || make(&partial)).with_context(|| format!("making {what}"));
+        let made = self
+            .made
+            .enter(what, || progress::making(&self.times, what, || make(&partial)))
+            .with_context(|| format!("making {what}"));
         if made.is_err() {
             let _ = remove::tree(&partial);
         }

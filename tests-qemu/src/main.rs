@@ -33,6 +33,7 @@ mod runner;
 mod scenarios;
 mod slots;
 mod sources;
+mod spent;
 mod test;
 mod tier;
 mod times;

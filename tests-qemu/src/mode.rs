@@ -73,9 +73,9 @@ impl Mode {
         }
     }
 
-    /// Whether user-mode Linux can boot it: its kernel is Debian 13's, and ours makes the initrd.
+    /// Whether user-mode Linux can boot it: no certain kernel is its subject. dracut makes its initrd for that kernel, too.
     pub fn is_light(self) -> bool {
-        matches!(self, Self::Native | Self::NativeNet | Self::NativeWrite | Self::NativeCrypt)
+        matches!(self, Self::Native | Self::NativeNet | Self::NativeWrite | Self::NativeCrypt) || self.is_dracut()
     }
 
     /// Whether dracut has made it with our module.
@@ -95,7 +95,29 @@ impl Mode {
     /// Makes (or finds) the initrd.
     pub fn pair(self, lab: &Lab) -> Result<Pair> {
         let (version, kernel) = self.tree().kernel(lab)?;
-        let programs = match self {
+        let (programs, code) = (self.programs(lab), sources::initrds());
+        let key = format!("initrd 1 {code:x} {self:?} {version} {} {programs}", self.tree().stamp(lab));
+        let make = |path: &Path| self.make(lab, None, &version, path);
+        let initrd = lab.cache.file("initrd", &format!("initrd {self:?}"), &key, make)?;
+        let key = format!("vmlinux 1 {code:x} {version} {}", self.tree().stamp(lab));
+        let kernel = lab.cache.file("vmlinux", &format!("kernel {version}"), &key, |path| unpacked(&kernel, path))?;
+        Ok(Pair { kernel, initrd })
+    }
+
+    /// As [`Mode::pair`] for user-mode Linux: the same programs with its modules.
+    fn light_pair(self, lab: &Lab) -> Result<Pair> {
+        ensure!(self.is_light(), "{self:?} has no initrd for user-mode Linux");
+        let kernel = machine::kernel(lab)?;
+        let (programs, code) = (self.programs(lab), sources::initrds());
+        let key = format!("initrd uml 1 {self:?} {} {} {programs} {code:x}", kernel.version, self.tree().stamp(lab));
+        let make = |path: &Path| self.make(lab, Some(&kernel.layer), &kernel.version, path);
+        let initrd = lab.cache.file("initrd", &format!("initrd {self:?} for user-mode Linux"), &key, make)?;
+        Ok(Pair { kernel: kernel.run, initrd })
+    }
+
+    /// What its programs are, for cache keys.
+    fn programs(self, lab: &Lab) -> String {
+        match self {
             Self::Native
             | Self::NativeNet
             | Self::NativeWrite
@@ -110,30 +132,12 @@ impl Mode {
             }
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
             Self::DmsquashLive | Self::KiwiLive => String::new(),
-        };
-        let code = sources::initrds();
-        let key = format!("initrd 1 {code:x} {self:?} {version} {} {programs}", self.tree().stamp(lab));
-        let initrd =
-            lab.cache.file("initrd", &format!("initrd {self:?}"), &key, |path| self.make(lab, &version, path))?;
-        let key = format!("vmlinux 1 {code:x} {version} {}", self.tree().stamp(lab));
-        let kernel = lab.cache.file("vmlinux", &format!("kernel {version}"), &key, |path| unpacked(&kernel, path))?;
-        Ok(Pair { kernel, initrd })
+        }
     }
 
-    /// As [`Mode::pair`] for user-mode Linux: the same programs with its modules.
-    fn light_pair(self, lab: &Lab) -> Result<Pair> {
-        ensure!(self.is_light(), "{self:?} has no initrd for user-mode Linux");
-        let kernel = machine::kernel(lab)?;
-        let programs = format!("{:x} {:x}", lab.built.agent.hash, lab.built.builder.hash);
-        let code = sources::initrds();
-        let key = format!("initrd uml 1 {self:?} {} {} {programs} {code:x}", kernel.version, self.tree().stamp(lab));
-        let make = |path: &Path| self.native(lab, Some(&kernel.layer), &kernel.version, path);
-        let initrd = lab.cache.file("initrd", &format!("initrd {self:?} for user-mode Linux"), &key, make)?;
-        Ok(Pair { kernel: kernel.run, initrd })
-    }
-
-    fn make(self, lab: &Lab, version: &str, path: &Path) -> Result<()> {
-        let add = |module: &str| dracut(lab, self.tree(), version, &["--add", module], path);
+    /// With the modules of a version in the tree, or in the layer over it.
+    fn make(self, lab: &Lab, over: Option<&Path>, version: &str, path: &Path) -> Result<()> {
+        let add = |module: &str| dracut(lab, self.tree(), over, version, &["--add", module], path);
         match self {
             Self::Native
             | Self::NativeNet
@@ -141,12 +145,12 @@ impl Mode {
             | Self::NativeWrite
             | Self::NativeWrite12
             | Self::NativeCrypt
-            | Self::NativeCrypt12 => self.native(lab, None, version, path),
+            | Self::NativeCrypt12 => self.native(lab, over, version, path),
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell => {
                 let omit = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \
                             systemd-tmpfiles systemd-sysusers systemd-ask-password systemd-cryptsetup systemd-pcrphase systemd-ac-power";
-                dracut(lab, self.tree(), version, &["--omit", omit, "--add", "rdlive"], path)
+                dracut(lab, self.tree(), over, version, &["--omit", omit, "--add", "rdlive"], path)
             }
             Self::DmsquashLive => add("dmsquash-live"),
             Self::KiwiLive => add("kiwi-live"),
@@ -154,7 +158,6 @@ impl Mode {
         }
     }
 
-    /// Ours, with the modules of a version in the tree or the layer over it.
     fn native(self, lab: &Lab, over: Option<&Path>, version: &str, path: &Path) -> Result<()> {
         const AREAS: &str = "--persistence=ext4,xfs,btrfs";
         // User-mode Linux has its only driver built in.
@@ -192,10 +195,13 @@ fn unpacked(kernel: &Path, path: &Path) -> Result<()> {
 fn native(lab: &Lab, tree: Tree, over: Option<&Path>, version: &str, args: &[&str], path: &Path) -> Result<()> {
     let tree = tree.ensure(lab)?;
     let scratch = lab.cache.scratch("root")?;
+    // As small as users get it, it takes half a minute to make. QEMU boots that one; here it is unpacked sooner than read.
+    let stored: &[&str] = if over.is_some() { &["--compress=none", "--plain-modules"] } else { &[] };
     let over = over.unwrap_or(Path::new(""));
     let mut all: Vec<&Path> = vec![&tree, over, &scratch, &lab.built.builder.path, version.as_ref(), path];
     all.push(&lab.built.agent.path);
     all.extend(args.iter().map(Path::new));
+    all.extend(stored.iter().map(Path::new));
     let made = tool::shell_with_mounts(NATIVE, &all);
     let _ = crate::remove::tree(&scratch);
     made.map(drop)
@@ -207,17 +213,17 @@ const NATIVE: &str = r#"
     "$builder" initrd --profile generic --kernel "$version" "$@" --root "$root" --output "$output" --agent "$agent""#;
 
 /// dracut in the tree's own system. Agent and module are laid over the tree for this one run, so it stays as it is.
-fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> Result<()> {
+fn dracut(lab: &Lab, tree: Tree, over: Option<&Path>, version: &str, args: &[&str], path: &Path) -> Result<()> {
     let dir = tree.ensure(lab)?;
     let scratch = lab.cache.scratch("dracut")?;
     let script = r#"
-        tree=$1 work=$2 version=$3 agent=$4 module=$5 out=$6; shift 6
+        tree=$1 work=$2 version=$3 agent=$4 module=$5 out=$6 over=$7; shift 7
         exec 3>"$work/log"; exec >&3 2>&3
         mkdir -p "$work/root" "$work/tmp"
         mount -t tmpfs tmpfs "$work/root"
         mkdir "$work/root/upper" "$work/root/work" "$work/root/merged"
         root=$work/root/merged
-        mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/root/upper,workdir=$work/root/work" "$root"
+        mount -t overlay overlay -o "lowerdir=${over:+$over:}$tree,upperdir=$work/root/upper,workdir=$work/root/work" "$root"
         system_dirs "$root"
         mount --bind "$work/tmp" "$root/var/tmp"
         if [ -d "$module" ]; then
@@ -229,7 +235,7 @@ fn dracut(lab: &Lab, tree: Tree, version: &str, args: &[&str], path: &Path) -> R
     "#;
     let mut all: Vec<&Path> = vec![&dir, &scratch, version.as_ref(), &lab.built.agent.path];
     let module = artifact::module_dir();
-    all.extend([module.as_path(), path]);
+    all.extend([module.as_path(), path, over.unwrap_or(Path::new(""))]);
     all.extend(args.iter().map(Path::new));
     let made = tool::shell_with_mounts(script, &all).with_context(|| {
         let log = fs::read_to_string(scratch.join("log")).unwrap_or_default();

@@ -123,12 +123,25 @@ fn look_again<S>(judged: &mut [(Verdict, S)], judge: impl Fn(&S) -> Verdict) {
     }
 }
 
-/// Makes what the jobs need, in their order, until all is there or `enough`. What cannot be made fails with its scenario.
-pub fn prepare(lab: &Lab, list: &[Job<'_>], enough: &AtomicBool) {
+/// How far a run is, for [`prepare`].
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// cargo's tests are over.
+    pub tested: AtomicBool,
+    /// Scenarios, too.
+    pub done: AtomicBool,
+}
+
+/// Makes what the jobs need, in their order, until all is there or the run is done. What cannot be made fails with its scenario.
+pub fn prepare(lab: &Lab, list: &[Job<'_>], pace: &Pace) {
     for job in list {
-        if enough.load(Ordering::Relaxed) {
+        if pace.done.load(Ordering::Relaxed) {
             return;
         }
+        // Programs that this thread starts inherit its place in the queue for a processor. Some of cargo's tests look at the
+        // clock; afterwards the scenarios wait for what is missing.
+        let nice = if pace.tested.load(Ordering::Relaxed) { 0 } else { BEHIND };
+        let _ = rustix::process::setpriority_process(None, nice);
         let _ = match &job.scenario.work {
             Work::Boot(boot) => boot.prepare(lab, job.machine),
             Work::Cuts(cuts) => cuts.prepare(lab, job.machine),
@@ -136,6 +149,9 @@ pub fn prepare(lab: &Lab, list: &[Job<'_>], enough: &AtomicBool) {
         };
     }
 }
+
+/// A nice value beside which one of 0 gets nine tenths of a processor.
+const BEHIND: i32 = 10;
 
 fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], jobs: usize) -> Vec<(Verdict, Job<'a>)> {
     let verdicts = Mutex::new(Vec::new());

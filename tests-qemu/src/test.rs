@@ -1,8 +1,8 @@
 //! `cargo lab test`: cargo's tests and the scenarios, counted together.
 
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Command, ExitCode};
+use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 
@@ -10,10 +10,11 @@ use crate::artifact;
 use crate::lab::Lab;
 use crate::machine::{self, Machine, Wanted};
 use crate::powercut::Choice;
-use crate::runner::{self, Job, Status, Verdict};
+use crate::runner::{self, Job, Pace, Status, Verdict};
 use crate::scenarios::{self, Scenario, Work};
 use crate::slots::Slots;
-use crate::tier;
+use crate::spent::{self, Account};
+use crate::tier::{self, Costs};
 use crate::tool;
 
 /// Which scenarios.
@@ -49,7 +50,8 @@ impl Chosen {
         Ok((chosen, left_out))
     }
 
-    /// Each scenario on its machine; in a run without a filter, an eighth of those of user-mode Linux in QEMU as well.
+    /// Each scenario on its machine; in a run without a filter, an eighth of the logic in QEMU as well. Initrds of dracut have rows
+    /// of their own there.
     fn jobs<'a>(&self, scenarios: &'a [Scenario], uml: bool, commit: &str) -> Vec<Job<'a>> {
         let mut jobs = Vec::new();
         for scenario in scenarios {
@@ -59,6 +61,7 @@ impl Chosen {
                 && self.wanted == Wanted::Cheapest
                 && self.filter.is_empty()
                 && !matches!(scenario.work, Work::Measure(_))
+                && !scenario.is_dracut()
                 && tier::is_in_the_eighth(&scenario.name, commit);
             if again {
                 jobs.push(Job { scenario, machine: Machine::Qemu, second_look: true });
@@ -106,24 +109,32 @@ pub fn run(
     }
     lab.qemu = Slots::new(jobs);
     let lab = &lab;
-    let enough = AtomicBool::new(false);
+    let pace = Pace::default();
+    let tests = Account::default();
     let (counts, verdicts) = std::thread::scope(|scope| {
         let counts = if which.filter.is_empty() {
             // cargo often waits for one program: meanwhile trees, initrds and media are made.
-            scope.spawn(|| runner::prepare(lab, &list, &enough));
-            cargo_tests(lab)
+            scope.spawn(|| runner::prepare(lab, &list, &pace));
+            let counts = cargo_tests(lab, &tests);
+            pace.tested.store(true, Ordering::Relaxed);
+            counts
         } else {
             Ok(Counts::default())
         };
         let verdicts = runner::run(lab, &list, jobs);
-        enough.store(true, Ordering::Relaxed);
+        pace.done.store(true, Ordering::Relaxed);
         (counts, verdicts)
     });
     let mut counts = counts?;
     if let Some(path) = json {
         runner::write_json(path, &verdicts)?;
     }
-    println!("\n{}", tier::summary(&verdicts, machine::processor_time(std::process::id())));
+    let costs = Costs {
+        tests: tests.entries().iter().map(|(_, spent)| *spent).sum(),
+        made: lab.cache.made().entries(),
+        all: machine::processor_time(std::process::id()),
+    };
+    println!("\n{}", tier::summary(&verdicts, &costs));
     for verdict in verdicts.iter().filter(|verdict| verdict.only_alone()) {
         println!("failed beside others and passed alone: {}: {}", verdict.title(), verdict.why.join("; "));
     }
@@ -190,19 +201,17 @@ struct Counts {
 }
 
 /// `cargo test --workspace`; its output goes through to the terminal.
-fn cargo_tests(lab: &Lab) -> Result<Counts> {
+fn cargo_tests(lab: &Lab, account: &Account) -> Result<Counts> {
     lab.say("cargo test --workspace");
     // The tests mount things. A namespace that another thread's script makes meanwhile is a copy of the lab's, and would keep a
     // loop device of theirs busy after they have unmounted it: so they have a namespace of their own.
-    let output = Command::new("unshare")
+    let mut cargo = Command::new("unshare");
+    cargo
         .args(["--mount", "--propagation", "unchanged"])
         .arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--workspace", "--no-fail-fast"])
-        .current_dir(artifact::workspace())
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("starting cargo test")?;
+        .current_dir(artifact::workspace());
+    let output = account.enter("cargo's tests", || spent::output(&mut cargo, true)).context("starting cargo test")?;
     let text = String::from_utf8_lossy(&output.stdout);
     failures(&text).for_each(|line| println!("{line}"));
     let mut counts = count(&text);
@@ -263,8 +272,9 @@ mod tests {
         let first = jobs.iter().filter(|job| !job.second_look);
         assert_eq!(first.count(), scenarios.len());
         let light = jobs.iter().filter(|job| job.machine == Machine::Uml).count();
+        let logic = jobs.iter().filter(|job| job.machine == Machine::Uml && !job.scenario.is_dracut()).count();
         let second = jobs.iter().filter(|job| job.second_look).count();
-        assert!((light / 16..=light / 4).contains(&second), "{second} of {light}");
+        assert!((logic / 16..=logic / 4).contains(&second), "{second} of {logic}");
         for (wanted, uml, expected) in [
             (Wanted::Only(Machine::Qemu), true, scenarios.len()),
             (Wanted::Only(Machine::Uml), true, light),

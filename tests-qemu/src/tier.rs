@@ -47,7 +47,7 @@ pub fn tier(job: &Job<'_>) -> Tier {
     }
     match &job.scenario.work {
         Work::Cuts(_) => Tier::Cuts,
-        Work::Boot(boot) if boot.is_dracut() => Tier::Dracut,
+        Work::Boot(_) if job.scenario.is_dracut() => Tier::Dracut,
         _ if job.machine == Machine::Uml => Tier::Logic,
         _ => Tier::Hardware,
     }
@@ -64,25 +64,55 @@ fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
-/// A table: how many scenarios each tier had, and what their machines cost; then `all` that this run has cost, and the dearest ones.
-pub fn summary(verdicts: &[Verdict], all: Duration) -> String {
+/// What a run has cost beside its machines.
+#[derive(Debug, Default)]
+pub struct Costs {
+    /// cargo's tests, with their compilation.
+    pub tests: Duration,
+    /// Trees, initrds, media, recordings by what they are, the dearest first.
+    pub made: Vec<(String, Duration)>,
+    /// All processor time of the run, machines too.
+    pub all: Duration,
+}
+
+/// How many of the dearest things are named.
+const NAMED: usize = 10;
+
+/// A table: how many scenarios each tier had, and what their machines cost; then the rest of the run; then the dearest
+/// scenarios, and what was dearest to make.
+pub fn summary(verdicts: &[Verdict], costs: &Costs) -> String {
     let mut text = String::from("tier               scenarios  CPU s\n");
+    let mut row = |name: &str, count: Option<usize>, spent: f64| {
+        let count = count.map(|count| count.to_string()).unwrap_or_default();
+        text.push_str(&format!("{name:18} {count:>9} {spent:6.0}\n"));
+    };
     for tier in Tier::ALL {
         let of_it = verdicts.iter().filter(|verdict| verdict.tier == tier);
         let (count, spent) = of_it.fold((0, 0.0), |(count, spent), one| (count + 1, spent + one.processor));
         if count > 0 {
-            text.push_str(&format!("{:18} {count:9} {spent:6.0}\n", tier.name()));
+            row(tier.name(), Some(count), spent);
         }
     }
     let machines: f64 = verdicts.iter().map(|verdict| verdict.processor).sum();
-    let rest = (all.as_secs_f64() - machines).max(0.0);
-    // Builds, cargo's tests, fixtures, looks at media.
-    text.push_str(&format!("{:18} {:9} {rest:6.0}\n", "the rest", ""));
+    let tests = costs.tests.as_secs_f64();
+    let made = costs.made.iter().map(|(_, spent)| spent).sum::<Duration>().as_secs_f64();
+    if tests > 0.0 {
+        row("cargo's tests", None, tests);
+    }
+    row("things made", (!costs.made.is_empty()).then_some(costs.made.len()), made);
+    // Builds of our programs, looks at media.
+    row("the rest", None, (costs.all.as_secs_f64() - machines - tests - made).max(0.0));
     let mut dearest: Vec<&Verdict> = verdicts.iter().collect();
     dearest.sort_by(|one, two| two.processor.total_cmp(&one.processor));
     text.push_str("the dearest:\n");
-    for verdict in dearest.iter().take(10) {
+    for verdict in dearest.iter().take(NAMED) {
         text.push_str(&format!("{:6.1} CPU s  {}\n", verdict.processor, verdict.title()));
+    }
+    for (index, (what, spent)) in costs.made.iter().take(NAMED).enumerate() {
+        if index == 0 {
+            text.push_str("the dearest to make:\n");
+        }
+        text.push_str(&format!("{:6.1} CPU s  {what}\n", spent.as_secs_f64()));
     }
     text
 }

@@ -1,16 +1,17 @@
 //! External programs: run one, keep its output for the error text.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::namespace::{self, Role};
+use crate::spent;
 
 /// Runs a command to its end and returns its standard output; a failure carries the command and the last lines it printed.
 pub fn run(command: &mut Command) -> Result<String> {
     let shown = show(command);
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {shown}"))?;
+    let output = spent::output(command, false).with_context(|| format!("starting {shown}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

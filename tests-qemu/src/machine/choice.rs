@@ -31,7 +31,7 @@ pub enum Need {
     Nic(Nic),
     /// SeaBIOS or OVMF.
     Firmware,
-    /// An initrd for the kernel of a distribution: dracut's, an original's, or ours with another kernel than Debian 13's.
+    /// An initrd for the kernel of a distribution: an original's, or ours with another kernel than Debian 13's.
     Initrd,
     /// A file system that its kernel lacks.
     FileSystem(&'static str),

@@ -59,6 +59,11 @@ impl Scenario {
         Self { tag: Some(Tag::WithAll), ..self }
     }
 
+    /// Is dracut's initrd booted?
+    pub fn is_dracut(&self) -> bool {
+        matches!(&self.work, Work::Boot(boot) if boot.is_dracut())
+    }
+
     /// Shows what another scenario shows, mostly in a further initrd: a minute or more each, and only with `--all` or by name.
     pub fn is_repetition(&self) -> bool {
         match (self.tag, &self.work) {

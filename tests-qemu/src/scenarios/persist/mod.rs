@@ -14,7 +14,7 @@ pub(super) use disk::with_area;
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
-use crate::machine::Bus;
+use crate::machine::{Bus, Need};
 use crate::medium::*;
 use crate::mode::Mode;
 use crate::outcome::End;
