@@ -2,7 +2,6 @@
 
 use super::persist::with_area;
 use super::{Scenario, Work};
-use crate::guest::Tree;
 use crate::machine::Bus;
 use crate::medium::*;
 use crate::mode::Mode;
@@ -25,8 +24,7 @@ const OTHER: &str = r#"
 
 /// An ISO of our builder on a disk with 64 MiB behind it.
 fn built() -> Setup {
-    let args = vec!["--volume-id=ISO".to_owned()];
-    let medium = Recipe::Grown(Box::new(Recipe::Built { tree: Tree::Tiny, args }), 64);
+    let medium = Recipe::Grown(Box::new(built_iso()), 64);
     Setup { medium, bus: Bus::Virtio, kargs: EXT4.to_owned(), place: Place::Partition, mode: Mode::NativeWrite }
 }
 

@@ -4,7 +4,6 @@ use super::snapshot::is_snapshot_and;
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
-use crate::guest::Tree;
 use crate::machine::Bus;
 use crate::medium::*;
 use crate::mode::Mode;
@@ -149,11 +148,7 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "ram/the sum that our builder left is compared on the way",
-            Boot::from(Recipe::Built { tree: Tree::Tiny, args: vec!["--volume-id=SUM".into()] })
-                .root("root=live:CDLABEL=SUM")
-                .kargs(RAM)
-                .expect(overlay_root())
-                .expect(report_says("\"sha256\":")),
+            Boot::from(built_iso()).kargs(RAM).expect(overlay_root()).expect(report_says("\"sha256\":")),
         ),
         scenario(
             "ram/an image that is not what its sum says is not booted",

@@ -2,7 +2,6 @@
 
 use super::outside::{GPT, MBR, kept, look, made, untouched, used};
 use super::*;
-use crate::guest::Tree;
 
 /// First boot on a fresh stick with this table: the partition is made, the file kept; second boot: the file is there.
 fn twice(recipe: Recipe, bus: Bus, entry: (u32, &str), place: &'static str) -> Boot {
@@ -36,10 +35,9 @@ pub fn all() -> Vec<Scenario> {
 }
 
 fn tables() -> Vec<Scenario> {
-    let built = Recipe::Built { tree: Tree::Tiny, args: vec!["--volume-id=ISO".into()] };
     let mut list = vec![scenario(
         "persist/T-18 T-21 T-32 an ISO of our builder on a 1 GiB stick",
-        twice(Recipe::Grown(Box::new(built), 900), Bus::Stick, (3, GPT), "/dev/{0.3}"),
+        twice(Recipe::Grown(Box::new(built_iso()), 900), Bus::Stick, (3, GPT), "/dev/{0.3}"),
     )];
     for (name, table, entry, place) in [
         ("T-18 T-21 GPT", Table::Gpt, (3, GPT), "/dev/{0.3}"),
