@@ -10,6 +10,7 @@ use crate::dracut::{self, Call};
 use crate::env::Env;
 use crate::kmsg;
 use crate::native;
+use crate::terminal::printable_lines;
 
 const HELP: &str = "\
 rdlive: finds a live medium in the initrd and builds the root file system on it
@@ -65,7 +66,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
 
 fn init(arguments: &[String]) -> ExitCode {
     let stop = native::run(arguments);
-    eprintln!("{stop}");
+    eprintln!("{}", printable_lines(&stop.to_string()));
     ExitCode::FAILURE
 }
 
@@ -87,7 +88,7 @@ fn generator(arguments: &[String]) -> ExitCode {
 
 fn answer(result: Result<ExitCode, String>) -> ExitCode {
     result.unwrap_or_else(|why| {
-        eprintln!("rdlive: {why}");
+        eprintln!("rdlive: {}", printable_lines(&why));
         ExitCode::from(2)
     })
 }

@@ -18,6 +18,7 @@ use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
 use crate::plan::ram::{self, Choice};
 use crate::plan::step::describe;
 use crate::plan::{Points, Step, acquire, assemble, ordinary, prepare};
+use crate::terminal::printable_lines;
 
 /// How `rdlive explain` was called.
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
         let json = config::explain::explain_json(&config, &warnings, &plan);
         println!("{}", serde_json::to_string_pretty(&json).map_err(|error| error.to_string())?);
     } else {
-        print!("{}", config::explain::explain_text(&config, &warnings, &plan));
+        print!("{}", printable_lines(&config::explain::explain_text(&config, &warnings, &plan)));
     }
     let broken = warnings.iter().any(|warning| warning.level == config::Level::Error);
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })

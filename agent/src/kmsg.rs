@@ -6,6 +6,7 @@ use std::io::Write;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::env::Env;
+use crate::terminal::printable;
 
 /// Log target of a line that an operator should see: chosen source, write mode.
 pub const NOTICE: &str = "notice";
@@ -70,7 +71,7 @@ fn show(env: &Env, severity: u8, text: &str) {
         && shown.is_some_and(|level| level <= severity)
         && let Ok(mut console) = OpenOptions::new().write(true).open(env.path("dev/console"))
     {
-        let _ = console.write_all(format!("{text}\r\n").as_bytes());
+        let _ = console.write_all(format!("{}\r\n", printable(text)).as_bytes());
     }
 }
 
@@ -112,7 +113,7 @@ fn level(record: &Record<'_>) -> u8 {
 
 /// One record: no line break inside, cut at a character boundary.
 fn line(level: u8, text: &str) -> String {
-    let flat = text.replace('\n', " | ");
+    let flat = printable(&text.replace('\n', " | "));
     let mut end = flat.len().min(LINE_BYTES);
     while !flat.is_char_boundary(end) {
         end -= 1;
@@ -147,11 +148,15 @@ mod tests {
             }
             let console = |say: fn(&Env, &str)| {
                 std::fs::write(env.path("dev/console"), "").unwrap();
-                say(&env, "why");
+                say(&env, "why\x1b[8m");
                 env.text("dev/console").unwrap_or_default()
             };
-            assert_eq!(console(tell), if told { "why" } else { "" }, "tell, {printk} {ignore}");
-            assert_eq!(console(fall_back), if warned { "rdlive: why" } else { "" }, "fall_back, {printk} {ignore}");
+            assert_eq!(console(tell), if told { "why\\x1b[8m" } else { "" }, "tell, {printk} {ignore}");
+            assert_eq!(
+                console(fall_back),
+                if warned { "rdlive: why\\x1b[8m" } else { "" },
+                "fall_back, {printk} {ignore}"
+            );
         }
     }
 
@@ -161,6 +166,7 @@ mod tests {
         for (text, expected) in [
             ("plain", "<6>rdlive: plain".to_owned()),
             ("two\nlines", "<6>rdlive: two | lines".to_owned()),
+            ("\x1b[2J", "<6>rdlive: \\x1b[2J".to_owned()),
             (long.as_str(), format!("<6>rdlive: {}", "ä".repeat(450))),
         ] {
             assert_eq!(line(6, text), expected, "{text}");

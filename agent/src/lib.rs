@@ -33,4 +33,5 @@ mod ram;
 pub mod report;
 pub mod shutdown;
 pub mod table;
+pub mod terminal;
 pub mod watch;

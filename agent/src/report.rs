@@ -8,6 +8,7 @@ use crate::env::Env;
 use crate::handover::{Report, Store};
 use crate::mapper::{self, Status};
 use crate::plan::snapshot::NAMES;
+use crate::terminal::printable_lines;
 
 /// Prints the report.
 ///
@@ -19,7 +20,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
     // Asked now, not at boot: a store fills while the system works.
     let status = store.map(|store| mapper::status(&store.device).map_err(|error| error.to_string()));
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => print!("{}{}{}", report.text(), devices(), text(store, status.as_ref())),
+        [] => print!("{}", printable_lines(&[report.text(), devices(), text(store, status.as_ref())].concat())),
         ["--json"] => {
             let value = with_status(&report, store, status.as_ref()).map_err(|error| error.to_string())?;
             println!("{value:#}");

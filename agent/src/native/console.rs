@@ -10,6 +10,7 @@ use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflu
 use zeroize::Zeroizing;
 
 use crate::env::Env;
+use crate::terminal::printable;
 
 /// Longest line a person may type.
 const LINE_BYTES: usize = 256;
@@ -50,12 +51,12 @@ impl Console {
     /// Writes a line.
     pub fn say(&mut self, text: &str) {
         // A console that cannot be written to has nobody in front of it.
-        let _ = self.0.write_all(format!("{}\r\n", text.replace('\n', "\r\n")).as_bytes());
+        let _ = self.0.write_all(format!("{}\r\n", printable(text)).as_bytes());
     }
 
     /// Writes without a line end.
     pub fn ask(&mut self, text: &str) {
-        let _ = self.0.write_all(text.as_bytes());
+        let _ = self.0.write_all(printable(text).as_bytes());
     }
 
     /// Reads a line, at most until `until`; `None` when the time is over or the console has gone.
@@ -82,7 +83,8 @@ impl Console {
             Ok(shown) => shown,
             Err(error) => return Typed::Failed(error),
         };
-        self.ask(&format!("\r\n{question}"));
+        self.say("");
+        self.ask(question);
         let typed = self.hidden_line(until);
         if let Some(shown) = &shown {
             let _ = tcsetattr(&self.0, OptionalActions::Now, shown);
