@@ -76,7 +76,10 @@ fn watch(lab: &Lab, machine: &Hardware, text: &str, limit: Duration) -> Result<E
         }
         if running.ended()?.is_some() || running.age() > limit {
             running.kill();
-            println!("\n\nlab: no login prompt; console: {}", lab.keep("demo", &dir)?.join("console.log").display());
+            println!(
+                "\n\nlab: no login prompt; console: {}",
+                crate::lab::keep("demo", &dir)?.join("console.log").display()
+            );
             return Ok(ExitCode::FAILURE);
         }
         std::thread::sleep(Duration::from_millis(100));

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::Lab;
+use crate::cache::Cache;
+use crate::lab::{self, Lab};
 use crate::{cache, mirror, tool};
 
 /// A root file system to boot into.
@@ -49,10 +50,7 @@ impl Tree {
         if self == Self::Tiny {
             return lab.cache.tree("tiny", "the tiny tree", &stamp, |dir| make_tiny(lab, dir));
         }
-        let name = self.name();
-        let base = lab.cache.tree(name, &format!("the {name} tree (debootstrap, kernel, dracut)"), &stamp, |dir| {
-            self.make_debian(lab, dir)
-        })?;
+        let (name, base) = (self.name(), self.base(&lab.cache, lab.mirror.as_deref())?);
         // Debian trees outlive builds of lab-guest: each build has its own, of links.
         let key = format!("{stamp} {:016x}", lab.built.guest.hash);
         lab.cache.tree(&format!("{name}+guest"), &format!("links to the {name} tree"), &key, |dir| {
@@ -61,19 +59,28 @@ impl Tree {
         })
     }
 
+    /// A Debian tree without our programs: all that takes long.
+    pub fn base(self, cache: &Cache, mirror: Option<&str>) -> Result<PathBuf> {
+        let name = self.name();
+        let what = format!("the {name} tree (debootstrap, kernel, dracut)");
+        cache.tree(name, &what, &self.recipe(), |dir| self.make_debian(cache, mirror, dir))
+    }
+
     /// Changes when the recipe changes, so that old trees are made anew.
     pub fn stamp(self, lab: &Lab) -> String {
         match self {
             Self::Tiny => format!("tiny 1 {:016x}", lab.built.guest.hash),
-            Self::Trixie | Self::Bookworm => {
-                format!("{} 1 {FIRST} {THEN} {}", self.name(), self.extra())
-            }
+            Self::Trixie | Self::Bookworm => self.recipe(),
         }
     }
 
-    fn make_debian(self, lab: &Lab, dir: &Path) -> Result<()> {
+    fn recipe(self) -> String {
+        format!("{} 1 {FIRST} {THEN} {}", self.name(), self.extra())
+    }
+
+    fn make_debian(self, cache: &Cache, mirror: Option<&str>, dir: &Path) -> Result<()> {
         let suite = self.name();
-        let mirror = mirror::debian(lab.mirror.as_deref())?;
+        let mirror = mirror::debian(mirror)?;
         let log = dir.with_extension("log");
         // Plain minbase first: kernel and dracut in --include would pull in initramfs-tools and fail.
         let script = r#"
@@ -97,9 +104,9 @@ impl Tree {
         );
         if let Err(error) = made {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            let logs = lab.cache.scratch("log")?;
+            let logs = cache.scratch("log")?;
             fs::rename(&log, logs.join("debootstrap.log"))?;
-            let kept = lab.keep(&format!("tree {suite}"), &logs)?;
+            let kept = lab::keep(&format!("tree {suite}"), &logs)?;
             bail!("{error}\n{}\n(whole log: {})", tool::tail(&said, 20), kept.display());
         }
         finish_debian(dir)

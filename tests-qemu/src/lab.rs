@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::artifact::{self, Artifacts};
 use crate::cache::{self, Cache};
+use crate::guest::Tree;
 use crate::powercut::Choice;
 use crate::slots::Slots;
 use crate::times::Times;
@@ -31,12 +32,17 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Builds our programs, opens the cache.
-    pub fn open(mirror: Option<String>) -> Result<Self> {
+    /// Opens the cache, builds our programs; makes `trees` meanwhile, for the linker keeps one processor busy.
+    pub fn open(mirror: Option<String>, trees: &[Tree]) -> Result<Self> {
         progress::begin();
         let cache = Cache::open(&cache::place())?;
         let times = Arc::clone(cache.times());
-        Ok(Self { cache, built: Artifacts::build()?, mirror, cuts: Choice::default(), qemu: Slots::new(1), times })
+        let built = std::thread::scope(|scope| {
+            // Whoever needs one that could not be made says why.
+            scope.spawn(|| trees.iter().for_each(|tree| drop(tree.base(&cache, mirror.as_deref()))));
+            Artifacts::build()
+        })?;
+        Ok(Self { cache, built, mirror, cuts: Choice::default(), qemu: Slots::new(1), times })
     }
 
     /// A line of progress, with the seconds since the start.
@@ -48,20 +54,20 @@ impl Lab {
     pub fn forget_failure(&self, name: &str) -> Result<()> {
         remove::tree(&failed(name))
     }
+}
 
-    /// Moves the logs of a failure to where they stay: `target/lab/failed` in the work tree.
-    pub fn keep(&self, name: &str, dir: &Path) -> Result<PathBuf> {
-        let kept = failed(name);
-        self.forget_failure(name)?;
-        fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
-        // They may be in memory.
-        if fs::rename(dir, &kept).is_err() {
-            tool::run(Command::new("cp").args(["-a", "--sparse=always", "--"]).args([dir, &kept]))
-                .with_context(|| format!("keeping {}", dir.display()))?;
-            remove::tree(dir)?;
-        }
-        Ok(kept)
+/// Moves the logs of a failure to where they stay: `target/lab/failed` in the work tree.
+pub fn keep(name: &str, dir: &Path) -> Result<PathBuf> {
+    let kept = failed(name);
+    remove::tree(&kept)?;
+    fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
+    // They may be in memory.
+    if fs::rename(dir, &kept).is_err() {
+        tool::run(Command::new("cp").args(["-a", "--sparse=always", "--"]).args([dir, &kept]))
+            .with_context(|| format!("keeping {}", dir.display()))?;
+        remove::tree(dir)?;
     }
+    Ok(kept)
 }
 
 fn failed(name: &str) -> PathBuf {

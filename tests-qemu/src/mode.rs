@@ -234,7 +234,7 @@ fn dracut(lab: &Lab, tree: Tree, over: Option<&Path>, version: &str, args: &[&st
             install -m 755 "$agent" "$root/usr/bin/rdlive"
             cp -a "$module" "$root/usr/lib/dracut/modules.d/50rdlive"
         fi
-        chroot "$root" dracut --force --no-hostonly --kver "$version" --compress zstd "$@" /var/tmp/initrd
+        chroot "$root" dracut --force --no-hostonly --kver "$version" --compress "zstd -q -1" "$@" /var/tmp/initrd
         mv "$work/tmp/initrd" "$out"
     "#;
     let mut all: Vec<&Path> = vec![&dir, &scratch, version.as_ref(), &lab.built.agent.path];

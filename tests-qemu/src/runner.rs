@@ -255,7 +255,7 @@ fn judge(lab: &Lab, job: &Job<'_>) -> Verdict {
         }
     }
     if verdict.result == Status::Failed {
-        verdict.why = keep(lab, &verdict.title(), &dir, verdict.why);
+        verdict.why = keep(&verdict.title(), &dir, verdict.why);
     }
     let _ = crate::remove::tree(&dir);
     verdict
@@ -304,10 +304,10 @@ fn plan(report: &serde_json::Value) -> String {
 }
 
 /// Moves the logs of a failure to where they stay, and says where.
-fn keep(lab: &Lab, name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
+fn keep(name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
     // Copies of media are as large as the media; what they were made from is in the cache.
     remove_media(dir);
-    if let Ok(kept) = lab.keep(name, dir) {
+    if let Ok(kept) = crate::lab::keep(name, dir) {
         why.push(format!("logs: {}", kept.display()));
     }
     why

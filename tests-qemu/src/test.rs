@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail};
 
 use crate::artifact;
+use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::machine::{self, Machine, Wanted};
 use crate::powercut::Choice;
@@ -88,7 +89,9 @@ pub fn run(
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut lab = Lab::open(mirror)?;
+    // One scenario rarely needs the older one.
+    let trees: &[Tree] = if which.filter.is_empty() { &[Tree::Trixie, Tree::Bookworm] } else { &[Tree::Trixie] };
+    let mut lab = Lab::open(mirror, trees)?;
     lab.cuts = cuts;
     let lacks = if which.wanted == Wanted::Only(Machine::Qemu) { None } else { machine::missing(&lab) };
     if let Some(why) = &lacks {

@@ -95,7 +95,7 @@ pub fn once(lab: &Lab, mode: Mode, clock: Clock, medium: Recipe) -> Result<(f64,
         .deadline(600);
     let outcome = boot.run(lab, Machine::Qemu, &dir, None)?;
     let Some(guest) = &outcome.guest else {
-        bail!("{mode:?} did not boot; logs in {}", lab.keep(&format!("bench {mode:?}"), &dir)?.display());
+        bail!("{mode:?} did not boot; logs in {}", crate::lab::keep(&format!("bench {mode:?}"), &dir)?.display());
     };
     let uptime = guest.uptime.context("the guest had no /proc/uptime")?;
     crate::remove::tree(&dir)?;

@@ -80,7 +80,7 @@ impl Setup {
         let medium = self.medium.file(lab)?;
         let initrd = self.mode.pair(lab)?.initrd;
         let key = format!(
-            "power 1 {seed} {of} {:?} {} {} {} {:x}",
+            "power 2 {seed} {of} {:?} {} {} {} {:x}",
             self.bus,
             self.kargs,
             medium.display(),
@@ -96,7 +96,7 @@ impl Setup {
         let made = self.record_in(lab, medium, path, &dir);
         match made {
             Ok(()) => crate::remove::tree(&dir),
-            Err(error) => Err(error.context(format!("logs: {}", lab.keep("power recording", &dir)?.display()))),
+            Err(error) => Err(error.context(format!("logs: {}", crate::lab::keep("power recording", &dir)?.display()))),
         }
     }
 
