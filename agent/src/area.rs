@@ -187,10 +187,11 @@ impl Found {
         !matches!(self, Self::Absent | Self::Directory)
     }
 
-    /// Whether `rd.live.overlay.reset` may replace it: nothing that anybody knows, and it was read (decision 0021).
+    /// Whether `rd.live.overlay.reset` may replace it: all of it was read and is zeros, or, in a file that bears the image's `own`
+    /// name, nothing that anybody knows (decision 0021).
     #[must_use]
-    pub fn is_replaceable(self) -> bool {
-        self == Self::File(None)
+    pub fn is_replaceable(self, own: bool) -> bool {
+        self == Self::Zeros || own && self == Self::File(None)
     }
 
     /// What is wrong with it as a place for changes, behind its name.

@@ -483,6 +483,32 @@ fn loop_reset_makes_a_damaged_area_anew() {
 }
 
 /// Whatever made us think that it is damaged.
+/// attacks.md F6: an errno of ours is no verdict on a file system.
+#[test]
+fn loop_f6_an_area_that_cannot_be_emptied_is_not_made_anew() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    let first = stick_boot(&machine, &stick, PERSISTENT);
+    remember(&first, "old");
+    let rw = first.area().join("rw");
+    fs::write(first.area().join("thesis"), "a year of work").unwrap();
+    assert!(std::process::Command::new("chattr").arg("+i").arg(&rw).status().unwrap().success());
+    drop(first);
+
+    let reset = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.reset"));
+    assert_eq!(reset.mode().persistence, "temporary", "{:?}", reset.mode().notes);
+    let why = reset.report.fallbacks.join(" ");
+    assert!(why.contains("RDL-050") && why.contains("setting") && why.contains("lsattr"), "{why}");
+    assert!(!reset.report.steps.iter().any(|step| step.step.starts_with("format")), "made anew");
+    drop(reset);
+
+    let shown = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.readonly"));
+    assert_eq!(kept(&shown).as_deref(), Some("old"), "{:?}", shown.report.fallbacks);
+    drop(shown);
+    let text = b"a year of work";
+    assert!(stick.all().windows(text.len()).any(|bytes| bytes == text), "a neighbour of the changes is gone");
+}
+
 #[test]
 fn loop_reset_makes_nothing_anew_that_is_in_use() {
     let machine = Machine::new();
@@ -610,12 +636,19 @@ fn loop_t40_t42_cow_files_that_are_not_ours() {
         assert_eq!(fs::read(at.join("live_system.cow")).unwrap(), vec![9; 5000]);
         fs::remove_file(at.join("live_system.cow")).unwrap();
     });
-    // A reset asks for just that.
+    // A reset asks for a new area, not for somebody's file: the image gets its own beside it.
     disk.inside(|at| fs::write(at.join("live_system.cow"), vec![9; 5000]).unwrap());
     let reset = file_boot(&machine, (&disk, &label), &format!("{kargs} rd.live.overlay.reset"));
     assert_eq!(reset.mode().persistence, "file", "{:?}", reset.report.fallbacks);
     drop(reset);
-    disk.inside(|at| fs::remove_file(at.join("live_system.cow")).unwrap());
+    disk.inside(|at| {
+        assert_eq!(fs::read(at.join("live_system.cow")).unwrap(), vec![9; 5000]);
+        for entry in fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.file_name().unwrap().to_string_lossy().starts_with("live_system") {
+                fs::remove_file(entry).unwrap();
+            }
+        }
+    });
     // Another ISO's file under the usual name: this one gets its own.
     let third = file_boot(&machine, (&disk, &label), &kargs);
     fs::write(third.area().join(".rdlive-identity"), r#"{"volume_id":"OTHER","image_uuid":"x","agent":"0"}"#).unwrap();
@@ -694,13 +727,45 @@ fn loop_t42_reset_replaces_nothing_that_is_known() {
                 fs::remove_file(at.join(name)).unwrap();
             });
         }
-        // What is not known at all is what a reset may replace.
-        disk.inside(|at| put(&at.join(name), "unknown"));
+        // What is not known at all may be replaced under the image's own name; under any other it may be somebody's thesis
+        // (attacks.md F13), and the image gets its own file. Zeros are nobody's.
+        for (what, taken) in [("unknown", bound.as_str()), ("zeros", name)] {
+            disk.inside(|at| match what {
+                "zeros" => fs::File::create(at.join(name)).unwrap().set_len(9 << 20).unwrap(),
+                _ => put(&at.join(name), what),
+            });
+            let booted = file_boot(&machine, (&disk, &label), &kargs);
+            assert_eq!(booted.mode().persistence, "file", "{what} {name}: {:?}", booted.report.fallbacks);
+            let place = booted.mode().place.clone().unwrap_or_default();
+            assert!(place.starts_with(taken), "{what} {name}: {place}");
+            drop(booted);
+            disk.inside(|at| {
+                if taken != name {
+                    assert_eq!(fs::read(at.join(name)).unwrap(), b"nothing known");
+                    fs::remove_file(at.join(taken)).unwrap();
+                }
+                fs::remove_file(at.join(name)).unwrap();
+            });
+        }
+    }
+}
+
+/// attacks.md F13: names that an attempt of ours would leave, planted by somebody else.
+#[test]
+fn loop_f13_planted_notes_end_no_persistence() {
+    let machine = Machine::new();
+    let (disk, label) = host_with_medium(&machine, "ext4", 260 << 20);
+    let kargs = format!("{PERSISTENT} rd.live.cowfile.mbsize=40");
+    disk.inside(|at| {
+        fs::create_dir(at.join("live_system.cow.rdlive-new-11111111-2222-4333-8444-555555555555")).unwrap();
+        fs::write(at.join("live_system.cow.rdlive-new-$(reboot)"), "").unwrap();
+        fs::write(at.join("live_system.cow.rdlive-new-11111111-2222-4333-8444-555555555556"), "text").unwrap();
+    });
+    for expected in [None, Some("mine")] {
         let booted = file_boot(&machine, (&disk, &label), &kargs);
-        assert_eq!(booted.mode().persistence, "file", "{name}: {:?}", booted.report.fallbacks);
-        assert!(booted.mode().place.as_deref().is_some_and(|place| place.starts_with(name)), "{:?}", booted.mode());
-        drop(booted);
-        disk.inside(|at| fs::remove_file(at.join(name)).unwrap());
+        assert_eq!(booted.mode().persistence, "file", "{:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted).as_deref(), expected);
+        remember(&booted, "mine");
     }
 }
 

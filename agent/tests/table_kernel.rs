@@ -25,7 +25,7 @@ fn loop_kernel_is_told_while_the_disk_is_in_use() {
     let setup = Setup { autoclear: true, ..Setup::default() };
     let device = loopdev::attach(Path::new("/dev"), &backing, "table_kernel", setup).unwrap();
     let disk = Disk { size: 32 * MIB, sector: 512, image: 0, least: MIB };
-    let addition = disk.addition(&mut &device.device, [1; 16]).unwrap();
+    let addition = disk.addition(&mut &device.device, &[], [1; 16]).unwrap();
     let gap = addition.gap;
     // Loop devices show partitions only with LO_FLAGS_PARTSCAN; the ioctl works without.
     match blkpg::add_partition(&device.device, gap.number, gap.start, gap.size) {

@@ -48,7 +48,7 @@ fn read(path: &Path) -> Table {
 fn add(path: &Path, image: u64) -> Addition {
     let mut file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let disk = Disk { size: file.metadata().unwrap().len(), sector: 512, image, least: 4 * MIB };
-    let addition = disk.addition(&mut file, [0xa7; 16]).unwrap();
+    let addition = disk.addition(&mut file, &[], [0xa7; 16]).unwrap();
     for write in &addition.writes {
         file.write_all_at(&write.bytes, write.offset).unwrap();
         if let TableKind::Gpt { primary_ok, .. } = read(path).kind {

@@ -306,7 +306,8 @@ impl<'a> Executor<'a> {
                     _ => Code::ImageMount,
                 };
                 let node = self.node(*slot).map(|node| node.to_string_lossy().into_owned());
-                (node.ok_or_else(|| Stop::new(code, format!("no device is known as {slot}")))?, code)
+                let missing = if code == Code::AreaDamaged { Code::AreaUnavailable } else { code };
+                (node.ok_or_else(|| Stop::new(missing, format!("no device is known as {slot}")))?, code)
             }
             Place::Path(path) => (self.env.path(path).to_string_lossy().into_owned(), Code::ImageMount),
         };

@@ -6,7 +6,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, Setup};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -52,8 +51,9 @@ impl Executor<'_> {
         let failed = |cause: String| Stop::new(Code::AreaPartition, format!("{}: {cause}", disk.display()));
         let random = random(self.env).map_err(|error| failed(format!("random numbers: {error}")))?;
         let geometry = blank::disk_of(&file, disk, image, gap.size)?;
+        let shown = blank::others_shown(self.env, &file, disk, gap)?;
         let addition =
-            geometry.addition(&mut &file, random).map_err(|error| blank::changed(disk, &error.to_string()))?;
+            geometry.addition(&mut &file, &shown, random).map_err(|error| blank::changed(disk, &error.to_string()))?;
         if addition.gap != gap {
             return Err(blank::changed(disk, &format!("the gap is now {}, planned was {gap}", addition.gap)));
         }
@@ -61,10 +61,6 @@ impl Executor<'_> {
             let done = file.write_all_at(&write.bytes, write.offset).and_then(|()| file.sync_data());
             done.map_err(|error| failed(format!("writing {}: {error}", write.what)))?;
         }
-        blkpg::add_partition(&file, gap.number, gap.start, gap.size).map_err(|error| {
-            failed(format!("the kernel does not take the new partition {}: {error}", gap.number))
-                .advice("the table is written: the next boot uses the partition")
-        })?;
         self.notes.push(format!("added partition {gap} to {}", disk.display()));
         Ok(())
     }
@@ -93,7 +89,7 @@ impl Executor<'_> {
     /// advise, if the file system itself says that it needs it; XFS and btrfs replay their logs when they are mounted.
     pub(super) fn check(&mut self, what: Slot, fs: &str) -> Result<(), Stop> {
         let Some(node) = self.node(what).map(|node| node.to_string_lossy().into_owned()) else {
-            return Err(Stop::new(Code::AreaDamaged, format!("no device is known as {what}")));
+            return Err(Stop::new(Code::AreaUnavailable, format!("no device is known as {what}")));
         };
         let mended = mend(&node).map_err(|error| {
             Stop::new(Code::AreaUnavailable, format!("repairing the superblock of {node}: {error}"))
@@ -128,7 +124,8 @@ impl Executor<'_> {
                 self.notes.push(format!("repaired: {}", ended.words));
                 return Ok(());
             }
-            Some(left) if left & 4 != 0 => Code::AreaDamaged,
+            // What cannot be read is not known to be damaged.
+            Some(left) if left & 4 != 0 && !ended.unreadable => Code::AreaDamaged,
             _ => Code::AreaUnavailable,
         };
         Err(failed(code, format!("{}: {}", ended.status, ended.words)))
@@ -180,11 +177,7 @@ impl Executor<'_> {
     ) -> Result<(), Stop> {
         let path = dir.join(name);
         // Whose it is has not been said then, so only a broken structure counts as damage.
-        let failed = |error: io::Error| {
-            let damaged = Errno::from_io_error(&error).is_some_and(mount::is_damage);
-            let code = if damaged { Code::AreaDamaged } else { Code::AreaUnavailable };
-            Stop::new(code, format!("{}: {error}", path.display()))
-        };
+        let failed = |error: io::Error| Stop::new(verdict(&error), format!("{}: {error}", path.display()));
         let known = foreign::read(dir, name, LONGEST_MARK);
         let owner = match known.and_then(|bytes| Ok(serde_json::from_slice::<Identity>(&bytes)?)) {
             Ok(owner) if owner.same_image(image) => return Ok(()),
@@ -220,7 +213,16 @@ impl Executor<'_> {
             }
             marked => marked,
         };
-        marked.map_err(|error| Stop::new(Code::AreaDamaged, format!("{}: {error}", path.display())))
+        marked.map_err(|error| Stop::new(verdict(&error), format!("{}: {error}", path.display())))
+    }
+}
+
+/// What an error in an area says about it. Only the kernel's own verdict on a structure is damage, which a reset may make anew:
+/// a full disk, an attribute, a cable or somebody who uses it are none.
+pub(super) fn verdict(error: &io::Error) -> Code {
+    match Errno::from_io_error(error).is_some_and(mount::is_damage) {
+        true => Code::AreaDamaged,
+        false => Code::AreaUnavailable,
     }
 }
 

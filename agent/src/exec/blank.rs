@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use rustix::fs::{FlockOperation, OFlags, flock, fstat, major, minor};
 
@@ -19,7 +20,8 @@ use crate::error::{Code, Stop};
 use crate::format::{self, Kind, Superblock, partition};
 use crate::plan::Target;
 use crate::plan::crypt::Consent;
-use crate::table::{Disk, Gap, name};
+use crate::probe::block;
+use crate::table::{Disk, Gap, Shown, name};
 
 /// How long somebody else (udev, a partition tool) may hold the disk.
 const LOCK_LIMIT: Duration = Duration::from_secs(20);
@@ -47,6 +49,8 @@ pub(super) struct Blank {
     pub backing: File,
     /// Lies beside a file until that is complete.
     pub note: Option<Note>,
+    /// The disk and the partition of it that the kernel was told of before anything is written.
+    told: Option<(File, u32)>,
     /// Nobody else may mount a device that was given, or make it a part of another one, until the work is done.
     _claim: Option<File>,
 }
@@ -57,8 +61,11 @@ impl Blank {
         match target {
             Target::Gap { disk, image, gap } => {
                 let backing = locked(env, disk)?;
-                check_gap(&backing, disk, *image, *gap)?;
-                Self::show(env, backing, disk, gap.start, gap.size)
+                check_gap(env, &backing, disk, *image, *gap)?;
+                tell_kernel(env, &backing, disk, *gap)?;
+                let told = Some((backing.try_clone().map_err(|error| unavailable(disk, &error))?, gap.number));
+                let blank = Self::show(env, backing, disk, gap.start, gap.size)?;
+                Ok(Self { told, ..blank })
             }
             Target::Partition { disk, start, size } => {
                 let backing = locked(env, disk)?;
@@ -100,8 +107,8 @@ impl Blank {
                 }
                 Ok(Self { _claim: Some(claim), ..blank })
             }
-            Target::File { path, size, discard } => {
-                let (backing, note) = unfinished::begin(env, path, *size, *discard)
+            Target::File { path, size, replace } => {
+                let (backing, note) = unfinished::begin(env, path, *size, *replace)
                     .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
                 let blank = Self::show(env, backing, path, 0, 0)?;
                 Ok(Self { note: Some(note), ..blank })
@@ -117,7 +124,7 @@ impl Blank {
             loopdev::attach(&env.path("dev"), &backing, &env.path(path).to_string_lossy(), setup).map_err(fail)?;
         let node = env.path(format!("dev/loop{}", device.number));
         let size = (&device.device).seek(SeekFrom::End(0)).map_err(fail)?;
-        Ok(Self { device, node, size, backing, note: None, _claim: None })
+        Ok(Self { device, node, size, backing, note: None, told: None, _claim: None })
     }
 
     /// A LUKS volume of ours whose key nobody has.
@@ -136,8 +143,13 @@ impl Blank {
     /// back.
     pub(super) fn finish(self, made: Result<(), String>) -> Result<(), String> {
         // A loop device holds the file: first it goes, then the file's name.
-        let note = self.note.clone();
+        let (note, told) =
+            (self.note.clone(), self.told.as_ref().and_then(|(disk, number)| Some((disk.try_clone().ok()?, *number))));
         drop(self);
+        if let (Err(_), Some((disk, number))) = (&made, told) {
+            // Nothing that the table does not name stays.
+            let _ = blkpg::delete_partition(&disk, number);
+        }
         let Some(note) = note else { return made };
         if made.is_err() {
             note.give_up();
@@ -229,9 +241,36 @@ fn is_opened_volume(env: &Env, device: &File, node: &Path) -> Result<(), Stop> {
     }
 }
 
-/// The table as it is now must still have the gap that the plan was made for.
-fn check_gap(file: &File, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
-    let now = disk_of(file, disk, image, gap.size)?.gap(&mut &*file);
+/// The partitions that the kernel shows, without the gap of which it was told.
+pub(super) fn others_shown(env: &Env, file: &File, disk: &Path, gap: Gap) -> Result<Vec<Shown>, Stop> {
+    let mut shown = block::shown(env, file).map_err(|error| unavailable(disk, &error))?;
+    shown.retain(|part| !part.is(gap));
+    Ok(shown)
+}
+
+fn unavailable(disk: &Path, error: &io::Error) -> Stop {
+    Stop::new(Code::AreaUnavailable, format!("{}: {error}", disk.display()))
+}
+
+/// The kernel is told of the new partition before anything is written: it forgets that with the next boot, and refuses what
+/// meets a partition that it shows already.
+fn tell_kernel(env: &Env, file: &File, disk: &Path, gap: Gap) -> Result<(), Stop> {
+    let shown = block::shown(env, file).map_err(|error| unavailable(disk, &error))?;
+    if shown.iter().any(|part| part.is(gap)) {
+        // From an attempt in this boot. Nobody may have taken it since.
+        let disk_name = disk.file_name().unwrap_or_default().to_string_lossy();
+        return is_unused(env, &name::of(&disk_name, gap.number));
+    }
+    blkpg::add_partition(file, gap.number, gap.start, gap.size).map_err(|error| {
+        let cause = format!("{}: the kernel does not take a new partition {gap}: {error}", disk.display());
+        Stop::new(Code::AreaPartition, cause).advice("nothing was written; see what uses the disk: lsblk")
+    })
+}
+
+/// The tables as they are now must still have the gap that the plan was made for.
+fn check_gap(env: &Env, file: &File, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
+    let shown = others_shown(env, file, disk, gap)?;
+    let now = disk_of(file, disk, image, gap.size)?.gap(&mut &*file, &shown);
     match now {
         Ok(found) if found == gap => Ok(()),
         Ok(found) => Err(changed(disk, &format!("the gap is now {found}, planned was {gap}"))),

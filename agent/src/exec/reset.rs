@@ -12,7 +12,7 @@ use super::apply::Executor;
 use super::delete::{Deletion, Held};
 use super::{area, patience, unfinished};
 use crate::env::Env;
-use crate::error::{Code, Stop};
+use crate::error::Stop;
 use crate::foreign;
 use crate::format::uuid;
 
@@ -36,8 +36,8 @@ impl Executor<'_> {
         let mut notes = Vec::new();
         for dir in [work, upper] {
             let failed = |error: io::Error| {
-                Stop::new(Code::AreaDamaged, format!("setting {} aside: {error}", dir.display()))
-                    .advice("nothing was removed; see dmesg")
+                Stop::new(area::verdict(&error), format!("setting {} aside: {error}", dir.display()))
+                    .advice("nothing was removed; see dmesg, and lsattr for an attribute that forbids it")
             };
             if let Some(aside) = aside(self.env, dir).map_err(failed)? {
                 notes.push(removed(dir, &aside));
@@ -45,7 +45,7 @@ impl Executor<'_> {
         }
         if !notes.is_empty() {
             durable(&self.env.path(upper)).map_err(|error| {
-                Stop::new(Code::AreaDamaged, format!("emptying {}: {error}", upper.display())).advice("see dmesg")
+                Stop::new(area::verdict(&error), format!("emptying {}: {error}", upper.display())).advice("see dmesg")
             })?;
         }
         for note in notes {

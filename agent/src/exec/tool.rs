@@ -30,7 +30,12 @@ pub(super) struct Ended {
     pub status: ExitStatus,
     /// The end of its output, on one line.
     pub words: String,
+    /// It met a place that cannot be read or written: what else it says is no verdict. No program has an exit code for that.
+    pub unreadable: bool,
 }
+
+/// How the C libraries and libext2fs put that, in the language that is set for it.
+const UNREADABLE: [&[u8]; 3] = [b"Input/output error", b"I/O error", b"short read"];
 
 /// The first of `names` that is there.
 ///
@@ -94,9 +99,11 @@ fn one_line(bytes: &[u8]) -> String {
 /// # Errors
 /// Text for a person: it could not be started, or took too long.
 pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Ended, String> {
-    let Output { status, out, err } = call(&Call { arguments, ..Call::of(program) }, limit)?;
+    let call = Call { arguments, variables: &[("LC_ALL", "C")], ..Call::of(program) };
+    let Output { status, out, err } = self::call(&call, limit)?;
     let words = [one_line(&out), one_line(&err)].join(" ");
-    Ok(Ended { status, words: words.trim().to_owned() })
+    let says = |text: &[u8]| [&out, &err].iter().any(|said| said.windows(text.len()).any(|part| part == text));
+    Ok(Ended { status, words: words.trim().to_owned(), unreadable: UNREADABLE.into_iter().any(says) })
 }
 
 /// As [`run`], with all that can be said about a program.
@@ -203,6 +210,11 @@ mod tests {
         let begin = Instant::now();
         let error = run(sh, &["-c", "exec sleep 20"], Duration::from_millis(50)).unwrap_err();
         assert!(error.contains("did not end") && begin.elapsed() < Duration::from_secs(10), "{error}");
+        for (said, unreadable) in [("Error reading block 7 (Input/output error).", true), ("bad magic number", false)] {
+            let ended =
+                run(sh, &["-c", &format!("echo '{said}'; yes | head -c 100000; exit 4")], Duration::from_secs(10));
+            assert_eq!(ended.unwrap().unreadable, unreadable, "{said}");
+        }
         // A child of it goes on and holds its output open.
         let begin = Instant::now();
         let ended = run(sh, &["-c", "echo said; sleep 30 & exit 4"], Duration::from_secs(20)).unwrap();

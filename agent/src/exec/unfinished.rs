@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use crate::area::Found;
 use crate::env::Env;
 use crate::format::uuid;
+use crate::plan::Replace;
 use crate::plan::persist::is_area;
 use crate::probe::area::content;
 use crate::probe::block;
@@ -102,14 +103,14 @@ fn begins_as_ours(path: &Path) -> io::Result<bool> {
     Ok(head.chunks(SECTOR).enumerate().all(ours))
 }
 
-/// An area that cannot be used, or nothing that is known.
-fn may_be_discarded(path: &Path) -> bool {
+/// Whether a file may give way to a new one.
+fn may_be_replaced(path: &Path, replace: Replace) -> bool {
     if path.symlink_metadata().is_err() {
         return true;
     }
     match content(path) {
         Found::File(Some(kind)) => is_area(kind),
-        found => found.is_replaceable(),
+        found => found.is_replaceable(replace == Replace::Own),
     }
 }
 
@@ -119,22 +120,26 @@ fn notes(path: &Path) -> io::Result<Vec<Note>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if let Some(uuid) = entry.file_name().to_string_lossy().strip_prefix(&begin) {
+        // Anybody can leave a name there: ours is an empty file and ends with a UUID, which goes to mkfs.
+        let empty = entry.metadata().is_ok_and(|facts| facts.is_file() && facts.len() == 0);
+        if let Some(uuid) =
+            entry.file_name().to_string_lossy().strip_prefix(&begin).filter(|uuid| empty && uuid::is_uuid(uuid))
+        {
             found.push(Note { path: entry.path(), file: path.to_owned(), uuid: uuid.to_owned() });
         }
     }
     Ok(found)
 }
 
-/// Makes a file of zeros of this length, and the note beside it. `discard` says that a file of that name is to be replaced
-/// if it holds a damaged area or nothing that is known.
-pub(super) fn begin(env: &Env, file: &Path, size: u64, discard: bool) -> io::Result<(File, Note)> {
+/// Makes a file of zeros of this length, and the note beside it.
+pub(super) fn begin(env: &Env, file: &Path, size: u64, replace: Replace) -> io::Result<(File, Note)> {
     let path = env.path(file);
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
+    let discard = replace != Replace::Nothing;
     // Looked at once more, before there is a note: what is planned protects nobody's file.
-    if discard && !may_be_discarded(&path) {
+    if discard && !may_be_replaced(&path, replace) {
         return Err(io::Error::other(format!("it {} and is kept as it is", content(&path).objection())));
     }
     let known = notes(&path)?;

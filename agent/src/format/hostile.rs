@@ -88,8 +88,8 @@ fn read_all(image: Vec<u8>) -> (u64, u64) {
     let tabled = bytes.replace(0);
     for (size, sector) in [(size, 512), (size, 4096), (u64::MAX, 512)] {
         let disk = Disk { size, sector, image: 0, least: 1 };
-        let _ = disk.gap(&mut reader);
-        let _ = disk.addition(&mut reader, [0; 16]);
+        let _ = disk.gap(&mut reader, &[]);
+        let _ = disk.addition(&mut reader, &[], [0; 16]);
     }
     assert!(bytes.replace(0) <= 6 * TABLE_LIMIT, "looking for gaps");
     if let Ok(mut volume) = Volume::open(&mut reader) {

@@ -15,4 +15,4 @@ pub mod snapshot;
 pub mod step;
 
 pub use points::{Points, Presence};
-pub use step::{Place, Slot, Step, Target};
+pub use step::{Place, Replace, Slot, Step, Target};

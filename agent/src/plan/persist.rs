@@ -9,7 +9,7 @@ use super::named;
 use super::points::Points;
 use super::reason::refuses_writes;
 use super::shown;
-use super::step::{Slot, Step, Target};
+use super::step::{Replace, Slot, Step, Target};
 use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, made_for};
 use crate::config::{Access, Overlay, Persistence};
 use crate::error::{Code, ELSEWHERE, Stop};
@@ -391,6 +391,8 @@ fn in_file(
             (beside_locked(wish, points, identity, host, &bound)?, &bound)
         }
         (_, Found::Absent) => (make_file(wish, points, identity, host, &asked)?, &asked),
+        // Under a name that anything may have, what is not known may be anything, and stays.
+        (_, Found::File(None)) if wish.overlay.reset => (make_file(wish, points, identity, host, &bound)?, &bound),
         (_, found) => {
             let first = use_or_replace(wish, points, identity, host, (&asked, found))?;
             (with_own_file(wish, points, identity, host, first, &bound), &asked)
@@ -410,7 +412,8 @@ fn use_or_replace(
     host: &HostSite,
     (file, found): (&Path, Found),
 ) -> Result<Vec<Step>, String> {
-    if wish.overlay.reset && found.is_replaceable() {
+    let own = points.host.join(bound_path(wish.cowfile_path, identity));
+    if wish.overlay.reset && found.is_replaceable(file == own) {
         return make_file(wish, points, identity, host, file);
     }
     let used = use_file(wish, points, identity, file, found)?;
@@ -418,7 +421,6 @@ fn use_or_replace(
         return Ok(used);
     }
     // A damaged file does not say whose it is. The name does, or the operator.
-    let own = points.host.join(bound_path(wish.cowfile_path, identity));
     let (new, because) = match wish.accept || file == own {
         true => (file, "the cow file is damaged, and a reset was asked for"),
         false => (
@@ -529,9 +531,12 @@ fn make_file(
         return Err(format!("{node} has {free} free, {name} would have {}; see rd.live.cowfile.mbsize", human(size)));
     }
     let mut steps = driver(kind);
-    let there = if file == points.host.join(wish.cowfile_path) { host.asked } else { host.bound };
-    let discard = matches!(there, Found::File(_));
-    let target = Target::File { path: file.to_owned(), size, discard };
+    let (there, unknown) = match file == points.host.join(wish.cowfile_path) {
+        true => (host.asked, Replace::Area),
+        false => (host.bound, Replace::Own),
+    };
+    let replace = if there.is_content() { unknown } else { Replace::Nothing };
+    let target = Target::File { path: file.to_owned(), size, replace };
     // kiwi-live gives the file no label, so that it is never found by one.
     steps.extend(wish.made(identity, target, kind, None));
     steps.push(loop_file(file));

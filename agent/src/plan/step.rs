@@ -109,9 +109,21 @@ pub enum Target {
         path: PathBuf,
         /// Its length in bytes.
         size: u64,
-        /// A file that is there now cannot be used, and the operator asked to replace it (`rd.live.overlay.reset`).
-        discard: bool,
+        /// What it may take the place of.
+        replace: Replace,
     },
+}
+
+/// What a new file may take the place of. More than nothing only if the operator asked for it (`rd.live.overlay.reset`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Replace {
+    /// What an attempt of ours left that was cut short.
+    Nothing,
+    /// An area that cannot be used, or zeros.
+    Area,
+    /// Besides, what nobody knows: the file bears the image's own name.
+    Own,
 }
 
 /// One action, with everything it needs. `at` and other paths are absolute, below the environment's root.
@@ -562,8 +574,8 @@ impl fmt::Display for Target {
             Target::Opened { node } => write!(f, "discarded content of {},", node.display()),
             Target::Device { node } => write!(f, "empty device {},", node.display()),
             Target::Given { node, consent } => write!(f, "device {}, {consent},", node.display()),
-            Target::File { path, size, discard } => {
-                let kind = if *discard { "file instead of" } else { "new file" };
+            Target::File { path, size, replace } => {
+                let kind = if *replace == Replace::Nothing { "new file" } else { "file instead of" };
                 write!(f, "{kind} {} size {},", path.display(), mib(*size))
             }
         }

@@ -10,6 +10,7 @@ use crate::env::Env;
 use crate::facts::Device;
 use crate::format;
 use crate::format::partition::{self, Table};
+use crate::table::Shown;
 
 /// Kernel names of all block devices that can hold a medium, sorted.
 pub fn names(env: &Env) -> Vec<String> {
@@ -112,6 +113,28 @@ fn table(file: &mut File, size: u64) -> Option<Table> {
 
 fn starts(table: Table) -> Vec<u64> {
     table.partitions.iter().map(|entry| entry.start).collect()
+}
+
+/// The partitions of an open disk that the kernel shows now; none of what is no block device.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn shown(env: &Env, disk: &File) -> io::Result<Vec<Shown>> {
+    let facts = rustix::fs::fstat(disk)?;
+    if !rustix::fs::FileType::from_raw_mode(facts.st_mode).is_block_device() {
+        return Ok(Vec::new());
+    }
+    let (major, minor) = (rustix::fs::major(facts.st_rdev), rustix::fs::minor(facts.st_rdev));
+    let mut shown = Vec::new();
+    for entry in fs::read_dir(env.path(format!("sys/dev/block/{major}:{minor}")))? {
+        let dir = entry?.path();
+        // Files and directories of the disk itself are no partitions.
+        let Some(number) = number(&dir, "partition") else { continue };
+        let place = self::number::<u64>(&dir, "start").zip(self::number::<u64>(&dir, "size"));
+        let (start, size) = place.ok_or_else(|| io::Error::other(format!("{} has no place", dir.display())))?;
+        shown.push(Shown { number, start: start.saturating_mul(512), size: size.saturating_mul(512) });
+    }
+    Ok(shown)
 }
 
 fn number<T: std::str::FromStr>(dir: &Path, file: &str) -> Option<T> {

@@ -19,6 +19,14 @@ pub enum TableError {
     /// The table counts in other sectors than the disk.
     #[error("the partition table is not made for sectors of {0} bytes")]
     OtherSectors(u32),
+    /// MBR and GPT describe one place behind the image differently.
+    #[error(
+        "the MBR and the GPT of the disk contradict each other at byte {at}; repair them with gdisk first (x, n makes a new guard), or {ELSEWHERE}"
+    )]
+    Contradiction {
+        /// First byte that one of them places differently.
+        at: u64,
+    },
     /// Every entry is used.
     #[error("the partition table has no free entry; delete a partition that is not needed, or {ELSEWHERE}")]
     Full,

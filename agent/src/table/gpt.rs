@@ -2,9 +2,12 @@
 
 use std::io::{Read, Seek};
 
-use super::{ALIGNMENT, Addition, Disk, Gap, LINUX_GUID, PARTITION_NAME, TableError, Write, forge, mbr};
+use super::{ALIGNMENT, Addition, Claim, Disk, Gap, LINUX_GUID, PARTITION_NAME, Shown, TableError, Write, forge, mbr};
 use crate::format::bytes::{Fields, read_at};
 use crate::format::crc::crc32;
+use crate::format::partition::Partition;
+use crate::format::partition::gpt::copy_at_end;
+use crate::format::uuid::guid;
 
 const ENTRY: usize = 128;
 /// Where the UUID stands in an entry, and where in it the four bytes that keep the checksum: in its last field, which
@@ -33,10 +36,19 @@ impl Primary {
     /// Reads and checks it. A damaged one is left alone, also when the copy is good: the kernel shows no partitions
     /// then, and a repair is the owner's business.
     pub(super) fn read<R: Read + Seek>(disk: &Disk, reader: &mut R) -> Result<Self, TableError> {
+        match Self::found(disk, reader)? {
+            Some(table) => Ok(table),
+            None => Err(elsewhere(disk, reader)?),
+        }
+    }
+
+    /// As [`Primary::read`]; `None` if nothing there looks like one. The kernel looks only behind a guard, or when `gpt` is on
+    /// its command line; other systems look in any case.
+    pub(super) fn found<R: Read + Seek>(disk: &Disk, reader: &mut R) -> Result<Option<Self>, TableError> {
         let sector = u64::from(disk.sector);
         let header = read_at(reader, "the GPT header", sector, disk.sector as usize)?;
         if !header.has(0, b"EFI PART") {
-            return Err(elsewhere(disk, reader)?);
+            return Ok(None);
         }
         let last = (disk.size / sector).checked_sub(1).ok_or(TableError::NoTable)?;
         let mut table = Self::parse(header, sector, last).ok_or(TableError::Damaged("its header is wrong"))?;
@@ -49,7 +61,7 @@ impl Primary {
         if used.map(crc32) != table.header.le32(88) {
             return Err(TableError::Damaged("the checksum of its entries is wrong"));
         }
-        Ok(table)
+        Ok(Some(table))
     }
 
     fn parse(header: Vec<u8>, sector: u64, last: u64) -> Option<Self> {
@@ -92,20 +104,46 @@ impl Primary {
         self.entries.chunks_exact(ENTRY).take(count)
     }
 
+    /// What its entries claim.
+    pub(super) fn taken(&self) -> Vec<Claim> {
+        self.slots().filter_map(|entry| self.place(entry)).collect()
+    }
+
+    /// What the copy at the end of the disk claims, if it is this table's: the same disk GUID, good checksums. An entry of ours
+    /// that has no counterpart here belongs to an addition that was cut short, and claims nothing.
+    pub(super) fn taken_by_copy<R: Read + Seek>(&self, disk: &Disk, reader: &mut R) -> Result<Vec<Claim>, TableError> {
+        let Some(copy) = copy_at_end(reader, disk.sector, disk.size)? else { return Ok(Vec::new()) };
+        if copy.disk != self.header.array(56).and_then(|bytes| guid(&bytes)) {
+            return Ok(Vec::new());
+        }
+        let here: Vec<bool> = self.slots().map(|entry| entry[..16] != [0; 16]).collect();
+        let is_here = |number: u32| here.get(number as usize - 1).copied().unwrap_or_default();
+        let ours = |part: &Partition| part.name.as_deref() == Some(PARTITION_NAME) && !is_here(part.number);
+        let others = copy.partitions.into_iter().filter(|part| !ours(part));
+        Ok(others.map(|part| Claim { start: part.start, end: part.end() }).collect())
+    }
+
     /// The gap, see [`Disk::gap`].
-    pub(super) fn gap<R: Read + Seek>(&self, disk: &Disk, reader: &mut R, record: &[u8]) -> Result<Gap, TableError> {
-        let used: Vec<bool> = self.slots().take(MAX_NUMBER).map(|entry| entry[..16] != [0; 16]).collect();
+    pub(super) fn gap<R: Read + Seek>(
+        &self,
+        disk: &Disk,
+        reader: &mut R,
+        mut taken: Vec<Claim>,
+        shown: &[Shown],
+    ) -> Result<Gap, TableError> {
+        let used =
+            |(entry, number): (&[u8], u32)| entry[..16] != [0; 16] || shown.iter().any(|part| part.number == number);
+        let used: Vec<bool> = self.slots().take(MAX_NUMBER).zip(1..).map(used).collect();
         let index = mbr::free_entry(&used).ok_or(TableError::Full)?;
-        let mut taken = mbr::taken(record);
-        taken.extend(self.slots().filter_map(|entry| self.place(entry)));
         // An entry of a hybrid MBR may reach to the last sector, and so may one of a GPT behind what is usable.
-        let copy_place = (self.copy_lba() * self.sector, (self.last + 1) * self.sector);
-        let end_taken = taken.iter().any(|(start, end)| *start < copy_place.1 && *end > copy_place.0);
+        let place = Claim { start: self.copy_lba() * self.sector, end: (self.last + 1) * self.sector };
+        let end_taken = taken.iter().any(|claim| claim.meets(place));
         // Where the image ended, its own copy of the table stays valid until the new one is; and an addition that was
         // cut short has to find the same gap again.
         let copy = if self.alternate == self.last { self.left_copy(reader, &taken)? } else { Some(self.alternate) };
         if let Some(lba) = copy {
-            taken.push((lba.saturating_sub(self.array_sectors()) * self.sector, (lba + 1) * self.sector));
+            let start = lba.saturating_sub(self.array_sectors()) * self.sector;
+            taken.push(Claim { start, end: (lba + 1) * self.sector });
         }
         let end = (self.new_last_usable() + 1) * self.sector;
         let first = (self.first_usable * self.sector).max(ALIGNMENT);
@@ -119,8 +157,8 @@ impl Primary {
     }
 
     /// The sector of a header with our disk id, soon behind what is taken: the copy that came with the image.
-    fn left_copy<R: Read + Seek>(&self, reader: &mut R, taken: &[(u64, u64)]) -> Result<Option<u64>, TableError> {
-        let Some(behind) = taken.iter().map(|(_, end)| *end).max() else { return Ok(None) };
+    fn left_copy<R: Read + Seek>(&self, reader: &mut R, taken: &[Claim]) -> Result<Option<u64>, TableError> {
+        let Some(behind) = taken.iter().map(|claim| claim.end).max() else { return Ok(None) };
         let first = behind.div_ceil(self.sector);
         if first >= self.last {
             return Ok(None);
@@ -133,11 +171,11 @@ impl Primary {
         Ok(found.map(|(lba, _)| lba))
     }
 
-    /// First byte of an entry in use, and the byte behind its last.
-    fn place(&self, entry: &[u8]) -> Option<(u64, u64)> {
+    /// What an entry in use claims.
+    fn place(&self, entry: &[u8]) -> Option<Claim> {
         let (first, last) = (entry.le64(32)?, entry.le64(40)?);
         let bytes = |lba: u64| lba.saturating_mul(self.sector);
-        (entry[..16] != [0; 16]).then_some((bytes(first), bytes(last.saturating_add(1))))
+        (entry[..16] != [0; 16]).then_some(Claim { start: bytes(first), end: bytes(last.saturating_add(1)) })
     }
 
     /// New copy at the end, then the header that names it, then the sector with the new entry: the commit. All three

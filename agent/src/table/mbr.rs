@@ -1,6 +1,6 @@
 //! The master boot record: one sector, so one write is the whole change.
 
-use super::{Addition, Disk, Gap, LINUX_MBR, TableError, Write};
+use super::{Addition, Claim, Disk, Gap, LINUX_MBR, Shown, TableError, Write};
 use crate::format::bytes::Fields;
 
 /// The MBR counts in these sectors.
@@ -23,25 +23,29 @@ pub(super) fn is_protective(sector: &[u8]) -> bool {
     entries(sector).any(|entry| kind(entry) == TYPE_PROTECTIVE && entry.le32(8) == Some(1))
 }
 
-/// First byte and the byte behind the last of each entry that is no mere guard of a GPT.
-pub(super) fn taken(sector: &[u8]) -> Vec<(u64, u64)> {
-    let used = entries(sector).filter(|entry| kind(entry) != TYPE_PROTECTIVE && !is_free(entry));
+/// Each entry that is in use. The guard of a valid GPT, which begins behind this sector, is none; any other entry of that type
+/// covers what it says. `unit` is what it counts in: bytes per logical sector, as the kernel reads it.
+pub(super) fn taken(sector: &[u8], unit: u32, behind_is_gpt: bool) -> Vec<Claim> {
+    let is_guard = |entry: &[u8]| behind_is_gpt && kind(entry) == TYPE_PROTECTIVE && entry.le32(8) == Some(1);
+    let used = entries(sector).filter(|entry| !is_free(entry) && !is_guard(entry));
     used.filter_map(|entry| {
-        let start = u64::from(entry.le32(8)?) * SECTOR as u64;
-        Some((start, start + u64::from(entry.le32(12)?) * SECTOR as u64))
+        let start = u64::from(entry.le32(8)?) * u64::from(unit);
+        Some(Claim { start, end: start + u64::from(entry.le32(12)?) * u64::from(unit) })
     })
     .collect()
 }
 
-pub(super) fn gap(disk: &Disk, sector: &[u8]) -> Result<Gap, TableError> {
+/// The gap, see [`Disk::gap`].
+pub(super) fn gap(disk: &Disk, sector: &[u8], taken: Vec<Claim>, shown: &[Shown]) -> Result<Gap, TableError> {
     if disk.sector as usize != SECTOR {
         return Err(TableError::OtherSectors(disk.sector));
     }
-    let used: Vec<bool> = entries(sector).map(|entry| !is_free(entry)).collect();
+    let used = |(entry, number)| !is_free(entry) || shown.iter().any(|part| part.number == number);
+    let used: Vec<bool> = entries(sector).zip(1..).map(used).collect();
     let index = free_entry(&used).ok_or(TableError::Full)?;
     // What 32 bits of sectors can reach.
     let end = disk.size.min((1 << 32) * SECTOR as u64);
-    disk.largest_gap(index as u32 + 1, super::ALIGNMENT, end, taken(sector))
+    disk.largest_gap(index as u32 + 1, super::ALIGNMENT, end, taken)
 }
 
 /// The entry behind the last used one, so that the numbers grow with the places; else any that is free.

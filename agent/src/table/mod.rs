@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use error::TableError;
 
 use crate::format::bytes::read_at;
+use crate::format::partition;
 
 /// Partitions begin and end at multiples of this, in bytes.
 pub const ALIGNMENT: u64 = 1 << 20;
@@ -53,6 +54,39 @@ pub struct Gap {
     pub size: u64,
 }
 
+/// Bytes that somebody says are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    start: u64,
+    /// The first byte behind them.
+    end: u64,
+}
+
+impl Claim {
+    fn meets(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
+/// A partition as the kernel shows it; where that comes from is `probe::block::shown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Its number.
+    pub number: u32,
+    /// First byte.
+    pub start: u64,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+impl Shown {
+    /// Whether it is this gap, of which the kernel was told before anything was written.
+    #[must_use]
+    pub fn is(&self, gap: Gap) -> bool {
+        (self.number, self.start, self.size) == (gap.number, gap.start, gap.size)
+    }
+}
+
 /// One write. Each must be on the disk before the next begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
@@ -74,17 +108,13 @@ pub struct Addition {
 }
 
 impl Disk {
-    /// The largest gap behind the image.
+    /// The largest gap behind the image that nobody claims: neither an entry of the MBR (logical ones too) nor of a GPT behind any
+    /// MBR, nor of its copy at the end, nor a partition that the kernel has `shown`.
     ///
     /// # Errors
-    /// No table, a damaged one, no free entry, no room: see [`TableError`].
-    pub fn gap<R: Read + Seek>(&self, reader: &mut R) -> Result<Gap, TableError> {
-        let record = self.record(reader)?;
-        if mbr::is_protective(&record) {
-            let table = gpt::Primary::read(self, reader)?;
-            return table.gap(self, reader, &record);
-        }
-        mbr::gap(self, &record)
+    /// No table, a damaged one, two that contradict each other, no free entry, no room: see [`TableError`].
+    pub fn gap<R: Read + Seek>(&self, reader: &mut R, shown: &[Shown]) -> Result<Gap, TableError> {
+        self.tables(reader)?.gap(self, reader, shown)
     }
 
     /// The writes that add a partition in the gap that [`Disk::gap`] finds. `random` becomes the partition's UUID,
@@ -92,15 +122,27 @@ impl Disk {
     ///
     /// # Errors
     /// As [`Disk::gap`].
-    pub fn addition<R: Read + Seek>(&self, reader: &mut R, random: [u8; 16]) -> Result<Addition, TableError> {
-        let record = self.record(reader)?;
-        if mbr::is_protective(&record) {
-            let table = gpt::Primary::read(self, reader)?;
-            let gap = table.gap(self, reader, &record)?;
-            return table.addition(self, reader, gap, random);
+    pub fn addition<R: Read + Seek>(
+        &self,
+        reader: &mut R,
+        shown: &[Shown],
+        random: [u8; 16],
+    ) -> Result<Addition, TableError> {
+        let tables = self.tables(reader)?;
+        let gap = tables.gap(self, reader, shown)?;
+        match tables {
+            Tables { guarded: Some(table), .. } => table.addition(self, reader, gap, random),
+            Tables { record, .. } => Ok(mbr::addition(record, gap)),
         }
-        let gap = mbr::gap(self, &record)?;
-        Ok(mbr::addition(record, gap))
+    }
+
+    /// Everything that says what is where.
+    fn tables<R: Read + Seek>(&self, reader: &mut R) -> Result<Tables, TableError> {
+        let record = self.record(reader)?;
+        match mbr::is_protective(&record) {
+            true => Ok(Tables { guarded: Some(gpt::Primary::read(self, reader)?), hidden: None, record }),
+            false => Ok(Tables { guarded: None, hidden: gpt::Primary::found(self, reader)?, record }),
+        }
     }
 
     fn record<R: Read + Seek>(&self, reader: &mut R) -> Result<Vec<u8>, TableError> {
@@ -112,12 +154,12 @@ impl Disk {
     }
 
     /// The largest aligned gap between `first` and `end` (bytes) that touches none of the `taken` ranges.
-    fn largest_gap(&self, number: u32, first: u64, end: u64, mut taken: Vec<(u64, u64)>) -> Result<Gap, TableError> {
+    fn largest_gap(&self, number: u32, first: u64, end: u64, mut taken: Vec<Claim>) -> Result<Gap, TableError> {
         taken.sort_unstable();
-        taken.push((end, u64::MAX));
+        taken.push(Claim { start: end, end: u64::MAX });
         let mut best = Gap { number, start: 0, size: 0 };
         let mut free = first.max(self.image);
-        for (start, behind) in taken {
+        for Claim { start, end: behind } in taken {
             let aligned = free.checked_next_multiple_of(ALIGNMENT).unwrap_or(u64::MAX);
             let size = start.min(end) / ALIGNMENT * ALIGNMENT;
             let size = size.saturating_sub(aligned);
@@ -130,6 +172,45 @@ impl Disk {
             return Err(TableError::NoRoom { largest: best.size, least: self.least.max(ALIGNMENT) });
         }
         Ok(best)
+    }
+}
+
+/// The tables of a disk.
+struct Tables {
+    record: Vec<u8>,
+    /// The GPT that the kernel reads: what is added goes there.
+    guarded: Option<gpt::Primary>,
+    /// A sound GPT without its guard: the kernel reads the MBR, but this one may still describe somebody's data.
+    hidden: Option<gpt::Primary>,
+}
+
+impl Tables {
+    fn gap<R: Read + Seek>(&self, disk: &Disk, reader: &mut R, shown: &[Shown]) -> Result<Gap, TableError> {
+        let gpt = self.guarded.as_ref().or(self.hidden.as_ref());
+        let by_record = mbr::taken(&self.record, disk.sector, gpt.is_some());
+        let by_gpt = gpt.map(gpt::Primary::taken).unwrap_or_default();
+        // Before its end the image may be described in as many ways as it likes: all of that is taken.
+        let behind = |claim: &&Claim| claim.start >= disk.image && claim.start < claim.end;
+        for one in by_record.iter().filter(behind) {
+            if by_gpt.iter().filter(behind).any(|other| one.meets(*other) && one != other) {
+                return Err(TableError::Contradiction { at: one.start });
+            }
+        }
+        let mut taken = by_record;
+        taken.extend(by_gpt);
+        let logical = partition::of_record(reader, disk.size)?;
+        // The guard is among them, and has been judged.
+        taken.extend(
+            logical.iter().filter(|part| part.number > 4).map(|part| Claim { start: part.start, end: part.end() }),
+        );
+        if let Some(gpt) = gpt {
+            taken.extend(gpt.taken_by_copy(disk, reader)?);
+        }
+        taken.extend(shown.iter().map(|part| Claim { start: part.start, end: part.start.saturating_add(part.size) }));
+        match &self.guarded {
+            Some(table) => table.gap(disk, reader, taken, shown),
+            None => mbr::gap(disk, &self.record, taken, shown),
+        }
     }
 }
 

@@ -65,7 +65,7 @@ fn disk(bytes: &[u8], sector: u32) -> Disk {
 
 fn add(bytes: &[u8], sector: u32) -> Result<Addition, TableError> {
     let random = std::array::from_fn(|i| i as u8 * 17);
-    disk(bytes, sector).addition(&mut Cursor::new(bytes), random)
+    disk(bytes, sector).addition(&mut Cursor::new(bytes), &[], random)
 }
 
 fn table(bytes: &[u8]) -> Table {
@@ -164,7 +164,7 @@ fn gpt_at_its_right_place_keeps_its_header() {
     before.truncate(8 * MIB as usize);
     let wish = Disk { image: 0, least: MIB, ..disk(&before, 512) };
     // One partition of 6 MiB from 1 MiB on: no room for another aligned one before the copy.
-    assert!(matches!(wish.gap(&mut Cursor::new(&before)), Err(TableError::NoRoom { largest: 0, .. })));
+    assert!(matches!(wish.gap(&mut Cursor::new(&before), &[]), Err(TableError::NoRoom { largest: 0, .. })));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn an_interrupted_addition_is_simply_done_again() {
             let at = write.offset as usize;
             cut[at..at + write.bytes.len()].copy_from_slice(&write.bytes);
         }
-        let again = disk(&cut, 512).addition(&mut Cursor::new(&cut), [0x5a; 16]).unwrap();
+        let again = disk(&cut, 512).addition(&mut Cursor::new(&cut), &[], [0x5a; 16]).unwrap();
         assert_eq!(again.gap, first.gap, "{done}");
         check_every_prefix(&format!("after {done} writes"), &cut, &again);
     }
@@ -312,4 +312,131 @@ fn a_full_gpt_has_no_entry_left() {
     let mut before = gpt(32 * MIB, 512, 4);
     (1..4).for_each(|slot| used(&mut before, slot, 1, 1));
     assert!(matches!(add(&before, 512), Err(TableError::Full)));
+}
+
+/// PHOTOS of attacks.md F2: from 10 to 20 MiB, in the second entry.
+const PHOTOS: (u64, u64) = (10 * 2048, 20 * 2048 - 1);
+
+fn photos(entries: usize) -> Vec<u8> {
+    let mut disk = gpt(32 * MIB, 512, entries);
+    used(&mut disk, 1, PHOTOS.0, PHOTOS.1);
+    disk
+}
+
+/// Replaces the entries of the master boot record.
+fn with_record(mut disk: Vec<u8>, entries: &[(u8, u8, u32, u32)]) -> Vec<u8> {
+    let record = mbr(512, entries);
+    disk[..512].copy_from_slice(&record);
+    disk
+}
+
+/// A copy of the table at the very end, whose second entry is PHOTOS, with this disk GUID and name.
+fn with_copy(mut disk: Vec<u8>, guid: u8, name: &str) -> Vec<u8> {
+    let last = disk.len() / 512 - 1;
+    let mut entries = disk[1024..1536].to_vec();
+    entries[128..144].fill(7);
+    entries[160..168].copy_from_slice(&PHOTOS.0.to_le_bytes());
+    entries[168..176].copy_from_slice(&PHOTOS.1.to_le_bytes());
+    for (place, unit) in entries[184..].chunks_exact_mut(2).zip(name.encode_utf16()) {
+        place.copy_from_slice(&unit.to_le_bytes());
+    }
+    let mut header = disk[512..1024].to_vec();
+    header[56..72].fill(guid);
+    for (at, value) in [(24, last as u64), (32, 1), (48, last as u64 - 2), (72, last as u64 - 1)] {
+        header[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    header[88..92].copy_from_slice(&crate::format::crc::crc32(&entries).to_le_bytes());
+    header[16..20].fill(0);
+    let crc = crate::format::crc::crc32(&header[..92]);
+    header[16..20].copy_from_slice(&crc.to_le_bytes());
+    disk[(last - 1) * 512..last * 512].copy_from_slice(&entries);
+    disk[last * 512..].copy_from_slice(&header);
+    disk
+}
+
+/// attacks.md F2: a byte is free only if everyone says so.
+#[test]
+fn f2_what_anybody_claims_is_not_free() {
+    let iso = (0x80, 0x17, 0, 7 * 2048);
+    let whole = 32 * 2048;
+    let chain = |mut disk: Vec<u8>| {
+        // The first extended boot record names a partition behind its container.
+        let at = 8 * MIB as usize;
+        let offset = PHOTOS.0 as u32 - 8 * 2048;
+        let record = mbr(512, &[(0, 0x83, offset, (PHOTOS.1 - PHOTOS.0 + 1) as u32)]);
+        disk[at..at + 512].copy_from_slice(&record);
+        disk
+    };
+    let plain = || gpt(32 * MIB, 512, 4);
+    let free = (7 * MIB, 32 * MIB);
+    let behind = (20 * MIB, 32 * MIB);
+    // What must hold the gap; None: nothing may be written.
+    type Row = (&'static str, Vec<u8>, Option<(u64, u64)>);
+    let rows: Vec<Row> = vec![
+        ("guarded", photos(4), Some(behind)),
+        ("a guard that begins behind the header", with_record(photos(4), &[(0, 0xee, 2, 7 * 2048)]), Some(behind)),
+        ("a guard that begins at 0 covers all", with_record(photos(4), &[(0, 0xee, 0, whole)]), None),
+        (
+            "a second guard covers what it says",
+            with_record(plain(), &[(0, 0xee, 1, 2047), (0, 0xee, 9 * 2048, 15 * 2048)]),
+            Some((24 * MIB, 32 * MIB)),
+        ),
+        ("no guard at all", with_record(photos(4), &[iso]), Some(behind)),
+        (
+            "no guard, a damaged header",
+            with_record(
+                {
+                    let mut disk = photos(4);
+                    disk[512 + 56] ^= 1;
+                    disk
+                },
+                &[iso],
+            ),
+            None,
+        ),
+        ("a guard without a header", with_record(vec![0; 32 << 20], &[(0, 0xee, 1, whole)]), None),
+        ("the copy of this table", with_copy(plain(), 3, "PHOTOS"), Some(behind)),
+        ("the copy of this table, without a guard", with_record(with_copy(plain(), 3, "PHOTOS"), &[iso]), Some(behind)),
+        ("the copy of an earlier life", with_copy(plain(), 4, "PHOTOS"), Some(free)),
+        ("the copy of an earlier life, an MBR now", with_copy(mbr(32 * MIB, &[iso]), 4, "PHOTOS"), Some(free)),
+        ("our own addition that was cut short", with_copy(plain(), 3, PARTITION_NAME), Some(free)),
+        ("an extended partition", mbr(32 * MIB, &[iso, (0, 5, 8 * 2048, 12 * 2048)]), Some(behind)),
+        ("a logical one outside of it", chain(mbr(32 * MIB, &[iso, (0, 0x0f, 8 * 2048, 2048)])), Some(behind)),
+        (
+            "both place it alike",
+            with_record(photos(4), &[(0, 0xee, 1, 2047), (0, 0x83, PHOTOS.0 as u32, (PHOTOS.1 - PHOTOS.0 + 1) as u32)]),
+            Some(behind),
+        ),
+        (
+            "both place it differently",
+            with_record(photos(4), &[(0, 0xee, 1, 2047), (0, 0x83, PHOTOS.0 as u32, 2048)]),
+            None,
+        ),
+    ];
+    for (name, bytes, expected) in rows {
+        let found = disk(&bytes, 512).gap(&mut Cursor::new(&bytes), &[]);
+        match (&found, expected) {
+            (Ok(gap), Some((start, end))) => {
+                assert!(gap.start >= start && gap.start + gap.size <= end, "{name}: {gap:?}");
+                // Most of the room is used, all but the ends.
+                assert!(gap.size + 2 * MIB >= end - start, "{name}: {gap:?}");
+            }
+            (Err(_), None) => {}
+            _ => panic!("{name}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn f2_what_the_kernel_shows_is_not_free() {
+    let bytes = gpt(32 * MIB, 512, 4);
+    let gap = |shown: &[Shown]| disk(&bytes, 512).gap(&mut Cursor::new(&bytes), shown).unwrap();
+    let free = gap(&[]);
+    assert_eq!((free.number, free.start), (2, 8 * MIB));
+    let photos = Shown { number: 3, start: 10 * MIB, size: 10 * MIB };
+    assert_eq!(gap(&[photos]), Gap { number: 4, start: 20 * MIB, size: 11 * MIB });
+    assert!(Shown { number: 2, start: free.start, size: free.size }.is(free));
+    let record = mbr(32 * MIB, &[(0x80, 0x17, 0, 7 * 2048)]);
+    let shown = disk(&record, 512).gap(&mut Cursor::new(&record), &[photos]).unwrap();
+    assert_eq!(shown, Gap { number: 4, start: 20 * MIB, size: 12 * MIB });
 }

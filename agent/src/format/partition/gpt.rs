@@ -47,6 +47,25 @@ pub(super) fn table<R: Read + Seek>(reader: &mut R, size_bytes: u64) -> Result<O
     Ok(None)
 }
 
+/// The copy in the last sectors of a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndCopy {
+    /// Its disk GUID in lower case: whose copy it is.
+    pub disk: Option<String>,
+    /// Its partitions.
+    pub partitions: Vec<Partition>,
+}
+
+/// Reads it; `None` if there is none with good checksums.
+///
+/// # Errors
+/// The disk could not be read.
+pub fn copy_at_end<R: Read + Seek>(reader: &mut R, sector: u32, size_bytes: u64) -> Result<Option<EndCopy>, Error> {
+    let Some(last) = (size_bytes / u64::from(sector)).checked_sub(1) else { return Ok(None) };
+    let copy = copy(reader, sector, last, last)?;
+    Ok(copy.map(|Copy { disk, partitions, .. }| EndCopy { disk, partitions }))
+}
+
 /// Reads and checks the header at sector `lba` of a disk whose last sector is `last`.
 fn copy<R: Read + Seek>(reader: &mut R, sector: u32, lba: u64, last: u64) -> Result<Option<Copy>, Error> {
     let Some(offset) = lba.checked_mul(u64::from(sector)).filter(|_| lba <= last) else {

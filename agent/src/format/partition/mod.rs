@@ -73,6 +73,16 @@ impl Partition {
     }
 }
 
+/// The partitions of the master boot record alone, logical ones too, whatever else is on the disk; none without a record.
+///
+/// # Errors
+/// The disk could not be read.
+pub fn of_record<R: Read + Seek>(reader: &mut R, size_bytes: u64) -> Result<Vec<Partition>, Error> {
+    let sector = read_at(reader, "the master boot record", 0, 512)?;
+    let Some(record) = mbr::Record::parse(&sector) else { return Ok(Vec::new()) };
+    Ok(mbr::table(reader, &record, size_bytes)?.map(|table| table.partitions).unwrap_or_default())
+}
+
 /// Reads the partition table of a disk of `size_bytes`, `None` if it has none.
 ///
 /// As in the kernel a GPT counts only behind a protective MBR. A damaged primary GPT falls back to the copy at the end
