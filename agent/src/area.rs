@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Stop};
-use crate::facts::{Device, MediumFacts};
+use crate::facts::{Device, MediumFacts, Seen};
 use crate::foreign::LINK;
 use crate::format::Kind;
 use crate::table::Gap;
@@ -87,6 +87,9 @@ pub enum Site {
 pub struct DiskSite {
     /// Kernel name, such as `sda`.
     pub name: String,
+    /// What tells it from any other disk.
+    #[serde(default)]
+    pub seen: Seen,
     /// It refuses writes.
     #[serde(default)]
     pub read_only: bool,
@@ -119,6 +122,11 @@ impl DiskSite {
     /// The disk's node.
     pub fn node(&self) -> PathBuf {
         Path::new("/dev").join(&self.name)
+    }
+
+    /// The disk as it was when it was looked at.
+    pub fn seen(&self) -> Seen {
+        Seen { node: self.node(), ..self.seen.clone() }
     }
 }
 

@@ -20,6 +20,9 @@ pub struct Device {
     pub parent: Option<String>,
     /// Partition number.
     pub partition: Option<u32>,
+    /// The number that the kernel gave to this disk, or to that of this partition, and never gives again (`diskseq`, Linux 5.15).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
     /// Partition UUID.
     pub part_uuid: Option<String>,
     /// GPT partition name.
@@ -38,7 +41,31 @@ pub struct Device {
     pub unreadable: Option<String>,
 }
 
+/// A device as it was when a plan was made for it. After any wait, another one may have its kernel name (attacks.md F5): whatever
+/// destroys compares this with what it has open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seen {
+    /// Its node.
+    pub node: PathBuf,
+    /// See [`Device::sequence`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// Size in bytes; 0 if that is not known.
+    pub size: u64,
+    /// Partition UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_uuid: Option<String>,
+}
+
 impl Device {
+    /// What tells it from any other device.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        let (node, part_uuid) = (self.node.clone(), self.part_uuid.clone());
+        Seen { node, sequence: self.sequence, size: self.size, part_uuid }
+    }
+
     /// One line for a person: node, type, label, UUID, size.
     pub fn summary(&self) -> String {
         let mut text = self.node.display().to_string();

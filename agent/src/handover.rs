@@ -77,6 +77,9 @@ pub struct WriteMode {
     /// What is written to the place is encrypted.
     #[serde(default)]
     pub encrypted: bool,
+    /// The cipher and the bits of its key, as the kernel has them, where it is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<String>,
     /// What happened to the persistent area: made, repaired, emptied, taken over.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -2,6 +2,7 @@
 //! behind the cargo feature `device-mapper`: the builder uses this library and needs none of it
 //! (`docs/decisions/0023-device-mapper.md`).
 
+pub mod cipher;
 #[cfg(feature = "device-mapper")]
 #[path = "mapper/kernel.rs"]
 mod kernel;

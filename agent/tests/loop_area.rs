@@ -15,6 +15,7 @@ use std::path::Path;
 use machine::{Booted, Machine, Stick};
 use rdlive::error::Code;
 use rdlive::exec::Executor;
+use rdlive::facts::Seen;
 use rdlive::plan::{Step, Target};
 
 /// A disk image of this size: the ISO needs about 3 MiB, the rest is the gap.
@@ -515,7 +516,8 @@ fn loop_reset_makes_nothing_anew_that_is_in_use() {
     let stick = Stick::new(&machine, "gpt", STICK);
     drop(stick_boot(&machine, &stick, PERSISTENT));
     let part = stick.table().partitions.last().unwrap().clone();
-    let target = Target::Discarded { disk: stick.node(), start: part.start, size: part.size };
+    let target =
+        Target::Discarded { disk: Seen { node: stick.node(), ..Seen::default() }, start: part.start, size: part.size };
     let format = [Step::Format { target, fs: "ext4".into(), label: Some("cow".into()) }];
     let (node, at) = (format!("{}p{}", stick.node().display(), part.number), machine.path("mounted"));
     fs::create_dir_all(&at).unwrap();

@@ -225,6 +225,71 @@ fn loop_devices_are_read_only_and_foreign_journals_stay_as_they_are() {
     assert!(fs::read(&image).unwrap() == before, "a read-only mount has written to the image");
 }
 
+/// A mount that is gone here may live on in another namespace for a moment, as udev's workers have them. Mounted again by then,
+/// the kernel gives the same file system with its old options, and btrfs refuses writes for as long as it lives.
+#[test]
+fn loop_a_host_is_mounted_again_when_nobody_has_it_any_more() {
+    let machine = Machine::new();
+    image(&machine, "btrfs");
+    fs::create_dir_all(machine.path("run/host")).unwrap();
+    let loop_step =
+        Step::Loop { file: "/btrfs.img".into(), access: Access::ReadWrite, direct: false, into: Slot::Image };
+    let mount = |options: &[&str]| mount_step("btrfs", options, "/run/host");
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    exec.run("acquire", &[loop_step, mount(&["rescue=nologreplay"])]).unwrap();
+    let mut other = Command::new("unshare").args(["--mount", "sleep", "0.7"]).spawn().unwrap();
+    let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap();
+    while namespace(other.id()) == namespace(std::process::id()) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let at: PathBuf = "/run/host".into();
+    let again = [Step::Unmount { at: at.clone() }, mount(&[]), Step::Remount { at }];
+    exec.run("acquire", &again).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
+    fs::write(machine.path("run/host/new"), "written").unwrap();
+    other.wait().unwrap();
+    exec.unwind(0);
+    assert_eq!(machine.mounts(), Vec::<String>::new());
+}
+
+/// attacks.md F8: the kernel obeys the root and nothing else that is mounted for it.
+#[test]
+fn loop_f8_only_the_root_gives_rights() {
+    use std::os::unix::fs::PermissionsExt;
+    for fs_name in ["squashfs", "ext4"] {
+        let machine = Machine::new();
+        let program = tree(&machine).join("usr/id");
+        fs::copy("/usr/bin/id", &program).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+        run("mknod", &[&machine.path("tree/usr/zero"), Path::new("c"), Path::new("1"), Path::new("5")]);
+        fs::set_permissions(machine.path("tree/usr/zero"), fs::Permissions::from_mode(0o666)).unwrap();
+        fs::set_permissions(machine.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        image(&machine, fs_name);
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        let options: &[&str] = if fs_name == "ext4" { &["noload"] } else { &[] };
+        let mut steps = vec![loop_step(&format!("/{fs_name}.img")), mount_step(fs_name, options, "/run/lower")];
+        steps.extend(overlay_steps());
+        exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{fs_name}: {:?}", stop.lines()));
+        for line in machine.mounts() {
+            let inert = line.contains("nosuid,nodev,noexec");
+            assert_eq!(inert, !line.contains("/sysroot "), "{fs_name}: {line}");
+        }
+        let as_nobody = |path: &str, arguments: &[&str]| {
+            let output = Command::new("setpriv")
+                .args(["--reuid=65534", "--clear-groups"])
+                .args(["--"])
+                .arg(machine.path(path))
+                .args(arguments)
+                .output();
+            String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+        };
+        assert_eq!(as_nobody("sysroot/usr/id", &["-u"]), "0", "{fs_name}: the root's own set-uid program works");
+        assert_eq!(as_nobody("run/lower/usr/id", &["-u"]), "", "{fs_name}: below it nothing runs");
+        assert!(fs::File::open(machine.path("sysroot/usr/zero")).is_ok(), "{fs_name}: nodes of the root work");
+        assert!(fs::File::open(machine.path("run/lower/usr/zero")).is_err(), "{fs_name}");
+        exec.unwind(0);
+    }
+}
+
 /// A program that has just ended holds its files a moment longer; a loop device is freed a moment after its last user.
 #[test]
 fn loop_a_medium_is_released_when_its_last_user_goes_soon_and_stays_when_none_goes() {

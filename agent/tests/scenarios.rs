@@ -161,22 +161,25 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
         (None, _, Some(named), _) => {
             persist::named(overlay, points, &NamedSite { image: medium.map(Identity::of), ..named.clone() })
         }
-        (None, _, None, Some(node)) => named::format(overlay, node, points).and_then(|made| {
-            before = describe("acquire", &made.steps);
-            let path = medium
-                .map_or(ordinary::path(None), |medium| persist::named_path(&config.live_dir, &Identity::of(medium)));
-            let (at, found) = (points.named.clone(), Found::Absent);
-            let site = NamedSite {
-                node: made.node,
-                kind: made.kind,
-                at,
-                path,
-                found,
-                shared: None,
-                image: medium.map(Identity::of),
-            };
-            persist::named(overlay, points, &site)
-        }),
+        (None, _, None, Some(node)) => {
+            named::format(overlay, &Device { node: node.clone(), ..Device::default() }, points).and_then(|made| {
+                before = describe("acquire", &made.steps);
+                let path = medium.map_or(ordinary::path(None), |medium| {
+                    persist::named_path(&config.live_dir, &Identity::of(medium))
+                });
+                let (at, found) = (points.named.clone(), Found::Absent);
+                let site = NamedSite {
+                    node: made.node,
+                    kind: made.kind,
+                    at,
+                    path,
+                    found,
+                    shared: None,
+                    image: medium.map(Identity::of),
+                };
+                persist::named(overlay, points, &site)
+            })
+        }
         _ => return (None, String::new()),
     };
     match planned {

@@ -297,7 +297,7 @@ impl Boot<'_> {
             return Err(format!("{node}: {why}"));
         }
         if kind.is_none() {
-            let made = named::format(overlay, &device.node, &self.points)?;
+            let made = named::format(overlay, &device, &self.points)?;
             self.exec.run("acquire", &made.steps).map_err(told)?;
             return persist::named(overlay, &self.points, &site(made.node, made.kind, Found::Absent));
         }

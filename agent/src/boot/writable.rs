@@ -114,6 +114,7 @@ impl Boot<'_> {
             readonly: kept.is_some_and(|area| area.readonly),
             store: None,
             encrypted: kept.is_some_and(|area| area.encrypted),
+            cipher: kept.and(self.exec.cipher.as_ref()).map(ToString::to_string),
             notes,
         };
         match (method, base) {

@@ -11,7 +11,7 @@ use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use serde::{Deserialize, Serialize};
 
 use super::copy;
-use super::mount::{self, FileSystem};
+use super::mount::{self, FileSystem, Obeyed};
 use super::protected::Protected;
 use super::secret::Secret;
 use super::unwind::{Undo, Undos};
@@ -21,6 +21,7 @@ use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::foreign;
 use crate::kmsg;
+use crate::mapper::cipher::Cipher;
 use crate::plan::{Place, Slot, Step};
 
 /// Loads a kernel module by name with all it needs; the error is text for a person.
@@ -62,6 +63,8 @@ pub struct Executor<'a> {
     pub(super) keys: HashMap<String, Secret>,
     /// What lies below opened volumes, by the name that they were to have.
     pub(super) volumes: HashMap<String, PathBuf>,
+    /// What the area is encrypted with, as the kernel says.
+    pub cipher: Option<Cipher>,
     /// Everything done so far.
     pub records: Vec<StepRecord>,
     /// Fallbacks that were taken, for a person.
@@ -76,7 +79,7 @@ impl<'a> Executor<'a> {
         let (slots, undos, sums) = (HashMap::new(), Undos::default(), HashMap::new());
         let (records, fallbacks, notes) = (Vec::new(), Vec::new(), Vec::new());
         let (keys, volumes) = (HashMap::new(), HashMap::new());
-        Self { env, load, slots, undos, sums, key: None, keys, volumes, records, fallbacks, notes }
+        Self { env, load, slots, undos, sums, key: None, keys, volumes, cipher: None, records, fallbacks, notes }
     }
 
     /// The node of the device in a slot.
@@ -314,7 +317,8 @@ impl<'a> Executor<'a> {
         let target = self.env.path(at);
         make_dir(&target)?;
         let read_only = access == Access::ReadOnly;
-        let what = FileSystem { fs, source: &source, options: options.to_vec(), read_only, inert: false };
+        let obeyed = obeyed(what);
+        let what = FileSystem { fs, source: &source, options: options.to_vec(), read_only, obeyed };
         let untouched = read_only && options.iter().any(|option| option == "noload");
         let _protected = untouched.then(|| Protected::new(Path::new(&source))).flatten();
         mount::attach(&what, &target).map_err(|error| {
@@ -331,7 +335,7 @@ impl<'a> Executor<'a> {
         let mut options = options.to_vec();
         options.insert(0, format!("size={size}"));
         options.push("mode=0755".to_owned());
-        let what = FileSystem { fs: "tmpfs", source: "rdlive", options, read_only: false, inert: false };
+        let what = FileSystem { fs: "tmpfs", source: "rdlive", options, read_only: false, obeyed: Obeyed::Nothing };
         mount::attach(&what, &target).map_err(|error| {
             Stop::new(Code::WriteArea, error.to_string()).advice("check rd.live.overlay.size and rd.overlay=tmpfs:…")
         })?;
@@ -389,12 +393,13 @@ impl<'a> Executor<'a> {
         let (from, target) = (self.env.path(from), self.env.path(at));
         make_dir(&target)?;
         // A mount inside of a shared one, as systemd makes all of them, cannot be moved in one piece.
+        let ignored = mount::ignored(&from);
         mount::bind(&from, &target)
             .and_then(|()| mount::detach(&from))
             .map_err(|error| Stop::new(Code::ImageMount, error.to_string()))?;
-        self.undos.push(Undo::MoveBack { from: target.clone(), to: from });
+        self.undos.push(Undo::MoveBack { from: target.clone(), to: from, ignored });
         // `rw` on the command line mounted it for writing. Nothing writes below an overlay; this says so to the kernel.
-        if let Err(error) = mount::forbid_writes(&target) {
+        if let Err(error) = mount::make_inert(&target).and_then(|()| mount::forbid_writes(&target)) {
             log::warn!("{error}, ignoring");
         }
         Ok(())
@@ -426,6 +431,16 @@ impl<'a> Executor<'a> {
         symlink(to, &link).map_err(|error| environment("making the link", &link, &error))?;
         self.undos.push(Undo::Unlink(link));
         Ok(())
+    }
+}
+
+/// What is obeyed on a mount. Only the root itself gives rights; all else is a layer of it, or a medium that anybody may have made,
+/// and an old set-uid program stays on it when the system has a new one (attacks.md F8).
+fn obeyed(what: &Place) -> Obeyed {
+    match what {
+        // A device-mapper root is mounted where the real system starts.
+        Place::Slot(Slot::Live) => Obeyed::Everything,
+        Place::Slot(_) | Place::Path(_) => Obeyed::Nothing,
     }
 }
 

@@ -20,10 +20,12 @@ use crate::area::{IDENTITY_FILE, Identity, made_for};
 use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::facts::Seen;
 use crate::foreign;
 use crate::format::{self, torn};
 use crate::kmsg::NOTICE;
 use crate::plan::{Slot, Target};
+use crate::shutdown::mounts;
 use crate::table::Gap;
 
 /// A slow stick writes a journal at a few MB/s.
@@ -46,8 +48,9 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn add_partition(&mut self, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
-        let file = blank::locked(self.env, disk)?;
+    pub(super) fn add_partition(&mut self, seen: &Seen, image: u64, gap: Gap) -> Result<(), Stop> {
+        let file = blank::locked(self.env, seen)?;
+        let disk = &seen.node;
         let failed = |cause: String| Stop::new(Code::AreaPartition, format!("{}: {cause}", disk.display()));
         let random = random(self.env).map_err(|error| failed(format!("random numbers: {error}")))?;
         let geometry = blank::disk_of(&file, disk, image, gap.size)?;
@@ -144,8 +147,13 @@ impl Executor<'_> {
 
     pub(super) fn unmount(&mut self, at: &Path) -> Result<(), Stop> {
         let target = self.env.path(at);
+        let table = mounts::parse(&self.env.text("proc/self/mountinfo").unwrap_or_default());
+        let source = table.into_iter().rev().find(|mount| mount.at == target).map(|mount| mount.source);
         mount::release_patiently(&target).map_err(|error| Stop::new(Code::MediumMount, error.to_string()))?;
         self.undone(&target);
+        if let Some(node) = source.filter(|source| source.starts_with('/')) {
+            mount::forgotten(Path::new(&node));
+        }
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use super::unfinished::{self, Note};
 use crate::area::TEMPORARY_LABEL;
 use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::facts::Seen;
 use crate::format::{self, Kind, Superblock, partition};
 use crate::plan::Target;
 use crate::plan::crypt::Consent;
@@ -59,23 +60,26 @@ impl Blank {
     /// Proves that a target is empty.
     pub(super) fn prove(env: &Env, target: &Target) -> Result<Self, Stop> {
         match target {
-            Target::Gap { disk, image, gap } => {
-                let backing = locked(env, disk)?;
+            Target::Gap { disk: seen, image, gap } => {
+                let disk = &seen.node;
+                let backing = locked(env, seen)?;
                 check_gap(env, &backing, disk, *image, *gap)?;
                 tell_kernel(env, &backing, disk, *gap)?;
                 let told = Some((backing.try_clone().map_err(|error| unavailable(disk, &error))?, gap.number));
                 let blank = Self::show(env, backing, disk, gap.start, gap.size)?;
                 Ok(Self { told, ..blank })
             }
-            Target::Partition { disk, start, size } => {
-                let backing = locked(env, disk)?;
+            Target::Partition { disk: seen, start, size } => {
+                let disk = &seen.node;
+                let backing = locked(env, seen)?;
                 let blank = Self::show(env, backing, disk, *start, *size)?;
                 let what = format!("a partition of {}", disk.display());
                 blank.holds_nothing(&what, UNKNOWN)?;
                 Ok(blank)
             }
-            Target::Discarded { disk, start, size } => {
-                let backing = locked(env, disk)?;
+            Target::Discarded { disk: seen, start, size } => {
+                let disk = &seen.node;
+                let backing = locked(env, seen)?;
                 let table = partition::table(&mut &backing, disk_of(&backing, disk, 0, 0)?.size).ok().flatten();
                 let entries = table.map(|table| table.partitions).unwrap_or_default();
                 let Some(entry) = entries.iter().find(|entry| (entry.start, entry.size) == (*start, *size)) else {
@@ -86,20 +90,24 @@ impl Blank {
                 Self::show(env, backing, disk, *start, *size)
             }
             Target::Opened { node } => {
-                let claim = claimed(env, node)?;
+                // The kernel says what it is, below: nothing was seen before it was opened.
+                let device = &Seen { node: node.clone(), ..Seen::default() };
+                let claim = claimed(env, device)?;
                 is_opened_volume(env, &claim, node)?;
-                let blank = Self::show(env, locked(env, node)?, node, 0, 0)?;
+                let blank = Self::show(env, locked(env, device)?, node, 0, 0)?;
                 Ok(Self { _claim: Some(claim), ..blank })
             }
-            Target::Device { node } => {
-                let claim = claimed(env, node)?;
-                let blank = Self::show(env, locked(env, node)?, node, 0, 0)?;
+            Target::Device { device } => {
+                let claim = claimed(env, device)?;
+                let node = &device.node;
+                let blank = Self::show(env, locked(env, device)?, node, 0, 0)?;
                 blank.holds_nothing(&node.display().to_string(), "format it yourself")?;
                 Ok(Self { _claim: Some(claim), ..blank })
             }
-            Target::Given { node, consent } => {
-                let claim = claimed(env, node)?;
-                let blank = Self::show(env, locked(env, node)?, node, 0, 0)?;
+            Target::Given { device, consent } => {
+                let claim = claimed(env, device)?;
+                let node = &device.node;
+                let blank = Self::show(env, locked(env, device)?, node, 0, 0)?;
                 match consent {
                     Consent::Empty => blank.holds_nothing(&node.display().to_string(), GIVEN)?,
                     Consent::Forgotten => blank.is_forgotten(node)?,
@@ -184,7 +192,11 @@ impl Blank {
 }
 
 /// Opens a disk for writing, under the lock that udev and partition tools respect.
-pub(super) fn locked(env: &Env, disk: &Path) -> Result<File, Stop> {
+///
+/// # Errors
+/// Also when it is another one than was seen when the plan was made.
+pub(super) fn locked(env: &Env, seen: &Seen) -> Result<File, Stop> {
+    let disk = &seen.node;
     let fail = |cause: String| Stop::new(Code::AreaUnavailable, format!("{}: {cause}", disk.display()));
     let file = OpenOptions::new()
         .read(true)
@@ -194,7 +206,7 @@ pub(super) fn locked(env: &Env, disk: &Path) -> Result<File, Stop> {
     let begin = Instant::now();
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
+            Ok(()) => return still(env, file, seen),
             // udev holds the lock for the milliseconds of a probe, and tells nobody when it lets go.
             Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < LOCK_LIMIT => {
                 std::thread::sleep(Duration::from_millis(5));
@@ -224,11 +236,25 @@ fn is_unused(env: &Env, partition: &str) -> Result<(), Stop> {
 
 /// Claims a whole device: refused while it is mounted or part of another device, and nobody else gets it for that while the
 /// file is open. [`locked`] waits for udev, whose rules may do just that.
-fn claimed(env: &Env, node: &Path) -> Result<File, Stop> {
+fn claimed(env: &Env, seen: &Seen) -> Result<File, Stop> {
+    let node = &seen.node;
     let claim = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
-    OpenOptions::new().read(true).custom_flags(claim).open(env.path(node)).map_err(|error| {
+    let file = OpenOptions::new().read(true).custom_flags(claim).open(env.path(node)).map_err(|error| {
         Stop::new(Code::AreaUnavailable, format!("{} is in use or cannot be opened: {error}", node.display()))
-    })
+    })?;
+    still(env, file, seen)
+}
+
+/// The open device, if it is the one that was seen.
+fn still(env: &Env, file: File, seen: &Seen) -> Result<File, Stop> {
+    match block::is_still(env, &file, seen) {
+        Ok(()) => Ok(file),
+        Err(why) => {
+            let cause = format!("{} is not the device any more that was looked at: {why}", seen.node.display());
+            Err(Stop::new(Code::AreaUnavailable, cause)
+                .advice("nothing was written; leave the disks plugged in and boot again"))
+        }
+    }
 }
 
 /// The kernel says that it is a LUKS volume which is open: then somebody had its key.
@@ -300,6 +326,36 @@ pub fn sector(file: &File) -> u32 {
 mod tests {
     use super::*;
 
+    /// attacks.md F5: the disks were swapped while somebody was asked for a key. Needs root.
+    #[test]
+    fn loop_f5_another_disk_under_the_same_name_is_not_written_to() {
+        let losetup = |arguments: &[&str]| {
+            let output = std::process::Command::new("losetup").args(arguments).output().unwrap();
+            assert!(output.status.success(), "losetup {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let env = Env::default();
+        let dir = tempfile::tempdir().unwrap();
+        let [named, other] = ["named", "other"].map(|name| {
+            let path = dir.path().join(name);
+            File::create(&path).unwrap().set_len(4 << 20).unwrap();
+            path.to_str().unwrap().to_owned()
+        });
+        let node = losetup(&["--find", "--show", &named]);
+        let seen = block::device(&env, node.strip_prefix("/dev/").unwrap()).unwrap().seen();
+        assert!(seen.sequence.is_some(), "this kernel numbers its disks");
+        let given = Target::Given { device: seen.clone(), consent: Consent::Anything };
+        Blank::prove(&env, &given).unwrap().finish(Ok(())).unwrap();
+        losetup(&["--detach", &node]);
+        losetup(&[&node, &other]);
+        for target in [given, Target::Device { device: seen.clone() }] {
+            let stop = Blank::prove(&env, &target).unwrap_err();
+            assert!(stop.cause.contains("another disk has its name"), "{:?}", stop.lines());
+            assert!(stop.advice.contains("nothing was written"), "{:?}", stop.lines());
+        }
+        losetup(&["--detach", &node]);
+    }
+
     /// A loop device stands for the given one; needs root.
     #[test]
     fn loop_what_was_given_is_claimed_until_the_work_is_done() {
@@ -309,14 +365,13 @@ mod tests {
         let given = loopdev::attach(Path::new("/dev"), &file, "given", Setup { autoclear: true, ..Setup::default() });
         let given = given.unwrap();
         let node = PathBuf::from(format!("/dev/loop{}", given.number));
-        for target in
-            [Target::Device { node: node.clone() }, Target::Given { node: node.clone(), consent: Consent::Empty }]
-        {
+        let seen = || Seen { node: node.clone(), ..Seen::default() };
+        for target in [Target::Device { device: seen() }, Target::Given { device: seen(), consent: Consent::Empty }] {
             let blank = Blank::prove(&env, &target).unwrap();
-            let why = claimed(&env, &node).err().map(|stop| stop.cause).unwrap_or_default();
+            let why = claimed(&env, &seen()).err().map(|stop| stop.cause).unwrap_or_default();
             assert!(why.contains("is in use"), "{target:?}: {why}");
             blank.finish(Ok(())).unwrap();
-            drop(claimed(&env, &node).unwrap());
+            drop(claimed(&env, &seen()).unwrap());
         }
     }
 }

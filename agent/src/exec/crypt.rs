@@ -9,6 +9,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroizing;
+
 use super::apply::Executor;
 use super::area::{finished, make, mkfs, wipe};
 use super::blank::Blank;
@@ -22,6 +24,7 @@ use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::format::{self, Kind, Superblock};
 use crate::kmsg::NOTICE;
+use crate::mapper::cipher::{self, Cipher};
 use crate::mapper::{self, MapperError};
 use crate::plan::crypt::{Crypt, Key};
 use crate::plan::{Slot, Target};
@@ -46,11 +49,28 @@ const NOTIFY_RULE: &str = "95-dm-notify.rules";
 pub struct Mapped {
     dev: PathBuf,
     name: String,
+    cipher: Cipher,
+}
+
+/// The cipher of an opened volume; text for a person why it does not count as encrypted.
+fn believed(name: &str) -> Result<Cipher, String> {
+    // Without a keyring in the kernel, the key stands in it.
+    let table = Zeroizing::new(mapper::table(name).map_err(|error| error.to_string())?);
+    cipher::of_table(&table)
+        .map_err(|why| format!("{why}; it was not used, for what is written there could be read by anybody"))
 }
 
 impl Mapped {
-    fn new(env: &Env, name: &str) -> Self {
-        Self { dev: env.path("dev"), name: name.to_owned() }
+    /// What cryptsetup has opened, if it is encrypted; otherwise it is closed again.
+    fn checked(env: &Env, name: &str) -> Result<Self, String> {
+        let (dev, name) = (env.path("dev"), name.to_owned());
+        match believed(&name) {
+            Ok(cipher) => Ok(Self { dev, name, cipher }),
+            Err(why) => {
+                let closed = close(&dev, &name).map_err(|error| error.to_string());
+                Err(why + &closed.err().map_or(String::new(), |error| format!("; it stays open: {error}")))
+            }
+        }
     }
 
     fn node(&self) -> PathBuf {
@@ -62,17 +82,21 @@ impl Mapped {
     /// # Errors
     /// It stays in use.
     pub fn close(&self) -> Result<(), MapperError> {
-        let begin = Instant::now();
-        while let Err(error) = mapper::remove(&self.name) {
-            if begin.elapsed() >= BUSY_LIMIT {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        // Without udev the node is libdevmapper's, which does not see this.
-        let _ = fs::remove_file(self.node());
-        Ok(())
+        close(&self.dev, &self.name)
     }
+}
+
+fn close(dev: &Path, name: &str) -> Result<(), MapperError> {
+    let begin = Instant::now();
+    while let Err(error) = mapper::remove(name) {
+        if begin.elapsed() >= BUSY_LIMIT {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Without udev the node is libdevmapper's, which does not see this.
+    let _ = fs::remove_file(dev.join("mapper").join(name));
+    Ok(())
 }
 
 /// cryptsetup, and whether udev makes the nodes of what it opens.
@@ -131,7 +155,7 @@ impl Cryptsetup {
         }
         let output = self.call(&arguments, Some(key))?;
         match output.status.code() {
-            Some(0) => Ok(Some(Mapped::new(env, name))),
+            Some(0) => Mapped::checked(env, name).map(Some),
             Some(WRONG_KEY) => Ok(None),
             _ => Err(self.said(&output)),
         }
@@ -184,7 +208,9 @@ impl Executor<'_> {
         let node = self.node(what).map(Path::to_owned);
         let Some(node) = node else { return Err(locked(crypt, format!("no device is known as {what}"))) };
         self.volumes.insert(crypt.map.clone(), node.clone());
-        if let Some(open) = already_open(self.env, &node) {
+        if let Some((open, name)) = already_open(self.env, &node) {
+            let failed = |why| Stop::new(Code::AreaCrypt, format!("{}, opened as {name}: {why}", crypt.place));
+            self.cipher = Some(believed(&name).map_err(failed)?);
             self.notes.push(format!("{} was open already as {}", crypt.place, open.display()));
             self.hold(what, open, None);
             return Ok(());
@@ -192,6 +218,7 @@ impl Executor<'_> {
         let cryptsetup = Cryptsetup::find(self.env)?;
         let mapped = self.opened(&cryptsetup, &node.to_string_lossy(), crypt)?;
         let open = mapped.node();
+        self.cipher = Some(mapped.cipher.clone());
         self.undo(Undo::Close(mapped));
         // Whatever lies below stays attached as long as the volume is open.
         self.hold(what, open, None);
@@ -358,14 +385,17 @@ fn make_inside(node: &Path, make: impl FnOnce(u64) -> Result<(), String>) -> Res
 }
 
 /// Another program of the initrd may have opened the volume before us, such as dracut's module crypt.
-fn already_open(env: &Env, node: &Path) -> Option<PathBuf> {
+/// Its node and its name.
+fn already_open(env: &Env, node: &Path) -> Option<(PathBuf, String)> {
     let holders = env.path("sys/class/block").join(node.file_name()?).join("holders");
     let mut names = fs::read_dir(holders).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let luks = |name: &String| {
         let uuid = env.text(Path::new("sys/class/block").join(name).join("dm/uuid"));
         uuid.is_some_and(|uuid| uuid.starts_with("CRYPT-LUKS"))
     };
-    names.find(luks).map(|name| env.path("dev").join(name))
+    let found = names.find(luks)?;
+    let name = env.text(Path::new("sys/class/block").join(&found).join("dm/name"))?;
+    Some((env.path("dev").join(found), name))
 }
 
 /// A file that only root can read, from its first moment.

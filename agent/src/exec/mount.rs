@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -71,9 +71,34 @@ pub struct FileSystem<'a> {
     pub options: Vec<String>,
     /// Refuse writes to the file system and through the mount.
     pub read_only: bool,
-    /// Do not honour set-user-ID and device nodes.
-    pub inert: bool,
+    /// What the kernel obeys on it.
+    pub obeyed: Obeyed,
 }
+
+/// What the kernel obeys on a mount. Through an overlay the mount of the overlay decides, not those of its layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obeyed {
+    /// All, on what becomes the root.
+    Everything,
+    /// Programs, but neither set-user-ID nor device nodes.
+    Programs,
+    /// No programs either: files can be read, and that is all.
+    Nothing,
+}
+
+impl Obeyed {
+    fn attributes(self) -> MountAttrFlags {
+        let inert = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        match self {
+            Self::Everything => MountAttrFlags::empty(),
+            Self::Programs => inert,
+            Self::Nothing => inert | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+        }
+    }
+}
+
+/// As [`Obeyed::Nothing`] for a mount that is there.
+const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// Mounts a file system at a directory.
 ///
@@ -109,9 +134,8 @@ fn detached(what: &FileSystem<'_>) -> Result<OwnedFd, MountError> {
     }
     fsconfig_create(context.as_fd())
         .map_err(|errno| fail(format!("mounting {} as {}", what.source, what.fs), errno))?;
-    let mut attributes = MountAttrFlags::empty();
+    let mut attributes = what.obeyed.attributes();
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, what.read_only);
-    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV, what.inert);
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
         .map_err(|errno| fail(format!("mounting {}", what.fs), errno))
 }
@@ -154,13 +178,43 @@ fn release(at: &Path) -> Result<(), MountError> {
     unmount(at, UnmountFlags::NOFOLLOW).map_err(|errno| plain(format!("unmounting {}", at.display()), errno))
 }
 
-/// Allows writing to a file system that is mounted read-only, and through this mount.
+/// Makes a mount that somebody else has made a layer: nothing on it is obeyed or written through it.
+///
+/// # Errors
+/// The errno of `mount(2)`.
+pub fn make_inert(at: &Path) -> Result<(), MountError> {
+    mount_remount(at, MountFlags::BIND | MountFlags::RDONLY | INERT, c"")
+        .map_err(|errno| plain(format!("taking the rights of {}", at.display()), errno))
+}
+
+/// What is not obeyed on a mount, for [`give_back`].
+#[must_use]
+pub fn ignored(at: &Path) -> MountFlags {
+    let flags = rustix::fs::statvfs(at).map_or(StatVfsMountFlags::empty(), |facts| facts.f_flag);
+    let pairs = [
+        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
+        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (StatVfsMountFlags::RDONLY, MountFlags::RDONLY),
+    ];
+    pairs.into_iter().filter(|(shown, _)| flags.contains(*shown)).map(|(_, flag)| flag).collect()
+}
+
+/// Takes [`make_inert`] back: on the mount nothing but `ignored` is ignored.
+///
+/// # Errors
+/// The errno of `mount(2)`.
+pub fn give_back(at: &Path, ignored: MountFlags) -> Result<(), MountError> {
+    mount_remount(at, MountFlags::BIND | ignored, c"")
+        .map_err(|errno| plain(format!("giving {} its rights back", at.display()), errno))
+}
+
+/// Allows writing to a file system that is mounted read-only, and through this mount, on which nothing is obeyed.
 ///
 /// # Errors
 /// The errno of `mount(2)`.
 pub fn allow_writes(at: &Path) -> Result<(), MountError> {
-    mount_remount(at, MountFlags::empty(), c"")
-        .map_err(|errno| plain(format!("remounting {} for writing", at.display()), errno))
+    mount_remount(at, INERT, c"").map_err(|errno| plain(format!("remounting {} for writing", at.display()), errno))
 }
 
 /// Takes [`allow_writes`] back.
@@ -168,7 +222,7 @@ pub fn allow_writes(at: &Path) -> Result<(), MountError> {
 /// # Errors
 /// The errno of `mount(2)`: `EBUSY` while a file is open for writing.
 pub fn forbid_writes(at: &Path) -> Result<(), MountError> {
-    mount_remount(at, MountFlags::RDONLY, c"")
+    mount_remount(at, MountFlags::RDONLY | INERT, c"")
         .map_err(|errno| plain(format!("remounting {} read-only", at.display()), errno))
 }
 
@@ -190,6 +244,16 @@ pub fn forbid_writes_patiently(at: &Path) -> Result<(), MountError> {
 /// The errno of `umount2(2)`: `EBUSY` if it stays in use.
 pub fn release_patiently(at: &Path) -> Result<(), MountError> {
     patiently(|| release(at))
+}
+
+/// Waits, as long as for a busy mount, until nothing is mounted from a device in any namespace. Before that, mounting it again gives
+/// the same file system with its old options.
+pub fn forgotten(node: &Path) {
+    let claim = || rustix::fs::open(node, OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC, Mode::empty());
+    let claimed = patiently(|| claim().map(drop).map_err(|errno| plain(format!("claiming {}", node.display()), errno)));
+    if let Err(error) = claimed {
+        log::debug!("{error}: it is mounted elsewhere");
+    }
 }
 
 fn patiently(attempt: impl Fn() -> Result<(), MountError>) -> Result<(), MountError> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use super::apply::{Executor, environment, make_dir};
-use super::mount::{self, FileSystem};
+use super::mount::{self, FileSystem, Obeyed};
 use super::unwind::Undo;
 use crate::error::{Code, Stop};
 use crate::foreign;
@@ -41,8 +41,13 @@ impl Executor<'_> {
             format!("workdir={}", self.layer(&work, mount::VALUE_BYTES)?),
         ];
         all.extend(options.iter().cloned());
-        let what =
-            FileSystem { fs: "overlay", source: layout::ROOT_SOURCE, options: all, read_only: false, inert: false };
+        let what = FileSystem {
+            fs: "overlay",
+            source: layout::ROOT_SOURCE,
+            options: all,
+            read_only: false,
+            obeyed: Obeyed::Everything,
+        };
         let target = self.env.path(at);
         make_dir(&target)?;
         mount::attach(&what, &target).map_err(|error| {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use zeroize::Zeroizing;
 
 use crate::env::Env;
@@ -18,6 +18,8 @@ use crate::error::{Code, Stop};
 const PATH: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 /// Bytes of a program's output that are kept.
 const WORDS: usize = 2000;
+/// How long a program that is asked to stop may take for that.
+const TERM_LIMIT: Duration = Duration::from_secs(5);
 /// How long a program may take to end that was killed: one that waits for a broken disk does not.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// How long the output of a program that has ended is waited for: its own children may still hold it open.
@@ -128,8 +130,11 @@ pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, String> {
     }
     let ended = wait(&mut child, limit).map_err(|error| format!("waiting for {shown}: {error}"))?;
     if !ended {
-        // It may have ended in between.
-        let _ = child.kill();
+        // Asked first: e2fsck stops between two writes then. It may have ended in between.
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+        if !wait(&mut child, TERM_LIMIT).unwrap_or(false) {
+            let _ = child.kill();
+        }
         if wait(&mut child, KILL_LIMIT).unwrap_or(false) {
             let _ = child.wait();
             return Err(format!("{shown} did not end within {} s and was stopped", limit.as_secs()));
@@ -215,6 +220,12 @@ mod tests {
                 run(sh, &["-c", &format!("echo '{said}'; yes | head -c 100000; exit 4")], Duration::from_secs(10));
             assert_eq!(ended.unwrap().unreadable, unreadable, "{said}");
         }
+        // It is asked to stop before it has to.
+        let dir = tempfile::tempdir().unwrap();
+        let script =
+            format!("trap 'echo clean > {}; exit' TERM; while :; do sleep 0.1; done", dir.path().join("end").display());
+        run(sh, &["-c", &script], Duration::from_millis(300)).unwrap_err();
+        assert_eq!(std::fs::read_to_string(dir.path().join("end")).unwrap(), "clean\n");
         // A child of it goes on and holds its output open.
         let begin = Instant::now();
         let ended = run(sh, &["-c", "echo said; sleep 30 & exit 4"], Duration::from_secs(20)).unwrap();

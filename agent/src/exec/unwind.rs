@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::mount::MountFlags;
+
 use super::crypt;
 use super::mount;
 use crate::mapper::{self, MapperError};
@@ -20,6 +22,8 @@ pub enum Undo {
         from: PathBuf,
         /// Where it was.
         to: PathBuf,
+        /// What was not obeyed on it there.
+        ignored: MountFlags,
     },
     /// Forbid writing to a file system again.
     ReadOnly(PathBuf),
@@ -83,9 +87,10 @@ impl Undo {
     pub fn apply(self) -> Result<(), String> {
         match self {
             Undo::Unmount(at) => mount::detach(&at).map_err(|error| error.to_string()),
-            Undo::MoveBack { from, to } => {
-                mount::bind(&from, &to).and_then(|()| mount::detach(&from)).map_err(|error| error.to_string())
-            }
+            Undo::MoveBack { from, to, ignored } => mount::bind(&from, &to)
+                .and_then(|()| mount::give_back(&to, ignored))
+                .and_then(|()| mount::detach(&from))
+                .map_err(|error| error.to_string()),
             Undo::ReadOnly(at) => mount::forbid_writes_patiently(&at).map_err(|error| error.to_string()),
             Undo::Unlink(at) => {
                 std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::area::{DiskSite, Found, HostSite, Identity, NamedSite, Site};
 use crate::config::{Config, Method, OverlayCrypt, Persistence, Selector};
-use crate::facts::{Device, MediumFacts};
+use crate::facts::{Device, MediumFacts, Seen};
 use crate::format::Kind;
 use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
@@ -86,6 +86,7 @@ fn stick() -> Site {
     let gap = Some(Gap { number: 3, start: GIB, size: 8 * GIB });
     let (area, locked, unused, no_gap, foreign) = (None, None, None, String::new(), Vec::new());
     Site::Disk(Box::new(DiskSite {
+        seen: Seen::default(),
         name,
         read_only: false,
         whole: false,

@@ -3,21 +3,22 @@
 use std::path::Path;
 
 use crate::env::Env;
-use crate::exec::mount::{self, FileSystem};
+use crate::exec::mount::{self, FileSystem, Obeyed};
 
-/// Type, mount point, options, and whether programs and devices on it are ignored.
-const MOUNTS: [(&str, &str, &[&str], bool); 4] = [
-    ("devtmpfs", "dev", &["mode=0755"], false),
-    ("proc", "proc", &[], true),
-    ("sysfs", "sys", &[], true),
-    // The size matches what systemd gives /run; the write area is a tmpfs of its own.
-    ("tmpfs", "run", &["mode=0755", "size=20%"], true),
+/// Type, mount point, options, and what is obeyed on it.
+const MOUNTS: [(&str, &str, &[&str], Obeyed); 4] = [
+    ("devtmpfs", "dev", &["mode=0755"], Obeyed::Everything),
+    ("proc", "proc", &[], Obeyed::Nothing),
+    ("sysfs", "sys", &[], Obeyed::Nothing),
+    // The size matches what systemd gives /run; the write area is a tmpfs of its own. Our programs for the live system and for
+    // power-off are here.
+    ("tmpfs", "run", &["mode=0755", "size=20%"], Obeyed::Programs),
 ];
 
 /// Mounts `/dev`, `/proc`, `/sys` and `/run`; returns what failed. One that is mounted already is left as it is.
 pub fn mount_all(env: &Env) -> Vec<String> {
     let mut failed = Vec::new();
-    for (fs, at, options, inert) in MOUNTS {
+    for (fs, at, options, obeyed) in MOUNTS {
         let target = env.path(at);
         if is_mount_point(env, &target) {
             continue;
@@ -27,7 +28,7 @@ pub fn mount_all(env: &Env) -> Vec<String> {
             continue;
         }
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let what = FileSystem { fs, source: fs, options, read_only: false, inert };
+        let what = FileSystem { fs, source: fs, options, read_only: false, obeyed };
         failed.extend(mount::attach(&what, &target).err().map(|error| error.to_string()));
     }
     failed

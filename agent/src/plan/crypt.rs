@@ -396,7 +396,7 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
     if let Some(consent) = new {
         fits(wish, device)?;
         crypt.key = Key::Random { keep: PASSWORD_FILE.into() };
-        let target = Target::Given { node: device.node.clone(), consent };
+        let target = Target::Given { device: device.seen(), consent };
         let (luks, fs) = (TEMPORARY_LABEL.to_owned(), wish.fstype.clone());
         steps.push(Step::LuksFormat { target, luks, mark: None, crypt: crypt.clone(), fs, label: None });
         notes.push(format!("{node} is encrypted with a random key, its content is lost at power-off"));

@@ -8,6 +8,7 @@ use super::points::Points;
 use super::step::{Slot, Step, Target};
 use crate::area::NamedSite;
 use crate::config::{Access, Overlay};
+use crate::facts::Device;
 use crate::format::Kind;
 
 /// Brings a file system into reach that is mounted already, for another purpose and read-only: it is made writable and
@@ -38,8 +39,8 @@ pub(super) fn image(file: &Path, kind: Kind, readonly: bool, at: &Path) -> Vec<S
 ///
 /// # Errors
 /// Why it is not made: text for a person, which says what to type.
-pub fn format(overlay: &Overlay, node: &Path, points: &Points) -> Result<Made, String> {
-    let shown = node.display();
+pub fn format(overlay: &Overlay, device: &Device, points: &Points) -> Result<Made, String> {
+    let (node, shown) = (&device.node, device.node.display());
     let Some(cowfs) = &overlay.blank else {
         return Err(format!(
             "{shown} holds no file system that is known; if it is empty, rd.live.overlay.cowfs=ext4 makes one there"
@@ -51,7 +52,7 @@ pub fn format(overlay: &Overlay, node: &Path, points: &Points) -> Result<Made, S
     let kind = area_kind(cowfs)?;
     let mut steps = driver(kind);
     steps.push(Step::Format {
-        target: Target::Device { node: node.to_owned() },
+        target: Target::Device { device: device.seen() },
         fs: kind.name().to_owned(),
         label: None,
     });

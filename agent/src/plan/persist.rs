@@ -254,18 +254,18 @@ fn on_disk(
     }
     let kind = wish.kind()?;
     let (target, slot, place) = if let Some(part) = &disk.unused {
-        let (disk_node, start, size) = (node.clone(), part.start, part.device.size);
+        let (seen, start, size) = (disk.seen(), part.start, part.device.size);
         let ours = part.device.part_label.as_deref() == Some(PARTITION_NAME);
         let target = match wish.overlay.reset && ours {
-            true => Target::Discarded { disk: disk_node, start, size },
-            false => Target::Partition { disk: disk_node, start, size },
+            true => Target::Discarded { disk: seen, start, size },
+            false => Target::Partition { disk: seen, start, size },
         };
         (target, vec![reach(disk, &part.device.node, part.start, part.device.size)], part.device.node.clone())
     } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= wish.least(kind)) {
         let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
         let Gap { start, size, .. } = gap;
-        let add = Step::AddPartition { disk: node.clone(), image: disk.image, gap };
-        (Target::Gap { disk: node.clone(), image: disk.image, gap }, vec![add, reach(disk, &part, start, size)], part)
+        let add = Step::AddPartition { disk: disk.seen(), image: disk.image, gap };
+        (Target::Gap { disk: disk.seen(), image: disk.image, gap }, vec![add, reach(disk, &part, start, size)], part)
     } else if let Some(gap) = disk.gap {
         return Err(format!(
             "the room on {} has {}, {} are needed for {}; use a larger stick, or {ELSEWHERE}",
@@ -304,7 +304,7 @@ fn existing(
     // There is only one area on a disk, and a reset empties it, whosever it was.
     used.extend(mounted_by(wish, points, identity, kind, wish.accept || wish.overlay.reset));
     if wish.overlay.reset && !wish.overlay.readonly {
-        let target = Target::Discarded { disk: disk.node(), start: part.start, size: part.device.size };
+        let target = Target::Discarded { disk: disk.seen(), start: part.start, size: part.device.size };
         let fs = wish.kind()?;
         let mut anew = driver(fs);
         anew.push(Step::Format { target, fs: fs.name().to_owned(), label: Some(LABEL.to_owned()) });
@@ -580,11 +580,11 @@ pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Point
     let (image, fs) = (disk.image, kind.name().to_owned());
     let mut steps = driver(kind);
     steps.push(Step::Format {
-        target: Target::Gap { disk: node.clone(), image, gap },
+        target: Target::Gap { disk: disk.seen(), image, gap },
         fs,
         label: Some(label.to_owned()),
     });
-    steps.push(Step::AddPartition { disk: node, image, gap });
+    steps.push(Step::AddPartition { disk: disk.seen(), image, gap });
     steps.push(Step::Device { node: part.clone(), into: Slot::Cow });
     steps.push(mount(kind, true, &points.named));
     Ok(Made { steps, node: part, kind })

@@ -42,13 +42,17 @@ mod tests {
 
     use super::*;
     use crate::error::Code;
+    use crate::facts::Seen;
     use crate::plan::step::{Slot, Target};
 
     #[test]
     fn nothing_that_writes_is_left() {
         let at = PathBuf::from("/run/area");
-        let format =
-            || Step::Format { target: Target::Device { node: "/dev/sdb".into() }, fs: "ext4".to_owned(), label: None };
+        let format = || Step::Format {
+            target: Target::Device { device: Seen { node: "/dev/sdb".into(), ..Seen::default() } },
+            fs: "ext4".to_owned(),
+            label: None,
+        };
         let writing = vec![
             Step::Remount { at: at.clone() },
             format(),

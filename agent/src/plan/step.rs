@@ -9,6 +9,7 @@ use super::crypt::{Consent, Crypt};
 use crate::area::Identity;
 use crate::config::{Access, TmpfsSize};
 use crate::error::Code;
+use crate::facts::Seen;
 use crate::table::Gap;
 
 use super::snapshot::Map;
@@ -61,7 +62,7 @@ pub enum Target {
     /// Room on a disk that no table entry mentions.
     Gap {
         /// The disk.
-        disk: PathBuf,
+        disk: Seen,
         /// Bytes at its start that belong to the image.
         image: u64,
         /// The room.
@@ -70,7 +71,7 @@ pub enum Target {
     /// A partition that holds nothing.
     Partition {
         /// The disk.
-        disk: PathBuf,
+        disk: Seen,
         /// First byte on the disk.
         start: u64,
         /// Length in bytes.
@@ -80,7 +81,7 @@ pub enum Target {
     /// (`rd.live.overlay.reset`).
     Discarded {
         /// The disk.
-        disk: PathBuf,
+        disk: Seen,
         /// First byte on the disk.
         start: u64,
         /// Length in bytes.
@@ -93,13 +94,13 @@ pub enum Target {
     },
     /// A device that was named and holds nothing.
     Device {
-        /// Its node.
-        node: PathBuf,
+        /// The device.
+        device: Seen,
     },
     /// A device that was given to be encrypted (`rd.overlay.crypt`).
     Given {
-        /// Its node.
-        node: PathBuf,
+        /// The device.
+        device: Seen,
         /// What may be on it.
         consent: Consent,
     },
@@ -291,7 +292,7 @@ pub enum Step {
     /// Add the entry for a new partition to a disk's table and tell the kernel.
     AddPartition {
         /// The disk.
-        disk: PathBuf,
+        disk: Seen,
         /// Bytes at its start that belong to the image.
         image: u64,
         /// Where the partition is.
@@ -511,7 +512,7 @@ impl fmt::Display for Step {
             }
             Step::Unlock { what, crypt } => write!(f, "unlock {what} as {crypt}"),
             Step::MarkVolume { map, mark } => write!(f, "mark the header of {map} {mark}"),
-            Step::AddPartition { disk, gap, .. } => write!(f, "partition {} {gap}", disk.display()),
+            Step::AddPartition { disk, gap, .. } => write!(f, "partition {} {gap}", disk.node.display()),
             Step::Window { disk, start, size, access, into } => {
                 let shown = if *access == Access::ReadOnly { " (ro)" } else { "" };
                 write!(f, "window {} from {} {}{shown} as {into}", disk.display(), mib(*start), mib(*size))
@@ -564,16 +565,16 @@ impl fmt::Display for Gap {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Gap { disk, gap, .. } => write!(f, "free space of {}, {gap},", disk.display()),
+            Target::Gap { disk, gap, .. } => write!(f, "free space of {}, {gap},", disk.node.display()),
             Target::Partition { disk, start, size } => {
-                write!(f, "empty partition of {} at {} size {},", disk.display(), mib(*start), mib(*size))
+                write!(f, "empty partition of {} at {} size {},", disk.node.display(), mib(*start), mib(*size))
             }
             Target::Discarded { disk, start, size } => {
-                write!(f, "discarded area of {} at {} size {},", disk.display(), mib(*start), mib(*size))
+                write!(f, "discarded area of {} at {} size {},", disk.node.display(), mib(*start), mib(*size))
             }
             Target::Opened { node } => write!(f, "discarded content of {},", node.display()),
-            Target::Device { node } => write!(f, "empty device {},", node.display()),
-            Target::Given { node, consent } => write!(f, "device {}, {consent},", node.display()),
+            Target::Device { device } => write!(f, "empty device {},", device.node.display()),
+            Target::Given { device, consent } => write!(f, "device {}, {consent},", device.node.display()),
             Target::File { path, size, replace } => {
                 let kind = if *replace == Replace::Nothing { "new file" } else { "file instead of" };
                 write!(f, "{kind} {} size {},", path.display(), mib(*size))

@@ -45,6 +45,7 @@ pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, be
         .is_some_and(|found| found.kind == Kind::Iso9660 && found.uuid == medium.uuid && found.label == medium.label);
     let image = disk.superblock.as_ref().and_then(|found| found.size).unwrap_or(0);
     let mut site = DiskSite {
+        seen: disk.seen(),
         read_only: disk.read_only,
         whole,
         image,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::links;
 use crate::env::Env;
-use crate::facts::Device;
+use crate::facts::{Device, Seen};
 use crate::format;
 use crate::format::partition::{self, Table};
 use crate::table::Shown;
@@ -52,6 +52,7 @@ pub fn device(env: &Env, name: &str) -> Option<Device> {
         size: number::<u64>(&dir, "size").unwrap_or(0).saturating_mul(512),
         parent,
         partition,
+        sequence: number(&dir, "diskseq").or_else(|| number(dir.parent()?, "diskseq")),
         part_uuid: value("PARTUUID"),
         part_label: value("PARTNAME"),
         read_only: number::<u8>(&dir, "ro") == Some(1),
@@ -113,6 +114,32 @@ fn table(file: &mut File, size: u64) -> Option<Table> {
 
 fn starts(table: Table) -> Vec<u64> {
     table.partitions.iter().map(|entry| entry.start).collect()
+}
+
+/// Whether an open device is the one that was seen.
+///
+/// # Errors
+/// What is different, for a person.
+pub fn is_still(env: &Env, file: &File, seen: &Seen) -> Result<(), String> {
+    let facts = rustix::fs::fstat(file).map_err(|error| error.to_string())?;
+    let (major, minor) = (rustix::fs::major(facts.st_rdev), rustix::fs::minor(facts.st_rdev));
+    let dir = env.path(format!("sys/dev/block/{major}:{minor}")).canonicalize().map_err(|error| error.to_string())?;
+    let sequence = number(&dir, "diskseq").or_else(|| number(dir.parent()?, "diskseq"));
+    let differs = |before: Option<u64>, now: Option<u64>| before.is_some() && before != now;
+    if differs(seen.sequence, sequence) {
+        return Err("another disk has its name now".to_owned());
+    }
+    let mut file = file;
+    let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(|error| error.to_string())?;
+    if differs((seen.size > 0).then_some(seen.size), Some(size)) {
+        return Err(format!("it had {} bytes and has {size} now", seen.size));
+    }
+    let uevent = fs::read_to_string(dir.join("uevent")).unwrap_or_default();
+    let uuid = uevent.lines().find_map(|line| line.strip_prefix("PARTUUID="));
+    match (&seen.part_uuid, uuid) {
+        (Some(before), Some(now)) if before != now => Err(format!("its PARTUUID was {before} and is {now} now")),
+        _ => Ok(()),
+    }
 }
 
 /// The partitions of an open disk that the kernel shows now; none of what is no block device.

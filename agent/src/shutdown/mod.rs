@@ -5,7 +5,7 @@ mod bounded;
 mod emergency;
 pub mod install;
 mod medium;
-mod mounts;
+pub(crate) mod mounts;
 pub mod teardown;
 
 use std::fs;

@@ -13,6 +13,8 @@ pub struct Mount {
     pub at: PathBuf,
     /// Type of the file system.
     pub fs: String,
+    /// What it is made from: a node, for most.
+    pub source: String,
 }
 
 /// Mounts of the running kernel's own interfaces, needed to the end, and where dracut's program for power-off has moved those
@@ -31,8 +33,9 @@ fn line(line: &str) -> Option<Mount> {
     let mut fields = before.split(' ');
     let (id, parent) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     let at = fields.nth(2)?;
-    let fs = after.split(' ').next()?;
-    Some(Mount { id, parent, at: PathBuf::from(unescape(at)), fs: fs.to_owned() })
+    let mut after = after.split(' ');
+    let (fs, source) = (after.next()?.to_owned(), unescape(after.next().unwrap_or_default()));
+    Some(Mount { id, parent, at: PathBuf::from(unescape(at)), fs, source })
 }
 
 /// The kernel writes space, tab, line feed, backslash and `#` as three octal digits.

@@ -339,6 +339,7 @@ impl Stick {
             size: String::new(),
             place: kept.as_ref().map(|area| area.place.clone()),
             encrypted: false,
+            cipher: None,
             readonly: kept.is_some_and(|area| area.readonly),
             store: None,
             notes,

@@ -16,7 +16,7 @@ const OTHER: &str = "rdlive:00112233aabbccdd:OLD";
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    vec![two_files(), another_images_partition(), damaged_inside()]
+    vec![two_files(), another_images_partition(), header_asks_for_nothing(), damaged_inside()]
 }
 
 /// The header of partition 3 says that it is for the image on the medium.
@@ -90,6 +90,31 @@ fn another_images_partition() -> Scenario {
             .then(empty)
             .then(encrypted(keeps(reset, "partition")).expect(marked()))
             .then(encrypted(keeps(last, "partition")).expect(file_is("/kept", "mine"))),
+    )
+}
+
+/// attacks.md F4: somebody who had the stick has changed the header. The owner's key opens the volume, which encrypts nothing.
+fn header_asks_for_nothing() -> Scenario {
+    let volume = format!(
+        r#"truncate -s 64M "$1.area"; printf %s '{KEY}' > "$1.key"
+        cryptsetup luksFormat -q --type luks2 --label lukscow --pbkdf-memory 65536 --key-file "$1.key" "$1.area"
+        rm "$1.key"
+        # Both copies of the header, each with its SHA-256; the two names have the same length.
+        for copy in 0 1; do
+            header() {{ dd if="$1.area" bs=16384 skip=$copy count=1 status=none; }}
+            put() {{ dd of="$1.area" bs=1 seek=$((copy * 16384 + $2)) conv=notrunc status=none; }}
+            text='"iv_tweak":"0","encryption":"'
+            at=$(header "$1" | grep -obUaF "$text"aes-xts-plain64 | cut -d: -f1)
+            printf cipher_null-ecb | put "$1" $((at + ${{#text}}))
+            head -c 64 /dev/zero | put "$1" 448
+            printf "$(header "$1" | sha256sum | cut -c1-64 | sed 's/../\\x&/g')" | put "$1" 448
+        done
+        cryptsetup luksDump "$1.area" | grep -q 'cipher: cipher_null-ecb'"#
+    );
+    let boot = stick(with_area(&volume)).mode(Mode::NativeCrypt).deadline(400).kargs(KEY_FILE);
+    scenario(
+        "encrypt/F4 a header that asks for no encryption",
+        forgets(boot, "cipher_null-ecb").expect(report_says("RDL-061")).expect(untouched(0)),
     )
 }
 
