@@ -171,7 +171,11 @@ impl Mode {
             Self::NativeCrypt | Self::NativeCrypt12 => {
                 let key = scratch.join("key");
                 fs::write(&key, KEY)?;
-                vec![AREAS.to_owned(), "--encryption".to_owned(), format!("--add-file={}:/etc/lab.key", key.display())]
+                let file = format!("--add-file={}:/etc/lab.key", key.display());
+                let mut args = vec![AREAS.to_owned(), "--encryption".to_owned(), file];
+                // A cipher that encrypts nothing, as initrds of dracut have it: without it the kernel itself would refuse.
+                args.extend((self == Self::NativeCrypt).then(|| "--add-module=crypto_null".to_owned()));
+                args
             }
             _ => Vec::new(),
         };

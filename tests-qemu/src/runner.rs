@@ -108,7 +108,7 @@ pub fn run(lab: &Lab, list: &[Job<'_>], jobs: usize) -> Vec<Verdict> {
     let mut judged = side_by_side(lab, list, jobs.max(1));
     look_again(&mut judged, |job| {
         lab.say(&format!("again, alone: {}", job.scenario.name));
-        let verdict = judge(lab, job);
+        let verdict = judge(lab, job, ALONE);
         tell(lab, &verdict);
         verdict
     });
@@ -165,7 +165,7 @@ fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], jobs: usize) -> Vec<(Verdict, J
             for _ in 0..*workers {
                 scope.spawn(|| {
                     while let Some(job) = pop(queue) {
-                        let verdict = judge(lab, &job);
+                        let verdict = judge(lab, &job, "");
                         tell(lab, &verdict);
                         verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((verdict, job));
                     }
@@ -201,7 +201,10 @@ struct Done {
     processor: Duration,
 }
 
-fn judge(lab: &Lab, job: &Job<'_>) -> Verdict {
+/// Behind the name of a second try's logs: those of the first stay, for it may have been no accident.
+const ALONE: &str = " alone";
+
+fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
     let Job { scenario, machine, second_look } = *job;
     let started = Instant::now();
     let mut verdict = Verdict {
@@ -215,7 +218,8 @@ fn judge(lab: &Lab, job: &Job<'_>) -> Verdict {
         why: Vec::new(),
         again: false,
     };
-    let dir = match lab.forget_failure(&verdict.title()).and_then(|()| lab.cache.fast_scratch("boot")) {
+    let logs = verdict.title() + logs;
+    let dir = match lab.forget_failure(&logs).and_then(|()| lab.cache.fast_scratch("boot")) {
         Ok(dir) => dir,
         Err(error) => {
             verdict.why.push(format!("{error:#}"));
@@ -255,7 +259,7 @@ fn judge(lab: &Lab, job: &Job<'_>) -> Verdict {
         }
     }
     if verdict.result == Status::Failed {
-        verdict.why = keep(&verdict.title(), &dir, verdict.why);
+        verdict.why = keep(&logs, &dir, verdict.why);
     }
     let _ = crate::remove::tree(&dir);
     verdict
