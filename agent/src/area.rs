@@ -195,11 +195,11 @@ impl Found {
         !matches!(self, Self::Absent | Self::Directory)
     }
 
-    /// Whether `rd.live.overlay.reset` may replace it: all of it was read and is zeros, or, in a file that bears the image's `own`
-    /// name, nothing that anybody knows (decision 0021).
+    /// Whether `rd.live.overlay.reset` may replace it: it was read, holds nothing that anybody knows, and bears the image's `own`
+    /// name (decision 0021).
     #[must_use]
     pub fn is_replaceable(self, own: bool) -> bool {
-        self == Self::Zeros || own && self == Self::File(None)
+        own && self == Self::File(None)
     }
 
     /// What is wrong with it as a place for changes, behind its name.

@@ -730,8 +730,9 @@ fn loop_t42_reset_replaces_nothing_that_is_known() {
             });
         }
         // What is not known at all may be replaced under the image's own name; under any other it may be somebody's thesis
-        // (attacks.md F13), and the image gets its own file. Zeros are nobody's.
-        for (what, taken) in [("unknown", bound.as_str()), ("zeros", name)] {
+        // (attacks.md F13), and the image gets its own file. To read all of a large file of zeros would hold up the boot.
+        for what in ["unknown", "zeros"] {
+            let taken = bound.as_str();
             disk.inside(|at| match what {
                 "zeros" => fs::File::create(at.join(name)).unwrap().set_len(9 << 20).unwrap(),
                 _ => put(&at.join(name), what),
@@ -743,7 +744,9 @@ fn loop_t42_reset_replaces_nothing_that_is_known() {
             drop(booted);
             disk.inside(|at| {
                 if taken != name {
-                    assert_eq!(fs::read(at.join(name)).unwrap(), b"nothing known");
+                    let kept = fs::read(at.join(name)).unwrap();
+                    let same = if what == "zeros" { kept == vec![0; 9 << 20] } else { kept == b"nothing known" };
+                    assert!(same, "{what} {name} was written to");
                     fs::remove_file(at.join(taken)).unwrap();
                 }
                 fs::remove_file(at.join(name)).unwrap();

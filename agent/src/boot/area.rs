@@ -246,7 +246,7 @@ impl Boot<'_> {
             kind,
             at: self.points.named.clone(),
             path: path.to_owned(),
-            found: probe::at_path(self.env, &from, path),
+            found: probe::at_named_path(self.env, &from, path),
             shared: Some(from),
             image: Some(Identity::of(medium)),
         };
@@ -314,7 +314,7 @@ impl Boot<'_> {
         if look && !overlay.readonly {
             self.exec.run("acquire", &[Step::Remount { at: at.clone() }]).map_err(told)?;
         }
-        let found = probe::at_path(self.env, &at, &path);
+        let found = probe::at_named_path(self.env, &at, &path);
         persist::named(overlay, &self.points, &site(device.node, kind, found))
     }
 

@@ -535,7 +535,7 @@ fn make_file(
         true => (host.asked, Replace::Area),
         false => (host.bound, Replace::Own),
     };
-    let replace = if there.is_content() { unknown } else { Replace::Nothing };
+    let replace = if matches!(there, Found::File(_)) { unknown } else { Replace::Nothing };
     let target = Target::File { path: file.to_owned(), size, replace };
     // kiwi-live gives the file no label, so that it is never found by one.
     steps.extend(wish.made(identity, target, kind, None));

@@ -121,7 +121,7 @@ pub enum Target {
 pub enum Replace {
     /// What an attempt of ours left that was cut short.
     Nothing,
-    /// An area that cannot be used, or zeros.
+    /// An area that cannot be used.
     Area,
     /// Besides, what nobody knows: the file bears the image's own name.
     Own,
