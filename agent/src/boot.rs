@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::attempt::Avoid;
 use crate::config::explain::without_password;
 use crate::config::{Config, IsoScan, Selector, Source};
 use crate::discover::{self, Candidate};
@@ -56,6 +57,8 @@ pub struct Boot<'a> {
     last_rejection: Option<Instant>,
     /// Devices that had not answered when the last decision was made.
     silent: Vec<String>,
+    /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
+    area_hangs: Option<String>,
 }
 
 /// A candidate that turned out unusable, and how it looked then: a device that changes gets another try.
@@ -75,18 +78,29 @@ struct Acquired {
 impl<'a> Boot<'a> {
     /// A boot that has not begun.
     pub fn new(env: &'a Env, config: &'a Config, sysroot: &'a Path, exec: Executor<'a>, report: Report) -> Self {
+        let mut watch = Watch::new(env);
+        watch.watchdog = exec.watchdog.clone();
         Self {
             env,
             config,
             sysroot,
             exec,
-            watch: Watch::new(env),
+            watch,
             report,
             points: Points::new(config.dialect),
             rejected: BTreeMap::new(),
             last_rejection: None,
             silent: Vec::new(),
+            area_hangs: None,
         }
+    }
+
+    /// The same, keeping away from where an earlier attempt has hung.
+    #[must_use]
+    pub fn avoiding(mut self, avoid: Avoid) -> Self {
+        self.watch.avoid(avoid.devices);
+        self.area_hangs = avoid.area;
+        self
     }
 
     /// Builds the root, or undoes everything and says why not. The report is complete either way.
@@ -127,6 +141,7 @@ impl<'a> Boot<'a> {
             (other, _) => return Err(malformed(other)),
         };
         self.report.moment("acquired");
+        self.exec.watchdog.acquired(true);
         let Acquired { medium, content, inner, copy } = acquired;
         let copied = copy.is_some();
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
@@ -165,6 +180,10 @@ impl<'a> Boot<'a> {
     ) -> Result<Acquired, Stop> {
         let begin = self.watch.begin();
         let mut deadline = begin + self.config.deadline;
+        let _looking = self.exec.watchdog.doing(match &self.config.iso_scan {
+            Some(scan) => format!("looking for a file system that holds {}", scan.path.display()),
+            None => format!("looking for the live medium {}", wanted(&self.config.source)),
+        });
         loop {
             if let Some(acquired) = attempt(self)? {
                 return Ok(acquired);
@@ -196,6 +215,11 @@ impl<'a> Boot<'a> {
     /// udev keeps this file while it has events to work on; the native personality has no udev.
     fn udev_busy(&self) -> bool {
         self.env.path("run/udev/queue").exists()
+    }
+
+    /// As [`Self::udev_busy`], for as long as anything comes of it: a device that does not answer keeps udev busy for minutes.
+    fn udev_at_work(&self) -> bool {
+        self.udev_busy() && self.watch.silence() < PATIENCE
     }
 
     /// Whether a candidate is held back, or a rejection waits for its grace to end.
@@ -256,9 +280,9 @@ impl<'a> Boot<'a> {
         self.silent = silent;
     }
 
-    /// A disk that may hold anything, for it does not answer. What is in an optical drive is nobody's memory.
-    fn silent_disk(&self) -> Option<&str> {
-        self.silent.iter().map(String::as_str).find(|name| !name.starts_with("sr"))
+    /// What may hold anything, for it does not answer. What is in an optical drive is nobody's memory.
+    fn silent_disk(&self) -> Option<String> {
+        sleeping_place(&self.silent, &self.watch.silent_drivers())
     }
 
     fn try_devices(&mut self) -> Result<Option<Acquired>, Stop> {
@@ -277,6 +301,7 @@ impl<'a> Boot<'a> {
                 log::warn!("{chosen}, using it because no other has come");
             }
             let mark = self.exec.mark();
+            let _reading = self.exec.watchdog.doing(format!("reading {}", device.node.display()));
             match medium_facts(&device).and_then(|facts| self.acquire(facts)) {
                 Ok(acquired) => {
                     self.consider("chosen", &candidate);
@@ -304,6 +329,7 @@ impl<'a> Boot<'a> {
         for candidate in self.open_candidates() {
             let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
             let mark = self.exec.mark();
+            let _reading = self.exec.watchdog.doing(format!("reading {}", device.node.display()));
             match self.iso_file_on(scan, selector, &device).and_then(|facts| self.acquire(facts)) {
                 Ok(acquired) => {
                     let verdict = format!("chosen: holds {}", scan.path.display());
@@ -426,6 +452,12 @@ impl<'a> Boot<'a> {
                 .advice("plug the medium in and retry, or correct root=live:… (labels are case-sensitive)"),
         }
     }
+}
+
+/// The first of the devices, or else what lies behind one of the drivers, that may hold a system which sleeps.
+fn sleeping_place(devices: &[String], drivers: &[String]) -> Option<String> {
+    let device = devices.iter().find(|name| !name.starts_with("sr")).map(|name| format!("/dev/{name}"));
+    device.or_else(|| drivers.first().map(|name| format!("what the driver {name} looks for")))
 }
 
 /// Refuses an image whose compression the kernel was built without: the mount would only say "invalid argument".

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 
+use crate::attempt;
 use crate::dracut::{self, Call};
 use crate::env::Env;
 use crate::kmsg;
@@ -44,6 +45,15 @@ pub fn run(arguments: &[String]) -> ExitCode {
         ("rdlive-generator", _) => generator(rest),
         (_, Some("init")) => init(&rest[1..]),
         (_, Some("boot")) => answer(boot(&rest[1..])),
+        (_, Some("attempt")) => answer(attempt(&rest[1..])),
+        (_, Some("devices")) => {
+            crate::watch::summaries(&Env::default()).iter().for_each(|line| println!("{line}"));
+            ExitCode::SUCCESS
+        }
+        (_, Some("detach")) => {
+            attempt::detach(&rest[1..]);
+            ExitCode::SUCCESS
+        }
         (_, Some("shutdown")) => crate::shutdown::run(&rest[1..]),
         (_, Some("teardown")) => crate::shutdown::for_dracut(&rest[1..]),
         (_, Some("generator")) => generator(&rest[1..]),
@@ -101,10 +111,33 @@ fn boot(arguments: &[String]) -> Result<ExitCode, String> {
         return Ok(if live { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     // The reason was logged and left in /run; a second copy would only push it off the screen.
-    Ok(match dracut::run(&call) {
+    Ok(match dracut::run(&call, arguments) {
         Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     })
+}
+
+/// What init and boot start in a process of its own ([`crate::attempt`]). The first argument is the personality, the second what
+/// is avoided.
+fn attempt(arguments: &[String]) -> Result<ExitCode, String> {
+    let [personality, avoid, rest @ ..] = arguments else {
+        return Err("attempt is called by rdlive itself".to_owned());
+    };
+    let avoid = serde_json::from_str(avoid).map_err(|error| error.to_string())?;
+    match personality.as_str() {
+        "init" => {
+            let env = Env::default();
+            kmsg::start(&env);
+            Ok(attempt::run(&env, |watchdog| native::work(&env, avoid, watchdog)))
+        }
+        "boot" => {
+            let call = boot_call(rest).map_err(|error| error.to_string())?;
+            let env = Env::new(&call.root);
+            kmsg::start(&env);
+            Ok(attempt::run(&env, |watchdog| dracut::work(&call, avoid, watchdog)))
+        }
+        other => Err(format!("{other} is no personality")),
+    }
 }
 
 fn boot_call(arguments: &[String]) -> Result<Call, lexopt::Error> {

@@ -3,9 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
+use crate::attempt::{Avoid, Message, Supervisor, Watchdog};
 use crate::boot::{self, Boot};
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Warning};
@@ -44,15 +45,26 @@ pub fn read(call: &Call) -> Result<(Env, Config, Vec<Warning>), Stop> {
     Ok((env, config, warnings))
 }
 
-/// Builds the root. `Ok(false)` when the command line does not ask for a live root.
+/// Builds the root, as `rdlive boot` with these arguments. `Ok(false)` when the command line does not ask for a live root.
 ///
 /// # Errors
 /// Why the boot stopped; it has been logged and left in `/run/rdlive/error`.
-pub fn run(call: &Call) -> Result<bool, Stop> {
+pub fn run(call: &Call, arguments: &[String]) -> Result<bool, Stop> {
     let env = Env::new(&call.root);
     kmsg::start(&env);
     let limit = kmsg::lift_limit(&env);
-    let result = logged(call);
+    let words = ["attempt", "boot"].into_iter().chain(arguments.iter().map(String::as_str));
+    let result = match Supervisor::new(&env, &call.sysroot, words).run() {
+        Ok(message) => Ok(matches!(message, Message::Built { .. })),
+        Err(trouble) => {
+            if !trouble.reported
+                && let Ok((env, config, warnings)) = read(call)
+            {
+                finish(&env, &config, Report::new("dracut", &config, &warnings), &Err(trouble.stop.clone()));
+            }
+            Err(trouble.stop)
+        }
+    };
     if let Err(stop) = &result {
         for line in stop.lines() {
             log::error!("{line}");
@@ -63,6 +75,15 @@ pub fn run(call: &Call) -> Result<bool, Stop> {
     }
     kmsg::restore_limit(&env, limit.as_deref());
     result
+}
+
+/// One attempt, in its own process.
+pub fn work(call: &Call, avoid: Avoid, watchdog: &Watchdog) -> Message {
+    match logged(call, avoid, watchdog) {
+        Ok(Some(config)) => Message::Built { init: config.init.path },
+        Ok(None) => Message::Declined,
+        Err(stop) => Message::Stopped(stop),
+    }
 }
 
 /// What dracut's emergency hook prints; nothing once a later run has succeeded.
@@ -80,39 +101,35 @@ fn leave_error(env: &Env, stop: Option<&Stop>) -> io::Result<()> {
     }
 }
 
-fn logged(call: &Call) -> Result<bool, Stop> {
+fn logged(call: &Call, avoid: Avoid, watchdog: &Watchdog) -> Result<Option<Config>, Stop> {
     let (env, config, warnings) = read(call)?;
     kmsg::verbose(config.debug);
     if !config.concerns_us() {
-        return Ok(false);
+        return Ok(None);
     }
     if boot::already_done(&env, &call.sysroot) {
         log::info!("the root is at {} already", call.sysroot.display());
-        return Ok(true);
+        return Ok(Some(config));
     }
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }
-    attempt(&env, &config, &warnings, call).map(|()| true)
+    attempt(&env, &config, &warnings, call, (avoid, watchdog)).map(|()| Some(config))
 }
 
-fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Result<(), Stop> {
+fn attempt(
+    env: &Env,
+    config: &Config,
+    warnings: &[Warning],
+    call: &Call,
+    (avoid, watchdog): (Avoid, &Watchdog),
+) -> Result<(), Stop> {
     let mut report = Report::new("dracut", config, warnings);
     report.moment("agent");
     room_for_shutdown(env);
-    // udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium.
-    let drivers = prepare::drivers(config);
-    let live = config.source.is_live();
-    let prefetch = thread::spawn(move || {
-        let modules = drivers.iter().filter_map(|step| match step {
-            Step::Driver { module, .. } if live || module == "overlay" => Some(module.as_str()),
-            _ => None,
-        });
-        // The step that needs a driver reports its absence, with more to say about it.
-        let _ = Command::new("modprobe").arg("-qab").args(modules).status();
-    });
-    let exec = Executor::new(env, &modprobe);
-    let mut boot = Boot::new(env, config, &call.sysroot, exec, report);
+    prefetch(config);
+    let exec = Executor::new(env, &modprobe).watched(watchdog);
+    let mut boot = Boot::new(env, config, &call.sysroot, exec, report).avoiding(avoid);
     let result = match Socket::open() {
         Ok(socket) => {
             boot.watch.listen(socket, None);
@@ -121,9 +138,24 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], call: &Call) -> Res
         Err(error) => Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))),
     };
     finish(env, config, boot.report, &result);
-    // A module load that still runs must not be cut off by the end of this program.
-    let _ = prefetch.join();
     result
+}
+
+/// udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium. The program
+/// that loads them goes on when this one has ended.
+fn prefetch(config: &Config) {
+    let live = config.source.is_live();
+    let modules = prepare::drivers(config).into_iter().filter_map(|step| match step {
+        Step::Driver { module, .. } if live || module == "overlay" => Some(module),
+        _ => None,
+    });
+    let mut command = Command::new("modprobe");
+    command.arg("-qab").args(modules).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // The step that needs a driver reports its absence, with more to say about it.
+    if let Ok(mut child) = command.spawn() {
+        // Only collects it.
+        thread::spawn(move || child.wait());
+    }
 }
 
 /// Loads a module the way this initrd does: its own modprobe knows blacklists, options and compression.

@@ -84,6 +84,10 @@ codes! {
     SwitchRoot = 31, Stop;
     /// A pseudo file system or a file below `/run` cannot be made.
     Environment = 40, Stop;
+    /// A fault in rdlive itself.
+    Fault = 41, Stop;
+    /// A step made no progress: a device does not answer any more.
+    Silent = 42, Stop;
     /// There is no place for the persistent area, or it must not be written to.
     AreaUnavailable = 50, Stop;
     /// The persistent area was made for another image.
@@ -130,6 +134,8 @@ impl Code {
     /// What to do where an error itself does not say; its section in docs/troubleshooting.md says more.
     fn remedy(self) -> &'static str {
         match self {
+            Code::Fault => "boot again; if it happens again, report it with this line and what is plugged in",
+            Code::Silent => "unplug the device and plug it in again, or use another port or another medium",
             Code::AreaUnavailable => ELSEWHERE,
             Code::AreaOther => "rd.live.overlay.persistent=accept uses it all the same",
             Code::AreaDamaged => "repair it from another system; rd.live.overlay.reset makes it anew",

@@ -1,8 +1,11 @@
 //! What a boot leaves behind for programs: the report in `/run/rdlive/report.json` (schema in `docs/handover.md`).
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +15,15 @@ use crate::error::Stop;
 use crate::exec::apply::StepRecord;
 use crate::facts::{Content, Inner, MediumFacts};
 use crate::layout;
+use crate::terminal;
 
 /// Version of the report's keys; they are only ever added to.
 pub const SCHEMA: u32 = 1;
 /// Starts the line that is written to `rd.live.report=`, so that a reader finds it between other output.
 pub const LINE_PREFIX: &str = "RDLIVE-REPORT ";
+
+/// How long a serial line may take for the report: at 9600 bit/s for 10 kB.
+const SEND_LIMIT: Duration = Duration::from_secs(12);
 
 /// How the boot ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -280,14 +287,23 @@ impl Report {
         if !fs::metadata(&path)?.file_type().is_char_device() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a character device"));
         }
-        let mut file = fs::OpenOptions::new().write(true).open(path)?;
         let line = format!("{LINE_PREFIX}{}\n", serde_json::to_string(self)?);
-        file.write_all(line.as_bytes())?;
-        // A line discipline still holds what was written; a reboot must not cut it off.
-        rustix::termios::tcdrain(&file).or_else(|error| match error {
-            rustix::io::Errno::NOTTY | rustix::io::Errno::INVAL => Ok(()),
-            other => Err(other),
-        })?;
-        Ok(())
+        let (done, sent) = channel();
+        // The kernel's own waits for a line have no limit.
+        thread::Builder::new().spawn(move || done.send(write_line(&path, line.as_bytes())))?;
+        sent.recv_timeout(SEND_LIMIT).unwrap_or_else(|_| {
+            let cause = format!("it has not accepted the report within {} s", SEND_LIMIT.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, cause))
+        })
+    }
+}
+
+fn write_line(path: &Path, line: &[u8]) -> io::Result<()> {
+    let terminal = terminal::open(path, false)?;
+    terminal::write_within(&terminal, line, SEND_LIMIT)?;
+    // A line discipline still holds what was written; a reboot must not cut it off.
+    match rustix::termios::tcdrain(&terminal) {
+        Ok(()) | Err(rustix::io::Errno::NOTTY | rustix::io::Errno::INVAL) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::env::Env;
-use crate::terminal::printable;
+use crate::terminal::{self, printable};
 
 /// Log target of a line that an operator should see: chosen source, write mode.
 pub const NOTICE: &str = "notice";
@@ -69,9 +69,9 @@ fn show(env: &Env, severity: u8, text: &str) {
     let all = env.text("sys/module/printk/parameters/ignore_loglevel").is_some_and(|text| text.trim() == "Y");
     if !all
         && shown.is_some_and(|level| level <= severity)
-        && let Ok(mut console) = OpenOptions::new().write(true).open(env.path("dev/console"))
+        && let Ok(console) = terminal::open(&env.path("dev/console"), false)
     {
-        let _ = console.write_all(format!("{}\r\n", printable(text)).as_bytes());
+        terminal::say(&console, format!("{}\r\n", printable(text)).as_bytes());
     }
 }
 

@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod area;
+pub mod attempt;
 pub mod boot;
 pub mod cli;
 pub mod clock;

@@ -4,6 +4,16 @@
 //! becomes the bytes that a terminal obeys, what it would obey is shown instead (`docs/decisions/0010-hostile-input.md`).
 
 use std::fmt::Write;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 
 /// The text with control characters, and those that change the direction of writing, as the `\xNN` of their bytes. All that can
 /// be seen stays. Doing it twice changes nothing.
@@ -29,6 +39,60 @@ pub fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
+/// How long a console may take to accept a line: a slow serial line needs a tenth of this.
+const LINE_LIMIT: Duration = Duration::from_secs(2);
+
+/// A console has not accepted a line in time. Nobody waits for it again.
+static STUCK: AtomicBool = AtomicBool::new(false);
+
+/// Opens a terminal so that nothing waits for a line that is down or stopped, and none becomes the controlling one.
+///
+/// # Errors
+/// The error of opening it.
+pub fn open(path: &Path, read: bool) -> io::Result<File> {
+    let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits().cast_signed();
+    OpenOptions::new().read(read).write(true).custom_flags(flags).open(path)
+}
+
+/// Writes to a terminal that [`open`] has opened, as far as it accepts that in time (attacks.md F11).
+///
+/// # Errors
+/// Also when the time is over.
+pub fn write_within(mut terminal: &File, bytes: &[u8], limit: Duration) -> io::Result<()> {
+    let until = Instant::now() + limit;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match io::Write::write(&mut terminal, rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => rest = &rest[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "it accepts nothing"));
+                }
+                let left = Timespec::try_from(left).map_err(io::Error::other)?;
+                match poll(&mut [PollFd::from_borrowed_fd(terminal.as_fd(), PollFlags::OUT)], Some(&left)) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    polled => {
+                        polled?;
+                    }
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes to a console, where nobody may be in front of it. One that once accepted nothing is not waited for again.
+pub fn say(console: &File, bytes: &[u8]) {
+    let limit = if STUCK.load(Ordering::Relaxed) { Duration::ZERO } else { LINE_LIMIT };
+    if write_within(console, bytes, limit).is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        STUCK.store(true, Ordering::Relaxed);
+    }
+}
+
 /// C0, DEL, C1; line and paragraph separators; marks, embeddings, overrides and isolates of writing direction (UAX #9).
 fn is_obeyed(c: char) -> bool {
     c.is_control()
@@ -37,7 +101,33 @@ fn is_obeyed(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
     use super::*;
+
+    #[test]
+    fn a_line_that_is_stopped_is_not_waited_for() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        let line = open(Path::new(&name), false).unwrap();
+        write_within(&line, b"heard", Duration::ZERO).unwrap();
+        let mut heard = [0; 5];
+        File::from(master.try_clone().unwrap()).read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"heard");
+        // Nobody reads any more.
+        let begin = Instant::now();
+        let error = write_within(&line, &[b'x'; 1 << 20], Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        for _ in 0..20 {
+            say(&line, b"once more");
+        }
+        assert!(begin.elapsed() < LINE_LIMIT + Duration::from_secs(5), "{:?}", begin.elapsed());
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_shown() {

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::attempt::{Avoided, Watchdog, fault};
 use crate::env::Env;
 use crate::facts::Device;
 use crate::probe::block;
@@ -30,8 +31,17 @@ enum Event {
 pub struct Hardware {
     /// Called with each modalias as its device appears.
     pub announce: Box<dyn Fn(&str) + Send>,
-    /// Whether all announced drivers are loaded.
-    pub idle: Box<dyn Fn() -> bool>,
+    /// How far the drivers are that were asked for.
+    pub drivers: Box<dyn Fn() -> Drivers>,
+}
+
+/// How far drivers are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drivers {
+    /// One is asked for, or is being loaded and has not had [`PATIENCE`].
+    pub busy: bool,
+    /// Those that had it and are not loaded: the hardware that they look for does not answer.
+    pub silent: Vec<String>,
 }
 
 /// A way to wake the watch from another thread.
@@ -55,7 +65,10 @@ pub struct Watch {
     first_seen: BTreeMap<String, Instant>,
     /// Devices that are being looked at, and since when.
     pending: BTreeMap<String, Instant>,
-    idle: Option<Box<dyn Fn() -> bool>>,
+    drivers: Option<Box<dyn Fn() -> Drivers>>,
+    avoided: Vec<Avoided>,
+    /// Hears of the waits for news.
+    pub watchdog: Watchdog,
     begin: Instant,
     last_news: Instant,
 }
@@ -71,7 +84,9 @@ impl Watch {
             devices: BTreeMap::new(),
             first_seen: BTreeMap::new(),
             pending: BTreeMap::new(),
-            idle: None,
+            drivers: None,
+            avoided: Vec::new(),
+            watchdog: Watchdog::default(),
             begin: Instant::now(),
             last_news: Instant::now(),
         }
@@ -87,7 +102,7 @@ impl Watch {
     pub fn listen(&mut self, socket: Socket, hardware: Option<Hardware>) {
         let sender = self.sender.clone();
         let announce = hardware.map(|hardware| {
-            self.idle = Some(hardware.idle);
+            self.drivers = Some(hardware.drivers);
             hardware.announce
         });
         thread::spawn(move || forward(&socket, &sender, announce.as_deref()));
@@ -114,17 +129,37 @@ impl Watch {
         self.first_seen.get(name).map_or(Duration::ZERO, Instant::elapsed)
     }
 
-    /// Whether nothing is on its way: every device seen was looked at or has had [`PATIENCE`], and every driver
-    /// asked for is loaded.
-    pub fn quiet(&self) -> bool {
-        let waited_for = self.pending.values().any(|since| since.elapsed() < PATIENCE);
-        !waited_for && self.idle.as_ref().is_none_or(|idle| idle())
+    /// Disks that are not looked at, and what lies on them: they have hung before.
+    pub fn avoid(&mut self, devices: Vec<Avoided>) {
+        self.avoided = devices;
     }
 
-    /// Kernel names of devices that have been looked at for so long and have not answered yet.
+    /// Whether nothing is on its way: every device seen was looked at or has had [`PATIENCE`], and so has every driver
+    /// that was asked for.
+    pub fn quiet(&self) -> bool {
+        let waited_for = |(name, since): (&String, &Instant)| since.elapsed() < PATIENCE && !self.is_given_up(name);
+        !self.pending.iter().any(waited_for) && self.drivers.as_ref().is_none_or(|drivers| !drivers().busy)
+    }
+
+    /// Kernel names of devices that have been looked at for so long and have not answered yet, or never will.
     pub fn unanswered(&self, at_least: Duration) -> Vec<String> {
-        let asked = self.pending.iter().filter(|(_, since)| since.elapsed() >= at_least);
+        let asked = self.pending.iter().filter(|(name, since)| since.elapsed() >= at_least || self.is_given_up(name));
         asked.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Drivers that had [`PATIENCE`]: behind each there may be a disk that nobody has seen.
+    pub fn silent_drivers(&self) -> Vec<String> {
+        self.drivers.as_ref().map(|drivers| drivers().silent).unwrap_or_default()
+    }
+
+    /// Whether nobody waits for this device: it has hung before, or looking at it has failed.
+    fn is_given_up(&self, name: &str) -> bool {
+        fault::has_failed(name) || self.is_avoided(name)
+    }
+
+    fn is_avoided(&self, name: &str) -> bool {
+        let is = |avoided: &Avoided| block::belongs_to(&self.env, name, &avoided.name, avoided.sequence);
+        self.avoided.iter().any(is)
     }
 
     /// How long nothing has happened.
@@ -135,6 +170,7 @@ impl Watch {
     /// Waits for news, at most until `until`; false when the time is over.
     pub fn wait(&mut self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
+        let _waiting = self.watchdog.waiting();
         match self.news.recv_timeout(left) {
             Ok(event) => {
                 self.take(event);
@@ -196,12 +232,29 @@ impl Watch {
         }
         // A device that is plugged in a second time while the first look hangs gets no new patience.
         self.pending.entry(name.clone()).or_insert_with(Instant::now);
-        let (env, sender) = (self.env.clone(), self.sender.clone());
-        thread::spawn(move || {
-            let device = block::device(&env, &name).map(Box::new);
-            let _ = sender.send(Event::Probed { name, device });
+        if self.is_avoided(&name) {
+            return;
+        }
+        let (env, sender, probed) = (self.env.clone(), self.sender.clone(), name.clone());
+        let started = thread::Builder::new().name(fault::probe_of(&name)).spawn(move || {
+            let device = block::device(&env, &probed).map(Box::new);
+            let _ = sender.send(Event::Probed { name: probed, device });
         });
+        if let Err(error) = started {
+            // It stays unanswered, as a device that hangs.
+            log::error!("looking at /dev/{name}: {error}");
+        }
     }
+}
+
+/// One line for each device that holds something, and for each that does not answer in time.
+pub fn summaries(env: &Env) -> Vec<String> {
+    let mut watch = Watch::new(env);
+    watch.walk();
+    let until = Instant::now() + PATIENCE;
+    while !watch.pending.is_empty() && watch.wait(until) {}
+    let devices = watch.devices.values().filter(|device| device.size > 0).map(Device::summary);
+    devices.chain(watch.pending.keys().map(|name| format!("/dev/{name} does not answer"))).collect()
 }
 
 fn forward(socket: &Socket, sender: &Sender<Event>, announce: Option<&(dyn Fn(&str) + Send)>) {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Boot, SILENCE};
+use super::{Boot, SILENCE, sleeping_place};
 use crate::area::{Found, Identity, NamedSite, Site, TEMPORARY_LABEL};
 use crate::config::{Method, Mkfs, Persistence, Selector};
 use crate::discover;
-use crate::error::{ELSEWHERE, Stop};
+use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::{Kind, Superblock};
 use crate::kmsg::NOTICE;
@@ -51,8 +51,8 @@ fn host_refusal(site: &Site) -> Option<String> {
 }
 
 /// A disk that may hold anything, for it does not answer.
-fn may_sleep(name: &str, node: &Path) -> String {
-    format!("/dev/{name} does not answer and may hold a hibernated system, {} with it", node.display())
+fn may_sleep(what: &str, node: &Path) -> String {
+    format!("{what} does not answer and may hold a hibernated system, {} with it", node.display())
 }
 
 impl Boot<'_> {
@@ -65,6 +65,14 @@ impl Boot<'_> {
                 true => Err(required(unavailable("the command line leaves no place for an area".to_owned()))),
                 false => Ok(None),
             };
+        }
+        if let Some(why) = &self.area_hangs {
+            let stop = Stop::new(Code::Silent, why.clone());
+            if overlay.required {
+                return Err(required(stop));
+            }
+            self.keep_nothing(stop);
+            return Ok(None);
         }
         let mark = self.exec.mark();
         let area = match (&overlay.crypt, &overlay.persistence) {
@@ -152,7 +160,7 @@ impl Boot<'_> {
         let overlay = &self.config.overlay;
         let automatic = Wish::of(overlay);
         let on_medium = matches!(overlay.persistence, Some(Persistence::OnMedium { .. }));
-        if overlay.readonly || (automatic.is_none() && !on_medium && !self.names(device)) {
+        if overlay.readonly || self.area_hangs.is_some() || (automatic.is_none() && !on_medium && !self.names(device)) {
             return Ok(());
         }
         let allowed = host_refusal(&self.host_site(device)).is_none();
@@ -170,7 +178,7 @@ impl Boot<'_> {
     fn host_with(&self, node: &Path, paths: (&Path, &Path)) -> Site {
         let mut site = probe::host(self.env, &self.watch.devices(), node, &self.points.host, paths);
         if let (Site::Host(host), Some(name)) = (&mut site, self.silent_disk()) {
-            host.refusal.get_or_insert_with(|| may_sleep(name, node));
+            host.refusal.get_or_insert_with(|| may_sleep(&name, node));
         }
         site
     }
@@ -185,7 +193,7 @@ impl Boot<'_> {
     /// Whether changes are to be kept on the medium, or on the file system that holds its ISO file.
     pub(crate) fn keeps_on(&self, medium: &MediumFacts) -> bool {
         let on_medium = matches!(self.config.overlay.persistence, Some(Persistence::OnMedium { .. }));
-        on_medium || self.below(medium).is_some_and(|device| self.names(&device))
+        self.area_hangs.is_none() && (on_medium || self.below(medium).is_some_and(|device| self.names(&device)))
     }
 
     /// The device whose file system is mounted for the medium: its own, or the one that holds its ISO file.
@@ -325,13 +333,14 @@ impl Boot<'_> {
             return Ok(());
         }
         let deadline = self.watch.begin() + self.config.deadline;
+        let _looking = self.exec.watchdog.doing("looking for systems that sleep");
         loop {
             // What has come while steps were done.
             self.watch.wait(Instant::now());
-            let quiet = self.watch.quiet() && !self.udev_busy();
+            let quiet = self.watch.quiet() && !self.udev_at_work();
             if (quiet && self.watch.silence() >= SILENCE) || Instant::now() >= deadline {
-                let silent = self.unanswered().into_iter().find(|name| !name.starts_with("sr"));
-                let why = silent.map(|name| may_sleep(&name, node));
+                let silent = sleeping_place(&self.unanswered(), &self.watch.silent_drivers());
+                let why = silent.map(|what| may_sleep(&what, node));
                 return why.or_else(|| probe::sleeper(&self.watch.devices(), node)).map_or(Ok(()), Err);
             }
             self.watch.wait(deadline.min(Instant::now() + SILENCE));
@@ -369,11 +378,12 @@ impl Boot<'_> {
     /// plugged in must not hold up the boot: changes in RAM are better than a machine that seems to hang.
     pub(super) fn wait_for(&mut self, selector: &Selector, may_make: bool) -> Result<Option<Device>, String> {
         let deadline = self.watch.begin() + self.config.deadline;
+        let _waiting = self.exec.watchdog.doing(format!("waiting for {selector}, where changes are kept"));
         let mut said = false;
         loop {
             // What has come while steps were done.
             self.watch.wait(Instant::now());
-            let quiet = self.watch.quiet() && !self.udev_busy();
+            let quiet = self.watch.quiet() && !self.udev_at_work();
             let settled = quiet && self.watch.silence() >= SILENCE;
             let make = self.config.overlay.autooverlay.is_some() && matches!(selector, Selector::Label(_));
             let now = Instant::now();

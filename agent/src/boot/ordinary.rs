@@ -80,12 +80,13 @@ impl Boot<'_> {
         let asleep = |device: &Device| device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation);
         let found = devices.into_iter().find(asleep);
         let known = found.map(|device| format!("{} holds a hibernated system", device.node.display()));
-        known.or_else(|| Some(format!("/dev/{} does not answer and may hold a hibernated system", self.silent_disk()?)))
+        known.or_else(|| Some(format!("{} does not answer and may hold a hibernated system", self.silent_disk()?)))
     }
 
     /// The root's device, for which an ordinary boot waits as long.
     fn wait_for_root(&mut self, selector: &Selector) -> Result<Device, Stop> {
         let deadline = self.watch.begin() + self.config.deadline;
+        let _looking = self.exec.watchdog.doing(format!("looking for the root {selector}"));
         loop {
             // Everything that answers has been looked at: a hibernated system must not be overlooked.
             let settled = self.settled();

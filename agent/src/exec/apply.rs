@@ -15,6 +15,7 @@ use super::mount::{self, FileSystem, Obeyed};
 use super::protected::Protected;
 use super::secret::Secret;
 use super::unwind::{Undo, Undos};
+use crate::attempt::Watchdog;
 use crate::clock;
 use crate::config::{Access, TmpfsSize};
 use crate::env::Env;
@@ -71,6 +72,8 @@ pub struct Executor<'a> {
     pub fallbacks: Vec<String>,
     /// What happened to a persistent area, for a person.
     pub notes: Vec<String>,
+    /// Is told what is being done.
+    pub watchdog: Watchdog,
 }
 
 impl<'a> Executor<'a> {
@@ -78,8 +81,28 @@ impl<'a> Executor<'a> {
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
         let (slots, undos, sums) = (HashMap::new(), Undos::default(), HashMap::new());
         let (records, fallbacks, notes) = (Vec::new(), Vec::new(), Vec::new());
-        let (keys, volumes) = (HashMap::new(), HashMap::new());
-        Self { env, load, slots, undos, sums, key: None, keys, volumes, cipher: None, records, fallbacks, notes }
+        let (keys, volumes, watchdog) = (HashMap::new(), HashMap::new(), Watchdog::default());
+        Self {
+            env,
+            load,
+            slots,
+            undos,
+            sums,
+            key: None,
+            keys,
+            volumes,
+            cipher: None,
+            records,
+            fallbacks,
+            notes,
+            watchdog,
+        }
+    }
+
+    /// The same, seen by a watchdog.
+    #[must_use]
+    pub fn watched(self, watchdog: &Watchdog) -> Self {
+        Self { watchdog: watchdog.clone(), ..self }
     }
 
     /// The node of the device in a slot.
@@ -131,7 +154,9 @@ impl<'a> Executor<'a> {
                 _ => {}
             }
             let at = clock::since_boot();
+            let doing = self.watchdog.doing(step.to_string());
             let result = self.step(step);
+            drop(doing);
             let took = clock::since_boot().saturating_sub(at);
             self.record(stage, step, at, took, result.as_ref().err());
             result?;
@@ -346,7 +371,10 @@ impl<'a> Executor<'a> {
     /// The original's words begin and end it: people and programs look for them (dracut-live spec 2.6, case B15).
     fn copy_to_ram(&mut self, from: &Path, to: &Path, bytes: u64, digest: bool) -> Result<(), Stop> {
         kmsg::tell(self.env, "Copying live image to RAM...");
-        let mut say = |line: &str| kmsg::tell(self.env, line);
+        let mut say = |line: &str| {
+            kmsg::tell(self.env, line);
+            self.watchdog.said();
+        };
         let sum = copy::copy(&self.env.path(from), &self.env.path(to), bytes, digest, &mut say).map_err(|error| {
             Stop::new(Code::RamCopy, error.to_string()).advice("check the medium and its cable, or write it again")
         })?;

@@ -13,7 +13,6 @@ use rustix::io::Errno;
 use super::apply::Executor;
 use super::blank::{self, Blank};
 use super::mount;
-use super::patience;
 use super::tool;
 use super::unwind::Undo;
 use crate::area::{IDENTITY_FILE, Identity, made_for};
@@ -43,7 +42,7 @@ impl Executor<'_> {
     pub(super) fn format(&mut self, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {
         let what = format!("making an {fs} for changes in {}", target.to_string().trim_end_matches(','));
         log::info!(target: NOTICE, "{what}");
-        patience::telling(self.env, &what, || format_quietly(self.env, target, fs, label))?;
+        self.watchdog.telling(&what, || format_quietly(self.env, target, fs, label))?;
         self.notes.push(format!("made {target} {fs}"));
         Ok(())
     }
@@ -117,7 +116,7 @@ impl Executor<'_> {
         let what = format!("checking the area on {node}");
         // What a torn superblock counts and says about errors is of two moments.
         let arguments = [&["-p"][..], if mended.is_some() { &["-f"] } else { &[] }, &[&node]].concat();
-        let ended = patience::telling(self.env, &what, || tool::run(&program, &arguments, CHECK_LIMIT));
+        let ended = self.watchdog.telling(&what, || tool::run(&program, &arguments, CHECK_LIMIT));
         let ended = ended.map_err(|cause| failed(Code::AreaUnavailable, cause))?;
         // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
         // does not know a feature, was stopped, or somebody uses the device.

@@ -15,7 +15,6 @@ use super::apply::Executor;
 use super::area::{finished, make, mkfs, wipe};
 use super::blank::Blank;
 use super::passphrase::{self, Question};
-use super::patience;
 use super::secret::Secret;
 use super::tool::{self, Call, Output};
 use super::unwind::Undo;
@@ -198,7 +197,7 @@ impl Executor<'_> {
         let volume = Volume { luks, mark, crypt, fs, label, key: &key };
         let what = format!("encrypting {} for changes", target.to_string().trim_end_matches(','));
         log::info!(target: NOTICE, "{what}");
-        patience::telling(self.env, &what, || volume.make(self.env, &cryptsetup, (&program, &arguments), target))?;
+        self.watchdog.telling(&what, || volume.make(self.env, &cryptsetup, (&program, &arguments), target))?;
         self.notes.push(format!("made {target} {fs} in LUKS2"));
         self.keys.insert(crypt.map.clone(), key);
         Ok(())
@@ -242,10 +241,9 @@ impl Executor<'_> {
     fn opened(&mut self, cryptsetup: &Cryptsetup, node: &str, crypt: &Crypt) -> Result<Mapped, Stop> {
         let what = format!("opening {}", crypt.place);
         let failed = |cause: String| Stop::new(Code::AreaCrypt, format!("{what}: {cause}"));
-        let env = self.env;
+        let (env, watchdog) = (self.env, self.watchdog.clone());
         let open = |key: &Secret| {
-            patience::telling(env, &what, || cryptsetup.open(env, node, (&crypt.map, crypt.access), key))
-                .map_err(failed)
+            watchdog.telling(&what, || cryptsetup.open(env, node, (&crypt.map, crypt.access), key)).map_err(failed)
         };
         if let Some(key) = self.keys.remove(&crypt.map) {
             let mapped = open(&key)?;
@@ -292,6 +290,7 @@ impl Executor<'_> {
 
     fn asked(&self, crypt: &Crypt, text: &str, timeout_s: u64) -> Result<Secret, Stop> {
         let question = Question { id: &crypt.map, text, limit: Duration::from_secs(timeout_s) };
+        let _asking = self.watchdog.asking();
         passphrase::ask(self.env, &question).map_err(|why| locked(crypt, format!("{why} for {}", crypt.place)))
     }
 

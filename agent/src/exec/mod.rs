@@ -10,7 +10,6 @@ mod digest;
 pub mod mount;
 mod overlay;
 mod passphrase;
-mod patience;
 pub mod progress;
 mod protected;
 mod reset;

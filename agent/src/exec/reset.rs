@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::apply::Executor;
 use super::delete::{Deletion, Held};
-use super::{area, patience, unfinished};
+use super::{area, unfinished};
 use crate::env::Env;
 use crate::error::Stop;
 use crate::foreign;
@@ -65,7 +65,7 @@ impl Executor<'_> {
         if doomed.is_empty() {
             return;
         }
-        let held = patience::telling(self.env, "deleting what a reset removed", || {
+        let held = self.watchdog.telling("deleting what a reset removed", || {
             loop {
                 let mut deletion = Deletion::until(Instant::now() + LIMIT);
                 doomed.iter().for_each(|path| deletion.delete(path));

@@ -1,16 +1,20 @@
 //! The console: where a person reads and types.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::env::Env;
-use crate::terminal::printable;
+use crate::terminal::{self, printable};
+
+const PATH: &str = "dev/console";
 
 /// Longest line a person may type.
 const LINE_BYTES: usize = 256;
@@ -43,20 +47,17 @@ impl Console {
     /// # Errors
     /// The error of opening it.
     pub fn open(env: &Env) -> io::Result<Self> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = i32::try_from(rustix::fs::OFlags::NOCTTY.bits()).unwrap_or(0);
-        OpenOptions::new().read(true).write(true).custom_flags(flags).open(env.path("dev/console")).map(Self)
+        terminal::open(&env.path(PATH), true).map(Self)
     }
 
     /// Writes a line.
     pub fn say(&mut self, text: &str) {
-        // A console that cannot be written to has nobody in front of it.
-        let _ = self.0.write_all(format!("{}\r\n", printable(text)).as_bytes());
+        terminal::say(&self.0, format!("{}\r\n", printable(text)).as_bytes());
     }
 
     /// Writes without a line end.
     pub fn ask(&mut self, text: &str) {
-        let _ = self.0.write_all(printable(text).as_bytes());
+        terminal::say(&self.0, printable(text).as_bytes());
     }
 
     /// Reads a line, at most until `until`; `None` when the time is over or the console has gone.
@@ -70,7 +71,7 @@ impl Console {
             match self.0.read(&mut byte) {
                 Ok(1) if byte[0] == b'\n' || byte[0] == b'\r' => break,
                 Ok(1) => line.push(byte[0]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_early(&error) => {}
                 _ => return None,
             }
         }
@@ -106,7 +107,7 @@ impl Console {
                 Ok(1) if line.len() < SECRET_BYTES => line.push(byte[0]),
                 // The rest of the line is read too, or it would answer the next question.
                 Ok(1) => too_long = true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_early(&error) => {}
                 _ => return Typed::Nothing,
             }
         }
@@ -133,13 +134,20 @@ impl Console {
         }
     }
 
-    /// The console as the three standard streams of a program.
+    /// The console as the three standard streams of a program, which waits for it as usual.
     ///
     /// # Errors
-    /// The error of duplicating the descriptor.
-    pub fn streams(&self) -> io::Result<[File; 3]> {
-        Ok([self.0.try_clone()?, self.0.try_clone()?, self.0.try_clone()?])
+    /// The error of opening it.
+    pub fn streams(env: &Env) -> io::Result<[File; 3]> {
+        let flags = OFlags::NOCTTY.bits().cast_signed();
+        let console = OpenOptions::new().read(true).write(true).custom_flags(flags).open(env.path(PATH))?;
+        Ok([console.try_clone()?, console.try_clone()?, console])
     }
+}
+
+/// Nothing is there yet, whatever was said before.
+fn is_early(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
 /// Turns the echo off and forgets what was typed so far; returns what to go back to. What is no terminal shows nothing.

@@ -9,11 +9,12 @@ pub mod switch_root;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::attempt::{Avoid, Message, Supervisor, Watchdog};
 use crate::boot::Boot;
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Source, Warning};
 use crate::env::Env;
-use crate::error::Stop;
+use crate::error::{Code, Stop};
 use crate::exec::Executor;
 use crate::handover::{Outcome, Report};
 use crate::kmsg;
@@ -33,50 +34,81 @@ pub fn run(arguments: &[String]) -> Stop {
     let mounted = pseudo::mount_all(&env);
     let limit = kmsg::lift_limit(&env);
     kmsg::start(&env);
+    rescue::on_fault();
     pseudo::report(&mounted);
     pseudo::poll_media(&env);
-    let text = Cmdline::load(env.root());
+    let supervisor = Supervisor::new(&env, Path::new(SYSROOT), ["attempt", "init"]);
+    loop {
+        let stop = match supervisor.run() {
+            Ok(Message::Built { init }) => {
+                kmsg::restore_limit(&env, limit.as_deref());
+                switch_root::switch(&env, Path::new(SYSROOT), init.as_deref(), arguments)
+            }
+            Ok(_) => Stop::new(Code::RootMalformed, "the command line asks for no root that is known"),
+            Err(trouble) if trouble.reported => trouble.stop,
+            Err(trouble) => {
+                let (config, warnings, _) = asked(&env);
+                finish(&env, &config, Report::new("native", &config, &warnings), &Err(trouble.stop.clone()));
+                trouble.stop
+            }
+        };
+        rescue::run(&env, &asked(&env).0, &stop);
+    }
+}
+
+/// What the command line asks for; the last value is why it could not be read.
+fn asked(env: &Env) -> (Config, Vec<Warning>, Option<String>) {
     let conf = Conf::load(env.root()).unwrap_or_default();
-    let cmdline = text.unwrap_or_else(|error| {
-        log::error!("{error}, going on with an empty command line");
-        Cmdline::parse("")
-    });
+    let (cmdline, error) = match Cmdline::load(env.root()) {
+        Ok(cmdline) => (cmdline, None),
+        Err(error) => (Cmdline::parse(""), Some(error.to_string())),
+    };
     let (config, warnings) = config::interpret(&cmdline, &conf);
+    (config, warnings, error)
+}
+
+/// One attempt to build the root, in its own process; the rescue prompt's "retry" is another.
+pub fn work(env: &Env, avoid: Avoid, watchdog: &Watchdog) -> Message {
+    let (config, warnings, error) = asked(env);
+    if let Some(error) = error {
+        log::error!("{error}, going on with an empty command line");
+    }
     kmsg::verbose(config.debug);
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }
-    let loader = Loader::start(&env, &config.modules);
-    loop {
-        match attempt(&env, &config, &warnings, &loader) {
-            Ok(()) => {
-                loader.load_all(&config.modules.post);
-                kmsg::restore_limit(&env, limit.as_deref());
-                let stop = switch_root::switch(&env, Path::new(SYSROOT), &config.init, arguments);
-                rescue::run(&env, &config, &stop);
-            }
-            Err(stop) => rescue::run(&env, &config, &stop),
+    let loader = Loader::start(env, &config.modules);
+    match attempt(env, &config, &warnings, &loader, (avoid, watchdog)) {
+        Ok(()) => {
+            loader.load_all(&config.modules.post);
+            Message::Built { init: config.init.path }
         }
+        Err(stop) => Message::Stopped(stop),
     }
 }
 
-/// One attempt to build the root; the rescue prompt's "retry" is another.
-fn attempt(env: &Env, config: &Config, warnings: &[Warning], loader: &Arc<Loader>) -> Result<(), Stop> {
+fn attempt(
+    env: &Env,
+    config: &Config,
+    warnings: &[Warning],
+    loader: &Arc<Loader>,
+    (avoid, watchdog): (Avoid, &Watchdog),
+) -> Result<(), Stop> {
     let mut report = Report::new("native", config, warnings);
     report.moment("agent");
     room_for_shutdown(env);
     let load = |name: &str| loader.load(name);
-    let exec = Executor::new(env, &load);
+    let exec = Executor::new(env, &load).watched(watchdog);
     let sysroot = PathBuf::from(SYSROOT);
-    let mut boot = Boot::new(env, config, &sysroot, exec, report);
+    let mut boot = Boot::new(env, config, &sysroot, exec, report).avoiding(avoid);
     let nudge = boot.watch.nudge();
     loader.on_idle(Box::new(move || nudge.nudge()));
     let result = match Socket::open() {
         Ok(socket) => {
-            let (for_events, for_idle) = (Arc::clone(loader), Arc::clone(loader));
+            let (for_events, for_patience) = (Arc::clone(loader), Arc::clone(loader));
             let hardware = Hardware {
                 announce: Box::new(move |modalias| for_events.announce(modalias)),
-                idle: Box::new(move || for_idle.idle()),
+                drivers: Box::new(move || for_patience.progress()),
             };
             for step in prepare::drivers(config) {
                 if let Step::Driver { module, .. } = step {
@@ -87,7 +119,7 @@ fn attempt(env: &Env, config: &Config, warnings: &[Warning], loader: &Arc<Loader
             loader.coldplug(env);
             boot.run()
         }
-        Err(error) => Err(Stop::new(crate::error::Code::Environment, format!("opening the event socket: {error}"))),
+        Err(error) => Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))),
     };
     finish(env, config, boot.report, &result);
     result

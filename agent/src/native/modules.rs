@@ -17,6 +17,7 @@ use crate::config::Modules;
 use crate::env::Env;
 use crate::layout;
 use crate::modindex::{self, Index, Loadable};
+use crate::watch::{Drivers, PATIENCE};
 
 /// Threads that load. More than processors: most of a probe is waiting.
 const WORKERS: usize = 4;
@@ -37,7 +38,12 @@ struct State {
     queue: VecDeque<Job>,
     seen: BTreeSet<String>,
     loaded: BTreeSet<String>,
-    busy: usize,
+    /// What workers load, by worker, and since when.
+    busy: BTreeMap<usize, (String, Instant)>,
+    /// Workers so far. One that waits for a device for long gets a successor.
+    workers: usize,
+    /// Drivers that have been waited for long enough.
+    silent: Vec<String>,
     on_idle: Option<Box<dyn Fn() + Send>>,
 }
 
@@ -57,11 +63,34 @@ impl Loader {
         let loader = Arc::new(Self::new(env, wanted));
         link_modprobe(env);
         loader.load_all(&wanted.pre);
-        for _ in 0..WORKERS {
-            let worker = Arc::clone(&loader);
-            thread::spawn(move || worker.work());
-        }
+        (0..WORKERS).for_each(|_| loader.hire());
         loader
+    }
+
+    fn hire(self: &Arc<Self>) {
+        let mut state = self.lock();
+        let (worker, number) = (Arc::clone(self), state.workers);
+        state.workers += 1;
+        drop(state);
+        if let Err(error) = thread::Builder::new().spawn(move || worker.work(number)) {
+            log::error!("a thread that loads drivers: {error}");
+        }
+    }
+
+    /// How far the drivers are. One that does not come back had its time, and others are loaded in its place.
+    pub fn progress(self: &Arc<Self>) -> Drivers {
+        let mut state = self.lock();
+        let late = |(_, since): &&(String, Instant)| since.elapsed() >= PATIENCE;
+        let silent: Vec<String> = state.busy.values().filter(late).map(|(name, _)| name.clone()).collect();
+        let new: Vec<String> = silent.iter().filter(|name| !state.silent.contains(name)).cloned().collect();
+        state.silent.extend(new.iter().cloned());
+        let busy = !state.queue.is_empty() || state.busy.len() > silent.len();
+        drop(state);
+        for name in new {
+            log::warn!("driver {name} does not come back from its hardware, going on without it");
+            self.hire();
+        }
+        Drivers { busy, silent }
     }
 
     fn new(env: &Env, wanted: &Modules) -> Self {
@@ -128,12 +157,6 @@ impl Loader {
         self.notify_if_idle(self.lock());
     }
 
-    /// Whether nothing is queued or being loaded.
-    pub fn idle(&self) -> bool {
-        let state = self.lock();
-        state.queue.is_empty() && state.busy == 0
-    }
-
     /// Sets what is called each time the loader becomes idle.
     pub fn on_idle(&self, call: Box<dyn Fn() + Send>) {
         self.lock().on_idle = Some(call);
@@ -141,14 +164,14 @@ impl Loader {
 
     fn notify_if_idle(&self, state: MutexGuard<'_, State>) {
         if state.queue.is_empty()
-            && state.busy == 0
+            && state.busy.is_empty()
             && let Some(call) = &state.on_idle
         {
             call();
         }
     }
 
-    fn work(&self) {
+    fn work(&self, worker: usize) {
         loop {
             let mut state = self.lock();
             let job = loop {
@@ -157,16 +180,17 @@ impl Loader {
                     None => state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                 }
             };
-            state.busy += 1;
+            let (Job::Alias(name) | Job::Name(name)) = &job;
+            state.busy.insert(worker, (name.clone(), Instant::now()));
             drop(state);
-            self.do_job(&job);
+            self.do_job(&job, worker);
             let mut state = self.lock();
-            state.busy -= 1;
+            state.busy.remove(&worker);
             self.notify_if_idle(state);
         }
     }
 
-    fn do_job(&self, job: &Job) {
+    fn do_job(&self, job: &Job, worker: usize) {
         let names = match job {
             Job::Name(name) => vec![name.as_str()],
             Job::Alias(alias) => {
@@ -174,6 +198,8 @@ impl Loader {
             }
         };
         for name in names {
+            // Each has patience of its own.
+            self.lock().busy.insert(worker, (name.to_owned(), Instant::now()));
             // A driver that finds no hardware refuses with ENODEV; that is an answer, not a fault.
             if let Err(why) = self.load(name) {
                 log::debug!("{why}");

@@ -1,15 +1,18 @@
 //! The rescue prompt: what a person sees when the boot has stopped. Where no person is meant to be, it acts by itself.
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::system::{RebootCommand, reboot};
 
 use super::console::Console;
-use crate::config::{Config, Emergency};
+use crate::attempt::{self, fault};
+use crate::config::{Config, Emergency, Failure};
 use crate::env::Env;
 use crate::error::Stop;
-use crate::probe::block;
 
 /// How long the message stays on the screen before the machine acts by itself.
 const READING_TIME: Duration = Duration::from_secs(10);
@@ -18,32 +21,40 @@ const LOG_LINES: usize = 40;
 /// Bytes of one kernel log record (`PRINTK_MESSAGE_MAX`).
 const RECORD_BYTES: usize = 8192;
 const SHELL: &str = "/bin/sh";
+/// How long the list of devices may take; one that does not answer is named after [`crate::watch::PATIENCE`].
+const DEVICES_LIMIT: Duration = Duration::from_secs(15);
+/// How long what was written may take to reach the disks before the machine goes down.
+const SYNC_LIMIT: Duration = Duration::from_secs(10);
 
 /// Shows why the boot stopped and does what the person, or `panic=` and `rd.emergency=`, say. Returns to try again.
 pub fn run(env: &Env, config: &Config, stop: &Stop) {
+    prompt(env, config.failure, stop);
+}
+
+fn prompt(env: &Env, failure: Failure, stop: &Stop) {
     // The console shows all of it; the log, which may share that console, gets it without the alarm.
     log::error!("{stop}");
     for line in stop.lines().iter().skip(1) {
         log::info!("{line}");
     }
     let Ok(mut console) = Console::open(env) else {
-        return unattended(config);
+        return unattended(failure);
     };
     show(&mut console, stop);
-    if !config.failure.shell || config.failure.panic.is_some_and(|seconds| seconds < 0) {
-        return unattended(config);
+    if !failure.shell || failure.panic.is_some_and(|seconds| seconds < 0) {
+        return unattended(failure);
     }
     // `panic=` is for machines nobody watches: it ends the prompt, but not under a person's hands.
-    let timeout = config.failure.panic.filter(|seconds| *seconds > 0).map(i64::unsigned_abs);
+    let timeout = failure.panic.filter(|seconds| *seconds > 0).map(i64::unsigned_abs);
     let mut until = timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     loop {
         let shell = if env.path(SHELL).exists() { "  [s]hell" } else { "" };
         console.ask(&format!("[r]etry  [d]evices  [l]og{shell}  re[b]oot  [p]ower off > "));
-        let Some(answer) = console.line(until) else { return unattended(config) };
+        let Some(answer) = console.line(until) else { return unattended(failure) };
         until = None;
         match answer.as_str() {
             "r" | "retry" => return,
-            "d" | "devices" => devices(env, &mut console),
+            "d" | "devices" => devices(&mut console),
             "l" | "log" => kernel_log(env, &mut console),
             "s" | "shell" if env.path(SHELL).exists() => run_shell(env, &mut console),
             "b" | "reboot" => act(Emergency::Reboot),
@@ -61,12 +72,26 @@ fn show(console: &mut Console, stop: &Stop) {
     }
 }
 
-fn devices(env: &Env, console: &mut Console) {
-    for device in block::names(env).iter().filter_map(|name| block::device(env, name)) {
-        if device.size > 0 {
-            console.say(&device.summary());
-        }
+/// In another process: one of the devices may be why we are here.
+fn devices(console: &mut Console) {
+    match attempt::answer(&["devices"], DEVICES_LIMIT) {
+        Ok(lines) => lines.lines().for_each(|line| console.say(line)),
+        Err(error) => console.say(&format!("looking at the devices: {error}")),
     }
+}
+
+/// A fault of ours in this process, which must not end: shows it, and acts as on any other reason; "retry" begins from the start.
+pub fn on_fault() {
+    std::panic::set_hook(Box::new(|info| {
+        let (place, what) = fault::described(info);
+        let (env, stop) = (Env::default(), fault::stop(&place, &what));
+        // Whatever the command line says is read by code that may have failed.
+        let failure = Failure { shell: true, panic: None, emergency: None };
+        prompt(&env, failure, &stop);
+        let error = Command::new("/proc/self/exe").exec();
+        log::error!("beginning anew: {error}");
+        act(Emergency::Reboot);
+    }));
 }
 
 fn kernel_log(env: &Env, console: &mut Console) {
@@ -102,7 +127,7 @@ fn records(env: &Env) -> Vec<String> {
 }
 
 fn run_shell(env: &Env, console: &mut Console) {
-    let Ok([stdin, stdout, stderr]) = console.streams() else { return };
+    let Ok([stdin, stdout, stderr]) = Console::streams(env) else { return };
     let mut command = Command::new(env.path(SHELL));
     command.stdin(stdin).stdout(stdout).stderr(stderr).env("PATH", "/bin:/sbin:/usr/bin:/usr/sbin");
     match command.status() {
@@ -112,8 +137,7 @@ fn run_shell(env: &Env, console: &mut Console) {
 }
 
 /// Nobody will answer: `rd.emergency=` decides, then `panic=`, then power-off, which loses nothing and burns nothing.
-fn unattended(config: &Config) {
-    let failure = config.failure;
+fn unattended(failure: Failure) {
     let action = failure.emergency.unwrap_or(match failure.panic {
         Some(seconds) if seconds != 0 => Emergency::Reboot,
         _ => Emergency::Poweroff,
@@ -122,12 +146,20 @@ fn unattended(config: &Config) {
         Some(seconds) if seconds < 0 => Duration::ZERO,
         _ => READING_TIME,
     };
-    std::thread::sleep(wait);
+    thread::sleep(wait);
     act(action);
 }
 
 fn act(action: Emergency) {
-    rustix::fs::sync();
+    // A device that hangs would hold this up for ever.
+    let (done, synced) = channel();
+    let writing = thread::Builder::new().spawn(move || {
+        rustix::fs::sync();
+        done.send(())
+    });
+    if writing.is_ok() {
+        let _ = synced.recv_timeout(SYNC_LIMIT);
+    }
     let command = match action {
         Emergency::Reboot => RebootCommand::Restart,
         Emergency::Poweroff => RebootCommand::PowerOff,

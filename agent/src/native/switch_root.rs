@@ -12,7 +12,6 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::mount::mount_move;
 use rustix::process::{chdir, chroot};
 
-use crate::config::Init;
 use crate::env::Env;
 use crate::error::{Code, Stop};
 
@@ -22,7 +21,7 @@ const USUAL: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 const MOVED: [&str; 4] = ["dev", "proc", "sys", "run"];
 
 /// Replaces this program by the real init; returns only if that fails.
-pub fn switch(env: &Env, sysroot: &Path, init: &Init, arguments: &[String]) -> Stop {
+pub fn switch(env: &Env, sysroot: &Path, init: Option<&Path>, arguments: &[String]) -> Stop {
     let program = match program(sysroot, init) {
         Ok(program) => program,
         Err(stop) => return stop,
@@ -38,9 +37,9 @@ pub fn switch(env: &Env, sysroot: &Path, init: &Init, arguments: &[String]) -> S
 }
 
 /// The init program, checked while there still is a way back.
-fn program(sysroot: &Path, init: &Init) -> Result<PathBuf, Stop> {
-    let wanted: Vec<PathBuf> = match &init.path {
-        Some(path) => vec![path.clone()],
+fn program(sysroot: &Path, init: Option<&Path>) -> Result<PathBuf, Stop> {
+    let wanted: Vec<PathBuf> = match init {
+        Some(path) => vec![path.to_owned()],
         None => USUAL.iter().map(PathBuf::from).collect(),
     };
     let root = openat(CWD, sysroot, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())

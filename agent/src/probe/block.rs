@@ -36,6 +36,18 @@ pub fn is_unused_loop(env: &Env, name: &str) -> bool {
     name.starts_with("loop") && text("loop/backing_file").is_none() && text("partition").is_none()
 }
 
+/// Whether a device is a disk, or a partition of it; with a number it must still be that disk
+/// ([`Device::sequence`](crate::facts::Device::sequence)).
+pub fn belongs_to(env: &Env, name: &str, disk: &str, sequence: Option<u64>) -> bool {
+    let Ok(dir) = env.path("sys/class/block").join(name).canonicalize() else { return name == disk };
+    let (dir, is_part) = match (dir.join("partition").exists(), dir.parent()) {
+        (true, Some(parent)) => (parent.to_owned(), true),
+        _ => (dir.clone(), false),
+    };
+    let named = if is_part { dir.file_name().is_some_and(|parent| parent == disk) } else { name == disk };
+    named && (sequence.is_none() || number(&dir, "diskseq") == sequence)
+}
+
 /// Everything known about a device; `None` if it has gone.
 pub fn device(env: &Env, name: &str) -> Option<Device> {
     // The link resolves to …/block/sda or …/block/sda/sda1.

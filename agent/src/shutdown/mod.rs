@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use rustix::system::{RebootCommand, reboot};
 
+use crate::attempt::fault;
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Eject};
 use crate::env::Env;
@@ -88,6 +89,13 @@ pub fn run(arguments: &[String]) -> ExitCode {
     // The streams we were given may be open on the root that is to be unmounted.
     console_streams();
     kmsg::start(&env);
+    // A fault of ours must not keep the machine on, and PID 1 that ends is a kernel panic.
+    std::panic::set_hook(Box::new(move |info| {
+        let (place, what) = fault::described(info);
+        log::error!("shutdown: {}, making everything read-only", fault::stop(&place, &what));
+        emergency::read_only(&Env::default());
+        finally(verb)
+    }));
     take_down(&env, verb);
     finally(verb)
 }

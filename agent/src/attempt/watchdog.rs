@@ -1,0 +1,336 @@
+//! Sees that an attempt goes on: a person who waits is told what is being waited for, the supervisor that all is well, or that
+//! nothing has moved for too long.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::thread::gettid;
+
+use super::message::{Avoided, Hang, Message, NO_PROGRESS};
+use super::sleep::sleep_of;
+use crate::env::Env;
+use crate::kmsg;
+
+/// Silence after which somebody asks himself whether the machine hangs, and how long it lasts from then on.
+const FIRST_WORD: Duration = Duration::from_secs(3);
+const NEXT_WORD: Duration = Duration::from_secs(5);
+/// How often is looked.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often the supervisor is told that all is well.
+const ALIVE: Duration = Duration::from_secs(5);
+
+/// A handle for those who work and those who wait; clones are the same watchdog. Without a thread ([`Watchdog::start`]) it sees
+/// nothing, as in tests and in `explain`.
+#[derive(Clone, Debug, Default)]
+pub struct Watchdog(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is being done, innermost last.
+    doing: Vec<Work>,
+    /// Waits with limits of their own.
+    waiting: u32,
+    /// Questions to a person.
+    asking: u32,
+    /// When a person was last told something about what is being done.
+    spoke: Option<Instant>,
+    /// The count of waits of the thread that works, and since when it has been that.
+    still: Option<(u64, Instant)>,
+    acquired: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Work {
+    what: String,
+    since: Instant,
+}
+
+/// What one look has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Found {
+    /// To be told.
+    words: Option<String>,
+    /// How long nothing has moved.
+    still: Duration,
+}
+
+/// What a guard ends.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Doing,
+    Waiting,
+    Asking,
+}
+
+/// Lasts as long as what it was made for.
+#[derive(Debug)]
+pub struct Guard {
+    watchdog: Watchdog,
+    kind: Kind,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut state = self.watchdog.lock();
+        match self.kind {
+            Kind::Doing => drop(state.doing.pop()),
+            Kind::Waiting => state.waiting -= 1,
+            Kind::Asking => state.asking -= 1,
+        }
+        state.spoke = None;
+        // What was waited for has come: a wait that follows is another one.
+        state.still = None;
+    }
+}
+
+impl Watchdog {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn guard(&self, kind: Kind, enter: impl FnOnce(&mut State)) -> Guard {
+        enter(&mut self.lock());
+        Guard { watchdog: self.clone(), kind }
+    }
+
+    /// Something begins that may take longer than a person waits without a word.
+    pub fn doing(&self, what: impl Into<String>) -> Guard {
+        let work = Work { what: what.into(), since: Instant::now() };
+        self.guard(Kind::Doing, |state| {
+            state.doing.push(work);
+            state.spoke = None;
+        })
+    }
+
+    /// Does something that may take longer than a person waits without a word.
+    pub fn telling<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        let _doing = self.doing(what);
+        work()
+    }
+
+    /// A wait with a limit of its own, which is no hang however long it takes.
+    pub fn waiting(&self) -> Guard {
+        self.guard(Kind::Waiting, |state| state.waiting += 1)
+    }
+
+    /// A question to a person: nobody talks into that.
+    pub fn asking(&self) -> Guard {
+        self.guard(Kind::Asking, |state| state.asking += 1)
+    }
+
+    /// A person was told something, so there is no silence.
+    pub fn said(&self) {
+        self.lock().spoke = Some(Instant::now());
+    }
+
+    /// From now on what hangs may be the place for changes alone.
+    pub fn acquired(&self, acquired: bool) {
+        self.lock().acquired = acquired;
+    }
+
+    /// Watches the calling thread until the end of this process. `send` reaches the supervisor; after [`Message::Hangs`] the
+    /// process ends, as far as the kernel lets it.
+    pub(super) fn start(&self, env: &Env, send: impl Fn(&Message) + Send + 'static) {
+        let (watchdog, env) = (self.clone(), env.clone());
+        let task = Path::new("/proc/self/task").join(gettid().as_raw_nonzero().to_string());
+        thread::spawn(move || {
+            let mut disks = Disks::default();
+            let mut alive = Instant::now();
+            loop {
+                thread::sleep(LOOK);
+                let now = Instant::now();
+                let found = watchdog.lock().look(now, sleep_of(&task).map(|sleep| sleep.waits));
+                if found.still < LOOK {
+                    // Whatever hangs later had answered until now.
+                    disks = Disks::read(&env);
+                }
+                if let Some(words) = &found.words {
+                    kmsg::tell(&env, words);
+                }
+                if found.still >= NO_PROGRESS {
+                    let state = watchdog.lock();
+                    let devices = disks.silent(&Disks::read(&env));
+                    send(&Message::Hangs(state.hang(found.still, devices)));
+                    std::process::exit(1);
+                }
+                if now.duration_since(alive) >= ALIVE {
+                    send(&Message::Alive);
+                    alive = now;
+                }
+            }
+        });
+    }
+}
+
+impl State {
+    /// `waits` is the count of the thread that works, if the kernel tells.
+    fn look(&mut self, now: Instant, waits: Option<u64>) -> Found {
+        let still = match (waits, self.still) {
+            (Some(waits), Some((before, since))) if waits == before => now.duration_since(since),
+            (Some(waits), _) => {
+                self.still = Some((waits, now));
+                Duration::ZERO
+            }
+            (None, _) => Duration::ZERO,
+        };
+        let still = if self.waiting > 0 || self.asking > 0 { Duration::ZERO } else { still };
+        Found { words: self.words(now), still }
+    }
+
+    fn words(&mut self, now: Instant) -> Option<String> {
+        let work = self.doing.last().filter(|_| self.asking == 0)?;
+        let taken = now.duration_since(work.since);
+        let due = match self.spoke {
+            Some(spoke) => now.duration_since(spoke) >= NEXT_WORD,
+            None => taken >= FIRST_WORD,
+        };
+        if !due {
+            return None;
+        }
+        self.spoke = Some(now);
+        Some(format!("{}: still at it after {} s", work.what, taken.as_secs()))
+    }
+
+    fn hang(&self, still: Duration, devices: Vec<Avoided>) -> Hang {
+        let what = self.doing.last().map_or_else(|| "booting".to_owned(), |work| work.what.clone());
+        Hang { what, seconds: still.as_secs(), devices, acquired: self.acquired }
+    }
+}
+
+/// Requests of each disk, from `/sys/class/block/*/stat` (`Documentation/block/stat.rst`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Disks(BTreeMap<String, Requests>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Requests {
+    answered: u64,
+    unanswered: u64,
+    sequence: Option<u64>,
+}
+
+impl Disks {
+    fn read(env: &Env) -> Self {
+        let Ok(entries) = std::fs::read_dir(env.path("sys/class/block")) else { return Self::default() };
+        let disk = |dir: &Path| {
+            // Layers hang with what lies below them, which is what a person can unplug.
+            let real = dir.join("device").exists() && !dir.join("partition").exists();
+            let text = |file: &str| std::fs::read_to_string(dir.join(file)).ok().filter(|_| real);
+            let numbers: Vec<u64> = text("stat")?.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+            // Reads, writes, discards, flushes that were answered; in between the requests that are not.
+            let answered = [0, 4, 11, 15].iter().filter_map(|at| numbers.get(*at)).sum();
+            let sequence = text("diskseq").and_then(|number| number.trim().parse().ok());
+            Some(Requests { answered, unanswered: *numbers.get(8)?, sequence })
+        };
+        let known = |entry: std::fs::DirEntry| Some((entry.file_name().into_string().ok()?, disk(&entry.path())?));
+        Self(entries.flatten().filter_map(known).collect())
+    }
+
+    /// Disks that have not answered anything since then, and should have.
+    fn silent(&self, now: &Self) -> Vec<Avoided> {
+        let same = |name: &str, requests: &Requests| {
+            self.0.get(name).is_none_or(|before| before.answered == requests.answered)
+        };
+        let silent = now.0.iter().filter(|(name, requests)| requests.unanswered > 0 && same(name, requests));
+        silent.map(|(name, requests)| Avoided { name: name.clone(), sequence: requests.sequence }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds since the beginning, the count of waits, what is told, and how long nothing has moved.
+    type Row = (u64, u64, Option<&'static str>, u64);
+
+    fn looks(watchdog: &Watchdog, begin: Instant, rows: &[Row]) {
+        for (at, waits, words, still) in rows {
+            // What was begun in the test began a little later.
+            let now = begin + Duration::from_secs(*at) + Duration::from_millis(200);
+            let found = watchdog.lock().look(now, Some(*waits));
+            assert_eq!((found.words.as_deref(), found.still.as_secs()), (*words, *still), "after {at} s");
+        }
+    }
+
+    #[test]
+    fn who_waits_is_told_and_what_does_not_move_is_counted() {
+        let watchdog = Watchdog::default();
+        let begin = Instant::now();
+        looks(&watchdog, begin, &[(1, 1, None, 0), (9, 1, None, 8)]);
+        let outer = watchdog.doing("booting");
+        let inner = watchdog.doing("mounting /dev/sr0");
+        looks(
+            &watchdog,
+            begin,
+            &[
+                (2, 5, None, 0),
+                (3, 5, Some("mounting /dev/sr0: still at it after 3 s"), 1),
+                (7, 5, None, 5),
+                (8, 5, Some("mounting /dev/sr0: still at it after 8 s"), 6),
+                // One answer of the device, and all begins anew; not the words.
+                (9, 6, None, 0),
+                (13, 6, Some("mounting /dev/sr0: still at it after 13 s"), 4),
+                (69, 6, Some("mounting /dev/sr0: still at it after 69 s"), 60),
+            ],
+        );
+        assert_eq!(watchdog.lock().hang(Duration::from_secs(60), Vec::new()).what, "mounting /dev/sr0");
+        drop(inner);
+        looks(
+            &watchdog,
+            begin,
+            &[(70, 6, Some("booting: still at it after 70 s"), 0), (75, 6, Some("booting: still at it after 75 s"), 5)],
+        );
+        drop(outer);
+        looks(&watchdog, begin, &[(200, 7, None, 0)]);
+    }
+
+    #[test]
+    fn a_wait_with_a_limit_is_no_hang_and_nobody_talks_into_a_question() {
+        let watchdog = Watchdog::default();
+        let begin = Instant::now();
+        let _doing = watchdog.doing("looking for the medium");
+        let waiting = watchdog.waiting();
+        looks(
+            &watchdog,
+            begin,
+            &[(1, 1, None, 0), (100, 1, Some("looking for the medium: still at it after 100 s"), 0)],
+        );
+        drop(waiting);
+        let asking = watchdog.asking();
+        looks(&watchdog, begin, &[(101, 1, None, 0), (300, 1, None, 0)]);
+        drop(asking);
+        looks(&watchdog, begin, &[(301, 1, Some("looking for the medium: still at it after 301 s"), 0)]);
+        watchdog.said();
+        looks(
+            &watchdog,
+            Instant::now(),
+            &[(3, 2, None, 0), (6, 2, Some("looking for the medium: still at it after 6 s"), 3)],
+        );
+    }
+
+    #[test]
+    fn a_disk_is_silent_that_has_requests_and_answers_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        let disk = |name: &str, file: &str, text: &str| {
+            let path = env.path("sys/class/block").join(name).join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let stat = |reads: u64, unanswered: u64| format!("{reads} 0 0 0 2 0 0 0 {unanswered} 0 0 0 0 0 0 0 0\n");
+        for name in ["sda", "sdb", "sdc", "sda1", "loop0"] {
+            disk(name, "stat", &stat(10, 1));
+            disk(name, "diskseq", "7\n");
+        }
+        ["sda", "sdb", "sdc", "sda1"].iter().for_each(|name| disk(name, "device/model", ""));
+        disk("sda1", "partition", "1\n");
+        let before = Disks::read(&env);
+        assert_eq!(before.0.keys().collect::<Vec<_>>(), ["sda", "sdb", "sdc"]);
+        disk("sdb", "stat", &stat(11, 1));
+        disk("sdc", "stat", &stat(10, 0));
+        let silent = before.silent(&Disks::read(&env));
+        assert_eq!(silent, [Avoided { name: "sda".into(), sequence: Some(7) }]);
+    }
+}

@@ -1,0 +1,52 @@
+//! The process that does the work of an attempt.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use super::fault;
+use super::message::Message;
+use super::watchdog::Watchdog;
+use crate::env::Env;
+
+/// Does the work and sends what came of it to the supervisor, at the other end of the standard output.
+pub fn run(env: &Env, work: impl FnOnce(&Watchdog) -> Message) -> ExitCode {
+    // Nobody is left to use what is built when the supervisor is stopped.
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        log::debug!("the supervisor's end would not end this attempt: {error}");
+    }
+    let pipe = match taken() {
+        Ok(pipe) => Arc::new(Mutex::new(pipe)),
+        Err(error) => {
+            log::error!("no way to the supervisor: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let sender = || {
+        let pipe = Arc::clone(&pipe);
+        move |message: &Message| send(&pipe, message)
+    };
+    fault::install(sender());
+    let watchdog = Watchdog::default();
+    watchdog.start(env, sender());
+    sender()(&work(&watchdog));
+    ExitCode::SUCCESS
+}
+
+/// The pipe, out of reach of the programs that are started: those would hold it open, or write into it.
+fn taken() -> io::Result<File> {
+    let pipe = io::stdout().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    Ok(File::from(pipe))
+}
+
+fn send(pipe: &Mutex<File>, message: &Message) {
+    let Ok(mut line) = serde_json::to_vec(message) else { return };
+    line.push(b'\n');
+    // A supervisor that has gone needs no answer.
+    let _ = pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
+}
