@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use rustix::fs::{FlockOperation, OFlags, flock, fstat, major, minor};
 
+use super::empty::{self, Extent};
 use super::unfinished::{self, Note};
 use crate::area::TEMPORARY_LABEL;
 use crate::env::Env;
@@ -31,11 +32,8 @@ const GIVEN: &str = "rd.overlay.crypt=<device>,mkfs=force wipes it at each boot"
 /// What to do about a partition that may be ours. An MBR has no names that would tell.
 const UNKNOWN: &str = "format it yourself with the label cow, or delete it; rd.live.overlay.reset does that only for a \
                        partition that a GPT names rdlive-cow";
-/// Bytes read at the start and the end of a partition, and at each sample between.
-const READ: usize = 1 << 20;
-const SAMPLE: usize = 1 << 16;
-/// Samples between start and end.
-const SAMPLES: u64 = 64;
+/// How long a place may take to be proven empty: a slow stick reads some GiB in that time.
+const PROOF_LIMIT: Duration = Duration::from_secs(120);
 
 /// An empty place, shown as a loop device.
 #[derive(Debug)]
@@ -74,7 +72,7 @@ impl Blank {
                 let backing = locked(env, seen)?;
                 let blank = Self::show(env, backing, disk, *start, *size)?;
                 let what = format!("a partition of {}", disk.display());
-                blank.holds_nothing(&what, UNKNOWN)?;
+                blank.holds_nothing(Extent::Everything, &what, UNKNOWN)?;
                 Ok(blank)
             }
             Target::Discarded { disk: seen, start, size } => {
@@ -101,7 +99,7 @@ impl Blank {
                 let claim = claimed(env, device)?;
                 let node = &device.node;
                 let blank = Self::show(env, locked(env, device)?, node, 0, 0)?;
-                blank.holds_nothing(&node.display().to_string(), "format it yourself")?;
+                blank.holds_nothing(Extent::Samples, &node.display().to_string(), "format it yourself")?;
                 Ok(Self { _claim: Some(claim), ..blank })
             }
             Target::Given { device, consent } => {
@@ -109,7 +107,7 @@ impl Blank {
                 let node = &device.node;
                 let blank = Self::show(env, locked(env, device)?, node, 0, 0)?;
                 match consent {
-                    Consent::Empty => blank.holds_nothing(&node.display().to_string(), GIVEN)?,
+                    Consent::Empty => blank.holds_nothing(Extent::Samples, &node.display().to_string(), GIVEN)?,
                     Consent::Forgotten => blank.is_forgotten(node)?,
                     Consent::Anything => {}
                 }
@@ -167,27 +165,12 @@ impl Blank {
         Ok(())
     }
 
-    /// Reads the start, the end and samples between: no signature, no byte other than zero.
-    fn holds_nothing(&self, place: &str, remedy: &str) -> Result<(), Stop> {
-        let not_empty = |what: String| {
-            Stop::new(Code::AreaUnavailable, format!("{place} is not empty: {what}"))
+    /// Nothing is on it: see [`empty`].
+    fn holds_nothing(&self, extent: Extent, place: &str, remedy: &str) -> Result<(), Stop> {
+        empty::proof(&self.device.device, self.size, extent, PROOF_LIMIT).map_err(|doubt| {
+            Stop::new(Code::AreaUnavailable, format!("{place} is not empty: {doubt}"))
                 .advice(format!("if nothing on it is needed, {remedy}"))
-        };
-        let mut device = &self.device.device;
-        let found = format::identify_all(&mut device).map_err(|error| not_empty(error.to_string()))?;
-        if let Some(found) = found.first() {
-            return Err(not_empty(format!("it holds {}", found.kind.name())));
-        }
-        let last = self.size.saturating_sub(READ as u64);
-        let between = (1..=SAMPLES).map(|sample| (last / (SAMPLES + 1) * sample, SAMPLE));
-        for (offset, length) in [(0, READ), (last, READ)].into_iter().chain(between) {
-            let mut bytes = vec![0; length.min(usize::try_from(self.size - offset).unwrap_or(length))];
-            self.device.device.read_exact_at(&mut bytes, offset).map_err(|error| not_empty(error.to_string()))?;
-            if bytes.iter().any(|byte| *byte != 0) {
-                return Err(not_empty(format!("there is something near byte {offset}")));
-            }
-        }
-        Ok(())
+        })
     }
 }
 

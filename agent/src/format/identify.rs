@@ -4,8 +4,8 @@ use std::io::{Read, Seek};
 
 use super::source::Source;
 use super::{
-    Error, Kind, Superblock, btrfs, erofs, exfat, ext, fat, iso9660, luks, lvm, ntfs, raid, snapshot_cow, squashfs,
-    swap, udf, xfs,
+    Error, Kind, Superblock, btrfs, erofs, exfat, ext, fat, iso9660, luks, lvm, ntfs, raid, signature, snapshot_cow,
+    squashfs, swap, udf, xfs,
 };
 
 /// A reader that needs only the head of the input.
@@ -45,7 +45,10 @@ pub fn identify<R: Read + Seek>(reader: &mut R) -> Result<Option<Superblock>, Er
         Some(found) => Some(found),
         None => match raid::at_end(&mut source)? {
             Some(member) => Some(member),
-            None => luks::secondary(&mut source)?,
+            None => match luks::secondary(&mut source)? {
+                Some(found) => Some(found),
+                None => signature::at_end(&mut source)?,
+            },
         },
     };
     match (found, source.failure) {
@@ -76,6 +79,9 @@ pub fn identify_all<R: Read + Seek>(reader: &mut R) -> Result<Vec<Superblock>, E
     if !found.iter().any(|f| f.kind == Kind::Luks) {
         found.extend(luks::secondary(&mut source)?);
     }
+    found.extend(signature::parse(&source.head));
+    found.extend(signature::at_end(&mut source)?);
+    found.extend(signature::elsewhere(&mut source)?);
     Ok(found)
 }
 
@@ -94,8 +100,14 @@ fn content<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Superblock>,
     if optical.is_some() {
         return Ok(optical);
     }
-    // Last: a FAT boot sector has no magic number of its own.
-    fat::probe(source)
+    if let Some(found) = signature::before_fat(&source.head) {
+        return Ok(Some(found));
+    }
+    // Late: a FAT boot sector has no magic number of its own.
+    if let Some(found) = fat::probe(source)? {
+        return Ok(Some(found));
+    }
+    Ok(signature::parse(&source.head))
 }
 
 /// Whether `kind` may be one leg of a mirror whose superblock is at the end. What is only ever read is not.

@@ -46,6 +46,72 @@ pub enum Kind {
     Lvm,
     /// Member of a Linux software RAID.
     Raid,
+    /// BitLocker.
+    Bitlocker,
+    /// ReFS of Windows.
+    Refs,
+    /// APFS of Apple.
+    Apfs,
+    /// BlueStore of Ceph.
+    CephBluestore,
+    /// Volume of the first LVM.
+    Lvm1,
+    /// VDO, which stores what is equal once.
+    Vdo,
+    /// dm-integrity.
+    Integrity,
+    /// Digests of dm-verity.
+    Verity,
+    /// Stratis.
+    Stratis,
+    /// Oracle ASM.
+    OracleAsm,
+    /// bcachefs.
+    Bcachefs,
+    /// bcache.
+    Bcache,
+    /// F2FS.
+    F2fs,
+    /// JFS.
+    Jfs,
+    /// ReiserFS and Reiser4.
+    Reiserfs,
+    /// OCFS2.
+    Ocfs2,
+    /// GFS2 and GFS.
+    Gfs2,
+    /// UFS of the BSDs.
+    Ufs,
+    /// VxFS.
+    Vxfs,
+    /// BFS of BeOS and Haiku.
+    Befs,
+    /// HPFS of OS/2.
+    Hpfs,
+    /// romfs.
+    Romfs,
+    /// cramfs.
+    Cramfs,
+    /// UBI or UBIFS.
+    Ubi,
+    /// zonefs.
+    Zonefs,
+    /// NILFS2.
+    Nilfs2,
+    /// HFS+ of Apple.
+    Hfsplus,
+    /// HFS of Apple.
+    Hfs,
+    /// MINIX.
+    Minix,
+    /// VMFS of VMware.
+    Vmfs,
+    /// ZFS.
+    Zfs,
+    /// DRBD.
+    Drbd,
+    /// Member of a RAID that a mainboard's firmware makes (Intel, Promise, NVIDIA, LSI, DDF, …).
+    FirmwareRaid,
 }
 
 /// One row per kind: blkid's word, the type to mount with, the module, the kernel option.
@@ -71,7 +137,7 @@ const fn mountable(name: &'static str, driver: &'static str, module: &'static st
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 52] = [
         Self::Iso9660,
         Self::Udf,
         Self::Squashfs,
@@ -91,6 +157,39 @@ impl Kind {
         Self::SnapshotCow,
         Self::Lvm,
         Self::Raid,
+        Self::Bitlocker,
+        Self::Refs,
+        Self::Apfs,
+        Self::CephBluestore,
+        Self::Lvm1,
+        Self::Vdo,
+        Self::Integrity,
+        Self::Verity,
+        Self::Stratis,
+        Self::OracleAsm,
+        Self::Bcachefs,
+        Self::Bcache,
+        Self::F2fs,
+        Self::Jfs,
+        Self::Reiserfs,
+        Self::Ocfs2,
+        Self::Gfs2,
+        Self::Ufs,
+        Self::Vxfs,
+        Self::Befs,
+        Self::Hpfs,
+        Self::Romfs,
+        Self::Cramfs,
+        Self::Ubi,
+        Self::Zonefs,
+        Self::Nilfs2,
+        Self::Hfsplus,
+        Self::Hfs,
+        Self::Minix,
+        Self::Vmfs,
+        Self::Zfs,
+        Self::Drbd,
+        Self::FirmwareRaid,
     ];
 
     // The ext4 driver mounts ext2 and ext3 too; the ext3 driver is gone since Linux 4.3 and ext2 is rarely built.
@@ -115,6 +214,39 @@ impl Kind {
             Self::SnapshotCow => plain("DM_snapshot_cow"),
             Self::Lvm => plain("LVM2_member"),
             Self::Raid => plain("linux_raid_member"),
+            Self::Bitlocker => plain("BitLocker"),
+            Self::Refs => plain("ReFS"),
+            Self::Apfs => plain("apfs"),
+            Self::CephBluestore => plain("ceph_bluestore"),
+            Self::Lvm1 => plain("LVM1_member"),
+            Self::Vdo => plain("vdo"),
+            Self::Integrity => plain("DM_integrity"),
+            Self::Verity => plain("DM_verity_hash"),
+            Self::Stratis => plain("stratis"),
+            Self::OracleAsm => plain("oracleasm"),
+            Self::Bcachefs => plain("bcachefs"),
+            Self::Bcache => plain("bcache"),
+            Self::F2fs => plain("f2fs"),
+            Self::Jfs => plain("jfs"),
+            Self::Reiserfs => plain("reiserfs"),
+            Self::Ocfs2 => plain("ocfs2"),
+            Self::Gfs2 => plain("gfs2"),
+            Self::Ufs => plain("ufs"),
+            Self::Vxfs => plain("vxfs"),
+            Self::Befs => plain("befs"),
+            Self::Hpfs => plain("hpfs"),
+            Self::Romfs => plain("romfs"),
+            Self::Cramfs => plain("cramfs"),
+            Self::Ubi => plain("ubi"),
+            Self::Zonefs => plain("zonefs"),
+            Self::Nilfs2 => plain("nilfs2"),
+            Self::Hfsplus => plain("hfsplus"),
+            Self::Hfs => plain("hfs"),
+            Self::Minix => plain("minix"),
+            Self::Vmfs => plain("VMFS_volume_member"),
+            Self::Zfs => plain("zfs_member"),
+            Self::Drbd => plain("drbd"),
+            Self::FirmwareRaid => plain("firmware_raid_member"),
         }
     }
 

@@ -26,6 +26,7 @@ mod lvm;
 mod ntfs;
 pub mod partition;
 mod raid;
+mod signature;
 mod snapshot_cow;
 mod source;
 mod squashfs;
