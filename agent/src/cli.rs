@@ -47,7 +47,11 @@ pub fn run(arguments: &[String]) -> ExitCode {
         (_, Some("boot")) => answer(boot(&rest[1..])),
         (_, Some("attempt")) => answer(attempt(&rest[1..])),
         (_, Some("devices")) => {
-            crate::watch::summaries(&Env::default()).iter().for_each(|line| println!("{line}"));
+            let (lines, watch) = crate::watch::summaries(&Env::default());
+            lines.iter().for_each(|line| println!("{line}"));
+            // Whoever reads this has all of it.
+            let _ = rustix::stdio::dup2_stdout(std::io::stderr());
+            attempt::stay(watch);
             ExitCode::SUCCESS
         }
         (_, Some("detach")) => {

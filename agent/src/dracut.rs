@@ -19,6 +19,7 @@ use crate::layout;
 use crate::native::{finish, room_for_shutdown};
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
+use crate::watch::Watch;
 
 /// How `rdlive boot` was called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +79,14 @@ pub fn run(call: &Call, arguments: &[String]) -> Result<bool, Stop> {
 }
 
 /// One attempt, in its own process.
-pub fn work(call: &Call, avoid: Avoid, watchdog: &Watchdog) -> Message {
-    match logged(call, avoid, watchdog) {
+pub fn work(call: &Call, avoid: Avoid, watchdog: &Watchdog) -> (Message, Option<Watch>) {
+    let mut watch = None;
+    let message = match logged(call, avoid, watchdog, &mut watch) {
         Ok(Some(config)) => Message::Built { init: config.init.path },
         Ok(None) => Message::Declined,
         Err(stop) => Message::Stopped(stop),
-    }
+    };
+    (message, watch)
 }
 
 /// What dracut's emergency hook prints; nothing once a later run has succeeded.
@@ -101,7 +104,7 @@ fn leave_error(env: &Env, stop: Option<&Stop>) -> io::Result<()> {
     }
 }
 
-fn logged(call: &Call, avoid: Avoid, watchdog: &Watchdog) -> Result<Option<Config>, Stop> {
+fn logged(call: &Call, avoid: Avoid, watchdog: &Watchdog, watch: &mut Option<Watch>) -> Result<Option<Config>, Stop> {
     let (env, config, warnings) = read(call)?;
     kmsg::verbose(config.debug);
     if !config.concerns_us() {
@@ -114,7 +117,9 @@ fn logged(call: &Call, avoid: Avoid, watchdog: &Watchdog) -> Result<Option<Confi
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }
-    attempt(&env, &config, &warnings, call, (avoid, watchdog)).map(|()| Some(config))
+    let (result, used) = attempt(&env, &config, &warnings, call, (avoid, watchdog));
+    *watch = Some(used);
+    result.map(|()| Some(config))
 }
 
 fn attempt(
@@ -123,7 +128,7 @@ fn attempt(
     warnings: &[Warning],
     call: &Call,
     (avoid, watchdog): (Avoid, &Watchdog),
-) -> Result<(), Stop> {
+) -> (Result<(), Stop>, Watch) {
     let mut report = Report::new("dracut", config, warnings);
     report.moment("agent");
     room_for_shutdown(env);
@@ -138,7 +143,7 @@ fn attempt(
         Err(error) => Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))),
     };
     finish(env, config, boot.report, &result);
-    result
+    (result, boot.watch)
 }
 
 /// udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium. The program

@@ -6,6 +6,7 @@
 //! * `sysroot.mount`, which everything in an initrd waits for. systemd never mounts through it: its condition skips
 //!   the start when the agent has mounted `/sysroot`, its assertion fails the start when the agent has not.
 //! * links that make `initrd-root-fs.target` require that unit and the agent's service.
+//! * a limit for the end of udev, which may wait for a disk that does not answer.
 //!
 //! `docs/decisions/0002-systemd-units.md` has the reasons.
 
@@ -25,6 +26,12 @@ const SERVICE: &str = "/usr/lib/systemd/system/rdlive.service";
 const OVERLAY_SERVICE: &str = "/usr/lib/systemd/system/rdlive-overlay.service";
 /// Units that must be active before the initrd goes on.
 const REQUIRED: &str = "initrd-root-fs.target.requires";
+
+/// A worker of udev that reads a disk which does not answer cannot be stopped, and the switch of root waits for it: twice 90 s, by
+/// systemd's default. Nor must it be killed: its end would hold the lock of the disk, for which systemd's own sync(2) at the switch
+/// waits. udev looks at all devices again in the real system.
+const UDEV: &str = "systemd-udevd.service.d/50-rdlive.conf";
+const UDEV_STOP: &str = "# Written by rdlive-generator.\n[Service]\nTimeoutStopSec=2\nSendSIGKILL=no\n";
 
 /// Why the generator failed. systemd logs it and boots on without the units.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +98,7 @@ pub fn units(config: &Config) -> Vec<Unit> {
         Unit { path: "sysroot.mount".into(), body: Body::Text(sysroot_mount(config)) },
         required("sysroot.mount", "../sysroot.mount"),
         required("rdlive.service", SERVICE),
+        Unit { path: UDEV.into(), body: Body::Text(UDEV_STOP.to_owned()) },
     ]
 }
 

@@ -162,6 +162,11 @@ impl Watch {
         self.avoided.iter().any(is)
     }
 
+    /// Whether a device is being looked at that has not answered.
+    pub fn is_waiting(&self) -> bool {
+        self.pending.keys().any(|name| !self.is_given_up(name))
+    }
+
     /// How long nothing has happened.
     pub fn silence(&self) -> Duration {
         self.last_news.elapsed()
@@ -247,14 +252,15 @@ impl Watch {
     }
 }
 
-/// One line for each device that holds something, and for each that does not answer in time.
-pub fn summaries(env: &Env) -> Vec<String> {
+/// One line for each device that holds something, and for each that does not answer in time; with the watch that has looked.
+pub fn summaries(env: &Env) -> (Vec<String>, Watch) {
     let mut watch = Watch::new(env);
     watch.walk();
     let until = Instant::now() + PATIENCE;
     while !watch.pending.is_empty() && watch.wait(until) {}
     let devices = watch.devices.values().filter(|device| device.size > 0).map(Device::summary);
-    devices.chain(watch.pending.keys().map(|name| format!("/dev/{name} does not answer"))).collect()
+    let silent = watch.pending.keys().map(|name| format!("/dev/{name} does not answer"));
+    (devices.chain(silent).collect(), watch)
 }
 
 fn forward(socket: &Socket, sender: &Sender<Event>, announce: Option<&(dyn Fn(&str) + Send)>) {

@@ -34,11 +34,12 @@ struct Medium {
     late: Option<Duration>,
     locked: bool,
     slow: Option<u64>,
+    silent: Option<u64>,
 }
 
 impl Medium {
     fn new(recipe: Recipe, bus: Bus) -> Self {
-        Self { recipe, bus, late: None, locked: false, slow: None }
+        Self { recipe, bus, late: None, locked: false, slow: None, silent: None }
     }
 }
 
@@ -133,6 +134,14 @@ impl Boot {
         self
     }
 
+    /// The medium named last answers no more when this many bytes were read of it.
+    pub fn silent(mut self, bytes: u64) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.silent = Some(bytes);
+        }
+        self
+    }
+
     /// The medium named last takes no more than this many bytes per second.
     pub fn slow(mut self, bytes: u64) -> Self {
         if let Some(medium) = self.media.last_mut() {
@@ -176,6 +185,7 @@ impl Boot {
         for medium in &self.media {
             needs.extend((!medium.bus.is_any()).then_some(Need::Bus(medium.bus)));
             needs.extend(medium.slow.map(|_| Need::Slow));
+            needs.extend(medium.silent.map(|_| Need::Silent));
             needs.extend(medium.recipe.driver().map(Need::FileSystem));
         }
         if self.firmware != Firmware::Direct {
@@ -396,6 +406,7 @@ impl Boot {
             log: None,
             locked: medium.locked,
             slow: medium.slow,
+            silent: medium.silent,
         });
         drives.collect()
     }
@@ -423,6 +434,12 @@ impl Boot {
                 Some(Off::Switched) => return Ok(End::Off),
                 Some(Off::Crashed) => return Ok(End::Crash),
                 None => {}
+            }
+            // A kernel waits for ever to switch off a disk that does not answer.
+            if self.media.iter().any(|medium| medium.silent.is_some())
+                && outcome::guest_result(running.result()).is_some()
+            {
+                return Ok(End::Off);
             }
             if running.age() > self.deadline {
                 return Ok(End::Deadline);
@@ -463,7 +480,9 @@ mod tests {
 
     #[test]
     fn a_boot_needs_what_it_consists_of() {
-        use Need::{Bus as On, DistributionKernel, Eject, FileSystem, InitArguments, Initrd, Reboot, Slow, Unplug};
+        use Need::{
+            Bus as On, DistributionKernel, Eject, FileSystem, InitArguments, Initrd, Reboot, Silent, Slow, Unplug,
+        };
         let disk = || Boot::from(iso());
         let rows: Vec<(&str, Boot, Vec<Need>)> = vec![
             ("any disk", disk(), vec![]),
@@ -479,6 +498,7 @@ mod tests {
             ("another kernel", disk().mode(Mode::Native12), vec![Initrd]),
             ("exFAT inside", Boot::from(disk_with_iso(Fs::Exfat, "x.iso", iso())), vec![FileSystem("exFAT")]),
             ("slow", disk().slow(1), vec![Slow]),
+            ("silent", disk().silent(1), vec![Silent]),
             ("unplugged", disk().unplugged_on_text("x"), vec![Unplug]),
             ("ejected", disk().ejected_on_text("x"), vec![Eject]),
             ("arguments of init", disk().kargs("quiet -- one"), vec![InitArguments]),

@@ -287,6 +287,20 @@ pub fn report_says(text: &'static str) -> Check {
     })
 }
 
+/// The root was there this many seconds after the kernel's start.
+pub fn root_within(seconds: f64) -> Check {
+    Check::new(format!("the root is there after {seconds} s"), move |outcome| {
+        let report = outcome.report.as_ref().ok_or("no report")?;
+        let moments = report["timeline"].as_array().into_iter().flatten();
+        let root = moments
+            .filter(|moment| moment["event"] == "root")
+            .filter_map(|moment| moment["at_ms"].as_f64())
+            .next_back();
+        let root = root.ok_or("there is no root")? / 1e3;
+        ensure(root <= seconds, || format!("it took {root:.1} s"))
+    })
+}
+
 /// The report does not have this text.
 pub fn report_lacks(text: &'static str) -> Check {
     Check::new(format!("the report does not say {text:?}"), move |outcome| {

@@ -38,7 +38,8 @@ pub fn boot(lab: &Lab, machine: &Hardware) -> Result<ExitCode> {
 
 /// A machine for one ISO.
 pub fn machine(start: Start, iso: std::path::PathBuf, bus: Bus) -> Hardware {
-    let drive = Drive { file: iso, bus, late: None, keep_writes: false, log: None, locked: false, slow: None };
+    let drive =
+        Drive { file: iso, bus, late: None, keep_writes: false, log: None, locked: false, slow: None, silent: None };
     Hardware { start, drives: vec![drive], memory: 2048, clock: Clock::Host { cpus: 2 }, net: None }
 }
 

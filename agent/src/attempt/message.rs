@@ -13,6 +13,8 @@ use crate::error::{Code, Stop};
 pub enum Message {
     /// It goes on. Sent every few seconds.
     Alive,
+    /// It will not end by itself after its last word, and must not be ended: see [`super::worker`].
+    Stays,
     /// The root is at the sysroot.
     Built {
         /// `init=`.
@@ -150,6 +152,7 @@ mod tests {
         let hang = Hang { what: "mounting".into(), seconds: 61, devices: vec![disk("sr0", 1)], acquired: true };
         for message in [
             Message::Alive,
+            Message::Stays,
             Message::Built { init: Some("/bin/sh".into()) },
             Message::Stopped(stop),
             Message::Hangs(hang),

@@ -45,6 +45,10 @@ pub struct Supervisor<'a> {
     before: Vec<Mount>,
 }
 
+/// The name of a process that may stay. systemd ends no process at its switch of root whose name begins like this
+/// (<https://systemd.io/ROOT_STORAGE_DAEMONS/>).
+const KEPT: &str = "@rdlive";
+
 /// Where attempts mount something, beside the sysroot: at what ends without a slash, or below.
 const OURS: [&str; 6] =
     ["run/initramfs/", "run/rdlive/", "run/overlay", "run/rootfsbase", "run/overlayfs-backing", "run/overlayfs-r"];
@@ -125,7 +129,7 @@ impl<'a> Supervisor<'a> {
         // After the personality, before what is given to that.
         words.insert(2.min(words.len()), serde_json::to_string(avoid)?.into());
         let mut child = Command::new(&self.program)
-            .arg0("rdlive")
+            .arg0(KEPT)
             .args(words)
             .env_remove("NOTIFY_SOCKET")
             .stdout(Stdio::piped())
@@ -188,7 +192,7 @@ pub fn detach(paths: &[String]) {
 pub fn answer(arguments: &[&str], limit: Duration) -> io::Result<String> {
     let until = Instant::now() + limit;
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("rdlive").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.arg0(KEPT).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn()?;
     let mut pipe = child.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
     fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
@@ -206,7 +210,11 @@ pub fn answer(arguments: &[&str], limit: Duration) -> io::Result<String> {
             }
         }
     }
-    end(&mut child, &Message::Declined);
+    // One that has said all and stays has its reasons, too.
+    if ends(&child, Duration::from_millis(100)).unwrap_or(false) {
+        // Only collects it.
+        let _ = child.wait();
+    }
     Ok(String::from_utf8_lossy(&heard).into_owned())
 }
 
@@ -215,7 +223,7 @@ fn listen(child: &mut Child, mut pipe: ChildStdout) -> io::Result<Ended> {
     fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let mut heard = Vec::new();
-    let mut open = true;
+    let (mut open, mut stays) = (true, false);
     let mut last = Instant::now();
     loop {
         let mut fds = vec![PollFd::new(&process, PollFlags::IN)];
@@ -239,8 +247,13 @@ fn listen(child: &mut Child, mut pipe: ChildStdout) -> io::Result<Ended> {
             last = Instant::now();
             match message {
                 Message::Alive => extend(),
+                Message::Stays => stays = true,
                 message => {
-                    end(child, &message);
+                    if stays {
+                        log::debug!("the attempt stays until every device that it looks at has answered");
+                    } else {
+                        end(child, &message);
+                    }
                     return Ok(Ended::Said(message));
                 }
             }

@@ -40,6 +40,8 @@ struct State {
     /// The count of waits of the thread that works, and since when it has been that.
     still: Option<(u64, Instant)>,
     acquired: bool,
+    /// There is nothing more to watch.
+    ended: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -80,7 +82,6 @@ impl Drop for Guard {
             Kind::Waiting => state.waiting -= 1,
             Kind::Asking => state.asking -= 1,
         }
-        state.spoke = None;
         // What was waited for has come: a wait that follows is another one.
         state.still = None;
     }
@@ -99,10 +100,7 @@ impl Watchdog {
     /// Something begins that may take longer than a person waits without a word.
     pub fn doing(&self, what: impl Into<String>) -> Guard {
         let work = Work { what: what.into(), since: Instant::now() };
-        self.guard(Kind::Doing, |state| {
-            state.doing.push(work);
-            state.spoke = None;
-        })
+        self.guard(Kind::Doing, |state| state.doing.push(work))
     }
 
     /// Does something that may take longer than a person waits without a word.
@@ -131,6 +129,11 @@ impl Watchdog {
         self.lock().acquired = acquired;
     }
 
+    /// The work is done.
+    pub(super) fn end(&self) {
+        self.lock().ended = true;
+    }
+
     /// Watches the calling thread until the end of this process. `send` reaches the supervisor; after [`Message::Hangs`] the
     /// process ends, as far as the kernel lets it.
     pub(super) fn start(&self, env: &Env, send: impl Fn(&Message) + Send + 'static) {
@@ -142,6 +145,9 @@ impl Watchdog {
             loop {
                 thread::sleep(LOOK);
                 let now = Instant::now();
+                if watchdog.lock().ended {
+                    return;
+                }
                 let found = watchdog.lock().look(now, sleep_of(&task).map(|sleep| sleep.waits));
                 if found.still < LOOK {
                     // Whatever hangs later had answered until now.
@@ -183,7 +189,7 @@ impl State {
     fn words(&mut self, now: Instant) -> Option<String> {
         let work = self.doing.last().filter(|_| self.asking == 0)?;
         let taken = now.duration_since(work.since);
-        let due = match self.spoke {
+        let due = match self.spoke.filter(|spoke| *spoke >= work.since) {
             Some(spoke) => now.duration_since(spoke) >= NEXT_WORD,
             None => taken >= FIRST_WORD,
         };
@@ -277,11 +283,8 @@ mod tests {
         );
         assert_eq!(watchdog.lock().hang(Duration::from_secs(60), Vec::new()).what, "mounting /dev/sr0");
         drop(inner);
-        looks(
-            &watchdog,
-            begin,
-            &[(70, 6, Some("booting: still at it after 70 s"), 0), (75, 6, Some("booting: still at it after 75 s"), 5)],
-        );
+        // The outer one has been told of by the inner one.
+        looks(&watchdog, begin, &[(70, 6, None, 0), (74, 6, Some("booting: still at it after 74 s"), 4)]);
         drop(outer);
         looks(&watchdog, begin, &[(200, 7, None, 0)]);
     }
@@ -297,6 +300,7 @@ mod tests {
             begin,
             &[(1, 1, None, 0), (100, 1, Some("looking for the medium: still at it after 100 s"), 0)],
         );
+        // Waits come and go, the silence stays one.
         drop(waiting);
         let asking = watchdog.asking();
         looks(&watchdog, begin, &[(101, 1, None, 0), (300, 1, None, 0)]);

@@ -1,10 +1,15 @@
 //! The process that does the work of an attempt.
+//!
+//! One that looks at a device which does not answer stays when the work is done, until the device answers: a thread that is killed
+//! while it reads closes the device, that close waits for the read *with the lock of the disk*, and then everybody who calls sync(2)
+//! waits for it, systemd at its switch of root too.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
@@ -12,9 +17,11 @@ use super::fault;
 use super::message::Message;
 use super::watchdog::Watchdog;
 use crate::env::Env;
+use crate::watch::Watch;
 
-/// Does the work and sends what came of it to the supervisor, at the other end of the standard output.
-pub fn run(env: &Env, work: impl FnOnce(&Watchdog) -> Message) -> ExitCode {
+/// Does the work and sends what came of it to the supervisor, at the other end of the standard output. With the message comes the
+/// watch that has seen the devices.
+pub fn run(env: &Env, work: impl FnOnce(&Watchdog) -> (Message, Option<Watch>)) -> ExitCode {
     // Nobody is left to use what is built when the supervisor is stopped.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         log::debug!("the supervisor's end would not end this attempt: {error}");
@@ -33,8 +40,26 @@ pub fn run(env: &Env, work: impl FnOnce(&Watchdog) -> Message) -> ExitCode {
     fault::install(sender());
     let watchdog = Watchdog::default();
     watchdog.start(env, sender());
-    sender()(&work(&watchdog));
+    let (message, watch) = work(&watchdog);
+    let waits = watch.as_ref().is_some_and(Watch::is_waiting);
+    if waits {
+        send(&pipe, &Message::Stays);
+    }
+    watchdog.end();
+    send(&pipe, &message);
+    drop(pipe);
+    if let Some(watch) = watch.filter(|_| waits) {
+        let _ = set_parent_process_death_signal(None);
+        stay(watch);
+    }
     ExitCode::SUCCESS
+}
+
+/// Until every device has answered that is being looked at.
+pub fn stay(mut watch: Watch) {
+    while watch.is_waiting() {
+        watch.wait(Instant::now() + Duration::from_secs(3600));
+    }
 }
 
 /// The pipe, out of reach of the programs that are started: those would hold it open, or write into it.

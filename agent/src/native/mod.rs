@@ -21,7 +21,7 @@ use crate::kmsg;
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
 use crate::shutdown::install;
-use crate::watch::Hardware;
+use crate::watch::{Hardware, Watch};
 
 use modules::Loader;
 
@@ -68,7 +68,7 @@ fn asked(env: &Env) -> (Config, Vec<Warning>, Option<String>) {
 }
 
 /// One attempt to build the root, in its own process; the rescue prompt's "retry" is another.
-pub fn work(env: &Env, avoid: Avoid, watchdog: &Watchdog) -> Message {
+pub fn work(env: &Env, avoid: Avoid, watchdog: &Watchdog) -> (Message, Option<Watch>) {
     let (config, warnings, error) = asked(env);
     if let Some(error) = error {
         log::error!("{error}, going on with an empty command line");
@@ -78,13 +78,15 @@ pub fn work(env: &Env, avoid: Avoid, watchdog: &Watchdog) -> Message {
         log::warn!("{}: {}", warning.karg, warning.message);
     }
     let loader = Loader::start(env, &config.modules);
-    match attempt(env, &config, &warnings, &loader, (avoid, watchdog)) {
+    let (result, watch) = attempt(env, &config, &warnings, &loader, (avoid, watchdog));
+    let message = match result {
         Ok(()) => {
             loader.load_all(&config.modules.post);
             Message::Built { init: config.init.path }
         }
         Err(stop) => Message::Stopped(stop),
-    }
+    };
+    (message, Some(watch))
 }
 
 fn attempt(
@@ -93,7 +95,7 @@ fn attempt(
     warnings: &[Warning],
     loader: &Arc<Loader>,
     (avoid, watchdog): (Avoid, &Watchdog),
-) -> Result<(), Stop> {
+) -> (Result<(), Stop>, Watch) {
     let mut report = Report::new("native", config, warnings);
     report.moment("agent");
     room_for_shutdown(env);
@@ -122,7 +124,7 @@ fn attempt(
         Err(error) => Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))),
     };
     finish(env, config, boot.report, &result);
-    result
+    (result, boot.watch)
 }
 
 /// Lets the program for power-off run from `/run/initramfs`, before anything is mounted there.

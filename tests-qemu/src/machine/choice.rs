@@ -37,6 +37,8 @@ pub enum Need {
     FileSystem(&'static str),
     /// A medium that takes only so many bytes in a second.
     Slow,
+    /// A medium that stops answering.
+    Silent,
     /// A medium that is pulled out while it is in use.
     Unplug,
     /// A drive with a button.
@@ -63,6 +65,7 @@ impl std::fmt::Display for Need {
             Self::Initrd => f.write_str("initrd for a distribution's kernel"),
             Self::FileSystem(name) => write!(f, "driver for {name}"),
             Self::Slow => f.write_str("slow medium"),
+            Self::Silent => f.write_str("medium that stops answering"),
             Self::Unplug => f.write_str("pulled plug"),
             Self::Eject => f.write_str("button of a drive"),
             Self::Reboot => f.write_str("reboot"),

@@ -103,6 +103,8 @@ pub struct Drive {
     pub locked: bool,
     /// Bytes per second that it takes, if it is a slow one. QEMU only.
     pub slow: Option<u64>,
+    /// Bytes that can be read of it; then it answers no more. QEMU only.
+    pub silent: Option<u64>,
 }
 
 /// Everything that is put together before power-on.

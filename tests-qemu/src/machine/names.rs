@@ -100,7 +100,7 @@ mod tests {
 
     fn drive(bus: Bus, late: Option<u64>) -> Drive {
         let late = late.map(Duration::from_secs);
-        Drive { file: "x".into(), bus, late, keep_writes: false, log: None, locked: false, slow: None }
+        Drive { file: "x".into(), bus, late, keep_writes: false, log: None, locked: false, slow: None, silent: None }
     }
 
     #[test]

@@ -214,7 +214,11 @@ fn add_plain(qemu: &mut Command, index: usize, drive: &Drive) {
         (false, false) => "snapshot=on",
     };
     let slow = drive.slow.map_or(String::new(), |bytes| format!(",throttling.bps-write={bytes}"));
-    qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{writes}{slow},file.locking=off,file={file}")]);
+    // A byte in a second is an answer in more than an hour.
+    let silent = |bytes: u64| format!(",throttling.bps-read=1,throttling.bps-read-max={}", bytes.max(1));
+    let silent = drive.silent.map_or(String::new(), silent);
+    let rest = format!("{writes}{slow}{silent},file.locking=off,file={file}");
+    qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{rest}")]);
 }
 
 /// The sockets of a machine that is switched on, opened when they are needed.

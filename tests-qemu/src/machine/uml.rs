@@ -304,6 +304,7 @@ mod tests {
             log: None,
             locked,
             slow: None,
+            silent: None,
         };
         let cow = format!("ubdb={}/ubdb.cow,/m", dir.path().display());
         for (keep, locked, late, expected) in [

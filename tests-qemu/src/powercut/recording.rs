@@ -69,6 +69,7 @@ impl Setup {
             log,
             locked: false,
             slow: None,
+            silent: None,
         };
         let start = self.mode.start(lab, machine, append)?;
         Ok(Hardware { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 }, net: None })

@@ -19,6 +19,7 @@ mod power;
 mod promises;
 mod ram;
 mod shutdown;
+mod silent;
 mod snapshot;
 
 use anyhow::Result;
@@ -111,6 +112,7 @@ pub fn all() -> Vec<Scenario> {
         snapshot::all(),
         ram::all(),
         late::all(),
+        silent::all(),
         persist::all(),
         ordinary::all(),
         overlay::all(),
