@@ -21,6 +21,7 @@ use crate::config::{Access, TmpfsSize};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::foreign;
+use crate::format::torn;
 use crate::kmsg;
 use crate::mapper::cipher::Cipher;
 use crate::plan::{Place, Slot, Step};
@@ -264,6 +265,7 @@ impl<'a> Executor<'a> {
             Step::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap),
             Step::Window { disk, start, size, access, into } => self.window(disk, *start, *size, *access, *into),
             Step::CheckFs { what, fs } => self.check(*what, fs),
+            Step::Mend { what } => self.mend(*what).map(drop),
             Step::Remount { at } => self.remount(at),
             Step::Unmount { at } => self.unmount(at),
             Step::Identity { at, image, accept, write } => self.identity(at, image, *accept, *write),
@@ -346,7 +348,14 @@ impl<'a> Executor<'a> {
         let what = FileSystem { fs, source: &source, options: options.to_vec(), read_only, obeyed };
         let untouched = read_only && options.iter().any(|option| option == "noload");
         let _protected = untouched.then(|| Protected::new(Path::new(&source))).flatten();
-        mount::attach(&what, &target).map_err(|error| {
+        let attached = mount::attach(&what, &target).or_else(|error| match by_copy(&what, &error) {
+            Some(options) => {
+                log::warn!("{error}: a power cut has torn the superblock, reading the file system by its copy");
+                mount::attach(&FileSystem { options, ..what }, &target)
+            }
+            None => Err(error),
+        });
+        attached.map_err(|error| {
             let code = if code == Code::AreaDamaged && !error.is_damage() { Code::AreaUnavailable } else { code };
             Stop::new(code, error.to_string()).advice("check the medium (read errors, truncated copy) and dmesg")
         })?;
@@ -460,6 +469,17 @@ impl<'a> Executor<'a> {
         self.undos.push(Undo::Unlink(link));
         Ok(())
     }
+}
+
+/// The options that read an ext by the copy of its superblock, when a power cut has torn that and it may not be written to. The
+/// kernel knows the place in units of 1024 bytes (`Documentation/admin-guide/ext4.rst`, `sb=`).
+fn by_copy(what: &FileSystem<'_>, error: &mount::MountError) -> Option<Vec<String>> {
+    let untouched = what.read_only && what.options.iter().any(|option| option == "noload");
+    let mut file = File::open(what.source).ok().filter(|_| untouched && error.is_damage())?;
+    let copy = torn::copy_of_ext(&mut file).ok().flatten()?;
+    let mut options = what.options.clone();
+    options.push(format!("sb={}", copy / 1024));
+    Some(options)
 }
 
 /// What is obeyed on a mount. Only the root itself gives rights; all else is a layer of it, or a medium that anybody may have made,

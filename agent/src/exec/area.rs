@@ -90,15 +90,9 @@ impl Executor<'_> {
     /// Mends a superblock that a power cut has torn, then checks with the file system's own tool where that is what its makers
     /// advise, if the file system itself says that it needs it; XFS and btrfs replay their logs when they are mounted.
     pub(super) fn check(&mut self, what: Slot, fs: &str) -> Result<(), Stop> {
-        let Some(node) = self.node(what).map(|node| node.to_string_lossy().into_owned()) else {
-            return Err(Stop::new(Code::AreaUnavailable, format!("no device is known as {what}")));
-        };
-        let mended = mend(&node).map_err(|error| {
-            Stop::new(Code::AreaUnavailable, format!("repairing the superblock of {node}: {error}"))
-        })?;
-        self.notes.extend(mended.map(|words| format!("repaired: {words}")));
+        let (node, mended) = self.mend(what)?;
         // Even `e2fsck -p` changes a file system that it then gives up on, and writes to one that has nothing to repair.
-        if !fs.starts_with("ext") || mended.is_none() && is_clean(&node) {
+        if !fs.starts_with("ext") || !mended && is_clean(&node) {
             return Ok(());
         }
         let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
@@ -115,7 +109,7 @@ impl Executor<'_> {
         };
         let what = format!("checking the area on {node}");
         // What a torn superblock counts and says about errors is of two moments.
-        let arguments = [&["-p"][..], if mended.is_some() { &["-f"] } else { &[] }, &[&node]].concat();
+        let arguments = [&["-p"][..], if mended { &["-f"] } else { &[] }, &[&node]].concat();
         let ended = self.watchdog.telling(&what, || tool::run(&program, &arguments, CHECK_LIMIT));
         let ended = ended.map_err(|cause| failed(Code::AreaUnavailable, cause))?;
         // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
@@ -131,6 +125,18 @@ impl Executor<'_> {
             _ => Code::AreaUnavailable,
         };
         Err(failed(code, format!("{}: {}", ended.status, ended.words)))
+    }
+
+    /// Mends a superblock that a power cut has torn; the device, and whether there was something to mend.
+    pub(super) fn mend(&mut self, what: Slot) -> Result<(String, bool), Stop> {
+        let Some(node) = self.node(what).map(|node| node.to_string_lossy().into_owned()) else {
+            return Err(Stop::new(Code::AreaUnavailable, format!("no device is known as {what}")));
+        };
+        let mended = mend(&node).map_err(|error| {
+            Stop::new(Code::AreaUnavailable, format!("repairing the superblock of {node}: {error}"))
+        })?;
+        self.notes.extend(mended.map(|words| format!("repaired: {words}")));
+        Ok((node, mended.is_some()))
     }
 
     pub(super) fn remount(&mut self, at: &Path) -> Result<(), Stop> {

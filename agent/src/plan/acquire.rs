@@ -56,7 +56,7 @@ pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
     let usual = mount(Slot::Host, kind.driver()?, Access::ReadOnly, &[], &points.host);
     (inert != usual).then(|| {
         vec![Step::Either {
-            first: vec![Step::Unmount { at: points.host.clone() }, usual],
+            first: vec![Step::Unmount { at: points.host.clone() }, Step::Mend { what: Slot::Host }, usual],
             otherwise: vec![inert],
             because: "the file system of the ISO file stays read-only".to_owned(),
         }]

@@ -318,6 +318,11 @@ pub enum Step {
         /// The file system's name.
         fs: String,
     },
+    /// Mend the superblock of a file system that is not mounted, if a power cut has torn it; nothing else is repaired.
+    Mend {
+        /// The device.
+        what: Slot,
+    },
     /// Allow writing to a file system that is mounted read-only.
     Remount {
         /// Its mount point.
@@ -518,6 +523,7 @@ impl fmt::Display for Step {
                 write!(f, "window {} from {} {}{shown} as {into}", disk.display(), mib(*start), mib(*size))
             }
             Step::CheckFs { what, fs } => write!(f, "check {what} {fs}"),
+            Step::Mend { what } => write!(f, "mend {what}"),
             Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),
             Step::Unmount { at } => write!(f, "unmount {}", at.display()),
             Step::Identity { at, image, accept, write } => {

@@ -37,11 +37,16 @@ const CONSTANT: [Range<usize>; 15] = [
 /// journal is to be replayed; large files and orphans are there.
 const FEATURES: [(usize, u32); 3] = [(0x5c, 0x8), (0x60, 0x4), (0x64, 0x1_0002)];
 
-pub(super) fn mend<R: Read + Seek>(reader: &mut R) -> Result<Option<Mend>, Error> {
+/// Where the copy of a torn superblock is, and the checksum that the superblock should have.
+pub(super) fn torn<R: Read + Seek>(reader: &mut R) -> Result<Option<(u64, u32)>, Error> {
     let primary = read_at(reader, "the ext superblock", AT, SIZE)?;
     let Some(place) = backup(&primary) else { return Ok(None) };
     let backup = read_at(reader, "the copy of the ext superblock", place, SIZE)?;
-    Ok(checksum(&primary, &backup).map(|checksum| Mend {
+    Ok(checksum(&primary, &backup).map(|checksum| (place, checksum)))
+}
+
+pub(super) fn mend<R: Read + Seek>(reader: &mut R) -> Result<Option<Mend>, Error> {
+    Ok(torn(reader)?.map(|(_, checksum)| Mend {
         patches: vec![(AT + CHECKSUM as u64, checksum.to_le_bytes().to_vec())],
         words: "a power cut had torn the superblock: its checksum is written anew",
     }))

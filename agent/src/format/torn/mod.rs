@@ -22,6 +22,15 @@ pub(crate) struct Mend {
     pub words: &'static str,
 }
 
+/// First byte of a copy of the superblock of an ext, by which it can be read while the superblock itself is torn; `None` as for
+/// [`mend`].
+///
+/// # Errors
+/// The device could not be read.
+pub(crate) fn copy_of_ext<R: Read + Seek>(reader: &mut R) -> Result<Option<u64>, Error> {
+    ext::torn(reader).map(|torn| torn.map(|(copy, _)| copy))
+}
+
 /// How to mend the superblock of a file system of which `kind` is known; `None` when it is whole, or it is not certain that a
 /// power cut tore it.
 ///
