@@ -45,8 +45,14 @@ impl Chosen {
             chosen.retain(|scenario| self.filter.iter().any(|text| scenario.name.contains(text)));
         }
         let all = chosen.len();
-        if self.filter.is_empty() && !self.all {
-            chosen.retain(|scenario| !scenario.is_repetition());
+        // A whole topic is asked for as a whole run is; anything else in a filter names what is wanted.
+        let named = |scenario: &Scenario| {
+            self.filter
+                .iter()
+                .any(|text| scenario.name.contains(text) && !(text.ends_with('/') && scenario.name.starts_with(text)))
+        };
+        if !self.all {
+            chosen.retain(|scenario| !scenario.is_repetition() || named(scenario));
         }
         let left_out = all - chosen.len();
         Ok((chosen, left_out))
@@ -272,6 +278,18 @@ mod tests {
         for (filter, good) in rows {
             assert_eq!(chosen(filter, false, Wanted::Cheapest).scenarios().is_ok(), *good, "{filter:?}");
         }
+    }
+
+    #[test]
+    fn repetitions_run_with_all_or_by_name() {
+        let repetitions = |filter: &[&str], all| {
+            let (scenarios, left_out) = chosen(filter, all, Wanted::Cheapest).scenarios().unwrap();
+            (scenarios.iter().filter(|scenario| scenario.is_repetition()).count(), left_out)
+        };
+        let (every, none) = repetitions(&["persist/"], true);
+        assert!(every > 0 && none == 0);
+        assert_eq!(repetitions(&["persist/"], false), (0, every));
+        assert_eq!(repetitions(&["persist/", "persist/T-18 T-21 T-72 dracut 059"], false), (1, every - 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Keys reach cryptsetup through its standard input, never as an argument. No failure here leads to an area without
 //! encryption: it is returned, and the plan has only RAM behind it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,17 +22,21 @@ use super::unwind::Undo;
 use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::format::{self, Kind, Superblock};
+use crate::facts::human;
+use crate::format::{self, Kind, Superblock, luks};
 use crate::kmsg::NOTICE;
 use crate::mapper::cipher::{self, Cipher};
 use crate::mapper::{self, MapperError};
 use crate::plan::crypt::{Crypt, Key};
 use crate::plan::{Slot, Target};
+use crate::probe::ram;
 
 /// A slow machine needs half a minute for a key; a slow stick some seconds for the header.
 const LIMIT: Duration = Duration::from_secs(300);
 /// KiB of memory that opening takes: a stick must open on a smaller machine than the one it was made on.
-const KEY_MEMORY: &str = "262144";
+const KEY_MEMORY: u64 = 262_144;
+/// KiB that a key is worth in any case: less than this would be no hindrance to whoever guesses.
+const LEAST_KEY_MEMORY: u64 = 32_768;
 /// cryptsetup(8): no key slot takes this key.
 const WRONG_KEY: i32 = 2;
 /// Without the passphrase nothing says that whoever asks may throw away what is there.
@@ -98,6 +103,42 @@ fn close(dev: &Path, name: &str) -> Result<(), MapperError> {
     Ok(())
 }
 
+/// Which key slots may be tried.
+#[derive(Debug, PartialEq, Eq)]
+enum Slots {
+    All,
+    These(Vec<String>),
+}
+
+/// Memory that stays free while a key is made of a passphrase.
+const SPARED: u64 = 64 << 20;
+
+/// The slots whose making of a key fits into the memory that there is: a header may ask for more, and the kernel would end some
+/// program for that, this one perhaps.
+///
+/// # Errors
+/// None fits, or the header cannot be read: text for a person.
+fn affordable(env: &Env, node: &str) -> Result<Slots, String> {
+    let Some(available) = ram::available(env) else { return Ok(Slots::All) };
+    let wanted = File::open(node).map_err(|error| error.to_string());
+    let wanted = wanted.and_then(|mut file| luks::key_memory(&mut file).map_err(|error| error.to_string()))?;
+    fitting(&wanted, available.saturating_sub(SPARED))
+}
+
+fn fitting(wanted: &BTreeMap<String, u64>, room: u64) -> Result<Slots, String> {
+    let fits: Vec<String> = wanted.iter().filter(|(_, bytes)| **bytes <= room).map(|(slot, _)| slot.clone()).collect();
+    match (fits.len() == wanted.len(), wanted.values().min()) {
+        (true, _) => Ok(Slots::All),
+        (false, Some(least)) if fits.is_empty() => Err(format!(
+            "making the key takes {} of memory, and {} can be had for it; use a machine with more memory, or lower it there with \
+             cryptsetup luksConvertKey --pbkdf-memory",
+            human(*least),
+            human(room)
+        )),
+        _ => Ok(Slots::These(fits)),
+    }
+}
+
 /// cryptsetup, and whether udev makes the nodes of what it opens.
 struct Cryptsetup {
     program: PathBuf,
@@ -121,8 +162,10 @@ impl Cryptsetup {
         tool::call(&Call { arguments, input, variables: alone, ..Call::of(&self.program) }, LIMIT)
     }
 
-    fn format(&self, node: &str, header: &Header<'_>, key: &Secret, random: bool) -> Result<(), String> {
+    fn format(&self, env: &Env, node: &str, header: &Header<'_>, key: &Secret, random: bool) -> Result<(), String> {
         let Header { luks, mark, uuid } = header;
+        let room = ram::available(env).map_or(KEY_MEMORY, |bytes| bytes.saturating_sub(SPARED) / 1024);
+        let memory = room.clamp(LEAST_KEY_MEMORY, KEY_MEMORY).to_string();
         let mut all = vec!["luksFormat", "--batch-mode", "--type", "luks2", "--label", luks, "--key-file", "-"];
         if let Some(mark) = mark {
             all.extend(["--subsystem", mark]);
@@ -130,7 +173,7 @@ impl Cryptsetup {
         match random {
             // Nobody guesses 64 random bytes: nothing is gained by making that slow.
             true => all.extend(["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]),
-            false => all.extend(["--pbkdf-memory", KEY_MEMORY]),
+            false => all.extend(["--pbkdf-memory", &memory]),
         }
         if let Some(uuid) = uuid {
             all.extend(["--uuid", uuid]);
@@ -152,12 +195,21 @@ impl Cryptsetup {
         if access == Access::ReadOnly {
             arguments.push("--readonly");
         }
-        let output = self.call(&arguments, Some(key))?;
-        match output.status.code() {
-            Some(0) => Mapped::checked(env, name).map(Some),
-            Some(WRONG_KEY) => Ok(None),
-            _ => Err(self.said(&output)),
+        let slots = match affordable(env, node)? {
+            Slots::All => vec![None],
+            Slots::These(slots) => slots.into_iter().map(Some).collect(),
+        };
+        for slot in slots {
+            let mut arguments = arguments.clone();
+            arguments.extend(slot.iter().flat_map(|slot| ["--key-slot", slot.as_str()]));
+            let output = self.call(&arguments, Some(key))?;
+            match output.status.code() {
+                Some(0) => return Mapped::checked(env, name).map(Some),
+                Some(WRONG_KEY) => {}
+                _ => return Err(self.said(&output)),
+            }
         }
+        Ok(None)
     }
 
     /// Changes the subsystem of a volume, open or not; its label stays.
@@ -193,6 +245,7 @@ impl Executor<'_> {
         // Programs, then the key: without either nothing is touched, not even read.
         let cryptsetup = Cryptsetup::find(self.env)?;
         let (program, arguments) = mkfs(self.env, fs)?;
+        let _unseen = passphrase::unseen(self.env);
         let key = self.new_key(crypt)?;
         let volume = Volume { luks, mark, crypt, fs, label, key: &key };
         let what = format!("encrypting {} for changes", target.to_string().trim_end_matches(','));
@@ -215,6 +268,7 @@ impl Executor<'_> {
             return Ok(());
         }
         let cryptsetup = Cryptsetup::find(self.env)?;
+        let _unseen = passphrase::unseen(self.env);
         let mapped = self.opened(&cryptsetup, &node.to_string_lossy(), crypt)?;
         let open = mapped.node();
         self.cipher = Some(mapped.cipher.clone());
@@ -347,7 +401,7 @@ impl Volume<'_> {
         let uuid = blank.note.as_ref().map(|note| note.uuid.as_str());
         let random = matches!(self.crypt.key, Key::Random { .. });
         let header = Header { luks: self.luks, mark: self.mark, uuid };
-        cryptsetup.format(&node, &header, self.key, random)?;
+        cryptsetup.format(env, &node, &header, self.key, random)?;
         // Another name than the area's own: that one belongs to the volume once it counts.
         let name = format!("{}-new", self.crypt.map);
         let mapped = cryptsetup.open(env, &node, (&name, Access::ReadWrite), self.key)?;
@@ -408,4 +462,29 @@ fn write_private(path: &Path, secret: &Secret) -> io::Result<()> {
     }
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)?;
     file.write_all(secret.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_slots_that_fit_into_memory_are_tried() {
+        let mib = |count: u64| count << 20;
+        let these = |slots: &[&str]| Ok(Slots::These(slots.iter().map(|slot| (*slot).to_owned()).collect()));
+        for (wanted, room, expected) in [
+            (&[("0", mib(256))][..], mib(300), Ok(Slots::All)),
+            (&[("0", mib(256)), ("1", mib(4096))], mib(300), these(&["0"])),
+            (&[("0", mib(4096)), ("1", mib(512)), ("2", 0)], mib(300), these(&["2"])),
+            (&[("0", mib(4096)), ("1", mib(512))], mib(300), Err("512 MiB of memory, and 300 MiB")),
+            // LUKS 1, or a header that is not understood: cryptsetup says what it thinks of that.
+            (&[], 0, Ok(Slots::All)),
+        ] {
+            let wanted = wanted.iter().map(|(slot, bytes)| ((*slot).to_owned(), *bytes)).collect();
+            match (fitting(&wanted, room), expected) {
+                (Err(why), Err(words)) => assert!(why.contains(words), "{why}"),
+                (found, expected) => assert_eq!(found, expected.map_err(str::to_owned), "{wanted:?}"),
+            }
+        }
+    }
 }

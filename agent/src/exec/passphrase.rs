@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::secret::Secret;
 use super::tool::{self, Call};
 use crate::env::Env;
-use crate::native::console::{Console, SECRET_BYTES, Typed};
+use crate::native::console::{Console, SECRET_BYTES, Typed, Unseen};
 
 /// systemd's own program for the question.
 const PROGRAM: &str = "systemd-ask-password";
@@ -43,6 +43,15 @@ pub(super) fn ask(env: &Env, question: &Question<'_>) -> Result<Secret, String> 
 fn systemd(env: &Env) -> Option<PathBuf> {
     let booted = env.path("run/systemd/system").is_dir();
     booted.then(|| tool::find(env, &[PROGRAM], "systemd").ok()).flatten()
+}
+
+/// From here until it is dropped nothing is shown of what is typed on the console, between questions and while a program works on
+/// an answer. systemd's agents see to that themselves.
+pub(super) fn unseen(env: &Env) -> Option<Unseen> {
+    if systemd(env).is_some() {
+        return None;
+    }
+    Console::open(env).ok()?.unseen()
 }
 
 fn through_systemd(program: &std::path::Path, question: &Question<'_>) -> Result<Secret, String> {
@@ -109,6 +118,23 @@ mod tests {
             seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
         seen
+    }
+
+    #[test]
+    fn nothing_is_shown_of_what_is_typed_while_a_program_works_on_the_answer() {
+        for hides in [true, false] {
+            let (dir, mut master, own) = console();
+            let env = Env::new(dir.path());
+            let guard = hides.then(|| unseen(&env).unwrap());
+            master.write_all(b"impatient\n").unwrap();
+            // A terminal shows what is typed at once.
+            thread::sleep(Duration::from_millis(50));
+            drop(guard);
+            Console::open(&env).unwrap().say("done");
+            let shown = read_until(&mut master, "done");
+            assert_eq!(shown.contains("impatient"), !hides, "{shown:?}");
+            drop(own);
+        }
     }
 
     #[test]

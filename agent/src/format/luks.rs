@@ -1,8 +1,9 @@
 //! LUKS 1 and 2: big-endian header at byte 0; LUKS 2 keeps a second header further in.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
-use super::bytes::Fields;
+use super::bytes::{Fields, read_at};
 use super::source::Source;
 use super::text::label;
 use super::{Error, Kind, Superblock};
@@ -40,6 +41,35 @@ fn fields(header: &[u8]) -> Option<Superblock> {
     Some(Superblock { label: own_label, uuid, subsystem, ..Superblock::new(Kind::Luks) })
 }
 
+/// Bytes of the part of a header before its JSON area, and of the largest header there is (LUKS2 On-Disk Format, 2.1 and 2.2).
+const BINARY: u64 = 4096;
+const LONGEST: u64 = 4 << 20;
+
+/// Bytes of memory that each key slot of a LUKS 2 volume wants for making a key of a passphrase. Both headers are asked, for
+/// cryptsetup takes the second where the first is damaged; the larger wish counts. LUKS 1 and PBKDF2 want none.
+///
+/// # Errors
+/// The device could not be read.
+pub(crate) fn key_memory<R: Read + Seek>(reader: &mut R) -> Result<BTreeMap<String, u64>, Error> {
+    let mut slots = BTreeMap::new();
+    for (at, magic) in std::iter::once((0, b"LUKS\xba\xbe")).chain(SECONDARY.map(|at| (at, b"SKUL\xba\xbe"))) {
+        let header = read_at(reader, "a LUKS header", at, HEADER)?;
+        let size = header.be64(8).filter(|size| (BINARY..=LONGEST).contains(size));
+        let Some(size) = size.filter(|_| header.has(0, magic) && header.be16(6) == Some(2)) else { continue };
+        let length = usize::try_from(size - BINARY).unwrap_or(0);
+        let area = read_at(reader, "the JSON area of a LUKS header", at + BINARY, length)?;
+        let text = area.split(|byte| *byte == 0).next().unwrap_or_default();
+        let Ok(json) = serde_json::from_slice::<serde_json::Value>(text) else { continue };
+        for (slot, value) in json["keyslots"].as_object().into_iter().flatten() {
+            // In units of 1024 bytes.
+            let wanted = value["kdf"]["memory"].as_u64().unwrap_or(0).saturating_mul(1024);
+            let known = slots.entry(slot.clone()).or_insert(0);
+            *known = wanted.max(*known);
+        }
+    }
+    Ok(slots)
+}
+
 #[cfg(test)]
 pub(super) fn sample() -> Vec<u8> {
     let mut image = vec![0; 8192];
@@ -66,6 +96,33 @@ mod tests {
             assert_eq!(text, expected, "{version}");
         }
         assert_eq!(parse(&sample()).unwrap().uuid.as_deref(), Some("0b4d6f2e-9d7c-4b8a-8a3e-2f1d6c5b4a39"));
+    }
+
+    #[test]
+    fn each_slot_says_how_much_memory_it_wants() {
+        let header = |magic: &[u8], at: usize, image: &mut [u8], json: &str| {
+            image[at..at + 6].copy_from_slice(magic);
+            image[at + 7] = 2;
+            image[at + 8..at + 16].copy_from_slice(&0x4000_u64.to_be_bytes());
+            image[at + 4096..at + 4096 + json.len()].copy_from_slice(json.as_bytes());
+        };
+        let slots = |first: &str, second: &str| {
+            let mut image = vec![0; 0x8000];
+            header(b"LUKS\xba\xbe", 0, &mut image, first);
+            header(b"SKUL\xba\xbe", 0x4000, &mut image, second);
+            key_memory(&mut Cursor::new(image)).unwrap().into_iter().collect::<Vec<_>>()
+        };
+        let json = |kib: &str| {
+            format!(
+                r#"{{"keyslots":{{"0":{{"kdf":{{"type":"argon2id","memory":{kib}}}}},"1":{{"kdf":{{"type":"pbkdf2"}}}}}}}}"#
+            )
+        };
+        let expected = |bytes| vec![("0".to_owned(), bytes), ("1".to_owned(), 0)];
+        assert_eq!(slots(&json("1024"), &json("1024")), expected(1 << 20));
+        assert_eq!(slots(&json("1024"), &json("4096")), expected(4 << 20));
+        assert_eq!(slots("{", &json("4096")), expected(4 << 20));
+        assert_eq!(slots(&json("18446744073709551615"), ""), expected(u64::MAX));
+        assert_eq!(key_memory(&mut Cursor::new(vec![0; 100])).unwrap().len(), 0);
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod identify;
 pub mod iso9660;
 pub(crate) mod journal;
 mod kind;
-mod luks;
+pub(crate) mod luks;
 mod lvm;
 mod ntfs;
 pub mod partition;

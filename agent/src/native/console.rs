@@ -94,6 +94,12 @@ impl Console {
         typed
     }
 
+    /// Shows nothing of what is typed until the result is dropped; `None` where nothing would be shown anyway.
+    pub fn unseen(self) -> Option<Unseen> {
+        let shown = hide(&self.0).ok().flatten()?;
+        Some(Unseen { console: self.0, shown })
+    }
+
     fn hidden_line(&mut self, until: Option<Instant>) -> Typed {
         let mut line = Zeroizing::new(Vec::with_capacity(SECRET_BYTES));
         let mut too_long = false;
@@ -142,6 +148,20 @@ impl Console {
         let flags = OFlags::NOCTTY.bits().cast_signed();
         let console = OpenOptions::new().read(true).write(true).custom_flags(flags).open(env.path(PATH))?;
         Ok([console.try_clone()?, console.try_clone()?, console])
+    }
+}
+
+/// A console that shows nothing of what is typed. What was typed meanwhile is no answer to anything, and is forgotten.
+#[derive(Debug)]
+pub struct Unseen {
+    console: File,
+    shown: Termios,
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        let _ = tcflush(&self.console, QueueSelector::IFlush);
+        let _ = tcsetattr(&self.console, OptionalActions::Now, &self.shown);
     }
 }
 

@@ -40,7 +40,7 @@ pub fn facts(env: &Env, image: &Path) -> io::Result<RamFacts> {
         at = end;
     }
     let huge_pages = env.path("sys/kernel/mm/transparent_hugepage/shmem_enabled").exists();
-    Ok(RamFacts { bytes, data, available: available(env), huge_pages, sha256: None })
+    Ok(RamFacts { bytes, data, available: available(env).unwrap_or(0), huge_pages, sha256: None })
 }
 
 /// The next stretch of data at or after `from` and before `end`, as the file system knows it; all of it where it does
@@ -66,12 +66,12 @@ pub fn next_data(file: impl AsFd, from: u64, end: u64) -> io::Result<Option<(u64
     Ok(Some((start, stop.clamp(start + 1, end))))
 }
 
-/// Bytes of RAM that programs can get without swapping; 0 if the kernel does not say.
-fn available(env: &Env) -> u64 {
+/// Bytes of RAM that programs can get without swapping; `None` if the kernel does not say.
+pub(crate) fn available(env: &Env) -> Option<u64> {
     let text = env.text("proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or(0).saturating_mul(1024)
+    kib.map(|kib| kib.saturating_mul(1024))
 }
 
 #[cfg(test)]
