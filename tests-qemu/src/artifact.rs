@@ -55,9 +55,9 @@ impl Artifacts {
     pub fn build() -> Result<Self> {
         let target = target();
         let static_bin = |profile: &str, name: &str| target.join(MUSL).join(profile).join(name);
-        cargo(&["--release", "--target", MUSL, "-p", "rdlive", "--bin", "rdlive"])?;
-        cargo(&["--profile", "tool", "--target", MUSL, "-p", "lab-guest", "--bin", "lab-guest"])?;
-        cargo(&["--profile", "tool", "-p", "rdlive-image", "--bin", "rdlive-image"])?;
+        agent(workspace(), &target)?;
+        build(&["--profile", "tool", "--target", MUSL, "-p", "lab-guest", "--bin", "lab-guest"])?;
+        build(&["--profile", "tool", "-p", "rdlive-image", "--bin", "rdlive-image"])?;
         let module = module_dir();
         Ok(Self {
             agent: program(static_bin("release", "rdlive"))?,
@@ -66,6 +66,51 @@ impl Artifacts {
             module_hash: if module.is_dir() { cache::content_hash(&module)? } else { 0 },
         })
     }
+}
+
+/// Builds the agent of a workspace as it is given away: none of the builder's folders is in it. Where it is then.
+pub fn agent(workspace: &Path, target: &Path) -> Result<PathBuf> {
+    agent_of(workspace, target, None)
+}
+
+/// As [`agent`], with another place for the sources of dependencies.
+pub fn agent_of(workspace: &Path, target: &Path, home: Option<&Path>) -> Result<PathBuf> {
+    let cargo_home = home.map_or_else(cargo_home, |home| Ok(home.to_owned()))?;
+    let cargo = || {
+        let mut cargo = cargo();
+        cargo.env("CARGO_HOME", &cargo_home).current_dir(workspace);
+        cargo
+    };
+    run(cargo().args(["fetch", "--quiet", "--locked"]))?;
+    let mut prefixes = vec![(target.to_owned(), "target"), (workspace.to_owned(), ".")];
+    // Each registry has a folder with its own name.
+    let registries = std::fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten().flatten();
+    prefixes.extend(registries.map(|registry| (registry.path(), "registry")));
+    let flags: Vec<String> =
+        prefixes.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect();
+    // Lists of several sources are joined: the flags of .cargo/config.toml stay.
+    let flags = format!("target.{MUSL}.rustflags={}", serde_json::to_string(&flags)?);
+    let mut cargo = cargo();
+    cargo.args(["build", "--quiet", "--release", "--locked", "--target", MUSL, "-p", "rdlive", "--bin", "rdlive"]);
+    cargo.arg("--config").arg(flags).arg("--target-dir").arg(target);
+    run(&mut cargo)?;
+    Ok(target.join(MUSL).join("release/rdlive"))
+}
+
+/// Where cargo keeps the sources of dependencies.
+pub fn cargo_home() -> Result<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).context("neither CARGO_HOME nor HOME is set")
+}
+
+/// Builds what is given to users, and says where it is.
+pub fn release() -> Result<()> {
+    let agent = agent(workspace(), &target())?;
+    build(&["--profile", "tool", "-p", "rdlive-image", "--bin", "rdlive-image"])?;
+    let shown = |path: &Path| path.strip_prefix(workspace()).unwrap_or(path).display().to_string();
+    println!("agent    {}", shown(&agent));
+    println!("builder  {}", shown(&target().join("tool/rdlive-image")));
+    Ok(())
 }
 
 /// The dracut module in the workspace.
@@ -78,17 +123,18 @@ fn program(path: PathBuf) -> Result<Program> {
     Ok(Program { path, hash })
 }
 
-fn cargo(args: &[&str]) -> Result<()> {
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .arg("build")
-        .arg("--quiet")
-        .args(args)
-        .current_dir(workspace())
-        .stdin(Stdio::null())
-        .status()
-        .context("starting cargo")?;
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn build(args: &[&str]) -> Result<()> {
+    run(cargo().args(["build", "--quiet"]).args(args).current_dir(workspace()))
+}
+
+fn run(cargo: &mut Command) -> Result<()> {
+    let status = cargo.stdin(Stdio::null()).status().context("starting cargo")?;
     if !status.success() {
-        bail!("cargo build {} failed", args.join(" "));
+        bail!("{cargo:?} failed");
     }
     Ok(())
 }

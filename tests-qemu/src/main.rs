@@ -95,6 +95,8 @@ enum Cmd {
     },
     /// Install what is missing on this machine for the lab and for compiling the agent, and nothing else
     Install,
+    /// Build the agent and the builder as they are given to users: the same bytes on every machine, and none of its folders in them
+    Release,
     /// Make a Debian live ISO and boot it to a login prompt on this terminal
     Demo {
         /// Stay at the prompt (needs a terminal; this is also what a terminal gets without the option)
@@ -190,7 +192,7 @@ fn main() -> ExitCode {
 
 /// What changes nothing but packages, or nothing at all, is done at once; all else inside of the lab's own namespace.
 fn start(args: Args) -> Result<ExitCode> {
-    if matches!(args.command, Cmd::Install | Cmd::Test { list: true, .. }) {
+    if matches!(args.command, Cmd::Install | Cmd::Release | Cmd::Test { list: true, .. }) {
         return run(args);
     }
     install::require_root()?;
@@ -208,6 +210,7 @@ fn run(args: Args) -> Result<ExitCode> {
             let chosen = test::Chosen { filter, all, wanted };
             test::run(args.mirror, cuts, &chosen, list, json.as_deref(), jobs)
         }
+        Cmd::Release => artifact::release().map(|()| ExitCode::SUCCESS),
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
         Cmd::Hold => hold::hold().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {

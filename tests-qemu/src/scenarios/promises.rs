@@ -1,11 +1,15 @@
 //! Numbers of docs/specification.md that can be checked on any machine: sizes. Times belong to `cargo lab bench`, which
 //! measures ours and the originals in one run; a timed test would only tell how busy the machine is.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 
 use super::{Scenario, Work};
+use crate::artifact;
 use crate::lab::Lab;
 use crate::mode::Mode;
+use crate::tool;
 
 /// Bytes of the native initramfs with the generic driver set.
 const INITRAMFS: u64 = 12_000_000;
@@ -16,7 +20,12 @@ const AGENT: u64 = 2_000_000;
 pub fn all() -> Vec<Scenario> {
     let promise =
         |name: &str, measure| Scenario { name: format!("promise/{name}"), work: Work::Measure(measure), tag: None };
-    vec![promise("native generic initramfs is at most 12 MB", initramfs), promise("agent is at most 2 MB", agent)]
+    vec![
+        promise("native generic initramfs is at most 12 MB", initramfs),
+        promise("agent is at most 2 MB", agent),
+        promise("no folder of the builder is in the agent", folders),
+        promise("two builds of the agent in different folders are equal", equal).with_all(),
+    ]
 }
 
 fn initramfs(lab: &Lab) -> Result<()> {
@@ -25,6 +34,53 @@ fn initramfs(lab: &Lab) -> Result<()> {
 
 fn agent(lab: &Lab) -> Result<()> {
     at_most(std::fs::metadata(&lab.built.agent.path)?.len(), AGENT)
+}
+
+/// Panic texts name source files.
+fn folders(lab: &Lab) -> Result<()> {
+    let program = std::fs::read(&lab.built.agent.path)?;
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.parent().is_some());
+    let folders =
+        [Some(artifact::workspace().to_owned()), Some(artifact::cargo_home()?), Some(artifact::target()), home];
+    for folder in folders.into_iter().flatten() {
+        let text = [folder.as_os_str().as_encoded_bytes(), b"/"].concat();
+        if program.windows(text.len()).any(|part| part == text) {
+            bail!("{} is in it", folder.display());
+        }
+    }
+    // The names of the files themselves are: a person who reports a fault is asked for them.
+    let place = b"agent/src/";
+    if !program.windows(place.len()).any(|part| part == place) {
+        bail!("it names no source file, so this looks at nothing");
+    }
+    Ok(())
+}
+
+/// The same commit somewhere else, with dependencies somewhere else.
+fn equal(lab: &Lab) -> Result<()> {
+    let dir = artifact::target().join("lab/elsewhere");
+    if dir.exists() {
+        crate::remove::tree(&dir)?;
+    }
+    let (workspace, home) = (dir.join("a workspace"), dir.join("cargo home"));
+    std::fs::create_dir_all(&home)?;
+    let script = r#"git clone -q "$1" "$2"; cp "$1/Cargo.lock" "$2"; for part in registry config.toml config; do
+        [ ! -e "$3/$part" ] || cp -a "$3/$part" "$4"; done"#;
+    let own_home = artifact::cargo_home()?;
+    tool::shell(script, &[artifact::workspace(), &workspace, &own_home, &home])?;
+    let there = artifact::agent_of(&workspace, &dir.join("target"), Some(&home))?;
+    let committed = tool::shell(
+        r#"cd "$1"; git status --porcelain -- agent Cargo.toml Cargo.lock .cargo"#,
+        &[artifact::workspace()],
+    )?;
+    if !committed.trim().is_empty() {
+        // What is not committed is not in the clone.
+        bail!("commit first: {committed}");
+    }
+    if std::fs::read(&lab.built.agent.path)? != std::fs::read(&there)? {
+        bail!("{} and {} differ", lab.built.agent.path.display(), there.display());
+    }
+    crate::remove::tree(&dir)
 }
 
 fn at_most(bytes: u64, limit: u64) -> Result<()> {
