@@ -1,7 +1,6 @@
 //! Sees that an attempt goes on: a person who waits is told what is being waited for, the supervisor that all is well, or that
 //! nothing has moved for too long.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -208,7 +207,7 @@ impl State {
 
 /// Requests of each disk, from `/sys/class/block/*/stat` (`Documentation/block/stat.rst`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Disks(BTreeMap<String, Requests>);
+struct Disks(Vec<(String, Requests)>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Requests {
@@ -237,7 +236,8 @@ impl Disks {
     /// Disks that have not answered anything since then, and should have.
     fn silent(&self, now: &Self) -> Vec<Avoided> {
         let same = |name: &str, requests: &Requests| {
-            self.0.get(name).is_none_or(|before| before.answered == requests.answered)
+            let before = self.0.iter().find(|(known, _)| known == name);
+            before.is_none_or(|(_, before)| before.answered == requests.answered)
         };
         let silent = now.0.iter().filter(|(name, requests)| requests.unanswered > 0 && same(name, requests));
         silent.map(|(name, requests)| Avoided { name: name.clone(), sequence: requests.sequence }).collect()
@@ -331,7 +331,9 @@ mod tests {
         ["sda", "sdb", "sdc", "sda1"].iter().for_each(|name| disk(name, "device/model", ""));
         disk("sda1", "partition", "1\n");
         let before = Disks::read(&env);
-        assert_eq!(before.0.keys().collect::<Vec<_>>(), ["sda", "sdb", "sdc"]);
+        let mut names: Vec<_> = before.0.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["sda", "sdb", "sdc"]);
         disk("sdb", "stat", &stat(11, 1));
         disk("sdc", "stat", &stat(10, 0));
         let silent = before.silent(&Disks::read(&env));

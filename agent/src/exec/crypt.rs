@@ -3,7 +3,6 @@
 //! Keys reach cryptsetup through its standard input, never as an argument. No failure here leads to an area without
 //! encryption: it is returned, and the plan has only RAM behind it.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -125,14 +124,14 @@ fn affordable(env: &Env, node: &str) -> Result<Slots, String> {
     fitting(&wanted, available.saturating_sub(SPARED))
 }
 
-fn fitting(wanted: &BTreeMap<String, u64>, room: u64) -> Result<Slots, String> {
-    let fits: Vec<String> = wanted.iter().filter(|(_, bytes)| **bytes <= room).map(|(slot, _)| slot.clone()).collect();
-    match (fits.len() == wanted.len(), wanted.values().min()) {
+fn fitting(wanted: &[(String, u64)], room: u64) -> Result<Slots, String> {
+    let fits: Vec<String> = wanted.iter().filter(|(_, bytes)| *bytes <= room).map(|(slot, _)| slot.clone()).collect();
+    match (fits.len() == wanted.len(), wanted.iter().map(|(_, bytes)| *bytes).min()) {
         (true, _) => Ok(Slots::All),
         (false, Some(least)) if fits.is_empty() => Err(format!(
             "making the key takes {} of memory, and {} can be had for it; use a machine with more memory, or lower it there with \
              cryptsetup luksConvertKey --pbkdf-memory",
-            human(*least),
+            human(least),
             human(room)
         )),
         _ => Ok(Slots::These(fits)),
@@ -480,7 +479,7 @@ mod tests {
             // LUKS 1, or a header that is not understood: cryptsetup says what it thinks of that.
             (&[], 0, Ok(Slots::All)),
         ] {
-            let wanted = wanted.iter().map(|(slot, bytes)| ((*slot).to_owned(), *bytes)).collect();
+            let wanted: Vec<_> = wanted.iter().map(|(slot, bytes)| ((*slot).to_owned(), *bytes)).collect();
             match (fitting(&wanted, room), expected) {
                 (Err(why), Err(words)) => assert!(why.contains(words), "{why}"),
                 (found, expected) => assert_eq!(found, expected.map_err(str::to_owned), "{wanted:?}"),

@@ -22,7 +22,7 @@ const DENSE: u64 = 1 << 30;
 const SAMPLE: usize = 4096;
 /// Samples behind [`DENSE`], evenly over the rest; and for each doubling of the offset, so that what begins early is met early.
 const EVEN: u64 = 512;
-const PER_DOUBLING: u32 = 32;
+const PER_DOUBLING: u64 = 32;
 /// Bytes read at a time where all is read.
 const PART: usize = 1 << 20;
 
@@ -85,10 +85,7 @@ fn samples(size: u64) -> impl Iterator<Item = u64> {
     let last = size.saturating_sub(END);
     let dense = (START..DENSE.min(last)).step_by(1 << 20);
     let even = (1..=EVEN).map(move |number| DENSE + last.saturating_sub(DENSE) / EVEN * number);
-    let growth = 1.0 + 1.0 / f64::from(PER_DOUBLING);
-    // Offsets far below 2^53: what is lost of their lower bits does not matter.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let rising = std::iter::successors(Some(DENSE), move |at| Some((*at as f64 * growth) as u64));
+    let rising = std::iter::successors(Some(DENSE), |at| at.checked_add(at / PER_DOUBLING));
     let rising = rising.take_while(move |at| *at < last);
     // Where blocks begin, so that a sample is one.
     dense.chain(rising).chain(even).map(|at| at & !(SAMPLE as u64 - 1)).filter(move |at| *at < last)

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::source::Source;
+use super::source::{Input, Source};
 use super::{
     Error, Kind, Superblock, btrfs, erofs, exfat, ext, fat, iso9660, luks, lvm, ntfs, raid, signature, snapshot_cow,
     squashfs, swap, udf, xfs,
@@ -35,6 +35,10 @@ const BEFORE_ISO: [Parse; 10] = [
 /// # Errors
 /// The device could not be read and what could be read is nothing known.
 pub fn identify<R: Read + Seek>(reader: &mut R) -> Result<Option<Superblock>, Error> {
+    best(&mut (reader as &mut dyn Input))
+}
+
+fn best(reader: &mut &mut dyn Input) -> Result<Option<Superblock>, Error> {
     let mut source = Source::new(reader);
     let found = match content(&mut source)? {
         Some(found) if may_be_mirrored(found.kind) => match raid::at_end(&mut source) {
@@ -64,6 +68,10 @@ pub fn identify<R: Read + Seek>(reader: &mut R) -> Result<Option<Superblock>, Er
 /// # Errors
 /// The device could not be read.
 pub fn identify_all<R: Read + Seek>(reader: &mut R) -> Result<Vec<Superblock>, Error> {
+    every(&mut (reader as &mut dyn Input))
+}
+
+fn every(reader: &mut &mut dyn Input) -> Result<Vec<Superblock>, Error> {
     let mut source = Source::new(reader);
     if let Some(failure) = source.failure {
         return Err(failure);

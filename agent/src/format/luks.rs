@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
+use serde::Deserialize;
+
 use super::bytes::{Fields, read_at};
 use super::source::Source;
 use super::text::label;
@@ -45,13 +47,30 @@ fn fields(header: &[u8]) -> Option<Superblock> {
 const BINARY: u64 = 4096;
 const LONGEST: u64 = 4 << 20;
 
+/// The JSON area, as far as it is needed here.
+#[derive(Deserialize)]
+struct Area {
+    keyslots: BTreeMap<String, Slot>,
+}
+
+#[derive(Deserialize)]
+struct Slot {
+    kdf: Kdf,
+}
+
+#[derive(Deserialize)]
+struct Kdf {
+    #[serde(default)]
+    memory: u64,
+}
+
 /// Bytes of memory that each key slot of a LUKS 2 volume wants for making a key of a passphrase. Both headers are asked, for
 /// cryptsetup takes the second where the first is damaged; the larger wish counts. LUKS 1 and PBKDF2 want none.
 ///
 /// # Errors
 /// The device could not be read.
-pub(crate) fn key_memory<R: Read + Seek>(reader: &mut R) -> Result<BTreeMap<String, u64>, Error> {
-    let mut slots = BTreeMap::new();
+pub(crate) fn key_memory<R: Read + Seek>(reader: &mut R) -> Result<Vec<(String, u64)>, Error> {
+    let mut slots: Vec<(String, u64)> = Vec::new();
     for (at, magic) in std::iter::once((0, b"LUKS\xba\xbe")).chain(SECONDARY.map(|at| (at, b"SKUL\xba\xbe"))) {
         let header = read_at(reader, "a LUKS header", at, HEADER)?;
         let size = header.be64(8).filter(|size| (BINARY..=LONGEST).contains(size));
@@ -59,12 +78,14 @@ pub(crate) fn key_memory<R: Read + Seek>(reader: &mut R) -> Result<BTreeMap<Stri
         let length = usize::try_from(size - BINARY).unwrap_or(0);
         let area = read_at(reader, "the JSON area of a LUKS header", at + BINARY, length)?;
         let text = area.split(|byte| *byte == 0).next().unwrap_or_default();
-        let Ok(json) = serde_json::from_slice::<serde_json::Value>(text) else { continue };
-        for (slot, value) in json["keyslots"].as_object().into_iter().flatten() {
+        let Ok(area) = serde_json::from_slice::<Area>(text) else { continue };
+        for (slot, Slot { kdf }) in area.keyslots {
             // In units of 1024 bytes.
-            let wanted = value["kdf"]["memory"].as_u64().unwrap_or(0).saturating_mul(1024);
-            let known = slots.entry(slot.clone()).or_insert(0);
-            *known = wanted.max(*known);
+            let wanted = kdf.memory.saturating_mul(1024);
+            match slots.iter_mut().find(|(known, _)| *known == slot) {
+                Some((_, known)) => *known = wanted.max(*known),
+                None => slots.push((slot, wanted)),
+            }
         }
     }
     Ok(slots)
@@ -110,7 +131,7 @@ mod tests {
             let mut image = vec![0; 0x8000];
             header(b"LUKS\xba\xbe", 0, &mut image, first);
             header(b"SKUL\xba\xbe", 0x4000, &mut image, second);
-            key_memory(&mut Cursor::new(image)).unwrap().into_iter().collect::<Vec<_>>()
+            key_memory(&mut Cursor::new(image)).unwrap()
         };
         let json = |kib: &str| {
             format!(

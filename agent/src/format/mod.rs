@@ -28,7 +28,7 @@ pub mod partition;
 mod raid;
 mod signature;
 mod snapshot_cow;
-mod source;
+pub(crate) mod source;
 mod squashfs;
 mod swap;
 mod text;

@@ -8,6 +8,11 @@ use super::bytes::{read_at, read_partly};
 /// Bytes read once from the start: up to the end of the btrfs superblock, the deepest of the fixed places.
 pub(super) const HEAD: usize = 0x1_0000 + 4096;
 
+/// Any input. Readers are compiled once for it, and not for each type that is read.
+pub(crate) trait Input: Read + Seek {}
+
+impl<T: Read + Seek> Input for T {}
+
 /// An input being identified.
 pub(super) struct Source<'a, R> {
     reader: &'a mut R,

@@ -38,13 +38,27 @@ struct State {
     queue: VecDeque<Job>,
     seen: BTreeSet<String>,
     loaded: BTreeSet<String>,
-    /// What workers load, by worker, and since when.
-    busy: BTreeMap<usize, (String, Instant)>,
+    /// What workers load.
+    busy: Vec<Busy>,
     /// Workers so far. One that waits for a device for long gets a successor.
     workers: usize,
     /// Drivers that have been waited for long enough.
     silent: Vec<String>,
     on_idle: Option<Box<dyn Fn() + Send>>,
+}
+
+/// What a worker loads, and since when.
+struct Busy {
+    worker: usize,
+    name: String,
+    since: Instant,
+}
+
+impl State {
+    fn begin(&mut self, worker: usize, name: &str) {
+        self.busy.retain(|busy| busy.worker != worker);
+        self.busy.push(Busy { worker, name: name.to_owned(), since: Instant::now() });
+    }
 }
 
 /// Loads modules on demand.
@@ -80,8 +94,8 @@ impl Loader {
     /// How far the drivers are. One that does not come back had its time, and others are loaded in its place.
     pub fn progress(self: &Arc<Self>) -> Drivers {
         let mut state = self.lock();
-        let late = |(_, since): &&(String, Instant)| since.elapsed() >= PATIENCE;
-        let silent: Vec<String> = state.busy.values().filter(late).map(|(name, _)| name.clone()).collect();
+        let late = |busy: &&Busy| busy.since.elapsed() >= PATIENCE;
+        let silent: Vec<String> = state.busy.iter().filter(late).map(|busy| busy.name.clone()).collect();
         let new: Vec<String> = silent.iter().filter(|name| !state.silent.contains(name)).cloned().collect();
         state.silent.extend(new.iter().cloned());
         let busy = !state.queue.is_empty() || state.busy.len() > silent.len();
@@ -181,11 +195,11 @@ impl Loader {
                 }
             };
             let (Job::Alias(name) | Job::Name(name)) = &job;
-            state.busy.insert(worker, (name.clone(), Instant::now()));
+            state.begin(worker, name);
             drop(state);
             self.do_job(&job, worker);
             let mut state = self.lock();
-            state.busy.remove(&worker);
+            state.busy.retain(|busy| busy.worker != worker);
             self.notify_if_idle(state);
         }
     }
@@ -199,7 +213,7 @@ impl Loader {
         };
         for name in names {
             // Each has patience of its own.
-            self.lock().busy.insert(worker, (name.to_owned(), Instant::now()));
+            self.lock().begin(worker, name);
             // A driver that finds no hardware refuses with ENODEV; that is an answer, not a fault.
             if let Err(why) = self.load(name) {
                 log::debug!("{why}");

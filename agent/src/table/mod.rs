@@ -19,6 +19,7 @@ pub use error::TableError;
 
 use crate::format::bytes::read_at;
 use crate::format::partition;
+use crate::format::source::Input;
 
 /// Partitions begin and end at multiples of this, in bytes.
 pub const ALIGNMENT: u64 = 1 << 20;
@@ -114,6 +115,7 @@ impl Disk {
     /// # Errors
     /// No table, a damaged one, two that contradict each other, no free entry, no room: see [`TableError`].
     pub fn gap<R: Read + Seek>(&self, reader: &mut R, shown: &[Shown]) -> Result<Gap, TableError> {
+        let reader = &mut (reader as &mut dyn Input);
         self.tables(reader)?.gap(self, reader, shown)
     }
 
@@ -128,6 +130,7 @@ impl Disk {
         shown: &[Shown],
         random: [u8; 16],
     ) -> Result<Addition, TableError> {
+        let reader = &mut (reader as &mut dyn Input);
         let tables = self.tables(reader)?;
         let gap = tables.gap(self, reader, shown)?;
         match tables {

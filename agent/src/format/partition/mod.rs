@@ -8,6 +8,7 @@ use std::io::{Read, Seek};
 use serde::{Deserialize, Serialize};
 
 use super::bytes::read_at;
+use super::source::Input;
 use super::{Error, fat};
 
 pub mod gpt;
@@ -80,7 +81,9 @@ impl Partition {
 pub fn of_record<R: Read + Seek>(reader: &mut R, size_bytes: u64) -> Result<Vec<Partition>, Error> {
     let sector = read_at(reader, "the master boot record", 0, 512)?;
     let Some(record) = mbr::Record::parse(&sector) else { return Ok(Vec::new()) };
-    Ok(mbr::table(reader, &record, size_bytes)?.map(|table| table.partitions).unwrap_or_default())
+    Ok(mbr::table(&mut (reader as &mut dyn Input), &record, size_bytes)?
+        .map(|table| table.partitions)
+        .unwrap_or_default())
 }
 
 /// Reads the partition table of a disk of `size_bytes`, `None` if it has none.
@@ -91,6 +94,10 @@ pub fn of_record<R: Read + Seek>(reader: &mut R, size_bytes: u64) -> Result<Vec<
 /// # Errors
 /// The disk could not be read.
 pub fn table<R: Read + Seek>(reader: &mut R, size_bytes: u64) -> Result<Option<Table>, Error> {
+    read(&mut (reader as &mut dyn Input), size_bytes)
+}
+
+fn read(reader: &mut &mut dyn Input, size_bytes: u64) -> Result<Option<Table>, Error> {
     let sector = read_at(reader, "the master boot record", 0, 512)?;
     let Some(record) = mbr::Record::parse(&sector) else {
         return Ok(None);
