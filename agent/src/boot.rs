@@ -347,6 +347,9 @@ impl<'a> Boot<'a> {
         self.exec.run("acquire", &acquire::host(&self.points, device)?)?;
         let file = self.points.host.join(&scan.path);
         if !self.env.path(&file).is_file() {
+            self.replay_own(device)?;
+        }
+        if !self.env.path(&file).is_file() {
             let cause = format!("{} does not hold {}", device.node.display(), scan.path.display());
             return Err(Stop::new(Code::IsoFileNotFound, cause));
         }

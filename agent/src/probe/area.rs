@@ -13,7 +13,7 @@ use crate::exec::unfinished;
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
 use crate::format::journal::{self, Pending};
-use crate::format::{Kind, partition};
+use crate::format::{Kind, Superblock, partition};
 use crate::plan::reason::refuses_writes;
 use crate::table::{ALIGNMENT, Disk, name};
 
@@ -259,6 +259,12 @@ pub fn sleeping_windows(env: &Env, device: &Device, at: &Path) -> Option<String>
     let ntfs = device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs);
     let asleep = ntfs && is_windows_asleep(&env.path(at));
     asleep.then(|| format!("{} belongs to a hibernated Windows; shut it down fully first", device.node.display()))
+}
+
+/// Whether the journal of this ext3 or ext4 is to be replayed, and was left by a session of ours.
+pub fn is_left_by_us(env: &Env, device: &Device) -> bool {
+    let journalled = |found: &&Superblock| matches!(found.kind, Kind::Ext3 | Kind::Ext4) && found.dirty;
+    device.superblock.as_ref().filter(journalled).is_some() && left_by_us(env, &device.node)
 }
 
 /// A power cut during a live session leaves a journal too; the superblock says where it was mounted then, or will say it
