@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::thread::gettid;
 
 use super::message::{Avoided, Hang, Message, NO_PROGRESS};
-use super::sleep::sleep_of;
+use super::sleep::{Sleep, sleep_of};
 use crate::env::Env;
 use crate::kmsg;
 
@@ -18,6 +18,8 @@ const FIRST_WORD: Duration = Duration::from_secs(3);
 const NEXT_WORD: Duration = Duration::from_secs(5);
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(1);
+/// How many times as long a thread may go on without a wait that does not wait for a device: it computes, or waits in another way.
+const OTHERWISE: u32 = 10;
 /// How often the supervisor is told that all is well.
 const ALIVE: Duration = Duration::from_secs(5);
 
@@ -147,7 +149,8 @@ impl Watchdog {
                 if watchdog.lock().ended {
                     return;
                 }
-                let found = watchdog.lock().look(now, sleep_of(&task).map(|sleep| sleep.waits));
+                let sleep = sleep_of(&task);
+                let found = watchdog.lock().look(now, sleep.map(|sleep| sleep.waits));
                 if found.still < LOOK {
                     // Whatever hangs later had answered until now.
                     disks = Disks::read(&env);
@@ -155,7 +158,7 @@ impl Watchdog {
                 if let Some(words) = &found.words {
                     kmsg::tell(&env, words);
                 }
-                if found.still >= NO_PROGRESS {
+                if found.still >= patience(sleep) {
                     let state = watchdog.lock();
                     let devices = disks.silent(&Disks::read(&env));
                     send(&Message::Hangs(state.hang(found.still, devices)));
@@ -168,6 +171,11 @@ impl Watchdog {
             }
         });
     }
+}
+
+/// How long nothing may move.
+fn patience(sleep: Option<Sleep>) -> Duration {
+    if sleep.is_some_and(|sleep| sleep.uninterruptible) { NO_PROGRESS } else { NO_PROGRESS * OTHERWISE }
 }
 
 impl State {
@@ -287,6 +295,13 @@ mod tests {
         looks(&watchdog, begin, &[(70, 6, None, 0), (74, 6, Some("booting: still at it after 74 s"), 4)]);
         drop(outer);
         looks(&watchdog, begin, &[(200, 7, None, 0)]);
+    }
+
+    #[test]
+    fn who_computes_may_take_longer_than_who_waits_for_a_device() {
+        let sleep = |uninterruptible| Some(Sleep { uninterruptible, waits: 7 });
+        assert_eq!(patience(sleep(true)), NO_PROGRESS);
+        assert!(patience(sleep(false)) > NO_PROGRESS && patience(None) > NO_PROGRESS);
     }
 
     #[test]
