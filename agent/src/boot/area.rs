@@ -160,11 +160,19 @@ impl Boot<'_> {
         let overlay = &self.config.overlay;
         let automatic = Wish::of(overlay);
         let on_medium = matches!(overlay.persistence, Some(Persistence::OnMedium { .. }));
-        if overlay.readonly || self.area_hangs.is_some() || (automatic.is_none() && !on_medium && !self.names(device)) {
+        if automatic.is_none() && !on_medium && !self.names(device) {
             return Ok(());
         }
-        let allowed = host_refusal(&self.host_site(device)).is_none();
-        let steps = acquire::host_for_changes(&self.points, device).filter(|_| allowed);
+        self.usual_host(device)
+    }
+
+    /// The file system of an ISO file is mounted in the usual way, where that may be written to.
+    fn usual_host(&mut self, device: &Device) -> Result<(), Stop> {
+        if self.config.overlay.readonly || self.area_hangs.is_some() || host_refusal(&self.host_site(device)).is_some()
+        {
+            return Ok(());
+        }
+        let steps = acquire::host_for_changes(&self.points, device);
         steps.map_or(Ok(()), |steps| self.exec.run("acquire", &steps))
     }
 
@@ -172,13 +180,10 @@ impl Boot<'_> {
     /// power cut leaves half-written directories, which only the journal has as a whole (found by 5,000 cuts). Nothing is done with
     /// the journal of anybody else, nor where nothing may be written.
     pub(super) fn replay_own(&mut self, device: &Device) -> Result<(), Stop> {
-        if self.config.overlay.readonly || !probe::is_left_by_us(self.env, device) || self.awake(&device.node).is_err()
-        {
-            return Ok(());
+        match probe::is_left_by_us(self.env, device) && self.awake(&device.node).is_ok() {
+            true => self.usual_host(device),
+            false => Ok(()),
         }
-        let allowed = host_refusal(&self.host_site(device)).is_none();
-        let steps = acquire::host_for_changes(&self.points, device).filter(|_| allowed);
-        steps.map_or(Ok(()), |steps| self.exec.run("acquire", &steps))
     }
 
     /// What can be said about the file system of an ISO file, whatever may lie on it.
