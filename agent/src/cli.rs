@@ -127,7 +127,7 @@ fn attempt(arguments: &[String]) -> Result<ExitCode, String> {
     let [personality, avoid, rest @ ..] = arguments else {
         return Err("attempt is called by rdlive itself".to_owned());
     };
-    let avoid = serde_json::from_str(avoid).map_err(|error| error.to_string())?;
+    let avoid = crate::json::read(avoid.as_bytes()).map_err(|error| error.to_string())?;
     match personality.as_str() {
         "init" => {
             let env = Env::default();

@@ -259,7 +259,7 @@ impl Report {
 
     /// The report of an earlier run on this machine, if there is one.
     pub fn load(env: &Env) -> Option<Self> {
-        serde_json::from_str(&env.text(layout::REPORT)?).ok()
+        crate::json::read(env.text(layout::REPORT)?.as_bytes()).ok()
     }
 
     /// Writes the report to `/run`, as a whole or not at all.

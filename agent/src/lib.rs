@@ -23,6 +23,7 @@ pub mod format;
 pub mod generator;
 pub mod handover;
 
+mod json;
 pub mod kmsg;
 pub mod layout;
 pub mod mapper;

@@ -290,7 +290,7 @@ fn next(heard: &mut Vec<u8>) -> Option<Message> {
     loop {
         let end = heard.iter().position(|byte| *byte == b'\n')?;
         let line: Vec<u8> = heard.drain(..=end).collect();
-        match serde_json::from_slice(&line) {
+        match crate::json::read(&line) {
             Ok(message) => return Some(message),
             Err(_) => log::debug!("{}", String::from_utf8_lossy(&line)),
         }

@@ -78,7 +78,7 @@ pub(crate) fn key_memory<R: Read + Seek>(reader: &mut R) -> Result<Vec<(String, 
         let length = usize::try_from(size - BINARY).unwrap_or(0);
         let area = read_at(reader, "the JSON area of a LUKS header", at + BINARY, length)?;
         let text = area.split(|byte| *byte == 0).next().unwrap_or_default();
-        let Ok(area) = serde_json::from_slice::<Area>(text) else { continue };
+        let Ok(area) = crate::json::read::<Area>(text) else { continue };
         for (slot, Slot { kdf }) in area.keyslots {
             // In units of 1024 bytes.
             let wanted = kdf.memory.saturating_mul(1024);

@@ -26,7 +26,7 @@ pub fn sha256(medium: &Path, file: &Path) -> Option<String> {
 }
 
 fn from_info(info: &Path, inside: &Path) -> Option<String> {
-    let info: Info = serde_json::from_str(&text(info)?).ok()?;
+    let info: Info = crate::json::read(text(info)?.as_bytes()).ok()?;
     info.sha256.get(inside.to_str()?).map(|sum| sum.to_ascii_lowercase())
 }
 

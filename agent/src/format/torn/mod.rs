@@ -5,6 +5,7 @@
 
 use std::io::{Read, Seek};
 
+use super::source::Input;
 use super::{Error, Kind};
 
 mod btrfs;
@@ -28,7 +29,7 @@ pub(crate) struct Mend {
 /// # Errors
 /// The device could not be read.
 pub(crate) fn copy_of_ext<R: Read + Seek>(reader: &mut R) -> Result<Option<u64>, Error> {
-    ext::torn(reader).map(|torn| torn.map(|(copy, _)| copy))
+    ext::torn(&mut (reader as &mut dyn Input)).map(|torn| torn.map(|(copy, _)| copy))
 }
 
 /// How to mend the superblock of a file system of which `kind` is known; `None` when it is whole, or it is not certain that a
@@ -37,6 +38,7 @@ pub(crate) fn copy_of_ext<R: Read + Seek>(reader: &mut R) -> Result<Option<u64>,
 /// # Errors
 /// The device could not be read.
 pub(crate) fn mend<R: Read + Seek>(reader: &mut R, kind: Kind) -> Result<Option<Mend>, Error> {
+    let reader = &mut (reader as &mut dyn Input);
     match kind {
         Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => ext::mend(reader),
         Kind::Btrfs => btrfs::mend(reader),
