@@ -59,6 +59,8 @@ pub struct Boot<'a> {
     silent: Vec<String>,
     /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
     area_hangs: Option<String>,
+    /// Why a Windows may sleep on an NTFS that was looked at, by node.
+    windows: BTreeMap<PathBuf, Option<String>>,
 }
 
 /// A candidate that turned out unusable, and how it looked then: a device that changes gets another try.
@@ -92,6 +94,7 @@ impl<'a> Boot<'a> {
             last_rejection: None,
             silent: Vec::new(),
             area_hangs: None,
+            windows: BTreeMap::new(),
         }
     }
 
@@ -383,7 +386,7 @@ impl<'a> Boot<'a> {
     fn acquire(&mut self, medium: MediumFacts) -> Result<Acquired, Stop> {
         // The journal of a system that sleeps is not replayed; why nothing is kept is said when the place is looked at.
         let writes = self.keeps_on(&medium) && !self.config.overlay.readonly;
-        let keeps = writes && self.awake(Path::new("")).is_ok();
+        let keeps = writes && self.awake(Path::new("")).is_ok() && self.journal_may_be_replayed(&medium);
         let steps = match keeps {
             true => acquire::medium_for_changes(self.config, &self.points, &medium),
             false => acquire::medium(self.config, &self.points, &medium),

@@ -29,6 +29,9 @@ pub struct Device {
     pub part_label: Option<String>,
     /// The device refuses writes.
     pub read_only: bool,
+    /// A stick, a card or a USB disk: it comes and goes, and the system that this machine has may never have seen it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub removable: bool,
     /// An optical drive: it never has partitions.
     pub optical: bool,
     /// Names of this device below `/dev/disk/by-id` and `by-path`, as far as they are known.
@@ -56,6 +59,13 @@ pub struct Seen {
     /// Partition UUID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part_uuid: Option<String>,
+}
+
+impl Seen {
+    /// A device of which nothing but the node is known.
+    pub fn named(node: impl Into<PathBuf>) -> Self {
+        Self { node: node.into(), ..Self::default() }
+    }
 }
 
 impl Device {

@@ -965,12 +965,26 @@ fn loop_host_is_known_as_ours_at_every_moment_of_a_session() {
         let file = fs::File::create(at.join("written")).unwrap();
         file.sync_all().unwrap();
     };
+    // The path of the first file has the time of the mount in it (bytes 44 to 47 of the superblock).
+    let signed = |at: &Path, more: u32| {
+        let mut time = [0; 4];
+        fs::File::open(&disk.node).unwrap().read_exact_at(&mut time, 1024 + 44).unwrap();
+        let shown = machine.path(&format!("run/rdlive/at-{:08x}", u32::from_le_bytes(time) + more));
+        fs::create_dir_all(&shown).unwrap();
+        machine::run("mount", &[Path::new("--bind"), at, &shown]);
+        write(&shown);
+        machine::run("umount", &[&shown]);
+    };
+    let sign = |at: &Path| signed(at, 0);
+    let sign_of_another_time = |at: &Path| signed(at, 60);
     let nothing = |_: &Path| ();
     // What the disk is like at that moment. What the file system has not written yet is not in the file.
     type Row<'a> = (&'a str, &'a Path, &'a dyn Fn(&Path), bool);
-    let rows: [Row<'_>; 4] = [
+    let rows: [Row<'_>; 6] = [
         ("mounted", &ours, &nothing, true),
-        ("the mark is in the journal", &ours, &write, true),
+        ("the sign is in the journal", &ours, &sign, true),
+        ("a sign of another mount", &ours, &sign_of_another_time, false),
+        ("written by kiwi-live", &ours, &write, true),
         ("mounted by another system", &other, &nothing, true),
         ("written by another system", &other, &write, false),
     ];

@@ -12,6 +12,7 @@ use rdlive::config::{Access, TmpfsSize, interpret_text};
 use rdlive::env::Env;
 use rdlive::error::Code;
 use rdlive::exec::Executor;
+use rdlive::facts::Seen;
 use rdlive::handover::Report;
 use rdlive::plan::{Place, Slot, Step};
 use tempfile::TempDir;
@@ -460,8 +461,8 @@ fn loop_c3_a_store_of_another_image_is_told_before_anything_is_repaired() {
     ] {
         let mut exec = Executor::new(&machine.env, &nothing_to_load);
         let steps = [
-            Step::Device { node: "/a".into(), into: Slot::Image },
-            Step::Device { node: Path::new("/").join(seen), into: Slot::Live },
+            Step::Device { device: Seen::named("/a"), into: Slot::Image },
+            Step::Device { device: Seen::named(Path::new("/").join(seen)), into: Slot::Live },
             Step::SameOrigin { seen: Slot::Live, image: Slot::Image },
         ];
         let refused = exec.run("assemble", &steps).err();

@@ -14,7 +14,7 @@ use crate::kmsg::NOTICE;
 use crate::plan::persist::{self, Area, Wish};
 use crate::plan::reason::{self, refuses_writes};
 use crate::plan::{Slot, Step, acquire, crypt, named, ordinary};
-use crate::probe::area as probe;
+use crate::probe::area::{self as probe, Sleep};
 
 /// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
 /// seconds from power to its first answer.
@@ -168,6 +168,7 @@ impl Boot<'_> {
 
     /// The file system of an ISO file is mounted in the usual way, where that may be written to.
     fn usual_host(&mut self, device: &Device) -> Result<(), Stop> {
+        self.look_for_windows(device);
         if self.config.overlay.readonly || self.area_hangs.is_some() || host_refusal(&self.host_site(device)).is_some()
         {
             return Ok(());
@@ -194,11 +195,66 @@ impl Boot<'_> {
 
     /// The file system of an ISO file, with what lies at two paths.
     fn host_with(&self, node: &Path, paths: (&Path, &Path)) -> Site {
-        let mut site = probe::host(self.env, &self.watch.devices(), node, &self.points.host, paths);
-        if let (Site::Host(host), Some(name)) = (&mut site, self.silent_disk()) {
+        let devices = self.watch.devices();
+        let mut site = probe::host(self.env, &self.sleep(&devices), node, &self.points.host, paths);
+        let silent = self.silent_disk().filter(|_| !self.config.overlay.awake);
+        if let (Site::Host(host), Some(name)) = (&mut site, silent) {
             host.refusal.get_or_insert_with(|| may_sleep(&name, node));
         }
         site
+    }
+
+    /// What is known of systems that may sleep.
+    fn sleep<'s>(&'s self, devices: &'s [Device]) -> Sleep<'s> {
+        let windows = self.windows.values().find_map(Option::as_deref);
+        Sleep { devices, windows, awake: self.config.overlay.awake }
+    }
+
+    /// Looks for a Windows that sleeps on a fixed disk, where that says something about `device`: it may know a file system that is
+    /// not its own, and nothing there says so (attacks.md F3).
+    fn look_for_windows(&mut self, device: &Device) {
+        if self.config.overlay.awake || self.config.overlay.readonly || !probe::concerns_windows(device) {
+            return;
+        }
+        for other in self.watch.devices() {
+            let ntfs = other.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs);
+            if !ntfs || other.removable || other.node == device.node || self.windows.contains_key(&other.node) {
+                continue;
+            }
+            let mark = self.exec.mark();
+            let steps = acquire::windows(&self.points, &other);
+            let why = match steps.and_then(|steps| self.exec.run("acquire", &steps)) {
+                Ok(()) => probe::sleeping_windows(self.env, &other, &self.points.look),
+                Err(stop) => Some(format!(
+                    "whether a Windows sleeps on {} cannot be seen ({})",
+                    other.node.display(),
+                    stop.cause
+                )),
+            };
+            self.exec.unwind(mark);
+            self.windows.insert(other.node, why);
+        }
+        if let Some(why) = probe::locked_windows(&self.watch.devices()) {
+            self.windows.insert(PathBuf::new(), Some(why));
+        }
+    }
+
+    /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
+    fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), String> {
+        if self.config.overlay.readonly {
+            return Ok(());
+        }
+        self.look_for_windows(device);
+        let devices = self.watch.devices();
+        probe::in_use(self.env, device, &self.sleep(&devices), at, false).map_or(Ok(()), Err)
+    }
+
+    /// Whether the journal of the medium may be replayed: nobody else may still use it.
+    pub(super) fn journal_may_be_replayed(&mut self, medium: &MediumFacts) -> bool {
+        match self.below(medium) {
+            Some(device) => self.not_in_use(&device, None).is_ok(),
+            None => true,
+        }
     }
 
     /// Whether a karg names this device as the place for changes.
@@ -233,6 +289,7 @@ impl Boot<'_> {
     fn on_medium(&mut self, medium: &MediumFacts, path: Option<&Path>) -> Result<Area, String> {
         let device = self.below(medium).ok_or("the medium is in the initrd, which keeps nothing")?;
         self.awake(&device.node)?;
+        self.look_for_windows(&device);
         self.shared(medium, &device, &self.named_path(Some(medium), path))
     }
 
@@ -260,11 +317,12 @@ impl Boot<'_> {
             Origin::Device(_) => self.points.live.clone(),
             Origin::File(_) => self.points.host.clone(),
         };
-        let refusal = host_refusal(&self.host_site(device)).filter(|_| !self.config.overlay.readonly);
-        if let (Origin::File(_), Some(why)) = (&medium.origin, refusal) {
-            return Err(why);
-        }
-        if let Some(why) = probe::sleeping_windows(self.env, device, &from) {
+        let devices = self.watch.devices();
+        let refusal = match &medium.origin {
+            Origin::Device(_) => probe::in_use(self.env, device, &self.sleep(&devices), Some(&from), false),
+            Origin::File(_) => host_refusal(&self.host_site(device)),
+        };
+        if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {
             return Err(why);
         }
         let site = NamedSite {
@@ -306,6 +364,7 @@ impl Boot<'_> {
         if let Some(medium) = medium
             && self.below(medium).is_some_and(|below| below.node == device.node)
         {
+            self.look_for_windows(&device);
             return self.shared(medium, &device, &path);
         }
         let node = device.node.display();
@@ -317,7 +376,7 @@ impl Boot<'_> {
         }
         let kind = device.superblock.as_ref().map(|found| found.kind);
         if automatic && kind == Some(Kind::SnapshotCow) {
-            return Ok(persist::store_device(overlay, &device.node));
+            return Ok(persist::store_device(overlay, device.seen()));
         }
         if let (None, Some(why)) = (kind, &device.unreadable) {
             return Err(format!("{node}: {why}"));
@@ -330,14 +389,18 @@ impl Boot<'_> {
         let Some(kind) = kind.filter(|kind| kind.driver().is_some()) else {
             return Err(format!("{node} holds {}, left as it is", kind.map_or("nothing that is known", Kind::name)));
         };
-        // Whether Windows sleeps shows only when its file system is mounted.
-        let look = kind == Kind::Ntfs;
-        let steps = acquire::named(&self.points, &device, kind, overlay.readonly || look);
-        self.exec.run("acquire", &steps).map_err(told)?;
-        if let Some(why) = probe::sleeping_windows(self.env, &device, &at) {
-            return Err(why);
+        // What Windows has written down of its sleep, and our own note, show only when their file systems are mounted.
+        let look = matches!(kind, Kind::Ntfs | Kind::Vfat | Kind::Exfat);
+        if !look {
+            self.not_in_use(&device, None)?;
         }
-        if look && !overlay.readonly {
+        let readonly = self.config.overlay.readonly;
+        let steps = acquire::named(&self.points, &device, kind, readonly || look);
+        self.exec.run("acquire", &steps).map_err(told)?;
+        if look {
+            self.not_in_use(&device, Some(&at))?;
+        }
+        if look && !readonly {
             self.exec.run("acquire", &[Step::Remount { at: at.clone() }]).map_err(told)?;
         }
         let found = probe::at_named_path(self.env, &at, &path);
@@ -347,7 +410,7 @@ impl Boot<'_> {
     /// Waits until all that is plugged in has been looked at, and says why nothing may be written to a device then.
     pub(super) fn awake(&mut self, node: &Path) -> Result<(), String> {
         // Nothing is written to what is only shown.
-        if self.config.overlay.readonly {
+        if self.config.overlay.readonly || self.config.overlay.awake {
             return Ok(());
         }
         let deadline = self.watch.begin() + self.config.deadline;

@@ -71,6 +71,7 @@ impl Default for Overlay {
             required: false,
             accept: false,
             blank: None,
+            awake: false,
         }
     }
 }

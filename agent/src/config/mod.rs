@@ -209,6 +209,8 @@ pub struct Overlay {
     pub accept: bool,
     /// Make this file system on a named device that holds nothing (`rd.live.autooverlay`, `rd.live.overlay.cowfs=`).
     pub blank: Option<String>,
+    /// No system sleeps that would still use the file systems of this machine (`rd.live.host.awake`).
+    pub awake: bool,
 }
 
 /// `rd.overlay.crypt=<device>[,mapname=][,fstype=][,mkfs=][,timeout=]` (dracut-live spec 1.5).

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::crypt;
 use super::lookup::{Lookup, split_list};
 use super::registry::{
-    AUTOOVERLAY, COWFILE_MBSIZE, COWFILE_PATH, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY,
+    AUTOOVERLAY, COWFILE_MBSIZE, COWFILE_PATH, HOST_AWAKE, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY,
     OVERLAY_COWFS, OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN,
     WRITABLE_FSIMG,
 };
@@ -43,6 +43,7 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
         crypt: crypt::device(lookup),
         unlock: crypt::unlocking(lookup),
         refused: new == Some(Said::Off),
+        awake: lookup.flag(&HOST_AWAKE, false),
         ..Overlay::default()
     };
     overlay.ordinary = overlay.crypt.is_some()

@@ -10,16 +10,19 @@ use std::time::Duration;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use serde::{Deserialize, Serialize};
 
+use super::blank;
 use super::copy;
 use super::mount::{self, FileSystem, Obeyed};
 use super::protected::Protected;
 use super::secret::Secret;
+use super::sign;
 use super::unwind::{Undo, Undos};
 use crate::attempt::Watchdog;
 use crate::clock;
 use crate::config::{Access, TmpfsSize};
 use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::facts::Seen;
 use crate::foreign;
 use crate::format::torn;
 use crate::kmsg;
@@ -50,6 +53,8 @@ pub struct StepRecord {
 struct Held {
     node: PathBuf,
     device: Option<LoopDevice>,
+    /// What it was when the plan was made, if that is known.
+    seen: Option<Seen>,
 }
 
 /// Does steps, remembers devices by role, records what it did and how to undo it.
@@ -192,8 +197,26 @@ impl<'a> Executor<'a> {
 
     /// Remembers a device by its role; a loop device lives as long as it is held or mounted.
     pub(super) fn hold(&mut self, into: Slot, node: PathBuf, device: Option<LoopDevice>) {
-        self.slots.insert(into, Held { node, device });
+        self.hold_seen(into, node, device, None);
+    }
+
+    fn hold_seen(&mut self, into: Slot, node: PathBuf, device: Option<LoopDevice>, seen: Option<Seen>) {
+        self.slots.insert(into, Held { node, device, seen });
         self.undos.push(Undo::Forget(into));
+    }
+
+    /// The node of a slot that is about to be written to: still the device that was seen (attacks.md F5).
+    pub(super) fn node_to_write(&self, slot: Slot) -> Result<PathBuf, Stop> {
+        let held = self.slots.get(&slot);
+        let held = held.ok_or_else(|| Stop::new(Code::AreaUnavailable, format!("no device is known as {slot}")))?;
+        if let Some(seen) = &held.seen {
+            let opened = File::open(&held.node);
+            let opened = opened.map_err(|error| {
+                Stop::new(Code::AreaUnavailable, format!("opening {}: {error}", held.node.display()))
+            })?;
+            blank::still(self.env, opened, seen)?;
+        }
+        Ok(held.node.clone())
     }
 
     /// Remembers how to undo something.
@@ -228,12 +251,12 @@ impl<'a> Executor<'a> {
     fn step(&mut self, step: &Step) -> Result<(), Stop> {
         match step {
             Step::Driver { module, filesystem, option } => self.driver(module, filesystem.as_deref(), option),
-            Step::Device { node, into } => {
-                let node = self.env.path(node);
+            Step::Device { device, into } => {
+                let node = self.env.path(&device.node);
                 if *into == Slot::Cow {
                     forget_cached(&node);
                 }
-                self.hold(*into, node, None);
+                self.hold_seen(*into, node, None, Some(device.clone()));
                 Ok(())
             }
             Step::Loop { file, access, direct, into } => self.loop_device(file, *access, *direct, *into),
@@ -267,6 +290,10 @@ impl<'a> Executor<'a> {
             Step::CheckFs { what, fs } => self.check(*what, fs),
             Step::Mend { what } => self.mend(*what).map(drop),
             Step::Remount { at } => self.remount(at),
+            Step::Sign { at } => {
+                self.sign(at);
+                Ok(())
+            }
             Step::Unmount { at } => self.unmount(at),
             Step::Identity { at, image, accept, write } => self.identity(at, image, *accept, *write),
             Step::StoreIdentity { store, image, accept, write } => self.store_identity(store, image, *accept, *write),
@@ -319,6 +346,9 @@ impl<'a> Executor<'a> {
             Access::ReadWrite => foreign::open_for_writing(self.env, file),
         };
         let backing = backing.map_err(|error| fail("opening", error))?;
+        if let Some(noted) = sign::noted(self.env, file).filter(|_| access == Access::ReadWrite) {
+            noted.note(false);
+        }
         let setup = Setup { read_only, direct_io, autoclear: true, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup)
             .map_err(|error| fail("attaching a loop device to", error))?;
@@ -341,12 +371,18 @@ impl<'a> Executor<'a> {
             }
             Place::Path(path) => (self.env.path(path).to_string_lossy().into_owned(), Code::ImageMount),
         };
+        // A journal is replayed by a mount for reading, too.
+        if let Place::Slot(slot @ (Slot::Cow | Slot::Host)) = what {
+            self.node_to_write(*slot)?;
+        }
         let target = self.env.path(at);
         make_dir(&target)?;
         let read_only = access == Access::ReadOnly;
         let obeyed = obeyed(what);
-        let what = FileSystem { fs, source: &source, options: options.to_vec(), read_only, obeyed };
-        let untouched = read_only && options.iter().any(|option| option == "noload");
+        let mut options = options.to_vec();
+        options.extend(sign::option(fs, &source, &options).map(str::to_owned));
+        let what = FileSystem { fs, source: &source, options, read_only, obeyed };
+        let untouched = read_only && what.options.iter().any(|option| option == "noload");
         let _protected = untouched.then(|| Protected::new(Path::new(&source))).flatten();
         let attached = mount::attach(&what, &target).or_else(|error| match by_copy(&what, &error) {
             Some(options) => {

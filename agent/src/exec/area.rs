@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rdlive_sys::loopdev::{self, Setup};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::apply::Executor;
 use super::blank::{self, Blank};
 use super::mount;
+use super::sign;
 use super::tool;
 use super::unwind::Undo;
 use crate::area::{IDENTITY_FILE, Identity, made_for};
@@ -22,6 +23,7 @@ use crate::error::{Code, Stop};
 use crate::facts::Seen;
 use crate::foreign;
 use crate::format::{self, torn};
+use crate::json;
 use crate::kmsg::NOTICE;
 use crate::plan::{Slot, Target};
 use crate::shutdown::mounts;
@@ -69,16 +71,18 @@ impl Executor<'_> {
 
     pub(super) fn window(
         &mut self,
-        disk: &Path,
+        disk: &Seen,
         offset: u64,
         size_limit: u64,
         access: Access,
         into: Slot,
     ) -> Result<(), Stop> {
+        let (seen, disk) = (disk, &disk.node);
         let path = self.env.path(disk);
         let fail = |error: io::Error| Stop::new(Code::LoopSetup, format!("a window into {}: {error}", disk.display()));
         let read_only = access == Access::ReadOnly;
         let backing = File::options().read(true).write(!read_only).open(&path).map_err(fail)?;
+        let backing = blank::still(self.env, backing, seen)?;
         let sector = blank::sector(&backing);
         let setup = Setup { offset, size_limit, read_only, autoclear: true, sector, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup).map_err(fail)?;
@@ -129,9 +133,7 @@ impl Executor<'_> {
 
     /// Mends a superblock that a power cut has torn; the device, and whether there was something to mend.
     pub(super) fn mend(&mut self, what: Slot) -> Result<(String, bool), Stop> {
-        let Some(node) = self.node(what).map(|node| node.to_string_lossy().into_owned()) else {
-            return Err(Stop::new(Code::AreaUnavailable, format!("no device is known as {what}")));
-        };
+        let node = self.node_to_write(what)?.to_string_lossy().into_owned();
         let mended = mend(&node).map_err(|error| {
             Stop::new(Code::AreaUnavailable, format!("repairing the superblock of {node}: {error}"))
         })?;
@@ -145,9 +147,14 @@ impl Executor<'_> {
             Stop::new(Code::AreaUnavailable, error.to_string())
                 .advice("is its write protection on, or does it need a repair (dmesg says; an NTFS is repaired by chkdsk in Windows)?")
         })?;
-        sign(&target);
+        sign::sign(self.env, &target);
         self.undo(Undo::ReadOnly(target));
         Ok(())
+    }
+
+    /// See [`sign::sign`].
+    pub(super) fn sign(&mut self, at: &Path) {
+        sign::sign(self.env, &self.env.path(at));
     }
 
     pub(super) fn unmount(&mut self, at: &Path) -> Result<(), Stop> {
@@ -192,7 +199,7 @@ impl Executor<'_> {
         // Whose it is has not been said then, so only a broken structure counts as damage.
         let failed = |error: io::Error| Stop::new(verdict(&error), format!("{}: {error}", path.display()));
         let known = foreign::read(dir, name, LONGEST_MARK);
-        let owner = match known.and_then(|bytes| Ok(serde_json::from_slice::<Identity>(&bytes)?)) {
+        let owner = match known.and_then(|bytes| Ok(json::read::<Identity>(&bytes)?)) {
             Ok(owner) if owner.same_image(image) => return Ok(()),
             Ok(owner) => Some(owner.to_string()),
             // Made by kiwi-live, or by us in a boot that was cut short here: it is told now.
@@ -214,7 +221,7 @@ impl Executor<'_> {
     pub(super) fn mark_area(&mut self, at: &Path, image: &Identity) -> Result<(), Stop> {
         let path = self.env.path(at).join(IDENTITY_FILE);
         let known = foreign::read(&self.env.path(at), Path::new(IDENTITY_FILE), LONGEST_MARK).ok();
-        let known = known.and_then(|bytes| serde_json::from_slice::<Identity>(&bytes).ok());
+        let known = known.and_then(|bytes| json::read::<Identity>(&bytes).ok());
         if known.is_some_and(|owner| owner.same_image(image)) {
             return Ok(());
         }
@@ -343,15 +350,6 @@ pub(super) fn wipe(blank: &Blank) -> io::Result<()> {
         blank.device.device.write_all_at(&zeros, offset)?;
     }
     blank.device.device.sync_data()
-}
-
-/// An ext4 notes where it is mounted when a file is opened, and writes that much later: until then the next boot after a
-/// power cut could not tell our journal from that of another system. What cannot do this does not need it.
-fn sign(at: &Path) {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    if let Ok(file) = rustix::fs::open(at, flags, Mode::RUSR) {
-        let _ = rustix::fs::syncfs(&file);
-    }
 }
 
 /// How mkfs is told the UUID.

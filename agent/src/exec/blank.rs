@@ -14,6 +14,7 @@ use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use rustix::fs::{FlockOperation, OFlags, flock, fstat, major, minor};
 
 use super::empty::{self, Extent};
+use super::sign::{self, Noted};
 use super::unfinished::{self, Note};
 use crate::area::TEMPORARY_LABEL;
 use crate::env::Env;
@@ -48,6 +49,8 @@ pub(super) struct Blank {
     pub backing: File,
     /// Lies beside a file until that is complete.
     pub note: Option<Note>,
+    /// The FAT or exFAT on which a file lies: it is noted once more before the file counts.
+    noted: Option<Noted>,
     /// The disk and the partition of it that the kernel was told of before anything is written.
     told: Option<(File, u32)>,
     /// Nobody else may mount a device that was given, or make it a part of another one, until the work is done.
@@ -117,7 +120,7 @@ impl Blank {
                 let (backing, note) = unfinished::begin(env, path, *size, *replace)
                     .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
                 let blank = Self::show(env, backing, path, 0, 0)?;
-                Ok(Self { note: Some(note), ..blank })
+                Ok(Self { note: Some(note), noted: sign::noted(env, path), ..blank })
             }
         }
     }
@@ -130,7 +133,7 @@ impl Blank {
             loopdev::attach(&env.path("dev"), &backing, &env.path(path).to_string_lossy(), setup).map_err(fail)?;
         let node = env.path(format!("dev/loop{}", device.number));
         let size = (&device.device).seek(SeekFrom::End(0)).map_err(fail)?;
-        Ok(Self { device, node, size, backing, note: None, told: None, _claim: None })
+        Ok(Self { device, node, size, backing, note: None, noted: None, told: None, _claim: None })
     }
 
     /// A LUKS volume of ours whose key nobody has.
@@ -149,9 +152,9 @@ impl Blank {
     /// back.
     pub(super) fn finish(self, made: Result<(), String>) -> Result<(), String> {
         // A loop device holds the file: first it goes, then the file's name.
-        let (note, told) =
-            (self.note.clone(), self.told.as_ref().and_then(|(disk, number)| Some((disk.try_clone().ok()?, *number))));
-        drop(self);
+        let told = self.told.as_ref().and_then(|(disk, number)| Some((disk.try_clone().ok()?, *number)));
+        let Self { device, backing, note, noted, .. } = self;
+        drop((device, backing));
         if let (Err(_), Some((disk, number))) = (&made, told) {
             // Nothing that the table does not name stays.
             let _ = blkpg::delete_partition(&disk, number);
@@ -159,6 +162,9 @@ impl Blank {
         let Some(note) = note else { return made };
         if made.is_err() {
             note.give_up();
+        }
+        if let (Ok(()), Some(noted)) = (&made, noted) {
+            noted.note(true);
         }
         made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))?;
         note.settle();
@@ -229,7 +235,7 @@ fn claimed(env: &Env, seen: &Seen) -> Result<File, Stop> {
 }
 
 /// The open device, if it is the one that was seen.
-fn still(env: &Env, file: File, seen: &Seen) -> Result<File, Stop> {
+pub(super) fn still(env: &Env, file: File, seen: &Seen) -> Result<File, Stop> {
     match block::is_still(env, &file, seen) {
         Ok(()) => Ok(file),
         Err(why) => {

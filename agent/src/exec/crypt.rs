@@ -256,8 +256,7 @@ impl Executor<'_> {
     }
 
     pub(super) fn unlock(&mut self, what: Slot, crypt: &Crypt) -> Result<(), Stop> {
-        let node = self.node(what).map(Path::to_owned);
-        let Some(node) = node else { return Err(locked(crypt, format!("no device is known as {what}"))) };
+        let node = self.node_to_write(what)?;
         self.volumes.insert(crypt.map.clone(), node.clone());
         if let Some((open, name)) = already_open(self.env, &node) {
             let failed = |why| Stop::new(Code::AreaCrypt, format!("{}, opened as {name}: {why}", crypt.place));

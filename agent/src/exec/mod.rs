@@ -15,6 +15,7 @@ pub mod progress;
 mod protected;
 mod reset;
 pub mod secret;
+mod sign;
 mod snapshot;
 mod tool;
 pub mod unfinished;

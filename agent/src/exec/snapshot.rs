@@ -36,7 +36,7 @@ impl Executor<'_> {
     /// Zeros are written over a store, and over nothing else.
     pub(super) fn clear_store(&mut self, what: Slot) -> Result<(), Stop> {
         let failed = |cause: String| Stop::new(Code::AreaDamaged, format!("clearing the store {what}: {cause}"));
-        let node = self.node(what).ok_or_else(|| failed("no such device".to_owned()))?.to_owned();
+        let node = self.node_to_write(what)?;
         let clear = |node: &Path| -> io::Result<bool> {
             let device = File::options().read(true).write(true).open(node)?;
             let mut head = [0; 512];

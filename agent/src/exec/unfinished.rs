@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate, fstatfs};
+use rustix::fs::{FallocateFlags, fallocate, fstatfs, statfs};
 use rustix::io::Errno;
 
 use crate::area::Found;
@@ -28,6 +28,8 @@ const BETWEEN: &str = ".rdlive-new-";
 const SECTOR: usize = 512;
 /// `f_type` of FAT in statfs(2).
 const FAT: u64 = 0x4d44;
+/// The same of exFAT.
+const EXFAT: u64 = 0x2011_bab0;
 
 /// The file system that was begun in a file.
 #[derive(Clone, Debug)]
@@ -70,7 +72,7 @@ pub fn is_unfinished(env: &Env, file: &Path) -> bool {
 /// already and does not tell how many: then the attempt shows whether there is room.
 pub fn room(env: &Env, file: &Path) -> u64 {
     let Some(facts) = env.path(file).symlink_metadata().ok().filter(|_| is_unfinished(env, file)) else { return 0 };
-    match facts.len() == 0 && File::open(env.path(file)).is_ok_and(|file| is_on_fat(&file)) {
+    match facts.len() == 0 && is_on(&env.path(file), FAT) {
         true => u64::MAX,
         false => facts.blocks().saturating_mul(512),
     }
@@ -170,11 +172,12 @@ pub(super) fn begin(env: &Env, file: &Path, size: u64, replace: Replace) -> io::
 }
 
 /// A file of this length at the path; what is there may be replaced.
-fn allocated(path: &Path, size: u64) -> io::Result<File> {
+pub(super) fn allocated(path: &Path, size: u64) -> io::Result<File> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        // An attempt came this far: its room is used again. A file that is replaced may have holes.
-        Ok(facts) if facts.is_file() && facts.len() == size => {
+        // An attempt came this far: its room is used again. A file that is replaced may have holes. On exFAT the entry of a file may
+        // have reached the disk without the bitmap, and its room would be given to the next file, too.
+        Ok(facts) if facts.is_file() && facts.len() == size && !is_on(path.parent().unwrap_or(path), EXFAT) => {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
             reserve(&file, size)?;
             file.sync_all()?;
@@ -185,13 +188,16 @@ fn allocated(path: &Path, size: u64) -> io::Result<File> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
     file.sync_all()?;
     sync_dir(path)?;
-    if is_on_fat(&file) {
+    if is_on(path, FAT) {
         // The chain of clusters first, then the name that points to it. Synchronising the directory writes the table too,
         // and not the file's own entry.
         if fallocate(&file, FallocateFlags::KEEP_SIZE, 0, size).is_ok() {
             sync_dir(path)?;
             file.sync_all()?;
         }
+    }
+    if is_on(path, EXFAT) {
+        grow(&file, size)?;
     }
     reserve(&file, size)?;
     file.sync_all()?;
@@ -216,8 +222,25 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn is_on_fat(file: &File) -> bool {
-    fstatfs(file).is_ok_and(|facts| facts.f_type as u64 == FAT)
+/// The driver of exFAT does not even look at a file that is longer than all that the bitmap says is in use, and it writes the entry
+/// of the file before the bitmap: after a cut between them, nothing could be done with the file. So it never grows by more than is
+/// in use on the disk already.
+fn grow(file: &File, size: u64) -> io::Result<()> {
+    loop {
+        let facts = fstatfs(file)?;
+        let used = facts.f_blocks.saturating_sub(facts.f_bfree).saturating_mul(facts.f_bsize.unsigned_abs());
+        if size <= used || used <= file.metadata()?.len() {
+            return Ok(());
+        }
+        file.set_len(used)?;
+        file.sync_all()?;
+        rustix::fs::syncfs(file)?;
+    }
+}
+
+/// Whether what is at a path lies on a file system of this type.
+fn is_on(path: &Path, fs: u64) -> bool {
+    statfs(path).is_ok_and(|facts| facts.f_type as u64 == fs)
 }
 
 /// Version 4, variant 1 (RFC 9562).

@@ -13,6 +13,13 @@ const MAX_DIR: usize = 64 * 1024;
 const MAX_CLUSTERS: usize = 64;
 const ENTRY: usize = 32;
 const TYPE_END: u8 = 0;
+const TYPE_BITMAP: u8 = 0x81;
+const TYPE_FILE: u8 = 0x85;
+const TYPE_STREAM: u8 = 0xc0;
+/// Set in the type of an entry that is in use.
+const IN_USE: u8 = 0x80;
+/// Bytes of the bitmap that are looked at by [`allocation`].
+const MAX_BITMAP: u64 = 1 << 20;
 const TYPE_LABEL: u8 = 0x83;
 const VOLUME_DIRTY: u16 = 0x2;
 
@@ -70,32 +77,75 @@ impl Geometry {
 }
 
 fn label<R: Read + Seek>(source: &mut Source<R>, geometry: &Geometry) -> Result<Option<String>, Error> {
+    let mut label = None;
+    walk(source, geometry, |entry| {
+        let found = entry[0] == TYPE_LABEL;
+        if found {
+            label = entry_label(entry);
+        }
+        found
+    })?;
+    Ok(label)
+}
+
+/// Shows the entries of the root directory, until there are no more or one of them is enough.
+fn walk<R: Read + Seek>(
+    source: &mut Source<R>,
+    geometry: &Geometry,
+    mut enough: impl FnMut(&[u8; ENTRY]) -> bool,
+) -> Result<(), Error> {
     let mut cluster = geometry.root;
     let mut budget = MAX_DIR;
     for _ in 0..MAX_CLUSTERS {
-        let Some(offset) = geometry.offset(cluster) else {
-            return Ok(None);
-        };
+        let Some(offset) = geometry.offset(cluster) else { break };
         let len = usize::try_from(geometry.cluster).unwrap_or(MAX_DIR).min(budget);
         let entries = source.read("the exFAT root directory", offset, len)?;
         for entry in entries.as_chunks::<ENTRY>().0 {
-            match entry.u8(0) {
-                Some(TYPE_LABEL) => return Ok(entry_label(entry)),
-                Some(TYPE_END) => return Ok(None),
-                _ => {}
+            if entry[0] == TYPE_END || enough(entry) {
+                return Ok(());
             }
         }
         budget -= len;
         if budget == 0 {
-            return Ok(None);
+            break;
         }
         let next = geometry.fat + u64::from(cluster) * 4;
-        let Some(number) = source.read("the exFAT table", next, 4)?.le32(0) else {
-            return Ok(None);
-        };
+        let Some(number) = source.read("the exFAT table", next, 4)?.le32(0) else { break };
         cluster = number;
     }
-    Ok(None)
+    Ok(())
+}
+
+/// What whoever writes to it changes: the bitmap of clusters, and the root directory without times. Empty files are left out, which
+/// take no room and come and go while a file is made.
+pub(super) fn allocation<R: Read + Seek>(reader: &mut R) -> Result<Option<Vec<u8>>, Error> {
+    let mut source = Source::new(reader);
+    let Some((geometry, _)) = parse(&source.head) else { return Ok(None) };
+    let (mut kept, mut file, mut bitmap) = (Vec::new(), Vec::new(), None);
+    walk(&mut source, &geometry, |entry| {
+        match entry[0] {
+            kind if kind & IN_USE == 0 => {}
+            // How many entries follow, and attributes; a checksum and times lie between and behind.
+            TYPE_FILE => file = [&entry[..2], &entry[4..6]].concat(),
+            // Valid length and checksum of the set change while a file is written.
+            TYPE_STREAM if entry[24..] == [0; 8] => file.clear(),
+            TYPE_STREAM => kept.extend([&file, &entry[..8], &entry[20..]].concat()),
+            // The names of an empty file.
+            kind if kind & 0x40 != 0 && file.is_empty() => {}
+            kind => {
+                if kind == TYPE_BITMAP {
+                    bitmap = bitmap.or(entry.le32(20).zip(entry.le64(24)));
+                }
+                kept.extend(entry);
+            }
+        }
+        false
+    })?;
+    if let Some((offset, length)) = bitmap.and_then(|(cluster, length)| Some((geometry.offset(cluster)?, length))) {
+        let length = usize::try_from(length.min(MAX_BITMAP)).unwrap_or_default();
+        kept.extend(source.read("the exFAT bitmap", offset, length)?);
+    }
+    Ok(Some(kept))
 }
 
 fn entry_label(entry: &[u8]) -> Option<String> {

@@ -21,12 +21,19 @@ const FAT12_MAX: u64 = 0xff4;
 const FAT16_MAX: u64 = 0xfff4;
 const FAT32_MAX: u64 = 0x0fff_fff6;
 
+/// Bytes of the table that are looked at by [`allocation`].
+const MAX_TABLE: u64 = 1 << 20;
+
 /// The boot sector in bytes and clusters.
 struct Boot {
     sector: u64,
     cluster: u64,
     size: u64,
     fat: u64,
+    /// Length of one table in bytes.
+    table: u64,
+    /// The sector that counts what is free, where there is one.
+    counts: Option<u64>,
     /// Where clusters begin; the FAT12 and FAT16 root directory ends here.
     data: u64,
     clusters: u64,
@@ -102,6 +109,12 @@ fn boot(head: &[u8]) -> Option<Boot> {
         cluster: sector * per_cluster,
         size: u64::from(sectors) * sector,
         fat: reserved * sector,
+        table: u64::from(table) * sector,
+        counts: (wide)
+            .then(|| head.le16(48))
+            .flatten()
+            .filter(|at| !matches!(at, 0 | 0xffff))
+            .map(|at| u64::from(at) * sector),
         data: data * sector,
         clusters,
         root: if wide {
@@ -171,6 +184,81 @@ fn root_label<R: Read + Seek>(source: &mut Source<R>, boot: &Boot) -> Result<Opt
         cluster = next.le32(0).unwrap_or(0) & 0x0fff_ffff;
     }
     Ok(None)
+}
+
+/// What whoever writes to it changes: counts, table, and the root directory without times. Empty files are left out, which take
+/// no room and come and go while a file is made.
+pub(super) fn allocation<R: Read + Seek>(reader: &mut R) -> Result<Option<Vec<u8>>, Error> {
+    let mut source = Source::new(reader);
+    let Some((boot, _)) = parse(&source.head) else { return Ok(None) };
+    let table = usize::try_from(boot.table.min(MAX_TABLE)).unwrap_or_default();
+    let mut bytes = source.read("the FAT", boot.fat, table)?;
+    if let Some(at) = boot.counts {
+        bytes.extend(source.read("the counts of the FAT", at + 488, 8)?);
+    }
+    let mut entries = Entries { names: Vec::new(), kept: bytes };
+    let mut budget = MAX_DIR as u64;
+    let mut cluster = match boot.root {
+        Root::Fixed { offset, len } => {
+            entries.take(&source.read(
+                "the FAT root directory",
+                offset,
+                usize::try_from(len.min(budget)).unwrap_or_default(),
+            )?);
+            return Ok(Some(entries.kept));
+        }
+        Root::Cluster(first) => first,
+    };
+    for _ in 0..MAX_CLUSTERS {
+        let Some(offset) = boot.offset(cluster) else { break };
+        let length = boot.cluster.min(budget);
+        let more = entries.take(&source.read(
+            "the FAT root directory",
+            offset,
+            usize::try_from(length).unwrap_or_default(),
+        )?);
+        budget -= length;
+        if !more || budget == 0 {
+            break;
+        }
+        let next = source.read("the FAT", boot.fat + u64::from(cluster) * 4, 4)?;
+        cluster = next.le32(0).unwrap_or(0) & 0x0fff_ffff;
+    }
+    Ok(Some(entries.kept))
+}
+
+/// Entries of a directory, without what changes when a file is only written to.
+struct Entries {
+    /// Long names that wait for the entry that they belong to.
+    names: Vec<u8>,
+    kept: Vec<u8>,
+}
+
+impl Entries {
+    /// Takes a part of a directory; whether more may follow.
+    fn take(&mut self, directory: &[u8]) -> bool {
+        for entry in directory.as_chunks::<ENTRY>().0 {
+            let attributes = entry[11];
+            match entry[0] {
+                0 => return false,
+                0xe5 => self.names.clear(),
+                _ if attributes & 0x3f == ATTRIBUTE_LONG_NAME => self.names.extend(entry),
+                _ => {
+                    let names = std::mem::take(&mut self.names);
+                    let nothing = entry[20..22] == [0, 0] && entry[26..32] == [0; 6];
+                    if nothing && attributes & (ATTRIBUTE_VOLUME | ATTRIBUTE_DIRECTORY) == 0 {
+                        continue;
+                    }
+                    self.kept.extend(names);
+                    // Between these lie the times.
+                    for part in [&entry[..13], &entry[20..22], &entry[26..]] {
+                        self.kept.extend(part);
+                    }
+                }
+            }
+        }
+        true
+    }
 }
 
 /// Result of looking through a piece of a directory.

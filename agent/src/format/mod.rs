@@ -21,6 +21,7 @@ mod identify;
 pub mod iso9660;
 pub(crate) mod journal;
 mod kind;
+pub(crate) mod left;
 pub(crate) mod luks;
 mod lvm;
 mod ntfs;
@@ -37,6 +38,7 @@ mod udev;
 mod udf;
 pub(crate) mod uuid;
 mod xfs;
+pub(crate) mod xfs_log;
 
 #[cfg(test)]
 mod hostile;

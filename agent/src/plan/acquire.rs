@@ -7,7 +7,7 @@ use super::points::Points;
 use super::step::{Slot, Step, mount};
 use crate::config::{Access, Config};
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, Seen};
 use crate::format::Kind;
 
 /// Mounts the file system on which an ISO file is looked for: read-only, and without replaying its journal, because
@@ -18,7 +18,7 @@ use crate::format::Kind;
 pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
     let kind = mountable(device)?;
     let mut steps = driver(kind);
-    steps.push(Step::Device { node: device.node.clone(), into: Slot::Host });
+    steps.push(Step::Device { device: device.seen(), into: Slot::Host });
     steps.push(mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host));
     let link = device.superblock.as_ref().and_then(|found| found.uuid.as_ref());
     steps.push(match link {
@@ -43,8 +43,20 @@ fn mountable(device: &Device) -> Result<Kind, Stop> {
 pub fn key(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
     let kind = mountable(device)?;
     let mut steps = driver(kind);
-    steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
+    steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
     steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.key));
+    Ok(steps)
+}
+
+/// Mounts an NTFS to see whether a Windows sleeps on it, as [`host`] does.
+///
+/// # Errors
+/// As [`host`].
+pub fn windows(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
+    let kind = mountable(device)?;
+    let mut steps = driver(kind);
+    steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
+    steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.look));
     Ok(steps)
 }
 
@@ -67,13 +79,14 @@ pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
 /// the operator named the device, unless they are only shown: then nothing is written.
 pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Vec<Step> {
     let mut steps = driver(kind);
-    steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
+    steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
     if device.read_only || readonly {
         steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.named));
         return steps;
     }
     steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
     steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.named));
+    steps.push(Step::Sign { at: points.named.clone() });
     steps
 }
 
@@ -81,7 +94,7 @@ pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Ve
 pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Step> {
     let slot = if medium.is_container() { Slot::Container } else { Slot::Medium };
     let mut steps = match &medium.origin {
-        Origin::Device(node) => vec![Step::Device { node: node.clone(), into: Slot::Medium }],
+        Origin::Device(node) => vec![Step::Device { device: Seen::named(node), into: Slot::Medium }],
         Origin::File(file) => vec![Step::Loop {
             file: file.clone(),
             access: Access::ReadOnly,
@@ -92,7 +105,7 @@ pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Ste
     };
     if medium.is_container() {
         if let Origin::Device(node) = &medium.origin {
-            steps.push(Step::Device { node: node.clone(), into: slot });
+            steps.push(Step::Device { device: Seen::named(node), into: slot });
         }
         return steps;
     }

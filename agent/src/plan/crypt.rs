@@ -20,7 +20,7 @@ use crate::area::{
 };
 use crate::config::{Access, Mkfs, Overlay, OverlayCrypt, Unlocking};
 use crate::error::{Code, Stop};
-use crate::facts::{Device, human};
+use crate::facts::{Device, Seen, human};
 use crate::format::Kind;
 
 #[cfg(test)]
@@ -355,7 +355,7 @@ fn anew(
     let (node, fs) = (inside.node.clone(), kind.name().to_owned());
     let mut steps = driver(kind);
     steps.push(Step::Format { target: Target::Opened { node: node.clone() }, fs, label });
-    steps.push(Step::Device { node, into: Slot::Cow });
+    steps.push(Step::Device { device: Seen::named(node), into: Slot::Cow });
     steps.extend(persist::mounted(wish, points, identity, kind));
     Ok(steps)
 }
@@ -401,7 +401,7 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
         steps.push(Step::LuksFormat { target, luks, mark: None, crypt: crypt.clone(), fs, label: None });
         notes.push(format!("{node} is encrypted with a random key, its content is lost at power-off"));
     }
-    steps.push(Step::Device { node: device.node.clone(), into: Slot::Cow });
+    steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
     steps.push(unlock(crypt));
     let persistence = if new.is_some() { "temporary" } else { "named" };
     Ok(Opening { steps, place, persistence, accept: false, mark: None, notes }.only_shown(overlay))

@@ -64,7 +64,7 @@ pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) 
     if asleep {
         options.extend(known.map(no_replay).into_iter().flatten().map(str::to_owned));
     }
-    steps.push(Step::Device { node: device.node.clone(), into: Slot::Root });
+    steps.push(Step::Device { device: device.seen(), into: Slot::Root });
     steps.push(Step::Mount {
         what: Place::Slot(Slot::Root),
         fs,

@@ -13,7 +13,7 @@ use super::step::{Replace, Slot, Step, Target};
 use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, made_for};
 use crate::config::{Access, Overlay, Persistence};
 use crate::error::{Code, ELSEWHERE, Stop};
-use crate::facts::human;
+use crate::facts::{Seen, human};
 use crate::format::Kind;
 use crate::table::{Gap, PARTITION_NAME, name};
 
@@ -329,8 +329,11 @@ pub fn is_area(kind: Kind) -> bool {
 /// Names the partition; while the medium is mounted from the whole disk, a window into the disk stands in for it.
 pub(super) fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step {
     match disk.whole {
-        true => Step::Window { disk: disk.node(), start, size, access: Access::ReadWrite, into: Slot::Cow },
-        false => Step::Device { node: node.to_owned(), into: Slot::Cow },
+        true => Step::Window { disk: disk.seen(), start, size, access: Access::ReadWrite, into: Slot::Cow },
+        false => {
+            let device = Seen { node: node.to_owned(), size, part_uuid: None, ..disk.seen() };
+            Step::Device { device, into: Slot::Cow }
+        }
     }
 }
 
@@ -585,8 +588,9 @@ pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Point
         label: Some(label.to_owned()),
     });
     steps.push(Step::AddPartition { disk: disk.seen(), image, gap });
-    steps.push(Step::Device { node: part.clone(), into: Slot::Cow });
+    steps.push(reach(disk, &part, gap.start, gap.size));
     steps.push(mount(kind, true, &points.named));
+    steps.push(Step::Sign { at: points.named.clone() });
     Ok(Made { steps, node: part, kind })
 }
 
@@ -659,9 +663,9 @@ fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Str
 }
 
 /// A device that is a store itself.
-pub fn store_device(overlay: &Overlay, node: &Path) -> Area {
-    let steps = vec![Step::Device { node: node.to_owned(), into: Slot::Cow }];
-    store_in_slot(overlay, steps, node.display().to_string())
+pub fn store_device(overlay: &Overlay, device: Seen) -> Area {
+    let place = device.node.display().to_string();
+    store_in_slot(overlay, vec![Step::Device { device, into: Slot::Cow }], place)
 }
 
 fn store_in_slot(overlay: &Overlay, mut steps: Vec<Step>, place: String) -> Area {

@@ -47,6 +47,8 @@ pub struct Points {
     pub persistent_image: PathBuf,
     /// The file system that holds a key file, while it is read.
     pub key: PathBuf,
+    /// A file system that is looked into for a system that sleeps, for that long.
+    pub look: PathBuf,
     /// Link to the kept changes when they are only shown.
     pub upper_readonly: PathBuf,
 }
@@ -91,6 +93,7 @@ impl Points {
             named: "/run/initramfs/overlayfs".into(),
             persistent_image: "/run/initramfs/overlayfs-image".into(),
             key: "/run/rdlive/key".into(),
+            look: "/run/rdlive/look".into(),
             upper_readonly: "/run/overlayfs-r".into(),
         }
     }

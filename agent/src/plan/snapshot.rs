@@ -452,7 +452,7 @@ mod tests {
     fn c1_c4_a_persistent_place_decides() {
         let (config, _) = interpret_text("root=live:LABEL=x rd.overlay=LABEL=P");
         assert!(matches!(config.overlay.persistence, Some(Persistence::Named { .. })));
-        let store = store_device(&config.overlay, Path::new("/dev/vdb"));
+        let store = store_device(&config.overlay, crate::facts::Seen::named("/dev/vdb"));
         let directory = Area { store: false, ..store.clone() };
         let (content, inner) = nested(Kind::Ext4);
         for (kargs, area, method) in [
@@ -510,7 +510,7 @@ mod tests {
         ];
         for (kargs, method, persistent, lines) in rows {
             let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
-            let area = persistent.then(|| store_device(&config.overlay, Path::new("/dev/vdb")));
+            let area = persistent.then(|| store_device(&config.overlay, crate::facts::Seen::named("/dev/vdb")));
             let steps = root(&config, &base, method, area.as_ref(), Path::new("/sysroot"), Vec::new(), "kept");
             let text = describe("assemble", &steps);
             let mut rest = text.as_str();

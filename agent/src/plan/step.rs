@@ -142,8 +142,8 @@ pub enum Step {
     },
     /// Name a block device that exists.
     Device {
-        /// Its node.
-        node: PathBuf,
+        /// The device, as it was seen: before anything is written to it, it is compared with that.
+        device: Seen,
         /// Its role from here on.
         into: Slot,
     },
@@ -301,7 +301,7 @@ pub enum Step {
     /// Show a part of a disk as a device.
     Window {
         /// The disk.
-        disk: PathBuf,
+        disk: Seen,
         /// First byte.
         start: u64,
         /// Length in bytes.
@@ -325,6 +325,12 @@ pub enum Step {
     },
     /// Allow writing to a file system that is mounted read-only.
     Remount {
+        /// Its mount point.
+        at: PathBuf,
+    },
+    /// Leave a sign on a file system that belongs to somebody else that it is mounted by a session of ours ([`Step::Remount`] does it
+    /// too). Never fails.
+    Sign {
         /// Its mount point.
         at: PathBuf,
     },
@@ -476,7 +482,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Driver { module, option, .. } => write!(f, "driver {module} ({option})"),
-            Step::Device { node, into } => write!(f, "device {} as {into}", node.display()),
+            Step::Device { device, into } => write!(f, "device {} as {into}", device.node.display()),
             Step::Loop { file, access, direct, into } => {
                 let direct = if *direct { ", direct" } else { "" };
                 write!(f, "loop {} ({}{direct}) as {into}", file.display(), word(*access))
@@ -520,11 +526,12 @@ impl fmt::Display for Step {
             Step::AddPartition { disk, gap, .. } => write!(f, "partition {} {gap}", disk.node.display()),
             Step::Window { disk, start, size, access, into } => {
                 let shown = if *access == Access::ReadOnly { " (ro)" } else { "" };
-                write!(f, "window {} from {} {}{shown} as {into}", disk.display(), mib(*start), mib(*size))
+                write!(f, "window {} from {} {}{shown} as {into}", disk.node.display(), mib(*start), mib(*size))
             }
             Step::CheckFs { what, fs } => write!(f, "check {what} {fs}"),
             Step::Mend { what } => write!(f, "mend {what}"),
             Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),
+            Step::Sign { at } => write!(f, "sign {}", at.display()),
             Step::Unmount { at } => write!(f, "unmount {}", at.display()),
             Step::Identity { at, image, accept, write } => {
                 let accept = if *accept { ", or taken over" } else { "" };

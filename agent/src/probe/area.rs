@@ -5,14 +5,14 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::block;
-use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site};
+use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site, TEMPORARY_LABEL};
 use crate::env::Env;
 use crate::error::ELSEWHERE;
 use crate::exec::blank::sector;
 use crate::exec::unfinished;
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
-use crate::format::journal::{self, Pending};
+use crate::format::left::{self, Left};
 use crate::format::{Kind, Superblock, partition};
 use crate::plan::reason::refuses_writes;
 use crate::table::{ALIGNMENT, Disk, name};
@@ -125,21 +125,22 @@ fn foreign(devices: &[Device], disk: &str) -> Vec<String> {
 }
 
 /// Looks at the file system that holds the ISO file. `at` is where it is mounted, `asked` and `bound` the two paths.
-pub fn host(env: &Env, devices: &[Device], node: &Path, at: &Path, (asked, bound): (&Path, &Path)) -> Site {
-    let Some(device) = devices.iter().find(|device| device.node == node) else {
+pub fn host(env: &Env, sleep: &Sleep<'_>, node: &Path, at: &Path, (asked, bound): (&Path, &Path)) -> Site {
+    let Some(device) = sleep.devices.iter().find(|device| device.node == node) else {
         return Site::Nowhere(format!("{} is no disk that was seen", node.display()));
     };
     let Some(found) = &device.superblock else {
         return Site::Nowhere(format!("{} holds no file system that is known", node.display()));
     };
     let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
+    let begun = [asked, bound].iter().any(|path| unfinished::is_unfinished(env, &at.join(path)));
     // What an attempt that was cut short took is used again.
     let taken = unfinished::room(env, &at.join(asked)).max(unfinished::room(env, &at.join(bound)));
     Site::Host(HostSite {
         node: node.to_owned(),
         kind: found.kind,
         free: free.saturating_add(taken),
-        refusal: host_refusal(env, device, devices, at),
+        refusal: host_refusal(env, device, sleep, at, begun),
         asked: at_path(env, at, asked),
         bound: at_path(env, at, bound),
         asked_mark: subsystem(env, &at.join(asked)),
@@ -213,19 +214,38 @@ fn is_zeros(path: &Path) -> std::io::Result<bool> {
     Ok(size > 0)
 }
 
-/// Why the file system of an ISO file must not be written to; `None` if it may be.
-fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Option<String> {
+/// What is known of systems that may sleep.
+#[derive(Clone, Copy, Debug)]
+pub struct Sleep<'a> {
+    /// All devices that were seen.
+    pub devices: &'a [Device],
+    /// Why a Windows may sleep on a fixed disk.
+    pub windows: Option<&'a str>,
+    /// The operator says that none sleeps.
+    pub awake: bool,
+}
+
+/// Who knows that no system sleeps may say so.
+const AWAKE: &str = "if you know that no system sleeps on this machine, add rd.live.host.awake=1";
+
+/// Why the file system of an ISO file must not be written to; `None` if it may be. `begun` says that an attempt of ours to make a
+/// file was cut short there.
+fn host_refusal(env: &Env, device: &Device, sleep: &Sleep<'_>, at: &Path, begun: bool) -> Option<String> {
     let found = device.superblock.as_ref()?;
-    let node = device.node.display();
     if !found.kind.is_writable() {
-        return Some(format!("{node} is {}, which cannot be written to", found.kind.name()));
+        return Some(format!("{} is {}, which cannot be written to", device.node.display(), found.kind.name()));
     }
     if device.read_only {
         return Some(refuses_writes(&device.node));
     }
-    if let Some(why) = sleeper(devices, &device.node).or_else(|| sleeping_windows(env, device, at)) {
-        return Some(why);
-    }
+    in_use(env, device, sleep, Some(at), begun)
+}
+
+/// Why somebody may still use a file system that is not ours: it was not left in order and not by us, or a system sleeps that may
+/// know it. `at` is where it is mounted, if it is; `begun` as for [`host_refusal`].
+pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, begun: bool) -> Option<String> {
+    let found = device.superblock.as_ref()?;
+    let node = device.node.display();
     // ntfs3 keeps no journal of what it writes: nothing but a check says which clusters are really free.
     if found.kind == Kind::Ntfs && found.dirty {
         return Some(format!(
@@ -233,13 +253,80 @@ fn host_refusal(env: &Env, device: &Device, devices: &[Device], at: &Path) -> Op
              start Windows, run chkdsk /f on it and shut Windows down fully"
         ));
     }
-    let journalled = matches!(found.kind, Kind::Ext3 | Kind::Ext4);
-    if journalled && found.dirty && !left_by_us(env, &device.node) {
-        return Some(format!(
-            "{node} was not cleanly unmounted by its own system; start that once, or run e2fsck on it"
-        ));
+    if sleep.awake {
+        return None;
     }
-    None
+    let windows = at.and_then(|at| sleeping_windows(env, device, at));
+    if let Some(why) = sleeper(sleep.devices, &device.node).or(windows) {
+        return Some(why);
+    }
+    let left = how_left(env, device, at);
+    let fat = matches!(found.kind, Kind::Vfat | Kind::Exfat);
+    match left {
+        Left::ByOthers if fat && begun => {}
+        Left::ByOthers => {
+            let check = match found.kind {
+                Kind::Xfs => "xfs_repair",
+                Kind::Vfat => "fsck.fat",
+                Kind::Exfat => "fsck.exfat",
+                _ => "e2fsck",
+            };
+            return Some(format!(
+                "{node} was not cleanly unmounted by its own system, which may sleep; start that once and shut it down, or \
+                 run {check} on it; {AWAKE}"
+            ));
+        }
+        Left::InOrder | Left::ByUs | Left::Idle | Left::Unmarked => {}
+    }
+    // Marks that say nothing of who sleeps. A stick is judged by what lies on it alone: Windows sleeps on most machines.
+    let says_nothing = fat || found.kind == Kind::Ntfs || matches!(left, Left::Idle | Left::Unmarked);
+    if !says_nothing || device.removable {
+        return None;
+    }
+    let why = locked_beside(sleep.devices, device).or_else(|| sleep.windows.map(str::to_owned))?;
+    Some(format!("{why}, and {node} may be part of it; shut it down fully; {AWAKE}"))
+}
+
+/// Whether what a Windows has written down of its sleep says anything about this device.
+pub fn concerns_windows(device: &Device) -> bool {
+    use Kind::{Btrfs, Exfat, Ext3, Ext4, Ntfs, Vfat};
+    let kind = device.superblock.as_ref().map(|found| found.kind);
+    !device.removable && kind.is_some_and(|kind| matches!(kind, Btrfs | Exfat | Ext3 | Ext4 | Ntfs | Vfat))
+}
+
+/// How its marks say that it was left.
+fn how_left(env: &Env, device: &Device, at: Option<&Path>) -> Left {
+    let Some(found) = &device.superblock else { return Left::ByOthers };
+    let note = at.and_then(|at| foreign::read(&env.path(at), Path::new(left::NOTE), left::NOTE_LENGTH as u64).ok());
+    match File::open(env.path(&device.node)) {
+        Ok(mut file) => left::left(&mut file, found, note.as_deref()),
+        Err(_) => Left::ByOthers,
+    }
+}
+
+/// What lies on the same disk and may hold a system, but cannot be looked into.
+fn locked_beside(devices: &[Device], device: &Device) -> Option<String> {
+    let disk = device.parent.as_deref().unwrap_or(&device.name);
+    let locked = |other: &&Device| {
+        let Some(found) = other.superblock.as_ref().filter(|_| other.node != device.node) else { return false };
+        let ours = found.label.as_deref().is_some_and(|label| [LUKS_LABEL, TEMPORARY_LABEL].contains(&label));
+        other.parent.as_deref() == Some(disk)
+            && (matches!(found.kind, Kind::Bitlocker | Kind::Lvm | Kind::Lvm1) || found.kind == Kind::Luks && !ours)
+    };
+    let found = devices.iter().find(locked)?;
+    let kind = found.superblock.as_ref().map_or("", |found| found.kind.name());
+    Some(format!("{} on the same disk is {kind} and may hold a system that sleeps", found.node.display()))
+}
+
+/// A Windows on a fixed disk that cannot be looked into.
+pub fn locked_windows(devices: &[Device]) -> Option<String> {
+    let locked = |device: &&Device| {
+        !device.removable && device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Bitlocker)
+    };
+    devices
+        .iter()
+        .find(locked)
+        .map(|device| format!("{} is encrypted by a Windows, which may sleep", device.node.display()))
 }
 
 /// Why a file system that the operator named, or that of the medium, must not be written to, mounted for writing or
@@ -261,37 +348,23 @@ pub fn sleeping_windows(env: &Env, device: &Device, at: &Path) -> Option<String>
     asleep.then(|| format!("{} belongs to a hibernated Windows; shut it down fully first", device.node.display()))
 }
 
-/// Whether the journal of this ext3 or ext4 is to be replayed, and was left by a session of ours.
+/// Whether the journal of this file system is to be replayed, and was left by a session of ours.
 pub fn is_left_by_us(env: &Env, device: &Device) -> bool {
-    let journalled = |found: &&Superblock| matches!(found.kind, Kind::Ext3 | Kind::Ext4) && found.dirty;
-    device.superblock.as_ref().filter(journalled).is_some() && left_by_us(env, &device.node)
+    let journalled = |found: &Superblock| match found.kind {
+        Kind::Ext3 | Kind::Ext4 => found.dirty,
+        Kind::Xfs => true,
+        _ => false,
+    };
+    // One that is idle has nothing to replay, but may have to be checked.
+    device.superblock.as_ref().is_some_and(journalled) && matches!(how_left(env, device, None), Left::ByUs | Left::Idle)
 }
 
-/// A power cut during a live session leaves a journal too; the superblock says where it was mounted then, or will say it
-/// when the journal has been replayed. A journal without a complete transaction is none that a replay could hurt.
-fn left_by_us(env: &Env, node: &Path) -> bool {
-    let Ok(mut file) = File::open(env.path(node)) else { return false };
-    let (at, length) = journal::LAST_MOUNTED;
-    let mut field = vec![0; length];
-    let read = file.seek(SeekFrom::Start(1024 + at as u64)).and_then(|_| file.read_exact(&mut field));
-    let in_place = read.is_ok() && is_ours(&field);
-    in_place
-        || match journal::pending(&mut file) {
-            Some(Pending::Nothing) => true,
-            Some(Pending::Something(Some(field))) => is_ours(&field),
-            Some(Pending::Something(None)) | None => false,
-        }
-}
-
-fn is_ours(last_mounted: &[u8]) -> bool {
-    last_mounted.split(|byte| *byte == 0).next().is_some_and(|path| path.ends_with(b"/run/initramfs/isoscan"))
-}
-
-/// Windows leaves its memory in this file; without hibernation it is absent or begins with zeros.
+/// Windows leaves its memory in this file. Without hibernation it is absent or begins with zeros, and behind a Windows that has
+/// woken up from it with another word.
 fn is_windows_asleep(root: &Path) -> bool {
     let mut head = [0; 4];
     let read = foreign::open(root, Path::new("hiberfil.sys")).and_then(|mut file| file.read_exact(&mut head));
-    read.is_ok() && head != [0; 4]
+    read.is_ok() && head != [0; 4] && !head.eq_ignore_ascii_case(b"wake")
 }
 
 #[cfg(test)]
@@ -300,33 +373,110 @@ mod tests {
 
     use super::*;
 
+    fn device(name: &str, parent: Option<&str>, kind: Kind, dirty: bool) -> Device {
+        let superblock = serde_json::json!({"kind": kind, "label": null, "uuid": null, "size": null,
+            "block_size": null, "compressor": null, "dirty": dirty});
+        Device {
+            name: name.into(),
+            node: Path::new("/dev").join(name),
+            parent: parent.map(str::to_owned),
+            superblock: Some(serde_json::from_value(superblock).unwrap()),
+            ..Device::default()
+        }
+    }
+
+    fn fits(found: Option<&str>, expected: Option<&str>) -> bool {
+        match (found, expected) {
+            (None, None) => true,
+            (Some(why), Some(words)) => why.contains(words),
+            _ => false,
+        }
+    }
+
     #[test]
-    fn a_host_that_was_not_left_in_order_is_refused_where_that_can_hurt() {
+    fn a_host_that_was_not_left_in_order_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let env = Env::new(dir.path());
-        for (kind, dirty, expected) in [
-            (Kind::Ntfs, true, Some("chkdsk")),
-            (Kind::Ntfs, false, None),
-            (Kind::Exfat, true, None),
-            (Kind::Vfat, true, None),
-            (Kind::Xfs, true, None),
-            (Kind::Btrfs, true, None),
-            (Kind::Ext4, true, Some("e2fsck")),
-            (Kind::Ext4, false, None),
-            (Kind::Iso9660, false, Some("cannot be written to")),
+        std::fs::create_dir(dir.path().join("dev")).unwrap();
+        std::fs::write(dir.path().join("dev/sda1"), [0; 4096]).unwrap();
+        let sleep = Sleep { devices: &[], windows: None, awake: false };
+        for (kind, dirty, begun, expected, awake) in [
+            (Kind::Ntfs, true, false, Some("chkdsk"), Some("chkdsk")),
+            (Kind::Ntfs, false, false, None, None),
+            (Kind::Exfat, true, false, Some("fsck.exfat"), None),
+            (Kind::Exfat, true, true, None, None),
+            (Kind::Exfat, false, false, None, None),
+            (Kind::Vfat, true, false, Some("rd.live.host.awake=1"), None),
+            (Kind::Vfat, true, true, None, None),
+            (Kind::Vfat, false, false, None, None),
+            // The log of this one is nowhere.
+            (Kind::Xfs, false, false, Some("xfs_repair"), None),
+            (Kind::Btrfs, true, false, None, None),
+            (Kind::Ext2, true, false, Some("e2fsck"), None),
+            (Kind::Ext4, true, false, Some("e2fsck"), None),
+            (Kind::Ext4, true, true, Some("e2fsck"), None),
+            (Kind::Ext4, false, false, None, None),
+            (Kind::Iso9660, false, false, Some("cannot be written to"), Some("cannot be written to")),
         ] {
-            let superblock = serde_json::json!({"kind": kind, "label": null, "uuid": null, "size": null,
-                "block_size": null, "compressor": null, "dirty": dirty});
-            let superblock = serde_json::from_value(superblock).unwrap();
-            let device = Device { node: "/dev/sda1".into(), superblock: Some(superblock), ..Device::default() };
-            let found = host_refusal(&env, &device, &[], Path::new("/"));
-            let fits = match (&found, expected) {
-                (None, None) => true,
-                (Some(why), Some(words)) => why.contains(words),
-                _ => false,
-            };
-            assert!(fits, "{kind:?} {dirty}: {found:?}");
+            let device = device("sda1", Some("sda"), kind, dirty);
+            let found = host_refusal(&env, &device, &sleep, Path::new("/"), begun);
+            assert!(fits(found.as_deref(), expected), "{kind:?} {dirty} {begun}: {found:?}");
+            let sleep = Sleep { awake: true, ..sleep };
+            let found = host_refusal(&env, &device, &sleep, Path::new("/"), begun);
+            assert!(fits(found.as_deref(), awake), "{kind:?} {dirty} {begun}, awake: {found:?}");
         }
+    }
+
+    #[test]
+    fn f3_on_a_fixed_disk_nothing_may_sleep_beside_what_has_no_marks() {
+        let env = Env::new("/nowhere");
+        let windows = Some("/dev/sdb1 belongs to a hibernated Windows");
+        let rows = [
+            (Kind::Luks, None, Some("/dev/sda2 on the same disk")),
+            (Kind::Lvm, None, Some("/dev/sda2 on the same disk")),
+            (Kind::Bitlocker, None, Some("/dev/sda2 on the same disk")),
+            (Kind::Ext4, None, None),
+            (Kind::Ext4, windows, Some("hibernated Windows")),
+        ];
+        for (beside, windows, expected) in rows {
+            for kind in [Kind::Vfat, Kind::Exfat, Kind::Ntfs] {
+                let host = device("sda1", Some("sda"), kind, false);
+                let other = device("sda2", Some("sda"), beside, false);
+                let elsewhere = device("sdc1", Some("sdc"), Kind::Luks, false);
+                let devices = [host.clone(), other, elsewhere];
+                let sleep = Sleep { devices: &devices, windows, awake: false };
+                let found =
+                    in_use(&Env::new("/"), &Device { node: "/dev/null".into(), ..host.clone() }, &sleep, None, false);
+                assert!(fits(found.as_deref(), expected), "{kind:?} beside {beside:?}: {found:?}");
+                let stick = Device { node: "/dev/null".into(), removable: true, ..host };
+                assert_eq!(in_use(&Env::new("/"), &stick, &sleep, None, false), None, "{kind:?} on a stick");
+                assert_eq!(in_use(&env, &stick, &Sleep { awake: true, ..sleep }, None, false), None);
+            }
+        }
+        // Our own volumes are nobody's system.
+        let mut own = device("sda2", Some("sda"), Kind::Luks, false);
+        own.superblock.as_mut().unwrap().label = Some(LUKS_LABEL.to_owned());
+        assert_eq!(locked_beside(&[own], &device("sda1", Some("sda"), Kind::Vfat, false)), None);
+    }
+
+    #[test]
+    fn f3_a_windows_that_has_woken_up_does_not_sleep() {
+        let dir = tempfile::tempdir().unwrap();
+        for (head, asleep) in [
+            (&b"HIBR"[..], true),
+            (b"hibr", true),
+            (b"RSTR", true),
+            (b"\x01\0\0\0", true),
+            (b"WAKE", false),
+            (b"wake", false),
+            (&[0; 4], false),
+            (b"", false),
+        ] {
+            std::fs::write(dir.path().join("hiberfil.sys"), head).unwrap();
+            assert_eq!(is_windows_asleep(dir.path()), asleep, "{head:?}");
+        }
+        std::fs::remove_file(dir.path().join("hiberfil.sys")).unwrap();
+        assert!(!is_windows_asleep(dir.path()));
     }
 
     #[test]

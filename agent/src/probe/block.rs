@@ -68,6 +68,7 @@ pub fn device(env: &Env, name: &str) -> Option<Device> {
         part_uuid: value("PARTUUID"),
         part_label: value("PARTNAME"),
         read_only: number::<u8>(&dir, "ro") == Some(1),
+        removable: is_removable(if partition.is_some() { dir.parent()? } else { &dir }),
         optical: name.starts_with("sr"),
         ..Device::default()
     };
@@ -78,6 +79,17 @@ pub fn device(env: &Env, name: &str) -> Option<Device> {
         read_content(env, &dir, &mut device);
     }
     Some(device)
+}
+
+/// Whether a disk comes and goes; `disk` is its directory in sysfs. The kernel says so of sticks; a disk in a USB case is known by its
+/// place, and a card in a slot by its type (`Documentation/ABI/testing/sysfs-block`, `mmc-dev-attrs`).
+fn is_removable(disk: &Path) -> bool {
+    let usb = disk.components().any(|part| {
+        let name = part.as_os_str().to_string_lossy();
+        name.strip_prefix("usb").is_some_and(|bus| !bus.is_empty() && bus.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    let card = || fs::read_to_string(disk.join("device/type")).is_ok_and(|kind| kind.trim() == "SD");
+    usb || number::<u8>(disk, "removable") == Some(1) || card()
 }
 
 fn read_content(env: &Env, dir: &Path, device: &mut Device) {

@@ -8,10 +8,13 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::machine::{Disk, Machine, eventually};
+use crate::machine::{Disk, Machine, eventually, nothing_to_load, run};
 use crate::{PERSISTENT, cow_file, file_boot, host_with_medium};
+use rdlive::config::Access;
 use rdlive::exec::Executor;
-use rdlive::plan::{Slot, Step};
+use rdlive::facts::Seen;
+use rdlive::plan::{Place, Slot, Step};
+use rdlive::probe::block;
 use rdlive_sys::blkpg;
 
 /// Options of the file system itself that is mounted at a path, not those of the mount.
@@ -74,6 +77,48 @@ fn loop_what_a_partition_showed_before_it_was_formatted_is_forgotten() {
     assert_eq!(first(), [0; 4096], "the test would show nothing");
     let nothing = |_: &str| Err(String::new());
     let mut exec = Executor::new(&machine.env, &nothing);
-    exec.run("assemble", &[Step::Device { node: node.into(), into: Slot::Cow }]).unwrap();
+    exec.run("assemble", &[Step::Device { device: Seen::named(node), into: Slot::Cow }]).unwrap();
     assert_eq!(first(), [1; 4096]);
+}
+
+/// attacks.md F5: what is about to be checked, mounted for writing or cleared is still what was seen.
+#[test]
+fn loop_f5_another_disk_under_the_name_is_not_touched() {
+    let machine = Machine::new();
+    let [seen_file, other] = ["seen", "other"].map(|name| {
+        let path = machine.path(name);
+        File::create(&path).unwrap().set_len(16 << 20).unwrap();
+        run("mkfs.ext4", &["-q".as_ref(), &path]);
+        path
+    });
+    let losetup = |arguments: &[&Path]| run("losetup", arguments);
+    let node = losetup(&["--find".as_ref(), "--show".as_ref(), &seen_file]);
+    let seen = block::device(&machine.env, node.strip_prefix("/dev/").unwrap()).unwrap().seen();
+    losetup(&["--detach".as_ref(), node.as_ref()]);
+    losetup(&[node.as_ref(), &other]);
+    let before = fs::read(&other).unwrap();
+    let device = || Step::Device { device: seen.clone(), into: Slot::Cow };
+    let at = machine.path("at").strip_prefix(machine.dir.path()).unwrap().to_owned();
+    let mount = Step::Mount {
+        what: Place::Slot(Slot::Cow),
+        fs: "ext4".into(),
+        access: Access::ReadWrite,
+        options: Vec::new(),
+        at: Path::new("/").join(at),
+    };
+    let window =
+        Step::Window { disk: seen.clone(), start: 0, size: 1 << 20, access: Access::ReadWrite, into: Slot::Cow };
+    for steps in [
+        vec![device(), Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }],
+        vec![device(), Step::Mend { what: Slot::Cow }],
+        vec![device(), mount],
+        vec![device(), Step::ClearStore { what: Slot::Cow }],
+        vec![window],
+    ] {
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        let stop = exec.run("assemble", &steps).unwrap_err();
+        assert!(stop.cause.contains("another disk has its name"), "{steps:?}: {:?}", stop.lines());
+        assert!(fs::read(&other).unwrap() == before, "{steps:?}");
+    }
+    losetup(&["--detach".as_ref(), node.as_ref()]);
 }

@@ -105,26 +105,64 @@ pub fn file(before: &Path, after: &Path, wanted: &Area<'_>) -> Result<()> {
     for (disk, name) in [(before, "host.before"), (after, "host.after")] {
         cut_out(disk, &host, &dir.join(name))?;
     }
-    let looked = tool::shell_with_mounts(HOST, &[dir]).and_then(|_| wanted.is(&dir.join("cow")));
+    let looked =
+        tool::shell_with_mounts(&[FILES, HOST, REST].concat(), &[dir]).and_then(|_| wanted.is(&dir.join("cow")));
     for name in ["host.before", "host.after", "cow"] {
         let _ = fs::remove_file(dir.join(name));
     }
     looked.map(drop)
 }
 
-// The host's kernel may not know FAT; mtools do. An ext4 is mounted, so that its journal is replayed, and checked.
-const HOST: &str = r#"
+/// The boot after the cut has left the host alone, before anything of ours was there: all files are the same, and none has joined
+/// them but such as take no room. `ntfs` says that there may be a beginning of a cow file: nothing but a check of Windows
+/// makes an NTFS writable.
+pub fn left_alone(before: &Path, after: &Path, ntfs: bool, dir: &Path) -> Result<()> {
+    let entry = partitions(after)?.first().cloned().context("no partition")?;
+    let start = entry["start"].as_u64().unwrap_or_default() * SECTOR;
+    let host = start..start + entry["size"].as_u64().unwrap_or_default() * SECTOR;
+    same_outside(before, after, std::slice::from_ref(&host))?;
+    for (disk, name) in [(before, "host.before"), (after, "host.after")] {
+        cut_out(disk, &host, &dir.join(name))?;
+    }
+    let begun = if ntfs { "rm -f files.after/live_system.cow" } else { "" };
+    let script = format!(
+        "{FILES}{begun}\nfind files.after -name '*.rdlive-new-*' -empty -delete\ndiff -r files.before files.after\n{REST}"
+    );
+    let looked = tool::shell_with_mounts(&script, &[dir]);
+    for name in ["host.before", "host.after"] {
+        let _ = fs::remove_file(dir.join(name));
+    }
+    looked.map(drop)
+}
+
+// The host's kernel may not know FAT; mtools do. Others are mounted, so that a journal is replayed.
+const FILES: &str = r#"
     cd "$1"; mkdir files.before files.after mnt
     for side in before after; do
         case $(blkid -p -o value -s TYPE host.$side) in
-            vfat) MTOOLS_SKIP_CHECK=1 mcopy -s -n -Q -i host.$side '::*' files.$side ;;
-            *) mount -o loop host.$side mnt; cp -a --sparse=always mnt/. files.$side; umount mnt ;;
+            vfat) MTOOLS_SKIP_CHECK=1 mcopy -s -n -Q -i host.$side '::*' files.$side ; continue ;;
+            exfat) mount -t exfat-fuse -o loop,ro host.$side mnt >/dev/null ;;
+            # What a check of Windows does first: the copy of the first records is made as they are.
+            ntfs) ntfsfix -d host.$side >/dev/null || true; ntfs-3g -o ro host.$side mnt ;;
+            xfs) mount -o loop,nouuid host.$side mnt ;;
+            *) mount -o loop host.$side mnt ;;
         esac
+        cp -a --sparse=always mnt/. files.$side; umount mnt
     done
-    case $(blkid -p -o value -s TYPE host.after) in ext4) e2fsck -fn host.after >fsck 2>&1 || { cat fsck; exit 1; } ;; esac
+    # By this the next live session knows that nobody else has written here since.
+    rm -f files.after/.rdlive-host
+"#;
+
+const REST: &str = "rm -r --one-file-system files.before files.after; rmdir mnt\n";
+
+const HOST: &str = r#"
+    case $(blkid -p -o value -s TYPE host.after) in
+        ext4) e2fsck -fn host.after >fsck 2>&1 || { cat fsck; exit 1; } ;;
+        xfs) xfs_repair -n -f host.after >fsck 2>&1 || { cat fsck; exit 1; } ;;
+    esac
     mv files.after/live_system.cow cow
     diff -r files.before files.after
-    rm -r --one-file-system files.before files.after"#;
+"#;
 
 impl Area<'_> {
     /// The file is this area. The host's kernel need not know dm-crypt.

@@ -9,7 +9,7 @@ use anyhow::{Result, bail, ensure};
 use super::log;
 use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Running};
-use crate::medium::Recipe;
+use crate::medium::{Fs, Recipe};
 use crate::mode::Mode;
 use crate::outcome;
 
@@ -47,6 +47,14 @@ impl Setup {
     /// Whether the area is a LUKS volume.
     pub fn is_encrypted(&self) -> bool {
         self.mode == Mode::NativeCrypt
+    }
+
+    /// The file system around a cow file.
+    pub fn host(&self) -> Option<Fs> {
+        match &self.medium {
+            Recipe::Store { fs, .. } => Some(*fs),
+            _ => None,
+        }
     }
 
     /// The machine with this disk. `files` are the numbers of the files that the guest writes.

@@ -19,6 +19,7 @@ use super::replay::{self, Cache};
 use super::reset::{self, around_the_mark};
 use crate::lab::Lab;
 use crate::machine::{Machine, Need, Running};
+use crate::medium::Fs;
 use crate::outcome;
 
 /// The file that the boot after the cut writes.
@@ -68,7 +69,8 @@ impl Cuts {
     /// What a machine must have for the boots after the cuts.
     pub fn needs(&self) -> Vec<Need> {
         // QEMU is what is killed; and the recording's bus is no matter for the disk that it leaves.
-        (self.phase == Phase::Killed).then_some(Need::DistributionKernel).into_iter().collect()
+        let killed = (self.phase == Phase::Killed).then_some(Need::DistributionKernel);
+        killed.into_iter().chain(self.setup.medium.driver().map(Need::FileSystem)).collect()
     }
 
     /// Makes medium, initrd and the first recording.
@@ -184,6 +186,15 @@ impl Cuts {
         let mode = &report["write_mode"];
         if let Phase::Reset { other } = self.phase {
             return judge::emptied(medium, disk, &reset::seen(&report, other)?, AFTERWARDS, dir);
+        }
+        let refused = report["fallbacks"].to_string();
+        let host = self.setup.host();
+        let unknown = matches!(host, Some(Fs::Vfat | Fs::Exfat)) && refused.contains("rd.live.host.awake=1");
+        let ntfs = host == Some(Fs::Ntfs) && refused.contains("chkdsk");
+        // A host that its driver marks before anything of ours is there looks as if another system had been cut, or slept, on it.
+        if self.setup.place == Place::File && promised == 0 && (unknown || ntfs) {
+            ensure!(mode["persistence"] == "temporary", "refused, and kept all the same: {mode}");
+            return judge::left_alone(medium, disk, ntfs, dir);
         }
         let expected = if self.setup.place == Place::File { "file" } else { "partition" };
         let fallbacks = report["fallbacks"].as_array().map_or(0, Vec::len);

@@ -65,9 +65,9 @@ pub fn all() -> Vec<Scenario> {
     let locked_file = || locked(store(Fs::Vfat, files(), 80), LOCKED_FILE, Place::File);
     // Cuts in each run, and with `--all`.
     let rows = [
-        ("T-30 GPT ext4 made", gpt(), Creation, 70, 960),
+        ("T-30 GPT ext4 made", gpt(), Creation, 54, 760),
         ("T-30 GPT of our builder, made again after a cut", built(), SecondCreation, 15, 180),
-        ("T-30 MBR ext4 made, USB", stick(Table::Mbr, 64, Bus::UsbStick, EXT4), Creation, 30, 380),
+        ("T-30 MBR ext4 made, USB", stick(Table::Mbr, 64, Bus::UsbStick, EXT4), Creation, 25, 330),
         ("T-30 MBR with ESP ext4 made", stick(Table::MbrEsp, 64, Bus::Virtio, EXT4), Creation, 15, 180),
         (
             "T-30 GPT ext4 made, mounted from the whole disk",
@@ -78,16 +78,22 @@ pub fn all() -> Vec<Scenario> {
         ),
         ("T-30 GPT xfs made", xfs(), Creation, 15, 180),
         ("T-30 GPT btrfs made", btrfs(), Creation, 15, 180),
-        ("cow file on FAT made", fat(), Creation, 40, 550),
+        ("cow file on FAT made", fat(), Creation, 35, 490),
         ("cow file on ext4 made", ext4(), Creation, 30, 380),
+        ("cow file on XFS made", host(Fs::Xfs), Creation, 12, 150),
+        ("cow file on btrfs made", host(Fs::Btrfs), Creation, 8, 100),
+        // Each boot is one in QEMU.
+        ("cow file on exFAT made", host(Fs::Exfat), Creation, 6, 75),
+        ("cow file on NTFS made", host(Fs::Ntfs), Creation, 4, 50),
         ("GPT ext4 used", gpt(), Use, 22, 280),
         ("GPT xfs used", xfs(), Use, 12, 150),
         ("GPT btrfs used", btrfs(), Use, 12, 150),
         ("cow file on FAT used", fat(), Use, 12, 150),
         ("cow file on ext4 used", ext4(), Use, 12, 150),
+        ("cow file on XFS used", host(Fs::Xfs), Use, 6, 75),
         ("GPT ext4, QEMU killed", gpt(), Killed, 3, 20),
-        ("GPT ext4 emptied by a reset", with_changes(""), Reset { other: false }, 35, 390),
-        ("GPT ext4 of another image emptied by a reset", with_changes(OTHER), Reset { other: true }, 35, 390),
+        ("GPT ext4 emptied by a reset", with_changes(""), Reset { other: false }, 30, 320),
+        ("GPT ext4 of another image emptied by a reset", with_changes(OTHER), Reset { other: true }, 30, 320),
         ("T-34 GPT encrypted area made", locked_partition(), Creation, 6, 75),
         ("T-34 encrypted cow file on FAT made", locked_file(), Creation, 6, 75),
     ];

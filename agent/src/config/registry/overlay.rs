@@ -58,6 +58,8 @@ table! { OVERLAYS_TABLE:
         .default("500");
     COWFILE_PATH = Karg::new("rd.live.cowfile.path", Kind::Text, Origin::Kiwi, "Cow file on the file system that holds the ISO file")
         .default("live_system.cow");
+    HOST_AWAKE = Karg::new("rd.live.host.awake", Kind::Bool, Origin::Rdlive, "You know that no system sleeps (hibernation, Windows' fast startup) which would still use the disks of this machine: write to file systems although they were not cleanly unmounted, or a system may sleep on them. **If one does, its file system is destroyed**")
+        .default("0: changes go to RAM then, and the message says why");
     LIVE_ENCRYPT = Karg::new("rd.live.encrypt", Kind::Bool, Origin::Kiwi, "Encrypt a new persistent area (LUKS2); asks for a passphrase. An area without encryption is not used then. An encrypted one is found without this karg too")
         .default("0");
     LIVE_ENCRYPT_KEYFILE = Karg::new("rd.live.encrypt.keyfile", Kind::Text, Origin::Rdlive, "Key of an encrypted area, instead of a passphrase: the whole file, to its last byte, as `cryptsetup --key-file` takes it; for tests and machines without a person. **Who has the medium has a key in its initrd**")

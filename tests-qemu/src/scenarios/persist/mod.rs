@@ -1,5 +1,6 @@
 //! Changes that outlive a reboot: kiwi-live spec 3 and 7 (T-18 … T-42, T-72), each looked at from outside after power-off.
 
+mod asleep;
 mod disk;
 mod encrypt;
 mod faults;
@@ -21,10 +22,19 @@ use crate::outcome::End;
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    [modes::all(), disk::all(), encrypt::all(), file::all(), identity::all(), locked::all(), faults::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        modes::all(),
+        asleep::all(),
+        disk::all(),
+        encrypt::all(),
+        file::all(),
+        identity::all(),
+        locked::all(),
+        faults::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A stick that asks for persistence and is switched off properly.

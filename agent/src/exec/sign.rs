@@ -1,0 +1,229 @@
+//! Signing a file system that belongs to somebody else: after a power cut the next boot knows whose unfinished work is on it
+//! (`format/left.rs` says what is read then).
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, syncfs};
+
+use super::{mount, unfinished};
+use crate::env::Env;
+use crate::foreign;
+use crate::format::{self, left, xfs_log};
+use crate::shutdown::mounts;
+
+/// A FAT or exFAT that is mounted, and what it is mounted from.
+#[derive(Debug)]
+pub(super) struct Noted {
+    at: PathBuf,
+    source: PathBuf,
+}
+
+/// Signs what is mounted at a path and was just made writable: no file on it may have been opened for that before. An ext and an
+/// XFS are signed so; for others this does nothing that lasts.
+pub(super) fn sign(env: &Env, at: &Path) {
+    let mounted = mounted_at(env, at).and_then(|source| left::mount_time(&mut File::open(source).ok()?));
+    let Some(mounted) = mounted else { return open_a_file(at) };
+    let shown = env.path(left::signing_path(mounted));
+    let signed = fs::create_dir_all(&shown).map_err(|error| error.to_string()).and_then(|()| {
+        mount::bind(at, &shown).map_err(|error| error.to_string())?;
+        open_a_file(&shown);
+        mount::release_patiently(&shown).or_else(|_| mount::detach(&shown)).map_err(|error| error.to_string())
+    });
+    if let Err(why) = signed {
+        log::warn!("signing {}: {why}; after a power cut its own system must check it, ignoring", at.display());
+    }
+    let _ = fs::remove_dir(shown);
+}
+
+/// An ext notes where it is mounted when a file is opened, and writes that much later; an XFS writes the first record of a session.
+/// What cannot do this does not need it.
+fn open_a_file(at: &Path) {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(at, flags, Mode::RUSR) {
+        let _ = syncfs(&file);
+    }
+}
+
+/// What is mounted at a path, topmost.
+fn mounted_at(env: &Env, at: &Path) -> Option<PathBuf> {
+    let table = mounts::parse(&env.text("proc/self/mountinfo")?);
+    table.into_iter().rev().find(|mount| mount.at == at).map(|mount| PathBuf::from(mount.source))
+}
+
+/// The option by which the records of an XFS are told from those of others; none where it cannot be mounted with that.
+pub(super) fn option(fs: &str, source: &str, options: &[String]) -> Option<&'static str> {
+    let replays = fs == "xfs" && !options.iter().any(|option| option == "norecovery");
+    (replays && xfs_log::takes_ours(&mut File::open(source).ok()?)).then_some(xfs_log::OPTION)
+}
+
+/// The FAT or exFAT on which a file lies or will lie.
+pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
+    let path = env.path(file);
+    let table = mounts::parse(&env.text("proc/self/mountinfo")?);
+    // The last of those that are mounted at one place is the one that is seen.
+    let below = table.into_iter().filter(|mount| path.starts_with(&mount.at));
+    let mount = below.max_by_key(|mount| mount.at.components().count())?;
+    left::has_note(&mount.fs).then(|| Noted { at: mount.at, source: PathBuf::from(mount.source) })
+}
+
+impl Noted {
+    /// Writes down what it looks like. Without the note, its own system must check it after a power cut. `anew` says that a note that is
+    /// there may be torn.
+    pub(super) fn note(&self, anew: bool) {
+        if let Err(error) = self.try_note(anew) {
+            log::warn!("noting the state of {}: {error}, ignoring", self.at.display());
+        }
+    }
+
+    fn try_note(&self, anew: bool) -> io::Result<()> {
+        let file = self.open(anew)?;
+        // Counts and entries that wait in memory are part of it.
+        syncfs(&file)?;
+        let mut device = File::open(&self.source)?;
+        let found = format::identify(&mut device).map_err(io::Error::other)?;
+        let now = found.and_then(|found| left::fingerprint(&mut device, &found));
+        let now = left::note(&now.ok_or_else(|| io::Error::other("it cannot be read"))?);
+        let mut known = vec![0; now.len()];
+        if file.read_exact_at(&mut known, 0).is_ok() && known == now {
+            return Ok(());
+        }
+        file.write_all_at(&now, 0)?;
+        file.sync_all()
+    }
+
+    /// The note, with all its room: what is written into it later changes nothing else.
+    fn open(&self, anew: bool) -> io::Result<File> {
+        let name = Path::new(left::NOTE);
+        let path = self.at.join(name);
+        match foreign::entry(&self.at, name) {
+            foreign::Entry::File => {
+                let whole = path.metadata()?.len() == left::NOTE_LENGTH as u64;
+                match (whole, anew) {
+                    (true, false) => OpenOptions::new().read(true).write(true).open(path),
+                    (true, true) => {
+                        fs::remove_file(&path)?;
+                        unfinished::allocated(&path, left::NOTE_LENGTH as u64)
+                    }
+                    (false, _) => Err(io::Error::other("there is another file of its name")),
+                }
+            }
+            foreign::Entry::Absent => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
+            _ => Err(io::Error::other("something else has its name")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rdlive_sys::loopdev::{self, Setup};
+
+    use super::*;
+    use crate::format::Kind;
+    use crate::format::left::{Left, left};
+
+    fn run(program: &str, arguments: &[&str]) {
+        let output = Command::new(program).args(arguments).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error} (cargo lab install brings it)"));
+        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// An image file, mounted by the kernel of this machine.
+    struct Disk {
+        dir: tempfile::TempDir,
+        kind: Kind,
+    }
+
+    impl Disk {
+        fn new(kind: Kind) -> Self {
+            let disk = Self { dir: tempfile::tempdir().unwrap(), kind };
+            fs::create_dir(disk.dir.path().join("at")).unwrap();
+            std::os::unix::fs::symlink("/proc", disk.dir.path().join("proc")).unwrap();
+            let size = if kind == Kind::Xfs { 320 << 20 } else { 32 << 20 };
+            File::create(disk.path("disk")).unwrap().set_len(size).unwrap();
+            run(&format!("mkfs.{}", kind.name()), &["-q", &disk.path("disk")]);
+            disk
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.dir.path().join(name).to_str().unwrap().to_owned()
+        }
+
+        /// As a boot does it: for reading first.
+        fn mount_as_we_do(&self) {
+            let ours = option(self.kind.name(), &self.path("disk"), &[]);
+            assert_eq!(ours.is_some(), self.kind == Kind::Xfs);
+            let options = format!("ro,{}", ours.unwrap_or("defaults"));
+            // `mount -o loop,ro` would make the device itself read-only.
+            let backing = File::options().read(true).write(true).open(self.path("disk")).unwrap();
+            let setup = Setup { autoclear: true, ..Setup::default() };
+            let device = loopdev::attach(Path::new("/dev"), &backing, "disk", setup).unwrap();
+            run("mount", &["-o", &options, &format!("/dev/loop{}", device.number), &self.path("at")]);
+            run("mount", &["-o", "remount,rw", &self.path("at")]);
+            sign(&Env::new(self.dir.path()), &self.dir.path().join("at"));
+        }
+
+        fn mount_as_others_do(&self) {
+            // A second before the next mount time.
+            std::thread::sleep(std::time::Duration::from_millis(1100));
+            run("mount", &["-o", "loop", &self.path("disk"), &self.path("at")]);
+        }
+
+        fn write(&self, name: &str) {
+            fs::write(self.path("at") + "/" + name, "text").unwrap();
+            run("sync", &["-f", &self.path("at")]);
+        }
+
+        fn unmount(&self) {
+            run("umount", &[&self.path("at")]);
+        }
+
+        /// The power fails.
+        fn cut(&self) {
+            run("cp", &["--sparse=always", &self.path("disk"), &self.path("seen")]);
+            self.unmount();
+            fs::rename(self.path("seen"), self.path("disk")).unwrap();
+        }
+
+        fn left(&self) -> Left {
+            let mut file = File::open(self.path("disk")).unwrap();
+            let found = format::identify(&mut file).unwrap().unwrap();
+            assert_eq!(found.kind, self.kind);
+            left(&mut file, &found, None)
+        }
+    }
+
+    /// What the real kernel leaves on the disk; needs root.
+    #[test]
+    fn loop_f3_a_session_of_ours_is_told_from_that_of_another_system() {
+        for kind in [Kind::Ext2, Kind::Ext3, Kind::Ext4, Kind::Xfs] {
+            let disk = Disk::new(kind);
+            assert_eq!(disk.left(), Left::InOrder, "{kind}: new");
+            disk.mount_as_we_do();
+            disk.cut();
+            assert_eq!(disk.left(), Left::ByUs, "{kind}: cut at once");
+            disk.mount_as_we_do();
+            disk.write("one");
+            disk.cut();
+            assert_eq!(disk.left(), Left::ByUs, "{kind}: cut after a session behind a cut");
+            disk.mount_as_others_do();
+            disk.write("two");
+            disk.cut();
+            assert_eq!(disk.left(), Left::ByOthers, "{kind}: another system has mounted what we left");
+            disk.mount_as_we_do();
+            disk.write("three");
+            disk.unmount();
+            // Without a journal only a check makes it clean again.
+            let ended = if kind == Kind::Ext2 { Left::ByUs } else { Left::InOrder };
+            assert_eq!(disk.left(), ended, "{kind}: in order");
+            disk.mount_as_others_do();
+            disk.write("four");
+            disk.cut();
+            assert_eq!(disk.left(), Left::ByOthers, "{kind}: another system behind one of ours that ended well");
+        }
+    }
+}

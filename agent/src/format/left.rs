@@ -1,0 +1,186 @@
+//! How a file system was left: in order, by a session of ours that a power cut has ended, or by somebody who may only sleep.
+//!
+//! What is on the disk of a system that sleeps is not all that it knows. Writing there destroys it, and nothing on the disk says
+//! "asleep" (attacks.md F3): so only marks count that a clean end leaves, or signs that only a session of ours leaves and that
+//! every other system which mounts the file system afterwards changes.
+//!
+//! | file system | clean end | a session of ours |
+//! |---|---|---|
+//! | ext2, ext3, ext4 | state in the superblock, empty journal | path and time of the last mount: the path has the time in it ([`signing_path`]) |
+//! | XFS | the log ends with an unmount | the buffers of the last record have our size ([`xfs_log::OURS`]) |
+//! | FAT, exFAT | a bit | a note with a [`fingerprint`] of the allocation and the root directory |
+//! | NTFS | a bit | nothing: without a check its own driver does not write to it |
+//! | btrfs | nothing | nothing |
+
+use std::io::{Read, Seek};
+
+use sha2::{Digest, Sha256};
+
+use super::bytes::{Fields, read_at};
+use super::journal::{self, LAST_MOUNTED, Pending};
+use super::source::Input;
+use super::xfs_log::{self, End};
+use super::{Error, Kind, Superblock, exfat, fat};
+
+/// How a file system was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Unmounted in order.
+    InOrder,
+    /// By a session of ours: what is unfinished there is ours, and nobody has mounted it since.
+    ByUs,
+    /// Mounted for writing, and nothing was written: by us in the moment before we sign, or by somebody. Or by a live session of another
+    /// program, which leaves no sign that others change.
+    Idle,
+    /// It has no marks that would say.
+    Unmarked,
+    /// Not in order, and nothing says that it was us.
+    ByOthers,
+}
+
+/// Where the mount time is in the superblock of an ext, in seconds.
+const MOUNT_TIME: usize = 0x2c;
+/// Directories in which an ext is signed begin so.
+const SIGNED: &str = "/rdlive/at-";
+
+/// Below `/run`, the directory in which an ext that was mounted at this time is shown while its first file is opened: the kernel
+/// writes the path into the superblock.
+pub(crate) fn signing_path(mounted: u32) -> String {
+    format!("run{SIGNED}{mounted:08x}")
+}
+
+/// Where live systems of other programs mount the host of an ISO file and a named place (kiwi-live, dracut). They never sleep.
+const LIVE: [&str; 3] = ["/run/initramfs/isoscan", "/run/initramfs/overlayfs", "/run/overlayfs-backing"];
+
+fn path(field: &[u8]) -> Option<&str> {
+    std::str::from_utf8(field.split(|byte| *byte == 0).next()?).ok()
+}
+
+/// Whether the path is that of a live session which leaves no sign.
+fn is_live(field: &[u8]) -> bool {
+    path(field).is_some_and(|path| LIVE.iter().any(|live| path.ends_with(live)))
+}
+
+/// The time in a path of [`signing_path`], which is padded with zeros.
+fn signed(field: &[u8]) -> Option<u32> {
+    let path = path(field)?;
+    let (_, time) = path.rsplit_once(SIGNED)?;
+    u32::from_str_radix(time, 16).ok().filter(|_| time.len() == 8)
+}
+
+/// When an ext was mounted for writing last, in seconds; `None` when it is none.
+pub(crate) fn mount_time<R: Read + Seek>(reader: &mut R) -> Option<u32> {
+    let sb = read_at(&mut (reader as &mut dyn Input), "the ext superblock", 1024, 1024).ok()?;
+    sb.le32(MOUNT_TIME).filter(|_| sb.has(0x38, &[0x53, 0xef]))
+}
+
+/// How a file system was left. `note` is what a session of ours has written down of it, if that is there.
+pub(crate) fn left<R: Read + Seek>(reader: &mut R, found: &Superblock, note: Option<&[u8]>) -> Left {
+    how(&mut (reader as &mut dyn Input), found, note)
+}
+
+fn how(reader: &mut &mut dyn Input, found: &Superblock, note: Option<&[u8]>) -> Left {
+    match (found.kind, found.dirty) {
+        (Kind::Ext2 | Kind::Ext3 | Kind::Ext4, true) => ext(reader, found.kind).unwrap_or(Left::ByOthers),
+        (Kind::Xfs, false) => match xfs_log::end(reader) {
+            Some(End::InOrder) => Left::InOrder,
+            Some(End::Pending(xfs_log::OURS)) => Left::ByUs,
+            Some(End::Pending(_)) | None => Left::ByOthers,
+        },
+        (Kind::Vfat | Kind::Exfat, true) => {
+            match note
+                .is_some_and(|note| fingerprint(reader, found).is_some_and(|now| note.starts_with(now.as_bytes())))
+            {
+                true => Left::ByUs,
+                false => Left::ByOthers,
+            }
+        }
+        (Kind::Btrfs, _) => Left::Unmarked,
+        (_, true) => Left::ByOthers,
+        (_, false) => Left::InOrder,
+    }
+}
+
+/// Where the journal has a complete transaction, the newest path of the last mount may still be in it only.
+fn ext(reader: &mut &mut dyn Input, kind: Kind) -> Option<Left> {
+    let sb = read_at(reader, "the ext superblock", 1024, 1024).ok()?;
+    let (at, length) = LAST_MOUNTED;
+    let mounted = sb.le32(MOUNT_TIME)?;
+    let ours = |field: &[u8]| signed(field) == Some(mounted);
+    let last = sb.span(at, length)?;
+    let pending = if kind == Kind::Ext2 { None } else { journal::pending(reader) };
+    Some(match pending {
+        _ if ours(last) => Left::ByUs,
+        Some(Pending::Something(Some(field))) if ours(&field) => Left::ByUs,
+        Some(Pending::Something(Some(field))) if !is_live(&field) => Left::ByOthers,
+        Some(Pending::Something(Some(_)) | Pending::Nothing) => Left::Idle,
+        _ if is_live(last) => Left::Idle,
+        Some(Pending::Something(_)) | None => Left::ByOthers,
+    })
+}
+
+/// What every other system that writes to a FAT or exFAT changes, and a session of ours does not, whose file has all its room:
+/// the beginning of the allocation and the names, places and lengths in the root directory, without times. 64 hexadecimal digits;
+/// `None` when it cannot be read, or is another file system.
+pub(crate) fn fingerprint<R: Read + Seek>(reader: &mut R, found: &Superblock) -> Option<String> {
+    let reader = &mut (reader as &mut dyn Input);
+    let bytes: Result<Option<Vec<u8>>, Error> = match found.kind {
+        Kind::Vfat => fat::allocation(reader),
+        Kind::Exfat => exfat::allocation(reader),
+        _ => return None,
+    };
+    let mut hasher = Sha256::new();
+    hasher.update(found.kind.name());
+    hasher.update(found.uuid.as_deref().unwrap_or_default());
+    hasher.update(bytes.ok().flatten()?);
+    Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The name of the note with a [`fingerprint`], at the top of its file system.
+pub(crate) const NOTE: &str = ".rdlive-host";
+/// Its length in bytes: what a disk writes as a whole.
+pub(crate) const NOTE_LENGTH: usize = 512;
+
+/// The content of the note.
+pub(crate) fn note(fingerprint: &str) -> Vec<u8> {
+    let text = "\nA live system (rdlive) has written to this disk and was not shut down yet, or this is how it looked then.\n\
+                If the power fails meanwhile, this tells the next live system that nobody else has written here since.\n";
+    let mut bytes = [fingerprint, text].concat().into_bytes();
+    bytes.resize(NOTE_LENGTH, b' ');
+    bytes
+}
+
+/// Whether a file system of this kind is signed with a note.
+pub(crate) fn has_note(driver: &str) -> bool {
+    [Kind::Vfat, Kind::Exfat].iter().any(|kind| kind.driver() == Some(driver))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_its_time_is_ours() {
+        let field = |text: &str| {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes.resize(64, 0);
+            bytes
+        };
+        assert_eq!(signed(&field(&format!("/{}", signing_path(0x65f0_a1b2)))), Some(0x65f0_a1b2));
+        assert_eq!(signed(&field(&format!("/tmp/x/{}", signing_path(7)))), Some(7));
+        assert!(is_live(&field("/run/initramfs/isoscan")) && is_live(&field("/run/initramfs/overlayfs")));
+        assert!(!is_live(&field("/home")) && !is_live(&field(&signing_path(7))));
+        for other in
+            ["/run/initramfs/isoscan", "/", "/run/rdlive/at-", "/run/rdlive/at-65f0a1b", "/run/rdlive/at-zzzzzzzz", ""]
+        {
+            assert_eq!(signed(&field(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_note_has_the_length_of_a_sector() {
+        let note = note(&"0".repeat(64));
+        assert_eq!(note.len(), NOTE_LENGTH);
+        assert!(note.starts_with(&[b'0'; 64]));
+    }
+}
