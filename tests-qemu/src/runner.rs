@@ -145,7 +145,7 @@ pub fn prepare(lab: &Lab, list: &[Job<'_>], pace: &Pace) {
         let _ = match &job.scenario.work {
             Work::Boot(boot) => boot.prepare(lab, job.machine),
             Work::Cuts(cuts) => cuts.prepare(lab, job.machine),
-            Work::Measure(_) => Ok(()),
+            Work::Measure(_) | Work::Disks(_) => Ok(()),
         };
     }
 }
@@ -239,6 +239,9 @@ fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
                 processor,
             })
         }
+        Work::Disks(disks) => {
+            disks.run(lab, &dir).map(|(why, processor)| Done { why, seconds: started.elapsed(), processor })
+        }
         Work::Measure(measure) => {
             measure(lab).map(|()| Done { why: Vec::new(), seconds: started.elapsed(), processor: Duration::ZERO })
         }
@@ -247,7 +250,7 @@ fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
     match done {
         Ok(done) => {
             (verdict.seconds, verdict.processor) = (done.seconds.as_secs_f64(), done.processor.as_secs_f64());
-            verdict.again = !matches!(scenario.work, Work::Cuts(_)) && !done.why.is_empty();
+            verdict.again = !matches!(scenario.work, Work::Cuts(_) | Work::Disks(_)) && !done.why.is_empty();
             verdict.result = if done.why.is_empty() { Status::Passed } else { Status::Failed };
             verdict.why = done.why;
         }
@@ -317,9 +320,11 @@ fn keep(name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
     why
 }
 
+/// No link is followed: a scenario's directory may have some that lead to the host's own /dev, /proc and /usr.
 fn remove_media(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_dir() {
             remove_media(&entry.path());
         } else if entry.file_name().to_string_lossy().starts_with("medium") {
             let _ = fs::remove_file(entry.path());
@@ -359,6 +364,20 @@ mod tests {
             why,
             again,
         }
+    }
+
+    #[test]
+    fn media_behind_a_link_are_not_removed() {
+        let (dir, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(dir.path().join("2")).unwrap();
+        for file in [dir.path().join("medium0"), dir.path().join("2/medium.cut"), host.path().join("medium.rs")] {
+            fs::write(file, "").unwrap();
+        }
+        std::os::unix::fs::symlink(host.path(), dir.path().join("usr")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("2/round")).unwrap();
+        remove_media(dir.path());
+        assert!(host.path().join("medium.rs").exists());
+        assert!(!dir.path().join("medium0").exists() && !dir.path().join("2/medium.cut").exists());
     }
 
     #[test]
