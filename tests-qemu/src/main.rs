@@ -8,6 +8,7 @@ mod check;
 #[path = "../guest/content.rs"]
 mod content;
 mod demo;
+mod disks;
 mod fixture;
 mod floor;
 mod guest;

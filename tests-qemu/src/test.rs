@@ -64,7 +64,7 @@ impl Chosen {
         let machine = |scenario: &Scenario| machine::pick(&scenario.needs(), self.wanted, uml);
         let logic = |scenario: &&Scenario| {
             machine(scenario) == Some(Machine::Uml)
-                && !matches!(scenario.work, Work::Measure(_))
+                && !matches!(scenario.work, Work::Measure(_) | Work::Disks(_))
                 && !scenario.is_dracut()
         };
         let again = match self.wanted == Wanted::Cheapest && self.filter.is_empty() {

@@ -7,7 +7,7 @@ mod judge;
 mod kill;
 mod log;
 mod points;
-mod random;
+pub mod random;
 mod recording;
 mod replay;
 mod reset;

@@ -1,6 +1,7 @@
 //! Every boot the lab knows, by topic; a name starts with the cases it covers (kiwi T-, dracut B and D, builder B-).
 
 mod buses;
+mod disks;
 mod dracut;
 mod failures;
 mod firmware;
@@ -25,6 +26,7 @@ mod snapshot;
 use anyhow::Result;
 
 use crate::boot::Boot;
+use crate::disks::Disks;
 use crate::lab::Lab;
 use crate::machine::Need;
 use crate::mode::Mode;
@@ -80,7 +82,7 @@ impl Scenario {
             Work::Boot(boot) => boot.all_needs(),
             Work::Cuts(cuts) => cuts.needs(),
             // No machine at all: it waits for none either.
-            Work::Measure(_) => Vec::new(),
+            Work::Measure(_) | Work::Disks(_) => Vec::new(),
         }
     }
 }
@@ -91,6 +93,8 @@ pub enum Work {
     Boot(Box<Boot>),
     /// Cuts the power at many moments; each loss is a reason for failure.
     Cuts(Box<Cuts>),
+    /// Boots many generated disks with the agent itself, on loop devices; each property that does not hold is a reason for failure.
+    Disks(Disks),
     /// Measures something that is promised; an error says by how much the promise is missed.
     Measure(fn(&Lab) -> Result<()>),
 }
@@ -108,6 +112,7 @@ pub fn all() -> Vec<Scenario> {
         modes::all(),
         init::all(),
         power::all(),
+        disks::all(),
         shutdown::all(),
         snapshot::all(),
         ram::all(),

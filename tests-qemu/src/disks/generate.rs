@@ -1,0 +1,447 @@
+//! A disk from a seed: what was on it before, its tables, sound or not, what the kernel shows of it, and who claims which bytes.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::table::{self, Entry, Gpt};
+use crate::powercut::random::Random;
+
+const MIB: u64 = 1 << 20;
+/// Room that a new area certainly gets by in: 32 MiB, and what is lost by aligning.
+const ENOUGH: u64 = 36 * MIB;
+
+/// What the boot is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Make a partition in free space.
+    Partition,
+    /// Make a file system on the partition with this place.
+    Named(Range<u64>),
+}
+
+/// What must come of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Must {
+    /// It has room, or is empty.
+    Keep,
+    /// Somebody's bytes are there.
+    Refuse,
+    /// Either, as long as nothing else changes.
+    Either,
+}
+
+/// A disk, and what is known about it.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// Bytes of a sector.
+    pub sector: u64,
+    /// What it is, for a person.
+    pub kind: String,
+    /// Partitions that the kernel is told of: number, place.
+    pub shown: Vec<(u32, Range<u64>)>,
+    /// Bytes that somebody claims.
+    pub claims: Vec<Range<u64>>,
+    /// Bytes of the tables, which a new entry may change.
+    pub tables: Vec<Range<u64>>,
+    /// What is asked for.
+    pub wish: Wish,
+    /// What must come of it.
+    pub must: Must,
+}
+
+/// Which tables a disk has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Gpt,
+    GptOfAnImage,
+    GptPrimaryDamaged,
+    GptBothDamaged,
+    GptBehindPlainMbr,
+    Hybrid,
+    Contradiction,
+    Overlapping,
+    Mbr,
+    MbrLogical,
+    MbrGuardElsewhere,
+    NoTable,
+}
+
+const KINDS: [Kind; 12] = [
+    Kind::Gpt,
+    Kind::GptOfAnImage,
+    Kind::GptPrimaryDamaged,
+    Kind::GptBothDamaged,
+    Kind::GptBehindPlainMbr,
+    Kind::Hybrid,
+    Kind::Contradiction,
+    Kind::Overlapping,
+    Kind::Mbr,
+    Kind::MbrLogical,
+    Kind::MbrGuardElsewhere,
+    Kind::NoTable,
+];
+
+/// Signatures of others, where they stand in what they mark: from the start, or (negative) from the end.
+const SIGNATURES: [(i64, &[u8]); 12] = [
+    (1080, b"\x53\xef"),
+    (0, b"LUKS\xba\xbe\0\x02"),
+    (512, b"LABELONE\x01\0\0\0\0\0\0\0"),
+    (MIB as i64, b"\x0d\xd0\x01\xc0"),
+    (-3087 * 512, b"Promise Technology, Inc."),
+    (0x1_0040, b"_BHRfS_M"),
+    (0, b"XFSB\0\0\x10\0"),
+    (3, b"NTFS    "),
+    (4086, b"SWAPSPACE2"),
+    (-(64 << 10), b"\xfc\x4e\x2b\xa9"),
+    (32769, b"CD001"),
+    (4096 + 24, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
+];
+
+/// Tables that were written.
+struct Tables {
+    /// What they claim.
+    claims: Vec<Range<u64>>,
+    /// Their own bytes.
+    places: Vec<Range<u64>>,
+    /// A new entry must find its place in them.
+    good: bool,
+}
+
+struct Maker<'a> {
+    random: Random,
+    file: &'a File,
+    size: u64,
+    sector: u64,
+}
+
+/// Writes the disk of a seed. `medium` is the content of its first partition, which is booted.
+pub fn disk(seed: u64, medium: &[u8], path: &Path) -> Result<Disk> {
+    let mut random = Random::new(seed, "disks");
+    let sector = if random.below(4) == 0 { 4096 } else { 512 };
+    let size = (96 + random.below(160)) * MIB + random.below(9) * sector;
+    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    file.set_len(size)?;
+    Maker { random, file: &file, size, sector }.make(medium)
+}
+
+impl Maker<'_> {
+    fn chance(&mut self, percent: u64) -> bool {
+        self.random.below(100) < percent
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let length = bytes.len().min(usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX));
+        Ok(self.file.write_all_at(&bytes[..length], at)?)
+    }
+
+    fn noise(&mut self, at: u64, length: usize) -> Result<()> {
+        let bytes: Vec<u8> =
+            std::iter::repeat_with(|| self.random.next().to_le_bytes()).take(length / 8 + 1).flatten().collect();
+        self.write(at, &bytes[..length])
+    }
+
+    /// Something in a place that tells whether it was touched: at its start, its end and anywhere.
+    fn fill(&mut self, place: &Range<u64>) -> Result<()> {
+        let length = place.end - place.start;
+        self.noise(place.start, 4096.min(length as usize))?;
+        self.noise(place.end - 4096.min(length), 4096.min(length as usize))?;
+        for _ in 0..4 {
+            let at = place.start + self.random.below(length);
+            let length = 4096.min(place.end - at) as usize;
+            self.noise(at, length)?;
+        }
+        if self.chance(50) {
+            self.signature(place)?;
+        }
+        Ok(())
+    }
+
+    fn signature(&mut self, place: &Range<u64>) -> Result<()> {
+        let (at, bytes) = SIGNATURES[self.random.below(SIGNATURES.len() as u64) as usize];
+        let base = if at < 0 { place.end } else { place.start };
+        match base.checked_add_signed(at).filter(|at| place.contains(at) && at + bytes.len() as u64 <= place.end) {
+            Some(at) => self.write(at, bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// The stick had another life.
+    fn earlier_life(&mut self) -> Result<&'static str> {
+        let whole = 0..self.size;
+        for _ in 0..12 {
+            let at = self.random.below(self.size / 4096) * 4096;
+            self.noise(at, 4096)?;
+        }
+        Ok(match self.random.below(5) {
+            0 => {
+                let entries = self.islands(MIB..self.size - 64 * 4096, 4, &[]);
+                let gpt = self.gpt(&entries, None);
+                gpt.write(self.file, self.size)?;
+                "an old GPT"
+            }
+            1 => {
+                let entries = self.islands(MIB..self.size - MIB, 3, &[]);
+                table::mbr(
+                    self.file,
+                    self.sector,
+                    &entries.iter().map(|entry| (0x07, entry.place.clone())).collect::<Vec<_>>(),
+                )?;
+                "an old MBR"
+            }
+            2 => {
+                self.signature(&whole)?;
+                self.signature(&whole)?;
+                "an old superfloppy"
+            }
+            3 => {
+                let end = self.size - 64 * 1024..self.size;
+                self.signature(&end)?;
+                self.write(self.size - 8192, b"\xfc\x4e\x2b\xa9\x01\0\0\0")?;
+                "an old RAID"
+            }
+            _ => {
+                for at in [63 * 512, MIB, 2 * MIB, 4 * MIB, 70 * MIB] {
+                    self.signature(&(at..self.size))?;
+                }
+                "old partitions"
+            }
+        })
+    }
+
+    /// Up to `count` places within bounds that do not meet each other or the `others`.
+    fn islands(&mut self, within: Range<u64>, count: u64, others: &[Range<u64>]) -> Vec<Entry> {
+        let mut found: Vec<Entry> = Vec::new();
+        for _ in 0..self.random.below(count + 1) {
+            let align = if self.chance(70) { MIB } else { self.sector };
+            let length = (MIB + self.random.below(12 * MIB)) / self.sector * self.sector;
+            let start = within.start + self.random.below((within.end - within.start).saturating_sub(length).max(1));
+            let start = start / align * align;
+            let place = start..start + length;
+            let free = place.start >= within.start
+                && place.end <= within.end
+                && !others.iter().chain(found.iter().map(|entry| &entry.place)).any(|other| meets(other, &place));
+            if free {
+                let name = if self.chance(50) { "PHOTOS" } else { "" };
+                found.push(Entry { place, name, uuid: self.bytes() });
+            }
+        }
+        found
+    }
+
+    fn bytes(&mut self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        bytes[8..].copy_from_slice(&self.random.next().to_le_bytes());
+        bytes
+    }
+
+    fn gpt(&mut self, entries: &[Entry], alternate: Option<u64>) -> Gpt {
+        Gpt {
+            sector: self.sector,
+            disk: self.bytes(),
+            entries: entries.to_vec(),
+            alternate: alternate.unwrap_or(self.size / self.sector - 1),
+        }
+    }
+
+    fn make(mut self, medium: &[u8]) -> Result<Disk> {
+        let kind = KINDS[self.random.below(KINDS.len() as u64) as usize];
+        let before = if self.chance(50) { self.earlier_life()? } else { "nothing" };
+        // An image is written over it, with its own tables.
+        let first = MIB..MIB + (medium.len() as u64).next_multiple_of(4096);
+        let image = first.end.next_multiple_of(MIB);
+        self.write(0, &vec![0; image as usize])?;
+        self.write(first.start, medium)?;
+        let end = self.size - 64 * 4096;
+        let named = match self.chance(40) {
+            true => {
+                let start = image + self.random.below(8) * MIB;
+                let length = (36 + self.random.below(16)) * MIB;
+                (start + length < end).then(|| start..start + length)
+            }
+            false => None,
+        };
+        let taken: Vec<Range<u64>> = named.iter().cloned().collect();
+        let mut islands = self.islands(image..end, 4, &taken);
+        let mut entries = vec![Entry { place: first.clone(), name: "LIVE", uuid: self.bytes() }];
+        entries.extend(named.iter().map(|place| Entry { place: place.clone(), name: "AREA", uuid: [7; 16] }));
+        let fixed = entries.len();
+        for entry in &islands {
+            self.fill(&entry.place.clone())?;
+        }
+        if kind == Kind::Overlapping
+            && let Some(one) = islands.first().cloned()
+        {
+            let place = one.place.start + self.sector..one.place.end + MIB;
+            if place.end < end && !taken.iter().any(|other| meets(other, &place)) {
+                self.fill(&place)?;
+                islands.push(Entry { place, name: "", uuid: self.bytes() });
+            }
+        }
+        entries.extend(islands);
+        let Tables { claims, places: tables, good } = self.tables(kind, &entries, image)?;
+        let mut shown: Vec<(u32, Range<u64>)> =
+            entries.iter().take(fixed).zip(1..).map(|(entry, number)| (number, entry.place.clone())).collect();
+        let mut claims = claims;
+        claims.push(first.clone());
+        if kind != Kind::Overlapping && self.chance(70) {
+            shown.extend(
+                entries.iter().skip(fixed).zip(fixed as u32 + 1..).map(|(entry, number)| (number, entry.place.clone())),
+            );
+        }
+        // One that only the kernel knows: somebody has just made it.
+        let mut kind = format!("{kind:?}");
+        if self.chance(20) {
+            let all: Vec<Range<u64>> = entries.iter().map(|entry| entry.place.clone()).chain(taken.clone()).collect();
+            for entry in self.islands(image..end, 1, &all) {
+                self.fill(&entry.place.clone())?;
+                shown.push((9, entry.place));
+                kind += ", one partition known to the kernel only";
+            }
+        }
+        claims.extend(shown.iter().map(|(_, place)| place.clone()));
+        let wish = named.clone().map_or(Wish::Partition, Wish::Named);
+        let must = match &wish {
+            Wish::Named(place) => self.content(place)?,
+            Wish::Partition if good && self.largest_gap(&claims, image, end) >= ENOUGH => Must::Keep,
+            Wish::Partition => Must::Either,
+        };
+        if let Wish::Named(place) = &wish {
+            claims.retain(|claim| claim != place);
+        }
+        kind += &format!(" over {before}, sectors of {} bytes", self.sector);
+        Ok(Disk { sector: self.sector, kind, shown, claims, tables, wish, must })
+    }
+
+    /// Writes the tables.
+    fn tables(&mut self, kind: Kind, entries: &[Entry], image: u64) -> Result<Tables> {
+        let places: Vec<Range<u64>> = entries.iter().map(|entry| entry.place.clone()).collect();
+        let typed = |kind: u8| places.iter().take(4).map(|place| (kind, place.clone())).collect::<Vec<_>>();
+        let gpt_tables = {
+            let array = (128 * 128_u64).next_multiple_of(self.sector);
+            vec![
+                self.sector..2 * self.sector + array,
+                self.size / self.sector * self.sector - array - self.sector..self.size,
+            ]
+        };
+        let record = std::iter::once(446..512).collect::<Vec<_>>();
+        let all = places.clone();
+        let (claims, places, good) = match kind {
+            Kind::Gpt | Kind::Overlapping | Kind::Hybrid | Kind::Contradiction => {
+                let gpt = self.gpt(entries, None);
+                gpt.write(self.file, self.size)?;
+                let mut claims = all;
+                if matches!(kind, Kind::Hybrid | Kind::Contradiction) {
+                    let mut hybrid: Vec<(u8, Range<u64>)> = vec![(0xee, self.sector..places[0].start)];
+                    hybrid.extend(places.iter().take(2).map(|place| (0x83, place.clone())));
+                    if let (Kind::Contradiction, Some(last)) = (kind, hybrid.last_mut()) {
+                        last.1.end += MIB;
+                        claims.push(last.1.clone());
+                    }
+                    table::mbr(self.file, self.sector, &hybrid)?;
+                }
+                (claims, gpt_tables, matches!(kind, Kind::Gpt | Kind::Hybrid))
+            }
+            // Its copy lies behind the image, as in an ISO that was written to a larger disk.
+            Kind::GptOfAnImage => {
+                let gpt = self.gpt(entries, Some(image / self.sector - 1));
+                gpt.write(self.file, self.size)?;
+                (all, gpt_tables, true)
+            }
+            Kind::GptPrimaryDamaged | Kind::GptBothDamaged => {
+                let gpt = self.gpt(entries, None);
+                gpt.write(self.file, self.size)?;
+                self.write(self.sector + 40, &[0xff; 2])?;
+                if kind == Kind::GptBothDamaged {
+                    self.write(gpt.alternate * self.sector + 40, &[0xff; 2])?;
+                }
+                (all, gpt_tables, false)
+            }
+            Kind::GptBehindPlainMbr => {
+                let gpt = self.gpt(entries, None);
+                gpt.write(self.file, self.size)?;
+                table::mbr(self.file, self.sector, &typed(0x83)[..1])?;
+                (all, [gpt_tables, record].concat(), false)
+            }
+            Kind::Mbr => {
+                table::mbr(self.file, self.sector, &typed(0x83))?;
+                // The agent adds nothing to an MBR with other sectors, whose numbers nobody agrees on.
+                let full = places.len() > 3 || self.sector != 512;
+                (typed(0).into_iter().map(|(_, place)| place).collect(), record, !full)
+            }
+            Kind::MbrLogical => {
+                let claimed = table::mbr_logical(self.file, self.sector, &places, self.size)?;
+                (claimed, record, false)
+            }
+            Kind::MbrGuardElsewhere => {
+                let start = image + self.random.below(self.size / 2 / MIB) * MIB;
+                let guard =
+                    start..(start + 8 * MIB + self.random.below(self.size)).min(self.size / self.sector * self.sector);
+                let mut list = typed(0x83);
+                list.truncate(3);
+                list.push((0xee, guard.clone()));
+                table::mbr(self.file, self.sector, &list)?;
+                if guard.end > guard.start {
+                    self.fill(&guard)?;
+                }
+                let mut claims: Vec<Range<u64>> = places.into_iter().take(3).collect();
+                claims.push(guard);
+                (claims, record, false)
+            }
+            Kind::NoTable => (Vec::new(), Vec::new(), false),
+        };
+        Ok(Tables { claims, places, good })
+    }
+
+    /// What lies in a named partition, and so what must come of it.
+    fn content(&mut self, place: &Range<u64>) -> Result<Must> {
+        // What an earlier life has left there counts as somebody's.
+        let zeros = vec![0; (place.end - place.start) as usize];
+        self.write(place.start, &zeros)?;
+        let length = place.end - place.start;
+        Ok(match self.random.below(6) {
+            0 | 1 => Must::Keep,
+            2 => {
+                let at = place.start + self.random.below(16 * MIB);
+                self.write(at, b"x")?;
+                Must::Refuse
+            }
+            3 => {
+                let at = place.end - 1 - self.random.below(4 * MIB);
+                self.write(at, b"x")?;
+                Must::Refuse
+            }
+            4 => {
+                self.signature(place)?;
+                Must::Refuse
+            }
+            _ => {
+                // More than a MiB cannot hide between samples.
+                let at = place.start + self.random.below(length - 3 * MIB);
+                self.noise(at, 2 * MIB as usize)?;
+                Must::Refuse
+            }
+        })
+    }
+
+    fn largest_gap(&self, claims: &[Range<u64>], image: u64, end: u64) -> u64 {
+        let mut claims = claims.to_vec();
+        claims.push(end..u64::MAX);
+        claims.sort_by_key(|claim| claim.start);
+        let (mut free, mut best) = (image, 0);
+        for claim in claims {
+            best = best.max(claim.start.min(end).saturating_sub(free.next_multiple_of(MIB)));
+            free = free.max(claim.end);
+        }
+        best
+    }
+}
+
+/// Whether two places have a byte in common.
+pub fn meets(one: &Range<u64>, other: &Range<u64>) -> bool {
+    one.start < other.end && other.start < one.end
+}
