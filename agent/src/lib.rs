@@ -20,6 +20,8 @@ pub mod explain;
 pub mod facts;
 mod foreign;
 pub mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod generator;
 pub mod handover;
 

@@ -11,6 +11,7 @@ mod demo;
 mod disks;
 mod fixture;
 mod floor;
+mod fuzz;
 mod guest;
 mod hold;
 mod install;
@@ -98,6 +99,14 @@ enum Cmd {
     Install,
     /// Build the agent and the builder as they are given to users: the same bytes on every machine, and none of its folders in them
     Release,
+    /// Run the fuzz targets of the agent, where a nightly compiler is
+    Fuzz {
+        /// Only targets whose name has one of these texts
+        filter: Vec<String>,
+        /// Seconds for each
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// Make a Debian live ISO and boot it to a login prompt on this terminal
     Demo {
         /// Stay at the prompt (needs a terminal; this is also what a terminal gets without the option)
@@ -193,7 +202,7 @@ fn main() -> ExitCode {
 
 /// What changes nothing but packages, or nothing at all, is done at once; all else inside of the lab's own namespace.
 fn start(args: Args) -> Result<ExitCode> {
-    if matches!(args.command, Cmd::Install | Cmd::Release | Cmd::Test { list: true, .. }) {
+    if matches!(args.command, Cmd::Install | Cmd::Release | Cmd::Fuzz { .. } | Cmd::Test { list: true, .. }) {
         return run(args);
     }
     install::require_root()?;
@@ -212,6 +221,7 @@ fn run(args: Args) -> Result<ExitCode> {
             test::run(args.mirror, cuts, &chosen, list, json.as_deref(), jobs)
         }
         Cmd::Release => artifact::release().map(|()| ExitCode::SUCCESS),
+        Cmd::Fuzz { filter, seconds } => fuzz::run(&filter, seconds),
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
         Cmd::Hold => hold::hold().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {

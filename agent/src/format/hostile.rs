@@ -14,6 +14,9 @@ const IDENTIFY_LIMIT: u64 = 1024 * 1024;
 /// Bytes that reading a partition table may take: both copies for both sector sizes and a chain of boot records.
 const TABLE_LIMIT: u64 = 4 * 1024 * 1024;
 
+/// Bytes that may be read to learn how a file system was left: of a table and a directory, or of a journal.
+const LEFT_LIMIT: u64 = 8 * 1024 * 1024;
+
 /// Counts what is read.
 struct Counting {
     inner: Cursor<Vec<u8>>,
@@ -57,6 +60,7 @@ fn fixtures() -> Vec<(&'static str, Option<Kind>, Vec<u8>)> {
         ("erofs", Some(Kind::Erofs), erofs::sample()),
         ("ext", Some(Kind::Ext4), ext::sample()),
         ("xfs", Some(Kind::Xfs), xfs::sample()),
+        ("xfs with a log", Some(Kind::Xfs), xfs_log::sample()),
         ("btrfs", Some(Kind::Btrfs), btrfs::sample()),
         ("fat", Some(Kind::Vfat), fat::sample()),
         ("exfat", Some(Kind::Exfat), exfat::sample()),
@@ -83,6 +87,13 @@ fn read_all(image: Vec<u8>) -> (u64, u64) {
         None => assert!(all.is_empty(), "nothing, but {all:?}"),
     }
     let identified = bytes.replace(0);
+    for dirty in [false, true] {
+        if let Some(found) = best.clone().map(|best| Superblock { dirty, ..best }) {
+            let _ = left::left(&mut reader, &found, Some(b"0"));
+            let _ = left::fingerprint(&mut reader, &found);
+        }
+    }
+    assert!(bytes.replace(0) <= 2 * LEFT_LIMIT, "looking how it was left");
     let _ = partition::table(&mut reader, size);
     let _ = partition::table(&mut reader, u64::MAX);
     let tabled = bytes.replace(0);

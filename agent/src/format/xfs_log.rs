@@ -136,6 +136,14 @@ impl Log {
     }
 }
 
+/// With one record of a session of ours.
+#[cfg(test)]
+pub(super) fn sample() -> Vec<u8> {
+    let mut disk = tests::disk();
+    tests::record(&mut disk, (0, 1), OURS, 1024, false);
+    disk
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
@@ -145,7 +153,7 @@ mod tests {
     const LOG: usize = 64;
 
     /// An XFS of two groups of 64 blocks of 4096 bytes; the log is in the second one, 64 units long.
-    fn disk() -> Vec<u8> {
+    pub(super) fn disk() -> Vec<u8> {
         let mut disk = vec![0; 128 * 4096];
         disk[..4].copy_from_slice(b"XFSB");
         let mut set = |at: usize, bytes: &[u8]| disk[at..at + bytes.len()].copy_from_slice(bytes);
@@ -165,7 +173,7 @@ mod tests {
     }
 
     /// Writes a record of `length` bytes; returns the unit behind it.
-    fn record(disk: &mut [u8], (at, round): (usize, u32), size: u32, length: u32, unmount: bool) -> usize {
+    pub(super) fn record(disk: &mut [u8], (at, round): (usize, u32), size: u32, length: u32, unmount: bool) -> usize {
         let headers = (size.div_ceil(PER_HEADER)) as usize;
         let units = headers + length.div_ceil(512) as usize;
         for index in 0..units {

@@ -5,6 +5,7 @@ use crate::boot::Boot;
 use crate::check::*;
 use crate::machine::Bus;
 use crate::medium::*;
+use crate::mode::Mode;
 
 /// An ISO with its own UUID and a file that tells it from its twin.
 fn twin(date: &str, name: &'static str) -> Recipe {
@@ -26,7 +27,12 @@ pub fn all() -> Vec<Scenario> {
     let twins = || Boot::from(first()).and(second(), Bus::Stick).expect(overlay_root());
     let store = || disk_with_iso(Fs::Vfat, "live.iso", iso());
     let scan = "iso-scan/filename=/live.iso";
+    // The unit may start for 150 s, and the agent asks for more as long as it waits for what was asked for.
+    let patient =
+        |mode| Boot::from(iso()).after(175).kargs("rd.retry=260").mode(mode).deadline(400).expect(overlay_root());
     vec![
+        scenario("late/the limit of the unit is extended, dracut 106", patient(Mode::Dracut106)).with_all(),
+        scenario("late/the limit of the unit is extended, dracut 059", patient(Mode::Dracut059)).with_all(),
         scenario(
             "late/T-43 stick plugged in after 20 s",
             Boot::from(iso()).on(Bus::UsbStick).after(20).expect(overlay_root()),
