@@ -1165,3 +1165,27 @@ fn loop_area_beside_the_iso_file() {
         disk.write(&cut);
     }
 }
+
+/// Found by generated disks: Promise's RAIDs leave their mark 3087 sectors before the end, and whoever reads it takes the new area for a
+/// part of one.
+#[test]
+fn loop_f7_the_mark_of_a_raid_far_from_the_end_of_the_room_goes() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    let fresh = stick.all();
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let area = stick.table().partitions.last().unwrap().clone();
+    let mut old = fresh;
+    let mark = b"Promise Technology, Inc.";
+    let at = area.end() as usize - 3087 * 512;
+    old[at..at + mark.len()].copy_from_slice(mark);
+    stick.write(&old);
+    stick.rescan();
+    let first = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(first.mode().persistence, "partition", "{:?}", first.report.fallbacks);
+    remember(&first, "kept");
+    drop(first);
+    assert_eq!(stick.last_by_others()[1..], ["ext4", "cow"]);
+    let second = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(kept(&second).as_deref(), Some("kept"), "{:?}", second.report.fallbacks);
+}

@@ -23,6 +23,11 @@ pub(super) fn is_protective(sector: &[u8]) -> bool {
     entries(sector).any(|entry| kind(entry) == TYPE_PROTECTIVE && entry.le32(8) == Some(1))
 }
 
+/// Whether it has an entry of the guard's type, wherever that begins: some programs take that for a guard.
+pub(super) fn has_guard(sector: &[u8]) -> bool {
+    entries(sector).any(|entry| kind(entry) == TYPE_PROTECTIVE)
+}
+
 /// Each entry that is in use. The guard of a valid GPT, which begins behind this sector, is none; any other entry of that type
 /// covers what it says. `unit` is what it counts in: bytes per logical sector, as the kernel reads it.
 pub(super) fn taken(sector: &[u8], unit: u32, behind_is_gpt: bool) -> Vec<Claim> {

@@ -19,6 +19,7 @@ pub use error::TableError;
 
 use crate::format::bytes::read_at;
 use crate::format::partition;
+use crate::format::partition::gpt::copy_at_end;
 use crate::format::source::Input;
 
 /// Partitions begin and end at multiples of this, in bytes.
@@ -144,7 +145,17 @@ impl Disk {
         let record = self.record(reader)?;
         match mbr::is_protective(&record) {
             true => Ok(Tables { guarded: Some(gpt::Primary::read(self, reader)?), hidden: None, record }),
-            false => Ok(Tables { guarded: None, hidden: gpt::Primary::found(self, reader)?, record }),
+            false => {
+                let hidden = gpt::Primary::found(self, reader)?;
+                // The kernel goes by the MBR, others take its copy at the end for the table: nobody knows what is where.
+                if hidden.is_none() && mbr::has_guard(&record) && copy_at_end(reader, self.sector, self.size)?.is_some()
+                {
+                    return Err(TableError::Damaged(
+                        "its guard does not stand where it should, and only its copy is there",
+                    ));
+                }
+                Ok(Tables { guarded: None, hidden, record })
+            }
         }
     }
 

@@ -440,3 +440,19 @@ fn f2_what_the_kernel_shows_is_not_free() {
     let shown = disk(&record, 512).gap(&mut Cursor::new(&record), &[photos]).unwrap();
     assert_eq!(shown, Gap { number: 4, start: 20 * MIB, size: 12 * MIB });
 }
+
+/// sfdisk takes the copy for the table then, the kernel the MBR (found by generated disks).
+#[test]
+fn f2_a_guard_elsewhere_and_only_a_copy_of_a_gpt_are_refused() {
+    let whole = gpt(8 * MIB, 512, 128);
+    let record = mbr(512, &[(0x80, 0x83, 64, 2048), (0, 0xee, 14 * 1024, 1024)]);
+    let mut plain = vec![0; (8 * MIB) as usize];
+    plain[..512].copy_from_slice(&record);
+    let mut copy = plain.clone();
+    let end = copy.len() - 33 * 512;
+    copy[end..].copy_from_slice(&whole[end..]);
+    // Room behind the image: between 4 and 7 MiB.
+    let found = |bytes: &[u8]| Disk { image: 4 * MIB, ..disk(bytes, 512) }.gap(&mut Cursor::new(bytes), &[]);
+    assert!(found(&plain).is_ok(), "without a copy the MBR alone counts: {:?}", found(&plain));
+    assert!(matches!(found(&copy), Err(TableError::Damaged(_))), "{:?}", found(&copy));
+}
