@@ -234,9 +234,6 @@ impl Boot<'_> {
             self.exec.unwind(mark);
             self.windows.insert(other.node, why);
         }
-        if let Some(why) = probe::locked_windows(&self.watch.devices()) {
-            self.windows.insert(PathBuf::new(), Some(why));
-        }
     }
 
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.

@@ -41,11 +41,7 @@ fn mountable(device: &Device) -> Result<Kind, Stop> {
 /// # Errors
 /// As [`host`].
 pub fn key(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
-    let kind = mountable(device)?;
-    let mut steps = driver(kind);
-    steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
-    steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.key));
-    Ok(steps)
+    looked_into(device, &points.key)
 }
 
 /// Mounts an NTFS to see whether a Windows sleeps on it, as [`host`] does.
@@ -53,10 +49,15 @@ pub fn key(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
 /// # Errors
 /// As [`host`].
 pub fn windows(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
+    looked_into(device, &points.look)
+}
+
+/// What is mounted to read a file and unmounted again.
+fn looked_into(device: &Device, at: &Path) -> Result<Vec<Step>, Stop> {
     let kind = mountable(device)?;
     let mut steps = driver(kind);
     steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
-    steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.look));
+    steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, at));
     Ok(steps)
 }
 

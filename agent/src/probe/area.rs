@@ -219,7 +219,7 @@ fn is_zeros(path: &Path) -> std::io::Result<bool> {
 pub struct Sleep<'a> {
     /// All devices that were seen.
     pub devices: &'a [Device],
-    /// Why a Windows may sleep on a fixed disk.
+    /// Why a Windows may sleep on an NTFS of a fixed disk.
     pub windows: Option<&'a str>,
     /// The operator says that none sleeps.
     pub awake: bool,
@@ -283,7 +283,9 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
     if !says_nothing || device.removable {
         return None;
     }
-    let why = locked_beside(sleep.devices, device).or_else(|| sleep.windows.map(str::to_owned))?;
+    let why = locked_beside(sleep.devices, device)
+        .or_else(|| sleep.windows.map(str::to_owned))
+        .or_else(|| locked_windows(sleep.devices))?;
     Some(format!("{why}, and {node} may be part of it; shut it down fully; {AWAKE}"))
 }
 
@@ -319,7 +321,7 @@ fn locked_beside(devices: &[Device], device: &Device) -> Option<String> {
 }
 
 /// A Windows on a fixed disk that cannot be looked into.
-pub fn locked_windows(devices: &[Device]) -> Option<String> {
+fn locked_windows(devices: &[Device]) -> Option<String> {
     let locked = |device: &&Device| {
         !device.removable && device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Bitlocker)
     };
@@ -452,6 +454,15 @@ mod tests {
                 assert_eq!(in_use(&Env::new("/"), &stick, &sleep, None, false), None, "{kind:?} on a stick");
                 assert_eq!(in_use(&env, &stick, &Sleep { awake: true, ..sleep }, None, false), None);
             }
+        }
+        // One that is encrypted may sleep on any fixed disk.
+        let host = Device { node: "/dev/null".into(), ..device("sda1", Some("sda"), Kind::Vfat, false) };
+        let far = device("sdb1", Some("sdb"), Kind::Bitlocker, false);
+        for (removable, expected) in [(false, Some("encrypted by a Windows")), (true, None)] {
+            let devices = [host.clone(), Device { removable, ..far.clone() }];
+            let sleep = Sleep { devices: &devices, windows: None, awake: false };
+            let found = in_use(&Env::new("/"), &host, &sleep, None, false);
+            assert!(fits(found.as_deref(), expected), "removable {removable}: {found:?}");
         }
         // Our own volumes are nobody's system.
         let mut own = device("sda2", Some("sda"), Kind::Luks, false);
