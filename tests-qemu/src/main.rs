@@ -88,10 +88,10 @@ enum Cmd {
         /// Machines of QEMU side by side, and three times as many of user-mode Linux
         #[arg(long, default_value_t = processors())]
         jobs: usize,
-        /// Decides where the power is cut in the scenarios power/… (0: from the clock)
+        /// Decides where the power is cut in the scenarios power/… and what the disks of disks/… are like (0: from the clock)
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// Power cuts in each of these scenarios, instead of its own number
+        /// Power cuts or disks in each of these scenarios, instead of its own number
         #[arg(long)]
         points: Option<usize>,
     },

@@ -239,8 +239,9 @@ fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
                 processor,
             })
         }
+        // No machine: its processor time is in the rest of the run.
         Work::Disks(disks) => {
-            disks.run(lab, &dir).map(|(why, processor)| Done { why, seconds: started.elapsed(), processor })
+            disks.run(lab, &dir).map(|why| Done { why, seconds: started.elapsed(), processor: Duration::ZERO })
         }
         Work::Measure(measure) => {
             measure(lab).map(|()| Done { why: Vec::new(), seconds: started.elapsed(), processor: Duration::ZERO })

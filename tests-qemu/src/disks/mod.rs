@@ -10,8 +10,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -41,8 +40,8 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// Boots all of them; each text is a property that does not hold. The time is that of the processor.
-    pub fn run(&self, lab: &Lab, dir: &Path) -> Result<(Vec<String>, Duration)> {
+    /// Boots all of them; each text is a property that does not hold.
+    pub fn run(&self, lab: &Lab, dir: &Path) -> Result<Vec<String>> {
         let medium = fs::read(image(Fs::Squashfs("zstd")).file(lab)?)?;
         let agent = lab.built.agent.path.clone();
         let count = lab.cuts.points.map_or(if lab.cuts.many { self.many } else { self.count }, |points| points as u64);
@@ -63,7 +62,7 @@ impl Disks {
                                 let _ = crate::remove::tree(&own);
                             }
                             Err(error) => {
-                                let mut failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                                let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
                                 failures.push(format!("disk {}: {error:#}", first + nth));
                                 if failures.len() > TOLD {
                                     let _ = crate::remove::tree(&own);
@@ -74,7 +73,7 @@ impl Disks {
                 });
             }
         });
-        let failures = failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
         let kept = kept.into_inner();
         lab.say(&format!("     {count} disks from {first} on, {kept} with a new area, {} failures", failures.len()));
         ensure!(kept * 10 >= count, "only {kept} of {count} disks got an area: the generator shows nothing");
@@ -83,7 +82,7 @@ impl Disks {
         if more > 0 {
             told.push(format!("and {more} more"));
         }
-        Ok((told, Duration::ZERO))
+        Ok(told)
     }
 }
 
