@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::artifact::{self, Artifacts};
+use crate::artifact::{self, Artifacts, Builder};
 use crate::cache::{self, Cache};
 use crate::guest::Tree;
 use crate::powercut::Choice;
@@ -33,14 +33,14 @@ pub struct Lab {
 
 impl Lab {
     /// Opens the cache, builds our programs; makes `trees` meanwhile, for the linker keeps one processor busy.
-    pub fn open(mirror: Option<String>, trees: &[Tree]) -> Result<Self> {
+    pub fn open(mirror: Option<String>, trees: &[Tree], builder: Builder) -> Result<Self> {
         progress::begin();
         let cache = Cache::open(&cache::place())?;
         let times = Arc::clone(cache.times());
         let built = std::thread::scope(|scope| {
             // Whoever needs one that could not be made says why.
             scope.spawn(|| trees.iter().for_each(|tree| drop(tree.base(&cache, mirror.as_deref()))));
-            Artifacts::build()
+            Artifacts::build(builder)
         })?;
         Ok(Self { cache, built, mirror, cuts: Choice::default(), qemu: Slots::new(1), times })
     }

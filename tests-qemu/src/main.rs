@@ -49,6 +49,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::artifact::Builder;
 use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Machine, Start, Wanted};
@@ -226,10 +227,10 @@ fn run(args: Args) -> Result<ExitCode> {
         Cmd::Hold => hold::hold().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
-            demo::demo(&Lab::open(args.mirror, &[Tree::Trixie])?, keep, firmware.start())
+            demo::demo(&Lab::open(args.mirror, &[Tree::Trixie], Builder::Shipped)?, keep, firmware.start())
         }
         Cmd::Bench { what, only, instructions, repeats, json } => {
-            let lab = Lab::open(args.mirror, &[Tree::Bookworm])?;
+            let lab = Lab::open(args.mirror, &[Tree::Bookworm], Builder::Shipped)?;
             let repeats = repeats.max(1);
             let clock = if instructions { Clock::Instructions } else { Clock::Host { cpus: 2 } };
             let only = only.as_deref();
@@ -247,7 +248,7 @@ fn run(args: Args) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Boot { iso, cmdline, mode, firmware, bus } => {
-            let lab = Lab::open(args.mirror, &[])?;
+            let lab = Lab::open(args.mirror, &[], Builder::Tested)?;
             let start = match cmdline {
                 None => firmware.start(),
                 Some(append) => mode.start(&lab, Machine::Qemu, append)?,

@@ -61,7 +61,7 @@ pub enum Recipe {
     Zeros(u64),
     /// A whole root tree in a file system.
     Image { tree: Tree, fs: Fs, marker: &'static str, label: &'static str },
-    /// An ext4 of a whole Debian tree with the initrd of a mode in its `/boot`, by the name that dracut looks for.
+    /// An ext4 of a whole Debian tree with the initrds of a mode in its `/boot`, by the names that dracut looks for.
     WithInitrd(Box<Recipe>, Mode),
     /// Files (path → recipe) in a file system. The label may end in `@` and what sets the UUID: `YYYYMMDDhhmmsscc` for an
     /// ISO, the UUID itself for ext4.
@@ -118,7 +118,9 @@ impl Recipe {
             Self::Text(_) | Self::Zeros(_) => String::new(),
             Self::Image { tree, .. } => format!("{:x}", guest::key(*tree, lab)),
             Self::WithInitrd(inner, mode) => {
-                format!("{} {}", inner.inputs(lab)?, mode.pair(lab)?.initrd.display())
+                let initrds = mode.initrds(lab)?;
+                let paths: Vec<String> = initrds.iter().map(|one| one.path.display().to_string()).collect();
+                format!("{} {}", inner.inputs(lab)?, paths.join(" "))
             }
             Self::Folder { files, .. } | Self::Store { files, .. } => {
                 let keys: Result<Vec<String>> = files.iter().map(|(_, recipe)| recipe.inputs(lab)).collect();

@@ -53,6 +53,14 @@ pub struct Pair {
     pub initrd: PathBuf,
 }
 
+/// An initrd, and the release of the kernel whose modules it has.
+pub struct Initrd {
+    /// The release.
+    pub version: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
 impl Mode {
     /// The tree whose kernel and tools make the initrd.
     pub fn tree(self) -> Tree {
@@ -113,6 +121,18 @@ impl Mode {
         let make = |path: &Path| self.make(lab, Some(&kernel.layer), &kernel.version, path);
         let initrd = lab.cache.file("initrd", &format!("initrd {self:?} for user-mode Linux"), &key, make)?;
         Ok(Pair { kernel: kernel.run, initrd })
+    }
+
+    /// Its initrds by the kernels that they are for: the distribution's, and that of user-mode Linux where there is one.
+    ///
+    /// # Errors
+    /// One cannot be made.
+    pub fn initrds(self, lab: &Lab) -> Result<Vec<Initrd>> {
+        let mut initrds = vec![Initrd { version: self.tree().kernel(lab)?.0, path: self.pair(lab)?.initrd }];
+        if let Ok(kernel) = machine::kernel(lab) {
+            initrds.push(Initrd { version: kernel.version, path: self.light_pair(lab)?.initrd });
+        }
+        Ok(initrds)
     }
 
     /// What its programs are, for cache keys.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 
-use crate::artifact;
+use crate::artifact::{self, Builder};
 use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::machine::{self, Machine, Wanted};
@@ -105,7 +105,8 @@ pub fn run(
     }
     // One scenario rarely needs the older one.
     let trees: &[Tree] = if which.filter.is_empty() { &[Tree::Trixie, Tree::Bookworm] } else { &[Tree::Trixie] };
-    let mut lab = Lab::open(mirror, trees)?;
+    let builder = if which.all { Builder::Shipped } else { Builder::Tested };
+    let mut lab = Lab::open(mirror, trees, builder)?;
     lab.cuts = cuts;
     let lacks = if which.wanted == Wanted::Only(Machine::Qemu) { None } else { machine::missing(&lab) };
     if let Some(why) = &lacks {

@@ -5,7 +5,7 @@ use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
 use crate::guest::Tree;
-use crate::machine::{Bus, Need};
+use crate::machine::Bus;
 use crate::medium::*;
 use crate::mode::Mode;
 use crate::outcome::End;
@@ -142,8 +142,7 @@ fn powered_off_beside_dracut(mode: Mode, image: Recipe) -> Boot {
     if let Some(second) = &mut boot.next {
         second.checks.push(console_says(DRACUTS));
     }
-    // dracut's program unpacks /boot/initrd.img of the kernel that runs, which is a distribution's.
-    boot.needs(Need::DistributionKernel)
+    boot
 }
 
 /// What dracut's program says.
