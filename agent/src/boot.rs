@@ -499,6 +499,7 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
         kind: found.kind,
         label: found.label.clone(),
         uuid: found.identity(),
+        device: Some(device.seen()),
     })
 }
 
@@ -519,6 +520,7 @@ fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
         kind: found.kind,
         uuid: found.identity(),
         label: found.label,
+        device: None,
     })
 }
 

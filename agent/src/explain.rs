@@ -180,7 +180,7 @@ fn release(points: &mut Points, medium: &MediumFacts) -> Vec<Step> {
 
 fn usual_medium() -> MediumFacts {
     let origin = Origin::Device("/dev/…".into());
-    MediumFacts { origin, kind: Kind::Iso9660, label: None, uuid: None }
+    MediumFacts { origin, kind: Kind::Iso9660, label: None, uuid: None, device: None }
 }
 
 fn usual_content(config: &Config) -> Option<Content> {
@@ -196,7 +196,7 @@ fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), 
         format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
     let is_node = path.starts_with("/dev");
     let origin = if is_node { Origin::Device(path.to_owned()) } else { Origin::File(path.to_owned()) };
-    let facts = MediumFacts { origin, kind: found.kind, uuid: found.identity(), label: found.label };
+    let facts = MediumFacts { origin, kind: found.kind, uuid: found.identity(), label: found.label, device: None };
     if facts.kind != Kind::Iso9660 {
         return Ok((facts.clone(), (!facts.is_container()).then(|| usual_content(config)).flatten()));
     }

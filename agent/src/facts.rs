@@ -27,6 +27,9 @@ pub struct Device {
     pub part_uuid: Option<String>,
     /// GPT partition name.
     pub part_label: Option<String>,
+    /// Bytes per logical sector; 0 if that is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sector: u32,
     /// The device refuses writes.
     pub read_only: bool,
     /// A stick, a card or a USB disk: it comes and goes, and the system that this machine has may never have seen it.
@@ -56,9 +59,49 @@ pub struct Seen {
     pub sequence: Option<u64>,
     /// Size in bytes; 0 if that is not known.
     pub size: u64,
+    /// See [`Device::sector`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub sector: u32,
     /// Partition UUID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part_uuid: Option<String>,
+    /// See [`Device::table`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub table: Vec<u64>,
+    /// What was found on it; `None` where nobody has looked, or where a step before has made something else of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holds>,
+}
+
+/// What a device holds, as far as names go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// What it is; `None` for nothing that is known.
+    pub kind: Option<Kind>,
+    /// Its UUID.
+    pub uuid: Option<String>,
+    /// Its label.
+    pub label: Option<String>,
+}
+
+impl Holds {
+    /// What a look at the device has found.
+    #[must_use]
+    pub fn of(found: Option<&Superblock>) -> Self {
+        Self {
+            kind: found.map(|found| found.kind),
+            uuid: found.and_then(|found| found.uuid.clone()),
+            label: found.and_then(|found| found.label.clone()),
+        }
+    }
+}
+
+impl std::fmt::Display for Holds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind.map_or("nothing known", Kind::name))?;
+        self.label.iter().try_for_each(|label| write!(f, " LABEL=\"{label}\""))?;
+        self.uuid.iter().try_for_each(|uuid| write!(f, " UUID={uuid}"))
+    }
 }
 
 impl Seen {
@@ -66,14 +109,32 @@ impl Seen {
     pub fn named(node: impl Into<PathBuf>) -> Self {
         Self { node: node.into(), ..Self::default() }
     }
+
+    /// The same device, after a step that puts something else on it.
+    #[must_use]
+    pub fn made_anew(self) -> Self {
+        Self { table: Vec::new(), holds: None, ..self }
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Device {
     /// What tells it from any other device.
     #[must_use]
     pub fn seen(&self) -> Seen {
-        let (node, part_uuid) = (self.node.clone(), self.part_uuid.clone());
-        Seen { node, sequence: self.sequence, size: self.size, part_uuid }
+        let looked_at = self.size > 0 && self.unreadable.is_none();
+        Seen {
+            node: self.node.clone(),
+            sequence: self.sequence,
+            size: self.size,
+            sector: self.sector,
+            part_uuid: self.part_uuid.clone(),
+            table: self.table.clone(),
+            holds: looked_at.then(|| Holds::of(self.superblock.as_ref())),
+        }
     }
 
     /// One line for a person: node, type, label, UUID, size.
@@ -131,6 +192,9 @@ pub struct MediumFacts {
     /// Its UUID, or what stands in for one (see [`Superblock::identity`]).
     #[serde(default)]
     pub uuid: Option<String>,
+    /// The device as it was when it was found to be the medium.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Seen>,
 }
 
 impl MediumFacts {

@@ -10,13 +10,13 @@ use std::time::Duration;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use serde::{Deserialize, Serialize};
 
-use super::blank;
 use super::copy;
 use super::mount::{self, FileSystem, Obeyed};
 use super::protected::Protected;
 use super::secret::Secret;
 use super::sign;
 use super::unwind::{Undo, Undos};
+use super::witness::Witness;
 use crate::attempt::Watchdog;
 use crate::clock;
 use crate::config::{Access, TmpfsSize};
@@ -53,8 +53,8 @@ pub struct StepRecord {
 struct Held {
     node: PathBuf,
     device: Option<LoopDevice>,
-    /// What it was when the plan was made, if that is known.
-    seen: Option<Seen>,
+    /// What it was when the plan was made, as far as that is known.
+    seen: Seen,
 }
 
 /// Does steps, remembers devices by role, records what it did and how to undo it.
@@ -197,26 +197,26 @@ impl<'a> Executor<'a> {
 
     /// Remembers a device by its role; a loop device lives as long as it is held or mounted.
     pub(super) fn hold(&mut self, into: Slot, node: PathBuf, device: Option<LoopDevice>) {
-        self.hold_seen(into, node, device, None);
+        self.hold_seen(into, node, device, Seen::default());
     }
 
-    fn hold_seen(&mut self, into: Slot, node: PathBuf, device: Option<LoopDevice>, seen: Option<Seen>) {
+    fn hold_seen(&mut self, into: Slot, node: PathBuf, device: Option<LoopDevice>, seen: Seen) {
         self.slots.insert(into, Held { node, device, seen });
         self.undos.push(Undo::Forget(into));
     }
 
-    /// The node of a slot that is about to be written to: still the device that was seen (attacks.md F5).
-    pub(super) fn node_to_write(&self, slot: Slot) -> Result<PathBuf, Stop> {
+    /// The device in a slot that is about to be written to: still the one that was seen (attacks.md F5).
+    pub(super) fn witness(&self, slot: Slot) -> Result<Witness, Stop> {
         let held = self.slots.get(&slot);
         let held = held.ok_or_else(|| Stop::new(Code::AreaUnavailable, format!("no device is known as {slot}")))?;
-        if let Some(seen) = &held.seen {
-            let opened = File::open(&held.node);
-            let opened = opened.map_err(|error| {
-                Stop::new(Code::AreaUnavailable, format!("opening {}: {error}", held.node.display()))
-            })?;
-            blank::still(self.env, opened, seen)?;
+        Witness::of(self.env, held.node.clone(), &held.seen, Access::ReadOnly)
+    }
+
+    /// What is in a slot was repaired or emptied by a step of ours, and need not hold any more what was found on it.
+    pub(super) fn made_anew(&mut self, slot: Slot) {
+        if let Some(held) = self.slots.get_mut(&slot) {
+            held.seen = std::mem::take(&mut held.seen).made_anew();
         }
-        Ok(held.node.clone())
     }
 
     /// Remembers how to undo something.
@@ -256,7 +256,7 @@ impl<'a> Executor<'a> {
                 if *into == Slot::Cow {
                     forget_cached(&node);
                 }
-                self.hold_seen(*into, node, None, Some(device.clone()));
+                self.hold_seen(*into, node, None, device.clone());
                 Ok(())
             }
             Step::Loop { file, access, direct, into } => self.loop_device(file, *access, *direct, *into),
@@ -288,7 +288,7 @@ impl<'a> Executor<'a> {
             Step::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap),
             Step::Window { disk, start, size, access, into } => self.window(disk, *start, *size, *access, *into),
             Step::CheckFs { what, fs } => self.check(*what, fs),
-            Step::Mend { what } => self.mend(*what).map(drop),
+            Step::Mend { what } => self.mend(*what),
             Step::Remount { at } => self.remount(at),
             Step::Sign { at } => {
                 self.sign(at);
@@ -371,10 +371,14 @@ impl<'a> Executor<'a> {
             }
             Place::Path(path) => (self.env.path(path).to_string_lossy().into_owned(), Code::ImageMount),
         };
-        // A journal is replayed by a mount for reading, too.
-        if let Place::Slot(slot @ (Slot::Cow | Slot::Host)) = what {
-            self.node_to_write(*slot)?;
-        }
+        // A journal is replayed by a mount for reading, too. The witness lives until the mount itself holds the device.
+        let _witness = match what {
+            Place::Slot(slot) => Some(self.witness(*slot).map_err(|stop| match code {
+                Code::AreaDamaged => stop,
+                code => Stop { code, ..stop },
+            })?),
+            Place::Path(_) => None,
+        };
         let target = self.env.path(at);
         make_dir(&target)?;
         let read_only = access == Access::ReadOnly;

@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rdlive_sys::loopdev::{self, Setup};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::apply::Executor;
@@ -16,6 +15,7 @@ use super::mount;
 use super::sign;
 use super::tool;
 use super::unwind::Undo;
+use super::witness::Witness;
 use crate::area::{IDENTITY_FILE, Identity, made_for};
 use crate::config::Access;
 use crate::env::Env;
@@ -26,6 +26,7 @@ use crate::format::{self, torn};
 use crate::json;
 use crate::kmsg::NOTICE;
 use crate::plan::{Slot, Target};
+use crate::probe::block;
 use crate::shutdown::mounts;
 use crate::table::Gap;
 
@@ -52,14 +53,14 @@ impl Executor<'_> {
     }
 
     pub(super) fn add_partition(&mut self, seen: &Seen, image: u64, gap: Gap) -> Result<(), Stop> {
-        let file = blank::locked(self.env, seen)?;
-        let disk = &seen.node;
+        let witness = Witness::of_disk(self.env, seen)?;
+        let (disk, mut file) = (&seen.node, witness.file());
         let failed = |cause: String| Stop::new(Code::AreaPartition, format!("{}: {cause}", disk.display()));
         let random = random(self.env).map_err(|error| failed(format!("random numbers: {error}")))?;
-        let geometry = blank::disk_of(&file, disk, image, gap.size)?;
-        let shown = blank::others_shown(self.env, &file, disk, gap)?;
+        let geometry = witness.geometry(disk, image, gap.size)?;
+        let shown = witness.others_shown(self.env, disk, gap)?;
         let addition =
-            geometry.addition(&mut &file, &shown, random).map_err(|error| blank::changed(disk, &error.to_string()))?;
+            geometry.addition(&mut file, &shown, random).map_err(|error| blank::changed(disk, &error.to_string()))?;
         if addition.gap != gap {
             return Err(blank::changed(disk, &format!("the gap is now {}, planned was {gap}", addition.gap)));
         }
@@ -80,14 +81,13 @@ impl Executor<'_> {
         into: Slot,
     ) -> Result<(), Stop> {
         let (seen, disk) = (disk, &disk.node);
-        let path = self.env.path(disk);
         let fail = |error: io::Error| Stop::new(Code::LoopSetup, format!("a window into {}: {error}", disk.display()));
         let read_only = access == Access::ReadOnly;
-        let backing = File::options().read(true).write(!read_only).open(&path).map_err(fail)?;
-        let backing = blank::still(self.env, backing, seen)?;
-        let sector = blank::sector(&backing);
+        let witness = Witness::of(self.env, self.env.path(disk), seen, access)?;
+        let sector = block::sector(witness.file());
         let setup = Setup { offset, size_limit, read_only, autoclear: true, sector, ..Setup::default() };
-        let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup).map_err(fail)?;
+        let name = witness.node().to_string_lossy();
+        let device = loopdev::attach(&self.env.path("dev"), witness.file(), &name, setup).map_err(fail)?;
         let node = self.env.path(format!("dev/loop{}", device.number));
         self.hold(into, node, Some(device));
         Ok(())
@@ -95,12 +95,13 @@ impl Executor<'_> {
 
     /// Mends a superblock that a power cut has torn, then checks with the file system's own tool where that is what its makers
     /// advise, if the file system itself says that it needs it; XFS and btrfs replay their logs when they are mounted.
-    pub(super) fn check(&mut self, what: Slot, fs: &str) -> Result<(), Stop> {
-        let (node, mended) = self.mend(what)?;
+    pub(super) fn check(&mut self, slot: Slot, fs: &str) -> Result<(), Stop> {
+        let (witness, mended) = self.mended(slot)?;
         // Even `e2fsck -p` changes a file system that it then gives up on, and writes to one that has nothing to repair.
-        if !fs.starts_with("ext") || !mended && is_clean(&node) {
+        if !fs.starts_with("ext") || !mended && is_clean(&witness) {
             return Ok(());
         }
+        let node = witness.node().to_string_lossy().into_owned();
         let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
             Ok(program) => program,
             // The kernel replays the journal; a check beyond that is better, not necessary.
@@ -123,6 +124,7 @@ impl Executor<'_> {
         let code = match ended.status.code() {
             Some(0) => return Ok(()),
             Some(1..=3) => {
+                self.made_anew(slot);
                 self.notes.push(format!("repaired: {}", ended.words));
                 return Ok(());
             }
@@ -133,14 +135,25 @@ impl Executor<'_> {
         Err(failed(code, format!("{}: {}", ended.status, ended.words)))
     }
 
-    /// Mends a superblock that a power cut has torn; the device, and whether there was something to mend.
-    pub(super) fn mend(&mut self, what: Slot) -> Result<(String, bool), Stop> {
-        let node = self.node_to_write(what)?.to_string_lossy().into_owned();
-        let mended = mend(&node).map_err(|error| {
-            Stop::new(Code::AreaUnavailable, format!("repairing the superblock of {node}: {error}"))
+    /// Mends a superblock that a power cut has torn.
+    pub(super) fn mend(&mut self, what: Slot) -> Result<(), Stop> {
+        self.mended(what).map(drop)
+    }
+
+    /// See [`Executor::mend`]; the device, and whether there was something to mend.
+    fn mended(&mut self, what: Slot) -> Result<(Witness, bool), Stop> {
+        let witness = self.witness(what)?;
+        let mended = mend(&witness).map_err(|error| {
+            Stop::new(
+                Code::AreaUnavailable,
+                format!("repairing the superblock of {}: {error}", witness.node().display()),
+            )
         })?;
-        self.notes.extend(mended.map(|words| format!("repaired: {words}")));
-        Ok((node, mended.is_some()))
+        if let Some(words) = mended {
+            self.made_anew(what);
+            self.notes.push(format!("repaired: {words}"));
+        }
+        Ok((witness, mended.is_some()))
     }
 
     pub(super) fn remount(&mut self, at: &Path) -> Result<(), Stop> {
@@ -250,28 +263,26 @@ pub(super) fn verdict(error: &io::Error) -> Code {
 
 /// Mends the superblock if a power cut has torn it, and says what it was. Nobody else may have the device open for
 /// something.
-fn mend(node: &str) -> io::Result<Option<&'static str>> {
+fn mend(witness: &Witness) -> io::Result<Option<&'static str>> {
     let torn = |file: &File| {
         let kind = format::identify(&mut &*file).ok().flatten().map(|found| found.kind);
         kind.and_then(|kind| torn::mend(&mut &*file, kind).ok().flatten())
     };
-    if !File::open(node).is_ok_and(|file| torn(&file).is_some()) {
+    if torn(witness.file()).is_none() {
         return Ok(None);
     }
-    let exclusive =
-        File::options().read(true).write(true).custom_flags(OFlags::EXCL.bits().cast_signed()).open(node)?;
-    let Some(mend) = torn(&exclusive) else { return Ok(None) };
+    let alone = witness.alone()?;
+    let Some(mend) = torn(&alone) else { return Ok(None) };
     for (at, bytes) in &mend.patches {
-        exclusive.write_all_at(bytes, *at)?;
-        exclusive.sync_data()?;
+        alone.write_all_at(bytes, *at)?;
+        alone.sync_data()?;
     }
     Ok(Some(mend.words))
 }
 
 /// Whether the superblock says that the file system was unmounted in order and has no errors.
-fn is_clean(node: &str) -> bool {
-    let found = File::open(node).ok().and_then(|mut file| format::identify(&mut file).ok().flatten());
-    found.is_some_and(|found| !found.dirty)
+fn is_clean(witness: &Witness) -> bool {
+    format::identify(&mut witness.file()).ok().flatten().is_some_and(|found| !found.dirty)
 }
 
 fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {
@@ -285,7 +296,7 @@ fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> 
 /// Does the work on a blank and waits until it is on the disk. A new file counts when that is done, and is given up
 /// otherwise.
 pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), String>) -> Result<(), String> {
-    let synchronised = |blank: &Blank| blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
+    let synchronised = |blank: &Blank| blank.device.device.sync_all().and_then(|()| blank.below.file().sync_all());
     let filled = work(&blank).and_then(|()| synchronised(&blank).map_err(|error| format!("writing it: {error}")));
     blank.finish(filled)
 }
@@ -297,7 +308,7 @@ fn fill(blank: &Blank, program: &Path, fixed: Vec<&'static str>, fs: &str, label
     let mut arguments: Vec<&str> = fixed;
     arguments.extend(uuid.iter().map(String::as_str));
     make(program, &arguments, fs, label, &blank.node, blank.size)?;
-    let durable = blank.device.device.sync_all().and_then(|()| blank.backing.sync_all());
+    let durable = blank.device.device.sync_all().and_then(|()| blank.below.file().sync_all());
     durable.map_err(|error| format!("writing it: {error}"))?;
     let found = format::identify(&mut &blank.device.device).ok().flatten();
     match found.is_some_and(|found| found.kind.name() == fs) {

@@ -3,31 +3,26 @@
 //! holds nothing (or is given away, see [`Consent`]), a file that was made just now, and our own area when it is damaged
 //! and the operator asked for a reset, as a partition or inside a LUKS volume that somebody had the key of.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
-use rustix::fs::{FlockOperation, OFlags, flock, fstat, major, minor};
 
 use super::empty::{self, Extent};
 use super::sign::{self, Noted};
 use super::unfinished::{self, Note};
+use super::witness::Witness;
 use crate::area::TEMPORARY_LABEL;
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::facts::Seen;
 use crate::format::{self, Kind, Superblock, partition};
 use crate::plan::Target;
 use crate::plan::crypt::Consent;
 use crate::probe::block;
-use crate::table::{Disk, Gap, Shown, name};
+use crate::table::Gap;
 
-/// How long somebody else (udev, a partition tool) may hold the disk.
-const LOCK_LIMIT: Duration = Duration::from_secs(20);
 /// What to do about a given device that is not empty.
 const GIVEN: &str = "rd.overlay.crypt=<device>,mkfs=force wipes it at each boot";
 /// What to do about a partition that may be ours. An MBR has no names that would tell.
@@ -45,16 +40,14 @@ pub(super) struct Blank {
     pub node: PathBuf,
     /// Its length in bytes.
     pub size: u64,
-    /// What lies below: synchronised when the work is done. Holds the lock of a disk.
-    pub backing: File,
+    /// What lies below: synchronised when the work is done.
+    pub below: Witness,
     /// Lies beside a file until that is complete.
     pub note: Option<Note>,
     /// The FAT or exFAT on which a file lies: it is noted once more before the file counts.
     noted: Option<Noted>,
-    /// The disk and the partition of it that the kernel was told of before anything is written.
-    told: Option<(File, u32)>,
-    /// Nobody else may mount a device that was given, or make it a part of another one, until the work is done.
-    _claim: Option<File>,
+    /// The partition that the kernel was told of before anything is written.
+    told: Option<u32>,
 }
 
 impl Blank {
@@ -63,77 +56,69 @@ impl Blank {
         match target {
             Target::Gap { disk: seen, image, gap } => {
                 let disk = &seen.node;
-                let backing = locked(env, seen)?;
-                check_gap(env, &backing, disk, *image, *gap)?;
-                tell_kernel(env, &backing, disk, *gap)?;
-                let told = Some((backing.try_clone().map_err(|error| unavailable(disk, &error))?, gap.number));
-                let blank = Self::show(env, backing, disk, gap.start, gap.size)?;
-                Ok(Self { told, ..blank })
+                let witness = Witness::of_disk(env, seen)?;
+                check_gap(env, &witness, disk, *image, *gap)?;
+                witness.tell_kernel(env, disk, *gap)?;
+                let blank = Self::show(env, witness, disk, gap.start, gap.size)?;
+                Ok(Self { told: Some(gap.number), ..blank })
             }
             Target::Partition { disk: seen, start, size } => {
                 let disk = &seen.node;
-                let backing = locked(env, seen)?;
-                let blank = Self::show(env, backing, disk, *start, *size)?;
+                let witness = Witness::of_disk(env, seen)?;
+                witness.partition_unused(env, disk, *start, *size)?;
+                let blank = Self::show(env, witness, disk, *start, *size)?;
                 let what = format!("a partition of {}", disk.display());
                 blank.holds_nothing(Extent::Everything, &what, UNKNOWN)?;
                 Ok(blank)
             }
             Target::Discarded { disk: seen, start, size } => {
                 let disk = &seen.node;
-                let backing = locked(env, seen)?;
-                let table = partition::table(&mut &backing, disk_of(&backing, disk, 0, 0)?.size).ok().flatten();
+                let witness = Witness::of_disk(env, seen)?;
+                let bytes = witness.geometry(disk, 0, 0)?.size;
+                let table = partition::table(&mut witness.file(), bytes).ok().flatten();
                 let entries = table.map(|table| table.partitions).unwrap_or_default();
-                let Some(entry) = entries.iter().find(|entry| (entry.start, entry.size) == (*start, *size)) else {
+                if !entries.iter().any(|entry| (entry.start, entry.size) == (*start, *size)) {
                     return Err(changed(disk, "the partition of the discarded area is not in it"));
-                };
-                let disk_name = disk.file_name().unwrap_or_default().to_string_lossy();
-                is_unused(env, &name::of(&disk_name, entry.number))?;
-                Self::show(env, backing, disk, *start, *size)
+                }
+                witness.partition_unused(env, disk, *start, *size)?;
+                Self::show(env, witness, disk, *start, *size)
             }
-            Target::Opened { node } => {
-                // The kernel says what it is, below: nothing was seen before it was opened.
-                let device = &Seen { node: node.clone(), ..Seen::default() };
-                let claim = claimed(env, device)?;
-                is_opened_volume(env, &claim, node)?;
-                let blank = Self::show(env, locked(env, device)?, node, 0, 0)?;
-                Ok(Self { _claim: Some(claim), ..blank })
-            }
+            Target::Opened { node } => Self::show(env, Witness::of_volume(env, node)?, node, 0, 0),
             Target::Device { device } => {
-                let claim = claimed(env, device)?;
                 let node = &device.node;
-                let blank = Self::show(env, locked(env, device)?, node, 0, 0)?;
+                let blank = Self::show(env, Witness::of_unused(env, device)?, node, 0, 0)?;
                 blank.holds_nothing(Extent::Samples, &node.display().to_string(), "format it yourself")?;
-                Ok(Self { _claim: Some(claim), ..blank })
+                Ok(blank)
             }
             Target::Given { device, consent } => {
-                let claim = claimed(env, device)?;
                 let node = &device.node;
-                let blank = Self::show(env, locked(env, device)?, node, 0, 0)?;
+                let blank = Self::show(env, Witness::of_unused(env, device)?, node, 0, 0)?;
                 match consent {
                     Consent::Empty => blank.holds_nothing(Extent::Samples, &node.display().to_string(), GIVEN)?,
                     Consent::Forgotten => blank.is_forgotten(node)?,
                     Consent::Anything => {}
                 }
-                Ok(Self { _claim: Some(claim), ..blank })
+                Ok(blank)
             }
             Target::File { path, size, replace } => {
-                let (backing, note) = unfinished::begin(env, path, *size, *replace)
+                let (file, note) = unfinished::begin(env, path, *size, *replace)
                     .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
-                let blank = Self::show(env, backing, path, 0, 0)?;
+                let blank = Self::show(env, Witness::of_new_file(env, file, path), path, 0, 0)?;
                 Ok(Self { note: Some(note), noted: sign::noted(env, path), ..blank })
             }
         }
     }
 
-    fn show(env: &Env, backing: File, path: &Path, offset: u64, size_limit: u64) -> Result<Self, Stop> {
+    fn show(env: &Env, below: Witness, path: &Path, offset: u64, size_limit: u64) -> Result<Self, Stop> {
         let fail =
             |error: io::Error| Stop::new(Code::LoopSetup, format!("a loop device on {}: {error}", path.display()));
-        let setup = Setup { offset, size_limit, autoclear: true, sector: sector(&backing), ..Setup::default() };
+        let sector = block::sector(below.file());
+        let setup = Setup { offset, size_limit, autoclear: true, sector, ..Setup::default() };
         let device =
-            loopdev::attach(&env.path("dev"), &backing, &env.path(path).to_string_lossy(), setup).map_err(fail)?;
+            loopdev::attach(&env.path("dev"), below.file(), &env.path(path).to_string_lossy(), setup).map_err(fail)?;
         let node = env.path(format!("dev/loop{}", device.number));
         let size = (&device.device).seek(SeekFrom::End(0)).map_err(fail)?;
-        Ok(Self { device, node, size, backing, note: None, noted: None, told: None, _claim: None })
+        Ok(Self { device, node, size, below, note: None, noted: None, told: None })
     }
 
     /// A LUKS volume of ours whose key nobody has.
@@ -151,14 +136,14 @@ impl Blank {
     /// Ends the work on it. A file loses its note and is an area from now on; or, when it could not be `made`, gives its room
     /// back.
     pub(super) fn finish(self, made: Result<(), String>) -> Result<(), String> {
-        // A loop device holds the file: first it goes, then the file's name.
-        let told = self.told.as_ref().and_then(|(disk, number)| Some((disk.try_clone().ok()?, *number)));
-        let Self { device, backing, note, noted, .. } = self;
-        drop((device, backing));
-        if let (Err(_), Some((disk, number))) = (&made, told) {
+        let Self { device, below, note, noted, told, .. } = self;
+        // A loop device holds what lies below: first it goes, then the partition's or the file's name.
+        drop(device);
+        if let (Err(_), Some(number)) = (&made, told) {
             // Nothing that the table does not name stays.
-            let _ = blkpg::delete_partition(&disk, number);
+            let _ = blkpg::delete_partition(below.file(), number);
         }
+        drop(below);
         let Some(note) = note else { return made };
         if made.is_err() {
             note.give_up();
@@ -180,113 +165,10 @@ impl Blank {
     }
 }
 
-/// Opens a disk for writing, under the lock that udev and partition tools respect.
-///
-/// # Errors
-/// Also when it is another one than was seen when the plan was made.
-pub(super) fn locked(env: &Env, seen: &Seen) -> Result<File, Stop> {
-    let disk = &seen.node;
-    let fail = |cause: String| Stop::new(Code::AreaUnavailable, format!("{}: {cause}", disk.display()));
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(env.path(disk))
-        .map_err(|error| fail(format!("opening it for writing: {error}")))?;
-    let begin = Instant::now();
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return still(env, file, seen),
-            // udev holds the lock for the milliseconds of a probe, and tells nobody when it lets go.
-            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < LOCK_LIMIT => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            Err(error) => return Err(fail(format!("another program holds its lock: {error}"))),
-        }
-    }
-}
-
-/// A partition whose disk is in use cannot be claimed, so the kernel's tables are asked: an area that somebody has mounted
-/// is not damaged, only busy.
-fn is_unused(env: &Env, partition: &str) -> Result<(), Stop> {
-    let node = format!("/dev/{partition}");
-    let number = env.text(Path::new("sys/class/block").join(partition).join("dev"));
-    let mounts = env.text("proc/self/mountinfo").unwrap_or_default();
-    let mounted = mounts.lines().any(|line| {
-        let (mount, what) = line.split_once(" - ").unwrap_or_default();
-        mount.split(' ').nth(2).is_some_and(|dev| number.as_deref() == Some(dev))
-            || what.split(' ').nth(1) == Some(&node)
-    });
-    let holders = std::fs::read_dir(env.path(Path::new("sys/class/block").join(partition).join("holders")));
-    match mounted || holders.is_ok_and(|mut holders| holders.next().is_some()) {
-        false => Ok(()),
-        true => Err(Stop::new(Code::AreaUnavailable, format!("{node} is in use, so it is not made anew"))),
-    }
-}
-
-/// Claims a whole device: refused while it is mounted or part of another device, and nobody else gets it for that while the
-/// file is open. [`locked`] waits for udev, whose rules may do just that.
-fn claimed(env: &Env, seen: &Seen) -> Result<File, Stop> {
-    let node = &seen.node;
-    let claim = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(claim).open(env.path(node)).map_err(|error| {
-        Stop::new(Code::AreaUnavailable, format!("{} is in use or cannot be opened: {error}", node.display()))
-    })?;
-    still(env, file, seen)
-}
-
-/// The open device, if it is the one that was seen.
-pub(super) fn still(env: &Env, file: File, seen: &Seen) -> Result<File, Stop> {
-    match block::is_still(env, &file, seen) {
-        Ok(()) => Ok(file),
-        Err(why) => {
-            let cause = format!("{} is not the device any more that was looked at: {why}", seen.node.display());
-            Err(Stop::new(Code::AreaUnavailable, cause)
-                .advice("nothing was written; leave the disks plugged in and boot again"))
-        }
-    }
-}
-
-/// The kernel says that it is a LUKS volume which is open: then somebody had its key.
-fn is_opened_volume(env: &Env, device: &File, node: &Path) -> Result<(), Stop> {
-    let number = fstat(device).map(|facts| (major(facts.st_rdev), minor(facts.st_rdev)));
-    let uuid = number.ok().and_then(|(major, minor)| env.text(format!("sys/dev/block/{major}:{minor}/dm/uuid")));
-    match uuid.is_some_and(|uuid| uuid.starts_with("CRYPT-LUKS")) {
-        true => Ok(()),
-        false => Err(Stop::new(Code::AreaUnavailable, format!("{} is no opened LUKS volume", node.display()))),
-    }
-}
-
-/// The partitions that the kernel shows, without the gap of which it was told.
-pub(super) fn others_shown(env: &Env, file: &File, disk: &Path, gap: Gap) -> Result<Vec<Shown>, Stop> {
-    let mut shown = block::shown(env, file).map_err(|error| unavailable(disk, &error))?;
-    shown.retain(|part| !part.is(gap));
-    Ok(shown)
-}
-
-fn unavailable(disk: &Path, error: &io::Error) -> Stop {
-    Stop::new(Code::AreaUnavailable, format!("{}: {error}", disk.display()))
-}
-
-/// The kernel is told of the new partition before anything is written: it forgets that with the next boot, and refuses what
-/// meets a partition that it shows already.
-fn tell_kernel(env: &Env, file: &File, disk: &Path, gap: Gap) -> Result<(), Stop> {
-    let shown = block::shown(env, file).map_err(|error| unavailable(disk, &error))?;
-    if shown.iter().any(|part| part.is(gap)) {
-        // From an attempt in this boot. Nobody may have taken it since.
-        let disk_name = disk.file_name().unwrap_or_default().to_string_lossy();
-        return is_unused(env, &name::of(&disk_name, gap.number));
-    }
-    blkpg::add_partition(file, gap.number, gap.start, gap.size).map_err(|error| {
-        let cause = format!("{}: the kernel does not take a new partition {gap}: {error}", disk.display());
-        Stop::new(Code::AreaPartition, cause).advice("nothing was written; see what uses the disk: lsblk")
-    })
-}
-
 /// The tables as they are now must still have the gap that the plan was made for.
-fn check_gap(env: &Env, file: &File, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
-    let shown = others_shown(env, file, disk, gap)?;
-    let now = disk_of(file, disk, image, gap.size)?.gap(&mut &*file, &shown);
-    match now {
+fn check_gap(env: &Env, witness: &Witness, disk: &Path, image: u64, gap: Gap) -> Result<(), Stop> {
+    let shown = witness.others_shown(env, disk, gap)?;
+    match witness.geometry(disk, image, gap.size)?.gap(&mut witness.file(), &shown) {
         Ok(found) if found == gap => Ok(()),
         Ok(found) => Err(changed(disk, &format!("the gap is now {found}, planned was {gap}"))),
         Err(error) => Err(changed(disk, &error.to_string())),
@@ -297,23 +179,12 @@ pub(super) fn changed(disk: &Path, words: &str) -> Stop {
     Stop::new(Code::AreaPartition, format!("the partition table of {} has changed: {words}", disk.display()))
 }
 
-/// Geometry of an open disk.
-pub(super) fn disk_of(file: &File, disk: &Path, image: u64, least: u64) -> Result<Disk, Stop> {
-    let mut seeking = file;
-    let size = seeking
-        .seek(SeekFrom::End(0))
-        .map_err(|error| Stop::new(Code::AreaUnavailable, format!("{}: its size: {error}", disk.display())))?;
-    Ok(Disk { size, sector: sector(file), image, least })
-}
-
-/// Bytes per logical sector of an open disk or partition; 512 for a file.
-pub fn sector(file: &File) -> u32 {
-    rustix::fs::ioctl_blksszget(file).unwrap_or(512)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
+    use crate::facts::Seen;
 
     /// attacks.md F5: the disks were swapped while somebody was asked for a key. Needs root.
     #[test]
@@ -345,6 +216,41 @@ mod tests {
         losetup(&["--detach", &node]);
     }
 
+    /// The same disk, but somebody else has changed its table meanwhile, or the kernel has another view of it; needs root.
+    #[test]
+    fn loop_f5_a_disk_whose_partitions_have_changed_is_not_written_to() {
+        let env = Env::default();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(64 << 20).unwrap();
+        let sfdisk = |script: &str| {
+            let path = file.path().to_str().unwrap();
+            let command = format!("printf '{script}' | sfdisk -q --no-reread --no-tell-kernel {path}");
+            assert!(std::process::Command::new("sh").args(["-ec", &command]).status().unwrap().success(), "{script}");
+        };
+        sfdisk("label: gpt\\nstart=2048, size=8192\\nstart=20480, size=8192\\n");
+        let disk =
+            loopdev::attach(Path::new("/dev"), file.as_file(), "disk", Setup { autoclear: true, ..Setup::default() });
+        let disk = disk.unwrap();
+        let seen = block::device(&env, &format!("loop{}", disk.number)).unwrap().seen();
+        assert_eq!(seen.table, [1 << 20, 10 << 20]);
+        let refused = |target: &Target| Blank::prove(&env, target).unwrap_err();
+        let partition = Target::Partition { disk: seen.clone(), start: 10 << 20, size: 4 << 20 };
+        Blank::prove(&env, &partition).unwrap().finish(Ok(())).unwrap();
+
+        blkpg::add_partition(&disk.device, 5, 12 << 20, 8 << 20).unwrap();
+        let stop = refused(&partition);
+        assert!(stop.cause.contains("the kernel shows partition 5 at another place"), "{:?}", stop.lines());
+        blkpg::delete_partition(&disk.device, 5).unwrap();
+
+        sfdisk("label: gpt\\nstart=20480, size=8192\\n");
+        disk.device.sync_all().unwrap();
+        rdlive_sys::blkflush::flush(&disk.device).unwrap();
+        for target in [partition, Target::Discarded { disk: seen, start: 10 << 20, size: 4 << 20 }] {
+            let stop = refused(&target);
+            assert!(stop.cause.contains("that began at byte 1048576 is not in its table"), "{:?}", stop.lines());
+        }
+    }
+
     /// A loop device stands for the given one; needs root.
     #[test]
     fn loop_what_was_given_is_claimed_until_the_work_is_done() {
@@ -357,10 +263,10 @@ mod tests {
         let seen = || Seen { node: node.clone(), ..Seen::default() };
         for target in [Target::Device { device: seen() }, Target::Given { device: seen(), consent: Consent::Empty }] {
             let blank = Blank::prove(&env, &target).unwrap();
-            let why = claimed(&env, &seen()).err().map(|stop| stop.cause).unwrap_or_default();
+            let why = Witness::of_unused(&env, &seen()).err().map(|stop| stop.cause).unwrap_or_default();
             assert!(why.contains("is in use"), "{target:?}: {why}");
             blank.finish(Ok(())).unwrap();
-            drop(claimed(&env, &seen()).unwrap());
+            drop(Witness::of_unused(&env, &seen()).unwrap());
         }
     }
 }

@@ -256,9 +256,11 @@ impl Executor<'_> {
     }
 
     pub(super) fn unlock(&mut self, what: Slot, crypt: &Crypt) -> Result<(), Stop> {
-        let node = self.node_to_write(what)?;
-        self.volumes.insert(crypt.map.clone(), node.clone());
-        if let Some((open, name)) = already_open(self.env, &node) {
+        // It lives until the volume is open, through all questions for a passphrase; what is open keeps its device.
+        let witness = self.witness(what)?;
+        let node = witness.node();
+        self.volumes.insert(crypt.map.clone(), node.to_owned());
+        if let Some((open, name)) = already_open(self.env, node) {
             let failed = |why| Stop::new(Code::AreaCrypt, format!("{}, opened as {name}: {why}", crypt.place));
             self.cipher = Some(believed(&name).map_err(failed)?);
             self.notes.push(format!("{} was open already as {}", crypt.place, open.display()));

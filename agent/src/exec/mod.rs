@@ -20,5 +20,6 @@ mod snapshot;
 mod tool;
 pub mod unfinished;
 pub mod unwind;
+mod witness;
 
 pub use apply::Executor;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::apply::Executor;
 use super::unwind::Undo;
+use super::witness::Witness;
 use crate::error::{Code, Stop};
 use crate::facts::human;
 use crate::format::{self, Superblock};
@@ -36,9 +37,9 @@ impl Executor<'_> {
     /// Zeros are written over a store, and over nothing else.
     pub(super) fn clear_store(&mut self, what: Slot) -> Result<(), Stop> {
         let failed = |cause: String| Stop::new(Code::AreaDamaged, format!("clearing the store {what}: {cause}"));
-        let node = self.node_to_write(what)?;
-        let clear = |node: &Path| -> io::Result<bool> {
-            let device = File::options().read(true).write(true).open(node)?;
+        let witness = self.witness(what)?;
+        let clear = || -> io::Result<bool> {
+            let device = witness.alone()?;
             let mut head = [0; 512];
             device.read_exact_at(&mut head, 0)?;
             let is_store = head.starts_with(MAGIC) || head.iter().all(|byte| *byte == 0);
@@ -48,8 +49,9 @@ impl Executor<'_> {
             }
             Ok(is_store)
         };
-        match clear(&node) {
+        match clear() {
             Ok(true) => {
+                self.made_anew(what);
                 self.notes.push("reset: the store's changes are forgotten".to_owned());
                 Ok(())
             }
@@ -88,7 +90,9 @@ impl Executor<'_> {
     }
 
     pub(super) fn map(&mut self, map: &Map) -> Result<(), Stop> {
-        let (target, sectors) = self.target(map)?;
+        // The kernel is given their numbers, and keeps them itself once the device is made.
+        let mut witnesses = Vec::new();
+        let (target, sectors) = self.target(map, &mut witnesses)?;
         let read_only = map.access == crate::config::Access::ReadOnly;
         let made = mapper::create(&map.name, sectors, &target, read_only).map_err(refused)?;
         self.undo(Undo::Unmap(map.name.clone()));
@@ -109,8 +113,13 @@ impl Executor<'_> {
     }
 
     /// The table of a device, and how long it is.
-    fn target(&self, map: &Map) -> Result<(Target, u64), Stop> {
-        let device = |slot: Slot| self.number(map, slot);
+    fn target(&self, map: &Map, witnesses: &mut Vec<Witness>) -> Result<(Target, u64), Stop> {
+        let mut device = |slot: Slot| {
+            let witness = self.witness(slot)?;
+            let number = number(map, slot, &witness);
+            witnesses.push(witness);
+            number
+        };
         Ok(match map.from {
             Mapping::Linear(slot) => (Target::Linear(device(slot)?), self.length(map, slot)?),
             Mapping::Snapshot { origin, store, overflow } => {
@@ -127,16 +136,6 @@ impl Executor<'_> {
         })
     }
 
-    fn number(&self, map: &Map, slot: Slot) -> Result<Number, Stop> {
-        let failed = |cause: String| Stop::new(Code::DeviceMapper, format!("{}: {slot}: {cause}", map.name));
-        let node = self.node(slot).ok_or_else(|| failed("no such device".to_owned()))?;
-        let meta = fs::metadata(node).map_err(|error| failed(error.to_string()))?;
-        if !meta.file_type().is_block_device() {
-            return Err(failed(format!("{} is no block device", node.display())));
-        }
-        Ok(Number { major: rustix::fs::major(meta.rdev()), minor: rustix::fs::minor(meta.rdev()) })
-    }
-
     fn length(&self, map: &Map, slot: Slot) -> Result<u64, Stop> {
         self.sectors(slot)
             .ok_or_else(|| Stop::new(Code::DeviceMapper, format!("{}: the length of {slot} is not known", map.name)))
@@ -148,6 +147,15 @@ impl Executor<'_> {
         let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
         self.env.text(format!("sys/dev/block/{major}:{minor}/size"))?.parse().ok()
     }
+}
+
+fn number(map: &Map, slot: Slot, device: &Witness) -> Result<Number, Stop> {
+    let failed = |cause: String| Stop::new(Code::DeviceMapper, format!("{}: {slot}: {cause}", map.name));
+    let meta = device.file().metadata().map_err(|error| failed(error.to_string()))?;
+    if !meta.file_type().is_block_device() {
+        return Err(failed(format!("{} is no block device", device.node().display())));
+    }
+    Ok(Number { major: rustix::fs::major(meta.rdev()), minor: rustix::fs::minor(meta.rdev()) })
 }
 
 fn numbered(minor: u32) -> String {

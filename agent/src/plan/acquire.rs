@@ -94,8 +94,16 @@ pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Ve
 /// Brings the medium into reach and mounts it, unless it is itself the container.
 pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Step> {
     let slot = if medium.is_container() { Slot::Container } else { Slot::Medium };
+    let writable = matches!(medium.origin, Origin::Device(_)) && !matches!(medium.kind, Kind::Iso9660 | Kind::Udf);
+    let access = if writable { config.medium_access } else { Access::ReadOnly };
+    let seen = |node: &Path| match (medium.device.clone(), access) {
+        (Some(seen), Access::ReadWrite) => seen,
+        // What is only read need not be looked into a second time.
+        (Some(seen), Access::ReadOnly) => seen.made_anew(),
+        (None, _) => Seen::named(node),
+    };
     let mut steps = match &medium.origin {
-        Origin::Device(node) => vec![Step::Device { device: Seen::named(node), into: Slot::Medium }],
+        Origin::Device(node) => vec![Step::Device { device: seen(node), into: Slot::Medium }],
         Origin::File(file) => vec![Step::Loop {
             file: file.clone(),
             access: Access::ReadOnly,
@@ -106,13 +114,11 @@ pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Ste
     };
     if medium.is_container() {
         if let Origin::Device(node) = &medium.origin {
-            steps.push(Step::Device { device: Seen::named(node), into: slot });
+            steps.push(Step::Device { device: seen(node), into: slot });
         }
         return steps;
     }
     steps.extend(driver(medium.kind));
-    let writable = matches!(medium.origin, Origin::Device(_)) && !matches!(medium.kind, Kind::Iso9660 | Kind::Udf);
-    let access = if writable { config.medium_access } else { Access::ReadOnly };
     steps.push(mount_kind(Slot::Medium, medium.kind, access, &points.live));
     steps
 }

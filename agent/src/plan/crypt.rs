@@ -213,11 +213,8 @@ fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -
     let accept = wish.accept || wish.overlay.reset;
     own(&owner, identity, accept)?;
     let place = part.device.node.display().to_string();
-    let steps = vec![
-        crypt_driver(),
-        persist::reach(disk, &part.device.node, part.start, part.device.size),
-        unlock(automatic(&wish.overlay.unlock, &place)),
-    ];
+    let steps =
+        vec![crypt_driver(), persist::reach_as_found(disk, part), unlock(automatic(&wish.overlay.unlock, &place))];
     let mut notes: Vec<_> =
         disk.foreign.iter().map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
     if let Some(plain) = &disk.area {
@@ -401,7 +398,8 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
         steps.push(Step::LuksFormat { target, luks, mark: None, crypt: crypt.clone(), fs, label: None });
         notes.push(format!("{node} is encrypted with a random key, its content is lost at power-off"));
     }
-    steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
+    let volume = if new.is_some() { device.seen().made_anew() } else { device.seen() };
+    steps.push(Step::Device { device: volume, into: Slot::Cow });
     steps.push(unlock(crypt));
     let persistence = if new.is_some() { "temporary" } else { "named" };
     Ok(Opening { steps, place, persistence, accept: false, mark: None, notes }.only_shown(overlay))

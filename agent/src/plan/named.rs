@@ -56,7 +56,7 @@ pub fn format(overlay: &Overlay, device: &Device, points: &Points) -> Result<Mad
         fs: kind.name().to_owned(),
         label: None,
     });
-    steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
+    steps.push(Step::Device { device: device.seen().made_anew(), into: Slot::Cow });
     steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.named));
     steps.push(Step::Sign { at: points.named.clone() });
     Ok(Made { steps, node: node.to_owned(), kind })

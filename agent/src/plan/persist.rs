@@ -299,7 +299,7 @@ fn existing(
         return Err(format!("{} holds {what}, left as it is", part.device.node.display()));
     };
     let mut steps = driver(kind);
-    steps.push(reach(disk, &part.device.node, part.start, part.device.size));
+    steps.push(reach_as_found(disk, part));
     let mut used = vec![Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() }];
     // There is only one area on a disk, and a reset empties it, whosever it was.
     used.extend(mounted_by(wish, points, identity, kind, wish.accept || wish.overlay.reset));
@@ -326,14 +326,25 @@ pub fn is_area(kind: Kind) -> bool {
     matches!(kind, Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Xfs | Kind::Btrfs)
 }
 
-/// Names the partition; while the medium is mounted from the whole disk, a window into the disk stands in for it.
+/// Names a partition that a step before has made; while the medium is mounted from the whole disk, a window into the disk stands in for it.
 pub(super) fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step {
     match disk.whole {
-        true => Step::Window { disk: disk.seen(), start, size, access: Access::ReadWrite, into: Slot::Cow },
+        true => Step::Window { disk: disk.seen().made_anew(), start, size, access: Access::ReadWrite, into: Slot::Cow },
         false => {
-            let device = Seen { node: node.to_owned(), size, part_uuid: None, ..disk.seen() };
+            let device = Seen { node: node.to_owned(), size, part_uuid: None, ..disk.seen().made_anew() };
             Step::Device { device, into: Slot::Cow }
         }
+    }
+}
+
+/// As [`reach`], for a partition that is used as it was found.
+pub(super) fn reach_as_found(disk: &DiskSite, part: &Part) -> Step {
+    match disk.whole {
+        true => {
+            let (start, size, access) = (part.start, part.device.size, Access::ReadWrite);
+            Step::Window { disk: disk.seen(), start, size, access, into: Slot::Cow }
+        }
+        false => Step::Device { device: part.device.seen(), into: Slot::Cow },
     }
 }
 

@@ -185,7 +185,7 @@ mod tests {
     use crate::config::{Dialect, interpret_text};
 
     fn medium(origin: Origin, kind: Kind) -> MediumFacts {
-        MediumFacts { origin, kind, label: None, uuid: None }
+        MediumFacts { origin, kind, label: None, uuid: None, device: None }
     }
 
     fn file(path: &str, kind: Kind) -> ImageFile {

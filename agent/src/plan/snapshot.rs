@@ -385,7 +385,7 @@ mod tests {
     const THIN: Method = Method::Snapshot { thin: true };
 
     fn medium(kind: Kind) -> MediumFacts {
-        MediumFacts { origin: Origin::Device("/dev/vda1".into()), kind, label: None, uuid: None }
+        MediumFacts { origin: Origin::Device("/dev/vda1".into()), kind, label: None, uuid: None, device: None }
     }
 
     fn file(path: &str, kind: Kind) -> ImageFile {

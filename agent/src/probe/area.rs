@@ -8,7 +8,6 @@ use super::block;
 use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site, TEMPORARY_LABEL};
 use crate::env::Env;
 use crate::error::ELSEWHERE;
-use crate::exec::blank::sector;
 use crate::exec::unfinished;
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
@@ -82,7 +81,7 @@ fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(
     if !hybrid {
         return Err("there is more than the live image on the disk; name a partition with rd.overlay=<device>".into());
     }
-    let geometry = Disk { size: disk.size, sector: sector(&file), image: site.image, least: ALIGNMENT };
+    let geometry = Disk { size: disk.size, sector: block::sector(&file), image: site.image, least: ALIGNMENT };
     let shown = block::shown(env, &file).map_err(|error| format!("asking the kernel for its partitions: {error}"))?;
     site.gap = Some(geometry.gap(&mut file, &shown).map_err(|error| error.to_string())?);
     Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::links;
 use crate::env::Env;
-use crate::facts::{Device, Seen};
+use crate::facts::{Device, Holds, Seen};
 use crate::format;
 use crate::format::partition::{self, Table};
 use crate::table::Shown;
@@ -106,6 +106,7 @@ fn read_content(env: &Env, dir: &Path, device: &mut Device) {
     if device.optical {
         device.size = number::<u64>(dir, "size").unwrap_or(0).saturating_mul(512);
     }
+    device.sector = sector(&file);
     match format::identify(&mut file) {
         Ok(found) => device.superblock = found,
         Err(error) => device.unreadable = Some(error.to_string()),
@@ -132,7 +133,7 @@ fn partition_names(env: &Env, parent: &str, number: u32, device: &mut Device) {
     }
 }
 
-fn table(file: &mut File, size: u64) -> Option<Table> {
+fn table(file: &mut (impl io::Read + io::Seek), size: u64) -> Option<Table> {
     partition::table(file, size).ok().flatten()
 }
 
@@ -140,11 +141,14 @@ fn starts(table: Table) -> Vec<u64> {
     table.partitions.iter().map(|entry| entry.start).collect()
 }
 
-/// Whether an open device is the one that was seen.
+/// Whether an open device is the one that was seen, and holds what it held.
 ///
 /// # Errors
 /// What is different, for a person.
 pub fn is_still(env: &Env, file: &File, seen: &Seen) -> Result<(), String> {
+    if *seen == Seen::named(&seen.node) {
+        return Ok(());
+    }
     let facts = rustix::fs::fstat(file).map_err(|error| error.to_string())?;
     let (major, minor) = (rustix::fs::major(facts.st_rdev), rustix::fs::minor(facts.st_rdev));
     let dir = env.path(format!("sys/dev/block/{major}:{minor}")).canonicalize().map_err(|error| error.to_string())?;
@@ -153,17 +157,49 @@ pub fn is_still(env: &Env, file: &File, seen: &Seen) -> Result<(), String> {
     if differs(seen.sequence, sequence) {
         return Err("another disk has its name now".to_owned());
     }
-    let mut file = file;
-    let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(|error| error.to_string())?;
-    if differs((seen.size > 0).then_some(seen.size), Some(size)) {
-        return Err(format!("it had {} bytes and has {size} now", seen.size));
+    let now = size(file).map_err(|error| error.to_string())?;
+    if differs((seen.size > 0).then_some(seen.size), Some(now)) {
+        return Err(format!("it had {} bytes and has {now} now", seen.size));
+    }
+    let sectors = sector(file);
+    if seen.sector > 0 && seen.sector != sectors {
+        return Err(format!("its sectors had {} bytes and have {sectors} now", seen.sector));
     }
     let uevent = fs::read_to_string(dir.join("uevent")).unwrap_or_default();
     let uuid = uevent.lines().find_map(|line| line.strip_prefix("PARTUUID="));
-    match (&seen.part_uuid, uuid) {
-        (Some(before), Some(now)) if before != now => Err(format!("its PARTUUID was {before} and is {now} now")),
-        _ => Ok(()),
+    if let (Some(before), Some(now)) = (&seen.part_uuid, uuid)
+        && before != now
+    {
+        return Err(format!("its PARTUUID was {before} and is {now} now"));
     }
+    still_holds(file, now, seen)
+}
+
+/// Whether a device has what was found on it: every partition of its table, and its superblock.
+fn still_holds(mut file: &File, size: u64, seen: &Seen) -> Result<(), String> {
+    if !seen.table.is_empty() {
+        let now = table(&mut file, size).map_or_else(Vec::new, starts);
+        if let Some(gone) = seen.table.iter().find(|start| !now.contains(start)) {
+            return Err(format!("the partition that began at byte {gone} is not in its table now"));
+        }
+    }
+    let Some(before) = &seen.holds else { return Ok(()) };
+    let now = format::identify(&mut file).map_err(|error| error.to_string())?;
+    let now = Holds::of(now.as_ref());
+    if *before == now { Ok(()) } else { Err(format!("it held {before} and holds {now} now")) }
+}
+
+/// Bytes of an open device or file.
+///
+/// # Errors
+/// Of lseek(2).
+pub fn size(mut file: &File) -> io::Result<u64> {
+    io::Seek::seek(&mut file, io::SeekFrom::End(0))
+}
+
+/// Bytes per logical sector of an open disk or partition; 512 for a file.
+pub fn sector(file: &File) -> u32 {
+    rustix::fs::ioctl_blksszget(file).unwrap_or(512)
 }
 
 /// The partitions of an open disk that the kernel shows now; none of what is no block device.

@@ -81,6 +81,43 @@ fn loop_what_a_partition_showed_before_it_was_formatted_is_forgotten() {
     assert_eq!(first(), [1; 4096]);
 }
 
+/// The same device, but somebody has made another file system on it meanwhile.
+#[test]
+fn loop_f5_a_device_that_holds_something_else_is_not_touched() {
+    let machine = Machine::new();
+    let path = machine.path("disk");
+    File::create(&path).unwrap().set_len(16 << 20).unwrap();
+    run("mkfs.ext4", &["-q".as_ref(), "-L".as_ref(), "mine".as_ref(), &path]);
+    let disk = Disk::attach(&machine, path, "");
+    let node = Path::new(&disk.node);
+    let seen = block::device(&machine.env, node.file_name().unwrap().to_str().unwrap()).unwrap().seen();
+    run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), "-L".as_ref(), "theirs".as_ref(), node]);
+    let before = fs::read(&disk.node).unwrap();
+    let mount = Step::Mount {
+        what: Place::Slot(Slot::Cow),
+        fs: "ext4".into(),
+        access: Access::ReadWrite,
+        options: Vec::new(),
+        at: "/at".into(),
+    };
+    for step in [Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }, Step::Mend { what: Slot::Cow }, mount] {
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        let device = Step::Device { device: seen.clone(), into: Slot::Cow };
+        let stop = exec.run("assemble", &[device, step.clone()]).unwrap_err();
+        let why = "it held ext4 LABEL=\"mine\" UUID=";
+        assert!(
+            stop.cause.contains(why) && stop.cause.contains("and holds ext4 LABEL=\"theirs\""),
+            "{:?}",
+            stop.lines()
+        );
+        assert!(fs::read(&disk.node).unwrap() == before, "{step}");
+    }
+    // What a step of ours has made is another file system, too.
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    let device = Step::Device { device: seen.made_anew(), into: Slot::Cow };
+    exec.run("assemble", &[device, Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }]).unwrap();
+}
+
 /// attacks.md F5: what is about to be checked, mounted for writing or cleared is still what was seen.
 #[test]
 fn loop_f5_another_disk_under_the_name_is_not_touched() {

@@ -304,6 +304,7 @@ impl Stick {
             kind: found.kind,
             label: found.label,
             uuid: found.uuid,
+            device: None,
         };
         let wish = Wish::of(&config.overlay).unwrap();
         let site = area::disk(env, &devices, &medium, &node, false);
