@@ -293,6 +293,24 @@ fn loop_a_host_is_mounted_again_when_nobody_has_it_any_more() {
     assert_eq!(machine.mounts(), Vec::<String>::new());
 }
 
+/// attacks.md F8: a link on an area of ours leads nowhere; those of the root work all the same.
+#[test]
+fn loop_f8_no_link_on_an_area_of_ours_is_followed() {
+    let machine = Machine::new();
+    std::os::unix::fs::symlink("usr", tree(&machine).join("link")).unwrap();
+    image(&machine, "ext4");
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    let mut steps = vec![loop_step("/ext4.img"), mount_step("ext4", &["noload", "nosymfollow"], "/run/lower")];
+    steps.extend(overlay_steps());
+    exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
+    let opened = |path: &str| fs::read_dir(machine.path(path)).map(drop).map_err(|error| error.raw_os_error());
+    assert_eq!(opened("run/lower/usr"), Ok(()));
+    assert_eq!(opened("run/lower/link"), Err(Some(rustix::io::Errno::LOOP.raw_os_error())));
+    assert_eq!(opened("sysroot/link"), Ok(()));
+    exec.unwind(0);
+    assert_eq!(machine.mounts(), Vec::<String>::new());
+}
+
 /// attacks.md F8: the kernel obeys the root and nothing else that is mounted for it.
 #[test]
 fn loop_f8_only_the_root_gives_rights() {

@@ -15,6 +15,8 @@ use rustix::mount::{
     unmount,
 };
 
+use crate::plan::step::NO_LINKS;
+
 /// Bytes of kernel messages read from one context; a line is far shorter.
 const MESSAGE_BYTES: usize = 1024;
 /// Bytes that the kernel takes of the value of one option.
@@ -97,6 +99,9 @@ impl Obeyed {
     }
 }
 
+/// `MOUNT_ATTR_NOSYMFOLLOW` of the kernel's `linux/mount.h`.
+const NOSYMFOLLOW: MountAttrFlags = MountAttrFlags::from_bits_retain(0x0020_0000);
+
 /// As [`Obeyed::Nothing`] for a mount that is there.
 const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
@@ -120,7 +125,7 @@ fn detached(what: &FileSystem<'_>) -> Result<OwnedFd, MountError> {
     if what.read_only {
         fsconfig_set_flag(context.as_fd(), "ro").map_err(|errno| fail(format!("{}: ro", what.fs), errno))?;
     }
-    for option in &what.options {
+    for option in what.options.iter().filter(|option| *option != NO_LINKS) {
         match option.split_once('=') {
             Some((key, value)) if value.len() > VALUE_BYTES => {
                 let (fs, length) = (what.fs, value.len());
@@ -136,8 +141,16 @@ fn detached(what: &FileSystem<'_>) -> Result<OwnedFd, MountError> {
         .map_err(|errno| fail(format!("mounting {} as {}", what.source, what.fs), errno))?;
     let mut attributes = what.obeyed.attributes();
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, what.read_only);
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .map_err(|errno| fail(format!("mounting {}", what.fs), errno))
+    let mount = |attributes| fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes);
+    let mounted = match what.options.iter().any(|option| option == NO_LINKS) {
+        // Linux 5.14. An older one follows links.
+        true => mount(attributes | NOSYMFOLLOW).or_else(|errno| match errno {
+            Errno::INVAL => mount(attributes),
+            errno => Err(errno),
+        }),
+        false => mount(attributes),
+    };
+    mounted.map_err(|errno| fail(format!("mounting {}", what.fs), errno))
 }
 
 fn plain(operation: String, errno: Errno) -> MountError {

@@ -9,7 +9,7 @@ use super::named;
 use super::points::Points;
 use super::reason::refuses_writes;
 use super::shown;
-use super::step::{Replace, Slot, Step, Target};
+use super::step::{NO_LINKS, Replace, Slot, Step, Target};
 use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, made_for};
 use crate::config::{Access, Overlay, Persistence};
 use crate::error::{Code, ELSEWHERE, Stop};
@@ -365,7 +365,7 @@ pub(super) fn mounted_by(wish: &Wish<'_>, points: &Points, identity: &Identity, 
     let reset = write && wish.overlay.reset;
     let (image, write_mark) = (identity.clone(), write && !reset);
     let mut steps =
-        vec![mount(kind, write, at), Step::Identity { at: at.to_owned(), image, accept, write: write_mark }];
+        vec![mount_own(kind, write, at), Step::Identity { at: at.to_owned(), image, accept, write: write_mark }];
     // The mark comes last: under it lies nothing of another image, however far this comes.
     if reset {
         let (upper, work) = in_area(at);
@@ -384,6 +384,17 @@ fn in_area(at: &Path) -> (PathBuf, PathBuf) {
 pub(super) fn mount(kind: Kind, write: bool, at: &Path) -> Step {
     let access = if write { Access::ReadWrite } else { Access::ReadOnly };
     mount_kind(Slot::Cow, kind, access, at)
+}
+
+/// Mounts an area on which nothing but our own directories lies: no link on it is followed. One made by kiwi-live has none either.
+fn mount_own(kind: Kind, write: bool, at: &Path) -> Step {
+    match mount(kind, write, at) {
+        Step::Mount { what, fs, access, mut options, at } => {
+            options.push(NO_LINKS.to_owned());
+            Step::Mount { what, fs, access, options, at }
+        }
+        step => step,
+    }
 }
 
 fn in_file(

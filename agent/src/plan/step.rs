@@ -127,6 +127,9 @@ pub enum Replace {
     Own,
 }
 
+/// The option of a mount on which no link is followed (mount(8)); the kernel knows it for every file system.
+pub const NO_LINKS: &str = "nosymfollow";
+
 /// One action, with everything it needs. `at` and other paths are absolute, below the environment's root.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "do")]
