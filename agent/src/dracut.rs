@@ -9,7 +9,7 @@ use std::thread;
 use crate::attempt::{Avoid, Message, Supervisor, Watchdog};
 use crate::boot::{self, Boot};
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Warning};
+use crate::config::{self, Conf, Config, Warning, Warnings};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::exec::Executor;
@@ -35,7 +35,7 @@ pub struct Call {
 }
 
 /// What a call is about: the machine, the command line as meant, and what to warn of.
-pub fn read(call: &Call) -> Result<(Env, Config, Vec<Warning>), Stop> {
+pub fn read(call: &Call) -> Result<(Env, Config, Warnings), Stop> {
     let env = Env::new(&call.root);
     let cmdline = match &call.cmdline {
         Some(text) => Cmdline::parse(text),
@@ -61,6 +61,7 @@ pub fn run(call: &Call, arguments: &[String]) -> Result<bool, Stop> {
             if !trouble.reported
                 && let Ok((env, config, warnings)) = read(call)
             {
+                let warnings = warnings.for_a_person();
                 finish(&env, &config, Report::new("dracut", &config, &warnings), &Err(trouble.stop.clone()));
             }
             Err(trouble.stop)
@@ -114,6 +115,7 @@ fn logged(call: &Call, avoid: Avoid, watchdog: &Watchdog, watch: &mut Option<Wat
         log::info!("the root is at {} already", call.sysroot.display());
         return Ok(Some(config));
     }
+    let warnings = warnings.for_a_person();
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }

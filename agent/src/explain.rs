@@ -40,6 +40,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
     };
     let conf = Conf::load(Path::new("/")).map_err(|error| error.to_string())?;
     let (config, warnings) = config::interpret(&cmdline, &conf);
+    let warnings = warnings.for_a_person();
     let plan = plan(&config, call.medium.as_deref())?;
     if call.json {
         let json = config::explain::explain_json(&config, &warnings, &plan);

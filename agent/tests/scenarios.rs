@@ -226,7 +226,7 @@ fn outcome(dir: &Path) -> String {
     let facts: Facts = serde_json::from_str(&read("facts.json")).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let (config, warnings) = config::interpret(&Cmdline::parse(read("cmdline").trim()), &Conf::parse(&facts.conf));
     let mut text = format!("{:?}, {}\n", config.dialect, config.dialect_reason).to_lowercase();
-    for warning in &warnings {
+    for warning in &warnings.for_a_person() {
         text += &format!("warning   {} [{}]\n", warning.karg, warning.id);
     }
     if config.covers_root() {
