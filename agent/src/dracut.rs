@@ -19,6 +19,7 @@ use crate::layout;
 use crate::native::{finish, room_for_shutdown};
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
+use crate::terminal;
 use crate::watch::Watch;
 
 /// How `rdlive boot` was called.
@@ -96,7 +97,7 @@ fn leave_error(env: &Env, stop: Option<&Stop>) -> io::Result<()> {
     match stop {
         Some(stop) => {
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::write(path, stop.lines().join("\n") + "\n")
+            fs::write(path, terminal::printable_lines(stop.lines()))
         }
         None => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -174,4 +175,22 @@ fn modprobe(name: &str) -> Result<(), String> {
     }
     let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(if words.is_empty() { format!("module {name} is not in this initrd") } else { words })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::{printable, tests::HOSTILE};
+
+    #[test]
+    fn f12_what_dracuts_prompt_repeats_is_not_obeyed() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        let stop = Stop::new(Code::MediumNotFound, "none").found([format!("label {HOSTILE}")]).advice("look");
+        leave_error(&env, Some(&stop)).unwrap();
+        let left = fs::read_to_string(env.path(layout::ERROR)).unwrap();
+        assert_eq!(left, format!("RDL-010: none\nfound:  label {}\ntry:    look\n", printable(HOSTILE)));
+        leave_error(&env, None).unwrap();
+        assert!(!env.path(layout::ERROR).exists());
+    }
 }
