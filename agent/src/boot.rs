@@ -365,7 +365,7 @@ impl<'a> Boot<'a> {
         if label_differs || uuid_differs {
             let cause = format!("{} on {} is another ISO", scan.path.display(), device.node.display());
             return Err(Stop::new(Code::MediumMount, cause)
-                .found([format!("label {:?}, UUID {:?}", facts.label, facts.uuid)])
+                .found([format!("label {}, UUID {}", or_none(facts.label.as_ref()), or_none(facts.uuid.as_ref()))])
                 .wanted(selector.to_string())
                 .advice("correct root=live:CDLABEL= or iso-scan/filename="));
         }
@@ -522,6 +522,10 @@ fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
         label: found.label,
         device: None,
     })
+}
+
+fn or_none(text: Option<&String>) -> &str {
+    text.map_or("none", String::as_str)
 }
 
 /// What `root=` asks for, for a person.

@@ -11,7 +11,7 @@ use crate::dracut::{self, Call};
 use crate::env::Env;
 use crate::kmsg;
 use crate::native;
-use crate::terminal::printable_lines;
+use crate::terminal;
 
 const HELP: &str = "\
 rdlive: finds a live medium in the initrd and builds the root file system on it
@@ -48,7 +48,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         (_, Some("attempt")) => answer(attempt(&rest[1..])),
         (_, Some("devices")) => {
             let (lines, watch) = crate::watch::summaries(&Env::default());
-            lines.iter().for_each(|line| println!("{line}"));
+            terminal::print(lines);
             // Whoever reads this has all of it.
             let _ = rustix::stdio::dup2_stdout(std::io::stderr());
             attempt::stay(watch);
@@ -64,15 +64,15 @@ pub fn run(arguments: &[String]) -> ExitCode {
         (_, Some("explain")) => answer(crate::explain::run(&rest[1..])),
         (_, Some("report")) => answer(crate::report::run(&rest[1..])),
         (_, Some("--version" | "-V")) => {
-            println!("rdlive {}", env!("CARGO_PKG_VERSION"));
+            terminal::print([concat!("rdlive ", env!("CARGO_PKG_VERSION"))]);
             ExitCode::SUCCESS
         }
         (_, Some("--help" | "-h" | "help")) => {
-            print!("{HELP}");
+            terminal::print(HELP.lines());
             ExitCode::SUCCESS
         }
         _ => {
-            eprint!("{HELP}");
+            HELP.lines().for_each(terminal::complain);
             ExitCode::from(2)
         }
     }
@@ -80,7 +80,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
 
 fn init(arguments: &[String]) -> ExitCode {
     let stop = native::run(arguments);
-    eprintln!("{}", printable_lines(&stop.to_string()));
+    terminal::complain(&stop.to_string());
     ExitCode::FAILURE
 }
 
@@ -102,7 +102,7 @@ fn generator(arguments: &[String]) -> ExitCode {
 
 fn answer(result: Result<ExitCode, String>) -> ExitCode {
     result.unwrap_or_else(|why| {
-        eprintln!("rdlive: {}", printable_lines(&why));
+        terminal::complain(&format!("rdlive: {why}"));
         ExitCode::from(2)
     })
 }

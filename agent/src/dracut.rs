@@ -9,7 +9,7 @@ use std::thread;
 use crate::attempt::{Avoid, Message, Supervisor, Watchdog};
 use crate::boot::{self, Boot};
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Warning};
+use crate::config::{self, Conf, Config, Warning, Warnings};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::exec::Executor;
@@ -19,6 +19,7 @@ use crate::layout;
 use crate::native::{finish, room_for_shutdown};
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
+use crate::terminal;
 use crate::watch::Watch;
 
 /// How `rdlive boot` was called.
@@ -35,7 +36,7 @@ pub struct Call {
 }
 
 /// What a call is about: the machine, the command line as meant, and what to warn of.
-pub fn read(call: &Call) -> Result<(Env, Config, Vec<Warning>), Stop> {
+pub fn read(call: &Call) -> Result<(Env, Config, Warnings), Stop> {
     let env = Env::new(&call.root);
     let cmdline = match &call.cmdline {
         Some(text) => Cmdline::parse(text),
@@ -61,6 +62,7 @@ pub fn run(call: &Call, arguments: &[String]) -> Result<bool, Stop> {
             if !trouble.reported
                 && let Ok((env, config, warnings)) = read(call)
             {
+                let warnings = warnings.for_a_person();
                 finish(&env, &config, Report::new("dracut", &config, &warnings), &Err(trouble.stop.clone()));
             }
             Err(trouble.stop)
@@ -95,7 +97,7 @@ fn leave_error(env: &Env, stop: Option<&Stop>) -> io::Result<()> {
     match stop {
         Some(stop) => {
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            fs::write(path, stop.lines().join("\n") + "\n")
+            fs::write(path, terminal::printable_lines(stop.lines()))
         }
         None => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -114,6 +116,7 @@ fn logged(call: &Call, avoid: Avoid, watchdog: &Watchdog, watch: &mut Option<Wat
         log::info!("the root is at {} already", call.sysroot.display());
         return Ok(Some(config));
     }
+    let warnings = warnings.for_a_person();
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }
@@ -172,4 +175,22 @@ fn modprobe(name: &str) -> Result<(), String> {
     }
     let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(if words.is_empty() { format!("module {name} is not in this initrd") } else { words })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::{printable, tests::HOSTILE};
+
+    #[test]
+    fn f12_what_dracuts_prompt_repeats_is_not_obeyed() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        let stop = Stop::new(Code::MediumNotFound, "none").found([format!("label {HOSTILE}")]).advice("look");
+        leave_error(&env, Some(&stop)).unwrap();
+        let left = fs::read_to_string(env.path(layout::ERROR)).unwrap();
+        assert_eq!(left, format!("RDL-010: none\nfound:  label {}\ntry:    look\n", printable(HOSTILE)));
+        leave_error(&env, None).unwrap();
+        assert!(!env.path(layout::ERROR).exists());
+    }
 }

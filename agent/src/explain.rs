@@ -18,7 +18,7 @@ use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
 use crate::plan::ram::{self, Choice};
 use crate::plan::step::describe;
 use crate::plan::{Points, Step, acquire, assemble, ordinary, prepare};
-use crate::terminal::printable_lines;
+use crate::terminal;
 
 /// How `rdlive explain` was called.
 #[derive(Debug, Default)]
@@ -40,12 +40,13 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
     };
     let conf = Conf::load(Path::new("/")).map_err(|error| error.to_string())?;
     let (config, warnings) = config::interpret(&cmdline, &conf);
+    let warnings = warnings.for_a_person();
     let plan = plan(&config, call.medium.as_deref())?;
     if call.json {
         let json = config::explain::explain_json(&config, &warnings, &plan);
-        println!("{}", serde_json::to_string_pretty(&json).map_err(|error| error.to_string())?);
+        terminal::print_json(&json).map_err(|error| error.to_string())?;
     } else {
-        print!("{}", printable_lines(&config::explain::explain_text(&config, &warnings, &plan)));
+        terminal::print(config::explain::explain_lines(&config, &warnings, &plan));
     }
     let broken = warnings.iter().any(|warning| warning.level == config::Level::Error);
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -65,86 +66,91 @@ fn parse(arguments: &[String]) -> Result<Call, lexopt::Error> {
     Ok(call)
 }
 
-/// The three plans as text. Without a medium, the plan for the usual one: an ISO with a container that is a root tree.
-fn plan(config: &Config, medium: Option<&Path>) -> Result<String, String> {
+/// The lines of the three plans. Without a medium, the plan for the usual one: an ISO with a container that is a root tree.
+fn plan(config: &Config, medium: Option<&Path>) -> Result<Vec<String>, String> {
     if config.covers_root() {
         return Ok(ordinary_plan(config));
     }
     if let Source::NotLive(_) | Source::Malformed { .. } = config.source {
-        return Ok(String::new());
+        return Ok(Vec::new());
     }
+    let found = medium.map(|path| look(config, path)).transpose()?;
+    plan_on(config, found)
+}
+
+/// The plan for a medium.
+fn plan_on(config: &Config, found: Option<(MediumFacts, Option<Content>)>) -> Result<Vec<String>, String> {
     let mut points = Points::new(config.dialect);
-    let (assumed, facts, content) = match medium {
-        Some(path) => {
-            let (facts, content) = look(config, path)?;
-            (mismatch(config, &facts), facts, content)
+    let mut lines = Vec::new();
+    let (facts, content) = match found {
+        Some((facts, content)) => {
+            lines.extend(mismatch(config, &facts));
+            (facts, content)
         }
         None => {
-            let assumed = "assuming an ISO whose container holds the root tree:\n".to_owned();
-            (assumed, usual_medium(), usual_content(config))
+            lines.push("assuming an ISO whose container holds the root tree:".to_owned());
+            (usual_medium(), usual_content(config))
         }
     };
     // A container is not mounted here, so what it holds is not known: a nested image would add one loop and one mount.
     let inner = matches!(content, Some(Content::Container(_))) || facts.is_container();
     let inner = inner.then_some(Inner::Tree);
-    let mapped = match (config.overlay.method, &inner) {
-        (Method::Overlayfs, _) | (_, None) => "",
-        _ => "a nested image would become a device-mapper root; assuming that the container is the root tree:\n",
-    };
+    if config.overlay.method != Method::Overlayfs && inner.is_some() {
+        lines.push(
+            "a nested image would become a device-mapper root; assuming that the container is the root tree:"
+                .to_owned(),
+        );
+    }
     let mut acquire = acquire::medium(config, &points, &facts);
     let (copied, content) = ram_copy(config, &mut points, &facts, content)?;
-    let remark = if copied.is_empty() { "" } else { "assuming an image of 1 GiB, and room for it:\n" };
     let in_ram = !copied.is_empty();
+    if in_ram {
+        lines.push("assuming an image of 1 GiB, and room for it:".to_owned());
+    }
     match in_ram {
         true => acquire.extend(copied),
         false => acquire.extend(acquire::container(&points, &facts, content.as_ref())),
     }
-    let area::Assumed { remark: kept, acquire: reach, area } = area::assumed(config, &points, Some(&facts));
+    let area::Assumed { remark, acquire: reach, area } = area::assumed(config, &points, Some(&facts));
+    lines.extend(remark);
     acquire.extend(reach);
     if in_ram && area.is_none() && ram::may_keep(config) {
         acquire.extend(release(&mut points, &facts));
     }
     let (content, inner) = (content.as_ref(), inner.as_ref());
     let assemble = assemble::assemble_on(config, &points, &facts, content, inner, Path::new(SYSROOT), area.as_ref());
-    Ok(format!(
-        "{assumed}{mapped}{remark}{kept}{}{}{}",
-        describe("prepare", &prepare::prepare(config, &points)),
-        describe("acquire", &acquire),
-        describe("assemble", &assemble)
-    ))
+    lines.extend(describe("prepare", &prepare::prepare(config, &points)));
+    lines.extend(describe("acquire", &acquire));
+    lines.extend(describe("assemble", &assemble));
+    Ok(lines)
 }
 
 const SYSROOT: &str = "/sysroot";
 
 /// The plan over the root of a machine that is no live system, as an initrd made by dracut has mounted it.
-fn ordinary_plan(config: &Config) -> String {
+fn ordinary_plan(config: &Config) -> Vec<String> {
     let points = Points::ordinary();
     let mut acquire = ordinary::taken(&points, Path::new(SYSROOT));
     let area::Assumed { remark, acquire: reach, area } = area::assumed(config, &points, None);
     acquire.extend(reach);
     let assemble = ordinary::assemble(config, &points, Path::new(SYSROOT), area.as_ref());
-    format!(
-        "assuming that the root is mounted at {SYSROOT}:\n{remark}{}{}",
-        describe("acquire", &acquire),
-        describe("assemble", &assemble)
-    )
+    let assumed = format!("assuming that the root is mounted at {SYSROOT}:");
+    let steps = describe("acquire", &acquire).chain(describe("assemble", &assemble));
+    [assumed].into_iter().chain(remark).chain(steps).collect()
 }
 
 /// What a boot would say about this medium although the plan below is for it.
-fn mismatch(config: &Config, facts: &MediumFacts) -> String {
+fn mismatch(config: &Config, facts: &MediumFacts) -> Option<String> {
     let (wanted, found, same) = match &config.source {
         Source::Device(Selector::Label(wanted)) => (wanted, &facts.label, facts.label.as_ref() == Some(wanted)),
         Source::Device(Selector::Uuid(wanted)) => {
             let same = facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(wanted));
             (wanted, &facts.uuid, same)
         }
-        _ => return String::new(),
+        _ => return None,
     };
-    if same {
-        return String::new();
-    }
     let found = found.as_deref().unwrap_or("none");
-    format!("this medium would not be chosen: wanted is {wanted}, it has {found}\n")
+    (!same).then(|| format!("this medium would not be chosen: wanted is {wanted}, it has {found}"))
 }
 
 /// The steps of a copy to RAM up to the medium's release; none when there is nothing to copy.
@@ -252,30 +258,63 @@ impl<R> Seek for Window<'_, R> {
 mod tests {
     use super::*;
     use crate::config::interpret_text;
+    use crate::terminal::tests::with_each_text;
 
     #[test]
     fn a_medium_that_would_not_be_chosen_is_named() {
         let facts = MediumFacts { label: Some("LIVE".into()), uuid: Some("2026-aB".into()), ..usual_medium() };
         for (cmdline, expected) in [
-            ("root=live:CDLABEL=LIVE", ""),
-            ("root=live:CDLABEL=live", "this medium would not be chosen: wanted is live, it has LIVE\n"),
-            ("root=live:UUID=2026-Ab", ""),
-            ("root=live:UUID=2026-cc", "this medium would not be chosen: wanted is 2026-cc, it has 2026-aB\n"),
-            ("root=live:/dev/sr0", ""),
+            ("root=live:CDLABEL=LIVE", None),
+            ("root=live:CDLABEL=live", Some("wanted is live, it has LIVE")),
+            ("root=live:UUID=2026-Ab", None),
+            ("root=live:UUID=2026-cc", Some("wanted is 2026-cc, it has 2026-aB")),
+            ("root=live:/dev/sr0", None),
         ] {
+            let expected = expected.map(|words| format!("this medium would not be chosen: {words}"));
             assert_eq!(mismatch(&interpret_text(cmdline).0, &facts), expected, "{cmdline}");
         }
     }
 
     #[test]
+    fn f12_no_text_of_a_command_line_or_medium_makes_lines_of_its_own() {
+        let read = |value| serde_json::from_value::<Config>(value).ok();
+        for (cmdline, texts) in [
+            (
+                "root=live:CDLABEL=LIVE rd.overlay=LABEL=P:/d rootflags=a,b iso-scan/filename=/a.iso init=/x rd.liv.image",
+                10,
+            ),
+            (
+                "root=live:LABEL=x rd.live.ram rd.live.dir=d rd.live.squashimg=s rd.driver.pre=m rd.live.report=/dev/ttyS1",
+                6,
+            ),
+            ("root=live:http://u:p@h/x.iso ip=dhcp proxy=p rd.live.overlay.persistent rd.live.cowfile.path=c", 6),
+            ("root=LABEL=x rd.overlay.crypt=LABEL=c rd.live.encrypt.keyfile=/k:LABEL=y", 6),
+        ] {
+            let (config, warnings) = interpret_text(cmdline);
+            let shown = |config: &Config| {
+                config::explain::explain_lines(config, &warnings, &plan(config, None).unwrap_or_else(|why| vec![why]))
+            };
+            let checked = with_each_text(&serde_json::to_value(&config).unwrap(), read, shown);
+            assert!(checked >= texts, "{cmdline}: {checked}");
+        }
+        let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.live.ram");
+        let sample = serde_json::json!([
+            { "origin": { "device": "/dev/sr0" }, "kind": "iso9660", "label": "x", "uuid": "y" },
+            { "container": { "path": "LiveOS/squashfs.img", "kind": "squashfs" } },
+        ]);
+        let shown = |found: &(MediumFacts, Option<Content>)| plan_on(&config, Some(found.clone())).unwrap();
+        assert_eq!(with_each_text(&sample, |value| serde_json::from_value(value).ok(), shown), 4);
+    }
+
+    #[test]
     fn without_a_medium_the_plan_is_for_the_usual_one() {
         let (config, _) = interpret_text("root=live:CDLABEL=LIVE");
-        let text = plan(&config, None).unwrap();
+        let text = plan(&config, None).unwrap().join("\n");
         assert!(text.starts_with("assuming") && text.contains("mount container squashfs"), "{text}");
         assert!(text.contains("a nested image would become a device-mapper root"), "{text}");
         let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.overlay");
-        assert!(!plan(&config, None).unwrap().contains("device-mapper"));
+        assert!(!plan(&config, None).unwrap().join("\n").contains("device-mapper"));
         let (config, _) = interpret_text("root=/dev/sda1");
-        assert_eq!(plan(&config, None).unwrap(), "");
+        assert_eq!(plan(&config, None).unwrap(), Vec::<String>::new());
     }
 }

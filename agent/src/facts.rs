@@ -257,3 +257,23 @@ pub struct RamFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::terminal::tests::with_each_text;
+
+    #[test]
+    fn f12_a_device_is_one_line_whatever_is_on_it() {
+        let sample = json!({
+            "name": "sda1", "node": "/dev/sda1", "size": 7, "part_uuid": "p", "part_label": "l", "links": ["a"],
+            "superblock": { "kind": "btrfs", "label": "x", "uuid": "y", "dirty": false },
+        });
+        let read = |value| serde_json::from_value::<Device>(value).ok();
+        assert_eq!(with_each_text(&sample, read, |device| vec![device.summary()]), 7);
+        let sample = json!({ "name": "sda1", "node": "/dev/sda1", "size": 7, "unreadable": "EIO" });
+        assert_eq!(with_each_text(&sample, read, |device| vec![device.summary()]), 3);
+    }
+}

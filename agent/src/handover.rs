@@ -211,50 +211,41 @@ impl Report {
     }
 
     /// The report for a person: outcome, medium, write mode, warnings, and every step with its time.
-    pub fn text(&self) -> String {
-        let mut text = format!(
-            "rdlive {} ({}, {} dialect: {}): {:?}\n",
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "rdlive {} ({}, {} dialect: {}): {:?}",
             self.version, self.mode, self.dialect, self.dialect_reason, self.outcome
-        );
+        )];
         if let Some(medium) = &self.medium {
             let label = medium.label.as_deref().unwrap_or("-");
             let device = self.device.as_deref().unwrap_or("-");
-            text += &format!("medium    {device} {} label {label}\n", medium.kind.name());
+            lines.push(format!("medium    {device} {} label {label}", medium.kind.name()));
         }
         if let Some(mode) = &self.write_mode {
             let place = mode.place.as_ref().map_or(format!("size {}", mode.size), |place| format!("on {place}"));
             let readonly = if mode.readonly { ", new changes in RAM" } else { "" };
-            text += &format!("writes    {} {}, {place}{readonly}\n", mode.method, mode.persistence);
+            lines.push(format!("writes    {} {}, {place}{readonly}", mode.method, mode.persistence));
             if let Some(store) = &mode.store {
                 let (size, origin) = (crate::facts::human(store.size), crate::facts::human(store.origin));
-                text += &format!("store     {size} for changes to {origin}\n");
+                lines.push(format!("store     {size} for changes to {origin}"));
             }
-            mode.notes.iter().for_each(|note| text += &format!("area      {note}\n"));
+            lines.extend(mode.notes.iter().map(|note| format!("area      {note}")));
         }
         if let Some(ram) = &self.ram {
             let medium = if ram.released { "medium released" } else { "medium in use" };
-            text += &format!("in RAM    {} {}, {medium}\n", ram.path.display(), crate::facts::human(ram.data));
+            lines.push(format!("in RAM    {} {}, {medium}", ram.path.display(), crate::facts::human(ram.data)));
         }
-        for warning in &self.warnings {
-            text += &format!("warning   {}: {}\n", warning.karg, warning.message);
-        }
-        for fallback in &self.fallbacks {
-            text += &format!("fallback  {fallback}\n");
-        }
-        for device in &self.considered {
-            text += &format!("device    {}: {}\n", device.device, device.verdict);
-        }
+        lines.extend(self.warnings.iter().map(|warning| format!("warning   {}: {}", warning.karg, warning.message)));
+        lines.extend(self.fallbacks.iter().map(|fallback| format!("fallback  {fallback}")));
+        lines.extend(self.considered.iter().map(|device| format!("device    {}: {}", device.device, device.verdict)));
         for step in &self.steps {
             let result = step.error.as_ref().map_or(String::new(), |error| format!(" FAILED: {error}"));
-            text += &format!("{:>9.1} ms {:>7.1} ms  {} {}{result}\n", step.at_ms, step.took_ms, step.stage, step.step);
+            lines
+                .push(format!("{:>9.1} ms {:>7.1} ms  {} {}{result}", step.at_ms, step.took_ms, step.stage, step.step));
         }
-        for moment in &self.timeline {
-            text += &format!("{:>9.1} ms  {}\n", moment.at_ms, moment.event);
-        }
-        for line in self.stop.iter().flat_map(Stop::lines) {
-            text += &format!("{line}\n");
-        }
-        text
+        lines.extend(self.timeline.iter().map(|moment| format!("{:>9.1} ms  {}", moment.at_ms, moment.event)));
+        lines.extend(self.stop.iter().flat_map(Stop::lines));
+        lines
     }
 
     /// The report of an earlier run on this machine, if there is one.
@@ -305,5 +296,48 @@ fn write_line(path: &Path, line: &[u8]) -> io::Result<()> {
     match rustix::termios::tcdrain(&terminal) {
         Ok(()) | Err(rustix::io::Errno::NOTTY | rustix::io::Errno::INVAL) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::terminal::tests::with_each_text;
+
+    /// A report in which everything is said.
+    fn full() -> Value {
+        json!({
+            "schema": 1, "version": "1", "mode": "native", "outcome": "failed", "dialect": "kiwi", "dialect_reason": "why",
+            "medium": { "origin": { "device": "/dev/sr0" }, "kind": "iso9660", "label": "LIVE", "uuid": "2026" },
+            "device": "/dev/sr0",
+            "content": { "container": { "path": "LiveOS/squashfs.img", "kind": "squashfs", "compressor": "zstd", "dirty": false } },
+            "inner": { "image": { "path": "LiveOS/rootfs.img", "kind": "ext4", "compressor": null, "dirty": true } },
+            "write_mode": {
+                "method": "snapshot", "persistence": "file", "size": "50%", "place": "/dev/sda1:x.cow", "readonly": true,
+                "store": { "device": "live-rw", "origin": 4096, "size": 2048 }, "encrypted": true, "cipher": "aes",
+                "notes": ["made"],
+            },
+            "ram": { "path": "/run/x", "bytes": 2, "data": 1, "released": true, "sha256": "ab" },
+            "warnings": [{ "id": "value", "karg": "a=b", "message": "bad" }],
+            "fallbacks": ["to RAM"],
+            "considered": [{ "device": "sda", "verdict": "another label" }],
+            "steps": [{ "stage": "acquire", "step": "mount", "at_ms": 1.0, "took_ms": 2.0, "error": "EIO" }],
+            "timeline": [{ "event": "agent", "at_ms": 1.0 }],
+            "stop": { "code": "RDL-010", "cause": "why", "wanted": "this", "found": ["that", "it"], "advice": "do" },
+        })
+    }
+
+    #[test]
+    fn f12_no_text_of_a_report_makes_lines_of_its_own() {
+        let read = |value| serde_json::from_value::<Report>(value).ok();
+        let report = read(full()).unwrap();
+        let mut said = serde_json::to_value(&report).unwrap();
+        said["inner"]["image"]["compressor"] = Value::Null;
+        // Whatever is added to the report has to be in the sample too.
+        assert_eq!(said, full());
+        assert!(!said.to_string().replace("\"compressor\":null", "").contains("null"));
+        assert_eq!(with_each_text(&full(), read, Report::lines), 34);
     }
 }

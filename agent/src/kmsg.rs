@@ -111,9 +111,9 @@ fn level(record: &Record<'_>) -> u8 {
     }
 }
 
-/// One record: no line break inside, cut at a character boundary.
+/// One record: no line end inside, cut at a character boundary.
 fn line(level: u8, text: &str) -> String {
-    let flat = printable(&text.replace('\n', " | "));
+    let flat = printable(text);
     let mut end = flat.len().min(LINE_BYTES);
     while !flat.is_char_boundary(end) {
         end -= 1;
@@ -165,7 +165,7 @@ mod tests {
         let long = "ä".repeat(1000);
         for (text, expected) in [
             ("plain", "<6>rdlive: plain".to_owned()),
-            ("two\nlines", "<6>rdlive: two | lines".to_owned()),
+            ("label a\n<0>b\r\u{2028}", "<6>rdlive: label a\\x0a<0>b\\x0d\\xe2\\x80\\xa8".to_owned()),
             ("\x1b[2J", "<6>rdlive: \\x1b[2J".to_owned()),
             (long.as_str(), format!("<6>rdlive: {}", "ä".repeat(450))),
         ] {

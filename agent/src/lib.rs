@@ -3,6 +3,8 @@
 //! The agent reads ([`cmdline`], [`config`], [`format`]), thinks ([`discover`], [`plan`]), then acts ([`exec`]). See
 //! `docs/boot-sequence.md` for the stages of a boot and every path they leave in `/run`.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+// What is shown goes through `terminal`, where nothing that media may hold is obeyed.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod area;
 pub mod attempt;

@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::handover::{Report, Store};
 use crate::mapper::{self, Status};
 use crate::plan::snapshot::NAMES;
-use crate::terminal::printable_lines;
+use crate::terminal;
 
 /// Prints the report.
 ///
@@ -20,10 +20,10 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
     // Asked now, not at boot: a store fills while the system works.
     let status = store.map(|store| mapper::status(&store.device).map_err(|error| error.to_string()));
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => print!("{}", printable_lines(&[report.text(), devices(), text(store, status.as_ref())].concat())),
+        [] => terminal::print(report.lines().into_iter().chain(devices()).chain(line(store, status.as_ref()))),
         ["--json"] => {
-            let value = with_status(&report, store, status.as_ref()).map_err(|error| error.to_string())?;
-            println!("{value:#}");
+            let value = with_status(&report, store, status.as_ref());
+            value.and_then(|value| terminal::print_json(&value)).map_err(|error| error.to_string())?;
         }
         other => return Err(format!("unexpected arguments: {}", other.join(" "))),
     }
@@ -31,17 +31,16 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
 }
 
 /// The device-mapper devices of the root with their tables.
-fn devices() -> String {
-    let tables = NAMES.iter().filter_map(|name| Some((name, mapper::table(name).ok()?)));
-    tables.map(|(name, table)| format!("mapped    {name}: {table}\n")).collect()
+fn devices() -> impl Iterator<Item = String> {
+    NAMES.iter().filter_map(|name| Some(format!("mapped    {name}: {}", mapper::table(name).ok()?)))
 }
 
-fn text(store: Option<&Store>, status: Option<&Result<Status, String>>) -> String {
-    match (store, status) {
-        (Some(store), Some(Ok(status))) => format!("store     {}: {status}\n", store.device),
-        (Some(store), Some(Err(why))) => format!("store     {}: not known now: {why}\n", store.device),
-        _ => String::new(),
-    }
+fn line(store: Option<&Store>, status: Option<&Result<Status, String>>) -> Option<String> {
+    let (store, status) = store.zip(status)?;
+    Some(match status {
+        Ok(status) => format!("store     {}: {status}", store.device),
+        Err(why) => format!("store     {}: not known now: {why}", store.device),
+    })
 }
 
 /// The report, and in `store_now` what the kernel says of the store.
@@ -76,13 +75,13 @@ mod tests {
         let (config, warnings) = interpret_text("root=live:LABEL=x");
         let report = Report::new("native", &config, &warnings);
         for (status, shown, state, percent) in rows {
-            let found = text(Some(&store), Some(&status));
+            let found = line(Some(&store), Some(&status)).unwrap();
             assert!(found.contains(shown), "{status:?}: {found}");
             let value = with_status(&report, Some(&store), Some(&status)).unwrap();
             assert_eq!((&value["store_now"]["state"], &value["store_now"]["percent"]), (&json!(state), &percent));
         }
         let unknown = Err("device-mapper live-rw: gone".to_owned());
-        assert!(text(Some(&store), Some(&unknown)).contains("not known now"));
+        assert!(line(Some(&store), Some(&unknown)).unwrap().contains("not known now"));
         assert!(with_status(&report, None, None).unwrap().get("store_now").is_none());
     }
 }

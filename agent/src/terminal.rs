@@ -33,10 +33,31 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
-/// As [`printable`] for a text of several lines, whose ends stay.
+/// Lines as one text. Only ends between them are ends of lines there: one inside of a label is shown like all else that is obeyed.
 #[must_use]
-pub fn printable_lines(text: &str) -> String {
-    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+pub fn printable_lines<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) -> String {
+    lines.into_iter().map(|line| printable(line.as_ref()) + "\n").collect()
+}
+
+/// Prints lines to the standard output. Nobody is told where nobody reads.
+pub fn print<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) {
+    let _ = io::Write::write_all(&mut io::stdout(), printable_lines(lines).as_bytes());
+}
+
+/// Prints what went wrong to the standard error.
+pub fn complain(line: &str) {
+    let _ = io::Write::write_all(&mut io::stderr(), printable_lines([line]).as_bytes());
+}
+
+/// Prints JSON to the standard output, as it is: programs read it.
+///
+/// # Errors
+/// It cannot be written in JSON.
+pub fn print_json(value: &serde_json::Value) -> serde_json::Result<()> {
+    let mut out = io::stdout();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    let _ = io::Write::write_all(&mut out, b"\n");
+    Ok(())
 }
 
 /// How long a console may take to accept a line: a slow serial line needs a tenth of this.
@@ -100,8 +121,10 @@ fn is_obeyed(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Read;
+
+    use serde_json::Value;
 
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -129,6 +152,46 @@ mod tests {
         assert!(begin.elapsed() < LINE_LIMIT + Duration::from_secs(5), "{:?}", begin.elapsed());
     }
 
+    /// A label with line ends, escape sequences and directions of writing in it, and with what looks escaped already.
+    pub(crate) const HOSTILE: &str = "a\n<0>b\r\u{b}\u{1b}[8m\u{85}\u{9b}2J\u{2028}\u{2029}\u{202e}\u{2066}c\\x0a";
+
+    /// The same facts once for each text in them, with [`HOSTILE`] and with a harmless word in its place. What is no text for
+    /// `read`, such as the name of a variant, is left out. The number of texts is the answer.
+    pub(crate) fn with_each_text<T>(
+        sample: &Value,
+        read: impl Fn(Value) -> Option<T>,
+        shown: impl Fn(&T) -> Vec<String>,
+    ) -> usize {
+        assert!(read(sample.clone()).is_some(), "{sample}");
+        let mut texts = Vec::new();
+        pointers(sample, String::new(), &mut texts);
+        let mut checked = 0;
+        for at in texts {
+            let with = |text: &str| {
+                let mut value = sample.clone();
+                *value.pointer_mut(&at).unwrap() = text.into();
+                read(value).map(|facts| printable_lines(shown(&facts)))
+            };
+            let (Some(harmless), Some(hostile)) = (with("HARMLESS"), with(HOSTILE)) else { continue };
+            // Escaped once, in the line where it belongs, and nothing else has changed.
+            assert_eq!(hostile, harmless.replace("HARMLESS", &printable(HOSTILE)), "{at}");
+            assert!(!hostile.replace('\n', "").chars().any(is_obeyed), "{at}: {hostile:?}");
+            checked += 1;
+        }
+        checked
+    }
+
+    fn pointers(value: &Value, at: String, texts: &mut Vec<String>) {
+        match value {
+            Value::String(_) => texts.push(at),
+            Value::Array(list) => {
+                list.iter().enumerate().for_each(|(number, value)| pointers(value, format!("{at}/{number}"), texts));
+            }
+            Value::Object(map) => map.iter().for_each(|(key, value)| pointers(value, format!("{at}/{key}"), texts)),
+            _ => {}
+        }
+    }
+
     #[test]
     fn what_a_terminal_would_obey_is_shown() {
         for (text, expected) in [
@@ -137,12 +200,14 @@ mod tests {
             ("a\r\nRDL-000: fine\t\x07\x7f", "a\\x0d\\x0aRDL-000: fine\\x09\\x07\\x7f"),
             ("\u{9b}31m", "\\xc2\\x9b31m"),
             ("\u{202e}gpj.exe", "\\xe2\\x80\\xaegpj.exe"),
+            ("\u{85}\u{2028}\u{2029}", "\\xc2\\x85\\xe2\\x80\\xa8\\xe2\\x80\\xa9"),
+            ("\u{202a}\u{2066}\u{2069}", "\\xe2\\x80\\xaa\\xe2\\x81\\xa6\\xe2\\x81\\xa9"),
             ("\\x1b stays", "\\x1b stays"),
         ] {
             let shown = printable(text);
             assert_eq!((shown.as_str(), printable(&shown)), (expected, expected.to_owned()), "{text:?}");
             assert!(!shown.chars().any(char::is_control), "{text:?}");
         }
-        assert_eq!(printable_lines("a\nb\x1b\n"), "a\nb\\x1b\n");
+        assert_eq!(printable_lines(["a\nb\x1b", "", "c"]), "a\\x0ab\\x1b\n\nc\n");
     }
 }

@@ -58,7 +58,7 @@ fn explain_page_has_every_key_of_the_json() {
     ];
     for text in texts {
         let (config, warnings) = interpret_text(text);
-        check_keys(&explain_json(&config, &warnings, "line"), &page);
+        check_keys(&explain_json(&config, &warnings, &["line".to_owned()]), &page);
     }
 }
 

@@ -14,8 +14,8 @@ use rdlive::format::Kind;
 use rdlive::plan::crypt::{self, Inside};
 use rdlive::plan::persist::{self, Area, Wish};
 use rdlive::plan::ram::{self, Choice};
-use rdlive::plan::step::describe;
-use rdlive::plan::{Points, Step, acquire, assemble, named, ordinary, prepare, reason};
+use rdlive::plan::step::{self, Step};
+use rdlive::plan::{Points, acquire, assemble, named, ordinary, prepare, reason};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -48,6 +48,10 @@ struct Facts {
     crypt: Option<Device>,
     /// What is inside an encrypted area.
     inside: Option<Kind>,
+}
+
+fn describe(stage: &str, steps: &[Step]) -> String {
+    step::describe(stage, steps).map(|line| line + "\n").collect()
 }
 
 fn candidates(config: &Config, devices: &[Device]) -> String {
@@ -226,7 +230,7 @@ fn outcome(dir: &Path) -> String {
     let facts: Facts = serde_json::from_str(&read("facts.json")).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
     let (config, warnings) = config::interpret(&Cmdline::parse(read("cmdline").trim()), &Conf::parse(&facts.conf));
     let mut text = format!("{:?}, {}\n", config.dialect, config.dialect_reason).to_lowercase();
-    for warning in &warnings {
+    for warning in &warnings.for_a_person() {
         text += &format!("warning   {} [{}]\n", warning.karg, warning.id);
     }
     if config.covers_root() {

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,9 @@ pub struct Scratch {
     path: PathBuf,
     mounts: RefCell<Vec<PathBuf>>,
 }
+
+/// Permissions of a result that holds what not everybody may read.
+const PRIVATE_MODE: u32 = 0o600;
 
 thread_local! {
     static PRIVATE: Cell<bool> = const { Cell::new(false) };
@@ -151,6 +155,18 @@ impl Partial {
             target.file_name().with_context(|| format!("{} is not a file name", target.display()))?.to_owned();
         name.push(".partial");
         Ok(Self { target: target.to_owned(), partial: target.with_file_name(name), complete: false })
+    }
+
+    /// From its first byte on the file is for its owner alone, whatever the umask says.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn private(self) -> Result<Self> {
+        // A file that an earlier build has left would keep its permissions.
+        let _ = fs::remove_file(&self.partial);
+        let made = fs::OpenOptions::new().write(true).create_new(true).mode(PRIVATE_MODE).open(&self.partial);
+        made.with_context(|| format!("making {}", self.partial.display()))?;
+        Ok(self)
     }
 
     /// Where to write.

@@ -5,6 +5,7 @@ mod tiny;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -119,4 +120,33 @@ fn b49_same_input_same_initramfs() {
     assert_eq!(initrd(&one, &[], Some("1700000000")), initrd(&two, &[], Some("1700000000")));
     assert_eq!(initrd(&one, &[], None), initrd(&two, &[], None), "the clock does not matter");
     assert_ne!(initrd(&one, &[], Some("1")), initrd(&one, &[], Some("2")));
+}
+
+#[test]
+fn f13_what_holds_a_private_file_is_private() {
+    let tiny = Tiny::new();
+    let (open, key, group) = (tiny.out().join("open"), tiny.out().join("key"), tiny.out().join("group"));
+    for (path, mode) in [(&open, 0o644), (&key, 0o600), (&group, 0o640)] {
+        fs::write(path, "secret").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mode = |path: &Path| format!("{:o}", fs::metadata(path).unwrap().permissions().mode() & 0o7777);
+    let add = |path: &Path| format!("--add-file={}:/etc/added", path.display());
+    let output = tiny.out().join("initrd");
+    for (args, expected) in
+        [(vec![add(&open)], "644"), (vec![add(&open), add(&key)], "600"), (vec![add(&group)], "600")]
+    {
+        // What an earlier build has left, whole or not.
+        for old in [&output, &output.with_extension("partial")] {
+            fs::write(old, "").unwrap();
+            fs::set_permissions(old, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        for compress in ["--compress=zstd", "--compress=none"] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rdlive-image"));
+            command.arg("initrd").arg("--root").arg(tiny.root()).arg("--output").arg(&output);
+            let said = run(command.arg("--agent").arg(tiny.agent()).arg(compress).args(&args));
+            assert_eq!(mode(&output), expected, "{args:?} {compress}");
+            assert_eq!(said.contains("only its owner may read"), expected == "600", "{said}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod tiny;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -235,4 +236,19 @@ fn inspect_sees_a_truncated_image() {
     file.set_len(file.metadata().unwrap().len() - (1 << 20)).unwrap();
     let text = run(Command::new(env!("CARGO_BIN_EXE_rdlive-image")).arg("inspect").arg(&iso));
     assert!(text.contains("problem") && text.contains("the file is incomplete"), "{text}");
+}
+
+#[test]
+fn f13_an_iso_with_a_private_file_is_private() {
+    let tiny = Tiny::new();
+    let key = tiny.agent().with_file_name("key");
+    fs::write(&key, "secret").unwrap();
+    let add = format!("--add-file={}:/key", key.display());
+    for (mode, expected) in [(0o600, 0o600), (0o644, 0o644)] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let iso = tiny.build(&[&add]);
+        assert_eq!(fs::metadata(&iso).unwrap().permissions().mode() & 0o7777, expected);
+        let said = run(&mut tiny.command(&[&add, "--dry-run"]));
+        assert_eq!(said.contains("only its owner may read"), expected == 0o600, "{said}");
+    }
 }

@@ -1,7 +1,7 @@
 //! What can only be judged when all is read: each token by itself, then the contradictions between them.
 
 use super::lookup::Lookup;
-use super::registry::spelling::{Unknown, foreign_karg, unknown};
+use super::registry::spelling::foreign_karg;
 use super::registry::*;
 use super::{Config, Dialect, Level, Method, Persistence, Source};
 use crate::cmdline::Token;
@@ -60,11 +60,7 @@ fn stranger(lookup: &mut Lookup, token: &Token, live: bool) {
         lookup.warn("foreign", &token.raw, message);
         return;
     }
-    match unknown(&token.key) {
-        Unknown::Like(name) => lookup.warn("unknown", &token.raw, format!("not known, ignoring; did you mean {name}?")),
-        Unknown::Ours => lookup.warn("unknown", &token.raw, "not known, ignoring"),
-        Unknown::Other => {}
-    }
+    lookup.stranger(token);
 }
 
 /// Says that a part is missing and what happens in its place.

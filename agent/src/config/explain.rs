@@ -1,7 +1,5 @@
 //! What `rdlive explain` says: the configuration, the warnings and the plan, for a person and for a machine.
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -25,35 +23,26 @@ pub const WARNING_IDS: [(&str, &str); 12] = [
     ("value", "a value that cannot be read; the message says what is used"),
 ];
 
-/// The explanation for a person. `plan_text` is printed as it is.
-pub fn explain_text(config: &Config, warnings: &[Warning], plan_text: &str) -> String {
-    let mut text = String::new();
-    for (name, value) in lines(config) {
-        let _ = writeln!(text, "{name:<10} {value}");
-    }
-    for warning in warnings {
-        let _ = writeln!(text, "{}", warning_line(warning));
-    }
-    if !plan_text.is_empty() {
-        let _ = writeln!(text, "{}", plan_text.trim_end());
-    }
-    text
+/// The lines of the explanation for a person, the plan's at the end.
+pub fn explain_lines(config: &Config, warnings: &[Warning], plan: &[String]) -> Vec<String> {
+    let lines = lines(config).into_iter().map(|(name, value)| format!("{name:<10} {value}"));
+    lines.chain(warnings.iter().map(warning_line)).chain(plan.iter().cloned()).collect()
 }
 
-/// The explanation for a machine; `docs/explain.md` documents the keys. `plan` holds one entry per line of `plan_text`.
-pub fn explain_json(config: &Config, warnings: &[Warning], plan_text: &str) -> Value {
+/// The explanation for a machine; `docs/explain.md` documents the keys.
+pub fn explain_json(config: &Config, warnings: &[Warning], plan: &[String]) -> Value {
     json!({
         "version": VERSION,
         "dialect": config.dialect,
         "dialect_reason": config.dialect_reason,
-        "config": printable(config),
+        "config": without_secrets(config),
         "warnings": warnings,
-        "plan": plan_text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>(),
+        "plan": plan,
     })
 }
 
 /// The configuration without the passwords in its URLs.
-fn printable(config: &Config) -> Config {
+fn without_secrets(config: &Config) -> Config {
     let mut config = config.clone();
     if let Source::Url(url) = &mut config.source {
         *url = without_password(url);
@@ -227,8 +216,8 @@ mod tests {
         }
         let (config, warnings) =
             interpret_text("root=live:http://user:secret@h/x.iso proxy=http://user:secret@p ip=dhcp");
-        let text = explain_text(&config, &warnings, "");
-        let json = explain_json(&config, &warnings, "").to_string();
+        let text = explain_lines(&config, &warnings, &[]).join("\n");
+        let json = explain_json(&config, &warnings, &[]).to_string();
         assert!(text.contains("http://h/x.iso") && !text.contains("secret"), "{text}");
         assert!(json.contains("http://h/x.iso") && !json.contains("secret"), "{json}");
     }
@@ -246,8 +235,8 @@ before use copy the image to RAM
 wait       180 s for the medium
 failure    prompt
 warning    toram: belongs to live-boot, casper and KIWI before 8, ignoring; here it is rd.live.ram [foreign]
-acquire    mount medium
-";
-        assert_eq!(explain_text(&config, &warnings, "acquire    mount medium\n"), expected);
+acquire    mount medium";
+        let plan = ["acquire    mount medium".to_owned()];
+        assert_eq!(explain_lines(&config, &warnings, &plan).join("\n"), expected);
     }
 }

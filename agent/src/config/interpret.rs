@@ -3,7 +3,7 @@
 use super::consistency::{contradictions, tokens};
 use super::lookup::{Lookup, split_list};
 use super::registry::{Area, LIVE_RAM, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
-use super::{Conf, Config, Level, Source, Warning, debug, dialect, modules, net, overlay, root, shutdown};
+use super::{Conf, Config, Level, Source, Warning, Warnings, debug, dialect, modules, net, overlay, root, shutdown};
 use crate::cmdline::Cmdline;
 
 impl Config {
@@ -27,7 +27,7 @@ impl Source {
 }
 
 /// What the command line means, and all there is to say about it. Pure: nothing of the machine is looked at.
-pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
+pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
     let lookup = &mut Lookup::new(cmdline);
     for line in &conf.unknown {
         lookup.warn("conf", "/etc/rdlive.conf", format!("{line:?} is not known, ignoring"));
@@ -71,7 +71,8 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Vec<Warning>) {
     (config, lookup.take_warnings())
 }
 
-/// [`interpret`] of a text, with nothing in the initrd's settings: for tests and examples.
+/// [`interpret`] of a text, with nothing in the initrd's settings, and all that is said to a person: for tests and examples.
 pub fn interpret_text(text: &str) -> (Config, Vec<Warning>) {
-    interpret(&Cmdline::parse(text), &Conf::default())
+    let (config, warnings) = interpret(&Cmdline::parse(text), &Conf::default());
+    (config, warnings.for_a_person())
 }

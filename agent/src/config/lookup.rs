@@ -4,18 +4,19 @@ use std::ops::RangeInclusive;
 
 use super::explain::without_password;
 use super::registry::Karg;
+use super::warnings::{Said, Warnings};
 use super::{Level, Warning};
 use crate::cmdline::{Cmdline, Token};
 
 /// A command line and what there is to say about it.
 pub(super) struct Lookup<'a> {
     cmdline: &'a Cmdline,
-    warnings: Vec<Warning>,
+    warnings: Warnings,
 }
 
 impl<'a> Lookup<'a> {
     pub fn new(cmdline: &'a Cmdline) -> Self {
-        Self { cmdline, warnings: Vec::new() }
+        Self { cmdline, warnings: Warnings::default() }
     }
 
     /// The command line itself.
@@ -23,19 +24,20 @@ impl<'a> Lookup<'a> {
         self.cmdline
     }
 
-    /// Takes all warnings out, the worst first, else in the order they were found.
-    pub fn take_warnings(&mut self) -> Vec<Warning> {
-        let mut warnings = std::mem::take(&mut self.warnings);
-        warnings.sort_by_key(|warning| warning.level);
-        warnings
+    /// Takes all warnings out.
+    pub fn take_warnings(&mut self) -> Warnings {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// Notes a karg that neither the registry nor the list of foreign ones has.
+    pub fn stranger(&mut self, token: &Token) {
+        self.warnings.add(Said::Stranger { key: token.key.clone(), karg: without_password(&token.raw) });
     }
 
     /// Adds a warning, once.
     pub fn report(&mut self, level: Level, id: &'static str, karg: &str, message: impl Into<String>) {
         let warning = Warning { id, level, karg: without_password(karg), message: message.into() };
-        if !self.warnings.contains(&warning) {
-            self.warnings.push(warning);
-        }
+        self.warnings.add(Said::Warning(warning));
     }
 
     /// Adds a warning of the usual level.

@@ -19,6 +19,7 @@ mod root;
 mod selector;
 mod shutdown;
 mod size;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ mod tests;
 pub use conf::Conf;
 pub use interpret::{interpret, interpret_text};
 pub use size::{ParseSizeError, Size};
+pub use warnings::Warnings;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use super::secret::Secret;
 use super::tool::{self, Call};
 use crate::env::Env;
 use crate::native::console::{Console, SECRET_BYTES, Typed, Unseen};
+use crate::terminal::printable;
 
 /// systemd's own program for the question.
 const PROGRAM: &str = "systemd-ask-password";
@@ -57,7 +58,7 @@ pub(super) fn unseen(env: &Env) -> Option<Unseen> {
 fn through_systemd(program: &std::path::Path, question: &Question<'_>) -> Result<Secret, String> {
     let timeout = format!("--timeout={}", question.limit.as_secs());
     let id = format!("--id=rdlive:{}", question.id);
-    let arguments = [timeout.as_str(), &id, "--icon=drive-harddisk", question.text];
+    let arguments = [timeout.as_str(), &id, "--icon=drive-harddisk", &printable(question.text)];
     let limit = if question.limit.is_zero() { FOREVER } else { question.limit + MARGIN };
     let output = tool::call(&Call { arguments: &arguments, ..Call::of(program) }, limit)?;
     if !output.status.success() {
@@ -191,12 +192,14 @@ mod tests {
         let env = Env::new(dir.path());
         for (script, expected) in [
             ("[ $1 = --timeout=20 ] && [ $2 = --id=rdlive:lukscow ] && echo \"its ${4%% *} \"", Ok("its Passphrase ")),
+            // The label of a device is in the question.
+            ("printf %s \"${4#* for }\"", Ok("a\\x0ab\\x1b[2J:")),
             ("echo Timer expired >&2; exit 1", Err("Timer expired")),
             ("echo", Err("no passphrase was given")),
         ] {
             fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-            match (ask(&env, &QUESTION), expected) {
+            match (ask(&env, &Question { text: "Passphrase for a\nb\x1b[2J:", ..QUESTION }), expected) {
                 (Ok(answer), Ok(text)) => assert_eq!(answer.bytes(), text.as_bytes(), "{script}"),
                 (Err(why), Err(part)) => assert!(why.contains(part), "{script}: {why}"),
                 (found, _) => panic!("{script}: {found:?}"),

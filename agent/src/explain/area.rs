@@ -16,8 +16,8 @@ const GIB: u64 = 1 << 30;
 /// An area that is assumed.
 #[derive(Debug, Default)]
 pub(super) struct Assumed {
-    /// What is assumed, or why nothing can be kept; lines for a person.
-    pub remark: String,
+    /// What is assumed, or why nothing can be kept; a line for a person.
+    pub remark: Option<String>,
     /// Steps that bring it into reach before the root is assembled.
     pub acquire: Vec<Step>,
     /// The area.
@@ -36,28 +36,28 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
         (None, wanted) => wanted.as_ref(),
     };
     let Some(wanted) = wanted else {
-        return answered((String::new(), Vec::new(), Err("rd.live.encrypt: the named place is not encrypted".into())));
+        return answered((None, Vec::new(), Err("rd.live.encrypt: the named place is not encrypted".into())));
     };
     answered(match (wanted, medium) {
         (Persistence::Automatic { .. }, Some(medium)) => automatic(config, points, medium),
         (Persistence::Named { device, path }, _) => named(config, points, medium, device, path.clone()),
         (Persistence::OnMedium { path }, Some(medium)) => on_medium(config, points, medium, path.clone()),
-        (_, None) => (
-            String::new(),
-            Vec::new(),
-            Err("the root is no live medium; name a device with rd.overlay=<device>".into()),
-        ),
+        (_, None) => {
+            (None, Vec::new(), Err("the root is no live medium; name a device with rd.overlay=<device>".into()))
+        }
     })
 }
 
 fn answered((remark, acquire, area): Answer) -> Assumed {
     match area {
         Ok(area) => Assumed { remark, acquire, area: Some(area) },
-        Err(why) => Assumed { remark: format!("{KEPT}: {}\n", reason::stop(&why).with_advice()), ..Assumed::default() },
+        Err(why) => {
+            Assumed { remark: Some(format!("{KEPT}: {}", reason::stop(&why).with_advice())), ..Assumed::default() }
+        }
     }
 }
 
-type Answer = (String, Vec<Step>, Result<Area, String>);
+type Answer = (Option<String>, Vec<Step>, Result<Area, String>);
 
 /// An empty device for `rd.overlay.crypt`.
 fn encrypted_device(config: &Config, points: &Points, wish: &OverlayCrypt) -> Answer {
@@ -67,18 +67,18 @@ fn encrypted_device(config: &Config, points: &Points, wish: &OverlayCrypt) -> An
         Ok(opening) => (opening.steps.clone(), crypt::device_area(&config.overlay, points, opening, kind)),
         Err(why) => (Vec::new(), Err(why)),
     };
-    ("assuming that the device of rd.overlay.crypt is empty:\n".to_owned(), steps, area)
+    (Some("assuming that the device of rd.overlay.crypt is empty:".to_owned()), steps, area)
 }
 
 /// The first boot from a stick, or beside an ISO file.
 fn automatic(config: &Config, points: &Points, medium: &MediumFacts) -> Answer {
-    let Some(wish) = Wish::of(&config.overlay) else { return (String::new(), Vec::new(), Err(String::new())) };
+    let Some(wish) = Wish::of(&config.overlay) else { return (None, Vec::new(), Err(String::new())) };
     let (remark, site) = match config.iso_scan {
-        Some(_) => ("assuming an ISO file on an ext4 with 100 GiB free, and the first boot:\n", beside_the_iso_file()),
-        None => ("assuming a stick with 8 GiB behind the image, and the first boot:\n", stick()),
+        Some(_) => ("assuming an ISO file on an ext4 with 100 GiB free, and the first boot:", beside_the_iso_file()),
+        None => ("assuming a stick with 8 GiB behind the image, and the first boot:", stick()),
     };
     let area = persist::automatic(&wish, points, &Identity::of(medium), &site);
-    (remark.to_owned(), Vec::new(), area)
+    (Some(remark.to_owned()), Vec::new(), area)
 }
 
 fn stick() -> Site {
@@ -122,25 +122,29 @@ fn named(
         true => (Found::Directory, "with earlier changes"),
         false => (Found::Absent, "with nothing"),
     };
-    let remark = format!("assuming an ext4 {what} at {}:\n", node.display());
+    let remark = format!("assuming an ext4 {what} at {}:", node.display());
     let device = Device { node: node.clone(), ..Device::default() };
     let site = site(config, points, medium, node, path, found);
-    (remark, acquire::named(points, &device, Kind::Ext4, overlay.readonly), persist::named(overlay, points, &site))
+    (
+        Some(remark),
+        acquire::named(points, &device, Kind::Ext4, overlay.readonly),
+        persist::named(overlay, points, &site),
+    )
 }
 
 fn on_medium(config: &Config, points: &Points, medium: &MediumFacts, path: Option<PathBuf>) -> Answer {
     let (kind, from, what) = match config.iso_scan {
-        Some(_) => (Kind::Ext4, &points.host, "assuming an ISO file on an ext4:\n"),
-        None => (medium.kind, &points.live, ""),
+        Some(_) => (Kind::Ext4, &points.host, Some("assuming an ISO file on an ext4:")),
+        None => (medium.kind, &points.live, None),
     };
     if !kind.is_writable() {
         let why = format!("the medium is {}, which cannot be written to", kind.name());
-        return (String::new(), Vec::new(), Err(why));
+        return (None, Vec::new(), Err(why));
     }
     let found = if config.overlay.readonly { Found::Directory } else { Found::Absent };
     let site = site(config, points, Some(medium), "the medium".into(), path, found);
     let site = NamedSite { kind, shared: Some(from.clone()), ..site };
-    (what.to_owned(), Vec::new(), persist::named(&config.overlay, points, &site))
+    (what.map(str::to_owned), Vec::new(), persist::named(&config.overlay, points, &site))
 }
 
 fn site(
@@ -183,7 +187,7 @@ mod tests {
             ("root=LABEL=x rd.overlay", &["move /sysroot to /run/rootfsbase", "overlay lower /run/rootfsbase"]),
             ("root=LABEL=x rd.overlay=LABEL=P", &["mount cow ext4 (rw) at /run/overlayfs-backing"]),
         ] {
-            let text = plan(&interpret_text(cmdline).0, None).unwrap();
+            let text = plan(&interpret_text(cmdline).0, None).unwrap().join("\n");
             for words in expected {
                 assert!(text.contains(words), "{cmdline}: {words} is not in\n{text}");
             }

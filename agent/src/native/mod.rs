@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::attempt::{Avoid, Message, Supervisor, Watchdog};
 use crate::boot::Boot;
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Source, Warning};
+use crate::config::{self, Conf, Config, Source, Warning, Warnings};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::exec::Executor;
@@ -48,6 +48,7 @@ pub fn run(arguments: &[String]) -> Stop {
             Err(trouble) if trouble.reported => trouble.stop,
             Err(trouble) => {
                 let (config, warnings, _) = asked(&env);
+                let warnings = warnings.for_a_person();
                 finish(&env, &config, Report::new("native", &config, &warnings), &Err(trouble.stop.clone()));
                 trouble.stop
             }
@@ -57,7 +58,7 @@ pub fn run(arguments: &[String]) -> Stop {
 }
 
 /// What the command line asks for; the last value is why it could not be read.
-fn asked(env: &Env) -> (Config, Vec<Warning>, Option<String>) {
+fn asked(env: &Env) -> (Config, Warnings, Option<String>) {
     let conf = Conf::load(env.root()).unwrap_or_default();
     let (cmdline, error) = match Cmdline::load(env.root()) {
         Ok(cmdline) => (cmdline, None),
@@ -74,6 +75,7 @@ pub fn work(env: &Env, avoid: Avoid, watchdog: &Watchdog) -> (Message, Option<Wa
         log::error!("{error}, going on with an empty command line");
     }
     kmsg::verbose(config.debug);
+    let warnings = warnings.for_a_person();
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }

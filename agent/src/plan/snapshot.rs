@@ -512,7 +512,7 @@ mod tests {
             let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
             let area = persistent.then(|| store_device(&config.overlay, crate::facts::Seen::named("/dev/vdb")));
             let steps = root(&config, &base, method, area.as_ref(), Path::new("/sysroot"), Vec::new(), "kept");
-            let text = describe("assemble", &steps);
+            let text: String = describe("assemble", &steps).map(|line| line + "\n").collect();
             let mut rest = text.as_str();
             for line in lines {
                 let at = rest.find(line).unwrap_or_else(|| panic!("{kargs} {method:?}: {line} is not in {text}"));

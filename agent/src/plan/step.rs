@@ -606,14 +606,9 @@ fn line(steps: &[Step]) -> String {
     steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" · ")
 }
 
-/// A stage and its steps as text, one step a line, the stage's name in the first column.
-pub fn describe(stage: &str, steps: &[Step]) -> String {
-    let mut text = String::new();
-    for (number, step) in steps.iter().enumerate() {
-        let stage = if number == 0 { stage } else { "" };
-        text += &format!("{stage:<10}{step}\n");
-    }
-    text
+/// A stage and its steps as lines, one for each step, the stage's name in the first column.
+pub fn describe(stage: &str, steps: &[Step]) -> impl Iterator<Item = String> {
+    steps.iter().enumerate().map(move |(number, step)| format!("{:<10}{step}", if number == 0 { stage } else { "" }))
 }
 
 /// The step that mounts what a slot holds, read-only unless said otherwise.

@@ -21,6 +21,7 @@ use crate::env::Env;
 use crate::handover::Report;
 use crate::kmsg;
 use crate::native::switch_root::console_streams;
+use crate::terminal;
 use teardown::{Scope, Teardown};
 
 /// What comes after the teardown.
@@ -60,7 +61,7 @@ impl Verb {
 pub fn for_dracut(arguments: &[String]) -> ExitCode {
     let env = Env::default();
     if !dracut_goes_down(&env) {
-        eprintln!("rdlive teardown: only dracut's program for power-off calls this; use poweroff or reboot");
+        terminal::complain("rdlive teardown: only dracut's program for power-off calls this; use poweroff or reboot");
         return ExitCode::from(2);
     }
     kmsg::start(&env);
@@ -80,7 +81,9 @@ fn dracut_goes_down(env: &Env) -> bool {
 pub fn run(arguments: &[String]) -> ExitCode {
     let verb = arguments.first().and_then(|word| Verb::parse(word));
     if std::process::id() != 1 {
-        eprintln!("rdlive shutdown: systemd starts this as the last program of a live system; use poweroff or reboot");
+        terminal::complain(
+            "rdlive shutdown: systemd starts this as the last program of a live system; use poweroff or reboot",
+        );
         return ExitCode::from(2);
     }
     // PID 1 must not return: an unknown word comes from a newer systemd, and the machine is down to its last process.

@@ -99,8 +99,10 @@ pub fn initrd(args: &InitrdArgs) -> Result<()> {
         plain_modules: args.plain_modules,
         epoch: Epoch::from_environment()?,
     };
+    let privacy = initrd::privacy(&args.add_file)?;
     progress.stage("initramfs");
     let output = Partial::new(&args.output)?;
+    let output = if privacy.is_some() { output.private()? } else { output };
     let summary = initrd::build(&recipe, output.path())?;
     output.finish()?;
     progress.done(&format!(
@@ -112,6 +114,9 @@ pub fn initrd(args: &InitrdArgs) -> Result<()> {
     ));
     let biggest: Vec<String> =
         summary.modules.iter().take(12).map(|(name, size)| format!("{name} {}", human(*size))).collect();
+    if let Some(why) = privacy {
+        progress.note(&why);
+    }
     progress.note(&format!("biggest modules: {}", biggest.join(", ")));
     Ok(())
 }

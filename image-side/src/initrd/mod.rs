@@ -64,6 +64,33 @@ impl FromStr for AddFile {
     }
 }
 
+impl AddFile {
+    /// Whether its group or others may not read it. The group of what carries it may be another, so both count alike.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn is_private(&self) -> Result<bool> {
+        let meta = fs::metadata(&self.source).with_context(|| format!("adding {}", self.source.display()))?;
+        Ok(meta.permissions().mode() & 0o044 != 0o044)
+    }
+}
+
+/// Why the result is for its owner alone; `None` if everybody may read all the added files.
+///
+/// # Errors
+/// When one cannot be looked at.
+pub fn privacy(files: &[AddFile]) -> Result<Option<String>> {
+    for file in files {
+        if file.is_private()? {
+            return Ok(Some(format!(
+                "only its owner may read the result (mode 0600), as {} is in it; whoever has it on a medium can read it there",
+                file.source.display()
+            )));
+        }
+    }
+    Ok(None)
+}
+
 /// Everything that decides the bytes of an initramfs.
 #[derive(Clone, Debug)]
 pub struct Recipe {

@@ -73,8 +73,25 @@ pub static FOREIGN: &[Foreign] = &[
 /// Beginnings that nobody else uses: such a karg is meant for us.
 const OURS: [&str; 6] = ["rd.live", "rd.kiwi", "rd.overlay", "rd.root.overlay", "iso-scan", "live_"];
 
-/// Kargs of others that a careless eye could take for one of ours.
-const OTHERS: [&str; 5] = ["rd.lvm", "rd.luks", "rd.systemd.", "systemd.", "inst."];
+/// Beginnings of the kargs of others: of dracut's other modules, systemd, udev and the installer.
+const OTHERS: [&str; 16] = [
+    "rd.lvm",
+    "rd.luks",
+    "rd.md",
+    "rd.dm",
+    "rd.driver",
+    "rd.multipath",
+    "rd.iscsi",
+    "rd.nvmf",
+    "rd.udev",
+    "rd.vconsole",
+    "rd.plymouth",
+    "rd.systemd.",
+    "systemd.",
+    "udev.",
+    "vconsole.",
+    "inst.",
+];
 
 impl Foreign {
     /// Whether a karg with this key and value is the one.
@@ -103,7 +120,8 @@ pub enum Unknown {
     Like(&'static str),
 }
 
-/// Judges a key that is not in the registry. Case, `-`, `_` and `.` are taken as equal here, and only here.
+/// Judges a key that is not in the registry. Case, `-`, `_` and `.` are taken as equal here, and only here. This compares with
+/// every name: for a person who reads the answer, not for a boot that goes on anyway.
 pub fn unknown(key: &str) -> Unknown {
     if OTHERS.iter().any(|other| key.starts_with(other)) {
         return Unknown::Other;
@@ -116,19 +134,19 @@ pub fn unknown(key: &str) -> Unknown {
         6..10 => 1,
         _ => 2,
     };
+    let far = if ours { near.max(length / 4) } else { near };
     let best = all()
         .filter(|karg| ours || karg.name.len() >= 6)
         .flat_map(|karg| karg.names().map(move |name| (name, karg.name)))
+        // The others are further away by their length alone.
+        .filter(|(known, _)| known.len().abs_diff(length) <= far)
         .map(|(known, name)| (distance(&plain, &self::plain(known)), name))
-        .min_by_key(|(distance, _)| *distance);
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= far);
     match best {
         Some((distance, name)) if distance <= near => Unknown::Like(name),
         _ if !ours => Unknown::Other,
-        Some((distance, name)) => {
-            let far = (distance <= length / 4).then_some(name);
-            cut_short(&plain).or(far).map_or(Unknown::Ours, Unknown::Like)
-        }
-        None => Unknown::Ours,
+        far => cut_short(&plain).or(far.map(|(_, name)| name)).map_or(Unknown::Ours, Unknown::Like),
     }
 }
 
@@ -145,6 +163,8 @@ fn plain(name: &str) -> String {
 
 /// Edit distance: insertions, deletions, substitutions and swaps of neighbours each cost one.
 fn distance(left: &str, right: &str) -> usize {
+    #[cfg(test)]
+    tests::COMPARED.set(tests::COMPARED.get() + 1);
     let right: Vec<char> = right.chars().collect();
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=right.len()).collect();
@@ -165,9 +185,16 @@ fn distance(left: &str, right: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::config) mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::config::registry::find;
+
+    thread_local! {
+        /// Names that this thread has compared.
+        pub(in crate::config) static COMPARED: Cell<usize> = const { Cell::new(0) };
+    }
 
     #[test]
     fn distances() {

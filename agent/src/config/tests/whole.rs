@@ -141,8 +141,8 @@ fn every_alias_reads_as_its_karg() {
 fn token_soup_never_panics() {
     for text in soup(3000) {
         let (config, warnings) = interpret_text(&text);
-        let json = explain::explain_json(&config, &warnings, "");
-        explain::explain_text(&config, &warnings, "");
+        let json = explain::explain_json(&config, &warnings, &[]);
+        explain::explain_lines(&config, &warnings, &[]);
         let back: Config = serde_json::from_value(json["config"].clone()).unwrap();
         assert_eq!(back, config, "{text}");
     }

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::SECTOR;
 use super::entry::Extent;
 use super::error::Error;
-use super::volume::MAX_DIRECTORY;
+use super::volume::{MAX_DIRECTORY, MAX_RECORDS};
 use crate::format::bytes::{Fields, read_at};
 
 const FLAG_DIRECTORY: u8 = 0x02;
@@ -53,7 +53,7 @@ impl Record {
     }
 }
 
-/// Calls `visit` for each record of `directory` until it breaks. At most [`MAX_DIRECTORY`] bytes are read.
+/// Calls `visit` for each record of `directory` until it breaks. At most [`MAX_DIRECTORY`] bytes and [`MAX_RECORDS`] records are read.
 pub(super) fn walk<R: Read + Seek>(
     reader: &mut R,
     directory: Extent,
@@ -61,7 +61,7 @@ pub(super) fn walk<R: Read + Seek>(
     mut visit: impl FnMut(&mut R, Record) -> Result<ControlFlow<()>, Error>,
 ) -> Result<(), Error> {
     let damaged = || Error::Directory { offset: directory.offset };
-    let mut at = 0;
+    let (mut at, mut records) = (0, 0);
     let end = directory.size.min(MAX_DIRECTORY);
     while at < end {
         let want = (end - at).min(SECTOR);
@@ -74,6 +74,10 @@ pub(super) fn walk<R: Read + Seek>(
         // A length of zero means that the next record did not fit in this sector.
         while let Some(len) = rest.first().map(|len| usize::from(*len)).filter(|len| *len > 0) {
             let (record, tail) = rest.split_at_checked(len).ok_or_else(damaged)?;
+            records += 1;
+            if records > MAX_RECORDS {
+                return Err(Error::Crowded { offset: directory.offset, what: "records", max: MAX_RECORDS });
+            }
             let record = Record::parse(record, block_size).ok_or_else(damaged)?;
             if visit(reader, record)?.is_break() {
                 return Ok(());

@@ -24,6 +24,16 @@ pub enum Error {
     /// A directory larger than [`super::MAX_DIRECTORY`] bytes or [`super::MAX_ENTRIES`] entries.
     #[error("ISO 9660 directory {0} is too large")]
     TooMany(String),
+    /// A directory with more in it than any medium has that is made to be used.
+    #[error("ISO 9660 directory at byte {offset} has more than {max} {what}, as no real medium has")]
+    Crowded {
+        /// Where the directory begins, in bytes.
+        offset: u64,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is looked at.
+        max: usize,
+    },
     /// A file in more than [`super::MAX_EXTENTS`] pieces, or in pieces where one was wanted.
     #[error("file {0} is scattered over the ISO 9660 volume")]
     Scattered(String),

@@ -15,7 +15,7 @@ pub use descriptor::{APPLICATION_USE, Descriptors};
 pub use el_torito::{BootEntry, MAX_BOOT_ENTRIES, Platform};
 pub use entry::{Entry, Extent, MAX_EXTENTS};
 pub use error::Error;
-pub use volume::{MAX_DEPTH, MAX_DIRECTORY, MAX_ENTRIES, Volume};
+pub use volume::{MAX_AREAS, MAX_DEPTH, MAX_DIRECTORY, MAX_ENTRIES, MAX_RECORDS, Volume};
 
 /// Bytes per sector of the medium, whatever the volume's block size.
 pub const SECTOR: u64 = 2048;

@@ -24,6 +24,8 @@ pub(super) struct RockRidge {
     pub(super) relocated: bool,
     /// A symbolic link.
     pub(super) symlink: bool,
+    /// Continuation areas that were read.
+    pub(super) areas: usize,
 }
 
 /// Bytes to skip at the start of each system-use area, if the root's first record announces SUSP.
@@ -45,6 +47,7 @@ pub(super) fn read<R: Read + Seek>(reader: &mut R, system_use: &[u8], block_size
         };
         let place = u64::from(next.block) * block_size + u64::from(next.offset);
         let len = usize::try_from(next.len).unwrap_or(MAX_AREA).min(MAX_AREA);
+        found.areas += 1;
         area = read_at(reader, "a Rock Ridge continuation", place, len)?;
     }
     Ok(found)

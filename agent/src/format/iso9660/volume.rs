@@ -19,6 +19,12 @@ pub const MAX_DIRECTORY: u64 = 8 * 1024 * 1024;
 /// Entries of one directory that are listed; with names of at most 1 KiB this bounds a list at 32 MiB.
 pub const MAX_ENTRIES: usize = 32_768;
 
+/// Records of one directory that are looked at: twice as many as entries, as a file may have several.
+pub const MAX_RECORDS: usize = 2 * MAX_ENTRIES;
+/// Rock Ridge continuations, and directories that were moved, that are looked at in one directory: one for each of its entries. The
+/// names of real media rarely need one.
+pub const MAX_AREAS: usize = MAX_ENTRIES;
+
 /// How names are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Names {
@@ -203,12 +209,17 @@ impl<R: Read + Seek> Volume<R> {
     fn each(&mut self, directory: Extent, mut visit: impl FnMut(Entry) -> ControlFlow<()>) -> Result<(), Error> {
         let (names, block_size) = (self.names, u64::from(self.descriptors.block_size));
         let mut pending: Option<Entry> = None;
+        let mut areas = 0;
         directory::walk(&mut self.reader, directory, block_size, |reader, record| {
             if record.is_dot() || record.associated {
                 return Ok(ControlFlow::Continue(()));
             }
             let more = record.more;
-            let Some(next) = named(reader, names, record, block_size)? else {
+            let next = named(reader, names, record, block_size, &mut areas)?;
+            if areas > MAX_AREAS {
+                return Err(Error::Crowded { offset: directory.offset, what: "continuations", max: MAX_AREAS });
+            }
+            let Some(next) = next else {
                 return Ok(ControlFlow::Continue(()));
             };
             let entry = match pending.take() {
@@ -245,12 +256,13 @@ fn rock_ridge_skip<R: Read + Seek>(reader: &mut R, root: Extent, block_size: u64
     }
 }
 
-/// The entry of a record, `None` for one that is seen elsewhere.
+/// The entry of a record, `None` for one that is seen elsewhere. `areas` grows by the places that were read for it.
 fn named<R: Read + Seek>(
     reader: &mut R,
     names: Names,
     record: Record,
     block_size: u64,
+    areas: &mut usize,
 ) -> Result<Option<Entry>, Error> {
     let extra = match names {
         Names::RockRidge { skip } => {
@@ -259,6 +271,7 @@ fn named<R: Read + Seek>(
         }
         Names::Joliet | Names::Plain => RockRidge::default(),
     };
+    *areas += extra.areas + usize::from(extra.child.is_some());
     if extra.relocated {
         return Ok(None);
     }
@@ -422,6 +435,72 @@ pub(in crate::format) mod tests {
         assert!(matches!(volume.find("/LiveOS/x"), Err(Error::Directory { .. })));
         let deep = "a/".repeat(MAX_DEPTH + 1);
         assert!(volume.find(&deep).unwrap().is_none());
+    }
+
+    /// Counts the reads.
+    struct Counting {
+        inner: Cursor<Vec<u8>>,
+        reads: usize,
+    }
+
+    impl Read for Counting {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.reads += 1;
+            self.inner.read(buffer)
+        }
+    }
+
+    impl Seek for Counting {
+        fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+            self.inner.seek(to)
+        }
+    }
+
+    /// A volume whose root is as long as is looked at, filled with one record.
+    fn crowded(record: &Row) -> Volume<Counting> {
+        let mut image = sample();
+        image.resize(64 * 2048, 0);
+        image.resize(image.len() + MAX_DIRECTORY as usize, 0);
+        let root = 16 * 2048 + 156;
+        image[root + 2] = 64;
+        image[root + 10..root + 14].copy_from_slice(&(MAX_DIRECTORY as u32).to_le_bytes());
+        // A continuation that goes on in itself.
+        let mut area = b"CE\x1c\x01".to_vec();
+        for number in [22u32, 0, 2048] {
+            area.extend([number.to_le_bytes(), number.to_be_bytes()].concat());
+        }
+        image[22 * 2048..22 * 2048 + area.len()].copy_from_slice(&area);
+        let announced = Row { system_use: b"SP\x07\x01\xbe\xef\x00".to_vec(), ..row(b"\0", 2, 64, 2048) };
+        put_directory(&mut image, 64, &[announced]);
+        let len = 33 + record.name.len() + record.system_use.len();
+        for block in 65..64 + MAX_DIRECTORY as usize / 2048 {
+            let copies: Vec<_> =
+                (0..2048 / len).map(|_| Row { system_use: record.system_use.clone(), ..*record }).collect();
+            put_directory(&mut image, block, &copies);
+        }
+        Volume::open(Counting { inner: Cursor::new(image), reads: 0 }).unwrap()
+    }
+
+    #[test]
+    fn f13_a_crowded_directory_is_refused_before_it_costs_much() {
+        let mut endless = b"CE\x1c\x01".to_vec();
+        for number in [22u32, 0, 2048] {
+            endless.extend([number.to_le_bytes(), number.to_be_bytes()].concat());
+        }
+        let moved = [&b"CL\x0c\x01"[..], &21u32.to_le_bytes(), &21u32.to_be_bytes()].concat();
+        let sectors = MAX_DIRECTORY as usize / 2048;
+        for (system_use, what, reads) in [
+            (Vec::new(), "records", MAX_RECORDS / 60 + 1),
+            (endless, "continuations", sectors + MAX_AREAS),
+            (moved, "continuations", sectors + MAX_AREAS),
+        ] {
+            let mut volume = crowded(&Row { system_use, ..row(b"A", 0, 22, 5) });
+            volume.reader().reads = 0;
+            let error = volume.find("/LiveOS/squashfs.img").unwrap_err();
+            assert!(matches!(&error, Error::Crowded { offset: 131_072, what: found, .. } if *found == what), "{error}");
+            // An end of the data shows in one more read.
+            assert!(volume.reader().reads <= 2 * (reads + 2), "{what}: {} reads", volume.reader().reads);
+        }
     }
 
     #[test]

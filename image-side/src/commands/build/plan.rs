@@ -50,6 +50,8 @@ pub struct BuildPlan<'a> {
     pub output_dir: PathBuf,
     /// The build's time.
     pub epoch: Epoch,
+    /// Why the ISO is for its owner alone, if it is.
+    pub privacy: Option<String>,
 }
 
 impl<'a> BuildPlan<'a> {
@@ -74,6 +76,10 @@ impl<'a> BuildPlan<'a> {
             Mode::Native => None,
             Mode::Dracut => Some(dracut::find_module(args.dracut_module.as_deref(), root)?),
         };
+        let privacy = match args.mode {
+            Mode::Native => initrd::privacy(&args.add_file)?,
+            Mode::Dracut => None,
+        };
         let epoch = Epoch::from_environment()?;
         let mut plan = Self {
             args,
@@ -88,6 +94,7 @@ impl<'a> BuildPlan<'a> {
             scratch_dir: args.scratch_dir.clone().unwrap_or_else(|| output_dir.clone()),
             output_dir,
             epoch,
+            privacy,
         };
         tools::require(&plan.tools())?;
         plan.container.check(&plan.kernel.version, plan.config.as_ref())?;
@@ -158,7 +165,7 @@ impl<'a> BuildPlan<'a> {
     /// What the operator may want to know.
     pub fn notes(&self) -> Vec<String> {
         let root = &self.args.input;
-        let mut notes: Vec<String> = identity::fstab_note(root).into_iter().collect();
+        let mut notes: Vec<String> = identity::fstab_note(root).into_iter().chain(self.privacy.clone()).collect();
         if self.epoch.fixed && self.container.nested.is_some() {
             notes.push("a nested image is not reproducible: its times and order come from this machine".to_owned());
         }

@@ -22,6 +22,7 @@ use crate::space;
 /// Runs all steps; the ISO appears under its name at the very end.
 pub fn run(plan: &BuildPlan, progress: &Progress) -> Result<()> {
     let output = Partial::new(&plan.args.output)?;
+    let output = if plan.privacy.is_some() { output.private()? } else { output };
     let scratch = Scratch::new(&plan.scratch_dir)?;
 
     let container = scratch.file("container");

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use rdlive::format::partition::TableKind;
+use rdlive::terminal::printable;
 
 use super::Inspection;
 use crate::progress::human;
@@ -11,7 +12,7 @@ use crate::progress::human;
 pub fn text(found: &Inspection) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:12} {value}");
+        let _ = writeln!(text, "{name:12} {}", printable(value));
     };
     line("volume id", found.volume_id.as_deref().unwrap_or("none"));
     line("UUID", found.uuid.as_deref().unwrap_or("none"));
@@ -59,4 +60,38 @@ pub fn text(found: &Inspection) -> String {
     line("media sum", found.media_sum.unwrap_or("none"));
     found.problems.iter().for_each(|problem| line("problem", problem));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f12_what_is_on_the_medium_is_shown_and_not_obeyed() {
+        let found = Inspection {
+            volume_id: Some("LIVE\nproblem none\x1b[8m".to_owned()),
+            uuid: None,
+            size: 1,
+            volume_size: 1,
+            preparer: Some("x\u{202e}y".to_owned()),
+            partition_table: None,
+            el_torito: Vec::new(),
+            boot_entries: Vec::new(),
+            loopback: None,
+            container: None,
+            kernel: None,
+            initrds: Vec::new(),
+            media_sum: None,
+            rdlive: None,
+            problems: vec!["no file a\rb".to_owned()],
+        };
+        let text = text(&found);
+        for line in [
+            "volume id    LIVE\\x0aproblem none\\x1b[8m",
+            "made by      x\\xe2\\x80\\xaey",
+            "problem      no file a\\x0db",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
 }
