@@ -214,6 +214,50 @@ mod tests {
     }
 
     #[test]
+    fn f7_every_signature_at_every_place_is_named() {
+        // The second size is no multiple of what the places at the end are rounded to.
+        for size in [64 << 20, (64 << 20) + 3 * 512] {
+            for signature in format::signatures(size) {
+                let writes: Vec<(u64, &[u8])> = signature.writes.iter().map(|(at, bytes)| (*at, &**bytes)).collect();
+                for extent in [Extent::Samples, Extent::Everything] {
+                    let said = said(size, &writes, extent);
+                    assert_eq!(said, format!("it holds {}", signature.kind), "{size} {extent:?} {writes:x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn f7_what_is_left_of_a_disk_at_one_documented_place_is_refused() {
+        let end: u64 = 64 << 20;
+        let word = b"left over";
+        for (what, at) in [
+            ("GPT, the copy of its header", end - 512),
+            ("GPT, the copy of its entries", end - 33 * 512),
+            ("Linux RAID 0.90", end - (64 << 10)),
+            ("Linux RAID 1.0", end - 8192),
+            ("LUKS 2, its second header", 16 << 10),
+            ("LUKS 2, its second header after the largest first one", 4 << 20),
+            ("NTFS, the copy of its boot sector", end - 512),
+            ("exFAT, the copy of its boot sector", 12 * 512),
+            ("FAT32, the copy of its boot sector", 6 * 512),
+            ("ext, the copy in group 1 with blocks of 1 KiB", 8193 << 10),
+            ("HFS+, the copy of its header", end - 1024),
+            ("GFS2 and OCFS2, what lies behind the first superblock", 68 << 10),
+            ("JFS, its second superblock", 60 << 10),
+            ("XFS, group 1 of 4", end / 4),
+            ("UDF, its anchor at the end", end - 2048),
+            ("ReFS, the copy of its boot sector", end - 512),
+            ("bcachefs, its superblock at the end", end - (1 << 20)),
+            ("LVM, a second label", 3 * 512),
+            ("Promise", end - 3087 * 512),
+        ] {
+            let said = said(end, &[(at, word)], Extent::Samples);
+            assert_eq!(said, format!("there is something at byte {at}"), "{what}");
+        }
+    }
+
+    #[test]
     fn a_disk_whose_table_was_wiped_is_named() {
         let mut superblock = vec![0; 4096];
         superblock[..8].copy_from_slice(b"XFSB\0\0\x10\0");

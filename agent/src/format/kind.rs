@@ -76,7 +76,7 @@ pub enum Kind {
     Jfs,
     /// ReiserFS and Reiser4.
     Reiserfs,
-    /// OCFS2.
+    /// OCFS2 and OCFS.
     Ocfs2,
     /// GFS2 and GFS.
     Gfs2,
@@ -108,10 +108,28 @@ pub enum Kind {
     Vmfs,
     /// ZFS.
     Zfs,
-    /// DRBD.
+    /// DRBD, and what its manager and its proxy keep.
     Drbd,
     /// Member of a RAID that a mainboard's firmware makes (Intel, Promise, NVIDIA, LSI, DDF, …).
     FirmwareRaid,
+    /// BFS of SCO UnixWare.
+    Bfs,
+    /// The file system of System V.
+    Sysv,
+    /// The file system of Xenix.
+    Xenix,
+    /// NSS of NetWare.
+    Nss,
+    /// mpool.
+    Mpool,
+    /// EXFS.
+    Exfs,
+    /// A Core Storage volume of Apple, which FileVault 2 encrypts.
+    Fvault,
+    /// squashfs before version 4, which no kernel reads.
+    Squashfs3,
+    /// The log of an XFS that lies on another device.
+    XfsLog,
 }
 
 /// One row per kind: blkid's word, the type to mount with, the module, the kernel option.
@@ -137,7 +155,7 @@ const fn mountable(name: &'static str, driver: &'static str, module: &'static st
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 61] = [
         Self::Iso9660,
         Self::Udf,
         Self::Squashfs,
@@ -190,6 +208,15 @@ impl Kind {
         Self::Zfs,
         Self::Drbd,
         Self::FirmwareRaid,
+        Self::Bfs,
+        Self::Sysv,
+        Self::Xenix,
+        Self::Nss,
+        Self::Mpool,
+        Self::Exfs,
+        Self::Fvault,
+        Self::Squashfs3,
+        Self::XfsLog,
     ];
 
     // The ext4 driver mounts ext2 and ext3 too; the ext3 driver is gone since Linux 4.3 and ext2 is rarely built.
@@ -247,6 +274,15 @@ impl Kind {
             Self::Zfs => plain("zfs_member"),
             Self::Drbd => plain("drbd"),
             Self::FirmwareRaid => plain("firmware_raid_member"),
+            Self::Bfs => plain("bfs"),
+            Self::Sysv => plain("sysv"),
+            Self::Xenix => plain("xenix"),
+            Self::Nss => plain("nss"),
+            Self::Mpool => plain("mpool"),
+            Self::Exfs => plain("exfs"),
+            Self::Fvault => plain("cs_fvault2"),
+            Self::Squashfs3 => plain("squashfs3"),
+            Self::XfsLog => plain("xfs_external_log"),
         }
     }
 

@@ -46,6 +46,8 @@ mod hostile;
 pub use error::Error;
 pub use identify::{identify, identify_all};
 pub use kind::{Compressor, DECOMPRESSION_OPTIONS, Kind};
+#[doc(hidden)]
+pub use signature::{Signature, signatures};
 pub use udev::{udev_decode, udev_encode};
 
 /// What a superblock says about its file system or container.

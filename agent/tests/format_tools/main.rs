@@ -3,6 +3,9 @@
 //! A missing tool fails the test with the name of its Debian package: a comparison that did not run proves nothing.
 
 mod iso;
+mod judged;
+mod known;
+mod made;
 mod members;
 mod mutated;
 mod superblocks;
