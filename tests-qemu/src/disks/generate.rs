@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::media::{Area, CHANGES, COW, Media};
+use super::media::{Area, CHANGES, COW, GuestMedia, ISO, Media, STORE};
 use super::sparse;
 use super::table::{self, Entry, Gpt};
 use crate::powercut::Random;
@@ -52,6 +52,8 @@ pub enum Holds {
     Store,
     /// The medium itself.
     Medium,
+    /// Files, and one for the store of a snapshot, of zeros or not.
+    Snapshot(bool),
 }
 
 /// A disk, and what is known about it.
@@ -77,8 +79,10 @@ pub struct Disk {
     pub must: Must,
     /// The area is emptied first.
     pub reset: bool,
-    /// The file system of a new area.
+    /// What is in the place when changes are kept.
     pub fs: &'static str,
+    /// The file system of a new area is in a LUKS volume.
+    pub encrypted: bool,
 }
 
 impl Disk {
@@ -92,7 +96,9 @@ impl Disk {
             (Holds::Host(Some(area)), _) => format!("{area:?} cow file"),
             (Holds::Store, _) => "directory".to_owned(),
             (Holds::Medium, _) => "the medium itself".to_owned(),
+            (Holds::Snapshot(zeros), _) => format!("snapshot in {}", if zeros { "zeros" } else { "a file" }),
         };
+        let what = if self.encrypted { what + ", encrypted" } else { what };
         if self.reset { what + " with reset" } else { what }
     }
 }
@@ -113,6 +119,10 @@ struct Asked {
     by_table: bool,
     /// Nothing is written whatever is there.
     readonly: bool,
+    /// In a LUKS volume.
+    encrypted: bool,
+    /// The medium is an ISO that is the disk as a whole.
+    whole: bool,
 }
 
 /// Bytes that a file system of an area takes at least.
@@ -187,6 +197,8 @@ struct Maker<'a> {
     file: &'a File,
     size: u64,
     sector: u64,
+    /// The kernel reads the table itself: nobody tells it of partitions.
+    reads: bool,
 }
 
 /// Writes the disk of a seed.
@@ -200,7 +212,74 @@ pub fn disk(seed: u64, media: &Media, path: &Path) -> Result<Disk> {
     let size = taken.next_multiple_of(MIB) + more + (60 + random.below(160)) * MIB + random.below(9) * sector;
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     file.set_len(size)?;
-    Maker { random, file: &file, size, sector }.make(asked)
+    Maker { random, file: &file, size, sector, reads: false }.make(asked)
+}
+
+/// Writes the disk of a seed for a machine of its own.
+pub fn for_guest(seed: u64, media: &GuestMedia, path: &Path) -> Result<Disk> {
+    let mut random = Random::new(seed, "disks of guests");
+    let asked = ask_guest(&mut random, media);
+    let taken = std::fs::metadata(&asked.medium)?.len() + asked.second.as_ref().map_or(0, |second| second.0);
+    let size = taken.next_multiple_of(MIB) + (60 + random.below(160)) * MIB + random.below(9) * 512;
+    let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    file.set_len(size)?;
+    Maker { random, file: &file, size, sector: 512, reads: true }.make(asked)
+}
+
+/// What is asked of a machine that has ISO 9660, FAT and device-mapper.
+fn ask_guest(random: &mut Random, media: &GuestMedia) -> Asked {
+    let mut one = |percent: u64| random.below(100) < percent;
+    let (reset, readonly, awake) = (one(30), one(8), one(20));
+    let on_medium = format!("root=live:CDLABEL={ISO} rd.live.image");
+    let mut asked = Asked {
+        medium: media.hybrid.clone(),
+        second: None,
+        holds: Holds::New,
+        kargs: format!("{on_medium} rd.live.overlay.persistent"),
+        must: Must::Keep,
+        reset,
+        fs: "ext4",
+        by_table: true,
+        readonly,
+        encrypted: false,
+        whole: true,
+    };
+    match random.below(100) {
+        0..45 => {}
+        45..53 => {
+            asked.kargs += " rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key";
+            (asked.fs, asked.encrypted) = ("crypto_LUKS", true);
+        }
+        53..80 => {
+            let nth = [0, 0, 1, 1, 2, 3][random.below(6) as usize];
+            let (fs, asleep, file) = &media.hosts[nth];
+            (asked.medium, asked.whole, asked.by_table) = (file.clone(), false, false);
+            (asked.holds, asked.fs) = (Holds::Host(None), *fs);
+            asked.kargs += " iso-scan/filename=/live.iso rd.live.cowfile.mbsize=33";
+            if *asleep && !awake {
+                asked.must = Must::Untouched;
+            }
+        }
+        _ => {
+            let zeros = random.below(3) > 0;
+            let file = media.stores[usize::from(!zeros)].clone();
+            (asked.medium, asked.whole, asked.by_table) = (media.nested.clone(), false, false);
+            (asked.second, asked.holds) = (Some((64 * MIB, Some(file))), Holds::Snapshot(zeros));
+            asked.kargs = format!("{on_medium} rd.live.overlay=LABEL=P:/{STORE}");
+            asked.must = if zeros { Must::Keep } else { Must::Refuse };
+        }
+    }
+    for (said, karg) in
+        [(reset, "rd.live.overlay.reset"), (readonly, "rd.overlay.readonly"), (awake, "rd.live.host.awake")]
+    {
+        if said {
+            asked.kargs += &format!(" {karg}");
+        }
+    }
+    if readonly {
+        asked.must = Must::Untouched;
+    }
+    asked
 }
 
 /// What is asked for: one of all kargs that write.
@@ -231,6 +310,8 @@ fn ask(random: &mut Random, media: &Media) -> Asked {
             fs,
             by_table: true,
             readonly,
+            encrypted: false,
+            whole: false,
         },
         40..60 => {
             let length = least(fs) + (4 + random.below(16)) * MIB;
@@ -244,6 +325,8 @@ fn ask(random: &mut Random, media: &Media) -> Asked {
                 fs,
                 by_table: false,
                 readonly,
+                encrypted: false,
+                whole: false,
             }
         }
         // The host has no device-mapper: whatever is asked for, nothing comes of it.
@@ -260,6 +343,8 @@ fn ask(random: &mut Random, media: &Media) -> Asked {
                 fs: "ext4",
                 by_table: false,
                 readonly: false,
+                encrypted: false,
+                whole: false,
             }
         }
         65..80 => Asked {
@@ -278,6 +363,8 @@ fn ask(random: &mut Random, media: &Media) -> Asked {
             fs: "ext4",
             by_table: true,
             readonly,
+            encrypted: false,
+            whole: false,
         },
         80..88 => Asked {
             medium: labelled,
@@ -289,6 +376,8 @@ fn ask(random: &mut Random, media: &Media) -> Asked {
             fs: "ext4",
             by_table: false,
             readonly,
+            encrypted: false,
+            whole: false,
         },
         88..91 => Asked {
             medium: labelled,
@@ -300,6 +389,8 @@ fn ask(random: &mut Random, media: &Media) -> Asked {
             fs: "ext4",
             by_table: false,
             readonly,
+            encrypted: false,
+            whole: false,
         },
         _ => {
             let nth = random.below(media.hosts.len() as u64) as usize;
@@ -321,6 +412,8 @@ fn ask(random: &mut Random, media: &Media) -> Asked {
                 fs: "ext4",
                 by_table: false,
                 readonly,
+                encrypted: false,
+                whole: false,
             }
         }
     };
@@ -483,14 +576,20 @@ impl Maker<'_> {
     }
 
     fn make(mut self, asked: Asked) -> Result<Disk> {
-        let kind = KINDS[self.random.below(KINDS.len() as u64) as usize];
+        let mut kind = KINDS[self.random.below(KINDS.len() as u64) as usize];
+        if self.reads && !asked.whole {
+            // Without partitions there is no medium.
+            kind = [Kind::Gpt, Kind::Hybrid, Kind::Mbr][self.random.below(3) as usize];
+        }
         let before = if self.chance(50) { self.earlier_life()? } else { "nothing" };
         // An image is written over it, with its own tables.
         let medium = File::open(&asked.medium).with_context(|| format!("{}", asked.medium.display()))?;
-        let first = MIB..MIB + medium.metadata()?.len().next_multiple_of(4096);
+        let length = medium.metadata()?.len().next_multiple_of(4096);
+        // The ISO in its partition has a volume descriptor of its own there.
+        let first = if asked.whole { 64 * 512..length } else { MIB..MIB + length };
         let image = first.end.next_multiple_of(MIB);
         sparse::empty(self.file, &(0..image))?;
-        sparse::put(&medium, self.file, first.start)?;
+        sparse::put(&medium, self.file, if asked.whole { 0 } else { first.start })?;
         let end = self.size - 64 * 4096;
         let second = asked.second.as_ref().map(|(length, _)| {
             let start = image + self.random.below(8) * MIB;
@@ -514,19 +613,21 @@ impl Maker<'_> {
             }
         }
         entries.extend(islands);
-        let Tables { claims, places: tables, good } = self.tables(kind, &entries, image)?;
+        let Tables { claims, places: tables, good } = self.tables(kind, &entries, image, asked.whole)?;
         let mut shown: Vec<(u32, Range<u64>)> =
             entries.iter().take(fixed).zip(1..).map(|(entry, number)| (number, entry.place.clone())).collect();
         let mut claims = claims;
         claims.push(first.clone());
-        if kind != Kind::Overlapping && self.chance(70) {
+        if self.reads {
+            shown.clear();
+        } else if kind != Kind::Overlapping && self.chance(70) {
             shown.extend(
                 entries.iter().skip(fixed).zip(fixed as u32 + 1..).map(|(entry, number)| (number, entry.place.clone())),
             );
         }
         // One that only the kernel knows: somebody has just made it.
         let mut kind = format!("{kind:?}");
-        if self.chance(20) {
+        if !self.reads && self.chance(20) {
             let all: Vec<Range<u64>> = entries.iter().map(|entry| entry.place.clone()).chain(taken.clone()).collect();
             for entry in self.islands(image..end, 1, &all) {
                 self.fill(&entry.place.clone())?;
@@ -540,9 +641,10 @@ impl Maker<'_> {
             (_, Some(second)) => Wish::Place(second),
             (_, None) => Wish::Partition,
         };
+        let header = if asked.encrypted { 16 * MIB } else { 0 };
         let mut must = match &wish {
             Wish::Partition if asked.must == Must::Keep => {
-                let room = self.largest_gap(&claims, image, end) >= least(asked.fs) + LOST;
+                let room = self.largest_gap(&claims, image, end) >= least(asked.fs) + header + LOST;
                 if good && room { Must::Keep } else { Must::Either }
             }
             Wish::Place(place) => self.content(place, &asked)?,
@@ -556,14 +658,16 @@ impl Maker<'_> {
             claims.retain(|claim| claim != place);
         }
         kind += &format!(" over {before}, sectors of {} bytes", self.sector);
-        let Asked { kargs, holds, reset, fs, .. } = asked;
-        Ok(Disk { sector: self.sector, kind, shown, claims, tables, kargs, wish, holds, must, reset, fs })
+        let Asked { kargs, holds, reset, fs, encrypted, .. } = asked;
+        Ok(Disk { sector: self.sector, kind, shown, claims, tables, kargs, wish, holds, must, reset, fs, encrypted })
     }
 
     /// Writes the tables.
-    fn tables(&mut self, kind: Kind, entries: &[Entry], image: u64) -> Result<Tables> {
+    fn tables(&mut self, kind: Kind, entries: &[Entry], image: u64, whole: bool) -> Result<Tables> {
         let places: Vec<Range<u64>> = entries.iter().map(|entry| entry.place.clone()).collect();
         let typed = |kind: u8| places.iter().take(4).map(|place| (kind, place.clone())).collect::<Vec<_>>();
+        // A Linux partition of the live image's own disk is taken for its area, if it is empty.
+        let linux = if whole { 0x07 } else { 0x83 };
         let gpt_tables = {
             let array = (128 * 128_u64).next_multiple_of(self.sector);
             vec![
@@ -607,11 +711,11 @@ impl Maker<'_> {
             Kind::GptBehindPlainMbr => {
                 let gpt = self.gpt(entries, None);
                 gpt.write(self.file, self.size)?;
-                table::mbr(self.file, self.sector, &typed(0x83)[..1])?;
+                table::mbr(self.file, self.sector, &typed(linux)[..1])?;
                 (all, [gpt_tables, record].concat(), false)
             }
             Kind::Mbr => {
-                table::mbr(self.file, self.sector, &typed(0x83))?;
+                table::mbr(self.file, self.sector, &typed(linux))?;
                 // The agent adds nothing to an MBR with other sectors, whose numbers nobody agrees on.
                 let full = places.len() > 3 || self.sector != 512;
                 (typed(0).into_iter().map(|(_, place)| place).collect(), record, !full)
@@ -624,7 +728,7 @@ impl Maker<'_> {
                 let start = image + self.random.below(self.size / 2 / MIB) * MIB;
                 let guard =
                     start..(start + 8 * MIB + self.random.below(self.size)).min(self.size / self.sector * self.sector);
-                let mut list = typed(0x83);
+                let mut list = typed(linux);
                 list.truncate(3);
                 list.push((0xee, guard.clone()));
                 table::mbr(self.file, self.sector, &list)?;
@@ -635,7 +739,8 @@ impl Maker<'_> {
                 claims.push(guard);
                 (claims, record, false)
             }
-            Kind::NoTable => (Vec::new(), Vec::new(), false),
+            // But for that of the ISO.
+            Kind::NoTable => (Vec::new(), if whole { record } else { Vec::new() }, false),
         };
         Ok(Tables { claims, places, good })
     }

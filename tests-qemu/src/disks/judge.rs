@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::generate::{Disk, Holds, Must, Wish, meets};
 use super::host::{self, again};
-use super::media::{Area, CHANGES, COW, LABEL, OTHER, PHOTOS, lines};
+use super::media::{Area, CHANGES, COW, ISO, LABEL, OTHER, PHOTOS, STORE, lines};
 use super::sparse::changed;
+use crate::mode::KEY;
 use crate::tool;
 
 /// Whether changes are kept, as the report has it.
@@ -101,10 +102,15 @@ fn inside(disk: &Disk, made: bool, after: &Path, place: &Range<u64>, dir: &Path)
     let (start, length) = (place.start.to_string(), (place.end - place.start).to_string());
     let found = tool::shell(SOUND, &[after, start.as_ref(), length.as_ref(), dir])?;
     ensure!(found.trim() == disk.fs, "there is {found:?}");
+    if disk.encrypted {
+        let script = r#"printf %s "$4" | cryptsetup open --test-passphrase --key-file - "$1""#;
+        let device = host::looped_at(after, place)?;
+        tool::shell(script, &[&host::node(&device), Path::new(""), Path::new(""), KEY.as_ref()])?;
+    }
     if disk.holds == Holds::New {
         return Ok(());
     }
-    let at = Mounted::new(after, place, &dir.join("look"))?;
+    let at = Mounted::new(after, place, &dir.join("look"), disk.fs)?;
     let kept = |path: &str, last| -> Result<()> {
         let same = fs::read(at.path.join(path)).is_ok_and(|bytes| bytes == lines(last));
         ensure!(same, "{path} is not what it was");
@@ -131,7 +137,24 @@ fn inside(disk: &Disk, made: bool, after: &Path, place: &Range<u64>, dir: &Path)
         Holds::Host(cow) => {
             kept(PHOTOS[0], 20000)?;
             kept(PHOTOS[1], 99)?;
-            host_is(cow, made, disk.reset, &at.path, dir)?;
+            match disk.shown.is_empty() {
+                // Of a machine with an ISO.
+                true => cow_file_is_new(made, &at.path, dir)?,
+                false => host_is(cow, made, disk.reset, &at.path, dir)?,
+            }
+        }
+        Holds::Snapshot(zeros) => {
+            kept(PHOTOS[0], 20000)?;
+            kept(PHOTOS[1], 99)?;
+            if zeros {
+                let store = fs::read(at.path.join(STORE))?;
+                ensure!(
+                    store.len() == 32 << 20 && store.starts_with(if made { b"SnAp" } else { &[0; 4] }),
+                    "the store"
+                );
+            } else {
+                kept(STORE, 3_000_000)?;
+            }
         }
     }
     Ok(())
@@ -161,6 +184,19 @@ fn area_is(was: Area, made: bool, emptied: bool, at: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A cow file that this boot has made, beside an ISO file.
+fn cow_file_is_new(made: bool, at: &Path, dir: &Path) -> Result<()> {
+    let cow = at.join(COW);
+    if !made {
+        ensure!(!cow.exists(), "a cow file that is not used");
+        return Ok(());
+    }
+    let area = Mounted::new(&cow, &(0..cow.metadata()?.len()), &dir.join("cow"), "ext4")?;
+    let mark = fs::read_to_string(area.path.join(".rdlive-identity")).unwrap_or_default();
+    ensure!(mark.contains(&format!("\"{ISO}\"")), "its mark is {mark:?}");
+    Ok(())
+}
+
 /// A cow file of this image is used, and emptied by a reset; anybody else's stays, and an own one comes beside it.
 fn host_is(was: Option<Area>, made: bool, reset: bool, at: &Path, dir: &Path) -> Result<()> {
     let cow = at.join(COW);
@@ -172,7 +208,7 @@ fn host_is(was: Option<Area>, made: bool, reset: bool, at: &Path, dir: &Path) ->
     ensure!(beside.len() <= 1, "{beside:?}");
     let of_file = |path: &Path, was, made, emptied| -> Result<()> {
         let length = path.metadata().with_context(|| format!("{} is gone", path.display()))?.len();
-        let area = Mounted::new(path, &(0..length), &dir.join("cow"))?;
+        let area = Mounted::new(path, &(0..length), &dir.join("cow"), "ext4")?;
         area_is(was, made, emptied, &area.path).with_context(|| path.display().to_string())
     };
     match was {
@@ -199,22 +235,35 @@ fn host_is(was: Option<Area>, made: bool, reset: bool, at: &Path, dir: &Path) ->
     beside.iter().try_for_each(|path| of_file(path, Area::Own, true, true))
 }
 
-/// A file system in a file, mounted to be looked at.
+/// A file system in a file, shown at a path.
 struct Mounted {
     path: std::path::PathBuf,
 }
 
 impl Mounted {
-    fn new(file: &Path, place: &Range<u64>, at: &Path) -> Result<Self> {
+    fn new(file: &Path, place: &Range<u64>, at: &Path, fs: &str) -> Result<Self> {
         fs::create_dir_all(at)?;
+        let shown = Self { path: at.to_owned() };
+        // The host's kernel may not know FAT; mtools do.
+        if fs == "vfat" {
+            let script = r#"MTOOLS_SKIP_CHECK=1 mcopy -s -n -Q -i "$1@@$2" '::*' "$3""#;
+            tool::shell(script, &[file, place.start.to_string().as_ref(), at])?;
+            return Ok(shown);
+        }
         let device = host::looped_at(file, place)?;
-        mount(host::node(&device), at, "ext4", MountFlags::RDONLY, c"noload").context("looking into it")?;
-        Ok(Self { path: at.to_owned() })
+        let options = match fs {
+            "xfs" => c"norecovery,nouuid",
+            "btrfs" => c"",
+            _ => c"noload",
+        };
+        mount(host::node(&device), at, fs, MountFlags::RDONLY, options).context("looking into it")?;
+        Ok(shown)
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
+        // Not mounted, where it was copied.
         let _ = again(|| Ok(unmount(&self.path, UnmountFlags::empty())?));
     }
 }

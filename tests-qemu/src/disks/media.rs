@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::lab::Lab;
-use crate::medium::{Recipe, changed};
+use crate::medium::{Fs, Recipe, Table, changed, hybrid_with, image, iso, iso_with, nested};
 
 /// The label of the image that is booted, and what its mark in an area says.
 pub const LABEL: &str = "LIVE";
@@ -114,6 +114,59 @@ impl Media {
             hosts: Area::ALL.iter().map(beside).chain([host(":")]).collect::<Result<_>>()?,
             store: file(&format!(r#"{store} cp --sparse=always store "$out""#))?,
             asleep: [asleep(&store, "store")?, asleep(&hosting(":"), "host")?],
+        })
+    }
+}
+
+/// What disks for a machine consist of, whose kernel has what the host's lacks.
+#[derive(Clone, Debug)]
+pub struct GuestMedia {
+    /// An ISO that is a disk too.
+    pub hybrid: PathBuf,
+    /// An ISO whose root is a file system in its container.
+    pub nested: PathBuf,
+    /// File systems with an ISO file: the driver's name, and whether a system may sleep on it.
+    pub hosts: Vec<(&'static str, bool, PathBuf)>,
+    /// A file system of a person with a file for a snapshot, of zeros; and of something.
+    pub stores: [PathBuf; 2],
+}
+
+/// The label of the ISOs.
+pub const ISO: &str = "ISO";
+/// The file for a snapshot.
+pub const STORE: &str = "store";
+
+impl GuestMedia {
+    /// Makes all of them, or finds them in the cache.
+    pub fn of(lab: &Lab) -> Result<Self> {
+        let host = |script: &str| {
+            let begin = r#"photos top; mv "$out" top/live.iso"#;
+            changed(iso(), &format!("{FUNCTIONS}{begin}\n{script}\nmv host \"$out\"")).file(lab)
+        };
+        const VFAT: &str = "truncate -s 120M host; mkfs.vfat -F 32 -s 1 -n HOST host >/dev/null
+            (cd top; MTOOLS_SKIP_CHECK=1 mcopy -s -Q -i ../host -- * ::/)";
+        // What the driver does first: the bit in the boot sector, and in its copy in the sixth.
+        let dirty = format!(
+            r"{VFAT}
+            for at in 65 $((6 * 512 + 65)); do printf '\001' | dd of=host bs=1 seek=$at conv=notrunc status=none; done"
+        );
+        const XFS: &str = "truncate -s 400M host; mkfs.xfs -q -L HOST host; mkdir at; mount -o loop host at
+            cp -a top/. at; umount at";
+        const BTRFS: &str = "truncate -s 240M host; mkfs.btrfs -q -L HOST --rootdir top host";
+        let store = |content: &str| {
+            let script = format!("photos top; {content} > top/{STORE}; ext4 store top 64M -L P; mv store \"$out\"");
+            recipe(&script).file(lab)
+        };
+        Ok(Self {
+            hybrid: hybrid_with(Table::Mbr, image(Fs::Squashfs("zstd")), 0).file(lab)?,
+            nested: iso_with(ISO, nested(Fs::Ext4)).file(lab)?,
+            hosts: vec![
+                ("vfat", false, host(VFAT)?),
+                ("vfat", true, host(&dirty)?),
+                ("xfs", false, host(XFS)?),
+                ("btrfs", false, host(BTRFS)?),
+            ],
+            stores: [store("head -c 32M /dev/zero")?, store("seq 3000000")?],
         })
     }
 }

@@ -3,6 +3,7 @@
 //! (`sfdisk`, the `gpt` crate).
 
 mod generate;
+mod guest;
 mod host;
 mod judge;
 mod media;
@@ -37,9 +38,20 @@ const LIMIT: Duration = Duration::from_secs(100);
 /// So many failures of a slice are told.
 const TOLD: usize = 6;
 
+/// Who boots the disks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The agent itself, on loop devices of the host.
+    Agent,
+    /// A machine with a kernel of its own, for what the host cannot mount.
+    Machine,
+}
+
 /// A slice of seeds.
 #[derive(Clone, Copy, Debug)]
 pub struct Disks {
+    /// Who boots them.
+    pub by: By,
     /// The first one, beside the seed of the run.
     pub first: u64,
     /// How many in each run.
@@ -59,23 +71,45 @@ struct Order {
 }
 
 /// What came of a slice.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Came {
     /// Of each kind, how many kept changes, and how many there were.
     kinds: BTreeMap<String, (u64, u64)>,
     failures: Vec<String>,
 }
 
+impl Came {
+    /// Notes what came of one; the disk of a failure stays, if few have failed.
+    fn note(&mut self, seed: u64, done: Result<(String, bool)>, dir: &Path) {
+        match done {
+            Ok((kind, made)) => {
+                let (kept, all) = self.kinds.entry(kind).or_default();
+                (*kept, *all) = (*kept + u64::from(made), *all + 1);
+            }
+            Err(error) => self.failures.push(format!("disk {seed}: {error:#}")),
+        }
+        if self.failures.len() > TOLD
+            || self.failures.last().is_none_or(|last| !last.starts_with(&format!("disk {seed}:")))
+        {
+            let _ = crate::remove::tree(dir);
+        }
+    }
+}
+
 impl Disks {
     /// Boots all of them; each text is a property that does not hold. The second value is the processor time.
-    pub fn run(&self, lab: &Lab, _machine: Machine, dir: &Path) -> Result<(Vec<String>, Duration)> {
+    pub fn run(&self, lab: &Lab, machine: Machine, dir: &Path) -> Result<(Vec<String>, Duration)> {
         let count = lab.cuts.points.map_or(if lab.cuts.many { self.many } else { self.count }, |points| points as u64);
         let first = lab.cuts.seed.wrapping_mul(1 << 32).wrapping_add(self.first * self.many);
-        let media = Media::of(lab)?;
-        let begin = spent::of_this_thread();
-        let order = Order { first, count, media, agent: lab.built.agent.path.clone(), dir: dir.to_owned() };
-        let Came { kinds, failures } = carried_out(&order)?;
-        let spent = spent::of_this_thread() - begin;
+        let (Came { kinds, failures }, spent) = match self.by {
+            By::Agent => {
+                let media = Media::of(lab)?;
+                let begin = spent::of_this_thread();
+                let order = Order { first, count, media, agent: lab.built.agent.path.clone(), dir: dir.to_owned() };
+                (carried_out(&order)?, spent::of_this_thread() - begin)
+            }
+            By::Machine => guest::slice(lab, machine, first, count, dir)?,
+        };
         let kept: u64 = kinds.values().map(|(kept, _)| kept).sum();
         lab.say(&format!("     {count} disks from {first} on, {kept} with an area, {} failures", failures.len()));
         let kinds: Vec<String> = kinds.iter().map(|(kind, (kept, all))| format!("{kind} {kept} of {all}")).collect();
@@ -108,7 +142,7 @@ fn carried_out(order: &Order) -> Result<Came> {
 pub fn slice(order: &str) -> Result<ExitCode> {
     let order: Order = serde_json::from_str(order)?;
     host::enter()?;
-    let (next, came) = (AtomicU64::new(0), Mutex::new(Came { kinds: BTreeMap::new(), failures: Vec::new() }));
+    let (next, came) = (AtomicU64::new(0), Mutex::new(Came::default()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
@@ -119,20 +153,7 @@ pub fn slice(order: &str) -> Result<ExitCode> {
                     }
                     let (seed, own) = (order.first + nth, order.dir.join(format!("disk{nth}")));
                     let done = one(seed, &order, &own);
-                    let mut came = came.lock().unwrap_or_else(PoisonError::into_inner);
-                    match done {
-                        Ok((kind, made)) => {
-                            let (kept, all) = came.kinds.entry(kind).or_default();
-                            (*kept, *all) = (*kept + u64::from(made), *all + 1);
-                            let _ = crate::remove::tree(&own);
-                        }
-                        Err(error) => {
-                            came.failures.push(format!("disk {seed}: {error:#}"));
-                            if came.failures.len() > TOLD {
-                                let _ = crate::remove::tree(&own);
-                            }
-                        }
-                    }
+                    came.lock().unwrap_or_else(PoisonError::into_inner).note(seed, done, &own);
                 }
             });
         }
