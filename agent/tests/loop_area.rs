@@ -1166,26 +1166,31 @@ fn loop_area_beside_the_iso_file() {
     }
 }
 
-/// Found by generated disks: Promise's RAIDs leave their mark 3087 sectors before the end, and whoever reads it takes the new area for a
-/// part of one.
+/// Found by generated disks: Promise's RAIDs leave their mark 3087 sectors before the end, VMFS at the first and the second MiB, and
+/// whoever reads one takes the new area for a part of that.
 #[test]
-fn loop_f7_the_mark_of_a_raid_far_from_the_end_of_the_room_goes() {
+fn loop_f7_marks_far_from_the_ends_of_the_room_go() {
     let machine = Machine::new();
     let stick = Stick::new(&machine, "gpt", STICK);
     let fresh = stick.all();
     drop(stick_boot(&machine, &stick, PERSISTENT));
     let area = stick.table().partitions.last().unwrap().clone();
-    let mut old = fresh;
-    let mark = b"Promise Technology, Inc.";
-    let at = area.end() as usize - 3087 * 512;
-    old[at..at + mark.len()].copy_from_slice(mark);
-    stick.write(&old);
-    stick.rescan();
-    let first = stick_boot(&machine, &stick, PERSISTENT);
-    assert_eq!(first.mode().persistence, "partition", "{:?}", first.report.fallbacks);
-    remember(&first, "kept");
-    drop(first);
-    assert_eq!(stick.last_by_others()[1..], ["ext4", "cow"]);
-    let second = stick_boot(&machine, &stick, PERSISTENT);
-    assert_eq!(kept(&second).as_deref(), Some("kept"), "{:?}", second.report.fallbacks);
+    let (start, end) = (area.start as usize, area.end() as usize);
+    for (at, mark) in [
+        (end - 3087 * 512, &b"Promise Technology, Inc."[..]),
+        (start + (1 << 20), b"\x0d\xd0\x01\xc0"),
+        (start + (2 << 20), b"\x5e\xf1\xab\x2f"),
+    ] {
+        let mut old = fresh.clone();
+        old[at..at + mark.len()].copy_from_slice(mark);
+        stick.write(&old);
+        stick.rescan();
+        let first = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!(first.mode().persistence, "partition", "{:?}", first.report.fallbacks);
+        remember(&first, "kept");
+        drop(first);
+        assert_eq!(stick.last_by_others()[1..], ["ext4", "cow"], "{mark:x?}");
+        let second = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!(kept(&second).as_deref(), Some("kept"), "{:?}", second.report.fallbacks);
+    }
 }

@@ -120,6 +120,12 @@ enum Cmd {
     /// Hold a mount, a loop device and a process that nobody waits for, until it is killed: what tests/killed.rs looks at
     #[command(hide = true)]
     Hold,
+    /// Boot a slice of the generated disks: a process that the lab starts itself
+    #[command(hide = true)]
+    Disks {
+        /// Which, and where
+        order: String,
+    },
     /// Measure ours, the originals and the floor in one run
     Bench {
         /// What to measure
@@ -224,6 +230,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Cmd::Release => artifact::release().map(|()| ExitCode::SUCCESS),
         Cmd::Fuzz { filter, seconds } => fuzz::run(&filter, seconds),
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
+        Cmd::Disks { order } => disks::slice(&order),
         Cmd::Hold => hold::hold().map(|()| ExitCode::SUCCESS),
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();

@@ -23,7 +23,7 @@ use rustix::thread::ThreadNameSpaceType;
 /// Name of the init, in front of the outer process's number.
 const INIT: &str = "lab-init:";
 /// Name of the lab inside.
-const INSIDE: &str = "lab-inside";
+pub const INSIDE: &str = "lab-inside";
 
 /// Which of the three this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -239,9 +239,8 @@ fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
                 processor,
             })
         }
-        // No machine: its processor time is in the rest of the run.
         Work::Disks(disks) => {
-            disks.run(lab, &dir).map(|why| Done { why, seconds: started.elapsed(), processor: Duration::ZERO })
+            disks.run(lab, machine, &dir).map(|(why, processor)| Done { why, seconds: started.elapsed(), processor })
         }
         Work::Measure(measure) => {
             measure(lab).map(|()| Done { why: Vec::new(), seconds: started.elapsed(), processor: Duration::ZERO })

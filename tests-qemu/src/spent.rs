@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 use std::io::Read;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::machine::processor_time;
+use crate::machine::{processor_time, thread_time};
 
 thread_local! {
     /// All programs that this thread has waited for.
@@ -39,6 +39,34 @@ pub fn output(command: &mut Command, shown: bool) -> std::io::Result<Output> {
     PROGRAMS.set(PROGRAMS.get() + spent);
     let status = child.wait()?;
     read.map(|_| Output { status, stdout, stderr })
+}
+
+/// Between two looks at a program that has a limit.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Runs a program without input for at most `patience`, then it is killed; its processor time counts for this thread.
+///
+/// # Errors
+/// The program cannot be started or waited for.
+pub fn watched(command: &mut Command, patience: Duration) -> std::io::Result<ExitStatus> {
+    let mut child = command.stdin(Stdio::null()).spawn()?;
+    let (pid, begin) = (Pid::from_child(&child), Instant::now());
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    while waitid(WaitId::Pid(pid), options)?.is_none() {
+        if begin.elapsed() > patience {
+            child.kill()?;
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+            break;
+        }
+        std::thread::sleep(LOOK);
+    }
+    PROGRAMS.set(PROGRAMS.get() + processor_time(child.id()));
+    child.wait()
+}
+
+/// All that this thread has cost so far, with the programs that it has waited for.
+pub fn of_this_thread() -> Duration {
+    PROGRAMS.get() + thread_time()
 }
 
 /// What was made in this run, with the processor time of the programs that made it.
@@ -93,6 +121,16 @@ mod tests {
         assert_eq!(names, ["inner", "outer", "nothing"]);
         let ms: Vec<u128> = entries.iter().map(|(_, spent)| spent.as_millis()).collect();
         assert!((400..900).contains(&ms[0]) && (100..390).contains(&ms[1]) && ms[2] == 0, "{ms:?}");
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended_and_counts() {
+        let begin = (Instant::now(), of_this_thread());
+        let status =
+            watched(Command::new("sh").args(["-c", "while :; do :; done"]), Duration::from_millis(400)).unwrap();
+        assert!(!status.success() && begin.0.elapsed() < Duration::from_secs(20));
+        assert!(of_this_thread() - begin.1 >= Duration::from_millis(20), "{:?}", of_this_thread() - begin.1);
+        assert!(watched(&mut Command::new("true"), Duration::from_secs(20)).unwrap().success());
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Tier {
     Logic,
     /// Power cuts, with the recordings in QEMU.
     Cuts,
+    /// Generated disks.
+    Disks,
     /// QEMU: buses, drives, firmware, the kernels of distributions.
     Hardware,
     /// Initrds made by dracut.
@@ -27,13 +29,14 @@ pub enum Tier {
 
 impl Tier {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::Logic, Self::Cuts, Self::Hardware, Self::Dracut, Self::SecondLook];
+    pub const ALL: [Self; 6] = [Self::Logic, Self::Cuts, Self::Disks, Self::Hardware, Self::Dracut, Self::SecondLook];
 
     /// For the summary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Logic => "user-mode Linux",
             Self::Cuts => "power cuts",
+            Self::Disks => "generated disks",
             Self::Hardware => "QEMU",
             Self::Dracut => "dracut",
             Self::SecondLook => "again in QEMU",
@@ -48,6 +51,7 @@ pub fn tier(job: &Job<'_>) -> Tier {
     }
     match &job.scenario.work {
         Work::Cuts(_) => Tier::Cuts,
+        Work::Disks(_) => Tier::Disks,
         Work::Boot(_) if job.scenario.is_dracut() => Tier::Dracut,
         _ if job.machine == Machine::Uml => Tier::Logic,
         _ => Tier::Hardware,

@@ -34,10 +34,9 @@ use crate::table::Gap;
 const MKFS_LIMIT: Duration = Duration::from_secs(600);
 /// A check that takes longer than this is not what somebody who boots waits for.
 const CHECK_LIMIT: Duration = Duration::from_secs(300);
-/// Wiped at the start before a file system is made: signatures and old superblocks.
-const WIPED: u64 = 1 << 20;
-/// Wiped at the end: the farthest that a RAID leaves is 3087 sectors away (Promise; found by 9,000 generated disks).
-const WIPED_END: u64 = 2 << 20;
+/// Wiped at both ends before a file system is made: signatures, old superblocks, RAID. The farthest from the start is one of VMFS,
+/// behind two MiB; from the end Promise's, 3087 sectors away (both found by generated disks).
+const WIPED: u64 = 3 << 20;
 /// A journal for a stick: the default of a large file system takes minutes to write.
 const LARGE: u64 = 1 << 30;
 /// A mark has 200 bytes; nobody's file is read into memory to learn that it is none.
@@ -357,10 +356,11 @@ pub(super) fn mkfs(env: &Env, fs: &str) -> Result<(PathBuf, Vec<&'static str>), 
 
 /// Zeros both ends, so that no tool asks about what was there and nothing old is ever found again.
 pub(super) fn wipe(blank: &Blank) -> io::Result<()> {
-    let zeros = vec![0; usize::try_from(WIPED_END.min(blank.size)).unwrap_or_default()];
-    let start = usize::try_from(WIPED).map_or(zeros.len(), |length| length.min(zeros.len()));
-    blank.device.device.write_all_at(&zeros[..start], 0)?;
-    blank.device.device.write_all_at(&zeros, blank.size - zeros.len() as u64)?;
+    let length = WIPED.min(blank.size);
+    let zeros = vec![0; usize::try_from(length).unwrap_or_default()];
+    for offset in [0, blank.size - length] {
+        blank.device.device.write_all_at(&zeros, offset)?;
+    }
     blank.device.device.sync_data()
 }
 

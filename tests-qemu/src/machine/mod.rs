@@ -309,9 +309,18 @@ impl Drop for Running {
 
 /// User and system time of a process and of its children that are over (proc_pid_stat(5), fields 14 to 17).
 pub fn processor_time(pid: u32) -> Duration {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    ticks(&format!("/proc/{pid}/stat"), 4)
+}
+
+/// User and system time of this thread alone.
+pub fn thread_time() -> Duration {
+    ticks("/proc/thread-self/stat", 2)
+}
+
+fn ticks(path: &str, fields: usize) -> Duration {
+    let text = fs::read_to_string(path).unwrap_or_default();
     // The name in the second field may hold anything.
     let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = rest.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 = rest.split_whitespace().skip(11).take(fields).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1))
 }
