@@ -54,9 +54,9 @@ pub fn complain(line: &str) {
 /// # Errors
 /// It cannot be written in JSON.
 pub fn print_json(value: &serde_json::Value) -> serde_json::Result<()> {
-    let mut out = io::stdout();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    let _ = io::Write::write_all(&mut out, b"\n");
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    let _ = io::Write::write_all(&mut io::stdout(), &text);
     Ok(())
 }
 

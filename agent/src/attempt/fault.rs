@@ -59,3 +59,27 @@ pub(super) fn install(send: impl Fn(&Message) + Send + Sync + 'static) {
         std::process::abort();
     }));
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
+    use crate::env::Env;
+
+    /// In the process of the child that carries a fault out.
+    const ROOT: &str = "RDLIVE_TEST_FAULT_ROOT";
+
+    /// The hook of a panic is one for the whole process, and those that are tested end it: so the test with this name is run once
+    /// more in a process of its own, where `faulty` is called and nothing else. `None` there, should that come back.
+    pub(crate) fn child(name: &str, root: &Path, faulty: impl FnOnce(Env)) -> Option<Command> {
+        if let Some(root) = std::env::var_os(ROOT) {
+            faulty(Env::new(root));
+            return None;
+        }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", name, "--nocapture"]).env(ROOT, root);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Some(command)
+    }
+}

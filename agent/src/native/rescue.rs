@@ -6,7 +6,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::system::{RebootCommand, reboot};
+use rustix::system::RebootCommand;
+#[cfg(not(test))]
+use rustix::system::reboot;
 
 use super::console::Console;
 use crate::attempt::{self, fault};
@@ -82,15 +84,20 @@ fn devices(console: &mut Console) {
 
 /// A fault of ours in this process, which must not end: shows it, and acts as on any other reason; "retry" begins from the start.
 pub fn on_fault() {
-    std::panic::set_hook(Box::new(|info| {
-        let (place, what) = fault::described(info);
-        let (env, stop) = (Env::default(), fault::stop(&place, &what));
-        // Whatever the command line says is read by code that may have failed.
-        let failure = Failure { shell: true, panic: None, emergency: None };
-        prompt(&env, failure, &stop);
+    prompts_on_fault(Env::default(), || {
         let error = Command::new("/proc/self/exe").exec();
         log::error!("beginning anew: {error}");
         act(Emergency::Reboot);
+    });
+}
+
+fn prompts_on_fault(env: Env, retry: impl Fn() + Send + Sync + 'static) {
+    std::panic::set_hook(Box::new(move |info| {
+        let (place, what) = fault::described(info);
+        // Whatever the command line says is read by code that may have failed.
+        let failure = Failure { shell: true, panic: None, emergency: None };
+        prompt(&env, failure, &fault::stop(&place, &what));
+        retry();
     }));
 }
 
@@ -167,5 +174,59 @@ fn act(action: Emergency) {
     };
     if let Err(errno) = reboot(command) {
         log::error!("{action:?}: {errno}");
+    }
+}
+
+/// No test ends the machine.
+#[cfg(test)]
+fn reboot(_: RebootCommand) -> rustix::io::Result<()> {
+    std::process::exit(99)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::{Read, Write};
+    use std::os::unix::fs::symlink;
+
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+    use crate::attempt::fault::tests::child;
+
+    #[test]
+    fn f9_a_fault_in_the_first_process_shows_the_prompt_and_retry_begins_anew() {
+        let name = "native::rescue::tests::f9_a_fault_in_the_first_process_shows_the_prompt_and_retry_begins_anew";
+        let dir = tempfile::tempdir().unwrap();
+        let Some(mut command) = child(name, dir.path(), |env| {
+            prompts_on_fault(env, || std::process::exit(77));
+            panic!("no such row: a\x1b[2Jb");
+        }) else {
+            return;
+        };
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        fs::create_dir(dir.path().join("dev")).unwrap();
+        let line = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        symlink(&line, dir.path().join("dev/console")).unwrap();
+        // Held, or the other end would see a line that hangs up before the prompt is there.
+        let _line = crate::terminal::open(std::path::Path::new(&line), true).unwrap();
+        let mut person = File::from(master);
+        let mut process = command.spawn().unwrap();
+        let mut seen = String::new();
+        for answer in ["nonsense\n", "r\n"] {
+            let asked = seen.len();
+            while !seen[asked..].contains("[p]ower off > ") {
+                let mut part = [0; 256];
+                let length = person.read(&mut part).unwrap();
+                assert!(length > 0, "{seen}");
+                seen += &String::from_utf8_lossy(&part[..length]);
+            }
+            person.write_all(answer.as_bytes()).unwrap();
+        }
+        assert_eq!(process.wait().unwrap().code(), Some(77), "{seen}");
+        assert_eq!(seen.matches("RDL-041: a fault in rdlive itself, at ").count(), 2, "{seen}");
+        assert!(seen.contains("no such row: a\\x1b[2Jb") && seen.contains("try:    boot again"), "{seen}");
     }
 }

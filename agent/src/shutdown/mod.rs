@@ -92,15 +92,19 @@ pub fn run(arguments: &[String]) -> ExitCode {
     // The streams we were given may be open on the root that is to be unmounted.
     console_streams();
     kmsg::start(&env);
-    // A fault of ours must not keep the machine on, and PID 1 that ends is a kernel panic.
+    on_fault(Env::default(), move || finally(verb));
+    take_down(&env, verb);
+    finally(verb)
+}
+
+/// A fault of ours must not keep the machine on, and PID 1 that ends is a kernel panic.
+fn on_fault(env: Env, goes_down: impl Fn() + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {
         let (place, what) = fault::described(info);
         log::error!("shutdown: {}, making everything read-only", fault::stop(&place, &what));
-        emergency::read_only(&Env::default());
-        finally(verb)
+        emergency::read_only(&env);
+        goes_down();
     }));
-    take_down(&env, verb);
-    finally(verb)
 }
 
 /// Did everything go?
@@ -141,6 +145,7 @@ fn finally(verb: Verb) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attempt::fault::tests::child;
 
     #[test]
     fn verb_table() {
@@ -155,6 +160,23 @@ mod tests {
         ] {
             assert_eq!(Verb::parse(word), expected, "{word}");
         }
+    }
+
+    #[test]
+    fn f9_after_a_fault_all_is_read_only_and_the_machine_goes_down() {
+        let name = "shutdown::tests::f9_after_a_fault_all_is_read_only_and_the_machine_goes_down";
+        let dir = tempfile::tempdir().unwrap();
+        let Some(mut command) = child(name, dir.path(), |env| {
+            on_fault(env, || std::process::exit(77));
+            panic!("no such row");
+        }) else {
+            return;
+        };
+        let trigger = dir.path().join("proc/sysrq-trigger");
+        fs::create_dir(dir.path().join("proc")).unwrap();
+        fs::write(&trigger, "").unwrap();
+        assert_eq!(command.status().unwrap().code(), Some(77));
+        assert_eq!(fs::read_to_string(trigger).unwrap(), "u");
     }
 
     #[test]
