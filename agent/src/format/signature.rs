@@ -42,7 +42,7 @@ const fn row(kind: Kind, at: u32, bytes: &[u8]) -> Row {
 /// knows (BFS, cramfs, HPFS, minix, romfs, System V, UBI, UFS, VxFS, XFS, zonefs, the targets of device-mapper), the
 /// DDF of SNIA, the documents of libbde, libfvde, libvmfs and ZFS, and for the rest the manual pages and answers of libblkid.
 /// All of them are compared with libblkid, and most with the program that makes them (`tests/format_tools/judged.rs`).
-static START: [Row; 67] = [
+static START: [Row; 71] = [
     row(Kind::Bitlocker, 3, b"-FVE-FS-"),
     row(Kind::Bitlocker, 424, b"\x3b\xd6\x76\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"),
     row(Kind::Refs, 0, b"\0\0\0ReFS\0"),
@@ -112,6 +112,11 @@ static START: [Row; 67] = [
     row(Kind::Minix, 1040, b"\x68\x24"),
     row(Kind::Minix, 1040, b"\x78\x24"),
     row(Kind::Minix, 1048, b"\x5a\x4d"),
+    // The same of a big-endian machine, of which libblkid knows the first two versions.
+    row(Kind::Minix, 1040, b"\x13\x7f"),
+    row(Kind::Minix, 1040, b"\x13\x8f"),
+    row(Kind::Minix, 1040, b"\x24\x68"),
+    row(Kind::Minix, 1040, b"\x24\x78"),
 ];
 
 /// Signatures near the end; their place is counted back from the end of the last whole sector.

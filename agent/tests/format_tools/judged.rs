@@ -68,6 +68,9 @@ fn more(signature: &Signature) -> Vec<(u64, Vec<u8>)> {
             [one(start + 12, &[18]), one(start + 44, &[0, 16])].concat()
         }
         (Kind::Befs, at) => befs(at - 32, bytes == b"1SFB"),
+        // Blocks of both maps; the order does not matter for more than none.
+        (Kind::Minix, 1040) => one(1028, &[2, 2, 2, 2]),
+        (Kind::Minix, _) => one(1030, &[1, 1, 1, 1]),
         (Kind::Hpfs, _) => one(8704, b"\x49\x18\x91\xf9"),
         (Kind::Mpool, _) => {
             let head = Fields::new(62).with(0, bytes);
