@@ -198,7 +198,10 @@ impl Disk {
             "losetup",
             &["-b", sector, "-f", "--show"].map(Path::new).into_iter().chain([&*path]).collect::<Vec<_>>(),
         );
-        Self { path, node, label: label.to_owned(), scratch: machine.path("scratch") }
+        let disk = Self { path, node, label: label.to_owned(), scratch: machine.path("scratch") };
+        // The kernel keeps the partitions of a loop device over its file: a test that was killed has left some.
+        disk.forget_partitions();
+        disk
     }
 
     pub fn formatted(machine: &Machine, fs_name: &str, size: u64) -> Self {
