@@ -225,7 +225,13 @@ impl Executor<'_> {
             Some(owner) if !accept => {
                 return Err(made_for(&owner, image));
             }
-            Some(owner) => self.notes.push(format!("taken over from {owner}")),
+            Some(owner) => {
+                let note = format!("taken over from {owner}");
+                // A store is asked before it is cleared and marked behind that.
+                if !self.notes.contains(&note) {
+                    self.notes.push(note);
+                }
+            }
             None => {}
         }
         if write { mark(&path, image).map_err(failed) } else { Ok(()) }

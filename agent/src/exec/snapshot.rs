@@ -11,15 +11,50 @@ use super::witness::Witness;
 use crate::error::{Code, Stop};
 use crate::facts::human;
 use crate::format::{self, Superblock};
-use crate::mapper::target::{Number, THIN_ID};
+use crate::mapper::target::{CHUNK, Number, THIN_ID};
 use crate::mapper::{self, MapperError, Target};
 use crate::plan::Slot;
 use crate::plan::snapshot::{Map, Mapping};
 
-/// Header and first list of changes of a store: zeros there, and the kernel begins anew (dracut-live spec 1.4).
+/// Header and first list of changes of a store, whatever its chunks are (dracut-live spec 1.4).
 const CLEARED: usize = 64 << 10;
+/// What a disk writes as a whole.
+const SECTOR: usize = 512;
 /// First bytes of a store that has been used.
 const MAGIC: &[u8] = b"SnAp";
+/// The first sector of a store without changes, to its first zeros: valid, version 1, sectors of a chunk.
+const EMPTY: &[u8] = &[b'S', b'n', b'A', b'p', 1, 0, 0, 0, 1, 0, 0, 0, CHUNK as u8];
+/// The same of one that is being cleared: to every kernel it is not valid, so nobody uses what is left of its lists.
+const CLEARING: &[u8] = &[
+    b'S',
+    b'n',
+    b'A',
+    b'p',
+    0,
+    0,
+    0,
+    0,
+    1,
+    0,
+    0,
+    0,
+    CHUNK as u8,
+    0,
+    0,
+    0,
+    b'r',
+    b'd',
+    b'l',
+    b'i',
+    b'v',
+    b'e',
+    b' ',
+    b'r',
+    b'e',
+    b's',
+    b'e',
+    b't',
+];
 
 impl Executor<'_> {
     pub(super) fn store(&mut self, file: &Path, size: u64, exact: bool) -> Result<(), Stop> {
@@ -34,18 +69,16 @@ impl Executor<'_> {
         store.set_len(size & !0xfff).map_err(failed)
     }
 
-    /// Zeros are written over a store, and over nothing else.
+    /// A store is emptied, and nothing else.
     pub(super) fn clear_store(&mut self, what: Slot) -> Result<(), Stop> {
         let failed = |cause: String| Stop::new(Code::AreaDamaged, format!("clearing the store {what}: {cause}"));
         let witness = self.witness(what)?;
         let clear = || -> io::Result<bool> {
             let device = witness.alone()?;
-            let mut head = [0; 512];
-            device.read_exact_at(&mut head, 0)?;
-            let is_store = head.starts_with(MAGIC) || head.iter().all(|byte| *byte == 0);
+            let head = head(&device)?;
+            let is_store = head.starts_with(MAGIC) || is_zero(&head);
             if is_store {
-                device.write_all_at(&vec![0; CLEARED], 0)?;
-                device.sync_all()?;
+                empty(&device)?;
             }
             Ok(is_store)
         };
@@ -58,6 +91,15 @@ impl Executor<'_> {
             Ok(false) => Err(failed("it is no store of a snapshot, left as it is".to_owned())),
             Err(error) => Err(failed(error.to_string())),
         }
+    }
+
+    /// A store that is kept is made what the kernel expects of one; see [`settled`].
+    fn settle_store(&mut self, what: Slot) -> Result<(), Stop> {
+        let settled = self.witness(what)?.alone().and_then(|device| settled(&device));
+        self.made_anew(what);
+        let note = settled.map_err(|error| Stop::new(Code::AreaUnavailable, format!("the store {what}: {error}")))?;
+        self.notes.extend(note.map(str::to_owned));
+        Ok(())
     }
 
     /// Compares the superblock that is seen through a store with the image's own. A store that has changes has the
@@ -90,10 +132,13 @@ impl Executor<'_> {
     }
 
     pub(super) fn map(&mut self, map: &Map) -> Result<(), Stop> {
+        let read_only = map.access == crate::config::Access::ReadOnly;
+        if let (Mapping::Snapshot { store: Slot::Cow, .. }, false) = (map.from, read_only) {
+            self.settle_store(Slot::Cow)?;
+        }
         // The kernel is given their numbers, and keeps them itself once the device is made.
         let mut witnesses = Vec::new();
         let (target, sectors) = self.target(map, &mut witnesses)?;
-        let read_only = map.access == crate::config::Access::ReadOnly;
         let made = mapper::create(&map.name, sectors, &target, read_only).map_err(refused)?;
         self.undo(Undo::Unmap(map.name.clone()));
         if made.unconfirmed {
@@ -158,6 +203,46 @@ fn number(map: &Map, slot: Slot, device: &Witness) -> Result<Number, Stop> {
     Ok(Number { major: rustix::fs::major(meta.rdev()), minor: rustix::fs::minor(meta.rdev()) })
 }
 
+fn head(device: &File) -> io::Result<[u8; SECTOR]> {
+    let mut head = [0; SECTOR];
+    device.read_exact_at(&mut head, 0)?;
+    Ok(head)
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+/// Forgets the changes of a store: after a power cut all of them are there, or none and the store can be used. The lists are more than a
+/// disk writes as a whole, and a store with a part of them shows a mixture; so one sector says that they are void before they go.
+fn empty(device: &File) -> io::Result<()> {
+    begin(device, CLEARING)?;
+    device.write_all_at(&vec![0; CLEARED - SECTOR], SECTOR as u64)?;
+    device.sync_all()?;
+    begin(device, EMPTY)
+}
+
+/// Writes the first sector of a store.
+fn begin(device: &File, text: &[u8]) -> io::Result<()> {
+    let mut sector = [0; SECTOR];
+    sector[..text.len()].copy_from_slice(text);
+    device.write_all_at(&sector, 0)?;
+    device.sync_all()
+}
+
+/// Goes on where a power cut has ended [`empty`], and gives new stores their header: the kernel writes it at the same time as the
+/// first changes, and a store with these and without a header would be nobody's, and so be refused for ever. What to tell.
+fn settled(device: &File) -> io::Result<Option<&'static str>> {
+    let head = head(device)?;
+    if is_zero(&head) {
+        begin(device, EMPTY)?;
+    } else if head.starts_with(CLEARING) {
+        empty(device)?;
+        return Ok(Some("reset: a power cut had ended it, the store's changes are forgotten now"));
+    }
+    Ok(None)
+}
+
 fn numbered(minor: u32) -> String {
     format!("../dm-{minor}")
 }
@@ -168,4 +253,68 @@ fn absent(error: io::Error) -> io::Result<()> {
 
 fn refused(error: MapperError) -> Stop {
     Stop::new(Code::DeviceMapper, error.to_string()).advice("dmesg has the kernel's reason; rd.overlay does without")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store of 128 KiB with changes everywhere.
+    fn used() -> Vec<u8> {
+        let mut bytes = vec![7; 128 << 10];
+        bytes[..SECTOR].fill(0);
+        bytes[..EMPTY.len()].copy_from_slice(EMPTY);
+        bytes
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(bytes, 0).unwrap();
+        file
+    }
+
+    fn bytes(file: &File) -> Vec<u8> {
+        let mut bytes = vec![0; 128 << 10];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    }
+
+    fn is_empty(file: &File) -> bool {
+        let bytes = bytes(file);
+        bytes.starts_with(EMPTY) && is_zero(&bytes[EMPTY.len()..CLEARED]) && bytes[CLEARED..] == used()[CLEARED..]
+    }
+
+    #[test]
+    fn c10_a_reset_that_was_cut_short_is_finished_by_the_next_boot() {
+        let store = file(&used());
+        assert_eq!(settled(&store).unwrap(), None);
+        assert_eq!(bytes(&store), used(), "one with changes is left as it is");
+        empty(&store).unwrap();
+        assert!(is_empty(&store));
+        assert_eq!(settled(&store).unwrap(), None);
+        // Any sector of the lists may be gone or not.
+        for torn in [0, 1, 5, 100] {
+            let mut cut = used();
+            cut[..CLEARING.len()].copy_from_slice(CLEARING);
+            for sector in cut[SECTOR..CLEARED].chunks_mut(SECTOR).skip(torn).step_by(torn + 1) {
+                sector.fill(0);
+            }
+            let store = file(&cut);
+            assert!(settled(&store).unwrap().is_some(), "{torn}");
+            assert!(is_empty(&store), "{torn}");
+        }
+    }
+
+    #[test]
+    fn c3_a_store_of_zeros_gets_a_header_and_one_that_ran_full_stays() {
+        let store = file(&vec![0; 128 << 10]);
+        assert_eq!(settled(&store).unwrap(), None);
+        let now = bytes(&store);
+        assert!(now.starts_with(EMPTY) && is_zero(&now[EMPTY.len()..]));
+        let mut full = used();
+        full[4] = 0;
+        let store = file(&full);
+        assert_eq!(settled(&store).unwrap(), None);
+        assert_eq!(bytes(&store), full);
+    }
 }

@@ -674,14 +674,20 @@ fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Str
     let access = if overlay.readonly { Access::ReadOnly } else { Access::ReadWrite };
     let file = site.at.join(&site.path);
     let mut steps = named::reach(overlay, site);
-    if let Some(image) = site.image.clone() {
-        // Where nothing is kept yet, the mark of a store that was there before says nothing any more.
-        let new = site.found == Found::Zeros;
-        let write = !overlay.readonly && (new || overlay.reset || overlay.accept);
-        steps.push(Step::StoreIdentity { store: file.clone(), image, accept: new || overlay.accept, write });
+    // Where nothing is kept yet, the mark of a store that was there before says nothing any more.
+    let new = site.found == Found::Zeros;
+    let clears = overlay.reset && !overlay.readonly;
+    let marked = |accept, write| {
+        site.image.clone().map(|image| Step::StoreIdentity { store: file.clone(), image, accept, write })
+    };
+    steps.extend(marked(new || overlay.accept, !overlay.readonly && !clears && (new || overlay.accept)));
+    steps.push(Step::Loop { file: file.clone(), access, direct: false, into: Slot::Cow });
+    let mut area = store_in_slot(overlay, steps, place);
+    if clears {
+        // The mark comes last: under it lies nothing of another image, however far this comes.
+        area.steps.extend(marked(true, true));
     }
-    steps.push(Step::Loop { file, access, direct: false, into: Slot::Cow });
-    Ok(store_in_slot(overlay, steps, place))
+    Ok(area)
 }
 
 /// A device that is a store itself.

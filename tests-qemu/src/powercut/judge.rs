@@ -3,17 +3,85 @@
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::reset::{OLD, Seen};
+use super::files::{self, Files, Host};
+use super::recording::{DIRECTORY, FILES, Place, STORE};
+use super::reset::{OLD, Old, Seen};
+use super::shown::Shown;
+use super::sparse::{self, cut_out, same_outside};
+use super::store::{self, Store};
 use super::volume;
 use crate::content;
 use crate::tool;
 
 const SECTOR: u64 = 512;
+/// The cow file under its usual name.
+const COW: &str = "live_system.cow";
+/// How the name of one begins that bears the name of its image.
+const OWN_COW: &str = "live_system-ISO-";
+/// Says at the top of an area which image it is for.
+const MARK: &str = ".rdlive-identity";
+/// In front of the name of what a reset has taken out of the way.
+const ASIDE: &str = ".rdlive-discarded-";
+/// In the name of a note beside a cow file that is being made.
+const NOTE: &str = ".rdlive-new-";
+
+/// A medium as it was at the very first, looked at once for all cuts.
+#[derive(Debug)]
+pub struct Original {
+    /// The disk.
+    pub path: PathBuf,
+    /// What sfdisk says about its partitions.
+    partitions: Vec<Value>,
+    /// Files beside the area, where it is not in a partition of its own.
+    files: Files,
+    /// The image below a store.
+    origin: Option<PathBuf>,
+}
+
+impl Original {
+    /// Looks at a disk. `dir` has room for what cannot be mounted.
+    pub fn look(path: &Path, place: Place, origin: Option<PathBuf>, dir: &Path) -> Result<Self> {
+        let mut original = Self { path: path.to_owned(), partitions: partitions(path)?, files: Files::new(), origin };
+        if matches!(place, Place::File | Place::Directory | Place::StoreFile) {
+            // Mounting writes to it.
+            let copy = dir.join("medium.looked");
+            sparse::copy(path, &copy)?;
+            let host = Host::reach(&copy, &original.partition(0)?, dir)?;
+            original.files = files::read(&host.at)?;
+            host.end()?;
+            fs::remove_file(copy)?;
+        }
+        Ok(original)
+    }
+
+    /// A partition by its place in the table.
+    pub fn partition(&self, nth: usize) -> Result<Range<u64>> {
+        place_of(self.partitions.get(nth).context("no such partition")?)
+    }
+
+    /// Where all writes go that are not to a new partition: everything else is as it was, table included.
+    fn only_in(&self, after: &Path, nth: usize) -> Result<Range<u64>> {
+        let range = self.partition(nth)?;
+        same_outside(&self.path, after, std::slice::from_ref(&range))?;
+        Ok(range)
+    }
+
+    /// The partition that is in the table of a disk and was not there before; all others must be the same in both.
+    pub fn added(&self, after: &Path) -> Result<Range<u64>> {
+        let (old, new) = (&self.partitions, partitions(after)?);
+        let mut fresh = new.iter().filter(|entry| !old.contains(entry));
+        match (fresh.next(), fresh.next()) {
+            (Some(entry), None) if new.len() == old.len() + 1 => place_of(entry),
+            _ => bail!("the table was {old:?}, is now {new:?}"),
+        }
+    }
+}
 
 /// The bytes of a disk that a new partition may change: the entries of an MBR, or header and entries of a GPT and their
 /// copies at the end of the disk. An MBR that guards a GPT is not among them.
@@ -31,10 +99,10 @@ pub fn tables(disk: &Path) -> Result<Vec<Range<u64>>> {
 }
 
 /// The directory in which a cow file on FAT comes to be: the first cluster of the root.
-pub fn root_directory(disk: &Path) -> Result<Vec<Range<u64>>> {
-    let start = partitions(disk)?.first().and_then(|entry| entry["start"].as_u64()).context("no partition")? * SECTOR;
+pub fn root_directory(original: &Original) -> Result<Vec<Range<u64>>> {
+    let start = original.partition(0)?.start;
     let mut boot = [0; SECTOR as usize];
-    File::open(disk)?.read_exact_at(&mut boot, start)?;
+    File::open(&original.path)?.read_exact_at(&mut boot, start)?;
     if !boot[82..].starts_with(b"FAT32") {
         return Ok(Vec::new());
     }
@@ -46,19 +114,14 @@ pub fn root_directory(disk: &Path) -> Result<Vec<Range<u64>>> {
     Ok(std::iter::once(from..from + cluster * SECTOR).collect())
 }
 
-/// The partition that is in the second table and not in the first; all others must be the same in both.
-pub fn added(before: &Path, after: &Path) -> Result<Range<u64>> {
-    let (old, new) = (partitions(before)?, partitions(after)?);
-    let mut fresh: Vec<&Value> = new.iter().filter(|entry| !old.contains(entry)).collect();
-    ensure!(new.len() == old.len() + 1 && fresh.len() == 1, "the table was {old:?}, is now {new:?}");
-    let entry = fresh.remove(0);
+fn place_of(entry: &Value) -> Result<Range<u64>> {
     let field = |name: &str| entry[name].as_u64().with_context(|| format!("no {name} in {entry}"));
     let (start, size) = (field("start")? * SECTOR, field("size")? * SECTOR);
     Ok(start..start + size)
 }
 
 fn partitions(disk: &Path) -> Result<Vec<Value>> {
-    let text = tool::shell("sfdisk --json \"$1\" 2>/dev/null", &[disk])?;
+    let text = tool::run(Command::new("sfdisk").arg("--json").arg(disk))?;
     let mut value: Value = serde_json::from_str(&text).context("reading what sfdisk says")?;
     let mut entries = value["partitiontable"]["partitions"].take();
     let entries = entries.as_array_mut().context("no partitions")?;
@@ -74,226 +137,268 @@ pub struct Area<'a> {
     pub files: &'a [u32],
     /// It is a LUKS volume.
     pub encrypted: bool,
+    /// It is one that was named: its upper layer has the image's name, and there is no mark.
+    pub named: bool,
     /// Where there is room to look at it.
     pub dir: &'a Path,
 }
 
 /// The area is a new partition: the tables are sound, nothing else changed, the files are there.
-pub fn partition(before: &Path, after: &Path, wanted: &Area<'_>) -> Result<()> {
-    let area = added(before, after)?;
-    let said = tool::shell("sfdisk --verify \"$1\" 2>&1", &[after])?;
+pub fn partition(before: &Original, after: &Path, wanted: &Area<'_>) -> Result<()> {
+    let area = before.added(after)?;
+    let said = tool::run(Command::new("sfdisk").arg("--verify").arg(after))?;
     ensure!(said.contains("No errors"), "sfdisk --verify: {said}");
     let mut allowed = tables(after)?;
     allowed.push(area.clone());
-    same_outside(before, after, &allowed)?;
-    let file = wanted.dir.join("area");
-    cut_out(after, &area, &file)?;
-    let looked = wanted.is(&file);
-    fs::remove_file(&file)?;
-    looked
+    same_outside(&before.path, after, &allowed)?;
+    wanted.is(after, &area)
 }
 
-/// The area is a file on the only partition, at 1 MiB: the disk outside of it and the other files are the same.
-pub fn file(before: &Path, after: &Path, wanted: &Area<'_>) -> Result<()> {
-    let dir = wanted.dir;
-    let (old, new) = (partitions(before)?, partitions(after)?);
-    ensure!(old == new, "the table was {old:?}, is now {new:?}");
-    let entry = new.first().context("no partition")?;
-    let start = entry["start"].as_u64().unwrap_or_default() * SECTOR;
-    let host = start..start + entry["size"].as_u64().unwrap_or_default() * SECTOR;
-    same_outside(before, after, std::slice::from_ref(&host))?;
-    for (disk, name) in [(before, "host.before"), (after, "host.after")] {
-        cut_out(disk, &host, &dir.join(name))?;
-    }
-    let looked =
-        tool::shell_with_mounts(&[FILES, HOST, REST].concat(), &[dir]).and_then(|_| wanted.is(&dir.join("cow")));
-    for name in ["host.before", "host.after", "cow"] {
-        let _ = fs::remove_file(dir.join(name));
-    }
-    looked.map(drop)
+/// The area is a file on the only partition: the disk outside of it and the other files are the same.
+pub fn file(before: &Original, after: &Path, wanted: &Area<'_>) -> Result<()> {
+    let range = before.only_in(after, 0)?;
+    let host = Host::reach(after, &range, wanted.dir)?;
+    files::same(&before.files, &host.at, &|path| path == Path::new(COW))?;
+    wanted.is_file(&host, Path::new(COW))?;
+    host.end()
 }
 
 /// The boot after the cut has left the host alone, before anything of ours was there: all files are the same, and none has joined
 /// them but such as take no room. `ntfs` says that there may be a beginning of a cow file: nothing but a check of Windows
 /// makes an NTFS writable.
-pub fn left_alone(before: &Path, after: &Path, ntfs: bool, dir: &Path) -> Result<()> {
-    let entry = partitions(after)?.first().cloned().context("no partition")?;
-    let start = entry["start"].as_u64().unwrap_or_default() * SECTOR;
-    let host = start..start + entry["size"].as_u64().unwrap_or_default() * SECTOR;
-    same_outside(before, after, std::slice::from_ref(&host))?;
-    for (disk, name) in [(before, "host.before"), (after, "host.after")] {
-        cut_out(disk, &host, &dir.join(name))?;
-    }
-    let begun = if ntfs { "rm -f files.after/live_system.cow" } else { "" };
-    let script = format!(
-        "{FILES}{begun}\nfind files.after -name '*.rdlive-new-*' -empty -delete\ndiff -r files.before files.after\n{REST}"
-    );
-    let looked = tool::shell_with_mounts(&script, &[dir]);
-    for name in ["host.before", "host.after"] {
-        let _ = fs::remove_file(dir.join(name));
-    }
-    looked.map(drop)
+pub fn left_alone(before: &Original, after: &Path, ntfs: bool, dir: &Path) -> Result<()> {
+    let range = before.only_in(after, 0)?;
+    let host = Host::reach(after, &range, dir)?;
+    let empty_note = |path: &Path| {
+        let facts = host.at.join(path).symlink_metadata();
+        path.to_string_lossy().contains(NOTE) && facts.is_ok_and(|facts| facts.is_file() && facts.len() == 0)
+    };
+    files::same(&before.files, &host.at, &|path| (ntfs && path == Path::new(COW)) || empty_note(path))?;
+    host.end()
 }
 
-// The host's kernel may not know FAT; mtools do. Others are mounted, so that a journal is replayed.
-const FILES: &str = r#"
-    cd "$1"; mkdir files.before files.after mnt
-    for side in before after; do
-        case $(blkid -p -o value -s TYPE host.$side) in
-            vfat) MTOOLS_SKIP_CHECK=1 mcopy -s -n -Q -i host.$side '::*' files.$side ; continue ;;
-            exfat) mount -t exfat-fuse -o loop,ro host.$side mnt >/dev/null ;;
-            # What a check of Windows does first: the copy of the first records is made as they are.
-            ntfs) ntfsfix -d host.$side >/dev/null || true; ntfs-3g -o ro host.$side mnt ;;
-            xfs) mount -o loop,nouuid host.$side mnt ;;
-            *) mount -o loop host.$side mnt ;;
-        esac
-        cp -a --sparse=always mnt/. files.$side; umount mnt
-    done
-    # By this the next live session knows that nobody else has written here since.
-    rm -f files.after/.rdlive-host
-"#;
+/// The store of a snapshot: the image with its changes is a sound file system that has the files.
+pub fn snapshot(before: &Original, after: &Path, place: Place, wanted: &Area<'_>) -> Result<()> {
+    let (merged, _) = merged(before, after, place, false, wanted.dir)?;
+    let shown = Shown::whole(&merged)?;
+    let mounted = shown.mount(&wanted.dir.join("area"))?;
+    has(mounted.at(), wanted.files)?;
+    mounted.end()?;
+    shown.is_sound()?;
+    fs::remove_file(merged).context("removing the image")
+}
 
-const REST: &str = "rm -r --one-file-system files.before files.after; rmdir mnt\n";
-
-const HOST: &str = r#"
-    case $(blkid -p -o value -s TYPE host.after) in
-        ext4) e2fsck -fn host.after >fsck 2>&1 || { cat fsck; exit 1; } ;;
-        xfs) xfs_repair -n -f host.after >fsck 2>&1 || { cat fsck; exit 1; } ;;
-    esac
-    mv files.after/live_system.cow cow
-    diff -r files.before files.after
-"#;
+/// Makes the image with the changes of a store; its path, and the mark beside the store if that is a file. `left` says that no boot has
+/// used it since the cut: a reset may have voided it, and nothing more.
+fn merged(before: &Original, after: &Path, place: Place, left: bool, dir: &Path) -> Result<(PathBuf, Option<String>)> {
+    let (store, merged) = (dir.join("store"), dir.join("merged"));
+    let mut mark = None;
+    if place == Place::StoreDevice {
+        cut_out(after, &before.only_in(after, 1)?, &store)?;
+    } else {
+        let host = Host::reach(after, &before.only_in(after, 0)?, dir)?;
+        let mark_name = format!("{STORE}{MARK}");
+        // The mark is replaced as a whole, and begins under another name.
+        let ours = [STORE.to_owned(), mark_name.clone(), format!("{mark_name}.new")].map(PathBuf::from);
+        files::same(&before.files, &host.at, &|path| ours.iter().any(|ours| ours == path))?;
+        sparse::copy(&host.at.join(STORE), &store)?;
+        mark = fs::read_to_string(host.at.join(mark_name)).ok();
+        host.end()?;
+    }
+    let origin = before.origin.as_deref().context("a store without an image")?;
+    let changes = match left && store::is_being_cleared(&store)? {
+        true => Store::empty(),
+        false => Store::read(&store)?,
+    };
+    changes.merge(origin, &store, &merged)?;
+    fs::remove_file(store)?;
+    Ok((merged, mark))
+}
 
 impl Area<'_> {
-    /// The file is this area. The host's kernel need not know dm-crypt.
-    fn is(&self, file: &Path) -> Result<()> {
+    /// The range of a disk is this area. The host's kernel need not know dm-crypt.
+    fn is(&self, disk: &Path, range: &Range<u64>) -> Result<()> {
         if !self.encrypted {
-            return holds(file, self.files, self.dir);
+            return self.holds(&Shown::part(disk, range)?);
         }
+        let file = self.dir.join("area.luks");
+        cut_out(disk, range, &file)?;
+        self.opens(&file)?;
+        fs::remove_file(file).context("removing the volume")
+    }
+
+    /// A file on a host is this area.
+    fn is_file(&self, host: &Host, name: &Path) -> Result<()> {
+        let mut path = host.at.join(name);
+        if !host.writable {
+            let copy = self.dir.join("cow");
+            sparse::copy(&path, &copy)?;
+            path = copy;
+        }
+        match self.encrypted {
+            true => self.opens(&path),
+            false => self.holds(&Shown::whole(&path)?),
+        }
+    }
+
+    fn opens(&self, volume: &Path) -> Result<()> {
         let inside = self.dir.join("inside");
-        let looked = volume::decrypt(file, &inside).and_then(|()| holds(&inside, self.files, self.dir));
-        let _ = fs::remove_file(inside);
-        looked
+        volume::decrypt(volume, &inside)?;
+        self.holds(&Shown::whole(&inside)?)?;
+        fs::remove_file(inside).context("removing what is inside")
     }
-}
 
-/// The file system in `area` is an area of ours, and the files are in its upper layer.
-fn holds(area: &Path, files: &[u32], dir: &Path) -> Result<()> {
-    let expected = dir.join("expected");
-    fs::create_dir_all(&expected)?;
-    for number in files {
-        fs::write(expected.join(format!("synced-{number}")), content::bytes(*number))?;
-    }
-    let looked = tool::shell_with_mounts(AREA, &[area, dir]);
-    crate::remove::tree(&expected)?;
-    looked.map(drop)
-}
-
-// The machine was switched off, not shut down: mounting replays the journal, then the checker must find nothing.
-const AREA: &str = r#"
-    cd "$2"; mkdir -p mnt; fs=$(blkid -p -o value -s TYPE "$1")
-    # All cuts of a recording have one UUID, and are looked at side by side, which XFS refuses.
-    mount -o loop$([ "$fs" = xfs ] && echo ,nouuid) "$1" mnt
-    for file in expected/*; do
-        cmp "$file" "mnt/rw/${file#expected/}" || { ls -la mnt mnt/rw; umount mnt; exit 1; }
-    done
-    [ -s mnt/.rdlive-identity ] || { echo "no identity in the area"; ls -la mnt; umount mnt; exit 1; }
-    umount mnt
-    case $fs in
-        ext4) e2fsck -fn "$1" ;;
-        xfs) xfs_repair -n -f "$1" ;;
-        btrfs) btrfs check --readonly "$1" ;;
-        *) echo "the area is $fs"; false ;;
-    esac >fsck 2>&1 || { cat fsck; exit 1; }"#;
-
-/// The third partition is an area whose old changes are there as a whole or not at all, and nothing outside of it changed.
-/// `afterwards` is the file that the boot after the cut has written.
-pub fn emptied(before: &Path, after: &Path, seen: &Seen, afterwards: u32, dir: &Path) -> Result<()> {
-    let (old, new) = (partitions(before)?, partitions(after)?);
-    ensure!(old == new, "the table was {old:?}, is now {new:?}");
-    let entry = new.get(2).context("no third partition")?;
-    let start = entry["start"].as_u64().unwrap_or_default() * SECTOR;
-    let area = start..start + entry["size"].as_u64().unwrap_or_default() * SECTOR;
-    same_outside(before, after, std::slice::from_ref(&area))?;
-    let (file, expected) = (dir.join("area"), dir.join("expected"));
-    cut_out(after, &area, &file)?;
-    fs::write(&expected, content::bytes(afterwards))?;
-    let allowed = match seen {
-        Seen::Own => format!("own 0 {OLD}"),
-        Seen::Taken => "own 0 0".to_owned(),
-        Seen::Left => format!("other 0 {OLD}"),
-    };
-    let name = format!("synced-{afterwards}");
-    tool::shell_with_mounts(EMPTIED, &[&file, dir, allowed.as_ref(), name.as_ref()]).map(drop)
-}
-
-// What was set aside is deleted by every boot that writes to the area.
-const EMPTIED: &str = r#"
-    cd "$2"; mkdir -p mnt; fs=$(blkid -p -o value -s TYPE "$1")
-    mount -o loop$([ "$fs" = xfs ] && echo ,nouuid) "$1" mnt; read -r whose none all <<< "$3"
-    fail() { echo "$*"; ls -la mnt; cat mnt/.rdlive-identity; umount mnt; exit 1; }
-    n=$({ find mnt/rw -name old -type f 2>/dev/null || true; } | wc -l)
-    [ $n = $none ] || [ $n = $all ] || fail "$n old files are there"
-    dirs=$({ find mnt/rw -maxdepth 1 -name 'dir*' 2>/dev/null || true; } | wc -l); [ $dirs = $n ] || fail "$n old files in $dirs directories"
-    case $whose in
-        own) grep -q '"ISO"' mnt/.rdlive-identity || fail "the mark is another's"
-             cmp expected "mnt/rw/$4" || fail "no $4"
-             ! ls -d mnt/.rdlive-discarded-* 2>/dev/null || fail "something is left" ;;
-        other) grep -q '"OLD"' mnt/.rdlive-identity || fail "the mark is ours"
-               [ ! -e "mnt/rw/$4" ] || fail "it was written to" ;;
-    esac
-    umount mnt; e2fsck -fn "$1" >fsck 2>&1 || { cat fsck; exit 1; }"#;
-
-/// Copies a range into a file of its own, holes kept.
-fn cut_out(disk: &Path, range: &Range<u64>, to: &Path) -> Result<()> {
-    let script = r#"dd if="$1" of="$2" bs=1M iflag=skip_bytes,count_bytes skip=$3 count=$4 conv=sparse status=none; truncate -s $4 "$2""#;
-    let (start, length) = (range.start.to_string(), (range.end - range.start).to_string());
-    tool::shell(script, &[disk, to, start.as_ref(), length.as_ref()]).map(drop)
-}
-
-/// Compares two disks byte by byte outside of the allowed ranges.
-fn same_outside(before: &Path, after: &Path, allowed: &[Range<u64>]) -> Result<()> {
-    const STEP: u64 = 1 << 20;
-    let (old, new) = (File::open(before)?, File::open(after)?);
-    let size = old.metadata()?.len();
-    ensure!(size == new.metadata()?.len(), "the disk's length changed");
-    let (mut one, mut two) = (vec![0; STEP as usize], vec![0; STEP as usize]);
-    let mut at = 0;
-    while at < size {
-        let step = STEP.min(size - at) as usize;
-        old.read_exact_at(&mut one[..step], at)?;
-        new.read_exact_at(&mut two[..step], at)?;
-        if one[..step] != two[..step] {
-            let differs = (0..step).filter(|index| one[*index] != two[*index]).map(|index| at + index as u64);
-            let mut outside = differs.filter(|byte| !allowed.iter().any(|range| range.contains(byte)));
-            if let Some(byte) = outside.next() {
-                let more = outside.count();
-                anyhow::bail!("byte {byte} of the disk changed, and {more} more in the same MiB; allowed: {allowed:?}");
-            }
+    /// The file system is an area of ours, and the files are in its upper layer.
+    fn holds(&self, shown: &Shown) -> Result<()> {
+        let mounted = shown.mount(&self.dir.join("area"))?;
+        let at = mounted.at();
+        if self.named {
+            has(&files::only(&at.join("LiveOS"), "overlay-ISO-")?, self.files)?;
+        } else {
+            has(&at.join("rw"), self.files)?;
+            let known = fs::read(at.join(MARK)).is_ok_and(|bytes| !bytes.is_empty());
+            ensure!(known, "no identity in the area, {}", files::listed(at));
         }
-        at += step as u64;
+        mounted.end()?;
+        shown.is_sound()
+    }
+}
+
+/// The files with these numbers are in a directory.
+fn has(dir: &Path, numbers: &[u32]) -> Result<()> {
+    for number in numbers {
+        ensure!(has_one(dir, *number)?, "synced-{number} is not what was written, {}", files::listed(dir));
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::log::tests::file;
-    use super::*;
+fn has_one(dir: &Path, number: u32) -> Result<bool> {
+    let path = dir.join(format!("synced-{number}"));
+    Ok(path.exists() && files::holds(&path, &content::bytes(number))?)
+}
 
-    #[test]
-    fn one_changed_byte_is_found_unless_it_is_allowed() {
-        let mut bytes = vec![7; (1 << 20) + 4096];
-        let (before, _dir) = file("before", &bytes);
-        let after = before.with_extension("after");
-        bytes[(1 << 20) + 9] = 8;
-        fs::write(&after, &bytes).unwrap();
-        let at = (1 << 20) + 9;
-        for (allowed, good) in [(0..at, false), (at..at + 1, true), (at + 1..at + 9, false), (0..1 << 40, true)] {
-            let found = same_outside(&before, &after, std::slice::from_ref(&allowed));
-            assert_eq!(found.is_ok(), good, "{allowed:?}: {found:?}");
+/// What a reset was cut in, and what the boot after the cut made of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Emptied<'a> {
+    /// Where the changes are.
+    pub place: Place,
+    /// Whose they were.
+    pub old: Old,
+    /// What the boot after the cut says.
+    pub seen: Seen,
+    /// The file that it has written.
+    pub afterwards: u32,
+    /// Where there is room to look at it.
+    pub dir: &'a Path,
+}
+
+/// The old changes are there as a whole or not at all, never below another image's, and nothing else changed.
+pub fn emptied(before: &Original, after: &Path, cut: &Emptied<'_>) -> Result<()> {
+    match cut.place {
+        Place::File => cut.file(before, after),
+        Place::Directory => cut.directory(before, after),
+        Place::StoreFile | Place::StoreDevice => cut.store(before, after),
+        // The third one of a stick.
+        Place::Partition | Place::Named => {
+            let range = before.only_in(after, 2)?;
+            cut.area(&Shown::part(after, &range)?, cut.seen)
         }
-        fs::write(&after, &bytes[1..]).unwrap();
-        assert!(same_outside(&before, &after, &[]).is_err(), "another length");
     }
+}
+
+impl Emptied<'_> {
+    /// A cow file. Where another image's was left, this image has its own beside it.
+    fn file(&self, before: &Original, after: &Path) -> Result<()> {
+        let host = Host::reach(after, &before.only_in(after, 0)?, self.dir)?;
+        let own = files::only(&host.at, OWN_COW).ok();
+        let is_ours = |path: &Path| path == Path::new(COW) || own == Some(host.at.join(path));
+        files::same(&before.files, &host.at, &is_ours)?;
+        let seen = match &own {
+            Some(_) => Seen::Left,
+            None => self.seen,
+        };
+        ensure!(self.old != Old::Beside || seen == Seen::Left, "it has no file of its own");
+        self.area(&Shown::whole(&host.at.join(COW))?, seen)?;
+        if let Some(own) = &own {
+            let files = [self.afterwards];
+            let wanted = Area { files: &files, encrypted: false, named: false, dir: self.dir };
+            wanted.holds(&Shown::whole(own)?)?;
+        }
+        host.end()
+    }
+
+    /// A directory on the medium's file system.
+    fn directory(&self, before: &Original, after: &Path) -> Result<()> {
+        let host = Host::reach(after, &before.only_in(after, 0)?, self.dir)?;
+        files::same(&before.files, &host.at, &|path| [DIRECTORY, "ovlwork"].map(Path::new).contains(&path))?;
+        let dir = host.at.join(DIRECTORY);
+        let found = changes(&dir)?;
+        ensure!(found == 0 || found == OLD, "{found} old files are there");
+        has(&dir, &[self.afterwards])?;
+        host.end()
+    }
+
+    /// An automatic area.
+    fn area(&self, shown: &Shown, seen: Seen) -> Result<()> {
+        let mounted = shown.mount(&self.dir.join("area"))?;
+        let at = mounted.at();
+        let (mark, found) = (fs::read_to_string(at.join(MARK)).unwrap_or_default(), changes(&at.join("rw"))?);
+        let listed = || format!("{}, the mark: {mark}", files::listed(at));
+        let allowed: &[u32] = match (seen, self.old) {
+            (Seen::Taken, _) => &[0],
+            (_, Old::Beside) => &[OLD],
+            _ => &[0, OLD],
+        };
+        ensure!(allowed.contains(&found), "{found} old files are there, {}", listed());
+        if seen == Seen::Left {
+            ensure!(mark.contains("\"OLD\""), "the mark is ours, {}", listed());
+            ensure!(!has_one(&at.join("rw"), self.afterwards)?, "it was written to, {}", listed());
+        } else {
+            ensure!(mark.contains("\"ISO\""), "the mark is another's, {}", listed());
+            has(&at.join("rw"), &[self.afterwards])?;
+            // What was set aside is deleted by every boot that writes to the area.
+            ensure!(!files::listed(at).contains(ASIDE), "something is left, {}", listed());
+        }
+        mounted.end()?;
+        shown.is_sound()
+    }
+
+    /// The store of a snapshot, whose old changes are the files of the first recording.
+    fn store(&self, before: &Original, after: &Path) -> Result<()> {
+        let (merged, mark) = merged(before, after, self.place, self.seen == Seen::Left, self.dir)?;
+        let shown = Shown::whole(&merged)?;
+        let mounted = shown.mount(&self.dir.join("area"))?;
+        let at = mounted.at();
+        let names = files::names(at)?;
+        let old: Vec<u32> = (1..=FILES).filter(|number| names.contains(&format!("synced-{number}"))).collect();
+        ensure!(old.is_empty() || old.len() == FILES as usize, "of the old files are there: {old:?}");
+        has(at, &old)?;
+        ensure!(self.seen != Seen::Taken || old.is_empty(), "another image's changes are there");
+        if self.place == Place::StoreFile {
+            let whose = if self.seen == Seen::Left { "\"OLD\"" } else { "\"STORE\"" };
+            ensure!(mark.as_ref().is_some_and(|mark| mark.contains(whose)), "the mark beside the store: {mark:?}");
+        }
+        match self.seen {
+            Seen::Left => ensure!(!has_one(at, self.afterwards)?, "it was written to"),
+            Seen::Own | Seen::Taken => has(at, &[self.afterwards])?,
+        }
+        mounted.end()?;
+        shown.is_sound()?;
+        fs::remove_file(merged).context("removing the image")
+    }
+}
+
+/// How many of the old files are in a directory, which must have as many directories for them.
+fn changes(dir: &Path) -> Result<u32> {
+    let (mut old, mut dirs) = (0, 0);
+    // Set aside, and no boot has made a new one.
+    if !dir.try_exists()? {
+        return Ok(0);
+    }
+    for name in files::names(dir)?.iter().filter(|name| name.starts_with("dir")) {
+        dirs += 1;
+        old += u32::from(dir.join(name).join("old").is_file());
+    }
+    ensure!(old == dirs, "{old} old files in {dirs} directories");
+    Ok(old)
 }

@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::judge::Original;
 use super::random::Random;
 use super::recording::{FILES, announced};
 use super::run::{Cuts, Run};
+use super::sparse;
 use crate::machine::Machine;
-use crate::tool;
 
 const DEADLINE: Duration = Duration::from_secs(300);
 /// The longest wait between an announcement and the kill.
 const WAIT_MS: u64 = 120;
 
 /// Kills `count` machines, each a while after a seeded announcement.
-pub fn run(cuts: &Cuts, run: &Run<'_>, medium: &Path, count: usize, dir: &Path) -> Result<Vec<String>> {
+pub fn run(cuts: &Cuts, run: &Run<'_>, original: &Original, count: usize, dir: &Path) -> Result<Vec<String>> {
     let seed = run.lab.cuts.seed;
     let mut random = Random::new(seed, "kill");
     let mut losses = Vec::new();
@@ -26,11 +27,11 @@ pub fn run(cuts: &Cuts, run: &Run<'_>, medium: &Path, count: usize, dir: &Path) 
         let own = dir.join(format!("kill{number}"));
         fs::create_dir_all(&own)?;
         let disk = own.join("medium");
-        tool::copy_sparse(medium, &disk)?;
+        sparse::copy(&original.path, &disk)?;
         let after = random.below(u64::from(FILES)) as u32;
         let wait = Duration::from_millis(random.below(WAIT_MS));
         let looked = killed(cuts, run, &disk, after, wait, &own)
-            .and_then(|promised| cuts.next_boot(run, medium, &disk, promised, &own.join("2")));
+            .and_then(|promised| cuts.next_boot(run, original, &disk, promised, &own.join("2")));
         match looked {
             Ok(()) => crate::remove::tree(&own)?,
             Err(error) => losses.push(format!("seed {seed}, killed {wait:?} after file {after}: {error:#}")),

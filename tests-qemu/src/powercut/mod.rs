@@ -3,6 +3,7 @@
 //! A cut is wanted after every possible write, but a boot takes seconds: so a seed chooses, and what it chose can be done
 //! again (`cargo lab test power/ --seed N --points M`).
 
+mod files;
 mod judge;
 mod kill;
 mod log;
@@ -12,12 +13,15 @@ mod recording;
 mod replay;
 mod reset;
 mod run;
+mod shown;
+mod sparse;
+mod store;
 mod volume;
 
 pub use points::Phase;
 pub use random::Random;
-pub use recording::{Place, Setup};
-pub use reset::CHANGES;
+pub use recording::{Place, STORE, Setup};
+pub use reset::{CHANGES, Old};
 pub use run::Cuts;
 
 /// Which cuts a run makes.

@@ -8,6 +8,7 @@ use super::log::{Log, What};
 use super::random::Random;
 use super::recording::ANNOUNCED;
 use super::replay::Cache;
+use super::reset::Old;
 
 /// One cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,11 +38,8 @@ pub enum Phase {
     Creation,
     /// It is made, after a cut in the first attempt.
     SecondCreation,
-    /// An area with changes is emptied, which was made for this image or for an `other` one.
-    Reset {
-        /// For another image.
-        other: bool,
-    },
+    /// A place with changes is emptied.
+    Reset(Old),
     /// The guest writes files.
     Use,
     /// Any: QEMU is killed.
@@ -64,7 +62,7 @@ pub struct Landmarks {
 /// Chooses `count` points of a phase: in a creation those at landmarks first, or some of them if there are more.
 pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed: u64) -> Vec<Point> {
     let started = started(log);
-    let creation = matches!(phase, Phase::Creation | Phase::SecondCreation | Phase::Reset { .. });
+    let creation = matches!(phase, Phase::Creation | Phase::SecondCreation | Phase::Reset(_));
     let range = if creation { 0..started } else { started + 1..log.entries.len() };
     let mut random = Random::new(seed, if creation { "creation" } else { "use" });
     // By place, so that each is there once: with the cache kept (0), or lost.
@@ -219,7 +217,7 @@ mod tests {
     #[test]
     fn turns_get_a_cut_each() {
         let landmarks = Landmarks { turns: vec![7, 9, 4000], ..Landmarks::default() };
-        let points = choose(&log(), Phase::Reset { other: true }, &landmarks, 6, 1);
+        let points = choose(&log(), Phase::Reset(Old::Other), &landmarks, 6, 1);
         assert_eq!(points.len(), 6, "{points:?}");
         for turn in [0, 7, 9] {
             assert!(points.contains(&point(

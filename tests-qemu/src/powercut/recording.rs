@@ -24,9 +24,38 @@ const DEADLINE: Duration = Duration::from_secs(300);
 pub enum Place {
     /// In a new partition behind the image.
     Partition,
+    /// The same, made because its label was named (`rd.live.autooverlay`).
+    Named,
     /// In a file beside the ISO file.
     File,
+    /// In the directory [`DIRECTORY`] on the medium's file system.
+    Directory,
+    /// In [`STORE`] on the medium's file system, the store of a device-mapper snapshot.
+    StoreFile,
+    /// In the medium's second partition, which is such a store.
+    StoreDevice,
 }
+
+impl Place {
+    /// What the report calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::File => "file",
+            Self::Named | Self::Directory | Self::StoreFile | Self::StoreDevice => "named",
+        }
+    }
+
+    /// Whether it is the store of a snapshot.
+    pub fn is_store(self) -> bool {
+        matches!(self, Self::StoreFile | Self::StoreDevice)
+    }
+}
+
+/// The name of a directory for changes.
+pub const DIRECTORY: &str = "changes";
+/// The name of a store for changes.
+pub const STORE: &str = "store";
 
 /// A medium and how it is booted.
 #[derive(Clone, Debug)]
@@ -37,6 +66,8 @@ pub struct Setup {
     pub bus: Bus,
     /// What asks for the area.
     pub kargs: String,
+    /// What only the recorded boot has, and not the boot after a cut.
+    pub once: &'static str,
     /// Where the area comes to be.
     pub place: Place,
     /// The initrd; with [`Mode::NativeCrypt`] the area is encrypted, and its key is [`KEY`](crate::mode::KEY).
@@ -68,7 +99,8 @@ impl Setup {
     ) -> Result<Hardware> {
         let (first, last) = files;
         let own = "quiet console=ttyS0 panic=-1 lab.report rd.live.report=/dev/ttyS1";
-        let append = format!("{} {own} lab.power={first}-{last}", self.kargs);
+        let append =
+            format!("{} {} {own} lab.power={first}-{last}", self.kargs, if log.is_some() { self.once } else { "" });
         let drive = Drive {
             file: disk.to_owned(),
             bus: self.bus,
@@ -89,9 +121,10 @@ impl Setup {
         let medium = self.medium.file(lab)?;
         let initrd = self.mode.pair(lab)?.initrd;
         let key = format!(
-            "power 2 {seed} {of} {:?} {} {} {} {:x}",
+            "power 3 {seed} {of} {:?} {} {} {} {} {:x}",
             self.bus,
             self.kargs,
+            self.once,
             medium.display(),
             initrd.display(),
             lab.built.guest.hash

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::log::{Log, What};
 use super::random::Random;
-use crate::tool;
+use super::sparse;
 
 /// Bytes that a disk writes as a whole or not at all.
 const ATOM: u64 = 512;
@@ -25,7 +25,7 @@ pub enum Cache {
 
 /// Writes `to`: `original` with the first `count` entries of the log.
 pub fn disk(log: &Log, original: &Path, count: usize, cache: Cache, to: &Path) -> Result<()> {
-    tool::copy_sparse(original, to)?;
+    sparse::copy(original, to)?;
     let disk = File::options().write(true).open(to).with_context(|| format!("opening {}", to.display()))?;
     let entries = log.entries.get(..count).context("the cut is behind the end of the log")?;
     let flushed = entries.iter().rposition(|entry| entry.what == What::Flush).map_or(0, |index| index + 1);

@@ -9,18 +9,19 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Choice;
-use super::judge::{self, Area};
+use super::judge::{self, Area, Emptied, Original};
 use super::kill;
 use super::log::Log;
 use super::points::{self, Landmarks, Phase, Point};
 use super::random::Random;
 use super::recording::{self, Place, Setup};
 use super::replay::{self, Cache};
-use super::reset::{self, around_the_mark};
+use super::reset::{self, Old, around_the_mark};
+use super::shown::apart;
 use crate::lab::Lab;
 use crate::machine::{Machine, Need, Running};
-use crate::medium::Fs;
-use crate::outcome;
+use crate::medium::{Fs, Recipe};
+use crate::{outcome, tool};
 
 /// The file that the boot after the cut writes.
 const AFTERWARDS: u32 = 1000;
@@ -35,6 +36,8 @@ const KEPT: usize = 3;
 pub struct Cuts {
     /// The medium and its boot.
     pub setup: Setup,
+    /// The image below the store of a snapshot.
+    pub origin: Option<Recipe>,
     /// When it is cut.
     pub phase: Phase,
     /// How many points, unless the run says otherwise.
@@ -77,19 +80,27 @@ impl Cuts {
     pub fn prepare(&self, lab: &Lab, machine: Machine) -> Result<()> {
         let medium = self.setup.medium.file(lab)?;
         self.setup.mode.start(lab, machine, String::new())?;
+        if let Some(origin) = &self.origin {
+            origin.file(lab)?;
+        }
         if self.phase == Phase::Killed {
             return Ok(());
         }
-        self.recorded().recording(lab, lab.cuts.seed, &medium, "new").map(drop)
+        self.first().recording(lab, lab.cuts.seed, &medium, "new").map(drop)
     }
 
-    /// The boot that is recorded.
-    fn recorded(&self) -> Setup {
-        let mut recorded = self.setup.clone();
-        if matches!(self.phase, Phase::Reset { .. }) {
-            recorded.kargs += " rd.live.overlay.reset";
+    /// The first boot that is recorded.
+    fn first(&self) -> Setup {
+        let mut first = self.setup.clone();
+        if self.is_used_first() {
+            first.once = "";
         }
-        recorded
+        first
+    }
+
+    /// No script makes the store of a snapshot that has changes: a boot does, before the one whose reset is cut.
+    fn is_used_first(&self) -> bool {
+        self.setup.place.is_store() && matches!(self.phase, Phase::Reset(_))
     }
 
     /// Carries them out, or a `few` of them; each loss is one text. Disks and logs of losses stay in `dir`.
@@ -101,25 +112,27 @@ impl Cuts {
         let count = few.or(points).unwrap_or(if many { self.many } else { self.count });
         let medium = self.setup.medium.file(lab)?;
         let run = Run { lab, machine, spent: Cell::default() };
+        let origin = self.origin.as_ref().map(|origin| origin.file(lab)).transpose()?;
+        let original = apart(|| Original::look(&medium, self.setup.place, origin, dir))?;
         let (points, losses) = match self.phase {
-            Phase::Killed => (count, kill::run(self, &run, &medium, count, dir)?),
-            _ => self.replayed(&run, &medium, count, dir)?,
+            Phase::Killed => (count, kill::run(self, &run, &original, count, dir)?),
+            _ => self.replayed(&run, &original, count, dir)?,
         };
         lab.say(&format!("     {points} cuts, {} losses, seed {seed}", losses.len()));
         Ok((losses, run.spent.get()))
     }
 
-    fn replayed(&self, run: &Run<'_>, medium: &Path, count: usize, dir: &Path) -> Result<(usize, Vec<String>)> {
+    fn replayed(&self, run: &Run<'_>, original: &Original, count: usize, dir: &Path) -> Result<(usize, Vec<String>)> {
         let seed = run.lab.cuts.seed;
-        let ground = self.ground(run.lab, medium, dir)?;
-        let landmarks = self.landmarks(&ground, medium, dir)?;
+        let ground = self.ground(run.lab, original, dir)?;
+        let landmarks = self.landmarks(&ground, original, dir)?;
         let points = points::choose(&ground.log, self.phase, &landmarks, count, seed);
         ensure!(!points.is_empty(), "the recording has no such phase");
         let mut losses = Vec::new();
         for (number, point) in points.iter().enumerate() {
             let own = dir.join(format!("point{number}"));
             fs::create_dir_all(&own)?;
-            match self.one(run, &ground, medium, point, &own) {
+            match self.one(run, &ground, original, point, &own) {
                 Ok(()) => crate::remove::tree(&own)?,
                 Err(error) => {
                     let total = ground.log.entries.len();
@@ -134,33 +147,53 @@ impl Cuts {
         Ok((points.len(), losses))
     }
 
-    /// The first boot on a new medium; or the first boot after a cut in that one.
-    fn ground(&self, lab: &Lab, medium: &Path, dir: &Path) -> Result<Ground> {
-        let seed = lab.cuts.seed;
-        let log = Log::read(&self.recorded().recording(lab, seed, medium, "new")?)?;
+    /// The first boot on a new medium; or the first boot after a cut in that one; or the boot that empties what the first has kept.
+    fn ground(&self, lab: &Lab, original: &Original, dir: &Path) -> Result<Ground> {
+        let (seed, medium) = (lab.cuts.seed, &original.path);
+        let log = Log::read(&self.first().recording(lab, seed, medium, "new")?)?;
         let first = Ground { log, base: medium.to_owned() };
-        if self.phase != Phase::SecondCreation {
-            return Ok(first);
-        }
-        let landmarks = self.landmarks(&first, medium, dir)?;
-        let cut = points::unfinished(&first.log, &landmarks, &mut Random::new(seed, "first cut"));
         let base = dir.join("medium.cut");
-        replay::disk(&first.log, medium, cut.after, cut.cache, &base)?;
-        let log = Log::read(&self.setup.recording(lab, seed, &base, &format!("cut {cut} of {}", medium.display()))?)?;
+        let of = match self.phase {
+            Phase::SecondCreation => {
+                let landmarks = self.landmarks(&first, original, dir)?;
+                let cut = points::unfinished(&first.log, &landmarks, &mut Random::new(seed, "first cut"));
+                replay::disk(&first.log, medium, cut.after, cut.cache, &base)?;
+                format!("cut {cut} of {}", medium.display())
+            }
+            Phase::Reset(old) if self.is_used_first() => {
+                replay::disk(&first.log, medium, first.log.entries.len(), Cache::Kept, &base)?;
+                if old == Old::Other {
+                    let start = original.partition(0)?.start.to_string();
+                    tool::shell_with_mounts(reset::OTHERS, &[&base, start.as_ref()])?;
+                }
+                format!("used {old:?} {}", medium.display())
+            }
+            _ => return Ok(first),
+        };
+        let log = Log::read(&self.setup.recording(lab, seed, &base, &of)?)?;
         Ok(Ground { log, base })
     }
 
     /// Tables (or the directory of a cow file) and superblocks, found by looking at the disk that the recording ended with.
-    fn landmarks(&self, ground: &Ground, medium: &Path, dir: &Path) -> Result<Landmarks> {
-        if matches!(self.phase, Phase::Reset { .. }) {
+    fn landmarks(&self, ground: &Ground, original: &Original, dir: &Path) -> Result<Landmarks> {
+        let place = self.setup.place;
+        let last = dir.join("medium.last");
+        let end = || replay::disk(&ground.log, &ground.base, ground.log.entries.len(), Cache::Kept, &last);
+        if place.is_store() {
+            end()?;
+            let within = original.partition(usize::from(place == Place::StoreDevice))?;
+            let tables = vec![reset::header(&last, &within)?];
+            fs::remove_file(last)?;
+            return Ok(Landmarks { tables, first: FIRST, ..Landmarks::default() });
+        }
+        if matches!(self.phase, Phase::Reset(_)) {
             return Ok(Landmarks { turns: around_the_mark(&ground.log)?, ..Landmarks::default() });
         }
-        if self.setup.place == Place::File {
-            return Ok(Landmarks { tables: judge::root_directory(medium)?, first: FIRST, ..Landmarks::default() });
+        if place == Place::File {
+            return Ok(Landmarks { tables: judge::root_directory(original)?, first: FIRST, ..Landmarks::default() });
         }
-        let last = dir.join("medium.last");
-        replay::disk(&ground.log, &ground.base, ground.log.entries.len(), Cache::Kept, &last)?;
-        let area = judge::added(medium, &last).context("looking at the end of the recording")?;
+        end()?;
+        let area = original.added(&last).context("looking at the end of the recording")?;
         let tables = judge::tables(&last)?;
         fs::remove_file(last)?;
         let places: &[u64] = match self.setup.is_encrypted() {
@@ -173,46 +206,49 @@ impl Cuts {
         Ok(Landmarks { tables, superblocks, ..Landmarks::default() })
     }
 
-    fn one(&self, run: &Run<'_>, ground: &Ground, medium: &Path, point: &Point, dir: &Path) -> Result<()> {
+    fn one(&self, run: &Run<'_>, ground: &Ground, original: &Original, point: &Point, dir: &Path) -> Result<()> {
         let disk = dir.join("medium");
         replay::disk(&ground.log, &ground.base, point.after, point.cache, &disk)?;
         let promised = points::promised(&ground.log, point.after).unwrap_or(0);
-        self.next_boot(run, medium, &disk, promised, dir)
+        self.next_boot(run, original, &disk, promised, dir)
     }
 
-    /// Boots a disk after its cut and looks at all that was promised. `medium` is what it was at the very first.
-    pub fn next_boot(&self, run: &Run<'_>, medium: &Path, disk: &Path, promised: u32, dir: &Path) -> Result<()> {
+    /// Boots a disk after its cut and looks at all that was promised. `original` is what it was at the very first.
+    pub fn next_boot(&self, run: &Run<'_>, original: &Original, disk: &Path, promised: u32, dir: &Path) -> Result<()> {
         let report = self.boot(run, disk, dir)?;
-        let mode = &report["write_mode"];
-        if let Phase::Reset { other } = self.phase {
-            return judge::emptied(medium, disk, &reset::seen(&report, other)?, AFTERWARDS, dir);
-        }
+        apart(|| self.look(&report, original, disk, promised, dir))
+    }
+
+    fn look(&self, report: &Value, original: &Original, disk: &Path, promised: u32, dir: &Path) -> Result<()> {
+        let (mode, place) = (&report["write_mode"], self.setup.place);
         let refused = report["fallbacks"].to_string();
         let host = self.setup.host();
         let unknown = matches!(host, Some(Fs::Vfat | Fs::Exfat)) && refused.contains("rd.live.host.awake=1");
         let ntfs = host == Some(Fs::Ntfs) && refused.contains("chkdsk");
         // A host that its driver marks before anything of ours is there looks as if another system had been cut, or slept, on it.
-        if self.setup.place == Place::File && promised == 0 && (unknown || ntfs) {
+        if place == Place::File && promised == 0 && (unknown || ntfs) {
             ensure!(mode["persistence"] == "temporary", "refused, and kept all the same: {mode}");
-            return judge::left_alone(medium, disk, ntfs, dir);
+            return judge::left_alone(original, disk, ntfs, dir);
         }
-        let expected = if self.setup.place == Place::File { "file" } else { "partition" };
+        if let Phase::Reset(old) = self.phase {
+            let seen = reset::seen(report, place, old)?;
+            return judge::emptied(original, disk, &Emptied { place, old, seen, afterwards: AFTERWARDS, dir });
+        }
         let fallbacks = report["fallbacks"].as_array().map_or(0, Vec::len);
         ensure!(
-            mode["persistence"] == expected && fallbacks == 0,
+            mode["persistence"] == place.name() && fallbacks == 0,
             "the boot after the cut has no area: {mode}, {}",
             report["fallbacks"]
         );
         let files: Vec<u32> = (1..=promised).chain([AFTERWARDS]).collect();
-        ensure!(
-            mode["encrypted"] == self.setup.is_encrypted(),
-            "the area after the cut is encrypted: {}",
-            mode["encrypted"]
-        );
-        let area = Area { files: &files, encrypted: self.setup.is_encrypted(), dir };
-        match self.setup.place {
-            Place::Partition => judge::partition(medium, disk, &area),
-            Place::File => judge::file(medium, disk, &area),
+        let encrypted = self.setup.is_encrypted();
+        ensure!(mode["encrypted"] == encrypted, "the area after the cut is encrypted: {}", mode["encrypted"]);
+        let area = Area { files: &files, encrypted, named: place == Place::Named, dir };
+        match place {
+            Place::Partition | Place::Named => judge::partition(original, disk, &area),
+            Place::File => judge::file(original, disk, &area),
+            Place::StoreFile | Place::StoreDevice => judge::snapshot(original, disk, place, &area),
+            Place::Directory => bail!("a directory is only emptied"),
         }
     }
 
