@@ -192,8 +192,8 @@ pub struct MediumFacts {
     /// Its UUID, or what stands in for one (see [`Superblock::identity`]).
     #[serde(default)]
     pub uuid: Option<String>,
-    /// The device as it was when it was found to be the medium.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The device as it was when it was found to be the medium: for the writes of this boot, not for the report.
+    #[serde(skip)]
     pub device: Option<Seen>,
 }
 
