@@ -199,6 +199,8 @@ struct Maker<'a> {
     sector: u64,
     /// The kernel reads the table itself: nobody tells it of partitions.
     reads: bool,
+    /// What looks like a LUKS volume.
+    locked: Vec<Range<u64>>,
 }
 
 /// Writes the disk of a seed.
@@ -212,7 +214,7 @@ pub fn disk(seed: u64, media: &Media, path: &Path) -> Result<Disk> {
     let size = taken.next_multiple_of(MIB) + more + (60 + random.below(160)) * MIB + random.below(9) * sector;
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     file.set_len(size)?;
-    Maker { random, file: &file, size, sector, reads: false }.make(asked)
+    Maker { random, file: &file, size, sector, reads: false, locked: Vec::new() }.make(asked)
 }
 
 /// Writes the disk of a seed for a machine of its own.
@@ -223,7 +225,7 @@ pub fn for_guest(seed: u64, media: &GuestMedia, path: &Path) -> Result<Disk> {
     let size = taken.next_multiple_of(MIB) + (60 + random.below(160)) * MIB + random.below(9) * 512;
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     file.set_len(size)?;
-    Maker { random, file: &file, size, sector: 512, reads: true }.make(asked)
+    Maker { random, file: &file, size, sector: 512, reads: true, locked: Vec::new() }.make(asked)
 }
 
 /// What is asked of a machine that has ISO 9660, FAT and device-mapper.
@@ -491,7 +493,10 @@ impl Maker<'_> {
         let (at, bytes) = SIGNATURES[self.random.below(SIGNATURES.len() as u64) as usize];
         let base = if at < 0 { place.end } else { place.start };
         match base.checked_add_signed(at).filter(|at| place.contains(at) && at + bytes.len() as u64 <= place.end) {
-            Some(at) => self.write(at, bytes),
+            Some(at) => {
+                self.locked.extend(bytes.starts_with(b"LUKS").then(|| place.clone()));
+                self.write(at, bytes)
+            }
             None => Ok(()),
         }
     }
@@ -625,6 +630,10 @@ impl Maker<'_> {
                 entries.iter().skip(fixed).zip(fixed as u32 + 1..).map(|(entry, number)| (number, entry.place.clone())),
             );
         }
+        let beside_locked = entries.iter().enumerate().any(|(nth, entry)| {
+            let in_table = kind != Kind::Mbr || nth < 4;
+            in_table && self.locked.contains(&entry.place)
+        });
         // One that only the kernel knows: somebody has just made it.
         let mut kind = format!("{kind:?}");
         if !self.reads && self.chance(20) {
@@ -650,6 +659,11 @@ impl Maker<'_> {
             Wish::Place(place) => self.content(place, &asked)?,
             Wish::Partition => asked.must,
         };
+        // A system may sleep in what is locked, and nothing on these says whether they are part of it.
+        let says_nothing = matches!(asked.fs, "vfat" | "btrfs") && asked.holds == Holds::Host(None);
+        if says_nothing && beside_locked && !asked.kargs.contains("rd.live.host.awake") {
+            must = Must::Untouched;
+        }
         // Nobody can see an area that is in no table, or in one that is damaged.
         if asked.by_table && matches!(wish, Wish::Place(_)) && !good && must != Must::Untouched {
             must = Must::Either;
@@ -725,16 +739,14 @@ impl Maker<'_> {
                 (claimed, record, false)
             }
             Kind::MbrGuardElsewhere => {
-                let start = image + self.random.below(self.size / 2 / MIB) * MIB;
+                let start = image + self.random.below((self.size - image) / 2 / MIB) * MIB;
                 let guard =
                     start..(start + 8 * MIB + self.random.below(self.size)).min(self.size / self.sector * self.sector);
                 let mut list = typed(linux);
                 list.truncate(3);
                 list.push((0xee, guard.clone()));
                 table::mbr(self.file, self.sector, &list)?;
-                if guard.end > guard.start {
-                    self.fill(&guard)?;
-                }
+                self.fill(&guard)?;
                 let mut claims: Vec<Range<u64>> = places.into_iter().take(3).collect();
                 claims.push(guard);
                 (claims, record, false)

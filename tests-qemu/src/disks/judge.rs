@@ -18,7 +18,7 @@ use crate::tool;
 /// Whether changes are kept, as the report has it.
 pub fn keeps(report: &Value) -> bool {
     let mode = &report["write_mode"];
-    mode["persistence"] != "temporary" && mode["readonly"] != true
+    mode["persistence"].as_str().is_some_and(|kind| kind != "temporary") && mode["readonly"] != true
 }
 
 /// Everything that can be said about a disk and the report of its boot. `dir` has room to look.
