@@ -128,7 +128,8 @@ impl Device {
         let looked_at = self.size > 0 && self.unreadable.is_none();
         Seen {
             node: self.node.clone(),
-            sequence: self.sequence,
+            // A drive's number grows whenever the kernel learns what disc is in it, the first one too. Nothing is written to a disc.
+            sequence: self.sequence.filter(|_| !self.optical),
             size: self.size,
             sector: self.sector,
             part_uuid: self.part_uuid.clone(),
@@ -263,6 +264,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_disc_is_told_by_all_but_the_number_of_its_drive() {
+        let drive =
+            Device { node: "/dev/sr0".into(), sequence: Some(9), size: 4096, optical: true, ..Device::default() };
+        let (disc, disk) = (drive.seen(), Device { optical: false, ..drive }.seen());
+        assert_eq!((disc.sequence, disc.size), (None, 4096));
+        assert_eq!(disk.sequence, Some(9));
+    }
     use crate::terminal::tests::with_each_text;
 
     #[test]

@@ -98,9 +98,8 @@ pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Ste
     let access = if writable { config.medium_access } else { Access::ReadOnly };
     let seen = |node: &Path| match (medium.device.clone(), access) {
         (Some(seen), Access::ReadWrite) => seen,
-        // What is only read need not be looked into a second time.
-        (Some(seen), Access::ReadOnly) => seen.made_anew(),
-        (None, _) => Seen::named(node),
+        // What is only read need not be the same.
+        _ => Seen::named(node),
     };
     let mut steps = match &medium.origin {
         Origin::Device(node) => vec![Step::Device { device: seen(node), into: Slot::Medium }],
