@@ -68,10 +68,11 @@ impl Hardware {
         match &self.start {
             Start::Kernel { kernel, initrd, append } => {
                 let tests = match self.clock {
-                    Clock::Host { .. } => format!(" {UNTESTED}"),
+                    // In front: what stands behind `--` is for init.
+                    Clock::Host { .. } => format!("{UNTESTED} "),
                     Clock::Instructions => String::new(),
                 };
-                qemu.arg("-kernel").arg(kernel).arg("-append").arg(format!("{append}{tests}"));
+                qemu.arg("-kernel").arg(kernel).arg("-append").arg(format!("{tests}{append}"));
                 if let Some(initrd) = initrd {
                     qemu.arg("-initrd").arg(initrd);
                 }
