@@ -140,7 +140,7 @@ fn inside(disk: &Disk, made: bool, after: &Path, place: &Range<u64>, dir: &Path)
             match disk.shown.is_empty() {
                 // Of a machine with an ISO.
                 true => cow_file_is_new(made, &at.path, dir)?,
-                false => host_is(cow, made, disk.reset, &at.path, dir)?,
+                false => host_is(cow, made, disk, &at.path, dir)?,
             }
         }
         Holds::Snapshot(zeros) => {
@@ -198,8 +198,10 @@ fn cow_file_is_new(made: bool, at: &Path, dir: &Path) -> Result<()> {
 }
 
 /// A cow file of this image is used, and emptied by a reset; anybody else's stays, and an own one comes beside it.
-fn host_is(was: Option<Area>, made: bool, reset: bool, at: &Path, dir: &Path) -> Result<()> {
-    let cow = at.join(COW);
+fn host_is(was: Option<Area>, made: bool, disk: &Disk, at: &Path, dir: &Path) -> Result<()> {
+    let (cow, reset) = (at.join(COW), disk.reset);
+    // Then it is this image's from now on, whosever it was.
+    let accepted = made && disk.kargs.contains("persistent=accept");
     let beside: Vec<_> = fs::read_dir(at)?
         .flatten()
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("live_system-"))
@@ -216,9 +218,8 @@ fn host_is(was: Option<Area>, made: bool, reset: bool, at: &Path, dir: &Path) ->
         None => ensure!(!cow.exists(), "a cow file that is not used"),
         Some(was @ (Area::Own | Area::Unmarked)) => of_file(&cow, was, made, made && reset)?,
         Some(Area::Other) => {
-            // With `accept` it is this image's from now on.
-            let taken = made && beside.is_empty();
-            of_file(&cow, Area::Other, taken, taken && reset)?;
+            ensure!(accepted || !made || !beside.is_empty(), "another image's cow file is used");
+            of_file(&cow, Area::Other, accepted, accepted && reset)?;
         }
         Some(Area::Unknown) => {
             let bytes = fs::read(&cow)?;
@@ -227,8 +228,8 @@ fn host_is(was: Option<Area>, made: bool, reset: bool, at: &Path, dir: &Path) ->
         Some(Area::Damaged) => {
             let bytes = fs::read(&cow)?;
             ensure!(
-                beside.is_empty() || bytes[4096..8192] == [0xff; 4096],
-                "a damaged file of another image was replaced"
+                accepted || bytes[4096..8192] == [0xff; 4096],
+                "a damaged file, perhaps another image's, was replaced"
             );
         }
     }

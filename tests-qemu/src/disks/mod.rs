@@ -181,8 +181,9 @@ fn booted(disk: &Disk, agent: &Path, dir: &Path, path: &Path, before: &Path) -> 
         plugged.boot(agent, &format!("{} rd.retry={patience}", disk.kargs), LIMIT)?;
         let report = judge::report(dir)?;
         // A host with too much to do: medium or disk had not been looked at when the time was over.
-        let told = format!("{}{}", report["stop"]["code"], report["fallbacks"]);
-        let early = ["RDL-010", "RDL-011", "does not answer", "is not there"].iter().any(|text| told.contains(text));
+        let told = report["fallbacks"].to_string();
+        let early =
+            report["outcome"] != "ok" || ["does not answer", "is not there"].iter().any(|text| told.contains(text));
         if early && nth + 1 < PATIENCE.len() {
             plugged.unmount()?;
             ensure!(sparse::changed(before, path, &[])?.is_empty(), "nothing was found, and something was written");
