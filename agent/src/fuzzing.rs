@@ -1,34 +1,215 @@
-//! Doors for the fuzz targets (`agent/fuzz`) to readers that nobody else calls from outside. Only with `--cfg fuzzing`.
+//! Doors for the fuzz targets (`agent/fuzz`) to readers that nobody else calls from outside. Only with `--cfg fuzzing`, and in tests,
+//! which read again what the fuzzers have found.
 
-use std::io::Cursor;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::area::Identity;
 use crate::attempt::{Avoid, Message};
-use crate::format::{Kind, identify, journal, left, luks, torn};
+use crate::cmdline::Cmdline;
+use crate::format::iso9660::{MAX_BOOT_ENTRIES, MAX_ENTRIES, Volume};
+use crate::format::partition::{MAX_PARTITIONS, table};
+use crate::format::{Kind, identify, identify_all, journal, left, luks, torn, udev_decode, udev_encode};
 use crate::handover::Report;
 use crate::mapper::{Status, cipher};
 use crate::modindex::Index;
 use crate::probe::uevent::Uevent;
 use crate::shutdown::mounts;
+use crate::table::Disk as Geometry;
 use crate::{config, json};
 
-/// How a file system was left: superblocks, journals, logs, fingerprints, torn superblocks, LUKS headers.
-pub fn left(data: &[u8]) {
-    let mut reader = Cursor::new(data);
-    let _ = journal::pending(&mut reader);
-    let _ = luks::key_memory(&mut reader);
-    let _ = torn::copy_of_ext(&mut reader);
-    let _ = left::mount_time(&mut reader);
-    for kind in [Kind::Ext4, Kind::Btrfs] {
-        let _ = torn::mend(&mut reader, kind);
+/// Bytes in a unit of places and of the size.
+const SECTOR: u64 = 512;
+/// Places count from the end of the disk, as those of backup tables and of RAIDs do.
+const FROM_END: u8 = 1;
+/// The bytes fill a sector with zeros behind them: most structures are short.
+const PIECE: usize = 7;
+
+/// A disk of any size with nothing but zeros outside of some pieces: what is far apart on a disk takes a fuzzer a few hundred bytes.
+///
+/// As bytes: its size in sectors (4 bytes, little-endian, as all numbers here), then for each piece flags (1 byte), the sector where it begins
+/// (4 bytes), its length in bytes (2 bytes) and its content. A later piece lies over an earlier one.
+#[derive(Debug)]
+pub struct Disk {
+    size: u64,
+    pieces: Vec<(u64, Vec<u8>)>,
+    at: u64,
+}
+
+impl Disk {
+    /// The disk that these bytes mean; what is cut off at their end is left out.
+    #[must_use]
+    pub fn of(data: &[u8]) -> Self {
+        let (size, mut rest) = data.split_at(data.len().min(4));
+        let size = number(size) * SECTOR;
+        let mut pieces = Vec::new();
+        while let Some((head, content)) = rest.split_at_checked(PIECE) {
+            let place = number(&head[1..5]) * SECTOR;
+            let length = content.len().min(usize::from(u16::from_le_bytes([head[5], head[6]])));
+            let from = if head[0] & FROM_END == 0 { place } else { size.saturating_sub(place) };
+            pieces.push((from, content[..length].to_vec()));
+            rest = &content[length..];
+        }
+        Self { size, pieces, at: 0 }
     }
-    if let Ok(Some(mut found)) = identify(&mut reader) {
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
+
+impl Read for Disk {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = usize::try_from(self.size.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
+        let end = self.at + length as u64;
+        buffer[..length].fill(0);
+        for (from, bytes) in &self.pieces {
+            let (first, last) = (self.at.max(*from), end.min(from.saturating_add(bytes.len() as u64)));
+            if first < last {
+                let index = |place: u64, base: u64| usize::try_from(place - base).unwrap_or(usize::MAX);
+                buffer[index(first, self.at)..index(last, self.at)]
+                    .copy_from_slice(&bytes[index(first, *from)..index(last, *from)]);
+            }
+        }
+        self.at = end;
+        Ok(length)
+    }
+}
+
+impl Seek for Disk {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let to = match to {
+            SeekFrom::Start(to) => Some(to),
+            SeekFrom::End(by) => self.size.checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = to.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// An image of which the places that were read are remembered.
+struct Watched<R> {
+    image: R,
+    at: u64,
+    read: Vec<(u64, u64)>,
+}
+
+impl<R: Read + Seek> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.image.read(buffer)?;
+        self.read.push((self.at, self.at + length as u64));
+        self.at += length as u64;
+        Ok(length)
+    }
+}
+
+impl<R: Read + Seek> Seek for Watched<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = self.image.seek(to)?;
+        Ok(self.at)
+    }
+}
+
+/// The bytes that mean a disk with all that a target reads of an image, for it to begin with; `size` is the image's, in bytes.
+///
+/// # Errors
+/// Of reading the image.
+pub fn seed(image: impl Read + Seek, size: u64, target: fn(&mut dyn Medium)) -> io::Result<Vec<u8>> {
+    let mut watched = Watched { image, at: 0, read: Vec::new() };
+    target(&mut watched);
+    let Watched { mut image, read, .. } = watched;
+    let mut sectors: Vec<u64> = read.iter().flat_map(|(from, to)| from / SECTOR..to.div_ceil(SECTOR)).collect();
+    sectors.sort_unstable();
+    sectors.dedup();
+    let mut seed = u32::try_from(size / SECTOR).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for sector in sectors {
+        let mut bytes = Vec::new();
+        image.seek(SeekFrom::Start(sector * SECTOR))?;
+        image.by_ref().take(SECTOR).read_to_end(&mut bytes)?;
+        let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else { continue };
+        // What a reader counts from the end must still be there when the fuzzer changes the size.
+        let back = size / SECTOR - sector.min(size / SECTOR);
+        let (flags, place) = if back < 4096 && back < sector { (FROM_END, back) } else { (0, sector) };
+        seed.push(flags);
+        seed.extend(u32::try_from(place).unwrap_or(u32::MAX).to_le_bytes());
+        seed.extend(u16::try_from(last + 1).unwrap_or(u16::MAX).to_le_bytes());
+        seed.extend(&bytes[..=last]);
+    }
+    Ok(seed)
+}
+
+/// Whatever can be read at any place.
+pub trait Medium: Read + Seek {}
+
+impl<T: Read + Seek> Medium for T {}
+
+/// Every superblock. The two questions must never disagree about whether there is anything.
+pub fn superblocks(mut disk: &mut dyn Medium) {
+    let size = disk.seek(SeekFrom::End(0)).unwrap_or(0);
+    let (Ok(best), Ok(all)) = (identify(&mut disk), identify_all(&mut disk)) else { return };
+    assert_eq!(best.is_some(), !all.is_empty(), "{best:?} {all:?}");
+    if let Some(best) = best {
+        assert!(all.contains(&best), "{best:?} {all:?}");
+        let _ = best.truncated(size);
+    }
+}
+
+/// Partition tables, and where they leave room.
+pub fn tables(mut disk: &mut dyn Medium) {
+    let size = disk.seek(SeekFrom::End(0)).unwrap_or(0);
+    if let Ok(Some(found)) = table(&mut disk, size) {
+        assert!(found.partitions.len() <= MAX_PARTITIONS);
+        for partition in &found.partitions {
+            let _ = partition.end();
+        }
+    }
+    for sector in [512, 4096] {
+        let geometry = Geometry { size, sector, image: 0, least: 1 << 20 };
+        if let Ok(gap) = geometry.gap(&mut disk, &[]) {
+            assert!(gap.start.checked_add(gap.size).is_some_and(|end| end <= size), "{gap:?} on {size} bytes");
+        }
+    }
+}
+
+/// Files and boot entries of an ISO 9660 volume.
+pub fn volume(disk: &mut dyn Medium) {
+    let Ok(mut volume) = Volume::open(disk) else { return };
+    if let Ok(entries) = volume.boot_entries() {
+        assert!(entries.len() <= MAX_BOOT_ENTRIES);
+    }
+    if let Ok(Some(entries)) = volume.list("/") {
+        assert!(entries.len() <= MAX_ENTRIES);
+        for entry in entries.iter().take(8) {
+            let _ = volume.read(&entry.name, 1 << 16);
+            let _ = volume.list(&entry.name);
+        }
+    }
+    let _ = volume.find("/LiveOS/squashfs.img");
+}
+
+/// How a file system was left: superblocks, journals, logs, fingerprints, torn superblocks, LUKS headers.
+pub fn left(mut disk: &mut dyn Medium) {
+    let _ = journal::pending(&mut disk);
+    let _ = luks::key_memory(&mut disk);
+    let _ = torn::copy_of_ext(&mut disk);
+    let _ = left::mount_time(&mut disk);
+    for kind in [Kind::Ext4, Kind::Btrfs] {
+        let _ = torn::mend(&mut disk, kind);
+    }
+    if let Ok(Some(mut found)) = identify(&mut disk) {
         for dirty in [false, true] {
             found.dirty = dirty;
-            let _ = left::left(&mut reader, &found, Some(b"0"));
+            let _ = left::left(&mut disk, &found, Some(b"0"));
         }
-        let _ = left::fingerprint(&mut reader, &found);
+        let _ = left::fingerprint(&mut disk, &found);
     }
+}
+
+/// The kernel command line and what it means. What a misspelt karg may have meant is not looked for: that would be most of the work.
+pub fn cmdline(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = config::interpret(&Cmdline::parse(text), &config::Conf::default());
+    assert_eq!(udev_decode(&udev_encode(text)), text);
 }
 
 /// Texts and JSON that come from a disk, the kernel or a program; the first byte says which.
@@ -58,5 +239,86 @@ pub fn text(data: &[u8]) {
         7 => drop(cipher::of_table(&text)),
         8 => drop(Uevent::parse(rest)),
         _ => drop(config::Conf::parse(&text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use super::*;
+
+    fn on_disk(data: &[u8], target: fn(&mut dyn Medium)) {
+        target(&mut Disk::of(data));
+    }
+
+    /// A fault that was found once is not made again: its input is among these. Each of them was different for the readers, so together
+    /// they go through most of what a fuzzer reaches.
+    #[test]
+    fn what_fuzzers_found_is_read() {
+        type Target = fn(&[u8]);
+        let targets: [(&str, Target); 6] = [
+            ("identify", |data| on_disk(data, superblocks)),
+            ("table", |data| on_disk(data, tables)),
+            ("iso", |data| on_disk(data, volume)),
+            ("left", |data| on_disk(data, left)),
+            ("cmdline", cmdline),
+            ("text", text),
+        ];
+        let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        let mut bytes = 0;
+        for (name, target) in targets {
+            let inputs: Vec<_> = fs::read_dir(corpora.join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert!(inputs.len() > 50, "{name} has {} inputs", inputs.len());
+            for input in inputs {
+                let data = fs::read(&input).unwrap();
+                bytes += data.len();
+                let read = std::panic::catch_unwind(|| target(&data));
+                assert!(read.is_ok(), "{}", input.display());
+            }
+        }
+        assert!(bytes < 2 << 20, "the corpora have {bytes} bytes");
+    }
+
+    #[test]
+    fn a_seed_is_what_was_read_of_an_image() {
+        let mut image = vec![0; 1 << 20];
+        image[0x1_0040..0x1_0048].copy_from_slice(b"_BHRfS_M");
+        image[0x1_0000..0x1_0004].copy_from_slice(&[1, 2, 3, 4]);
+        image[0x5000] = 9;
+        let end = image.len();
+        image[end - 512..end - 504].copy_from_slice(b"EFI PART");
+        let ends: fn(&mut dyn Medium) = |disk| {
+            let mut byte = [0];
+            for place in [SeekFrom::Start(0x1_0000), SeekFrom::End(-512)] {
+                disk.seek(place).unwrap();
+                disk.read_exact(&mut byte).unwrap();
+            }
+        };
+        let bytes = seed(Cursor::new(&image), end as u64, ends).unwrap();
+        let mut disk = Disk::of(&bytes);
+        let mut back = Vec::new();
+        disk.read_to_end(&mut back).unwrap();
+        // Nobody read this one.
+        image[0x5000] = 0;
+        assert!(back == image, "{bytes:?}");
+        // A larger disk still has it at its end.
+        let larger = [&4096_u32.to_le_bytes()[..], &bytes[4..]].concat();
+        let mut sector = [0; 8];
+        disk = Disk::of(&larger);
+        disk.seek(SeekFrom::End(-512)).unwrap();
+        disk.read_exact(&mut sector).unwrap();
+        assert_eq!((&sector, disk.size), (b"EFI PART", 2 << 20));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_left_out() {
+        for data in [&[][..], &[1], &[2, 0, 0, 0, 0, 0, 0], &[2, 0, 0, 0, 1, 1, 0, 0, 0, 255, 255, 7]] {
+            let mut back = Vec::new();
+            Disk::of(data).read_to_end(&mut back).unwrap();
+            assert!(back.len() as u64 == number(&data[..data.len().min(4)]) * SECTOR, "{data:?}");
+        }
     }
 }

@@ -22,7 +22,7 @@ pub mod explain;
 pub mod facts;
 mod foreign;
 pub mod format;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod generator;
 pub mod handover;

@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::artifact;
+use crate::{artifact, remove};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// What libFuzzer needs of the compiler, as `cargo fuzz` sets it, with AddressSanitizer.
@@ -14,12 +14,13 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
                      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                      -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Zsanitizer=address";
 
-/// Runs all of them, or those with one of the texts in their name, each for so many seconds. Inputs that were found are kept below
-/// `target/fuzz`, and what crashes too.
+/// Runs all of them, or those with one of the texts in their name, each for so many seconds. They begin with the inputs of
+/// `agent/fuzz/corpus`. What is found is kept below `target/fuzz`, and what crashes too; `keep` puts into that corpus what reaches code that
+/// nothing there reaches, as the smallest inputs that do.
 ///
 /// # Errors
 /// They do not compile, or one of them finds something.
-pub fn run(filter: &[String], seconds: u64) -> Result<ExitCode> {
+pub fn run(filter: &[String], seconds: u64, keep: bool) -> Result<ExitCode> {
     let nightly = Command::new("cargo").args(["+nightly", "--version"]).output();
     if !nightly.is_ok_and(|output| output.status.success()) {
         println!("no nightly compiler here, so nothing was fuzzed: rustup toolchain install nightly");
@@ -41,12 +42,16 @@ pub fn run(filter: &[String], seconds: u64) -> Result<ExitCode> {
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&found)?;
         let program = out.join(TARGET).join("release").join(name);
-        let said = fuzz(&program, &corpus, &found, seconds)?;
+        let known = source.join("corpus").join(name);
+        fs::create_dir_all(&known)?;
+        let said = fuzz(&program, &[&corpus, &known], &found, seconds)?;
         let last =
             said.lines().rev().find(|line| line.contains("exec/s") || line.starts_with("Done ")).unwrap_or_default();
         println!("{name:10} {last}");
         if !said.lines().any(|line| line.starts_with("Done ")) {
             failed.push(format!("{name}: {}; its input is in {}", tail(&said), found.display()));
+        } else if keep {
+            minimise(&program, &known, &corpus, &out.join("minimised"))?;
         }
     }
     failed.iter().for_each(|text| println!("FAIL {text}"));
@@ -64,9 +69,10 @@ fn names(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn fuzz(program: &Path, corpus: &Path, found: &Path, seconds: u64) -> Result<String> {
+/// libFuzzer puts what it finds into the first directory, and reads all.
+fn fuzz(program: &Path, corpora: &[&Path], found: &Path, seconds: u64) -> Result<String> {
     let output = Command::new(program)
-        .arg(corpus)
+        .args(corpora)
         .arg(format!("-max_total_time={seconds}"))
         .arg("-rss_limit_mb=2048")
         // An input that takes longer is a fault like a crash.
@@ -75,6 +81,29 @@ fn fuzz(program: &Path, corpus: &Path, found: &Path, seconds: u64) -> Result<Str
         .output()
         .with_context(|| format!("starting {}", program.display()))?;
     Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Replaces a corpus by the smallest inputs of it and of what was found that reach the same code, however often they go there: those that
+/// differ only in how often are ten times as many.
+fn minimise(program: &Path, known: &Path, corpus: &Path, fresh: &Path) -> Result<()> {
+    remove::tree(fresh)?;
+    fs::create_dir_all(fresh)?;
+    let output = Command::new(program)
+        .args(["-merge=1", "-use_counters=0"])
+        .args([fresh, known, corpus])
+        .output()
+        .with_context(|| format!("starting {}", program.display()))?;
+    ensure!(output.status.success(), "minimising {}: {}", known.display(), String::from_utf8_lossy(&output.stderr));
+    remove::tree(known)?;
+    fs::create_dir_all(known)?;
+    let (mut count, mut bytes) = (0, 0);
+    for entry in fs::read_dir(fresh)? {
+        let entry = entry?;
+        bytes += fs::copy(entry.path(), known.join(entry.file_name()))?;
+        count += 1;
+    }
+    println!("{:10} kept {count} inputs, {bytes} bytes", "");
+    Ok(())
 }
 
 /// The line that says what happened.

@@ -107,6 +107,9 @@ enum Cmd {
         /// Seconds for each
         #[arg(long, default_value_t = 10)]
         seconds: u64,
+        /// Put what reaches code that nothing in agent/fuzz/corpus reaches into it
+        #[arg(long)]
+        keep: bool,
     },
     /// Make a Debian live ISO and boot it to a login prompt on this terminal
     Demo {
@@ -228,7 +231,7 @@ fn run(args: Args) -> Result<ExitCode> {
             test::run(args.mirror, cuts, &chosen, list, json.as_deref(), jobs)
         }
         Cmd::Release => artifact::release().map(|()| ExitCode::SUCCESS),
-        Cmd::Fuzz { filter, seconds } => fuzz::run(&filter, seconds),
+        Cmd::Fuzz { filter, seconds, keep } => fuzz::run(&filter, seconds, keep),
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
         Cmd::Disks { order } => disks::slice(&order),
         Cmd::Hold => hold::hold().map(|()| ExitCode::SUCCESS),

@@ -2,5 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use rdlive::fuzzing::{Disk, left};
 
-fuzz_target!(|data: &[u8]| rdlive::fuzzing::left(data));
+fuzz_target!(|data: &[u8]| left(&mut Disk::of(data)));
