@@ -21,6 +21,30 @@ pub fn free(own: &[PathBuf], live: &[PathBuf]) -> usize {
     freed.count()
 }
 
+/// Partitions that somebody has told the kernel of stay with a loop device that has no file any more, and would be partitions of the next
+/// one: those that a killed run has left are forgotten.
+pub fn forget_partitions() {
+    for (name, number) in stale(Path::new("/sys/block")) {
+        if let Ok(device) = File::open(Path::new("/dev").join(name)) {
+            let _ = rdlive_sys::blkpg::delete_partition(&device, number);
+        }
+    }
+}
+
+/// Loop devices without a file, and the numbers of their partitions.
+fn stale(sys: &Path) -> Vec<(String, u32)> {
+    let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries(sys).filter_map(|entry| entry.file_name().into_string().ok());
+    let unused = names.filter(|name| name.starts_with("loop") && backing(&sys.join(name)).is_none());
+    unused
+        .flat_map(|name| {
+            let numbers = entries(&sys.join(&name))
+                .filter_map(|part| fs::read_to_string(part.path().join("partition")).ok()?.trim().parse().ok());
+            numbers.map(|number| (name.clone(), number)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 fn attached(sys: &Path) -> Vec<Attached> {
     let names = fs::read_dir(sys).into_iter().flatten().flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with("loop"));
@@ -45,6 +69,23 @@ fn left(attached: Vec<Attached>, own: &[PathBuf], live: &[PathBuf]) -> Vec<Attac
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn partitions_of_loop_devices_without_a_file_are_stale() {
+        let sys = tempfile::tempdir().unwrap();
+        for (part, number) in
+            [("loop0/loop0p1", "1\n"), ("loop0/loop0p17", "17\n"), ("loop1/loop1p1", "1\n"), ("sda/sda1", "1\n")]
+        {
+            fs::create_dir_all(sys.path().join(part)).unwrap();
+            fs::write(sys.path().join(part).join("partition"), number).unwrap();
+        }
+        fs::create_dir_all(sys.path().join("loop1/loop")).unwrap();
+        fs::write(sys.path().join("loop1/loop/backing_file"), "/home/x.img\n").unwrap();
+        fs::create_dir_all(sys.path().join("loop0/queue")).unwrap();
+        let mut stale = stale(sys.path());
+        stale.sort();
+        assert_eq!(stale, [("loop0".to_owned(), 1), ("loop0".to_owned(), 17)]);
+    }
 
     #[test]
     fn only_files_of_dead_runs_are_freed() {

@@ -66,15 +66,26 @@ fn entry(dir: BorrowedFd<'_>, name: &CStr, root: (u32, u32), path: &Path) -> Res
     };
     refuse_mounts(&found, root, path)?;
     if rustix::fs::FileType::from_raw_mode(found.stx_mode.into()) != rustix::fs::FileType::Directory {
-        return rustix::fs::unlinkat(dir, name, AtFlags::empty()).with_context(said);
+        return gone(rustix::fs::unlinkat(dir, name, AtFlags::empty())).with_context(said);
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = rustix::fs::openat(dir, name, flags, Mode::empty()).with_context(said)?;
+    let open = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other.with_context(said)?,
+    };
     // Asked again of what was opened: a mount may have come in between.
     let opened = rustix::fs::statx(&open, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).with_context(said)?;
     refuse_mounts(&opened, root, path)?;
     emptied(&open, root, path)?;
-    rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR).with_context(said)
+    gone(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)).with_context(said)
+}
+
+/// Two labs may clean up after the same dead run: what the other one has removed is removed.
+fn gone(removed: rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match removed {
+        Err(Errno::NOENT) => Ok(()),
+        other => other,
+    }
 }
 
 fn emptied(dir: &OwnedFd, root: (u32, u32), path: &Path) -> Result<()> {
@@ -129,6 +140,25 @@ mod tests {
         assert!(dir.path().join("host/null").exists());
         tree(&tree_path).unwrap();
         tree(&tree_path.join("deeper")).unwrap();
+    }
+
+    #[test]
+    fn two_may_remove_the_same() {
+        for _ in 0..8 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("tree");
+            for number in 0..300 {
+                fs::create_dir_all(path.join(format!("{number}/deep"))).unwrap();
+                fs::write(path.join(format!("{number}/deep/file")), "").unwrap();
+            }
+            std::thread::scope(|scope| {
+                let both = [scope.spawn(|| tree(&path)), scope.spawn(|| tree(&path))];
+                for one in both {
+                    one.join().unwrap().unwrap();
+                }
+            });
+            assert!(!path.exists());
+        }
     }
 
     #[test]

@@ -53,6 +53,15 @@ pub struct Verdict {
     again: bool,
 }
 
+#[cfg(test)]
+impl Verdict {
+    /// One with nothing else to say.
+    pub fn plain(name: &str, machine: Machine, second_look: bool, result: Status) -> Self {
+        let (name, tier) = (name.to_owned(), Tier::Logic);
+        Self { name, machine, second_look, tier, result, seconds: 0.0, processor: 0.0, why: Vec::new(), again: false }
+    }
+}
+
 impl Verdict {
     /// It failed beside others, and passed alone.
     pub fn only_alone(&self) -> bool {
@@ -353,17 +362,7 @@ mod tests {
 
     fn verdict(result: Status, again: bool) -> Verdict {
         let why = if result == Status::Failed { vec!["why".to_owned()] } else { Vec::new() };
-        Verdict {
-            name: "x".to_owned(),
-            machine: Machine::Qemu,
-            second_look: false,
-            tier: Tier::Hardware,
-            result,
-            seconds: 1.0,
-            processor: 1.0,
-            why,
-            again,
-        }
+        Verdict { seconds: 1.0, processor: 1.0, why, again, ..Verdict::plain("x", Machine::Qemu, false, result) }
     }
 
     #[test]

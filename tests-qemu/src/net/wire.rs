@@ -44,7 +44,9 @@ impl Wire {
         let layers = layer::layers(lab)?;
         let (dir, root) = (dir.join("net"), dir.join("net/root"));
         fs::create_dir_all(&root)?;
-        let holder = hold(&[&layers.upper, &layers.lower, &cache::place(), &dir, &root])?;
+        // Links to served files have the cache's own name, which the environment may lead to by another one.
+        let cache = fs::canonicalize(cache::place())?;
+        let holder = hold(&[&layers.upper, &layers.lower, &cache, &dir, &root])?;
         let straight = net.link.is_perfect();
         let cards = net.cards.iter().enumerate().map(|(cable, mac)| Card {
             mac: mac.clone(),
