@@ -54,7 +54,23 @@ pub(super) fn probe<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Sup
     if let Some(label) = root_label(source, &boot)? {
         superblock.label = Some(label);
     }
+    superblock.dirty |= says_its_table(source, &boot)?;
     Ok(Some(superblock))
+}
+
+/// Whether the second entry of the allocation table says that it was not unmounted: a bit that every other system clears while it
+/// writes, and Linux leaves as it is (Microsoft FAT specification, `ClnShutBitMask`). FAT12 has none.
+fn says_its_table<R: Read + Seek>(source: &mut Source<R>, boot: &Boot) -> Result<bool, Error> {
+    let entry = match boot.root {
+        Root::Cluster(_) => {
+            source.read("the allocation table", boot.fat + 4, 4)?.le32(0).map(|entry| entry & 0x0800_0000)
+        }
+        Root::Fixed { .. } if boot.clusters > FAT12_MAX => {
+            source.read("the allocation table", boot.fat + 2, 2)?.le16(0).map(|entry| u32::from(entry & 0x8000))
+        }
+        Root::Fixed { .. } => None,
+    };
+    Ok(entry == Some(0))
 }
 
 /// Whether the boot sector is one of FAT, for the partition reader: a file system, not a table of partitions.
@@ -327,7 +343,8 @@ pub(super) fn sample() -> Vec<u8> {
     image[71..82].copy_from_slice(b"FROMBOOT   ");
     image[82..90].copy_from_slice(b"FAT32   ");
     image[510..512].copy_from_slice(&[0x55, 0xaa]);
-    // Table in sector 2: cluster 2 is followed by cluster 3. The root directory begins with a long name.
+    // Table in sector 2: unmounted in order, cluster 2 is followed by cluster 3. The root directory begins with a long name.
+    image[2 * 512 + 4..2 * 512 + 8].copy_from_slice(&0x0fff_ffff_u32.to_le_bytes());
     image[2 * 512 + 8] = 3;
     for entry in image[3 * 512..4 * 512].chunks_mut(ENTRY) {
         entry[0] = b'A';
@@ -382,7 +399,20 @@ mod tests {
     #[test]
     fn dirty_bit() {
         let mut image = sample();
+        assert!(!found(image.clone()).unwrap().dirty);
         image[65] = 1;
         assert!(found(image).unwrap().dirty);
+    }
+
+    /// macOS, the BSDs and DOS say it in the table alone. The bit beside it is about errors of the disk.
+    #[test]
+    fn dirty_bit_in_the_table() {
+        for (entry, dirty) in
+            [(0x0fff_ffff, false), (0xffff_ffff, false), (0x0bff_ffff, false), (0x07ff_ffff, true), (0xf7ff_ffff, true)]
+        {
+            let mut image = sample();
+            image[2 * 512 + 4..2 * 512 + 8].copy_from_slice(&u32::to_le_bytes(entry));
+            assert_eq!(found(image).unwrap().dirty, dirty, "{entry:#x}");
+        }
     }
 }

@@ -84,7 +84,7 @@ fn how(reader: &mut &mut dyn Input, found: &Superblock, note: Option<&[u8]>) -> 
         (Kind::Ext2 | Kind::Ext3 | Kind::Ext4, true) => ext(reader, found.kind).unwrap_or(Left::ByOthers),
         (Kind::Xfs, false) => match xfs_log::end(reader) {
             Some(End::InOrder) => Left::InOrder,
-            Some(End::Pending(xfs_log::OURS)) => Left::ByUs,
+            Some(End::Pending(xfs_log::OURS)) if xfs_log::takes_ours(reader) => Left::ByUs,
             Some(End::Pending(_)) | None => Left::ByOthers,
         },
         (Kind::Vfat | Kind::Exfat, true) => {
@@ -174,6 +174,17 @@ mod tests {
             ["/run/initramfs/isoscan", "/", "/run/rdlive/at-", "/run/rdlive/at-65f0a1b", "/run/rdlive/at-zzzzzzzz", ""]
         {
             assert_eq!(signed(&field(other)), None, "{other}");
+        }
+    }
+
+    /// Where the stripe of the log is as long as the records that we ask for, every system writes such records.
+    #[test]
+    fn records_of_our_size_say_nothing_where_all_have_it() {
+        for (stripe, expected) in [(0, Left::ByUs), (32 << 10, Left::ByUs), (64 << 10, Left::ByOthers)] {
+            let mut disk = xfs_log::sample();
+            disk[196..200].copy_from_slice(&u32::to_be_bytes(stripe));
+            let xfs = Superblock::new(Kind::Xfs);
+            assert_eq!(left(&mut std::io::Cursor::new(disk), &xfs, None), expected, "{stripe}");
         }
     }
 

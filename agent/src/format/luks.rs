@@ -1,9 +1,8 @@
 //! LUKS 1 and 2: big-endian header at byte 0; LUKS 2 keeps a second header further in.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::bytes::{Fields, read_at};
 use super::source::Source;
@@ -47,23 +46,6 @@ fn fields(header: &[u8]) -> Option<Superblock> {
 const BINARY: u64 = 4096;
 const LONGEST: u64 = 4 << 20;
 
-/// The JSON area, as far as it is needed here.
-#[derive(Deserialize)]
-struct Area {
-    keyslots: BTreeMap<String, Slot>,
-}
-
-#[derive(Deserialize)]
-struct Slot {
-    kdf: Kdf,
-}
-
-#[derive(Deserialize)]
-struct Kdf {
-    #[serde(default)]
-    memory: u64,
-}
-
 /// Bytes of memory that each key slot of a LUKS 2 volume wants for making a key of a passphrase. Both headers are asked, for
 /// cryptsetup takes the second where the first is damaged; the larger wish counts. LUKS 1 and PBKDF2 want none.
 ///
@@ -78,17 +60,27 @@ pub(crate) fn key_memory<R: Read + Seek>(reader: &mut R) -> Result<Vec<(String, 
         let length = usize::try_from(size - BINARY).unwrap_or(0);
         let area = read_at(reader, "the JSON area of a LUKS header", at + BINARY, length)?;
         let text = area.split(|byte| *byte == 0).next().unwrap_or_default();
-        let Ok(area) = crate::json::read::<Area>(text) else { continue };
-        for (slot, Slot { kdf }) in area.keyslots {
+        // As loosely as cryptsetup reads it: of two members with one name the last counts, and a slot for re-encryption has no function
+        // for keys. What is no JSON to it either is a damaged header.
+        let Ok(area) = crate::json::read::<Value>(text) else { continue };
+        for (slot, content) in area.get("keyslots").and_then(Value::as_object).into_iter().flatten() {
             // In units of 1024 bytes.
-            let wanted = kdf.memory.saturating_mul(1024);
-            match slots.iter_mut().find(|(known, _)| *known == slot) {
+            let wanted = memory(content).saturating_mul(1024);
+            match slots.iter_mut().find(|(known, _)| known == slot) {
                 Some((_, known)) => *known = wanted.max(*known),
-                None => slots.push((slot, wanted)),
+                None => slots.push((slot.clone(), wanted)),
             }
         }
     }
     Ok(slots)
+}
+
+/// What the function that makes a slot's key wants; more than there is where that is no number that can be read.
+fn memory(slot: &Value) -> u64 {
+    match slot.get("kdf").and_then(|kdf| kdf.get("memory")) {
+        None => 0,
+        Some(memory) => memory.as_u64().unwrap_or(u64::MAX),
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +135,18 @@ mod tests {
         assert_eq!(slots(&json("1024"), &json("4096")), expected(4 << 20));
         assert_eq!(slots("{", &json("4096")), expected(4 << 20));
         assert_eq!(slots(&json("18446744073709551615"), ""), expected(u64::MAX));
+        let kdf = r#""kdf":{"memory":4096}"#;
+        for (content, bytes) in [
+            (r#"{"type":"reencrypt"}"#.to_owned(), 0),
+            (format!(r#"{{"type":"luks2",{kdf},{kdf}}}"#), 4 << 20),
+            (format!(r#"{{"kdf":{{"memory":1}},{kdf}}}"#), 4 << 20),
+            (r#"{"kdf":{"memory":-1}}"#.to_owned(), u64::MAX),
+            (r#"{"kdf":{"memory":"4096"}}"#.to_owned(), u64::MAX),
+            (r#"{"kdf":{"memory":4e9}}"#.to_owned(), u64::MAX),
+        ] {
+            let area = format!(r#"{{"keyslots":{{"0":{content}}}}}"#);
+            assert_eq!(slots(&area, ""), [("0".to_owned(), bytes)], "{content}");
+        }
         assert_eq!(key_memory(&mut Cursor::new(vec![0; 100])).unwrap().len(), 0);
     }
 

@@ -70,9 +70,10 @@ fn superblock<R: Read + Seek>(reader: &mut R) -> Option<Log> {
     Log::of(&read_at(reader, "the XFS superblock", 0, 512).ok()?)
 }
 
-/// Whether records of this XFS can bear our size.
+/// Whether the size of its records says whose they are: with a stripe as long as ours (`mkfs.xfs -l su=64k`, a RAID with such chunks) every
+/// system writes records of that size.
 pub(crate) fn takes_ours<R: Read + Seek>(reader: &mut R) -> bool {
-    superblock(&mut (reader as &mut dyn Input)).is_some_and(|log| log.stripe <= OURS)
+    superblock(&mut (reader as &mut dyn Input)).is_some_and(|log| log.stripe < OURS)
 }
 
 /// The end of the log; `None` when there is none that can be read.

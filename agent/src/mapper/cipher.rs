@@ -8,6 +8,48 @@ use std::fmt;
 
 /// Block ciphers that are believed to hide something. Adiantum and the integrity modes are built over them.
 const CIPHERS: [&str; 6] = ["aes", "serpent", "twofish", "camellia", "aria", "sm4"];
+/// What may stand around a cipher: modes that encrypt, initialisation vectors, and what authenticates. Every word must be known: in
+/// `rfc4543(gcm(aes))` a good cipher encrypts nothing, in `authenc(cmac(aes),cbc(des3_ede))` it is not the one that encrypts.
+const AROUND: [&str; 38] = [
+    "capi",
+    "cbc",
+    "ctr",
+    "ecb",
+    "lrw",
+    "xts",
+    "pcbc",
+    "cts",
+    "gcm",
+    "ccm",
+    "xchacha12",
+    "xchacha20",
+    "chacha20",
+    "adiantum",
+    "hctr2",
+    "authenc",
+    "hmac",
+    "cmac",
+    "poly1305",
+    "rfc7539",
+    "sha1",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "rmd160",
+    "wp512",
+    "essiv",
+    "eboiv",
+    "plain",
+    "plain64",
+    "plain64be",
+    "benbi",
+    "lmk",
+    "tcw",
+    "random",
+    "elephant",
+    "",
+];
 /// XTS has two keys of at least 128 bits each, all others one.
 const LEAST_BITS: u64 = 128;
 
@@ -56,7 +98,10 @@ pub fn of_table(table: &str) -> Result<Cipher, Plain> {
         let cipher = Cipher { spec: spec.to_owned(), key_bits: key_bytes(key).saturating_mul(8) };
         let mut parts = spec.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let is_null = |part: &str| part.contains("null");
-        if parts.clone().any(is_null) || !parts.any(|part| CIPHERS.contains(&part)) {
+        let known = |part: &str| {
+            part.bytes().all(|byte| byte.is_ascii_digit()) || [&CIPHERS[..], &AROUND].concat().contains(&part)
+        };
+        if parts.clone().any(is_null) || !parts.clone().all(known) || !parts.any(|part| CIPHERS.contains(&part)) {
             return Err(Plain::Cipher(spec.to_owned()));
         }
         let keys = if spec.contains("xts") { 2 } else { 1 };
@@ -98,6 +143,13 @@ mod tests {
             ("0 8 crypt capi:ecb(cipher_null)-plain64 :32:logon:a 0 7:0 0", Err("cipher_null")),
             ("0 8 crypt capi:authenc(digest_null,xts(aes))-random :64:logon:a 0 7:0 0", Err("digest_null")),
             ("0 8 crypt des-cbc-plain :8:logon:a 0 7:0 0", Err("des-cbc")),
+            ("0 8 crypt capi:rfc4543(gcm(aes))-random :36:logon:a 0 7:0 0 1 integrity:16:aead", Err("rfc4543")),
+            (
+                "0 8 crypt capi:authenc(cmac(aes),cbc(des3_ede))-random :56:logon:a 0 7:0 0 1 integrity:16:aead",
+                Err("des3_ede"),
+            ),
+            ("0 8 crypt capi:authenc(hmac(sha256),cbc(blowfish))-random :64:logon:a 0 7:0 0", Err("blowfish")),
+            ("0 8 crypt capi:gcm(aes)-random :32:logon:a 0 7:0 0 1 integrity:28:aead", Ok(256)),
             ("0 8 crypt aes-xts-plain64 :16:logon:a 0 7:0 0", Err("128 bits")),
             ("0 8 crypt aes-xts-plain64 - 0 7:0 0", Err("0 bits")),
             ("0 8 linear 7:0 0", Err("linear")),
