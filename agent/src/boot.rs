@@ -387,9 +387,10 @@ impl<'a> Boot<'a> {
         // The journal of a system that sleeps is not replayed; why nothing is kept is said when the place is looked at.
         let writes = self.keeps_on(&medium) && !self.config.overlay.readonly;
         let keeps = writes && self.awake(Path::new("")).is_ok() && self.journal_may_be_replayed(&medium);
+        let access = self.medium_access(&medium);
         let steps = match keeps {
-            true => acquire::medium_for_changes(self.config, &self.points, &medium),
-            false => acquire::medium(self.config, &self.points, &medium),
+            true => acquire::medium_for_changes(access, &self.points, &medium),
+            false => acquire::medium(access, &self.points, &medium),
         };
         self.exec.run("acquire", &steps)?;
         let content = match medium.is_container() {

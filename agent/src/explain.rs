@@ -101,7 +101,7 @@ fn plan_on(config: &Config, found: Option<(MediumFacts, Option<Content>)>) -> Re
                 .to_owned(),
         );
     }
-    let mut acquire = acquire::medium(config, &points, &facts);
+    let mut acquire = acquire::medium(acquire::medium_access(config, &facts), &points, &facts);
     let (copied, content) = ram_copy(config, &mut points, &facts, content)?;
     let in_ram = !copied.is_empty();
     if in_ram {

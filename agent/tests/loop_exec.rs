@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rdlive::area::Identity;
+use rdlive::area::{Found, Identity};
 use rdlive::boot::Boot;
 use rdlive::config::{Access, TmpfsSize, interpret_text};
 use rdlive::env::Env;
 use rdlive::error::Code;
 use rdlive::exec::Executor;
 use rdlive::facts::Seen;
+use rdlive::format::Kind;
 use rdlive::handover::Report;
 use rdlive::plan::{Place, Slot, Step};
 use tempfile::TempDir;
@@ -109,7 +110,7 @@ fn image(machine: &Machine, fs_name: &str) -> PathBuf {
 }
 
 fn loop_step(file: &str) -> Step {
-    Step::Loop { file: file.into(), access: Access::ReadOnly, direct: false, into: Slot::Image }
+    Step::Loop { file: file.into(), access: Access::ReadOnly, direct: false, into: Slot::Image, found: None }
 }
 
 fn mount_step(fs: &str, options: &[&str], at: &str) -> Step {
@@ -246,7 +247,13 @@ fn loop_a_torn_superblock_hides_no_host() {
     assert!(fs::read(&image).unwrap() == torn, "a read-only mount has written to the image");
 
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
-    let writable = Step::Loop { file: "/ext4.img".into(), access: Access::ReadWrite, direct: false, into: Slot::Image };
+    let writable = Step::Loop {
+        file: "/ext4.img".into(),
+        access: Access::ReadWrite,
+        direct: false,
+        into: Slot::Image,
+        found: None,
+    };
     let usual = |access| Step::Mount {
         what: Place::Slot(Slot::Image),
         fs: "ext4".into(),
@@ -267,6 +274,41 @@ fn loop_a_torn_superblock_hides_no_host() {
     run("e2fsck", &[Path::new("-fn"), &image]);
 }
 
+/// What was looked at when the plan was made, and is something else when the step comes, is left as it is (attacks.md F5).
+#[test]
+fn loop_a_file_that_has_changed_is_not_written() {
+    let machine = Machine::new();
+    image(&machine, "ext4");
+    fs::File::create(machine.path("zeros.img")).unwrap().set_len(8 << 20).unwrap();
+    let mut noise = vec![0; 8 << 20];
+    noise[5 << 20..].fill(1);
+    fs::write(machine.path("noise.img"), noise).unwrap();
+    let open = |file: &str, found, access| {
+        let mut exec = Executor::new(&machine.env, &nothing_to_load);
+        let step = Step::Loop { file: file.into(), access, direct: false, into: Slot::Cow, found: Some(found) };
+        exec.run("acquire", &[step]).map_err(|stop| stop.lines().join("; "))
+    };
+    let (ext4, luks, nothing) = (Found::File(Some(Kind::Ext4)), Found::File(Some(Kind::Luks)), Found::File(None));
+    for (file, found, words) in [
+        ("/ext4.img", ext4, None),
+        ("/ext4.img", luks, Some("when it was looked at it holds crypto_LUKS, and now it holds ext4")),
+        ("/ext4.img", Found::Zeros, Some("it is empty, and now it holds ext4")),
+        ("/zeros.img", Found::Zeros, None),
+        ("/zeros.img", ext4, Some("and now it holds nothing that is known")),
+        ("/noise.img", Found::Zeros, Some("it is empty, and now it holds nothing that is known")),
+        ("/noise.img", nothing, None),
+    ] {
+        let got = open(file, found, Access::ReadWrite);
+        match (words, &got) {
+            (None, Ok(())) => {}
+            (Some(words), Err(error)) if error.contains(words) && error.contains("nothing was written") => {}
+            other => panic!("{file} as {found:?}: {other:?}"),
+        }
+    }
+    // Nothing can be lost through a device that refuses writes.
+    open("/ext4.img", luks, Access::ReadOnly).unwrap();
+}
+
 /// A mount that is gone here may live on in another namespace for a moment, as udev's workers have them. Mounted again by then,
 /// the kernel gives the same file system with its old options, and btrfs refuses writes for as long as it lives.
 #[test]
@@ -274,8 +316,13 @@ fn loop_a_host_is_mounted_again_when_nobody_has_it_any_more() {
     let machine = Machine::new();
     image(&machine, "btrfs");
     fs::create_dir_all(machine.path("run/host")).unwrap();
-    let loop_step =
-        Step::Loop { file: "/btrfs.img".into(), access: Access::ReadWrite, direct: false, into: Slot::Image };
+    let loop_step = Step::Loop {
+        file: "/btrfs.img".into(),
+        access: Access::ReadWrite,
+        direct: false,
+        into: Slot::Image,
+        found: None,
+    };
     let mount = |options: &[&str]| mount_step("btrfs", options, "/run/host");
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
     exec.run("acquire", &[loop_step, mount(&["rescue=nologreplay"])]).unwrap();

@@ -41,7 +41,7 @@ fn nothing_to_load(name: &str) -> Result<(), String> {
 }
 
 fn looped(file: &str, access: Access, into: Slot) -> Step {
-    Step::Loop { file: file.into(), access, direct: false, into }
+    Step::Loop { file: file.into(), access, direct: false, into, found: None }
 }
 
 fn mount(slot: Slot, fs: &str, access: Access, at: &str) -> Step {

@@ -82,9 +82,10 @@ fn plan(config: &Config, facts: &Facts) -> String {
         let device = facts.devices.iter().find(|device| device.name == host.name).unwrap();
         steps.extend(acquire::host(&points, device).unwrap());
     }
+    let access = acquire::medium_access(config, medium);
     steps.extend(match facts.keeps_here {
-        true => acquire::medium_for_changes(config, &points, medium),
-        false => acquire::medium(config, &points, medium),
+        true => acquire::medium_for_changes(access, &points, medium),
+        false => acquire::medium(access, &points, medium),
     });
     let mut content = facts.content.clone();
     let mut copied_to_ram = false;

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::{Boot, SILENCE, sleeping_place};
 use crate::area::{Found, Identity, NamedSite, Site, TEMPORARY_LABEL};
-use crate::config::{Method, Mkfs, Persistence, Selector};
+use crate::config::{Access, Method, Mkfs, Persistence, Selector};
 use crate::discover;
 use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::{Kind, Superblock};
-use crate::kmsg::NOTICE;
+use crate::kmsg::{self, NOTICE};
 use crate::plan::persist::{self, Area, Wish};
 use crate::plan::reason::{self, refuses_writes};
 use crate::plan::{Slot, Step, acquire, crypt, named, ordinary};
@@ -134,6 +134,8 @@ impl Boot<'_> {
             (Origin::Device(node), _) => probe::disk(self.env, &devices, medium, node, false),
             (Origin::File(_), Some(host)) => {
                 let host = self.without_root(host);
+                // A disk with a system that sleeps may be found later than the medium.
+                self.awake(&host).map_err(unavailable)?;
                 let bound = persist::bound_path(wish.cowfile_path, &identity);
                 self.host_with(&host, (wish.cowfile_path, &bound))
             }
@@ -251,6 +253,22 @@ impl Boot<'_> {
         match self.below(medium) {
             Some(device) => self.not_in_use(&device, None).is_ok(),
             None => true,
+        }
+    }
+
+    /// How the medium is mounted: with `rw` it is written to only as any file system may be that may belong to another system too
+    /// (attacks.md F3).
+    pub(super) fn medium_access(&mut self, medium: &MediumFacts) -> Access {
+        let asked = acquire::medium_access(self.config, medium);
+        let Some(device) = self.below(medium).filter(|_| asked == Access::ReadWrite) else { return asked };
+        match self.awake(&device.node).and_then(|()| self.not_in_use(&device, None)) {
+            Ok(()) => asked,
+            Err(why) => {
+                let why = format!("the medium stays read-only, rw or not: {why}");
+                kmsg::fall_back(self.env, &why);
+                self.exec.fallbacks.push(why);
+                Access::ReadOnly
+            }
         }
     }
 

@@ -11,12 +11,13 @@ use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use serde::{Deserialize, Serialize};
 
 use super::copy;
-use super::mount::{self, FileSystem, Obeyed};
+use super::mount::{self, FileSystem, Purpose};
 use super::protected::Protected;
 use super::secret::Secret;
 use super::sign;
 use super::unwind::{Undo, Undos};
 use super::witness::Witness;
+use crate::area::Found;
 use crate::attempt::Watchdog;
 use crate::clock;
 use crate::config::{Access, TmpfsSize};
@@ -259,7 +260,7 @@ impl<'a> Executor<'a> {
                 self.hold_seen(*into, node, None, device.clone());
                 Ok(())
             }
-            Step::Loop { file, access, direct, into } => self.loop_device(file, *access, *direct, *into),
+            Step::Loop { file, access, direct, into, found } => self.loop_device(file, *access, *direct, *into, *found),
             Step::Mount { what, fs, access, options, at } => self.mount(what, fs, *access, options, at),
             Step::Tmpfs { size, options, at } => self.tmpfs(*size, options, at),
             Step::CopyToRam { from, to, bytes, digest } => self.copy_to_ram(from, to, *bytes, *digest),
@@ -334,23 +335,36 @@ impl<'a> Executor<'a> {
         table.lines().any(|line| line.split_whitespace().next_back() == Some(name))
     }
 
-    fn loop_device(&mut self, file: &Path, access: Access, direct_io: bool, into: Slot) -> Result<(), Stop> {
+    fn loop_device(
+        &mut self,
+        file: &Path,
+        access: Access,
+        direct_io: bool,
+        into: Slot,
+        found: Option<Found>,
+    ) -> Result<(), Stop> {
         let path = self.env.path(file);
         let fail = |operation: &str, error: io::Error| {
             Stop::new(Code::LoopSetup, format!("{operation} {}: {error}", file.display()))
                 .advice("see docs/troubleshooting.md; is the medium readable to its end?")
         };
         let read_only = access == Access::ReadOnly;
-        let backing = match access {
-            Access::ReadOnly => File::open(&path),
-            Access::ReadWrite => foreign::open_for_writing(self.env, file),
+        let witness = match access {
+            Access::ReadOnly => None,
+            Access::ReadWrite => {
+                let opened = foreign::open_for_writing(self.env, file).map_err(|error| fail("opening", error))?;
+                Some(Witness::of_file(self.env, opened, file, found)?)
+            }
         };
-        let backing = backing.map_err(|error| fail("opening", error))?;
+        let opened = match &witness {
+            Some(witness) => witness.file(),
+            None => &File::open(&path).map_err(|error| fail("opening", error))?,
+        };
         if let Some(noted) = sign::noted(self.env, file).filter(|_| access == Access::ReadWrite) {
             noted.note(false);
         }
         let setup = Setup { read_only, direct_io, autoclear: true, ..Setup::default() };
-        let device = loopdev::attach(&self.env.path("dev"), &backing, &path.to_string_lossy(), setup)
+        let device = loopdev::attach(&self.env.path("dev"), opened, &path.to_string_lossy(), setup)
             .map_err(|error| fail("attaching a loop device to", error))?;
         let node = self.env.path(format!("dev/loop{}", device.number));
         self.hold(into, node, Some(device));
@@ -382,10 +396,11 @@ impl<'a> Executor<'a> {
         let target = self.env.path(at);
         make_dir(&target)?;
         let read_only = access == Access::ReadOnly;
-        let obeyed = obeyed(what);
+        // A device-mapper root is mounted where the real system starts.
+        let purpose = if *what == Place::Slot(Slot::Live) { Purpose::Root } else { Purpose::Data };
         let mut options = options.to_vec();
         options.extend(sign::option(fs, &source, &options).map(str::to_owned));
-        let what = FileSystem { fs, source: &source, options, read_only, obeyed };
+        let what = FileSystem { fs, source: &source, options, read_only, purpose };
         let untouched = read_only && what.options.iter().any(|option| option == "noload");
         let _protected = untouched.then(|| Protected::new(Path::new(&source))).flatten();
         let attached = mount::attach(&what, &target).or_else(|error| match by_copy(&what, &error) {
@@ -409,7 +424,7 @@ impl<'a> Executor<'a> {
         let mut options = options.to_vec();
         options.insert(0, format!("size={size}"));
         options.push("mode=0755".to_owned());
-        let what = FileSystem { fs: "tmpfs", source: "rdlive", options, read_only: false, obeyed: Obeyed::Nothing };
+        let what = FileSystem { fs: "tmpfs", source: "rdlive", options, read_only: false, purpose: Purpose::Data };
         mount::attach(&what, &target).map_err(|error| {
             Stop::new(Code::WriteArea, error.to_string()).advice("check rd.live.overlay.size and rd.overlay=tmpfs:…")
         })?;
@@ -520,16 +535,6 @@ fn by_copy(what: &FileSystem<'_>, error: &mount::MountError) -> Option<Vec<Strin
     let mut options = what.options.clone();
     options.push(format!("sb={}", copy / 1024));
     Some(options)
-}
-
-/// What is obeyed on a mount. Only the root itself gives rights; all else is a layer of it, or a medium that anybody may have made,
-/// and an old set-uid program stays on it when the system has a new one (attacks.md F8).
-fn obeyed(what: &Place) -> Obeyed {
-    match what {
-        // A device-mapper root is mounted where the real system starts.
-        Place::Slot(Slot::Live) => Obeyed::Everything,
-        Place::Slot(_) | Place::Path(_) => Obeyed::Nothing,
-    }
 }
 
 /// A partition has a cache of its own, apart from its disk's. File systems and LUKS volumes are made through the disk; what

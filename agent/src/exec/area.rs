@@ -128,7 +128,7 @@ impl Executor<'_> {
                 return Ok(());
             }
             // What cannot be read is not known to be damaged.
-            Some(left) if left & 4 != 0 && !ended.unreadable => Code::AreaDamaged,
+            Some(4..=7) if !ended.unreadable => Code::AreaDamaged,
             _ => Code::AreaUnavailable,
         };
         Err(failed(code, format!("{}: {}", ended.status, ended.words)))

@@ -73,36 +73,65 @@ pub struct FileSystem<'a> {
     pub options: Vec<String>,
     /// Refuse writes to the file system and through the mount.
     pub read_only: bool,
-    /// What the kernel obeys on it.
-    pub obeyed: Obeyed,
+    /// What it is there for, which says what the kernel obeys on it.
+    pub purpose: Purpose,
 }
 
-/// What the kernel obeys on a mount. Through an overlay the mount of the overlay decides, not those of its layers.
+/// What a mount is there for. Through an overlay the mount of the overlay decides, not those of its layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obeyed {
-    /// All, on what becomes the root.
-    Everything,
-    /// Programs, but neither set-user-ID nor device nodes.
+pub enum Purpose {
+    /// The root of the real system.
+    Root,
+    /// `/dev`.
+    Devices,
+    /// What our own programs for the live system and for power-off are run from.
     Programs,
-    /// No programs either: files can be read, and that is all.
-    Nothing,
+    /// All else: what anybody may have made (medium, host, image, area), our own RAM, the kernel's `/proc` and `/sys`. An old
+    /// set-uid program stays in a layer when the system has a new one (attacks.md F8).
+    Data,
 }
 
-impl Obeyed {
+/// Mounts on which something is obeyed: all others are `nosuid,nodev,noexec`. For whom, which mounts these are, what is not obeyed on
+/// them, and why the rest is. The same table is in docs/decisions/0028-attacker-with-the-stick.md.
+const EXCEPTIONS: [(Purpose, &str, MountFlags, &str); 3] = [
+    (Purpose::Root, "the root", MountFlags::empty(), "it is the system"),
+    (
+        Purpose::Devices,
+        "`/dev` (native)",
+        MountFlags::NOSUID,
+        "device nodes are what it is there for, and programs map the memory of some of them (SGX) to run it; it is the kernel's own \
+         list",
+    ),
+    (
+        Purpose::Programs,
+        "`/run` (native), `/run/initramfs`",
+        MountFlags::NOSUID.union(MountFlags::NODEV),
+        "`/run/rdlive/rdlive` and the shutdown program are there; a `noexec` of somebody else is taken away at `/run/initramfs` \
+         alone, with a mount of its own",
+    ),
+];
+
+impl Purpose {
+    /// What the kernel does not obey.
+    fn ignored(self) -> MountFlags {
+        let exception = EXCEPTIONS.iter().find(|(purpose, ..)| *purpose == self);
+        exception.map_or(INERT, |(_, _, ignored, _)| *ignored)
+    }
+
     fn attributes(self) -> MountAttrFlags {
-        let inert = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-        match self {
-            Self::Everything => MountAttrFlags::empty(),
-            Self::Programs => inert,
-            Self::Nothing => inert | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-        }
+        let pairs = [
+            (MountFlags::NOSUID, MountAttrFlags::MOUNT_ATTR_NOSUID),
+            (MountFlags::NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
+            (MountFlags::NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+        ];
+        pairs.into_iter().filter(|(flag, _)| self.ignored().contains(*flag)).map(|(_, attribute)| attribute).collect()
     }
 }
 
 /// `MOUNT_ATTR_NOSYMFOLLOW` of the kernel's `linux/mount.h`.
 const NOSYMFOLLOW: MountAttrFlags = MountAttrFlags::from_bits_retain(0x0020_0000);
 
-/// As [`Obeyed::Nothing`] for a mount that is there.
+/// What is not obeyed where nothing is.
 const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// Mounts a file system at a directory.
@@ -139,7 +168,7 @@ fn detached(what: &FileSystem<'_>) -> Result<OwnedFd, MountError> {
     }
     fsconfig_create(context.as_fd())
         .map_err(|errno| fail(format!("mounting {} as {}", what.source, what.fs), errno))?;
-    let mut attributes = what.obeyed.attributes();
+    let mut attributes = what.purpose.attributes();
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, what.read_only);
     let mount = |attributes| fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes);
     let mounted = match what.options.iter().any(|option| option == NO_LINKS) {
@@ -222,6 +251,16 @@ pub fn give_back(at: &Path, ignored: MountFlags) -> Result<(), MountError> {
         .map_err(|errno| plain(format!("giving {} its rights back", at.display()), errno))
 }
 
+/// Gives a directory a mount of its own, on which programs run though they do not around it.
+///
+/// # Errors
+/// The errno of `mount(2)`.
+pub fn let_programs_run(dir: &Path) -> Result<(), MountError> {
+    bind(dir, dir)?;
+    mount_remount(dir, MountFlags::BIND | Purpose::Programs.ignored(), c"")
+        .map_err(|errno| plain(format!("letting programs run in {}", dir.display()), errno))
+}
+
 /// Allows writing to a file system that is mounted read-only, and through this mount, on which nothing is obeyed.
 ///
 /// # Errors
@@ -292,6 +331,21 @@ pub fn detach(at: &Path) -> Result<(), MountError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_exceptions_are_those_of_the_decision() {
+        let page = include_str!("../../../docs/decisions/0028-attacker-with-the-stick.md");
+        let mut rows = page.lines().skip_while(|line| *line != "| mount | refused | why the rest is obeyed |").skip(2);
+        for (purpose, mounts, ignored, why) in EXCEPTIONS {
+            let flags = [(MountFlags::NOSUID, "nosuid"), (MountFlags::NODEV, "nodev"), (MountFlags::NOEXEC, "noexec")];
+            let refused: Vec<_> =
+                flags.into_iter().filter(|(flag, _)| ignored.contains(*flag)).map(|(_, word)| word).collect();
+            let refused = if refused.is_empty() { "nothing".to_owned() } else { format!("`{}`", refused.join(",")) };
+            assert_eq!(rows.next(), Some(format!("| {mounts} | {refused} | {why} |").as_str()), "{purpose:?}");
+        }
+        assert_eq!(rows.next(), Some(""), "a row of the page has no exception");
+        assert_eq!(Purpose::Data.ignored(), INERT);
+    }
 
     #[test]
     fn what_is_in_use_is_not_damaged() {

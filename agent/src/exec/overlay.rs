@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use super::apply::{Executor, environment, make_dir};
-use super::mount::{self, FileSystem, Obeyed};
+use super::mount::{self, FileSystem, Purpose};
 use super::unwind::Undo;
 use crate::error::{Code, Stop};
 use crate::foreign;
@@ -46,7 +46,7 @@ impl Executor<'_> {
             source: layout::ROOT_SOURCE,
             options: all,
             read_only: false,
-            obeyed: Obeyed::Everything,
+            purpose: Purpose::Root,
         };
         let target = self.env.path(at);
         make_dir(&target)?;

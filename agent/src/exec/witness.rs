@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock, fstat, major, minor};
 
+use crate::area::Found;
 use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::Seen;
-use crate::probe::block;
+use crate::probe::{self, block};
 use crate::table::{Disk, Gap, Shown, name};
 
 /// How long somebody else (udev, a partition tool) may hold the disk.
@@ -62,6 +63,16 @@ impl Witness {
         match uuid.is_some_and(|uuid| uuid.starts_with("CRYPT-LUKS")) {
             true => Ok(witness),
             false => Err(Stop::new(Code::AreaUnavailable, format!("{} is no opened LUKS volume", node.display()))),
+        }
+    }
+
+    /// A file that is written to as it was found: in it must be what was there when the plan was made. `None` is for one that a step
+    /// before has made.
+    pub(super) fn of_file(env: &Env, file: File, path: &Path, found: Option<Found>) -> Result<Self, Stop> {
+        match found.map_or(Ok(()), |found| probe::area::is_still(&file, found)) {
+            Ok(()) => Ok(Self { file, node: env.path(path), _claim: None }),
+            Err(why) => Err(Stop::new(Code::AreaUnavailable, format!("{} has changed: {why}", path.display()))
+                .advice("nothing was written; boot again when nothing else uses the disk")),
         }
     }
 

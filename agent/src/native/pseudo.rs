@@ -3,22 +3,21 @@
 use std::path::Path;
 
 use crate::env::Env;
-use crate::exec::mount::{self, FileSystem, Obeyed};
+use crate::exec::mount::{self, FileSystem, Purpose};
 
-/// Type, mount point, options, and what is obeyed on it.
-const MOUNTS: [(&str, &str, &[&str], Obeyed); 4] = [
-    ("devtmpfs", "dev", &["mode=0755"], Obeyed::Everything),
-    ("proc", "proc", &[], Obeyed::Nothing),
-    ("sysfs", "sys", &[], Obeyed::Nothing),
-    // The size matches what systemd gives /run; the write area is a tmpfs of its own. Our programs for the live system and for
-    // power-off are here.
-    ("tmpfs", "run", &["mode=0755", "size=20%"], Obeyed::Programs),
+/// Type, mount point, options, and what it is there for.
+const MOUNTS: [(&str, &str, &[&str], Purpose); 4] = [
+    ("devtmpfs", "dev", &["mode=0755"], Purpose::Devices),
+    ("proc", "proc", &[], Purpose::Data),
+    ("sysfs", "sys", &[], Purpose::Data),
+    // The size matches what systemd gives /run; the write area is a tmpfs of its own.
+    ("tmpfs", "run", &["mode=0755", "size=20%"], Purpose::Programs),
 ];
 
 /// Mounts `/dev`, `/proc`, `/sys` and `/run`; returns what failed. One that is mounted already is left as it is.
 pub fn mount_all(env: &Env) -> Vec<String> {
     let mut failed = Vec::new();
-    for (fs, at, options, obeyed) in MOUNTS {
+    for (fs, at, options, purpose) in MOUNTS {
         let target = env.path(at);
         if is_mount_point(env, &target) {
             continue;
@@ -28,7 +27,7 @@ pub fn mount_all(env: &Env) -> Vec<String> {
             continue;
         }
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let what = FileSystem { fs, source: fs, options, read_only: false, obeyed };
+        let what = FileSystem { fs, source: fs, options, read_only: false, purpose };
         failed.extend(mount::attach(&what, &target).err().map(|error| error.to_string()));
     }
     failed

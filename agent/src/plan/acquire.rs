@@ -91,11 +91,17 @@ pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Ve
     steps
 }
 
-/// Brings the medium into reach and mounts it, unless it is itself the container.
-pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Step> {
+/// How the command line wants the medium mounted: `rw` lets the system write to it, where that can be.
+#[must_use]
+pub fn medium_access(config: &Config, medium: &MediumFacts) -> Access {
+    let writable = matches!(medium.origin, Origin::Device(_)) && !medium.is_container() && medium.kind.is_writable();
+    if writable { config.medium_access } else { Access::ReadOnly }
+}
+
+/// Brings the medium into reach and mounts it, unless it is itself the container. Where it is mounted for writing, it is signed, so
+/// that the next boot knows whose dirt is on it.
+pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step> {
     let slot = if medium.is_container() { Slot::Container } else { Slot::Medium };
-    let writable = matches!(medium.origin, Origin::Device(_)) && !matches!(medium.kind, Kind::Iso9660 | Kind::Udf);
-    let access = if writable { config.medium_access } else { Access::ReadOnly };
     let seen = |node: &Path| match (medium.device.clone(), access) {
         (Some(seen), Access::ReadWrite) => seen,
         // What is only read need not be the same.
@@ -109,6 +115,7 @@ pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Ste
             // A file on a disk is otherwise cached twice: as the host's file and as the loop device.
             direct: file.starts_with(&points.host),
             into: Slot::Medium,
+            found: None,
         }],
     };
     if medium.is_container() {
@@ -119,13 +126,16 @@ pub fn medium(config: &Config, points: &Points, medium: &MediumFacts) -> Vec<Ste
     }
     steps.extend(driver(medium.kind));
     steps.push(mount_kind(Slot::Medium, medium.kind, access, &points.live));
+    if access == Access::ReadWrite {
+        steps.push(Step::Sign { at: points.live.clone() });
+    }
     steps
 }
 
 /// As [`medium`], for a medium on which changes will be kept: a mount that leaves its journal alone cannot be made
 /// writable later.
-pub fn medium_for_changes(config: &Config, points: &Points, facts: &MediumFacts) -> Vec<Step> {
-    let mut steps = medium(config, points, facts);
+pub fn medium_for_changes(access: Access, points: &Points, facts: &MediumFacts) -> Vec<Step> {
+    let mut steps = medium(access, points, facts);
     let usual = facts.kind.driver().map(|fs| mount(Slot::Medium, fs, Access::ReadOnly, &[], &points.live));
     let inert = mount_kind(Slot::Medium, facts.kind, Access::ReadOnly, &points.live);
     if let (Some(usual), Some(last)) = (usual.filter(|usual| *usual != inert), steps.last_mut())
@@ -157,7 +167,7 @@ pub fn container(points: &Points, medium: &MediumFacts, content: Option<&Content
 
 /// Attaches an image file that lies below `base`.
 pub(super) fn loop_image(base: &Path, file: &ImageFile, into: Slot) -> Step {
-    Step::Loop { file: base.join(&file.path), access: Access::ReadOnly, direct: false, into }
+    Step::Loop { file: base.join(&file.path), access: Access::ReadOnly, direct: false, into, found: None }
 }
 
 /// The driver a file system needs.

@@ -289,7 +289,7 @@ fn in_file(
     let steps = vec![
         crypt_driver(),
         Step::Remount { at: points.host.clone() },
-        persist::loop_file(file),
+        persist::loop_file(file, Some(Found::File(Some(Kind::Luks)))),
         unlock(automatic(&wish.overlay.unlock, &place)),
     ];
     let mark = marking(wish, identity, owner);

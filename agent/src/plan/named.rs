@@ -6,7 +6,7 @@ use super::acquire::{driver, mount_kind};
 use super::persist::{Made, area_kind};
 use super::points::Points;
 use super::step::{Slot, Step, Target};
-use crate::area::NamedSite;
+use crate::area::{Found, NamedSite};
 use crate::config::{Access, Overlay};
 use crate::facts::Device;
 use crate::format::Kind;
@@ -27,7 +27,13 @@ pub(super) fn reach(overlay: &Overlay, site: &NamedSite) -> Vec<Step> {
 pub(super) fn image(file: &Path, kind: Kind, readonly: bool, at: &Path) -> Vec<Step> {
     let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
     let mut steps = driver(kind);
-    steps.push(Step::Loop { file: file.to_owned(), access, direct: false, into: Slot::Cow });
+    steps.push(Step::Loop {
+        file: file.to_owned(),
+        access,
+        direct: false,
+        into: Slot::Cow,
+        found: Some(Found::File(Some(kind))),
+    });
     if !readonly {
         steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
     }

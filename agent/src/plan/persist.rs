@@ -514,14 +514,14 @@ fn use_file(
         }
     };
     let mut steps = driver(kind);
-    steps.push(loop_file(file));
+    steps.push(loop_file(file, Some(found)));
     steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
     steps.extend(mounted(wish, points, identity, kind));
     Ok(steps)
 }
 
-pub(super) fn loop_file(file: &Path) -> Step {
-    Step::Loop { file: file.to_owned(), access: Access::ReadWrite, direct: false, into: Slot::Cow }
+pub(super) fn loop_file(file: &Path, found: Option<Found>) -> Step {
+    Step::Loop { file: file.to_owned(), access: Access::ReadWrite, direct: false, into: Slot::Cow, found }
 }
 
 /// FAT stores the length of a file in 32 bits.
@@ -564,7 +564,7 @@ fn make_file(
     let target = Target::File { path: file.to_owned(), size, replace };
     // kiwi-live gives the file no label, so that it is never found by one.
     steps.extend(wish.made(identity, target, kind, None));
-    steps.push(loop_file(file));
+    steps.push(loop_file(file, None));
     steps.extend(wish.unlocked(&name.to_string()));
     steps.extend(mounted(wish, points, identity, kind));
     Ok(steps)
@@ -681,7 +681,7 @@ fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Str
         site.image.clone().map(|image| Step::StoreIdentity { store: file.clone(), image, accept, write })
     };
     steps.extend(marked(new || overlay.accept, !overlay.readonly && !clears && (new || overlay.accept)));
-    steps.push(Step::Loop { file: file.clone(), access, direct: false, into: Slot::Cow });
+    steps.push(Step::Loop { file: file.clone(), access, direct: false, into: Slot::Cow, found: Some(site.found) });
     let mut area = store_in_slot(overlay, steps, place);
     if clears {
         // The mark comes last: under it lies nothing of another image, however far this comes.

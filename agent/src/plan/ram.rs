@@ -145,8 +145,13 @@ pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
 /// Mounts the container from its copy. Without a container there is nothing to do.
 pub fn container(points: &Points, copy: &Copy) -> Vec<Step> {
     let Some(kind) = copy.container else { return Vec::new() };
-    let mut steps =
-        vec![Step::Loop { file: copy.to.clone(), access: Access::ReadOnly, direct: false, into: Slot::Container }];
+    let mut steps = vec![Step::Loop {
+        file: copy.to.clone(),
+        access: Access::ReadOnly,
+        direct: false,
+        into: Slot::Container,
+        found: None,
+    }];
     steps.extend(driver(kind));
     steps.push(mount_kind(Slot::Container, kind, Access::ReadOnly, &points.container));
     steps

@@ -23,7 +23,7 @@ fn one(step: Step) -> Option<Step> {
         | Step::SetAside { .. }
         | Step::Sweep { .. }
         | Step::ClearStore { .. } => return None,
-        Step::Loop { file, direct, into, .. } => Step::Loop { file, access, direct, into },
+        Step::Loop { file, direct, into, .. } => Step::Loop { file, access, direct, into, found: None },
         Step::Window { disk, start, size, into, .. } => Step::Window { disk, start, size, access, into },
         Step::Unlock { what, mut crypt } => {
             crypt.access = access;
@@ -62,7 +62,7 @@ mod tests {
             Step::ClearStore { what: Slot::Cow },
         ];
         assert_eq!(only(writing), Vec::new());
-        let open = |access| Step::Loop { file: at.join("x.cow"), access, direct: false, into: Slot::Cow };
+        let open = |access| Step::Loop { file: at.join("x.cow"), access, direct: false, into: Slot::Cow, found: None };
         let recover = |access, with| Step::Recover {
             attempt: vec![open(access)],
             from: Code::AreaDamaged,

@@ -10,6 +10,7 @@ use super::acquire::{driver, loop_image};
 use super::persist::{Area, is_area};
 use super::ram::RAM_DIR;
 use super::step::{Slot, Step, mount};
+use crate::area::Found;
 use crate::config::{Access, Config, Method, TmpfsSize};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
 use crate::format::Kind;
@@ -269,7 +270,13 @@ fn target_driver(module: &str, option: &str) -> Step {
 /// The image itself, written.
 fn written(base: &Base<'_>) -> Vec<Step> {
     vec![
-        Step::Loop { file: base.path(), access: Access::ReadWrite, direct: false, into: Slot::Image },
+        Step::Loop {
+            file: base.path(),
+            access: Access::ReadWrite,
+            direct: false,
+            into: Slot::Image,
+            found: Some(Found::File(Some(base.file.kind))),
+        },
         map(LIVE, Mapping::Linear(Slot::Image), Access::ReadWrite, Slot::Live),
         Step::CheckFs { what: Slot::Live, fs: base.file.kind.name().to_owned() },
     ]
@@ -327,7 +334,7 @@ fn temporary(config: &Config, origin: Slot, thin: bool) -> Vec<Step> {
     let store = |dir: &str, name: &str, size: u64| Step::Store { file: Path::new(dir).join(name), size, exact };
     let open = |dir: &str, name: &str, into| {
         let file = Path::new(dir).join(name);
-        Step::Loop { file, access: Access::ReadWrite, direct: false, into }
+        Step::Loop { file, access: Access::ReadWrite, direct: false, into, found: None }
     };
     if !thin {
         return vec![

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::crypt::{Consent, Crypt};
-use crate::area::Identity;
+use crate::area::{Found, Identity};
 use crate::config::{Access, TmpfsSize};
 use crate::error::Code;
 use crate::facts::Seen;
@@ -160,6 +160,9 @@ pub enum Step {
         direct: bool,
         /// The role of the new device.
         into: Slot,
+        /// What was found in it, which must be there still when it is opened for writing; `None` for a file that is only read, or that a
+        /// step before has made.
+        found: Option<Found>,
     },
     /// Mount a file system.
     Mount {
@@ -486,7 +489,7 @@ impl fmt::Display for Step {
         match self {
             Step::Driver { module, option, .. } => write!(f, "driver {module} ({option})"),
             Step::Device { device, into } => write!(f, "device {} as {into}", device.node.display()),
-            Step::Loop { file, access, direct, into } => {
+            Step::Loop { file, access, direct, into, .. } => {
                 let direct = if *direct { ", direct" } else { "" };
                 write!(f, "loop {} ({}{direct}) as {into}", file.display(), word(*access))
             }

@@ -1,7 +1,7 @@
 //! Where a persistent area is or could be. Looks only: nothing is mounted or written here.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::block;
@@ -160,12 +160,31 @@ pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
     }
 }
 
+/// Whether an open file, about to be written to, still holds what was found in it.
+///
+/// # Errors
+/// What is different, for a person.
+pub fn is_still(file: &File, found: Found) -> Result<(), String> {
+    let now = match held(file) {
+        Found::File(None) if found == Found::Zeros && is_zeros(file).unwrap_or(false) => Found::Zeros,
+        now => now,
+    };
+    if now == found {
+        Ok(())
+    } else {
+        Err(format!("when it was looked at it {}, and now it {}", found.objection(), now.objection()))
+    }
+}
+
 /// What a file holds. A pipe is not opened: nobody may ever write to it.
 pub fn content(place: &Path) -> Found {
     if !place.metadata().is_ok_and(|facts| facts.is_file()) {
         return Found::Unreadable;
     }
-    let Ok(mut file) = File::open(place) else { return Found::Unreadable };
+    File::open(place).map_or(Found::Unreadable, |file| held(&file))
+}
+
+fn held(mut file: &File) -> Found {
     let size = file.metadata().map_or(0, |facts| facts.len());
     match crate::format::identify(&mut file) {
         Err(_) => Found::Unreadable,
@@ -186,7 +205,9 @@ fn subsystem(env: &Env, path: &Path) -> Option<String> {
 /// As [`at_path`], and tells a file of zeros from one that is not known: it may become the store of a snapshot.
 pub fn at_named_path(env: &Env, at: &Path, path: &Path) -> Found {
     match at_path(env, at, path) {
-        Found::File(None) if is_zeros(&env.path(at.join(path))).unwrap_or(false) => Found::Zeros,
+        Found::File(None) if File::open(env.path(at.join(path))).is_ok_and(|file| is_zeros(&file).unwrap_or(false)) => {
+            Found::Zeros
+        }
         found => found,
     }
 }
@@ -197,9 +218,8 @@ const SAMPLE: u64 = 1 << 16;
 const SAMPLES: u64 = 64;
 
 /// Reads the start, the end and samples between: nothing but zeros. An empty file is no store.
-fn is_zeros(path: &Path) -> std::io::Result<bool> {
+fn is_zeros(file: &File) -> std::io::Result<bool> {
     use std::os::unix::fs::FileExt;
-    let file = File::open(path)?;
     let size = file.metadata()?.len();
     let last = size.saturating_sub(ENDS);
     let between = (1..=SAMPLES).map(|sample| (last / (SAMPLES + 1) * sample, SAMPLE));
@@ -305,14 +325,19 @@ fn how_left(env: &Env, device: &Device, at: Option<&Path>) -> Left {
     }
 }
 
+/// What may hold the file system of a whole system, or be a part of what does, and is not looked into.
+fn holds_unseen(kind: Kind) -> bool {
+    use Kind::{Bcache, Bitlocker, FirmwareRaid, Lvm, Lvm1, Raid, Zfs};
+    matches!(kind, Bcache | Bitlocker | FirmwareRaid | Lvm | Lvm1 | Raid | Zfs)
+}
+
 /// What lies on the same disk and may hold a system, but cannot be looked into.
 fn locked_beside(devices: &[Device], device: &Device) -> Option<String> {
     let disk = device.parent.as_deref().unwrap_or(&device.name);
     let locked = |other: &&Device| {
         let Some(found) = other.superblock.as_ref().filter(|_| other.node != device.node) else { return false };
         let ours = found.label.as_deref().is_some_and(|label| [LUKS_LABEL, TEMPORARY_LABEL].contains(&label));
-        other.parent.as_deref() == Some(disk)
-            && (matches!(found.kind, Kind::Bitlocker | Kind::Lvm | Kind::Lvm1) || found.kind == Kind::Luks && !ours)
+        other.parent.as_deref() == Some(disk) && (holds_unseen(found.kind) || found.kind == Kind::Luks && !ours)
     };
     let found = devices.iter().find(locked)?;
     let kind = found.superblock.as_ref().map_or("", |found| found.kind.name());
@@ -365,7 +390,11 @@ pub fn is_left_by_us(env: &Env, device: &Device) -> bool {
 fn is_windows_asleep(root: &Path) -> bool {
     let mut head = [0; 4];
     let read = foreign::open(root, Path::new("hiberfil.sys")).and_then(|mut file| file.read_exact(&mut head));
-    read.is_ok() && head != [0; 4] && !head.eq_ignore_ascii_case(b"wake")
+    match read {
+        Ok(()) => head != [0; 4] && !head.eq_ignore_ascii_case(b"wake"),
+        // It is not there, or empty. What cannot be read may be anything.
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof),
+    }
 }
 
 #[cfg(test)]
@@ -487,6 +516,9 @@ mod tests {
         }
         std::fs::remove_file(dir.path().join("hiberfil.sys")).unwrap();
         assert!(!is_windows_asleep(dir.path()));
+        // What cannot be read may be anything.
+        std::fs::create_dir(dir.path().join("hiberfil.sys")).unwrap();
+        assert!(is_windows_asleep(dir.path()));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
-use rustix::mount::{MountFlags, mount_bind, mount_remount};
 
 use crate::env::Env;
+use crate::exec::mount;
 use crate::layout;
 
 /// The directory that becomes the root again.
@@ -34,9 +34,7 @@ pub fn prepare(env: &Env) -> io::Result<()> {
     if !statvfs(&dir)?.f_flag.contains(StatVfsMountFlags::NOEXEC) {
         return Ok(());
     }
-    mount_bind(&dir, &dir)?;
-    mount_remount(&dir, MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV, "")?;
-    Ok(())
+    mount::let_programs_run(&dir).map_err(io::Error::other)
 }
 
 /// Copies this program to `/run/initramfs/shutdown`, as a whole or not at all, and sees to it that dracut leaves it

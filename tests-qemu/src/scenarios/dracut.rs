@@ -1,5 +1,6 @@
 //! dracut-live spec 7.2, the cases that are not a layout: the dmsquash dialect.
 
+use super::persist::asleep;
 use super::snapshot::is_snapshot;
 use super::{Scenario, scenario};
 use crate::boot::Boot;
@@ -19,10 +20,18 @@ fn ntfs() -> Boot {
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let flat = || Boot::from(iso()).root("root=live:CDLABEL=ISO").expect(overlay_root()).expect(marker("tiny"));
-    let stick = |word: &str| {
-        let files = vec![("LiveOS/squashfs.img", image(Fs::Squashfs("zstd")))];
-        let boot = Boot::from(Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", files)))).on(Bus::Stick).writable();
+    let plain = || {
+        let files = vec![("LiveOS/squashfs.img", image(Fs::Squashfs("zstd"))), ("letter.txt", Recipe::Text("dear"))];
+        Recipe::Partition(Box::new(folder(Fs::Ext4, "LIVE", files)))
+    };
+    let on = |medium: Recipe, word: &str| {
+        let boot = Boot::from(medium).on(Bus::Stick).writable();
         boot.root(&format!("root=live:LABEL=LIVE {word}")).expect(overlay_root())
+    };
+    let stick = |word: &str| on(plain(), word);
+    let mounted_elsewhere = |word: &str| on(changed(plain(), asleep::MOUNTED_BY_ANOTHER), word);
+    let not_written = |boot: Boot, why| {
+        boot.expect(mount_option("/run/initramfs/live", "ro")).expect(report_says(why)).expect(media_unchanged())
     };
     let renamed = folder(Fs::Iso, "ISO", vec![("x.sqfs", image(Fs::Squashfs("zstd")))]);
     vec![
@@ -46,6 +55,18 @@ pub fn all() -> Vec<Scenario> {
             stick("rw ro").expect(mount_option("/run/initramfs/live", "ro")).expect(media_unchanged()),
         ),
         scenario("dracut/B13 rw", stick("ro rw").expect(mount_option("/run/initramfs/live", "rw"))),
+        scenario(
+            "dracut/B13 F3 rw, and a system sleeps",
+            not_written(stick("rw").and(asleep::sleeping(), Bus::Disk), "holds a hibernated system"),
+        ),
+        scenario(
+            "dracut/B13 F3 rw on a medium that another system has mounted",
+            not_written(mounted_elsewhere("rw"), "was not cleanly unmounted by its own system"),
+        ),
+        scenario(
+            "dracut/B13 F3 rw, and the operator knows that no system sleeps",
+            mounted_elsewhere("rw rd.live.host.awake=1").expect(mount_option("/run/initramfs/live", "rw")),
+        ),
         scenario(
             "dracut/B13 rw on an ISO stays ro",
             flat().kargs("rw").expect(mount_option("/run/initramfs/live", "ro")),

@@ -8,7 +8,7 @@ const MARK_FAT: &str = r#"printf '\001' | dd of="$1" bs=1 seek=$((1048576 + 65))
 const MARK_EXFAT: &str = r#"printf '\002' | dd of="$1" bs=1 seek=$((1048576 + 106)) conv=notrunc status=none"#;
 
 /// The disk as it is while another system has it mounted and has written to it.
-const MOUNTED_BY_ANOTHER: &str = r#"
+pub const MOUNTED_BY_ANOTHER: &str = r#"
     mkdir -p "$1.at"; mount -o loop,offset=1048576 "$1" "$1.at"; trap 'umount "$1.at"' EXIT
     cp "$1.at/letter.txt" "$1.at/new.txt"; sync -f "$1.at"
     cp --sparse=always "$1" "$1.seen"; umount "$1.at"; trap - EXIT; mv "$1.seen" "$1"; rmdir "$1.at""#;
@@ -19,6 +19,14 @@ const LVM_BESIDE: &str = r#"
     sgdisk -e "$1" >/dev/null; sgdisk -n 2:$((start / 512)):0 -t 2:8e00 "$1" >/dev/null
     printf 'LABELONE\001\0\0\0\0\0\0\0' | dd of="$1" bs=1 seek=$((start + 512)) conv=notrunc status=none
     printf 'LVM2 001abcdefABCDabcdABCDabcdABCDabcdef' | dd of="$1" bs=1 seek=$((start + 536)) conv=notrunc status=none"#;
+
+/// A disk on which a Linux sleeps.
+pub fn sleeping() -> Recipe {
+    changed(
+        Recipe::Text(""),
+        r#"truncate -s 8M "$1"; mkswap "$1" >/dev/null; printf S1SUSPEND | dd of="$1" bs=1 seek=4086 conv=notrunc status=none"#,
+    )
+}
 
 fn disk(fs: Fs, script: &str) -> Recipe {
     let files = vec![("live.iso", iso()), ("letter.txt", Recipe::Text("dear"))];

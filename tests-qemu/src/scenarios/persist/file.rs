@@ -154,10 +154,6 @@ fn refusals() -> Vec<Scenario> {
         image(Fs::Ext4),
         r#"head -c 8M /dev/zero | tr '\0' x | dd of="$1" bs=4096 seek=1 iflag=fullblock conv=notrunc status=none"#,
     );
-    let asleep = changed(
-        Recipe::Text(""),
-        r#"truncate -s 8M "$1"; mkswap "$1" >/dev/null; printf S1SUSPEND | dd of="$1" bs=1 seek=4086 conv=notrunc status=none"#,
-    );
     let damaged = || host(store(Fs::Ext4, vec![("live.iso", iso()), ("live_system.cow", broken.clone())], 64));
     vec![
         scenario(
@@ -221,7 +217,7 @@ fn refusals() -> Vec<Scenario> {
         ),
         scenario(
             "persist/a machine with a hibernated system",
-            forgets(host(beside_iso(Fs::Ext4, 64)).and(asleep.clone(), Bus::Disk), "hibernated")
+            forgets(host(beside_iso(Fs::Ext4, 64)).and(asleep::sleeping(), Bus::Disk), "hibernated")
                 .expect(untouched(0))
                 .expect(untouched(1)),
         ),
@@ -230,7 +226,7 @@ fn refusals() -> Vec<Scenario> {
             forgets(
                 Boot::from(iso())
                     .and(folder(Fs::Ext4, "HOME", vec![("letter", Recipe::Text("dear"))]), Bus::Disk)
-                    .and(asleep, Bus::Disk)
+                    .and(asleep::sleeping(), Bus::Disk)
                     .root("root=live:CDLABEL=ISO rd.live.image rd.overlay=LABEL=HOME")
                     .kargs("lab.shutdown")
                     .writable(),

@@ -1,6 +1,6 @@
 //! Changes that outlive a reboot: kiwi-live spec 3 and 7 (T-18 … T-42, T-72), each looked at from outside after power-off.
 
-mod asleep;
+pub(super) mod asleep;
 mod disk;
 mod encrypt;
 mod faults;
