@@ -260,7 +260,7 @@ fn clean(own: &Path, memory: &Path) -> Result<()> {
     let found = [rundir::sweep(own, RUN)?, rundir::sweep(memory, MEMORY.1).unwrap_or_default()];
     let live: Vec<PathBuf> = found.iter().flat_map(|found| found.live.clone()).collect();
     let loops = loops::free(&[own.join(""), memory.join(MEMORY.1)], &live);
-    loops::forget_partitions();
+    loops::renew();
     let removed = found.iter().map(|found| found.removed).sum::<usize>();
     if removed + loops > 0 {
         println!("lab: cleaned up after runs that were ended: {removed} directories, {loops} loop devices");

@@ -21,26 +21,28 @@ pub fn free(own: &[PathBuf], live: &[PathBuf]) -> usize {
     freed.count()
 }
 
-/// Partitions that somebody has told the kernel of stay with a loop device that has no file any more, and would be partitions of the next
-/// one: those that a killed run has left are forgotten.
-pub fn forget_partitions() {
-    for (name, number) in stale(Path::new("/sys/block")) {
-        if let Ok(device) = File::open(Path::new("/dev").join(name)) {
+/// What was said to the kernel about a loop device stays when it has no file any more, and is true of the next file too: partitions, and
+/// that it refuses writes. What a killed run has left of that is taken back.
+pub fn renew() {
+    for (name, partitions) in unused(Path::new("/sys/block")) {
+        let Ok(device) = File::open(Path::new("/dev").join(name)) else { continue };
+        for number in partitions {
             let _ = rdlive_sys::blkpg::delete_partition(&device, number);
         }
+        let _ = rdlive_sys::blkro::set_read_only(&device, false);
     }
 }
 
-/// Loop devices without a file, and the numbers of their partitions.
-fn stale(sys: &Path) -> Vec<(String, u32)> {
+/// Loop devices without a file, each with the numbers of its partitions.
+fn unused(sys: &Path) -> Vec<(String, Vec<u32>)> {
     let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
     let names = entries(sys).filter_map(|entry| entry.file_name().into_string().ok());
     let unused = names.filter(|name| name.starts_with("loop") && backing(&sys.join(name)).is_none());
     unused
-        .flat_map(|name| {
+        .map(|name| {
             let numbers = entries(&sys.join(&name))
                 .filter_map(|part| fs::read_to_string(part.path().join("partition")).ok()?.trim().parse().ok());
-            numbers.map(|number| (name.clone(), number)).collect::<Vec<_>>()
+            (name.clone(), numbers.collect())
         })
         .collect()
 }
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn partitions_of_loop_devices_without_a_file_are_stale() {
+    fn loop_devices_without_a_file_are_unused_whatever_partitions_they_have() {
         let sys = tempfile::tempdir().unwrap();
         for (part, number) in
             [("loop0/loop0p1", "1\n"), ("loop0/loop0p17", "17\n"), ("loop1/loop1p1", "1\n"), ("sda/sda1", "1\n")]
@@ -82,9 +84,11 @@ mod tests {
         fs::create_dir_all(sys.path().join("loop1/loop")).unwrap();
         fs::write(sys.path().join("loop1/loop/backing_file"), "/home/x.img\n").unwrap();
         fs::create_dir_all(sys.path().join("loop0/queue")).unwrap();
-        let mut stale = stale(sys.path());
-        stale.sort();
-        assert_eq!(stale, [("loop0".to_owned(), 1), ("loop0".to_owned(), 17)]);
+        fs::create_dir_all(sys.path().join("loop2")).unwrap();
+        let mut unused = unused(sys.path());
+        unused.sort();
+        unused.iter_mut().for_each(|(_, numbers)| numbers.sort_unstable());
+        assert_eq!(unused, [("loop0".to_owned(), vec![1, 17]), ("loop2".to_owned(), Vec::new())]);
     }
 
     #[test]
