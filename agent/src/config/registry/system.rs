@@ -25,7 +25,7 @@ table! { SYSTEM_TABLE:
     REPORT = Karg::new("rd.live.report", Kind::Text, Origin::Rdlive, "Write the boot report there as well")
         .values("a character device such as `/dev/ttyS1`");
     RO = Karg::new("ro", Kind::Word, Origin::Kernel, "Mount the medium read-only; the last of `ro` and `rw` wins").default("set");
-    RW = Karg::new("rw", Kind::Word, Origin::Kernel, "Mount the medium read-write; the last of `ro` and `rw` wins");
+    RW = Karg::new("rw", Kind::Word, Origin::Kernel, "Mount the medium read-write, unless another system may sleep on it; the last of `ro` and `rw` wins");
     INIT = Karg::new("init", Kind::Text, Origin::Kernel, "The program that takes over").values("a path in the new root")
         .default("`/sbin/init`, `/etc/init`, `/bin/init`, `/bin/sh`");
     DRIVER_BLACKLIST = Karg::new("rd.driver.blacklist", Kind::List, Origin::Dracut, "Kernel modules never to load in the initrd");
