@@ -80,11 +80,15 @@ pub(crate) fn takes_ours<R: Read + Seek>(reader: &mut R) -> bool {
 pub(crate) fn end<R: Read + Seek>(reader: &mut R) -> Option<End> {
     let log = superblock(reader)?;
     let head = log.head(reader)?;
+    let (newest, oldest) = (log.round(reader, 0)?, log.round(reader, log.length - 1)?);
     // Backwards from the head, round the end of the log, to the last record.
     for back in 1..=LONGEST.min(log.length) {
         let at = (head + log.length - back) % log.length;
         let block = log.block(reader, at)?;
-        if block.be32(0)? == RECORD {
+        // A log that was replayed is cleared ahead with empty headers of an older round. One shows through where a power cut has kept
+        // the rest of a record, and its second header not (found by power cuts).
+        let round = if at < head { newest } else { oldest };
+        if block.be32(0)? == RECORD && block.be32(4)? == round {
             return log.record(reader, at, &block, head);
         }
     }
@@ -207,6 +211,18 @@ mod tests {
         assert_eq!(end_of(disk.clone()), Some(End::Pending(32 << 10)));
         record(&mut disk, (at, 1), 32 << 10, 512, true);
         assert_eq!(end_of(disk), Some(End::InOrder));
+    }
+
+    #[test]
+    fn an_empty_header_inside_of_a_torn_record_is_none() {
+        let mut disk = disk();
+        let behind = record(&mut disk, (0, 1), OURS, 1024, false);
+        // The second of its two headers was not written.
+        let second = unit(&mut disk, 1);
+        second.fill(0);
+        second[..4].copy_from_slice(&RECORD.to_be_bytes());
+        assert!(behind == 4, "two headers and two units");
+        assert_eq!(end_of(disk), Some(End::Pending(OURS)));
     }
 
     #[test]
