@@ -326,7 +326,8 @@ fn loop_a_host_is_mounted_again_when_nobody_has_it_any_more() {
     let mount = |options: &[&str]| mount_step("btrfs", options, "/run/host");
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
     exec.run("acquire", &[loop_step, mount(&["rescue=nologreplay"])]).unwrap();
-    let mut other = Command::new("unshare").args(["--mount", "sleep", "0.7"]).spawn().unwrap();
+    let mut other =
+        Command::new("unshare").args(["--mount", "--propagation", "unchanged", "sleep", "0.7"]).spawn().unwrap();
     let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap();
     while namespace(other.id()) == namespace(std::process::id()) {
         std::thread::sleep(Duration::from_millis(5));

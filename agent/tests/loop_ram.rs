@@ -13,6 +13,7 @@ use rdlive::exec::Executor;
 use rdlive::exec::copy::{CopyError, copy};
 use rdlive::handover::Report;
 use rdlive::plan::Step;
+use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
@@ -99,24 +100,22 @@ fn container(machine: &Machine) {
     run("mksquashfs", &["tree", "iso/LiveOS/squashfs.img", "-quiet", "-no-progress"], machine.dir.path());
 }
 
-/// An image as a device of this machine; the loop device is freed when the value is dropped.
-struct Disc(PathBuf);
+/// An image as a device of this machine; the kernel frees the loop device with its last user.
+struct Disc(LoopDevice);
 
 impl Disc {
     fn attach(file: &Path) -> Self {
-        Self::attach_as(&["--find", "--show", "--read-only"], file)
+        Self::attach_as(file, Setup { read_only: true, ..Setup::default() })
     }
 
-    fn attach_as(how: &[&str], file: &Path) -> Self {
-        let output = Command::new("losetup").args(how).arg(file).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self(String::from_utf8(output.stdout).unwrap().trim_end().into())
+    fn attach_as(file: &Path, setup: Setup) -> Self {
+        let backing = File::options().read(true).write(!setup.read_only).open(file).unwrap();
+        let setup = Setup { autoclear: true, ..setup };
+        Self(loopdev::attach(Path::new("/dev"), &backing, file.to_str().unwrap(), setup).unwrap())
     }
-}
 
-impl Drop for Disc {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
+    fn node(&self) -> PathBuf {
+        format!("/dev/loop{}", self.0.number).into()
     }
 }
 
@@ -150,7 +149,7 @@ fn loop_b15_identical_copy_used_and_medium_released_in_both_dialects() {
         let machine = Machine::new();
         medium(&machine);
         let disc = Disc::attach(&machine.path("live.iso"));
-        let line = format!("root=live:{} rd.live.dialect={dialect} rd.live.ram rd.minmem=1", disc.0.display());
+        let line = format!("root=live:{} rd.live.dialect={dialect} rd.live.ram rd.minmem=1", disc.node().display());
         let (config, _) = interpret_text(&line);
         let mut boot = started(&machine, &config).unwrap_or_else(|stop| panic!("{dialect}: {:?}", stop.lines()));
 
@@ -165,7 +164,7 @@ fn loop_b15_identical_copy_used_and_medium_released_in_both_dialects() {
         for path in live {
             assert!(fs::symlink_metadata(machine.path(path)).map_or(true, |meta| meta.is_dir()), "{dialect}: {path}");
         }
-        let opened = fs::OpenOptions::new().read(true).custom_flags_exclusive().open(&disc.0);
+        let opened = fs::OpenOptions::new().read(true).custom_flags_exclusive().open(disc.node());
         assert!(opened.is_ok(), "{dialect}: somebody holds the medium: {opened:?}");
         drop(opened);
         let ram = boot.report.ram.clone().unwrap();
@@ -184,11 +183,11 @@ fn loop_b15_identical_copy_used_and_medium_released_in_both_dialects() {
 #[test]
 fn loop_persistence_asked_for_and_not_possible_releases_the_medium() {
     const STAYS: &str = "the medium must stay in place";
-    for (what, cow, how, expected) in [
-        ("a stick that refuses writes", None, &["--find", "--show", "--read-only"][..], Err("RDL-050")),
-        ("a cow file with a broken file system", Some("broken"), &["--find", "--show"], Err("RDL-052")),
-        ("a cow file that is none", Some("text"), &["--find", "--show"], Err("RDL-050")),
-        ("a new cow file", None, &["--find", "--show"], Ok("file")),
+    for (what, cow, read_only, expected) in [
+        ("a stick that refuses writes", None, true, Err("RDL-050")),
+        ("a cow file with a broken file system", Some("broken"), false, Err("RDL-052")),
+        ("a cow file that is none", Some("text"), false, Err("RDL-050")),
+        ("a new cow file", None, false, Ok("file")),
     ] {
         let machine = Machine::new();
         std::os::unix::fs::symlink("/usr", machine.path("usr")).unwrap();
@@ -205,11 +204,11 @@ fn loop_persistence_asked_for_and_not_possible_releases_the_medium() {
             None => {}
         }
         filesystem(&machine, "host.img", "HOST", 128, "host");
-        let disc = Disc::attach_as(how, &machine.path("host.img"));
+        let disc = Disc::attach_as(&machine.path("host.img"), Setup { read_only, ..Setup::default() });
         let line = format!(
             "root=live:CDLABEL=RAMTEST iso-scan/filename={}:/live.iso rd.live.overlay.persistent rd.live.dialect=kiwi \
              rd.live.cowfile.mbsize=32 rd.live.ram rd.minmem=1",
-            disc.0.display()
+            disc.node().display()
         );
         let (config, _) = interpret_text(&line);
         let mut boot = started(&machine, &config).unwrap_or_else(|stop| panic!("{what}: {:?}", stop.lines()));
@@ -256,7 +255,7 @@ fn loop_d3_iso_scan_frees_loop_and_host() {
     let disc = Disc::attach(&machine.path("host.img"));
     let line = format!(
         "root=live:CDLABEL=RAMTEST iso-scan/filename={}:/live.iso rd.overlay rd.live.ram rd.minmem=1",
-        disc.0.display()
+        disc.node().display()
     );
     let (config, _) = interpret_text(&line);
     let mut boot = started(&machine, &config).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
@@ -275,7 +274,7 @@ fn loop_b16_refusal_goes_on_from_the_medium_or_stops_if_required() {
     let machine = Machine::new();
     medium(&machine);
     let disc = Disc::attach(&machine.path("live.iso"));
-    let line = |ram: &str| format!("root=live:{} rd.overlay {ram} rd.minmem=100000000", disc.0.display());
+    let line = |ram: &str| format!("root=live:{} rd.overlay {ram} rd.minmem=100000000", disc.node().display());
     let (config, _) = interpret_text(&line("rd.live.ram"));
     let mut boot = started(&machine, &config).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
     assert!(machine.mounts().contains(&"/run/initramfs/live".to_owned()), "reads from the medium");
@@ -300,7 +299,7 @@ fn loop_a_whole_disk_is_copied_up_to_its_superblocks_size() {
     let image = fs::metadata(&disk).unwrap().len();
     fs::OpenOptions::new().write(true).open(&disk).unwrap().set_len(64 * MIB).unwrap();
     let disc = Disc::attach(&disk);
-    let (config, _) = interpret_text(&format!("root=live:{} rd.live.ram rd.minmem=1", disc.0.display()));
+    let (config, _) = interpret_text(&format!("root=live:{} rd.live.ram rd.minmem=1", disc.node().display()));
     let mut boot = started(&machine, &config).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
     assert_eq!(fs::read_to_string(machine.path("sysroot/usr/mark")).unwrap(), "from the image");
     let copied = fs::metadata(machine.path("run/initramfs/ram/squashed.img")).unwrap().len();
@@ -350,7 +349,7 @@ fn loop_the_sum_of_the_medium_is_compared_while_copying() {
         fs::write(machine.path("iso/LiveOS/squashfs.img.sha256"), list).unwrap();
         filesystem(&machine, "live.iso", "RAMTEST", 16, "iso");
         let disc = Disc::attach(&machine.path("live.iso"));
-        let (config, _) = interpret_text(&format!("root=live:{} {kargs} rd.minmem=1", disc.0.display()));
+        let (config, _) = interpret_text(&format!("root=live:{} {kargs} rd.minmem=1", disc.node().display()));
         match started(&machine, &config) {
             Ok(mut boot) => {
                 let found = boot.report.ram.as_ref().and_then(|ram| ram.sha256.clone());

@@ -135,6 +135,11 @@ fn t19_t20_mbr() {
         assert_eq!(type_of(&path, number), "Linux");
         assert_eq!(new["start"].as_u64(), Some(addition.gap.start / 512), "{json}");
         assert_eq!(new["size"].as_u64(), Some(addition.gap.size / 512), "{json}");
+        // What fdisk shows for "beyond what cylinders can say", and writes itself.
+        let columns = run("fdisk", &["--list", "--output", "Start-C/H/S,End-C/H/S"], &path);
+        let rows = columns.lines().skip_while(|line| !line.starts_with("Start-C/H/S")).skip(1);
+        let row: Vec<&str> = rows.last().unwrap().split_whitespace().collect();
+        assert_eq!(row, ["1023/254/63", "1023/254/63"], "{columns}");
     }
 }
 

@@ -10,7 +10,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
 use crate::run::run;
@@ -129,10 +128,9 @@ fn enter_private_namespace() -> Result<()> {
     if PRIVATE.get() {
         return Ok(());
     }
-    unshare(CloneFlags::CLONE_NEWNS).context(
+    rdlive_sys::mounts::own().context(
         "making a private mount namespace (this build needs root: nested images, EROFS and --mode dracut mount things)",
     )?;
-    run(tools::MOUNT.command()?.args(["--make-rprivate", "/"])).context("making mounts private")?;
     PRIVATE.set(true);
     Ok(())
 }

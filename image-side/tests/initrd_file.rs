@@ -24,7 +24,7 @@ fn initrd(tiny: &Tiny, args: &[&str], epoch: Option<&str>) -> Vec<u8> {
     fs::read(output).unwrap()
 }
 
-/// Path → (mode as ls shows it, content), as GNU's cpio and the zstd program read it.
+/// Path → (mode as ls shows it, content), as GNU's cpio and the zstd program read it; of a device, its numbers.
 fn unpack(tiny: &Tiny, bytes: &[u8]) -> BTreeMap<String, (String, Vec<u8>)> {
     let dir = tempfile::tempdir_in(tiny.out()).unwrap();
     let (packed, plain) = (dir.path().join("packed"), dir.path().join("plain"));
@@ -46,7 +46,12 @@ fn unpack(tiny: &Tiny, bytes: &[u8]) -> BTreeMap<String, (String, Vec<u8>)> {
     cpio(&["-idm", "-D", "tree", "--nonmatching", "dev/*"]);
     let names = cpio(&["-t"]);
     let entry = |(name, line): (&str, &str)| {
-        let content = fs::read(dir.path().join("tree").join(name)).unwrap_or_default();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let content = match line.starts_with('c') {
+            // "crw------- 1 0 0 5, 1 Jan …"
+            true => words[4..6].concat().into_bytes(),
+            false => fs::read(dir.path().join("tree").join(name)).unwrap_or_default(),
+        };
         (name.to_owned(), (line.split(' ').next().unwrap().to_owned(), content))
     };
     names.lines().zip(listed.lines()).map(entry).collect()
@@ -62,7 +67,10 @@ fn agent_modules_index_and_configuration_are_in() {
     let args = ["--conf", "dialect=kiwi", "--conf", "medium=UUID=1", "--add-file", &add, "--profile", "minimal"];
     let files = unpack(&tiny, &initrd(&tiny, &args, None));
     assert_eq!(files["init"].0, "-rwxr-xr-x");
-    assert_eq!(files["dev/console"].0, "crw-------");
+    // Linux' list of devices, Documentation/admin-guide/devices.txt.
+    for (node, mode, numbers) in [("dev/console", "crw-------", "5,1"), ("dev/null", "crw-rw-rw-", "1,3")] {
+        assert_eq!(files[node], (mode.to_owned(), numbers.as_bytes().to_vec()), "{node}");
+    }
     assert_eq!(files["etc/extra"].1, b"more");
     let conf = String::from_utf8(files["etc/rdlive.conf"].1.clone()).unwrap();
     assert!(conf.ends_with("dialect = kiwi\nmedium = UUID=1\n"), "{conf}");

@@ -8,17 +8,13 @@
 //! no child inherits.
 
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use nix::sched::CloneFlags;
-use rustix::fs::{CWD, Mode, OFlags};
-use rustix::mount::{MountFlags, MountPropagationFlags};
-use rustix::process::{PidfdFlags, Signal, WaitOptions};
-use rustix::thread::ThreadNameSpaceType;
+use rustix::mount::MountFlags;
+use rustix::process::{Signal, WaitOptions};
 
 /// Name of the init, in front of the outer process's number.
 const INIT: &str = "lab-init:";
@@ -55,7 +51,7 @@ fn role_of(name: &str) -> Role {
 /// # Errors
 /// What this machine or container does not allow, and what to do about it.
 pub fn start() -> Result<ExitCode> {
-    own_mounts()?;
+    rdlive_sys::mounts::own().map_err(|error| lacking("a mount namespace", error))?;
     nix::sched::unshare(CloneFlags::CLONE_NEWPID).map_err(|error| lacking("a PID namespace", error.into()))?;
     let mut child = again(&format!("{INIT}{}", std::process::id()))?;
     let status = child.wait().context("waiting for the lab")?;
@@ -84,30 +80,6 @@ pub fn init(outer: u32) -> Result<ExitCode> {
             Err(error) => return Err(error).context("waiting for the lab"),
         }
     }
-}
-
-/// A mount namespace that sends nothing to the host's, with a `/proc`.
-fn own_mounts() -> Result<()> {
-    let lacks = |error| lacking("a mount namespace", error);
-    nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(|error| lacks(error.into()))?;
-    // In a chroot `/` is a directory, not a mount, so nothing at it can be changed: step out to the namespace's own root for
-    // that, and back in.
-    let open =
-        |path: &str| rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let (root, here) = (open("/")?, open(".")?);
-    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
-    rustix::thread::move_into_thread_name_spaces(own.as_fd(), ThreadNameSpaceType::MOUNT)
-        .map_err(|error| lacks(error.into()))?;
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .map_err(|error| lacks(error.into()))?;
-    rustix::process::fchdir(&root)?;
-    rustix::process::chroot(".").map_err(|error| lacks(error.into()))?;
-    rustix::process::fchdir(&here)?;
-    if !Path::new("/proc/self").exists() {
-        rustix::mount::mount("proc", "/proc", "proc", MountFlags::empty(), None)
-            .map_err(|error| lacks(error.into()))?;
-    }
-    Ok(())
 }
 
 /// This program under another name, in the same terminal and process group.

@@ -11,11 +11,31 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
+/// Which of what is found goes.
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    All,
+    /// What is no directory and whose name begins so.
+    Files(&'a [u8]),
+}
+
 /// Removes a directory with all below it, or a single file; one that is not there is no error.
 ///
 /// # Errors
 /// A mount point or another file system in it, named by its path; what the mount shows is untouched.
 pub fn tree(path: &Path) -> Result<()> {
+    walk(path, Which::All)
+}
+
+/// Removes the files below a directory whose names begin with `start`, and links of that name.
+///
+/// # Errors
+/// As those of [`tree`].
+pub fn files(path: &Path, start: &str) -> Result<()> {
+    walk(path, Which::Files(start.as_bytes()))
+}
+
+fn walk(path: &Path, which: Which<'_>) -> Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -30,7 +50,7 @@ pub fn tree(path: &Path) -> Result<()> {
     match look(parent.as_fd(), &name) {
         Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("looking at {}", path.display())),
-        Ok(root) => entry(parent.as_fd(), &name, device(&root), path),
+        Ok(root) => entry(parent.as_fd(), &name, device(&root), path, which),
     }
 }
 
@@ -57,7 +77,7 @@ fn refuse_mounts(found: &Statx, root: (u32, u32), path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn entry(dir: BorrowedFd<'_>, name: &CStr, root: (u32, u32), path: &Path) -> Result<()> {
+fn entry(dir: BorrowedFd<'_>, name: &CStr, root: (u32, u32), path: &Path, which: Which<'_>) -> Result<()> {
     let said = || format!("removing {}", path.display());
     let found = match look(dir, name) {
         // Somebody else removed it.
@@ -66,7 +86,11 @@ fn entry(dir: BorrowedFd<'_>, name: &CStr, root: (u32, u32), path: &Path) -> Res
     };
     refuse_mounts(&found, root, path)?;
     if rustix::fs::FileType::from_raw_mode(found.stx_mode.into()) != rustix::fs::FileType::Directory {
-        return gone(rustix::fs::unlinkat(dir, name, AtFlags::empty())).with_context(said);
+        let goes = match which {
+            Which::All => true,
+            Which::Files(start) => name.to_bytes().starts_with(start),
+        };
+        return if goes { gone(rustix::fs::unlinkat(dir, name, AtFlags::empty())).with_context(said) } else { Ok(()) };
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = match rustix::fs::openat(dir, name, flags, Mode::empty()) {
@@ -76,8 +100,11 @@ fn entry(dir: BorrowedFd<'_>, name: &CStr, root: (u32, u32), path: &Path) -> Res
     // Asked again of what was opened: a mount may have come in between.
     let opened = rustix::fs::statx(&open, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).with_context(said)?;
     refuse_mounts(&opened, root, path)?;
-    emptied(&open, root, path)?;
-    gone(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)).with_context(said)
+    emptied(&open, root, path, which)?;
+    match which {
+        Which::All => gone(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)).with_context(said),
+        Which::Files(_) => Ok(()),
+    }
 }
 
 /// Two labs may clean up after the same dead run: what the other one has removed is removed.
@@ -88,14 +115,14 @@ fn gone(removed: rustix::io::Result<()>) -> rustix::io::Result<()> {
     }
 }
 
-fn emptied(dir: &OwnedFd, root: (u32, u32), path: &Path) -> Result<()> {
+fn emptied(dir: &OwnedFd, root: (u32, u32), path: &Path, which: Which<'_>) -> Result<()> {
     // All names first: what is deleted while one reads may hide others.
     let entries: Vec<_> = Dir::read_from(dir)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name().to_owned())).collect())
         .with_context(|| format!("reading {}", path.display()))?;
     for name in entries.iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
         let below: PathBuf = path.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
-        entry(dir.as_fd(), name, root, &below)?;
+        entry(dir.as_fd(), name, root, &below, which)?;
     }
     Ok(())
 }
@@ -105,7 +132,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+    use rustix::mount::{MountFlags, mount, mount_bind};
 
     use super::*;
 
@@ -121,9 +148,7 @@ mod tests {
 
     /// Mounts of this thread alone; `false`, with the reason, where it may not have any.
     fn own_mounts() -> bool {
-        let own = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).is_ok();
-        let private = || mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).is_ok();
-        let can = own && private();
+        let can = rdlive_sys::mounts::own().is_ok();
         if !can {
             println!("skipped: no mount namespace for this user");
         }
@@ -140,6 +165,20 @@ mod tests {
         assert!(dir.path().join("host/null").exists());
         tree(&tree_path).unwrap();
         tree(&tree_path.join("deeper")).unwrap();
+    }
+
+    #[test]
+    fn of_files_only_those_that_were_named_go_and_none_behind_a_link() {
+        let (dir, tree_path) = sample();
+        let host = dir.path().join("host");
+        for path in [tree_path.join("medium0"), tree_path.join("a/medium.cut"), host.join("medium.rs")] {
+            fs::write(path, "").unwrap();
+        }
+        symlink(&host, tree_path.join("usr")).unwrap();
+        symlink(dir.path(), tree_path.join("a/round")).unwrap();
+        files(&tree_path, "medium").unwrap();
+        assert!(host.join("medium.rs").exists() && tree_path.join("a/b/file").exists());
+        assert!(!tree_path.join("medium0").exists() && !tree_path.join("a/medium.cut").exists());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::machine::Machine;
 use crate::outcome::Outcome;
 use crate::scenarios::{Scenario, Work};
 use crate::tier::{Tier, tier};
+use crate::{machine, remove};
 
 /// One scenario on one machine.
 #[derive(Clone, Copy)]
@@ -99,6 +100,12 @@ const ACCIDENTS: usize = 4;
 /// Machines of user-mode Linux for each of QEMU: one that waits costs nothing.
 const LIGHT_FOR_ONE: usize = 3;
 
+/// How many machines run side by side: QEMU's, and those of user-mode Linux, of which so many fit into memory.
+fn workers(jobs: usize, fit: usize) -> (usize, usize) {
+    let jobs = jobs.max(1);
+    (jobs, (jobs * LIGHT_FOR_ONE).min(fit.max(1)))
+}
+
 /// Passed, failed, skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -114,7 +121,7 @@ pub enum Status {
 /// Runs all of them, `jobs` of QEMU's machines side by side and three times as many of user-mode Linux, in the order given.
 /// What fails beside others is run once more, alone.
 pub fn run(lab: &Lab, list: &[Job<'_>], jobs: usize) -> Vec<Verdict> {
-    let mut judged = side_by_side(lab, list, jobs.max(1));
+    let mut judged = side_by_side(lab, list, workers(jobs, machine::light_machines_that_fit()));
     look_again(&mut judged, |job| {
         lab.say(&format!("again, alone: {}", job.scenario.name));
         let verdict = judge(lab, job, ALONE);
@@ -162,13 +169,13 @@ pub fn prepare(lab: &Lab, list: &[Job<'_>], pace: &Pace) {
 /// A nice value beside which one of 0 gets nine tenths of a processor.
 const BEHIND: i32 = 10;
 
-fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], jobs: usize) -> Vec<(Verdict, Job<'a>)> {
+fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], (heavy, light): (usize, usize)) -> Vec<(Verdict, Job<'a>)> {
     let verdicts = Mutex::new(Vec::new());
     let queue = |machine| {
         let wanted = list.iter().copied().filter(|job| job.machine == machine);
         Mutex::new(wanted.collect::<VecDeque<_>>())
     };
-    let queues = [(queue(Machine::Qemu), jobs), (queue(Machine::Uml), jobs * LIGHT_FOR_ONE)];
+    let queues = [(queue(Machine::Qemu), heavy), (queue(Machine::Uml), light)];
     std::thread::scope(|scope| {
         for (queue, workers) in &queues {
             for _ in 0..*workers {
@@ -273,7 +280,7 @@ fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
     if verdict.result == Status::Failed {
         verdict.why = keep(&logs, &dir, verdict.why);
     }
-    let _ = crate::remove::tree(&dir);
+    let _ = remove::tree(&dir);
     verdict
 }
 
@@ -322,23 +329,13 @@ fn plan(report: &serde_json::Value) -> String {
 /// Moves the logs of a failure to where they stay, and says where.
 fn keep(name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
     // Copies of media are as large as the media; what they were made from is in the cache.
-    remove_media(dir);
+    if let Err(error) = remove::files(dir, "medium") {
+        why.push(format!("{error:#}"));
+    }
     if let Ok(kept) = crate::lab::keep(name, dir) {
         why.push(format!("logs: {}", kept.display()));
     }
     why
-}
-
-/// No link is followed: a scenario's directory may have some that lead to the host's own /dev, /proc and /usr.
-fn remove_media(dir: &Path) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() {
-            remove_media(&entry.path());
-        } else if entry.file_name().to_string_lossy().starts_with("medium") {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// The last line of every run: `N passed, N failed`, and `, N skipped` if any.
@@ -366,17 +363,11 @@ mod tests {
     }
 
     #[test]
-    fn media_behind_a_link_are_not_removed() {
-        let (dir, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        fs::create_dir(dir.path().join("2")).unwrap();
-        for file in [dir.path().join("medium0"), dir.path().join("2/medium.cut"), host.path().join("medium.rs")] {
-            fs::write(file, "").unwrap();
+    fn three_light_machines_for_each_of_qemu_as_far_as_memory_goes() {
+        for (jobs, fit, expected) in [(2, 24, (2, 6)), (1, 24, (1, 3)), (0, 24, (1, 3)), (4, 5, (4, 5)), (2, 0, (2, 1))]
+        {
+            assert_eq!(workers(jobs, fit), expected, "{jobs} {fit}");
         }
-        std::os::unix::fs::symlink(host.path(), dir.path().join("usr")).unwrap();
-        std::os::unix::fs::symlink(dir.path(), dir.path().join("2/round")).unwrap();
-        remove_media(dir.path());
-        assert!(host.path().join("medium.rs").exists());
-        assert!(!dir.path().join("medium0").exists() && !dir.path().join("2/medium.cut").exists());
     }
 
     #[test]

@@ -24,7 +24,8 @@ use crate::probe::block;
 use crate::table::Gap;
 
 /// What to do about a given device that is not empty.
-const GIVEN: &str = "rd.overlay.crypt=<device>,mkfs=force wipes it at each boot";
+const GIVEN: &str =
+    "rd.overlay.crypt=PARTUUID=…,mkfs=force wipes it at each boot (a path in /dev/disk/by-id does, too)";
 /// What to do about a partition that may be ours. An MBR has no names that would tell.
 const UNKNOWN: &str = "format it yourself with the label cow, or delete it; rd.live.overlay.reset does that only for a \
                        partition that a GPT names rdlive-cow";
@@ -189,31 +190,28 @@ mod tests {
     /// attacks.md F5: the disks were swapped while somebody was asked for a key. Needs root.
     #[test]
     fn loop_f5_another_disk_under_the_same_name_is_not_written_to() {
-        let losetup = |arguments: &[&str]| {
-            let output = std::process::Command::new("losetup").args(arguments).output().unwrap();
-            assert!(output.status.success(), "losetup {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).unwrap().trim().to_owned()
-        };
         let env = Env::default();
         let dir = tempfile::tempdir().unwrap();
         let [named, other] = ["named", "other"].map(|name| {
             let path = dir.path().join(name);
-            File::create(&path).unwrap().set_len(4 << 20).unwrap();
-            path.to_str().unwrap().to_owned()
+            let file = File::options().read(true).write(true).create_new(true).open(path).unwrap();
+            file.set_len(4 << 20).unwrap();
+            file
         });
-        let node = losetup(&["--find", "--show", &named]);
-        let seen = block::device(&env, node.strip_prefix("/dev/").unwrap()).unwrap().seen();
+        let (dev, setup) = (Path::new("/dev"), Setup { autoclear: true, ..Setup::default() });
+        let device = loopdev::attach(dev, &named, "named", setup).unwrap();
+        let number = device.number;
+        let seen = block::device(&env, &format!("loop{number}")).unwrap().seen();
         assert!(seen.sequence.is_some(), "this kernel numbers its disks");
         let given = Target::Given { device: seen.clone(), consent: Consent::Anything };
         Blank::prove(&env, &given).unwrap().finish(Ok(())).unwrap();
-        losetup(&["--detach", &node]);
-        losetup(&[&node, &other]);
+        drop(device);
+        let _other = loopdev::attach_to(dev, number, &other, "other", setup).unwrap();
         for target in [given, Target::Device { device: seen.clone() }] {
             let stop = Blank::prove(&env, &target).unwrap_err();
             assert!(stop.cause.contains("another disk has its name"), "{:?}", stop.lines());
             assert!(stop.advice.contains("nothing was written"), "{:?}", stop.lines());
         }
-        losetup(&["--detach", &node]);
     }
 
     /// The same disk, but somebody else has changed its table meanwhile, or the kernel has another view of it; needs root.

@@ -1,7 +1,8 @@
-//! The only unsafe code of rdlive: ioctls that no library offers with a safe signature.
+//! The only unsafe code of rdlive: what no library offers with a safe signature.
 
 pub mod blkflush;
 pub mod blkpg;
 pub mod blkro;
 pub mod cdrom;
 pub mod loopdev;
+pub mod mounts;

@@ -112,16 +112,23 @@ pub fn attach(dev: &Path, backing: &File, name: &str, setup: Setup) -> io::Resul
     for _ in 0..ATTEMPTS {
         // SAFETY: LOOP_CTL_GET_FREE takes no argument and returns a number; see `GetFree`.
         let number = unsafe { ioctl::ioctl(control.as_fd(), GetFree) }?;
-        let path = dev.join(format!("loop{number}"));
-        let device = OpenOptions::new().read(true).write(!setup.read_only).open(&path)?;
-        match configure(&device, backing, name, setup) {
-            Ok(()) => return Ok(LoopDevice { number, device }),
+        match attach_to(dev, number, backing, name, setup) {
             // Somebody else configured the device between the two calls.
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => last = error,
-            Err(error) => return Err(error),
+            other => return other,
         }
     }
     Err(last)
+}
+
+/// As [`attach`], to the loop device of this number.
+///
+/// # Errors
+/// As those of [`attach`]; `EBUSY` if it has a file already.
+pub fn attach_to(dev: &Path, number: u32, backing: &File, name: &str, setup: Setup) -> io::Result<LoopDevice> {
+    let device = OpenOptions::new().read(true).write(!setup.read_only).open(dev.join(format!("loop{number}")))?;
+    configure(&device, backing, name, setup)?;
+    Ok(LoopDevice { number, device })
 }
 
 fn configure(device: &File, backing: &File, name: &str, setup: Setup) -> io::Result<()> {

@@ -16,6 +16,7 @@ use rdlive::facts::Seen;
 use rdlive::plan::{Place, Slot, Step};
 use rdlive::probe::block;
 use rdlive_sys::blkpg;
+use rdlive_sys::loopdev::{self, Setup};
 
 /// Options of the file system itself that is mounted at a path, not those of the mount.
 fn file_system_options(at: &Path) -> String {
@@ -128,11 +129,13 @@ fn loop_f5_another_disk_under_the_name_is_not_touched() {
         run("mkfs.ext4", &["-q".as_ref(), &path]);
         path
     });
-    let losetup = |arguments: &[&Path]| run("losetup", arguments);
-    let node = losetup(&["--find".as_ref(), "--show".as_ref(), &seen_file]);
-    let seen = block::device(&machine.env, node.strip_prefix("/dev/").unwrap()).unwrap().seen();
-    losetup(&["--detach".as_ref(), node.as_ref()]);
-    losetup(&[node.as_ref(), &other]);
+    let opened = |path: &Path| File::options().read(true).write(true).open(path).unwrap();
+    let (dev, setup) = (Path::new("/dev"), Setup { autoclear: true, ..Setup::default() });
+    let device = loopdev::attach(dev, &opened(&seen_file), "seen", setup).unwrap();
+    let number = device.number;
+    let seen = block::device(&machine.env, &format!("loop{number}")).unwrap().seen();
+    drop(device);
+    let _other = loopdev::attach_to(dev, number, &opened(&other), "other", setup).unwrap();
     let before = fs::read(&other).unwrap();
     let device = || Step::Device { device: seen.clone(), into: Slot::Cow };
     let at = machine.path("at").strip_prefix(machine.dir.path()).unwrap().to_owned();
@@ -157,5 +160,4 @@ fn loop_f5_another_disk_under_the_name_is_not_touched() {
         assert!(stop.cause.contains("another disk has its name"), "{steps:?}: {:?}", stop.lines());
         assert!(fs::read(&other).unwrap() == before, "{steps:?}");
     }
-    losetup(&["--detach".as_ref(), node.as_ref()]);
 }

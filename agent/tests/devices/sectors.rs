@@ -5,7 +5,7 @@ use std::fs::File;
 use crate::machine::{Disk, Machine, Stick};
 use crate::{STICK, kept, remember};
 
-const SECTOR: usize = 4096;
+const SECTOR: u32 = 4096;
 
 #[test]
 fn loop_area_on_a_stick_with_sectors_of_4096_bytes() {
@@ -34,7 +34,7 @@ fn loop_blank_partition_with_sectors_of_4096_bytes() {
     let _medium = Disk::attach(&machine, medium, &label);
     let path = machine.path("disk");
     File::create(&path).unwrap().set_len(STICK).unwrap();
-    let disk = Disk::with_sectors(&machine, path, "", &SECTOR.to_string());
+    let disk = Disk::with_sectors(&machine, path, "", SECTOR);
     let whole = File::open(&disk.node).unwrap();
     rdlive_sys::blkpg::add_partition(&whole, 1, 1 << 20, 48 << 20).unwrap();
     let kargs = format!("root=live:LABEL={label} rd.retry=20 rd.overlay={}p1 rd.live.overlay.cowfs=ext4", disk.node);

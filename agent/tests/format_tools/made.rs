@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rdlive::format::{Kind, identify_all, signatures};
+use rdlive_sys::loopdev::{self, Setup};
 
 use crate::superblocks::{read, tree};
 use crate::tools::{blank, blkid, run, text, tool, types};
@@ -152,11 +153,13 @@ fn loop_physical_volume_of_lvm_is_known() {
     assert!(rustix::process::geteuid().is_root(), "needs root: run `cargo lab test` as root");
     let dir = tempfile::tempdir().unwrap();
     let image = blank(dir.path(), "pv", 64);
-    let node = run("losetup", &["--find", "--show", text(&image)]);
-    let node = node.trim();
+    let file = OpenOptions::new().read(true).write(true).open(&image).unwrap();
+    let setup = Setup { autoclear: true, ..Setup::default() };
+    let device = loopdev::attach(Path::new("/dev"), &file, "pv", setup).unwrap();
+    let node = format!("/dev/loop{}", device.number);
     let made =
-        tool("pvcreate").args(["--devices", node, "--devicesfile", "", "-q", "-ff", "-y", node]).output().unwrap();
-    run("losetup", &["--detach", node]);
+        tool("pvcreate").args(["--devices", &node, "--devicesfile", "", "-q", "-ff", "-y", &node]).output().unwrap();
+    drop(device);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     both_say("pv", &image, Kind::Lvm);
 }

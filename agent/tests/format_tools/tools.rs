@@ -8,14 +8,13 @@ use std::process::{Command, Stdio};
 use rdlive::format::Kind;
 
 /// Which package has a tool.
-const PACKAGES: [(&str, &str); 38] = [
+const PACKAGES: [(&str, &str); 37] = [
     ("blkid", "util-linux"),
     ("cryptsetup", "cryptsetup-bin"),
     ("debugfs", "e2fsprogs"),
     ("drbdmeta", "drbd-utils"),
     ("genromfs", "genromfs"),
     ("hformat", "hfsutils"),
-    ("losetup", "mount"),
     ("make-bcache", "bcache-tools"),
     ("makefs", "makefs"),
     ("mkapfs", "apfsprogs"),

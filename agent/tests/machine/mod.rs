@@ -20,6 +20,7 @@ use rdlive::plan::{Points, assemble, prepare};
 use rdlive::probe::uevent::Socket;
 use rdlive::probe::{area, block};
 use rdlive_sys::blkpg;
+use rdlive_sys::loopdev::{self, Setup};
 use tempfile::TempDir;
 
 const EBUSY: i32 = 16;
@@ -189,15 +190,17 @@ pub struct Disk {
 
 impl Disk {
     pub fn attach(machine: &Machine, path: PathBuf, label: &str) -> Self {
-        Self::with_sectors(machine, path, label, "512")
+        Self::with_sectors(machine, path, label, 512)
     }
 
     /// Its sectors are as long as said, in bytes.
-    pub fn with_sectors(machine: &Machine, path: PathBuf, label: &str, sector: &str) -> Self {
-        let node = run(
-            "losetup",
-            &["-b", sector, "-f", "--show"].map(Path::new).into_iter().chain([&*path]).collect::<Vec<_>>(),
-        );
+    pub fn with_sectors(machine: &Machine, path: PathBuf, label: &str, sector: u32) -> Self {
+        let backing = File::options().read(true).write(true).open(&path).unwrap();
+        let setup = Setup { sector, ..Setup::default() };
+        // Not held open: the cache of the whole device, which nobody else drops, would show what its partitions had before. Should
+        // the test be killed, the lab's next run frees it.
+        let device = loopdev::attach(Path::new("/dev"), &backing, path.to_str().unwrap(), setup).unwrap();
+        let node = format!("/dev/loop{}", device.number);
         let disk = Self { path, node, label: label.to_owned(), scratch: machine.path("scratch") };
         // The kernel keeps the partitions of a loop device over its file: a test that was killed has left some.
         disk.forget_partitions();
@@ -250,7 +253,7 @@ impl Drop for Disk {
         self.forget_partitions();
         // The flag would stay on the device for its next file.
         let _ = Command::new("blockdev").args(["--setrw", &self.node]).status();
-        let _ = Command::new("losetup").args(["-d", &self.node]).status();
+        let _ = File::open(&self.node).and_then(|device| loopdev::detach(&device));
     }
 }
 
@@ -276,14 +279,17 @@ impl Stick {
     }
 
     /// The same on a disk with sectors of so many bytes.
-    pub fn plain_with_sectors(machine: &Machine, label: &str, size: u64, sector: usize) -> Self {
+    pub fn plain_with_sectors(machine: &Machine, label: &str, size: u64, sector: u32) -> Self {
         let medium = fs::read(machine.medium(label)).unwrap();
         let path = machine.path("plain");
         File::create(&path).unwrap().set_len(size).unwrap();
         let script = machine.path("script");
-        fs::write(&script, format!("label: gpt\nstart={}, size={}\n", (1 << 20) / sector, medium.len() / sector))
-            .unwrap();
-        let disk = Disk::with_sectors(machine, path, label, &sector.to_string());
+        fs::write(
+            &script,
+            format!("label: gpt\nstart={}, size={}\n", (1 << 20) / sector, medium.len() / sector as usize),
+        )
+        .unwrap();
+        let disk = Disk::with_sectors(machine, path, label, sector);
         let mut status = Command::new("sfdisk");
         status.args(["-q", "--no-reread", "--no-tell-kernel", &disk.node]);
         assert!(status.stdin(File::open(script).unwrap()).status().unwrap().success());

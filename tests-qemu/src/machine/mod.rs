@@ -19,7 +19,7 @@ pub use cards::{Card, Nic, Plug};
 pub use choice::{Machine, Need, Wanted, pick};
 pub use names::{Names, names};
 pub use qemu::has_kvm;
-pub use uml::{kernel, missing};
+pub use uml::{fit as light_machines_that_fit, kernel, missing};
 
 use tail::Tail;
 

@@ -107,9 +107,19 @@ const FETCH: &str = r#"
     for name in libc.so.6 ld-linux-x86-64.so.2; do cp -L "$tree/usr/lib/x86_64-linux-gnu/$name" "$out/lib/"; done
     umount "$work/root" "$work"; rmdir "$work""#;
 
+/// What one machine may need of [`MEMORY`]: a scenario's largest guest, and some more.
+const OF_ONE: u64 = 1 << 30;
+
+/// How many machines find room in memory; where there is less than they need, the kernel kills them in the middle of a boot.
+pub fn fit() -> usize {
+    let free = rustix::fs::statvfs(MEMORY).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
+    usize::try_from(free / OF_ONE).unwrap_or(usize::MAX)
+}
+
 /// Why this host cannot run it; asked once for each run of the lab.
 pub fn missing(lab: &Lab) -> Option<String> {
     let tried = || -> Result<()> {
+        ensure!(fit() > 0, "{MEMORY} has less than {} MiB free (docker run --shm-size=4g gives it more)", OF_ONE >> 20);
         let kernel = kernel(lab)?;
         let dir = lab.cache.scratch("uml")?;
         let initrd = dir.join("initrd");
