@@ -1,12 +1,13 @@
 //! Our own programs, built by cargo from this workspace.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache;
+use crate::cache::{self, Cache};
+use crate::{progress, spent};
 
 /// What agent and guest program are built for: static, for an initrd has no C library.
 pub const MUSL: &str = "x86_64-unknown-linux-musl";
@@ -61,16 +62,21 @@ pub struct Program {
 
 impl Artifacts {
     /// Builds all of them; cargo's own output goes to the terminal.
-    pub fn build(builder: Builder) -> Result<Self> {
+    pub fn build(cache: &Cache, builder: Builder) -> Result<Self> {
         let target = target();
         let static_bin = |profile: &str, name: &str| target.join(MUSL).join(profile).join(name);
-        agent(workspace(), &target)?;
-        build(&["--profile", "tool", "--target", MUSL, "-p", "lab-guest", "--bin", "lab-guest"])?;
+        let making = |what: &str, make: &dyn Fn() -> Result<()>| {
+            cache.made().enter(what, || progress::making(cache.times(), what, make))
+        };
+        let building = |what: &str, args: &[&str]| making(what, &|| build(args));
+        making("the agent", &|| agent(workspace(), &target).map(drop))?;
+        let guest = ["--profile", "tool", "--target", MUSL, "-p", "lab-guest", "--bin", "lab-guest"];
+        building("the guests' program", &guest)?;
         let (profile, dir) = match builder {
             Builder::Tested => ("dev", "debug"),
             Builder::Shipped => ("tool", "tool"),
         };
-        build(&["--profile", profile, "-p", "rdlive-image", "--bin", "rdlive-image"])?;
+        building("the builder", &["--profile", profile, "-p", "rdlive-image", "--bin", "rdlive-image"])?;
         let module = module_dir();
         Ok(Self {
             agent: program(static_bin("release", "rdlive"))?,
@@ -145,7 +151,7 @@ fn build(args: &[&str]) -> Result<()> {
 }
 
 fn run(cargo: &mut Command) -> Result<()> {
-    let status = cargo.stdin(Stdio::null()).status().context("starting cargo")?;
+    let status = spent::output(cargo, true).context("starting cargo")?.status;
     if !status.success() {
         bail!("{cargo:?} failed");
     }

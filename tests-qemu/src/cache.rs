@@ -2,7 +2,8 @@
 //! the work tree, which all clones and several runs at once share.
 //!
 //! ```text
-//! cache/NAME-HASH      a file, and NAME-HASH.key: what it was made from; its time is that of the last use
+//! cache/NAME-HASH      a file, and NAME-HASH.key: what it was made from; its time is that of the last use; NAME-HASH.new: its bytes
+//!                      may not be on the disk yet, and are trusted only until the machine is switched off
 //! trees/NAME-HASH      a directory, with its .key, and .size: what it takes on the disk
 //! locks/NAME-HASH      held (flock) while it is made
 //! lock                 held shared while a use is noted, exclusively while things are removed
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::lock::Lock;
@@ -31,10 +32,15 @@ use crate::{loops, progress, remove};
 /// Where directories of files and of trees lie.
 const FILES: &str = "cache";
 const TREES: &str = "trees";
+/// What is beside an artefact until its bytes are on the disk.
+const NEW: &str = "new";
+const NEW_SUFFIX: &str = ".new";
 /// In front of a run's own directory in `tmp`.
 const RUN: &str = "run-";
-/// Where a run's media are when there is room for them, and its directory's name in front of the run's own.
-const MEMORY: (&str, &str) = ("/dev/shm", "rdlive-lab.");
+/// Where a run's media are when there is room for them.
+const MEMORY: &str = "/dev/shm";
+/// In front of a run's own directory there, and in the directory for temporary files.
+const OUTSIDE: &str = "rdlive-lab.";
 /// Room that memory must have for that.
 const ROOM: u64 = 4 << 30;
 /// All artefacts together, trees too.
@@ -45,6 +51,7 @@ pub struct Cache {
     root: PathBuf,
     run: Option<RunDir>,
     memory: Option<RunDir>,
+    temporary: RunDir,
     used: Mutex<HashSet<PathBuf>>,
     times: Arc<Times>,
     made: Account,
@@ -65,19 +72,25 @@ impl Cache {
     }
 
     fn with_limit(root: &Path, limit: u64) -> Result<Self> {
+        usable(root)?;
         for dir in [FILES, TREES, "locks", "tmp"] {
             let path = root.join(dir);
             fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
         }
         let root = root.canonicalize()?;
-        let (own, memory) = (root.join("tmp"), Path::new(MEMORY.0));
-        clean(&own, memory)?;
+        usable(&root)?;
+        let (own, memory) = (root.join("tmp"), Path::new(MEMORY));
+        let temporary = std::env::temp_dir().canonicalize().context("the directory for temporary files")?;
+        usable(&temporary)?;
+        clean(&own, &[memory, &temporary])?;
         let run = RunDir::make(&own, RUN)?;
         fs::create_dir(run.path().join("uses"))?;
         let times = Arc::new(Times::open(&root.join("times.json")));
-        let memory = is_memory(memory).then(|| RunDir::make(memory, MEMORY.1).ok()).flatten();
-        let cache =
-            Self { root, run: Some(run), memory, used: Mutex::default(), times, made: Account::default(), limit };
+        let memory = is_memory(memory).then(|| RunDir::make(memory, OUTSIDE).ok()).flatten();
+        let temporary = RunDir::make(&temporary, OUTSIDE)?;
+        let (used, made) = (Mutex::default(), Account::default());
+        let cache = Self { root, run: Some(run), memory, temporary, used, times, made, limit };
+        cache.distrust(&boot_id())?;
         cache.prune()?;
         Ok(cache)
     }
@@ -108,6 +121,11 @@ impl Cache {
             Some(memory) if has_room(memory.path()) => numbered(memory.path(), name),
             _ => self.scratch(name),
         }
+    }
+
+    /// A directory with a short path, for programs that make temporary files of their own.
+    pub fn temporary(&self) -> &Path {
+        self.temporary.path()
     }
 
     /// Returns the file made under `key`, calling `make` with the path to write when it is not there yet. `what` is for people,
@@ -160,11 +178,48 @@ impl Cache {
             fs::write(beside(&path, "size"), prune::allocated(&partial).to_string())?;
         }
         fs::write(beside(&path, "key"), key)?;
+        fs::write(beside(&path, NEW), boot_id())?;
         // As soon as others see it, it is in use.
         let _removing = Lock::shared(&self.root.join("lock"))?;
         self.mark(&path)?;
         fs::rename(&partial, &path).with_context(|| format!("naming {}", path.display()))?;
         Ok(path)
+    }
+
+    /// Removes what was made shortly before a power loss: its name may be on the disk, and its bytes not.
+    fn distrust(&self, boot: &str) -> Result<()> {
+        let _removing = Lock::exclusive(&self.root.join("lock"))?;
+        for dir in [FILES, TREES].map(|place| self.root.join(place)) {
+            for name in names(&dir).iter().filter(|name| name.ends_with(NEW_SUFFIX)) {
+                let mark = dir.join(name);
+                if fs::read_to_string(&mark).is_ok_and(|of| of == boot) {
+                    continue;
+                }
+                let path = mark.with_extension("");
+                println!(
+                    "lab: {} may not have reached the disk before the power was lost; it is made anew",
+                    path.display()
+                );
+                remove::tree(&path)?;
+                for kind in ["key", "size", NEW] {
+                    let _ = fs::remove_file(beside(&path, kind));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What has been made is on the disk now, in one go: a sync for each artefact would cost more than all that makes them.
+    fn settle(&self) -> Result<()> {
+        let marks = [FILES, TREES].map(|place| self.root.join(place)).into_iter().flat_map(|dir| {
+            names(&dir).into_iter().filter(|name| name.ends_with(NEW_SUFFIX)).map(move |name| dir.join(name))
+        });
+        let marks: Vec<PathBuf> = marks.collect();
+        if !marks.is_empty() {
+            rustix::fs::syncfs(File::open(&self.root)?).context("writing the cache to the disk")?;
+            marks.iter().for_each(|mark| drop(fs::remove_file(mark)));
+        }
+        Ok(())
     }
 
     /// Is it there? Then no run removes it while this one lives.
@@ -204,7 +259,7 @@ impl Cache {
                 // Out of the way in an instant; deleting a tree takes longer than others should wait.
                 let to = self.root.join("tmp").join(format!("{RUN}old-{:x}", rundir::nanoseconds()));
                 fs::rename(&path, &to).with_context(|| format!("moving {}", path.display()))?;
-                for kind in ["key", "size"] {
+                for kind in ["key", "size", NEW] {
                     let _ = fs::remove_file(beside(&path, kind));
                 }
                 aside.push(to);
@@ -248,24 +303,46 @@ impl Drop for Cache {
         // First this run's own: then what it used may go too.
         self.run = None;
         self.memory = None;
-        if let Err(error) = self.times.save().and_then(|()| self.prune()) {
+        if let Err(error) = self.times.save().and_then(|()| self.prune()).and_then(|()| self.settle()) {
             eprintln!("lab: {error:#}");
         }
     }
 }
 
-/// Removes what dead runs left: their directories here and in memory, and loop devices over files in them.
-fn clean(own: &Path, memory: &Path) -> Result<()> {
+/// Removes what dead runs left: their directories here and in the directories `outside`, and loop devices over files in them.
+fn clean(own: &Path, outside: &[&Path]) -> Result<()> {
     let _removing = Lock::exclusive(&own.with_file_name("lock"))?;
-    let found = [rundir::sweep(own, RUN)?, rundir::sweep(memory, MEMORY.1).unwrap_or_default()];
+    let mut found = vec![rundir::sweep(own, RUN)?];
+    found.extend(outside.iter().map(|dir| rundir::sweep(dir, OUTSIDE).unwrap_or_default()));
     let live: Vec<PathBuf> = found.iter().flat_map(|found| found.live.clone()).collect();
-    let loops = loops::free(&[own.join(""), memory.join(MEMORY.1)], &live);
+    let mut places = vec![own.join("")];
+    places.extend(outside.iter().map(|dir| dir.join(OUTSIDE)));
+    let loops = loops::free(&places, &live);
     loops::renew();
     let removed = found.iter().map(|found| found.removed).sum::<usize>();
     if removed + loops > 0 {
         println!("lab: cleaned up after runs that were ended: {removed} directories, {loops} loop devices");
     }
     Ok(())
+}
+
+/// Paths of media stand in options of overlayfs and user-mode Linux, and on command lines, where these have a meaning.
+fn usable(path: &Path) -> Result<()> {
+    let strange = |c: char| c.is_whitespace() || c.is_control() || ",:;'\"\\".contains(c);
+    match path.to_str() {
+        Some(text) if !text.contains(strange) => Ok(()),
+        _ => bail!(
+            "{} has a space or another letter in its path that mount options and kernels read as something else.\n\
+             Try: XDG_CACHE_HOME=/var/cache TMPDIR=/tmp {}",
+            path.display(),
+            crate::install::typed()
+        ),
+    }
+}
+
+/// The machine's uptime has this name: it changes with each start.
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
 fn numbered(parent: &Path, name: &str) -> Result<PathBuf> {
@@ -379,6 +456,36 @@ mod tests {
         assert!(!scratch.exists() && !fast.exists() && !path.exists());
         assert_eq!(names(&dir.path().join("tmp")), Vec::<String>::new());
         assert_eq!(names(&dir.path().join(FILES)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_made_shortly_before_a_power_loss_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let [lost, here, kept] = ["lost", "here", "kept"].map(|key| make(&cache, key, 1));
+        assert!(beside(&lost, NEW).exists());
+        // Of another start of the machine, cut off in the middle, of this one, and settled.
+        fs::write(beside(&lost, NEW), "another").unwrap();
+        let tree = cache.tree("t", "t", "a", |dir| Ok(fs::write(dir.join("file"), "")?)).unwrap();
+        fs::write(beside(&tree, NEW), "").unwrap();
+        fs::remove_file(beside(&kept, NEW)).unwrap();
+        let other = Cache::open(dir.path()).unwrap();
+        assert_eq!([&lost, &tree, &here, &kept].map(|path| path.exists()), [false, false, true, true]);
+        assert!(!beside(&lost, "key").exists() && !beside(&tree, NEW).exists());
+        drop(other);
+        assert!(here.exists() && !beside(&here, NEW).exists(), "a run has ended, and all is on the disk");
+    }
+
+    #[test]
+    fn paths_that_mount_options_cannot_have_are_refused_with_the_way_on() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, good) in [("a-b_c.d", true), ("müll", true), ("a b", false), ("a,b", false), ("a:b", false)] {
+            let opened = Cache::open(&dir.path().join(name));
+            assert_eq!(opened.is_ok(), good, "{name}");
+            let said = opened.err().map(|error| error.to_string()).unwrap_or_default();
+            assert_eq!(said.contains("XDG_CACHE_HOME=/var/cache"), !good, "{said}");
+            assert_eq!(dir.path().join(name).exists(), good, "{name}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
 use crate::lab::{self, Lab};
-use crate::{cache, mirror, tool};
+use crate::{cache, mirror, sources, tool};
 
 /// A root file system to boot into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,13 +69,13 @@ impl Tree {
     /// Changes when the recipe changes, so that old trees are made anew.
     pub fn stamp(self, lab: &Lab) -> String {
         match self {
-            Self::Tiny => format!("tiny 1 {:016x}", lab.built.guest.hash),
+            Self::Tiny => format!("tiny 1 {:016x} {:x}", lab.built.guest.hash, sources::trees()),
             Self::Trixie | Self::Bookworm => self.recipe(),
         }
     }
 
     fn recipe(self) -> String {
-        format!("{} 1 {FIRST} {THEN} {}", self.name(), self.extra())
+        format!("{} 1 {FIRST} {THEN} {} {:x}", self.name(), self.extra(), sources::trees())
     }
 
     fn make_debian(self, cache: &Cache, mirror: Option<&str>, dir: &Path) -> Result<()> {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::tool;
+use crate::{progress, tool};
 
 /// A program (or file) the lab needs and the Debian package that brings it.
 struct Need {
@@ -117,12 +117,14 @@ fn packages() -> Result<()> {
         bail!("missing packages; as root run: apt-get install --no-install-recommends {list}");
     }
     println!("lab: installing {list}");
-    if apt(&packages, &[]).is_ok() {
-        return Ok(());
-    }
-    // The lists may be old or absent; and a backported library may stand in the way of the release's own qemu.
-    tool::run(Command::new("apt-get").args(["update", "-q"]))?;
-    apt(&packages, &[]).or_else(|_| apt(&packages, &["--allow-downgrades"]))
+    progress::doing("installing", "packages", || {
+        if apt(&packages, &[]).is_ok() {
+            return Ok(());
+        }
+        // The lists may be old or absent; and a backported library may stand in the way of the release's own qemu.
+        tool::run(Command::new("apt-get").args(["update", "-q"]))?;
+        apt(&packages, &[]).or_else(|_| apt(&packages, &["--allow-downgrades"]))
+    })
 }
 
 fn apt(packages: &[&str], extra: &[&str]) -> Result<()> {
@@ -141,18 +143,30 @@ pub fn require_root() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let typed: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     bail!(
         "this needs root: guest trees are made with debootstrap and chroot, and some fixtures with loop mounts.\n\
          Try: {}   (or run it in a container or VM as root)",
-        as_root(&typed)
+        as_root(&words())
     );
+}
+
+/// The command that was typed.
+pub fn typed() -> String {
+    command(&words())
+}
+
+fn words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+fn command(typed: &[String]) -> String {
+    let words: Vec<String> = typed.iter().map(|word| format!(" {}", quoted(word))).collect();
+    format!("cargo lab{}", words.concat())
 }
 
 /// The command with these arguments, as root types it. sudo would take another PATH, without cargo.
 fn as_root(typed: &[String]) -> String {
-    let words: Vec<String> = typed.iter().map(|word| format!(" {}", quoted(word))).collect();
-    format!("sudo -E env PATH=\"$PATH\" cargo lab{}", words.concat())
+    format!("sudo -E env PATH=\"$PATH\" {}", command(typed))
 }
 
 /// A word as a shell reads it back.

@@ -40,7 +40,7 @@ impl Lab {
         let built = std::thread::scope(|scope| {
             // Whoever needs one that could not be made says why.
             scope.spawn(|| trees.iter().for_each(|tree| drop(tree.base(&cache, mirror.as_deref()))));
-            Artifacts::build(builder)
+            Artifacts::build(&cache, builder)
         })?;
         Ok(Self { cache, built, mirror, cuts: Choice::default(), qemu: Slots::new(1), times })
     }

@@ -5,8 +5,50 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, bail};
+
 /// A device number and the file behind it.
 type Attached = (String, PathBuf);
+
+/// So many loop devices may be in use at once, where nobody makes nodes for more.
+const NODES: u32 = 32;
+
+/// Whether this machine or container has loop devices: media are mounted through them, and cargo's tests take them for disks.
+///
+/// # Errors
+/// What is missing, and what to do about it.
+pub fn usable(dev: &Path) -> Result<()> {
+    const OTHERWISE: &str = "docker run --privileged -v /dev:/dev …, or a virtual machine";
+    let control = dev.join("loop-control");
+    File::options().read(true).write(true).open(&control).map_err(|error| {
+        anyhow::anyhow!(
+            "no loop devices: {}: {error}\nTry: modprobe loop; where this is a container or a chroot, {OTHERWISE}",
+            control.display()
+        )
+    })?;
+    // The kernel makes nodes for those that are needed later, but only in its own /dev.
+    let missing = (0..NODES).find(|number| !dev.join(format!("loop{number}")).exists());
+    match missing {
+        Some(number) if !is_the_kernels(dev) => bail!(
+            "{0}/loop{number} is missing in this container's own /dev.\n\
+             Try: for n in $(seq 0 {1}); do [ -e {0}/loop$n ] || mknod -m 660 {0}/loop$n b 7 $n; done\n\
+             or: {OTHERWISE}",
+            dev.display(),
+            NODES - 1
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn is_the_kernels(dev: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let of_dev = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        (words.next() == dev.to_str()).then(|| words.next() == Some("devtmpfs"))
+    };
+    // The last mount is on top.
+    mounts.lines().rev().find_map(of_dev).unwrap_or(false)
+}
 
 /// Frees devices whose file's path begins with one of `own` and lies below none of the directories of `live` runs; says how
 /// many.
@@ -71,6 +113,23 @@ fn left(attached: Vec<Attached>, own: &[PathBuf], live: &[PathBuf]) -> Vec<Attac
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_without_loop_devices_is_told_what_to_do() {
+        let dev = tempfile::tempdir().unwrap();
+        let said = || usable(dev.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(said().contains("modprobe loop"), "{}", said());
+        fs::write(dev.path().join("loop-control"), "").unwrap();
+        for number in 0..NODES - 1 {
+            fs::write(dev.path().join(format!("loop{number}")), "").unwrap();
+        }
+        // What it says to type makes what is missing.
+        let text = said();
+        let line = text.lines().find_map(|line| line.strip_prefix("Try: ")).unwrap();
+        let typed = format!("mknod() {{ : > \"$3\"; }}; {line}");
+        assert!(std::process::Command::new("sh").args(["-c", &typed]).status().unwrap().success(), "{typed}");
+        assert_eq!(said(), "");
+    }
 
     #[test]
     fn loop_devices_without_a_file_are_unused_whatever_partitions_they_have() {

@@ -55,6 +55,11 @@ pub fn waiting<T>(what: &str, wait: impl FnOnce() -> T) -> T {
     done
 }
 
+/// Does something of which nobody knows how long it takes.
+pub fn doing<T>(verb: &str, what: &str, act: impl FnOnce() -> T) -> T {
+    while_it_lasts(verb, what, None, act).0
+}
+
 fn while_it_lasts<T>(verb: &str, what: &str, last: Option<Duration>, act: impl FnOnce() -> T) -> (T, Duration) {
     let announced = last.filter(|last| *last >= QUICK);
     if let Some(last) = announced {

@@ -25,18 +25,29 @@ pub struct Entry {
     pub tree: bool,
 }
 
-/// Chooses what is removed so that `all` bytes become at most `limit`: files before trees, each longest unused first.
+/// Chooses what is removed so that `all` bytes become at most `limit`: files before trees, each longest unused first. A tree of links
+/// (`NAME+…-HASH`) takes no room while the tree is there that it leads to (`NAME-HASH`), and all of that afterwards: it goes too.
 pub fn choose(mut entries: Vec<Entry>, mut all: u64, limit: u64) -> Vec<PathBuf> {
     entries.sort_by_key(|entry| (entry.tree, std::cmp::Reverse(entry.unused)));
-    let mut chosen = Vec::new();
-    for entry in entries {
+    let mut chosen: Vec<PathBuf> = Vec::new();
+    for entry in &entries {
         let (old, wanted) = if entry.tree { (TREE_UNUSED, TREE_WANTED) } else { (FILE_UNUSED, Duration::ZERO) };
-        if entry.unused > old || (all > limit && entry.unused >= wanted) {
+        if !chosen.contains(&entry.path) && (entry.unused > old || (all > limit && entry.unused >= wanted)) {
             all = all.saturating_sub(entry.size);
-            chosen.push(entry.path);
+            chosen.push(entry.path.clone());
+            let linked = entries.iter().filter(|other| other.tree && entry.tree && is_of_links_to(other, entry));
+            chosen.extend(linked.map(|other| other.path.clone()));
         }
     }
     chosen
+}
+
+fn is_of_links_to(links: &Entry, tree: &Entry) -> bool {
+    let name = |entry: &Entry| {
+        let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
+        name.rsplit_once('-').map_or_else(String::new, |(name, _)| name.to_owned())
+    };
+    name(links).strip_prefix(&name(tree)).is_some_and(|rest| rest.starts_with('+'))
 }
 
 /// What a file takes on the disk, most of ours have holes; or a directory, without files that have a link elsewhere.
@@ -88,6 +99,20 @@ mod tests {
         }
         let unused = vec![entry("file", 1, 31, false), entry("tree", 1, 31, true), entry("no tree", 1, 91, true)];
         assert_eq!(choose(unused, 3, 100), [PathBuf::from("file"), PathBuf::from("no tree")]);
+    }
+
+    #[test]
+    fn links_go_with_the_tree_that_they_lead_to() {
+        let entry = |name: &str, size, days: u64| Entry {
+            path: name.into(),
+            size,
+            unused: Duration::from_secs(days * 86_400),
+            tree: true,
+        };
+        // Links are made after their tree.
+        let entries =
+            vec![entry("a-1", 50, 9), entry("a+guest-2", 1, 8), entry("a+guest-3", 1, 0), entry("ab-4", 50, 8)];
+        assert_eq!(choose(entries, 102, 60), ["a-1", "a+guest-2", "a+guest-3"].map(PathBuf::from));
     }
 
     #[test]

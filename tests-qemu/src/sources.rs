@@ -21,6 +21,13 @@ const INITRDS: &[(&str, &str)] = &[
     ("vmlinux.rs", include_str!("vmlinux.rs")),
 ];
 
+/// What decides what is in trees: the lab's own and Debian's.
+const TREES: &[(&str, &str)] = &[("guest.rs", include_str!("guest.rs")), ("tool.rs", include_str!("tool.rs"))];
+
+/// What decides the bytes of recordings, besides medium, initrd and seed.
+const RECORDINGS: &[(&str, &str)] =
+    &[("log.rs", include_str!("powercut/log.rs")), ("recording.rs", include_str!("powercut/recording.rs"))];
+
 fn of(sources: &[(&str, &str)]) -> u64 {
     cache::hash(&sources.iter().flat_map(|(name, text)| [*name, "\0", *text, "\0"]).collect::<String>())
 }
@@ -34,6 +41,18 @@ pub fn fixtures() -> u64 {
 /// Part of the key of every initrd.
 pub fn initrds() -> u64 {
     static HASH: LazyLock<u64> = LazyLock::new(|| of(INITRDS));
+    *HASH
+}
+
+/// Part of the key of every tree.
+pub fn trees() -> u64 {
+    static HASH: LazyLock<u64> = LazyLock::new(|| of(TREES));
+    *HASH
+}
+
+/// Part of the key of every recording.
+pub fn recordings() -> u64 {
+    static HASH: LazyLock<u64> = LazyLock::new(|| of(RECORDINGS));
     *HASH
 }
 

@@ -78,7 +78,7 @@ fn fnv(text: &str) -> u64 {
 pub struct Costs {
     /// cargo's tests, with their compilation.
     pub tests: Duration,
-    /// Trees, initrds, media, recordings by what they are, the dearest first.
+    /// Our programs, trees, initrds, media, recordings by what they are, the dearest first.
     pub made: Vec<(String, Duration)>,
     /// All processor time of the run, machines too.
     pub all: Duration,
@@ -109,7 +109,7 @@ pub fn summary(verdicts: &[Verdict], costs: &Costs) -> String {
         row("cargo's tests", None, tests);
     }
     row("things made", (!costs.made.is_empty()).then_some(costs.made.len()), made);
-    // Builds of our programs, looks at media.
+    // Looks at media, and the lab itself.
     row("the rest", None, (costs.all.as_secs_f64() - machines - tests - made).max(0.0));
     let mut dearest: Vec<&Verdict> = verdicts.iter().collect();
     dearest.sort_by(|one, two| two.processor.total_cmp(&one.processor));
@@ -147,5 +147,40 @@ mod tests {
         // Names of one topic are not taken in a row.
         let one = eighth(&names, &commits[0]);
         assert!(names.windows(3).all(|three| three.iter().any(|name| !one.contains(name))));
+    }
+
+    #[test]
+    fn the_summary_counts_each_tier_and_names_the_dearest() {
+        use crate::runner::Status::Passed;
+        let verdict = |name: &str, tier, processor| {
+            let mut verdict = Verdict::plain(name, Machine::Uml, tier == Tier::SecondLook, Passed);
+            (verdict.tier, verdict.processor) = (tier, processor);
+            verdict
+        };
+        let mut verdicts: Vec<Verdict> =
+            (0..12).map(|number| verdict(&format!("topic/{number}"), Tier::Logic, f64::from(number))).collect();
+        verdicts.push(verdict("power/x", Tier::Cuts, 40.0));
+        verdicts.push(verdict("topic/3", Tier::SecondLook, 5.5));
+        let second = Duration::from_secs;
+        let costs = Costs { tests: second(100), made: vec![("an ISO".to_owned(), second(30))], all: second(300) };
+        let text = summary(&verdicts, &costs);
+        let lines: Vec<&str> = text.lines().collect();
+        // 300 less 66 and 40 and 5.5 of machines, 100 of tests and 30 of things made.
+        let table = [
+            "tier               scenarios  CPU s",
+            "user-mode Linux           12     66",
+            "power cuts                 1     40",
+            "again in QEMU              1      6",
+            "cargo's tests                   100",
+            "things made                1     30",
+            "the rest                         58",
+            "the dearest:",
+            "  40.0 CPU s  power/x",
+            "  11.0 CPU s  topic/11",
+        ];
+        assert_eq!(lines[..table.len()], table);
+        assert_eq!(lines.iter().filter(|line| line.contains(" CPU s  ")).count(), NAMED + 1, "{text}");
+        assert!(lines.contains(&"   5.5 CPU s  topic/3 [again in QEMU]"), "{text}");
+        assert!(text.ends_with("the dearest to make:\n  30.0 CPU s  an ISO\n"), "{text}");
     }
 }

@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Outside of the lab's own namespace (`crate::namespace`): there the host would see the mounts.
 pub fn enter() -> Result<()> {
     ensure!(namespace::role() == Role::Inside, "disks are booted only inside of the lab's own namespace");
-    nix::sched::unshare(CloneFlags::CLONE_NEWNS).context("mounts of its own")?;
+    apart()?;
     // What the agent says to the kernel's log stays here.
     for node in ["kmsg", "console"].map(|name| Path::new(DEV).join(name)).iter().filter(|node| node.exists()) {
         mount_bind(Path::new("/dev/null"), node).with_context(|| format!("hiding {}", node.display()))?;
@@ -40,6 +40,14 @@ pub fn enter() -> Result<()> {
         nix::sched::setns(quiet, CloneFlags::CLONE_NEWNET).context("a network namespace of its own")?;
     }
     Ok(())
+}
+
+/// Mounts of this thread alone, behind [`enter`].
+///
+/// # Errors
+/// As those of [`enter`].
+pub fn apart() -> Result<()> {
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS).context("mounts of its own")
 }
 
 /// A network namespace that belongs to another user namespace: the kernel sends no events there. Each machine has one disk, and would

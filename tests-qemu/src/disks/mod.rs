@@ -15,7 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -143,9 +143,15 @@ pub fn slice(order: &str) -> Result<ExitCode> {
     let order: Order = serde_json::from_str(order)?;
     host::enter()?;
     let (next, came) = (AtomicU64::new(0), Mutex::new(Came::default()));
+    // Before any of them mounts something: what is mounted already would be there twice, and stay in use.
+    let begin = Barrier::new(AT_ONCE);
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
+                // mkfs.btrfs looks at all that is mounted, and fails when another machine unmounts it meanwhile.
+                let apart = host::apart();
+                begin.wait();
+                apart.unwrap_or_else(|error| panic!("{error:#}"));
                 loop {
                     let nth = next.fetch_add(1, Ordering::Relaxed);
                     if nth >= order.count {

@@ -126,3 +126,34 @@ pub fn mbr_logical(file: &File, sector: u64, places: &[Range<u64>], size: u64) -
     }
     Ok(vec![first.clone(), extended])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lab's own tables, as a reader that is neither the lab's nor the agent's names what is in them.
+    #[test]
+    fn sfdisk_names_what_the_tables_have() {
+        const MIB: u64 = 1 << 20;
+        let listed = |write: &dyn Fn(&File)| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().set_len(32 * MIB).unwrap();
+            write(file.as_file());
+            let mut sfdisk = std::process::Command::new("sfdisk");
+            let output =
+                sfdisk.args(["--list", "--output", "start,end,type"]).arg(file.path()).env("LC_ALL", "C").output();
+            let text = String::from_utf8(output.unwrap().stdout).unwrap();
+            let rows = text.lines().skip_while(|line| !line.trim_start().starts_with("Start")).skip(1);
+            rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+        };
+        let entry = Entry { place: MIB..4 * MIB, name: "x", uuid: [7; 16] };
+        let gpt = Gpt { sector: 512, disk: [9; 16], entries: vec![entry], alternate: 32 * MIB / 512 - 1 };
+        assert_eq!(listed(&|file| gpt.write(file, 32 * MIB).unwrap()), ["2048 8191 Microsoft basic data"]);
+        let whole = [(0x83, MIB..2 * MIB), (0x07, 2 * MIB..3 * MIB)];
+        let expected = ["2048 4095 Linux", "4096 6143 HPFS/NTFS/exFAT"];
+        assert_eq!(listed(&|file| mbr(file, 512, &whole).unwrap()), expected);
+        let places = [MIB..2 * MIB, 3 * MIB..4 * MIB];
+        let logical = listed(&|file| drop(mbr_logical(file, 512, &places, 32 * MIB).unwrap()));
+        assert_eq!(logical, ["2048 4095 Linux", "6143 65535 Extended", "6144 8191 Linux"]);
+    }
+}

@@ -59,7 +59,8 @@ pub struct Landmarks {
     pub first: usize,
 }
 
-/// Chooses `count` points of a phase: in a creation those at landmarks first, or some of them if there are more.
+/// Chooses `count` points of a phase: in a creation those at landmarks first, or some of them if there are more. There are fewer only
+/// where a cut is at every place already.
 pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed: u64) -> Vec<Point> {
     let started = started(log);
     let creation = matches!(phase, Phase::Creation | Phase::SecondCreation | Phase::Reset(_));
@@ -94,6 +95,7 @@ pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed
     let cached = log.entries.iter().filter(|entry| entry.what == What::Flush).count() > 4;
     let length = range.len() as u64;
     for stratum in 0..wanted as u64 {
+        let before = chosen.len();
         for attempt in 0..100_u32 {
             // Spread over the phase; when all places nearby are taken, anywhere.
             let (first, width) = match attempt < 10 {
@@ -117,6 +119,10 @@ pub fn choose(log: &Log, phase: Phase, landmarks: &Landmarks, count: usize, seed
                 place.insert(new);
                 break;
             }
+        }
+        let vacant = || (range.start + 1..=range.end).find(|after| !chosen.contains_key(&(*after, 0)));
+        if let Some(after) = (chosen.len() == before).then(vacant).flatten() {
+            chosen.insert((after, 0), point(after, Cache::Kept, "somewhere"));
         }
     }
     chosen.into_values().collect()
@@ -212,6 +218,20 @@ mod tests {
         }
         let (one, two) = [1, 2].map(|seed| choose(&log(), Phase::Creation, &landmarks(), 12, seed)).into();
         assert_ne!(one, two);
+    }
+
+    #[test]
+    fn there_are_as_many_as_were_asked_for_while_there_are_places() {
+        // Without a flush no cache can be lost: then a place is cut once.
+        let mut log = log();
+        log.entries.retain(|entry| entry.what != What::Flush);
+        let places = started(&log) + 1;
+        for (count, expected) in [(1, 1), (30, 30), (places - 1, places - 1), (places, places), (places + 9, places)] {
+            for seed in 0..20 {
+                let points = choose(&log, Phase::Creation, &landmarks(), count, seed);
+                assert_eq!(points.len(), expected, "{count} {seed}");
+            }
+        }
     }
 
     #[test]

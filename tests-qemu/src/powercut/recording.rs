@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Running};
 use crate::medium::{Fs, Recipe};
 use crate::mode::Mode;
-use crate::outcome;
+use crate::{outcome, sources};
 
 /// Files that the recorded guest writes, and that must be there if they were announced before the cut.
 pub const FILES: u32 = 24;
@@ -121,7 +121,8 @@ impl Setup {
         let medium = self.medium.file(lab)?;
         let initrd = self.mode.pair(lab)?.initrd;
         let key = format!(
-            "power 3 {seed} {of} {:?} {} {} {} {} {:x}",
+            "power 3 {:x} {seed} {of} {:?} {} {} {} {} {:x}",
+            sources::recordings(),
             self.bus,
             self.kargs,
             self.once,

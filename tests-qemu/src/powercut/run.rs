@@ -114,11 +114,12 @@ impl Cuts {
         let run = Run { lab, machine, spent: Cell::default() };
         let origin = self.origin.as_ref().map(|origin| origin.file(lab)).transpose()?;
         let original = apart(|| Original::look(&medium, self.setup.place, origin, dir))?;
-        let (points, losses) = match self.phase {
+        let (made, losses) = match self.phase {
             Phase::Killed => (count, kill::run(self, &run, &original, count, dir)?),
             _ => self.replayed(&run, &original, count, dir)?,
         };
-        lab.say(&format!("     {points} cuts, {} losses, seed {seed}", losses.len()));
+        let of = if made < count { format!(" of {count}, there are no more places") } else { String::new() };
+        lab.say(&format!("     {made} cuts{of}, {} losses, seed {seed}", losses.len()));
         Ok((losses, run.spent.get()))
     }
 

@@ -106,8 +106,11 @@ fn scenario(name: impl Into<String>, boot: Boot) -> Scenario {
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    // Long ones first, so that the last minutes are not spent waiting for one machine.
+    // Long ones first, so that the last minutes are not spent waiting for one machine; before them those that wait themselves, while
+    // there is other work.
     let lists = [
+        silent::all(),
+        late::all(),
         firmware::all(),
         modes::all(),
         init::all(),
@@ -116,8 +119,6 @@ pub fn all() -> Vec<Scenario> {
         shutdown::all(),
         snapshot::all(),
         ram::all(),
-        late::all(),
-        silent::all(),
         persist::all(),
         ordinary::all(),
         overlay::all(),
