@@ -107,6 +107,9 @@ pub struct DiskSite {
     /// A Linux partition behind the image that holds nothing known.
     #[serde(default)]
     pub unused: Option<Part>,
+    /// Why that may hold something all the same, as far as a look at parts of it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused_doubt: Option<String>,
     /// Room for a new partition.
     #[serde(default)]
     pub gap: Option<Gap>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::attempt::{Avoid, Message, Supervisor, Watchdog};
+use crate::attempt::{Avoid, Message, Supervisor, Watchdog, fault};
 use crate::boot::{self, Boot};
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Warning, Warnings};
@@ -54,6 +54,7 @@ pub fn read(call: &Call) -> Result<(Env, Config, Warnings), Stop> {
 pub fn run(call: &Call, arguments: &[String]) -> Result<bool, Stop> {
     let env = Env::new(&call.root);
     kmsg::start(&env);
+    on_fault(env.clone());
     let limit = kmsg::lift_limit(&env);
     let words = ["attempt", "boot"].into_iter().chain(arguments.iter().map(String::as_str));
     let result = match Supervisor::new(&env, &call.sysroot, words).run() {
@@ -78,6 +79,19 @@ pub fn run(call: &Call, arguments: &[String]) -> Result<bool, Stop> {
     }
     kmsg::restore_limit(&env, limit.as_deref());
     result
+}
+
+/// A fault of ours in the process that dracut waits for ends it as any other reason does: with a number and advice for the prompt.
+fn on_fault(env: Env) {
+    std::panic::set_hook(Box::new(move |info| {
+        let (place, what) = fault::described(info);
+        let stop = fault::stop(&place, &what);
+        for line in stop.lines() {
+            log::error!("{line}");
+        }
+        let _ = leave_error(&env, Some(&stop));
+        std::process::exit(1);
+    }));
 }
 
 /// One attempt, in its own process.
@@ -145,7 +159,7 @@ fn attempt(
         }
         Err(error) => Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))),
     };
-    finish(env, config, boot.report, &result);
+    watchdog.telling("handing over the report", || finish(env, config, boot.report, &result));
     (result, boot.watch)
 }
 
@@ -180,7 +194,24 @@ fn modprobe(name: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attempt::fault::tests::child;
     use crate::terminal::{printable, tests::HOSTILE};
+
+    #[test]
+    fn f9_a_fault_in_the_process_that_dracut_waits_for_says_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("run/rdlive")).unwrap();
+        let faulty = |env: Env| {
+            on_fault(env);
+            panic!("provoked");
+        };
+        let name = "dracut::tests::f9_a_fault_in_the_process_that_dracut_waits_for_says_its_number";
+        let Some(mut command) = child(name, dir.path(), faulty) else { return };
+        assert_eq!(command.status().unwrap().code(), Some(1));
+        let left = fs::read_to_string(Env::new(dir.path()).path(layout::ERROR)).unwrap();
+        assert!(left.starts_with("RDL-041: a fault in rdlive itself, at ") && left.contains("provoked"), "{left}");
+        assert!(left.contains("\ntry:"), "{left}");
+    }
 
     #[test]
     fn f12_what_dracuts_prompt_repeats_is_not_obeyed() {

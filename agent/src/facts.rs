@@ -138,6 +138,22 @@ impl Device {
         }
     }
 
+    /// A name that no other device gets, and that is not wiped with the content: see [`Selector::stays`](crate::config::Selector::stays).
+    #[must_use]
+    pub fn lasting_name(&self) -> Option<String> {
+        if let Some(uuid) = &self.part_uuid {
+            return Some(format!("PARTUUID={uuid}"));
+        }
+        let by_path = |link: &str| ["pci-", "virtio-pci-", "platform-"].iter().any(|start| link.starts_with(start));
+        // A serial number goes with the disk to another port.
+        let link = self.links.iter().find(|link| !by_path(link)).or_else(|| self.links.first())?;
+        let dir = if by_path(link) { "by-path" } else { "by-id" };
+        // Without udev a partition has its disk's names.
+        let part = self.partition.filter(|number| !link.ends_with(&format!("-part{number}")));
+        let part = part.map(|number| format!("-part{number}")).unwrap_or_default();
+        Some(format!("/dev/disk/{dir}/{link}{part}"))
+    }
+
     /// One line for a person: node, type, label, UUID, size.
     pub fn summary(&self) -> String {
         let mut text = self.node.display().to_string();
@@ -264,6 +280,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_lasts_is_that_of_the_partition_then_the_serial_number_then_the_port() {
+        let port = "pci-0000:00:05.0-usb-0:1:1.0-scsi-0:0:0:0";
+        for (part_uuid, partition, links, expected) in [
+            (Some("ab-01"), Some(1), vec!["usb-X_Y-0:0"], Some("PARTUUID=ab-01".to_owned())),
+            (None, None, vec![port, "usb-X_Y-0:0"], Some("/dev/disk/by-id/usb-X_Y-0:0".to_owned())),
+            (None, None, vec![port], Some(format!("/dev/disk/by-path/{port}"))),
+            (None, Some(2), vec![port], Some(format!("/dev/disk/by-path/{port}-part2"))),
+            (None, Some(2), vec!["usb-X_Y-0:0-part2"], Some("/dev/disk/by-id/usb-X_Y-0:0-part2".to_owned())),
+            (None, None, vec![], None),
+        ] {
+            let links: Vec<String> = links.into_iter().map(str::to_owned).collect();
+            let device = Device {
+                part_uuid: part_uuid.map(str::to_owned),
+                partition,
+                links: links.clone(),
+                ..Device::default()
+            };
+            assert_eq!(device.lasting_name(), expected, "{links:?}");
+            // What is advised is accepted.
+            let accepted = |name: &String| crate::config::Selector::parse(name).unwrap().stays();
+            assert!(device.lasting_name().iter().all(accepted));
+        }
+    }
 
     #[test]
     fn a_disc_is_told_by_all_but_the_number_of_its_drive() {

@@ -239,7 +239,7 @@ impl Boot<'_> {
     }
 
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
-    fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), String> {
+    pub(super) fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), String> {
         if self.config.overlay.readonly {
             return Ok(());
         }

@@ -9,7 +9,6 @@ use crate::error::{Code, Stop};
 use crate::exec::secret::Secret;
 use crate::facts::Device;
 use crate::foreign;
-use crate::format::Kind;
 use crate::plan::crypt::{self, Inside, Opening};
 use crate::plan::persist::Area;
 use crate::plan::{Slot, acquire};
@@ -18,13 +17,23 @@ use crate::probe::block;
 impl Boot<'_> {
     /// The area on the device that `rd.overlay.crypt` names.
     pub(super) fn encrypted_device(&mut self, wish: &OverlayCrypt) -> Result<Area, String> {
-        let (opening, inside) = self.opened_device(wish)?;
-        crypt::device_area(&self.config.overlay, &self.points, opening, inside)
+        let (device, opening, inside) = self.opened_device(wish)?;
+        if opening.persistence == "named" {
+            self.not_in_use_inside(&device, &inside.node)?;
+        }
+        crypt::device_area(&self.config.overlay, &self.points, opening, inside.kind)
+    }
+
+    /// What a passphrase opens may be the file system of another system, and that may sleep (attacks.md F3).
+    fn not_in_use_inside(&mut self, volume: &Device, node: &Path) -> Result<(), String> {
+        let found = block::identify(self.env, node).map_err(|error| format!("reading {}: {error}", node.display()))?;
+        let (superblock, size) = found;
+        self.not_in_use(&Device { node: node.to_owned(), size, superblock, ..volume.clone() }, None)
     }
 
     /// Waits for the device that `rd.overlay.crypt` names and opens it into [`Slot::Cow`], encrypting it first if it is
-    /// empty; the second value is the file system inside.
-    pub(super) fn opened_device(&mut self, wish: &OverlayCrypt) -> Result<(Opening, Option<Kind>), String> {
+    /// empty; also returns that device, and what is inside.
+    fn opened_device(&mut self, wish: &OverlayCrypt) -> Result<(Device, Opening, Inside), String> {
         let Some(device) = self.wait_for(&wish.device, false)? else {
             return Err(format!("{} is not there", wish.device));
         };
@@ -34,7 +43,7 @@ impl Boot<'_> {
             log::warn!("{why}, asking for a passphrase");
         }
         let inside = self.opened(&opening).map_err(told)?;
-        Ok((opening, inside.kind))
+        Ok((device, opening, inside))
     }
 
     /// Opens a volume and looks what is inside.

@@ -17,9 +17,17 @@ impl Selector {
         Self::from_tag(tag, name).filter(|_| !name.is_empty())
     }
 
-    /// Whether a device still has this name when its content has been replaced.
-    pub fn outlives_content(&self) -> bool {
-        !matches!(self, Self::Label(_) | Self::Uuid(_))
+    /// Whether this name stays with one device: it is not wiped with the device's content, and the kernel gives it to no other one at
+    /// the next boot.
+    pub fn stays(&self) -> bool {
+        match self {
+            Self::PartUuid(_) | Self::PartLabel(_) => true,
+            Self::Label(_) | Self::Uuid(_) => false,
+            Self::Path(path) => {
+                // `by-diskseq` counts from one at each start, as the kernel's own names do.
+                ["/dev/disk/by-id", "/dev/disk/by-path", "/dev/mapper"].iter().any(|dir| path.starts_with(dir))
+            }
+        }
     }
 
     fn from_tag(tag: &str, name: &str) -> Option<Self> {
@@ -125,6 +133,29 @@ mod tests {
         ];
         for (text, expected) in rows {
             assert_eq!(Selector::parse(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_stay_with_their_device() {
+        for (text, stays) in [
+            ("PARTUUID=ab-01", true),
+            ("PARTLABEL=x", true),
+            ("/dev/disk/by-id/usb-X_Y-0:0", true),
+            ("/dev/disk/by-path/pci-0000:00:1f.2-ata-1-part2", true),
+            ("/dev/disk/by-partuuid/ab-01", true),
+            ("/dev/mapper/vg-lv", true),
+            ("LABEL=x", false),
+            ("UUID=x", false),
+            ("/dev/disk/by-label/x", false),
+            ("/dev/disk/by-diskseq/3", false),
+            ("/dev/sdb", false),
+            ("/dev/sdb1", false),
+            ("/dev/nvme0n1p2", false),
+            ("/dev/vg/lv", false),
+            ("/dev/block/8:16", false),
+        ] {
+            assert_eq!(Selector::parse(text).unwrap().stays(), stays, "{text}");
         }
     }
 

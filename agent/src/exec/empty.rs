@@ -28,8 +28,8 @@ const PART: usize = 1 << 20;
 
 /// How much must be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// Of a device that somebody has named: start and end in full, samples between.
+pub(crate) enum Extent {
+    /// Of a device or a file that somebody has named: start and end in full, samples between.
     Samples,
     /// Of a place that nobody has named: every byte.
     Everything,
@@ -37,7 +37,7 @@ pub(super) enum Extent {
 
 /// Why a place is not known to be empty.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Doubt {
+pub(crate) enum Doubt {
     /// A signature.
     #[error("it holds {kind}{}", place(*at))]
     Holds {
@@ -65,8 +65,16 @@ fn place(at: u64) -> String {
 ///
 /// # Errors
 /// Why it may not be empty.
-pub(super) fn proof(device: &File, size: u64, extent: Extent, limit: Duration) -> Result<(), Doubt> {
-    let mut proof = Proof { device, size, until: Instant::now() + limit, limit, buffer: vec![0; PART] };
+pub(crate) fn proof(device: &File, size: u64, extent: Extent, limit: Duration) -> Result<(), Doubt> {
+    proof_from(device, 0, size, extent, limit)
+}
+
+/// As [`proof`], for `size` bytes from `base` on. The places that doubts name are counted from there.
+///
+/// # Errors
+/// As those of [`proof`].
+pub(crate) fn proof_from(device: &File, base: u64, size: u64, extent: Extent, limit: Duration) -> Result<(), Doubt> {
+    let mut proof = Proof { device, base, size, until: Instant::now() + limit, limit, buffer: vec![0; PART] };
     for at in STARTS.into_iter().filter(|at| *at < size) {
         proof.signatures(at)?;
     }
@@ -93,6 +101,7 @@ fn samples(size: u64) -> impl Iterator<Item = u64> {
 
 struct Proof<'a> {
     device: &'a File,
+    base: u64,
     size: u64,
     until: Instant,
     limit: Duration,
@@ -107,7 +116,7 @@ impl Proof<'_> {
     /// What the readers know of what begins here.
     fn signatures(&self, at: u64) -> Result<(), Doubt> {
         self.in_time()?;
-        let mut from = From { device: self.device, base: at, at: 0, size: self.size - at };
+        let mut from = From { device: self.device, base: self.base + at, at: 0, size: self.size - at };
         let found = format::identify_all(&mut from).map_err(|error| Doubt::Unreadable(at, io::Error::other(error)))?;
         found.first().map_or(Ok(()), |found| Err(Doubt::Holds { kind: found.kind, at }))
     }
@@ -119,7 +128,7 @@ impl Proof<'_> {
             let length = usize::try_from(end - at).map_or(PART, |left| left.min(PART));
             self.zero(at, length)?;
             // What is read to see that it is nothing is not worth its memory. Advice only.
-            let _ = fadvise(self.device, at, NonZeroU64::new(length as u64), Advice::DontNeed);
+            let _ = fadvise(self.device, self.base + at, NonZeroU64::new(length as u64), Advice::DontNeed);
             at += length as u64;
         }
         Ok(())
@@ -129,7 +138,7 @@ impl Proof<'_> {
         self.in_time()?;
         let length = usize::try_from(self.size - at).map_or(length, |left| left.min(length));
         let bytes = &mut self.buffer[..length];
-        self.device.read_exact_at(bytes, at).map_err(|error| Doubt::Unreadable(at, error))?;
+        self.device.read_exact_at(bytes, self.base + at).map_err(|error| Doubt::Unreadable(at, error))?;
         match bytes.iter().position(|byte| *byte != 0) {
             Some(first) => Err(Doubt::Something(at + first as u64)),
             None => Ok(()),

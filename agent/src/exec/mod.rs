@@ -7,7 +7,7 @@ pub mod copy;
 mod crypt;
 mod delete;
 mod digest;
-mod empty;
+pub(crate) mod empty;
 pub mod mount;
 mod overlay;
 mod passphrase;

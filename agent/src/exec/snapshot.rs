@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 
 use super::apply::Executor;
+use super::area::verdict;
 use super::unwind::Undo;
 use super::witness::Witness;
 use crate::error::{Code, Stop};
@@ -71,7 +72,7 @@ impl Executor<'_> {
 
     /// A store is emptied, and nothing else.
     pub(super) fn clear_store(&mut self, what: Slot) -> Result<(), Stop> {
-        let failed = |cause: String| Stop::new(Code::AreaDamaged, format!("clearing the store {what}: {cause}"));
+        let failed = |code: Code, cause: String| Stop::new(code, format!("clearing the store {what}: {cause}"));
         let witness = self.witness(what)?;
         let clear = || -> io::Result<bool> {
             let device = witness.alone()?;
@@ -88,8 +89,8 @@ impl Executor<'_> {
                 self.notes.push("reset: the store's changes are forgotten".to_owned());
                 Ok(())
             }
-            Ok(false) => Err(failed("it is no store of a snapshot, left as it is".to_owned())),
-            Err(error) => Err(failed(error.to_string())),
+            Ok(false) => Err(failed(Code::AreaDamaged, "it is no store of a snapshot, left as it is".to_owned())),
+            Err(error) => Err(failed(verdict(&error), error.to_string())),
         }
     }
 
@@ -105,8 +106,9 @@ impl Executor<'_> {
     /// Compares the superblock that is seen through a store with the image's own. A store that has changes has the
     /// superblock among them, for a mount writes it.
     pub(super) fn same_origin(&self, seen: Slot, image: Slot) -> Result<(), Stop> {
+        // What cannot be read is not known to be damaged.
         let failed = |slot: Slot, cause: String| {
-            Stop::new(Code::AreaDamaged, format!("looking at {slot}, the image with its changes: {cause}"))
+            Stop::new(Code::AreaUnavailable, format!("looking at {slot}, the image with its changes: {cause}"))
         };
         let look = |slot: Slot| -> Result<Option<Superblock>, Stop> {
             let node = self.node(slot).ok_or_else(|| failed(slot, "no such device".to_owned()))?;

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use zeroize::Zeroizing;
 
+use crate::attempt::{NO_PROGRESS, Sleep, sleep_of};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 
@@ -128,8 +129,14 @@ pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, String> {
         // A program that has ended already says itself why it did not read.
         let _ = pipe.write_all(input);
     }
-    let ended = wait(&mut child, limit).map_err(|error| format!("waiting for {shown}: {error}"))?;
-    if !ended {
+    let ended = patiently(&mut child, limit).map_err(|error| format!("waiting for {shown}: {error}"))?;
+    if ended != Waited::Ended {
+        let late = match ended {
+            Waited::Silent => {
+                format!("{shown} waits for a device that has not answered for {} s", NO_PROGRESS.as_secs())
+            }
+            Waited::Ended | Waited::Late => format!("{shown} did not end within {} s", limit.as_secs()),
+        };
         // Asked first: e2fsck stops between two writes then. It may have ended in between.
         let _ = kill_process(Pid::from_child(&child), Signal::TERM);
         if !wait(&mut child, TERM_LIMIT).unwrap_or(false) {
@@ -137,18 +144,62 @@ pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, String> {
         }
         if wait(&mut child, KILL_LIMIT).unwrap_or(false) {
             let _ = child.wait();
-            return Err(format!("{shown} did not end within {} s and was stopped", limit.as_secs()));
+            return Err(format!("{late} and was stopped"));
         }
         // It waits in the kernel for a device, and so would we. Whoever collects it does so when it has ended.
         std::thread::spawn(move || child.wait());
-        return Err(format!(
-            "{shown} did not end within {} s and cannot be stopped: its device hangs",
-            limit.as_secs()
-        ));
+        return Err(format!("{late} and cannot be stopped: its device hangs"));
     }
     let status = child.wait().map_err(|error| format!("waiting for {shown}: {error}"))?;
     let [out, err] = readers.map(|reader| reader.map(Drain::content).unwrap_or_default());
     Ok(Output { status, out, err })
+}
+
+/// How a wait for a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    Ended,
+    /// Its time is over.
+    Late,
+    /// It waits for a device, and that has not answered for [`NO_PROGRESS`].
+    Silent,
+}
+
+/// As [`wait`], and sees whether the child goes on.
+fn patiently(child: &mut Child, limit: Duration) -> std::io::Result<Waited> {
+    let (end, task) = (Instant::now() + limit, PathBuf::from(format!("/proc/{}", child.id())));
+    let mut progress = Progress::default();
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if wait(child, left.min(LOOK))? {
+            return Ok(Waited::Ended);
+        }
+        if left <= LOOK {
+            return Ok(Waited::Late);
+        }
+        if progress.still(sleep_of(&task), Instant::now()) >= NO_PROGRESS {
+            return Ok(Waited::Silent);
+        }
+    }
+}
+
+/// How often is looked whether a program goes on.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The wait that a program was seen in, and since when.
+#[derive(Debug, Default)]
+struct Progress(Option<(u64, Instant)>);
+
+impl Progress {
+    /// How long it has been in one wait that no signal ends.
+    fn still(&mut self, sleep: Option<Sleep>, now: Instant) -> Duration {
+        let waits = sleep.filter(|sleep| sleep.uninterruptible).map(|sleep| sleep.waits);
+        match (waits, self.0) {
+            (Some(waits), Some((before, since))) if waits == before => return now.duration_since(since),
+            (waits, _) => self.0 = waits.map(|waits| (waits, now)),
+        }
+        Duration::ZERO
+    }
 }
 
 /// Whether the child ends within the limit.
@@ -232,6 +283,27 @@ mod tests {
         assert_eq!((ended.status.code(), ended.words.as_str()), (Some(4), "said"));
         assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
         assert!(run(Path::new("/no/such"), &[], Duration::from_secs(1)).unwrap_err().contains("such"));
+    }
+
+    #[test]
+    fn f10_a_program_that_waits_for_its_device_in_one_wait_makes_no_progress() {
+        let begin = Instant::now();
+        let mut progress = Progress::default();
+        // Second, state and count of waits; how long it is still.
+        for (second, uninterruptible, waits, expected) in [
+            (0, true, 7, 0),
+            (10, true, 7, 10),
+            (20, true, 8, 0),
+            (85, true, 8, 65),
+            (90, false, 8, 0),
+            (99, true, 8, 0),
+            (100, true, 8, 1),
+        ] {
+            let sleep = Some(Sleep { uninterruptible, waits });
+            let still = progress.still(sleep, begin + Duration::from_secs(second));
+            assert_eq!(still, Duration::from_secs(expected), "{second}");
+        }
+        assert_eq!(progress.still(None, begin + Duration::from_secs(200)), Duration::ZERO);
     }
 
     #[test]

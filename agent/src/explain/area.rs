@@ -94,6 +94,7 @@ fn stick() -> Site {
         area,
         locked,
         unused,
+        unused_doubt: None,
         gap,
         no_gap,
         foreign,

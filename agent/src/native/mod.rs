@@ -21,7 +21,7 @@ use crate::kmsg;
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
 use crate::shutdown::install;
-use crate::watch::{Hardware, Watch};
+use crate::watch::{Hardware, PATIENCE, Watch};
 
 use modules::Loader;
 
@@ -79,11 +79,12 @@ pub fn work(env: &Env, avoid: Avoid, watchdog: &Watchdog) -> (Message, Option<Wa
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }
-    let loader = Loader::start(env, &config.modules);
+    let loader = watchdog.telling("loading what rd.driver.pre= asks for", || Loader::start(env, &config.modules));
     let (result, watch) = attempt(env, &config, &warnings, &loader, (avoid, watchdog));
     let message = match result {
         Ok(()) => {
-            loader.load_all(&config.modules.post);
+            let load = || loader.load_all(&config.modules.post, PATIENCE);
+            watchdog.telling("loading what rd.driver.post= asks for", load);
             Message::Built { init: config.init.path }
         }
         Err(stop) => Message::Stopped(stop),
@@ -125,7 +126,7 @@ fn attempt(
         }
         Err(error) => Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))),
     };
-    finish(env, config, boot.report, &result);
+    watchdog.telling("handing over the report", || finish(env, config, boot.report, &result));
     (result, boot.watch)
 }
 

@@ -6,9 +6,9 @@ use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -21,6 +21,8 @@ use crate::watch::{Drivers, PATIENCE};
 
 /// Threads that load. More than processors: most of a probe is waiting.
 const WORKERS: usize = 4;
+/// How long all else waits for `rd.driver.pre=`.
+const FIRST: Duration = Duration::from_secs(3);
 /// `MODULE_INIT_COMPRESSED_FILE` of `include/uapi/linux/module.h` (Linux 5.17).
 const COMPRESSED: i32 = 4;
 
@@ -76,7 +78,7 @@ impl Loader {
     pub fn start(env: &Env, wanted: &Modules) -> Arc<Self> {
         let loader = Arc::new(Self::new(env, wanted));
         link_modprobe(env);
-        loader.load_all(&wanted.pre);
+        loader.load_all(&wanted.pre, FIRST);
         (0..WORKERS).for_each(|_| loader.hire());
         loader
     }
@@ -198,9 +200,7 @@ impl Loader {
             state.begin(worker, name);
             drop(state);
             self.do_job(&job, worker);
-            let mut state = self.lock();
-            state.busy.retain(|busy| busy.worker != worker);
-            self.notify_if_idle(state);
+            self.ended(worker);
         }
     }
 
@@ -212,8 +212,14 @@ impl Loader {
             }
         };
         for name in names {
+            let mut state = self.lock();
+            // Somebody loads it: the kernel would let this worker wait for that.
+            if state.busy.iter().any(|busy| busy.worker != worker && busy.name == name) {
+                continue;
+            }
             // Each has patience of its own.
-            self.lock().begin(worker, name);
+            state.begin(worker, name);
+            drop(state);
             // A driver that finds no hardware refuses with ENODEV; that is an answer, not a fault.
             if let Err(why) = self.load(name) {
                 log::debug!("{why}");
@@ -221,13 +227,39 @@ impl Loader {
         }
     }
 
-    /// Loads several modules by name, in order; what fails is logged.
-    pub fn load_all(&self, names: &[String]) {
-        for name in names {
-            if let Err(why) = self.load(name) {
-                log::warn!("{why}, ignoring");
-            }
+    /// Loads several modules by name, in order, and waits for that, at most for `wait`. What fails is logged; what does not come back
+    /// from its hardware goes on alone, and has as much patience as a driver that a device asks for.
+    pub fn load_all(self: &Arc<Self>, names: &[String], wait: Duration) {
+        if names.is_empty() {
+            return;
         }
+        let mut state = self.lock();
+        let (worker, loader, names) = (state.workers, Arc::clone(self), names.to_vec());
+        state.workers += 1;
+        drop(state);
+        let (sender, all) = mpsc::channel();
+        let thread = thread::Builder::new().spawn(move || {
+            for name in &names {
+                loader.lock().begin(worker, &modindex::normalise(name));
+                if let Err(why) = loader.load(name) {
+                    log::warn!("{why}, ignoring");
+                }
+            }
+            loader.ended(worker);
+            let _ = sender.send(());
+        });
+        match thread {
+            Ok(_) => drop(all.recv_timeout(wait)),
+            Err(error) => log::error!("a thread that loads drivers: {error}"),
+        }
+        self.progress();
+    }
+
+    /// A worker has nothing to load any more.
+    fn ended(&self, worker: usize) {
+        let mut state = self.lock();
+        state.busy.retain(|busy| busy.worker != worker);
+        self.notify_if_idle(state);
     }
 
     /// Loads a module by name or alias, with all it needs, and waits for it.
@@ -323,4 +355,33 @@ pub fn modprobe(env: &Env, arguments: &[String]) -> Result<(), String> {
         loader.load(name)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe that nobody writes to stands for a driver that waits for its hardware: reading its file does not end.
+    #[test]
+    fn a_driver_that_does_not_come_back_holds_up_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        let index = env.path(layout::MODULE_INDEX);
+        fs::create_dir_all(index.parent().unwrap()).unwrap();
+        fs::write(&index, "rdlive-modules 1 6.12\nm stuck /stuck.ko.zst - - -\nm other /other.ko.zst - - -\n").unwrap();
+        let pipe = env.path("stuck.ko.zst");
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        let loader = Arc::new(Loader::new(&env, &Modules::default()));
+        assert!(loader.index.contains("stuck"), "the index is read");
+        let begun = Instant::now();
+        loader.load_all(&["stuck".to_owned(), "other".to_owned()], Duration::from_millis(200));
+        assert!((200..5000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+        // It has its patience; and a device that asks for it gets nobody stuck.
+        assert_eq!(loader.progress(), Drivers { busy: true, silent: Vec::new() });
+        loader.do_job(&Job::Name("stuck".to_owned()), 7);
+        let mut state = loader.lock();
+        state.busy[0].since = Instant::now().checked_sub(PATIENCE).unwrap();
+        drop(state);
+        assert_eq!(loader.progress(), Drivers { busy: false, silent: vec!["stuck".to_owned()] });
+    }
 }

@@ -12,7 +12,7 @@ use rustix::system::reboot;
 
 use super::console::Console;
 use crate::attempt::{self, fault};
-use crate::config::{Config, Emergency, Failure};
+use crate::config::{Config, Emergency, Failure, decode_udev};
 use crate::env::Env;
 use crate::error::Stop;
 
@@ -110,6 +110,13 @@ fn kernel_log(env: &Env, console: &mut Console) {
     }
 }
 
+/// The text of a record. The kernel writes all but printable ASCII, and backslashes, as `\xNN` (`Documentation/ABI/testing/dev-kmsg`):
+/// that is undone, for consoles escape once themselves.
+fn record(bytes: &str) -> Option<String> {
+    let (_, text) = bytes.split_once(';')?;
+    Some(decode_udev(text.lines().next()?))
+}
+
 /// Records of `/dev/kmsg` as text; each read gives one record.
 fn records(env: &Env) -> Vec<String> {
     use std::io::Read;
@@ -123,8 +130,7 @@ fn records(env: &Env) -> Vec<String> {
         match file.read(&mut buffer) {
             Ok(0) => return lines,
             Ok(length) => {
-                let text = String::from_utf8_lossy(&buffer[..length]);
-                lines.extend(text.split_once(';').and_then(|(_, text)| text.lines().next().map(str::to_owned)));
+                lines.extend(record(&String::from_utf8_lossy(&buffer[..length])));
             }
             // EPIPE: records were overwritten while we read; the next read goes on with what is left.
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PIPE.raw_os_error()) => {}
@@ -193,6 +199,20 @@ mod tests {
 
     use super::*;
     use crate::attempt::fault::tests::child;
+
+    #[test]
+    fn f12_what_the_kernel_has_escaped_is_shown_once() {
+        for (bytes, expected) in [
+            ("6,1,2,-;rdlive: plain\n", Some("rdlive: plain")),
+            ("6,1,2,-;label M\\xc3\\xbcll; x\n SUBSYSTEM=block\n", Some("label Müll; x")),
+            // What we have escaped ourselves, and what a driver has not.
+            (r"6,1,2,-;label \x5cx1b[2J", Some(r"label \x1b[2J")),
+            (r"6,1,2,-;label \x1b[2J", Some("label \x1b[2J")),
+            ("no record", None),
+        ] {
+            assert_eq!(record(bytes).as_deref(), expected, "{bytes:?}");
+        }
+    }
 
     #[test]
     fn f9_a_fault_in_the_first_process_shows_the_prompt_and_retry_begins_anew() {

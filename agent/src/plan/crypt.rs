@@ -426,10 +426,11 @@ fn consent(wish: &OverlayCrypt, device: &Device) -> Result<Option<Consent>, Stri
     let luks = found.is_some_and(|found| found.kind == Kind::Luks);
     let forgotten = luks && found.is_some_and(|found| found.label.as_deref() == Some(TEMPORARY_LABEL));
     match (wish.mkfs, found) {
-        (Mkfs::Force, _) if !wish.device.outlives_content() => Err(format!(
-            "mkfs=force wipes a device together with the name {}, and the next boot would wipe another one that has it; \
-             use a name that stays: PARTUUID=, PARTLABEL=, or a path such as /dev/disk/by-id/…; nothing was changed",
-            wish.device
+        (Mkfs::Force, _) if !wish.device.stays() => Err(format!(
+            "mkfs=force wipes what has the name {} at each boot, and the next boot may give that to another device; \
+             nothing was changed; use a name that stays: {}",
+            wish.device,
+            forced(device)
         )),
         (Mkfs::Force, _) => Ok(Some(Consent::Anything)),
         (Mkfs::Empty, None) => Ok(Some(Consent::Empty)),
@@ -440,11 +441,17 @@ fn consent(wish: &OverlayCrypt, device: &Device) -> Result<Option<Consent>, Stri
         (_, Some(_)) if luks => Ok(None),
         (Mkfs::Never, None) => Err(format!("{node} is not encrypted, and mkfs=0 says that it is not to be changed")),
         (_, Some(found)) => Err(format!(
-            "{node} holds {}, which is not encrypted, and is left as it is; if nothing on it is needed, \
-             rd.overlay.crypt={node},mkfs=force wipes it at each boot",
-            found.kind.name()
+            "{node} holds {}, which is not encrypted, and is left as it is; if nothing on it is needed, {} wipes it at \
+             each boot",
+            found.kind.name(),
+            forced(device)
         )),
     }
+}
+
+/// What wipes this device at each boot, ready to be typed. A disk that has no such name needs a partition.
+fn forced(device: &Device) -> String {
+    format!("rd.overlay.crypt={},mkfs=force", device.lasting_name().as_deref().unwrap_or("PARTUUID=…"))
 }
 
 /// The area on an opened device that was named: `overlay` and `ovlwork` at its top (dracut-live spec 1.5, 2.8).
@@ -459,6 +466,9 @@ pub fn device_area(overlay: &Overlay, points: &Points, opening: Opening, inside:
         steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
     }
     steps.push(persist::mount(kind, !overlay.readonly, at));
+    if !overlay.readonly {
+        steps.push(Step::Sign { at: at.clone() });
+    }
     let mut area = Area {
         steps,
         upper: at.join("overlay"),

@@ -163,7 +163,8 @@ pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &S
         Site::Disk(disk) => {
             let (steps, place) = on_disk(wish, points, identity, disk)?;
             let foreign = disk.foreign.iter();
-            let notes = foreign.map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
+            let foreign = foreign.map(|text| format!("not used, because it is not on the boot disk: {text}"));
+            let notes = foreign.chain(passed_over(wish, disk)).collect();
             (steps, "partition", place, notes)
         }
         Site::Host(host) => {
@@ -253,10 +254,9 @@ fn on_disk(
         return Err(format!("{} has no persistent area yet, so there is nothing to show; {TO_MAKE}", node.display()));
     }
     let kind = wish.kind()?;
-    let (target, slot, place) = if let Some(part) = &disk.unused {
+    let (target, slot, place) = if let Some(part) = usable(wish, disk, kind) {
         let (seen, start, size) = (disk.seen(), part.start, part.device.size);
-        let ours = part.device.part_label.as_deref() == Some(PARTITION_NAME);
-        let target = match wish.overlay.reset && ours {
+        let target = match is_discarded(wish, part) {
             true => Target::Discarded { disk: seen, start, size },
             false => Target::Partition { disk: seen, start, size },
         };
@@ -283,6 +283,26 @@ fn on_disk(
     steps.extend(wish.unlocked(&place.display().to_string()));
     steps.extend(mounted(wish, points, identity, kind));
     Ok((steps, place.display().to_string()))
+}
+
+/// Whether a reset gives the partition up, whatever is in it: its name in the table says that it is ours.
+fn is_discarded(wish: &Wish<'_>, part: &Part) -> bool {
+    wish.overlay.reset && part.device.part_label.as_deref() == Some(PARTITION_NAME)
+}
+
+/// The unused partition; none that may hold something, where there is other room.
+fn usable<'a>(wish: &Wish<'_>, disk: &'a DiskSite, kind: Kind) -> Option<&'a Part> {
+    let part = disk.unused.as_ref()?;
+    let elsewhere = disk.gap.is_some_and(|gap| gap.size >= wish.least(kind));
+    let left = disk.unused_doubt.is_some() && elsewhere && !is_discarded(wish, part);
+    (!left).then_some(part)
+}
+
+/// What to say of an unused partition that is left as it is.
+fn passed_over(wish: &Wish<'_>, disk: &DiskSite) -> Option<String> {
+    let (part, doubt) = (disk.unused.as_ref()?, disk.unused_doubt.as_ref()?);
+    let chosen = disk.area.is_some() || wish.kind().is_ok_and(|kind| usable(wish, disk, kind).is_some());
+    (!chosen).then(|| format!("{} is left as it is, for {doubt}", part.device.node.display()))
 }
 
 /// A partition that is there: checked, mounted, and used if it is this image's.

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::Duration;
 
 use super::block;
 use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site, TEMPORARY_LABEL};
 use crate::env::Env;
 use crate::error::ELSEWHERE;
+use crate::exec::empty::{self, Doubt, Extent};
 use crate::exec::unfinished;
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
@@ -50,6 +52,7 @@ pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, be
         area: None,
         locked: None,
         unused: None,
+        unused_doubt: None,
         gap: None,
         no_gap: String::new(),
         foreign: foreign(devices, &name),
@@ -78,6 +81,10 @@ fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(
             site.unused = Some(Part { device, start: entry.start });
         }
     }
+    site.unused_doubt = site.unused.as_ref().and_then(|part| {
+        let proof = empty::proof_from(&file, part.start, part.device.size, Extent::Samples, ZEROS_LIMIT);
+        proof.err().map(|doubt| doubt.to_string())
+    });
     if !hybrid {
         return Err("there is more than the live image on the disk; name a partition with rd.overlay=<device>".into());
     }
@@ -212,25 +219,17 @@ pub fn at_named_path(env: &Env, at: &Path, path: &Path) -> Found {
     }
 }
 
-/// Bytes read at the start and the end of a file, and at each sample between. Less than `exec/empty.rs` asks for: a file of this name was named.
-const ENDS: u64 = 1 << 20;
-const SAMPLE: u64 = 1 << 16;
-const SAMPLES: u64 = 64;
+/// How long a file of zeros may take to be read.
+const ZEROS_LIMIT: Duration = Duration::from_secs(60);
 
-/// Reads the start, the end and samples between: nothing but zeros. An empty file is no store.
+/// Nothing but zeros was found where a named place is looked at (attacks.md F7). An empty file is no store.
 fn is_zeros(file: &File) -> std::io::Result<bool> {
-    use std::os::unix::fs::FileExt;
     let size = file.metadata()?.len();
-    let last = size.saturating_sub(ENDS);
-    let between = (1..=SAMPLES).map(|sample| (last / (SAMPLES + 1) * sample, SAMPLE));
-    for (offset, length) in [(0, ENDS), (last, ENDS)].into_iter().chain(between) {
-        let mut bytes = vec![0; usize::try_from(length.min(size - offset)).unwrap_or(0)];
-        file.read_exact_at(&mut bytes, offset)?;
-        if bytes.iter().any(|byte| *byte != 0) {
-            return Ok(false);
-        }
+    match empty::proof(file, size, Extent::Samples, ZEROS_LIMIT) {
+        Ok(()) => Ok(size > 0),
+        Err(Doubt::Unreadable(_, error)) => Err(error),
+        Err(_) => Ok(false),
     }
-    Ok(size > 0)
 }
 
 /// What is known of systems that may sleep.
@@ -335,7 +334,9 @@ fn holds_unseen(kind: Kind) -> bool {
 fn locked_beside(devices: &[Device], device: &Device) -> Option<String> {
     let disk = device.parent.as_deref().unwrap_or(&device.name);
     let locked = |other: &&Device| {
-        let Some(found) = other.superblock.as_ref().filter(|_| other.node != device.node) else { return false };
+        // The file system in an opened volume has the volume's name, and a node of its own.
+        let itself = other.node == device.node || other.name == device.name;
+        let Some(found) = other.superblock.as_ref().filter(|_| !itself) else { return false };
         let ours = found.label.as_deref().is_some_and(|label| [LUKS_LABEL, TEMPORARY_LABEL].contains(&label));
         other.parent.as_deref() == Some(disk) && (holds_unseen(found.kind) || found.kind == Kind::Luks && !ours)
     };
@@ -496,6 +497,12 @@ mod tests {
         let mut own = device("sda2", Some("sda"), Kind::Luks, false);
         own.superblock.as_mut().unwrap().label = Some(LUKS_LABEL.to_owned());
         assert_eq!(locked_beside(&[own], &device("sda1", Some("sda"), Kind::Vfat, false)), None);
+        // Nor is the volume that a file system lies in, which was opened with its owner's passphrase.
+        let volume = device("sda2", Some("sda"), Kind::Luks, false);
+        let btrfs = device("sda2", Some("sda"), Kind::Btrfs, false).superblock;
+        let inside = Device { node: "/dev/mapper/x".into(), superblock: btrfs, ..volume.clone() };
+        assert_eq!(locked_beside(std::slice::from_ref(&volume), &inside), None);
+        assert!(locked_beside(&[volume, device("sda3", Some("sda"), Kind::Lvm, false)], &inside).is_some());
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn named_thrice() -> Boot {
 
 /// C23: an empty device; a device with a file system, by its label and with consent.
 fn encrypted() -> Vec<Scenario> {
-    let machine = |store: Recipe, overlay: &str, mapped| {
+    let machine = |store: Recipe, at: u32, overlay: &str, mapped| {
         let root = Recipe::Partition(Box::new(labelled(Fs::Ext4, "plain")));
         Boot::from(root)
             .on(Bus::Disk)
@@ -128,18 +128,19 @@ fn encrypted() -> Vec<Scenario> {
             .expect(mount_source("/run/overlayfs-backing", mapped))
             .expect(mode_is("/run/initramfs/overlayfs.passwd", 0o400))
             .expect(as_it_was(Mode::Native))
-            .expect(disk(1, "is LUKS", r#"[ "$(blkid -p -o value -s TYPE "$1")" = crypto_LUKS ]"#))
+            .expect(disk(1, "is LUKS", format!(r#"[ "$(blkid -p -O {at} -o value -s TYPE "$1")" = crypto_LUKS ]"#)))
     };
     let empty = Recipe::Grown(Box::new(Recipe::Text("")), 64);
     let full = Recipe::Grown(Box::new(folder(Fs::Ext4, "CRYPT", vec![("letter", Recipe::Text("dear"))])), 48);
+    let full = changed(Recipe::Partition(Box::new(full)), "sfdisk -q --part-label \"$1\" 1 secret");
     vec![
         scenario(
             "ordinary/C23 rd.overlay.crypt= with an empty device, native",
-            machine(empty, "rd.overlay.crypt=/dev/{1}", "/dev/mapper/overlay-crypt"),
+            machine(empty, 0, "rd.overlay.crypt=/dev/{1}", "/dev/mapper/overlay-crypt"),
         ),
         scenario(
             "ordinary/C23 rd.overlay.crypt= with a full device, a name for the map, and consent, native",
-            machine(full, "rd.overlay.crypt=/dev/{1},mkfs=force,mapname=mine", "/dev/mapper/mine"),
+            machine(full, 1 << 20, "rd.overlay.crypt=PARTLABEL=secret,mkfs=force,mapname=mine", "/dev/mapper/mine"),
         ),
     ]
 }

@@ -36,6 +36,16 @@ pub fn all() -> Vec<Scenario> {
                 .deadline(60),
         ),
         scenario(
+            "silent/F1 a driver of rd.driver.pre= never comes back from its hardware",
+            beside(chained(), 4096)
+                .kargs("rd.driver.pre=virtio_pci,virtio_blk")
+                .expect(overlay_root())
+                .expect(root_within(20.0))
+                .expect(console_says("does not come back from its hardware"))
+                .expect(console_says("still at it"))
+                .deadline(60),
+        ),
+        scenario(
             "silent/F1 the same disk, dracut 106",
             reached(beside(blank(), 40_000)).mode(Mode::Dracut106).deadline(150),
         ),

@@ -35,7 +35,7 @@ table! { OVERLAYS_TABLE:
     OVERLAY_CRYPT = Karg::new("rd.overlay.crypt", Kind::List, Origin::Dracut, "Changes on an encrypted device. LUKS that is there is opened with a passphrase; an empty device is encrypted with a random key that is forgotten at power-off")
         .since("dracut 111")
         .default("`mapname=overlay-crypt`, `fstype=ext4`, `mkfs=1`, `timeout` as rd.live.encrypt.timeout")
-        .values("`<device>[,mapname=N][,fstype=F][,mkfs=M][,timeout=S]`; F: `ext4`, `ext3`, `ext2`, `xfs`, `btrfs`; M: `1` only an empty device, or one whose key an earlier boot has forgotten, is made anew; `0` none; `force` (rdlive) **the device is wiped at each boot, whatever is on it**; it must have a name that stays then, not `LABEL=` or `UUID=`. dracut 111 wipes everything that is not LUKS");
+        .values("`<device>[,mapname=N][,fstype=F][,mkfs=M][,timeout=S]`; F: `ext4`, `ext3`, `ext2`, `xfs`, `btrfs`; M: `1` only an empty device, or one whose key an earlier boot has forgotten, is made anew; `0` none; `force` (rdlive) **the device is wiped at each boot, whatever is on it**; it must have a name that stays then: `PARTUUID=`, `PARTLABEL=`, a path below `/dev/disk/by-id`, `/dev/disk/by-path` or `/dev/mapper`. dracut 111 wipes everything that is not LUKS");
     OVERLAY_SIZE = Karg::new("rd.live.overlay.size", Kind::Size, Origin::Both, "Size of the temporary write area: of the overlay's tmpfs, or of the store of a device-mapper snapshot")
         .default("50% of RAM; dracut: a store of 32768 MiB, whatever the RAM");
     OVERLAY_THIN = Karg::new("rd.live.overlay.thin", Kind::Bool, Origin::Dracut, "A thin pool in RAM instead of a snapshot: blocks that were freed return to RAM. Only over a nested image, and without overlayfs")

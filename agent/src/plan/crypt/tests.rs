@@ -120,3 +120,31 @@ fn t33_a_reset_makes_the_inside_anew() {
         assert_eq!(found, expected, "{kargs}: {kind:?} in {size}: {area:?}");
     }
 }
+
+/// Consent to wipe a device needs a name that no other device gets (attacks.md F5); the refusal says one.
+#[test]
+fn f5_a_name_that_may_move_is_no_consent() {
+    let device = Device {
+        node: "/dev/sdb1".into(),
+        partition: Some(1),
+        links: vec!["usb-X_Y-0:0".to_owned()],
+        ..Device::default()
+    };
+    for (name, good) in [
+        ("/dev/sdb1", false),
+        ("LABEL=x", false),
+        ("UUID=x", false),
+        ("/dev/disk/by-diskseq/3", false),
+        ("PARTUUID=ab-01", true),
+        ("/dev/disk/by-id/usb-X_Y-0:0-part1", true),
+    ] {
+        let (config, _) = interpret_text(&format!("root=live:CDLABEL=LIVE rd.overlay.crypt={name},mkfs=force"));
+        match consent(config.overlay.crypt.as_ref().unwrap(), &device) {
+            Ok(found) => assert!(good && found == Some(Consent::Anything), "{name}: {found:?}"),
+            Err(why) => {
+                let typed = "rd.overlay.crypt=/dev/disk/by-id/usb-X_Y-0:0-part1,mkfs=force";
+                assert!(!good && why.contains(typed), "{name}: {why}");
+            }
+        }
+    }
+}

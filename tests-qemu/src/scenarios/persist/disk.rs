@@ -277,6 +277,17 @@ fn old_areas() -> Vec<Scenario> {
                 .expect(kept(4, "first")),
         ),
         scenario(
+            "persist/F7 a Linux partition that nobody knows is passed over where there is other room",
+            keeps(writes(stick(changed(hybrid(Table::Gpt, 144), UNKNOWN)), "first"), "partition")
+                .expect(made(4, GPT, "ext4"))
+                .expect(kept(4, "first"))
+                .expect(report_says("is left as it is, for there is something at byte 0"))
+                .expect(look(
+                    "partition 3 is as it was",
+                    r#"cut_out "$1" 3; head -c 48M /dev/zero | tr '\0' x | cmp - "$1.part""#,
+                )),
+        ),
+        scenario(
             "persist/T-21 an area made by kiwi-live is used and marked",
             keeps(stick(with_area(STALE)), "partition")
                 .expect(file_is("/kept", "stale"))
@@ -320,6 +331,12 @@ const OWNERS: &str = r#"
     sgdisk -e "$1" >/dev/null; echo "size=20MiB, type=\"Microsoft basic data\"" | sfdisk -q --append "$1" 2>/dev/null
     at=$(sfdisk -d "$1" | sed -n 's/^.*3 : start= *\([0-9]*\).*/\1/p')
     dd if="$1.fat" of="$1" bs=1M seek=$(( at / 2048 )) conv=notrunc status=none; rm "$1.fat""#;
+
+/// 48 MiB of a Linux partition, full of what no reader knows.
+const UNKNOWN: &str = r#"
+    sgdisk -e "$1" >/dev/null; echo "size=48MiB, type=L" | sfdisk -q --append "$1" 2>/dev/null
+    at=$(sfdisk -d "$1" | sed -n 's/^.*3 : start= *\([0-9]*\).*/\1/p')
+    head -c 48M /dev/zero | tr '\0' x | dd of="$1" bs=1M seek=$(( at / 2048 )) iflag=fullblock conv=notrunc status=none"#;
 
 /// A stick whose third partition is the file system that the script made as `$1.area`.
 pub(in crate::scenarios) fn with_area(make: &str) -> Recipe {

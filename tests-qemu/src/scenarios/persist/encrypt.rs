@@ -210,13 +210,14 @@ fn named() -> Vec<Scenario> {
             .writable()
     };
     let zeros = || Recipe::Grown(Box::new(Recipe::Text("")), 64);
-    let temporary = |boot: Boot| {
+    let temporary_at = |mib: u32, boot: Boot| {
         encrypted(ends_well(boot))
             .expect(persistence("temporary"))
             .expect(no_fallbacks())
             .expect(mounted("/run/initramfs/overlayfs", "ext4"))
-            .expect(look_at_volume())
+            .expect(look_at_volume(mib))
     };
+    let temporary = |boot: Boot| temporary_at(0, boot);
     let empty = {
         let boot = on_cd(zeros()).kargs("rd.overlay.crypt=/dev/{1}");
         let second = boot.again();
@@ -224,7 +225,12 @@ fn named() -> Vec<Scenario> {
     };
     let data = || folder(Fs::Ext4, "DATA", vec![("letter", Recipe::Text("dear"))]);
     let refused = on_cd(data()).kargs("rd.overlay.crypt=LABEL=DATA");
-    let forced = on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=/dev/{1},mkfs=force,mapname=mine");
+    let named = || {
+        let disk = Recipe::Partition(Box::new(Recipe::Grown(Box::new(data()), 48)));
+        changed(disk, "sfdisk -q --part-label \"$1\" 1 secret")
+    };
+    let forced = on_cd(named()).kargs("rd.overlay.crypt=PARTLABEL=secret,mkfs=force,mapname=mine");
+    let forced_by_node = on_cd(named()).kargs("rd.overlay.crypt=/dev/{1.1},mkfs=force");
     let forced_by_label = on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=LABEL=DATA,mkfs=force");
     let passphrase = {
         let boot = encrypting(Mode::NativeCrypt);
@@ -253,7 +259,11 @@ fn named() -> Vec<Scenario> {
             "encrypt/C23 consent needs a name that stays",
             forgets(forced_by_label, "a name that stays").expect(untouched(1)),
         ),
-        scenario("encrypt/C23 a device with data, and consent", temporary(writes(forced, SECRET))),
+        scenario(
+            "encrypt/C23 F5 the kernel's name is no consent, the refusal says another",
+            forgets(forced_by_node, "rd.overlay.crypt=PARTUUID=").expect(untouched(1)),
+        ),
+        scenario("encrypt/C23 a device with data, and consent", temporary_at(1, writes(forced, SECRET))),
         scenario("encrypt/C23 a LUKS device, by its passphrase", passphrase),
         scenario(
             "encrypt/C23 an ordinary root, dracut 106",
@@ -262,16 +272,20 @@ fn named() -> Vec<Scenario> {
                 .expect(mounted("/run/overlayfs-backing", "ext4"))
                 .expect(no_fallbacks())
                 .expect(super::super::ordinary::as_it_was(Mode::Dracut106))
-                .expect(look_at_volume()),
+                .expect(look_at_volume(0)),
         ),
     ]
 }
 
-fn look_at_volume() -> Check {
+/// The second disk from this MiB on.
+fn look_at_volume(mib: u32) -> Check {
     let script = r#"fail() { echo "$*"; exit 1; }"#;
     disk(
         1,
         "is LUKS with a forgotten key, and shows no plain text",
-        format!(r#"{script} {LUKS} is_luks "$1" rdlive-temporary; no_plain_text "$1""#),
+        format!(
+            r#"{script} {LUKS} dd if="$1" of="$1.part" bs=1M skip={mib} status=none
+            is_luks "$1.part" rdlive-temporary; no_plain_text "$1""#
+        ),
     )
 }
