@@ -8,10 +8,11 @@ use crate::attempt::{Avoid, Message};
 use crate::cmdline::Cmdline;
 use crate::format::iso9660::{MAX_BOOT_ENTRIES, MAX_ENTRIES, Volume};
 use crate::format::partition::{MAX_PARTITIONS, table};
-use crate::format::{Kind, identify, identify_all, journal, left, luks, torn, udev_decode, udev_encode};
+use crate::format::{Kind, identify, identify_all, journal, left, luks, torn, udev_decode, udev_encode, uuid};
 use crate::handover::Report;
 use crate::mapper::{Status, cipher};
 use crate::modindex::Index;
+use crate::probe::sums;
 use crate::probe::uevent::Uevent;
 use crate::shutdown::mounts;
 use crate::table::Disk as Geometry;
@@ -238,7 +239,12 @@ pub fn text(data: &[u8]) {
         }
         7 => drop(cipher::of_table(&text)),
         8 => drop(Uevent::parse(rest)),
-        _ => drop(config::Conf::parse(&text)),
+        _ => {
+            drop(config::Conf::parse(&text));
+            let _ = sums::in_list(&text, "squashfs.img").or_else(|| sums::in_info(&text, "LiveOS/squashfs.img"));
+            let _ = uuid::is_uuid(&text);
+            let _ = udev_decode(&text);
+        }
     }
 }
 

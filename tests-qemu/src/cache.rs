@@ -39,8 +39,11 @@ const NEW_SUFFIX: &str = ".new";
 const RUN: &str = "run-";
 /// Where a run's media are when there is room for them.
 const MEMORY: &str = "/dev/shm";
-/// In front of a run's own directory there, and in the directory for temporary files.
-const OUTSIDE: &str = "rdlive-lab.";
+/// In front of a run's own directory there.
+const IN_MEMORY: &str = "rdlive-lab.";
+/// The same in the directory for temporary files. An ext4 keeps only 64 bytes of the path at which it was mounted, and tests look at the
+/// end of that: it is short.
+const TEMPORARY: &str = "rdlive.";
 /// Room that memory must have for that.
 const ROOM: u64 = 4 << 30;
 /// All artefacts together, trees too.
@@ -82,12 +85,13 @@ impl Cache {
         let (own, memory) = (root.join("tmp"), Path::new(MEMORY));
         let temporary = std::env::temp_dir().canonicalize().context("the directory for temporary files")?;
         usable(&temporary)?;
-        clean(&own, &[memory, &temporary])?;
+        let outside = [(memory, IN_MEMORY), (&*temporary, TEMPORARY)];
+        clean(&own, &outside)?;
         let run = RunDir::make(&own, RUN)?;
         fs::create_dir(run.path().join("uses"))?;
         let times = Arc::new(Times::open(&root.join("times.json")));
-        let memory = is_memory(memory).then(|| RunDir::make(memory, OUTSIDE).ok()).flatten();
-        let temporary = RunDir::make(&temporary, OUTSIDE)?;
+        let memory = is_memory(memory).then(|| RunDir::make(memory, IN_MEMORY).ok()).flatten();
+        let temporary = RunDir::make(&temporary, TEMPORARY)?;
         let (used, made) = (Mutex::default(), Account::default());
         let cache = Self { root, run: Some(run), memory, temporary, used, times, made, limit };
         cache.distrust(&boot_id())?;
@@ -310,13 +314,13 @@ impl Drop for Cache {
 }
 
 /// Removes what dead runs left: their directories here and in the directories `outside`, and loop devices over files in them.
-fn clean(own: &Path, outside: &[&Path]) -> Result<()> {
+fn clean(own: &Path, outside: &[(&Path, &str)]) -> Result<()> {
     let _removing = Lock::exclusive(&own.with_file_name("lock"))?;
     let mut found = vec![rundir::sweep(own, RUN)?];
-    found.extend(outside.iter().map(|dir| rundir::sweep(dir, OUTSIDE).unwrap_or_default()));
+    found.extend(outside.iter().map(|(dir, prefix)| rundir::sweep(dir, prefix).unwrap_or_default()));
     let live: Vec<PathBuf> = found.iter().flat_map(|found| found.live.clone()).collect();
     let mut places = vec![own.join("")];
-    places.extend(outside.iter().map(|dir| dir.join(OUTSIDE)));
+    places.extend(outside.iter().map(|(dir, prefix)| dir.join(prefix)));
     let loops = loops::free(&places, &live);
     loops::renew();
     let removed = found.iter().map(|found| found.removed).sum::<usize>();

@@ -79,6 +79,11 @@ pub fn sweep(parent: &Path, prefix: &str) -> Result<Found> {
     let own = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(parent).with_context(|| format!("reading {}", parent.display()))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        // Others have files whose names begin so, too.
+        let begin = name.strip_prefix('.').unwrap_or(&name);
+        if !begin.strip_prefix(prefix).is_some_and(is_run) {
+            continue;
+        }
         // What is gone meanwhile went with its lock.
         if !entry.metadata().is_ok_and(|metadata| metadata.uid() == own) {
             continue;
@@ -105,6 +110,14 @@ pub fn sweep(parent: &Path, prefix: &str) -> Result<Found> {
     Ok(found)
 }
 
+/// Whether a name goes on as those that [`RunDir::make`] gives, or that the cache gives to what it has put aside.
+fn is_run(rest: &str) -> bool {
+    let number = rest.split('.').next().unwrap_or_default();
+    let number = number.strip_prefix("old-").unwrap_or(number);
+    // Nanoseconds since 1970, from 1970 to far beyond anybody's lab.
+    (12..=20).contains(&number.len()) && u128::from_str_radix(number, 16).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,15 +127,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let live = RunDir::make(dir.path(), "run-").unwrap();
         fs::write(live.path().join("file"), "").unwrap();
-        fs::create_dir_all(dir.path().join("run-dead/deep")).unwrap();
-        fs::write(dir.path().join("run-dead.lock"), "").unwrap();
-        fs::create_dir(dir.path().join("run-older")).unwrap();
-        fs::write(dir.path().join("another"), "").unwrap();
-        let expected = Found { live: vec![live.path().to_owned()], removed: 2 };
+        fs::create_dir_all(dir.path().join("run-18ec7491896a4b0e/deep")).unwrap();
+        fs::write(dir.path().join("run-18ec7491896a4b0e.lock"), "").unwrap();
+        fs::write(dir.path().join(".run-18ec7491896a4b0f.new"), "").unwrap();
+        for name in ["run-18ec7491896a4b0d", "run-old-18ec7491896a4b0c", "run-notes", "run-18ec"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        for name in ["another", "run-list.txt", "run-.iso"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let expected = Found { live: vec![live.path().to_owned()], removed: 3 };
         assert_eq!(sweep(dir.path(), "run-").unwrap(), expected);
         assert!(live.path().join("file").exists());
         drop(live);
-        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
-        assert_eq!(left, ["another"]);
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["another", "run-.iso", "run-18ec", "run-list.txt", "run-notes"]);
     }
 }

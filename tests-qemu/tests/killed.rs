@@ -141,7 +141,7 @@ fn a_lab_that_is_killed_leaves_nothing() {
         nothing_is_left(cache, &format!("{milliseconds} ms"));
     }
 
-    fs::create_dir_all(cache.join("rdlive-lab/tmp/run-older/deep")).unwrap();
+    fs::create_dir_all(cache.join("rdlive-lab/tmp/run-18ec7491896a4b0d/deep")).unwrap();
     let mut lab = start(cache);
     assert!(holds(&mut lab, cache));
     assert_eq!(runs(cache).len(), 1, "the files of dead runs are still there");

@@ -26,7 +26,6 @@ mod tests;
 
 pub use conf::Conf;
 pub use interpret::{interpret, interpret_text};
-pub(crate) use selector::decode_udev;
 pub use size::{ParseSizeError, Size};
 pub use warnings::Warnings;
 

@@ -1,9 +1,10 @@
-//! How a device is named on the command line, and udev's escapes in names.
+//! How a device is named on the command line.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::Selector;
+use crate::format::udev_decode;
 
 impl Selector {
     /// Reads `LABEL=`, `CDLABEL=`, `UUID=`, `PARTUUID=`, `PARTLABEL=` or a path below `/dev`. Labels may hold udev's
@@ -32,10 +33,10 @@ impl Selector {
 
     fn from_tag(tag: &str, name: &str) -> Option<Self> {
         match tag {
-            "LABEL" | "CDLABEL" => Some(Self::Label(decode_udev(name))),
+            "LABEL" | "CDLABEL" => Some(Self::Label(udev_decode(name))),
             "UUID" => Some(Self::Uuid(name.to_owned())),
             "PARTUUID" => Some(Self::PartUuid(name.to_owned())),
-            "PARTLABEL" => Some(Self::PartLabel(decode_udev(name))),
+            "PARTLABEL" => Some(Self::PartLabel(udev_decode(name))),
             _ => None,
         }
     }
@@ -47,10 +48,10 @@ impl Selector {
         }
         let link = below.strip_prefix("disk/").and_then(|link| link.split_once('/'));
         let selector = match link {
-            Some(("by-label", name)) => Self::Label(decode_udev(name)),
-            Some(("by-uuid", name)) => Self::Uuid(decode_udev(name)),
-            Some(("by-partuuid", name)) => Self::PartUuid(decode_udev(name)),
-            Some(("by-partlabel", name)) => Self::PartLabel(decode_udev(name)),
+            Some(("by-label", name)) => Self::Label(udev_decode(name)),
+            Some(("by-uuid", name)) => Self::Uuid(udev_decode(name)),
+            Some(("by-partuuid", name)) => Self::PartUuid(udev_decode(name)),
+            Some(("by-partlabel", name)) => Self::PartLabel(udev_decode(name)),
             _ => Self::Path(PathBuf::from(path)),
         };
         Some(selector)
@@ -68,35 +69,6 @@ impl fmt::Display for Selector {
             Self::Path(path) => write!(f, "{}", path.display()),
         }
     }
-}
-
-/// Undoes udev's encoding of names: `\x` and two hexadecimal digits stand for a byte. Anything else stays, and bytes
-/// that are not UTF-8 are replaced.
-pub fn decode_udev(name: &str) -> String {
-    let bytes = name.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match escaped(&bytes[at..]) {
-            Some(value) => {
-                decoded.push(value);
-                at += 4;
-            }
-            None => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
-}
-
-fn escaped(bytes: &[u8]) -> Option<u8> {
-    let [b'\\', b'x', high, low, ..] = bytes else {
-        return None;
-    };
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
 #[cfg(test)]
@@ -156,26 +128,6 @@ mod tests {
             ("/dev/block/8:16", false),
         ] {
             assert_eq!(Selector::parse(text).unwrap().stays(), stays, "{text}");
-        }
-    }
-
-    #[test]
-    fn udev_names() {
-        let rows = [
-            ("plain", "plain"),
-            ("\\x20", " "),
-            ("\\x2F", "/"),
-            ("\\x5cx20", "\\x20"),
-            ("\\xc3\\xbc", "ü"),
-            ("ü\\x26", "ü&"),
-            ("\\x2", "\\x2"),
-            ("\\xzz", "\\xzz"),
-            ("\\x", "\\x"),
-            ("\\", "\\"),
-            ("\\xff", "\u{fffd}"),
-        ];
-        for (text, expected) in rows {
-            assert_eq!(decode_udev(text), expected, "{text:?}");
         }
     }
 }

@@ -12,9 +12,10 @@ use rustix::system::reboot;
 
 use super::console::Console;
 use crate::attempt::{self, fault};
-use crate::config::{Config, Emergency, Failure, decode_udev};
+use crate::config::{Config, Emergency, Failure};
 use crate::env::Env;
 use crate::error::Stop;
+use crate::format::udev_decode;
 
 /// How long the message stays on the screen before the machine acts by itself.
 const READING_TIME: Duration = Duration::from_secs(10);
@@ -114,7 +115,7 @@ fn kernel_log(env: &Env, console: &mut Console) {
 /// that is undone, for consoles escape once themselves.
 fn record(bytes: &str) -> Option<String> {
     let (_, text) = bytes.split_once(';')?;
-    Some(decode_udev(text.lines().next()?))
+    Some(udev_decode(text.lines().next()?))
 }
 
 /// Records of `/dev/kmsg` as text; each read gives one record.

@@ -26,16 +26,24 @@ pub fn sha256(medium: &Path, file: &Path) -> Option<String> {
 }
 
 fn from_info(info: &Path, inside: &Path) -> Option<String> {
-    let info: Info = crate::json::read(text(info)?.as_bytes()).ok()?;
-    info.sha256.get(inside.to_str()?).map(|sum| sum.to_ascii_lowercase())
+    in_info(&text(info)?, inside.to_str()?)
+}
+
+/// The sum that the builder's notes have of the file at this path of the medium.
+pub(crate) fn in_info(info: &str, inside: &str) -> Option<String> {
+    let info: Info = crate::json::read(info.as_bytes()).ok()?;
+    info.sha256.get(inside).map(|sum| sum.to_ascii_lowercase())
 }
 
 /// `squashfs.img.sha256` beside `squashfs.img`, as `sha256sum squashfs.img` prints it.
 fn from_list(file: &Path) -> Option<String> {
     let mut list = file.as_os_str().to_owned();
     list.push(".sha256");
-    let list = text(&PathBuf::from(list))?;
-    let name = file.file_name()?.to_str()?;
+    in_list(&text(&PathBuf::from(list))?, file.file_name()?.to_str()?)
+}
+
+/// The sum that a list of `sha256sum` has of the file of this name.
+pub(crate) fn in_list(list: &str, name: &str) -> Option<String> {
     list.lines().find_map(|line| {
         let (sum, rest) = line.split_at_checked(64)?;
         // Two blanks for text, a blank and an asterisk for binary; a sum alone is this file's.

@@ -19,9 +19,10 @@ pub enum TableError {
     /// The table counts in other sectors than the disk.
     #[error("the partition table is not made for sectors of {0} bytes")]
     OtherSectors(u32),
-    /// MBR and GPT describe one place behind the image differently.
+    /// Two tables describe one place behind the image differently: MBR and GPT, or a GPT and its copy.
     #[error(
-        "the MBR and the GPT of the disk contradict each other at byte {at}; repair them with gdisk first (x, n makes a new guard), or {ELSEWHERE}"
+        "the partition tables of the disk (MBR, GPT, its copy) contradict each other at byte {at}; repair them with gdisk first \
+         (v says which; x, n makes a new guard), or {ELSEWHERE}"
     )]
     Contradiction {
         /// First byte that one of them places differently.

@@ -111,10 +111,26 @@ impl Primary {
 
     /// What the copy at the end of the disk claims, if it is this table's: the same disk GUID, good checksums. An entry of ours
     /// that has no counterpart here belongs to an addition that was cut short, and claims nothing.
+    ///
+    /// # Errors
+    /// It is damaged, or places a partition behind the image differently (attacks.md F2).
     pub(super) fn taken_by_copy<R: Read + Seek>(&self, disk: &Disk, reader: &mut R) -> Result<Vec<Claim>, TableError> {
-        let Some(copy) = copy_at_end(reader, disk.sector, disk.size)? else { return Ok(Vec::new()) };
+        let Some(copy) = copy_at_end(reader, disk.sector, disk.size)? else {
+            // Where the header says that it is. What lies there otherwise may be of any earlier life.
+            let there = read_at(reader, "the copy of the GPT header", self.last * self.sector, 8)?.has(0, b"EFI PART");
+            return match there && self.alternate == self.last {
+                true => Err(TableError::Damaged("the checksum of its copy is wrong")),
+                false => Ok(Vec::new()),
+            };
+        };
         if copy.disk != self.header.array(56).and_then(|bytes| guid(&bytes)) {
             return Ok(Vec::new());
+        }
+        for part in copy.partitions.iter().filter(|part| part.start >= disk.image) {
+            let other = self.slots().nth(part.number as usize - 1).and_then(|entry| self.place(entry));
+            if other.is_some_and(|place| (place.start, place.end) != (part.start, part.end())) {
+                return Err(TableError::Contradiction { at: part.start });
+            }
         }
         let here: Vec<bool> = self.slots().map(|entry| entry[..16] != [0; 16]).collect();
         let is_here = |number: u32| here.get(number as usize - 1).copied().unwrap_or_default();

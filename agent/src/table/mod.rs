@@ -19,7 +19,7 @@ pub use error::TableError;
 
 use crate::format::bytes::read_at;
 use crate::format::partition;
-use crate::format::partition::gpt::copy_at_end;
+use crate::format::partition::gpt::{copy_at_end, is_at_begin};
 use crate::format::source::Input;
 
 /// Partitions begin and end at multiples of this, in bytes.
@@ -153,6 +153,11 @@ impl Disk {
                     return Err(TableError::Damaged(
                         "its guard does not stand where it should, and only its copy is there",
                     ));
+                }
+                // In sectors of the other size: it counts in bytes that nobody here can compare.
+                let other = if self.sector == 512 { 4096 } else { 512 };
+                if hidden.is_none() && is_at_begin(reader, other, self.size)? {
+                    return Err(TableError::OtherSectors(self.sector));
                 }
                 Ok(Tables { guarded: None, hidden, record })
             }

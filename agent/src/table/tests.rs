@@ -354,6 +354,13 @@ fn with_copy(mut disk: Vec<u8>, guid: u8, name: &str) -> Vec<u8> {
     disk
 }
 
+/// A bit of the header in the last sector is wrong.
+fn damaged(mut disk: Vec<u8>) -> Vec<u8> {
+    let last = disk.len() - 512;
+    disk[last + 57] ^= 1;
+    disk
+}
+
 /// attacks.md F2: a byte is free only if everyone says so.
 #[test]
 fn f2_what_anybody_claims_is_not_free() {
@@ -400,6 +407,35 @@ fn f2_what_anybody_claims_is_not_free() {
         ("the copy of an earlier life", with_copy(plain(), 4, "PHOTOS"), Some(free)),
         ("the copy of an earlier life, an MBR now", with_copy(mbr(32 * MIB, &[iso]), 4, "PHOTOS"), Some(free)),
         ("our own addition that was cut short", with_copy(plain(), 3, PARTITION_NAME), Some(free)),
+        (
+            "the copy places it differently",
+            {
+                let mut disk = with_copy(plain(), 3, "PHOTOS");
+                used(&mut disk, 1, PHOTOS.0, PHOTOS.0 + 2047);
+                disk
+            },
+            None,
+        ),
+        (
+            "the copy describes the image of an earlier life, which had the same GUID",
+            {
+                let mut disk = with_copy(plain(), 3, PARTITION_NAME);
+                used(&mut disk, 0, 2048, 6 * 2048 - 1);
+                disk
+            },
+            Some(free),
+        ),
+        (
+            "a damaged copy, where the header says that it is",
+            {
+                let mut disk = with_copy(plain(), 3, "PHOTOS");
+                header(&mut disk, 32, 32 * 2048 - 1);
+                damaged(disk)
+            },
+            None,
+        ),
+        ("a damaged copy of any earlier life", damaged(with_copy(plain(), 3, "PHOTOS")), Some(free)),
+        ("a GPT in sectors of 4096 bytes, an MBR now", with_record(gpt(32 * MIB, 4096, 4), &[iso]), None),
         ("an extended partition", mbr(32 * MIB, &[iso, (0, 5, 8 * 2048, 12 * 2048)]), Some(behind)),
         ("a logical one outside of it", chain(mbr(32 * MIB, &[iso, (0, 0x0f, 8 * 2048, 2048)])), Some(behind)),
         (

@@ -66,6 +66,15 @@ pub fn copy_at_end<R: Read + Seek>(reader: &mut R, sector: u32, size_bytes: u64)
     Ok(copy.map(|Copy { disk, partitions, .. }| EndCopy { disk, partitions }))
 }
 
+/// Whether a disk begins with a GPT that counts in sectors of so many bytes, with good checksums.
+///
+/// # Errors
+/// The disk could not be read.
+pub fn is_at_begin<R: Read + Seek>(reader: &mut R, sector: u32, size_bytes: u64) -> Result<bool, Error> {
+    let Some(last) = (size_bytes / u64::from(sector)).checked_sub(1) else { return Ok(false) };
+    Ok(copy(reader, sector, 1, last)?.is_some())
+}
+
 /// Reads and checks the header at sector `lba` of a disk whose last sector is `last`.
 fn copy<R: Read + Seek>(reader: &mut R, sector: u32, lba: u64, last: u64) -> Result<Option<Copy>, Error> {
     let Some(offset) = lba.checked_mul(u64::from(sector)).filter(|_| lba <= last) else {
