@@ -109,6 +109,19 @@ impl Primary {
         self.slots().filter_map(|entry| self.place(entry)).collect()
     }
 
+    /// Where header and entries lie themselves, here and in their copy: of a table that nothing is added to.
+    pub(super) fn own_places(&self) -> [Claim; 2] {
+        let array = self.array_sectors();
+        let bytes = |first: u64, behind: u64| Claim {
+            start: first.saturating_mul(self.sector),
+            end: behind.saturating_mul(self.sector),
+        };
+        [
+            bytes(1, self.entries_lba.saturating_add(array)),
+            bytes(self.alternate.saturating_sub(array), self.alternate.saturating_add(1)),
+        ]
+    }
+
     /// What the copy at the end of the disk claims, if it is this table's: the same disk GUID, good checksums. An entry of ours
     /// that has no counterpart here belongs to an addition that was cut short, and claims nothing.
     ///

@@ -225,6 +225,9 @@ impl Tables {
         if let Some(gpt) = gpt {
             taken.extend(gpt.taken_by_copy(disk, reader)?);
         }
+        if self.guarded.is_none() {
+            taken.extend(self.hidden.iter().flat_map(gpt::Primary::own_places));
+        }
         taken.extend(shown.iter().map(|part| Claim { start: part.start, end: part.start.saturating_add(part.size) }));
         match &self.guarded {
             Some(table) => table.gap(disk, reader, taken, shown),

@@ -463,6 +463,17 @@ fn f2_what_anybody_claims_is_not_free() {
     }
 }
 
+/// The kernel goes by the MBR and gets the new partition; the copy of the GPT that others read is nobody's room.
+#[test]
+fn f2_the_copy_of_a_gpt_without_a_guard_stays() {
+    let mut bytes = gpt(32 * MIB, 512, 4);
+    let last = 32 * 2048 - 1;
+    header(&mut bytes, 32, last);
+    let bytes = with_record(with_copy(bytes, 3, "PHOTOS"), &[(0x80, 0x17, 0, 7 * 2048)]);
+    let gap = disk(&bytes, 512).gap(&mut Cursor::new(&bytes), &[]).unwrap();
+    assert_eq!((gap.start, gap.start + gap.size), (20 * MIB, 31 * MIB), "{gap:?}");
+}
+
 #[test]
 fn f2_what_the_kernel_shows_is_not_free() {
     let bytes = gpt(32 * MIB, 512, 4);

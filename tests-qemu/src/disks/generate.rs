@@ -727,7 +727,8 @@ impl Maker<'_> {
                 let gpt = self.gpt(entries, None);
                 gpt.write(self.file, self.size)?;
                 table::mbr(self.file, self.sector, &typed(linux)[..1])?;
-                (all, [gpt_tables, record].concat(), false)
+                // The kernel goes by the MBR, so that grows; the GPT stays as it is, its copy too.
+                (all, record, false)
             }
             Kind::Mbr => {
                 table::mbr(self.file, self.sector, &typed(linux))?;
