@@ -86,7 +86,7 @@ enum Cmd {
         /// QEMU for everything (before releases, with --all), or only what user-mode Linux can do; else the cheapest for each
         #[arg(long, value_enum)]
         machine: Option<Machine>,
-        /// Machines of QEMU side by side, and three times as many of user-mode Linux
+        /// Machines of QEMU side by side (one more at the end), and three times as many of user-mode Linux
         #[arg(long, default_value_t = processors())]
         jobs: usize,
         /// Decides where the power is cut in the scenarios power/… and what the disks of disks/… are like (0: from the clock)

@@ -175,18 +175,28 @@ fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], (heavy, light): (usize, usize))
         let wanted = list.iter().copied().filter(|job| job.machine == machine);
         Mutex::new(wanted.collect::<VecDeque<_>>())
     };
-    let queues = [(queue(Machine::Qemu), heavy), (queue(Machine::Uml), light)];
+    let (qemu, uml) = (queue(Machine::Qemu), queue(Machine::Uml));
+    let work = |queue| {
+        let mut done = 0;
+        while let Some(job) = pop(queue) {
+            let verdict = judge(lab, &job, "");
+            tell(lab, &verdict);
+            verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((verdict, job));
+            done += 1;
+        }
+        done
+    };
+    let one_more = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for (queue, workers) in &queues {
-            for _ in 0..*workers {
-                scope.spawn(|| {
-                    while let Some(job) = pop(queue) {
-                        let verdict = judge(lab, &job, "");
-                        tell(lab, &verdict);
-                        verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((verdict, job));
-                    }
-                });
-            }
+        (0..heavy).for_each(|_| drop(scope.spawn(|| work(&qemu))));
+        for _ in 0..light {
+            scope.spawn(|| {
+                // A machine of QEMU keeps a processor busy for two thirds of its time. Once the light ones are done that is seen.
+                if work(&uml) > 0 && !one_more.swap(true, Ordering::Relaxed) {
+                    lab.qemu.add();
+                    work(&qemu);
+                }
+            });
         }
     });
     verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)

@@ -18,6 +18,12 @@ impl Slots {
         Self { free: Mutex::new(count.max(1)), changed: Condvar::new() }
     }
 
+    /// One place more.
+    pub fn add(&self) {
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_one();
+    }
+
     /// Waits for a place.
     pub fn take(&self) -> Taken<'_> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,6 +45,20 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    #[test]
+    fn a_place_more_is_one_that_is_waited_for() {
+        let slots = Slots::new(1);
+        let first = slots.take();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| drop(slots.take()));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(!second.is_finished());
+            slots.add();
+            second.join().unwrap();
+        });
+        drop(first);
+    }
 
     #[test]
     fn never_more_than_there_are_places_and_all_get_their_turn() {
