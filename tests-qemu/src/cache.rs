@@ -46,6 +46,8 @@ const IN_MEMORY: &str = "rdlive-lab.";
 const TEMPORARY: &str = "rdlive.";
 /// Room that memory must have for that.
 const ROOM: u64 = 4 << 30;
+/// What `.ci/run` keeps of compiled dependencies. It counts, and is not the lab's to remove.
+const COMPILED: &str = "target";
 /// All artefacts together, trees too.
 const LIMIT: u64 = 10 << 30;
 
@@ -257,7 +259,8 @@ impl Cache {
             let used: HashSet<_> = live.iter().flat_map(|run| names(&run.join("uses"))).collect();
             let mut entries: Vec<(String, Entry)> = self.entries(FILES);
             entries.extend(self.entries(TREES));
-            let all = entries.iter().map(|(_, entry)| entry.size).sum();
+            let all = entries.iter().map(|(_, entry)| entry.size).sum::<u64>();
+            let all = all + prune::allocated(&self.root.join(COMPILED));
             entries.retain(|(name, _)| !used.contains(name));
             for path in prune::choose(entries.into_iter().map(|(_, entry)| entry).collect(), all, self.limit) {
                 // Out of the way in an instant; deleting a tree takes longer than others should wait.
@@ -478,6 +481,18 @@ mod tests {
         assert!(!beside(&lost, "key").exists() && !beside(&tree, NEW).exists());
         drop(other);
         assert!(here.exists() && !beside(&here, NEW).exists(), "a run has ended, and all is on the disk");
+    }
+
+    #[test]
+    fn compiled_dependencies_take_room_from_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let limit = 1 << 20;
+        let path = make(&Cache::with_limit(dir.path(), limit).unwrap(), "a", 4096);
+        assert!(path.exists());
+        fs::create_dir(dir.path().join(COMPILED)).unwrap();
+        fs::write(dir.path().join(COMPILED).join("lib"), vec![1; 2 << 20]).unwrap();
+        drop(Cache::with_limit(dir.path(), limit).unwrap());
+        assert!(!path.exists() && dir.path().join(COMPILED).join("lib").exists());
     }
 
     #[test]

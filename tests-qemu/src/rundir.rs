@@ -114,7 +114,7 @@ pub fn sweep(parent: &Path, prefix: &str) -> Result<Found> {
 fn is_run(rest: &str) -> bool {
     let number = rest.split('.').next().unwrap_or_default();
     let number = number.strip_prefix("old-").unwrap_or(number);
-    // Nanoseconds since 1970, from 1970 to far beyond anybody's lab.
+    // Nanoseconds since 1970.
     (12..=20).contains(&number.len()) && u128::from_str_radix(number, 16).is_ok()
 }
 

@@ -131,7 +131,10 @@ impl Boot<'_> {
         }
         let devices = self.watch.devices();
         let site = match (&medium.origin, self.exec.node(Slot::Host)) {
-            (Origin::Device(node), _) => probe::disk(self.env, &devices, medium, node, false),
+            (Origin::Device(node), _) => {
+                let _looking = self.exec.watchdog.doing(format!("looking for room on the disk of {}", node.display()));
+                probe::disk(self.env, &devices, medium, node, false)
+            }
             (Origin::File(_), Some(host)) => {
                 let host = self.without_root(host);
                 // A disk with a system that sleeps may be found later than the medium.
@@ -345,11 +348,17 @@ impl Boot<'_> {
             kind,
             at: self.points.named.clone(),
             path: path.to_owned(),
-            found: probe::at_named_path(self.env, &from, path),
+            found: self.found_at(&from, path),
             shared: Some(from),
             image: Some(Identity::of(medium)),
         };
         persist::named(&self.config.overlay, &self.points, &site)
+    }
+
+    /// What is at a named path of a file system that is mounted `at`. A large file of zeros takes its time.
+    fn found_at(&self, at: &Path, path: &Path) -> Found {
+        let _looking = self.exec.watchdog.doing(format!("reading {}", path.display()));
+        probe::at_named_path(self.env, at, path)
     }
 
     /// Waits for the named device, mounts it, and looks what is there.
@@ -418,7 +427,7 @@ impl Boot<'_> {
         if look && !readonly {
             self.exec.run("acquire", &[Step::Remount { at: at.clone() }]).map_err(told)?;
         }
-        let found = probe::at_named_path(self.env, &at, &path);
+        let found = self.found_at(&at, &path);
         persist::named(overlay, &self.points, &site(device.node, kind, found))
     }
 

@@ -18,7 +18,7 @@ impl Boot<'_> {
     /// The area on the device that `rd.overlay.crypt` names.
     pub(super) fn encrypted_device(&mut self, wish: &OverlayCrypt) -> Result<Area, String> {
         let (device, opening, inside) = self.opened_device(wish)?;
-        if opening.persistence == "named" {
+        if !opening.is_new() {
             self.not_in_use_inside(&device, &inside.node)?;
         }
         crypt::device_area(&self.config.overlay, &self.points, opening, inside.kind)

@@ -192,6 +192,12 @@ pub fn opening(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Sit
 }
 
 impl Opening {
+    /// Whether the volume is made first: then nothing of anybody's is in it.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::LuksFormat { .. }))
+    }
+
     /// An area that is only shown is opened for reading.
     fn only_shown(self, overlay: &Overlay) -> Self {
         let steps = if overlay.readonly { shown::only(self.steps) } else { self.steps };

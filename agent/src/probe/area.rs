@@ -81,7 +81,9 @@ fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(
             site.unused = Some(Part { device, start: entry.start });
         }
     }
-    site.unused_doubt = site.unused.as_ref().and_then(|part| {
+    // Where there is an area nothing is made, so nobody has to know.
+    let candidate = site.unused.as_ref().filter(|_| site.area.is_none() && site.locked.is_none());
+    site.unused_doubt = candidate.and_then(|part| {
         let proof = empty::proof_from(&file, part.start, part.device.size, Extent::Samples, ZEROS_LIMIT);
         proof.err().map(|doubt| doubt.to_string())
     });
