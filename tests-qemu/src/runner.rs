@@ -348,6 +348,23 @@ fn keep(name: &str, dir: &Path, mut why: Vec<String>) -> Vec<String> {
     why
 }
 
+/// What failed, with the beginning of its reasons: it stands at the end of a long output, of which often only the end is read.
+pub fn failed(verdicts: &[Verdict], tests: &[String]) -> Vec<String> {
+    let scenarios = verdicts.iter().filter(|verdict| verdict.result == Status::Failed);
+    let scenarios = scenarios.map(|verdict| format!("{}: {}", verdict.title(), verdict.why.join("; ")));
+    let short = |text: String| {
+        let line = text.replace('\n', " / ");
+        match line.char_indices().nth(REMINDED) {
+            Some((end, _)) => format!("{} …", &line[..end]),
+            None => line,
+        }
+    };
+    tests.iter().cloned().chain(scenarios).map(short).collect()
+}
+
+/// So many characters of a reason are said again.
+const REMINDED: usize = 500;
+
 /// The last line of every run: `N passed, N failed`, and `, N skipped` if any.
 pub fn summary(passed: usize, failed: usize, skipped: usize) -> String {
     let mut line = format!("{passed} passed, {failed} failed");
@@ -378,6 +395,31 @@ mod tests {
         {
             assert_eq!(workers(jobs, fit), expected, "{jobs} {fit}");
         }
+    }
+
+    #[test]
+    fn what_failed_is_said_again_at_the_end() {
+        let verdicts = [
+            Verdict { name: "topic/a".into(), ..verdict(Status::Failed, true) },
+            Verdict { name: "topic/b".into(), why: vec!["accident".into()], ..verdict(Status::Passed, true) },
+            Verdict {
+                name: "topic/c".into(),
+                second_look: true,
+                why: vec!["ä".repeat(600)],
+                ..verdict(Status::Failed, false)
+            },
+            Verdict {
+                name: "topic/d".into(),
+                why: vec!["x\ny".into(), "logs: z".into()],
+                ..verdict(Status::Failed, false)
+            },
+        ];
+        let said = failed(&verdicts, &["cargo test t".to_owned()]);
+        assert_eq!(said[..2], ["cargo test t", "topic/a: why"]);
+        assert!(said[2].starts_with("topic/c [again in QEMU]: ää") && said[2].ends_with("ä …"), "{}", said[2]);
+        assert_eq!(said[2].chars().count(), REMINDED + 2);
+        assert_eq!(said[3], "topic/d: x / y; logs: z");
+        assert_eq!(said.len(), 4);
     }
 
     #[test]

@@ -136,13 +136,13 @@ pub fn run(
             pace.tested.store(true, Ordering::Relaxed);
             counts
         } else {
-            Ok(Counts::default())
+            Ok((Counts::default(), Vec::new()))
         };
         let verdicts = runner::run(lab, &list, jobs);
         pace.done.store(true, Ordering::Relaxed);
         (counts, verdicts)
     });
-    let mut counts = counts?;
+    let (mut counts, failed_tests) = counts?;
     if let Some(path) = json {
         runner::write_json(path, &verdicts)?;
     }
@@ -170,6 +170,11 @@ pub fn run(
     counts.skipped += left_out;
     if left_out > 0 {
         println!("{left_out} scenarios that show the same in a further initrd were left out: cargo lab test --all");
+    }
+    let failed = runner::failed(&verdicts, &failed_tests);
+    if !failed.is_empty() {
+        println!("== failed ==");
+        failed.iter().for_each(|text| println!("{text}"));
     }
     println!("{}", runner::summary(counts.passed, counts.failed, counts.skipped));
     Ok(if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -238,8 +243,8 @@ struct Counts {
     skipped: usize,
 }
 
-/// `cargo test --workspace`; its output goes through to the terminal.
-fn cargo_tests(lab: &Lab, account: &Account) -> Result<Counts> {
+/// `cargo test --workspace`; its output goes through to the terminal. How many tests ended how, and what failed.
+fn cargo_tests(lab: &Lab, account: &Account) -> Result<(Counts, Vec<String>)> {
     lab.say("cargo test --workspace");
     // The tests mount things. A namespace that another thread's script makes meanwhile is a copy of the lab's, and would keep a
     // loop device of theirs busy after they have unmounted it: so they have a namespace of their own.
@@ -254,12 +259,31 @@ fn cargo_tests(lab: &Lab, account: &Account) -> Result<Counts> {
     let output = account.enter("cargo's tests", || spent::output(&mut cargo, true)).context("starting cargo test")?;
     let text = String::from_utf8_lossy(&output.stdout);
     failures(&text).for_each(|line| println!("{line}"));
-    let mut counts = count(&text);
+    let (mut counts, mut failed) = (count(&text), failed_tests(&text));
     if !output.status.success() && counts.failed == 0 {
-        lab.say("cargo test failed without a failed test: the build is broken");
+        let why = "cargo test failed without a failed test: the build is broken";
+        lab.say(why);
         counts.failed = 1;
+        failed.push(why.to_owned());
     }
-    Ok(counts)
+    Ok((counts, failed))
+}
+
+/// Each failed test's name with the beginning of what it has printed, one a line.
+fn failed_tests(text: &str) -> Vec<String> {
+    let mut failed: Vec<Vec<&str>> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("---- ").and_then(|line| line.strip_suffix(" stdout ----")) {
+            failed.push(vec![name]);
+            inside = true;
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            inside = false;
+        } else if let (true, Some(test)) = (inside && !line.trim().is_empty(), failed.last_mut()) {
+            test.push(line.trim());
+        }
+    }
+    failed.into_iter().map(|lines| format!("cargo test {}", lines.join(" / "))).collect()
 }
 
 /// What cargo says about failed tests: their names, and all that they have printed.
@@ -392,6 +416,17 @@ mod tests {
             "test result: FAILED. 1 passed; 1 failed;",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn failed_tests_are_named_with_what_they_said() {
+        let text = "test a ... ok\ntest m::b ... FAILED\ntest c ... FAILED\n\nfailures:\n\n---- m::b stdout ----\n\n\
+                    thread 'm::b' panicked at src/m.rs:1:2:\n  left: 1\n\n---- c stdout ----\nError: full\n\n\nfailures:\n    c\n    \
+                    m::b\n\ntest result: FAILED. 1 passed; 2 failed;\n";
+        let expected =
+            ["cargo test m::b / thread 'm::b' panicked at src/m.rs:1:2: / left: 1", "cargo test c / Error: full"];
+        assert_eq!(failed_tests(text), expected);
+        assert!(failed_tests("test a ... ok\ntest result: ok. 1 passed; 0 failed;\n").is_empty());
     }
 
     #[test]
