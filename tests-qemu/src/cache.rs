@@ -2,8 +2,8 @@
 //! the work tree, which all clones and several runs at once share.
 //!
 //! ```text
-//! cache/NAME-HASH      a file, and NAME-HASH.key: what it was made from; its time is that of the last use; NAME-HASH.new: its bytes
-//!                      may not be on the disk yet, and are trusted only until the machine is switched off
+//! cache/NAME-HASH      a file, and NAME-HASH.key: what it was made from, and when; its time is that of the last use;
+//!                      NAME-HASH.new: its bytes may not be on the disk yet, and are trusted only until the machine is switched off
 //! trees/NAME-HASH      a directory, with its .key, and .size: what it takes on the disk
 //! locks/NAME-HASH      held (flock) while it is made
 //! lock                 held shared while a use is noted, exclusively while things are removed
@@ -183,7 +183,7 @@ impl Cache {
         if place == TREES {
             fs::write(beside(&path, "size"), prune::allocated(&partial).to_string())?;
         }
-        fs::write(beside(&path, "key"), key)?;
+        fs::write(beside(&path, "key"), format!("{key}\nmade {:x}\n", rundir::nanoseconds()))?;
         fs::write(beside(&path, NEW), boot_id())?;
         // As soon as others see it, it is in use.
         let _removing = Lock::shared(&self.root.join("lock"))?;
@@ -383,6 +383,17 @@ fn names(dir: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
+/// Tells an artefact from others that were made under the same key, before or after it: file systems get random UUIDs, and Debian gets
+/// newer packages. The key of what is made from it has this in it, so that parts of a medium always fit together.
+///
+/// # Errors
+/// It is none of this cache.
+pub fn identity(artefact: &Path) -> Result<String> {
+    let key = beside(artefact, "key");
+    let text = fs::read_to_string(&key).with_context(|| format!("reading {}", key.display()))?;
+    Ok(format!("{:016x}", hash(&text)))
+}
+
 /// Hash of a text; the same from every compiler.
 pub fn hash(text: &str) -> u64 {
     first(Sha256::digest(text))
@@ -446,6 +457,17 @@ mod tests {
         assert_eq!((&again, fs::read(&path).unwrap()), (&path, vec![1]));
         let tree = cache.tree("t", "t", "a", |dir| Ok(fs::write(dir.join("file"), "")?)).unwrap();
         assert!(tree.join("file").exists() && beside(&tree, "size").exists());
+    }
+
+    #[test]
+    fn what_is_made_again_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = make(&Cache::open(dir.path()).unwrap(), "a", 1);
+        let first = identity(&path).unwrap();
+        assert_eq!(identity(&make(&Cache::open(dir.path()).unwrap(), "a", 1)).unwrap(), first, "it was there");
+        drop(Cache::with_limit(dir.path(), 0).unwrap());
+        assert!(identity(&path).is_err(), "it is gone");
+        assert_ne!(identity(&make(&Cache::open(dir.path()).unwrap(), "a", 1)).unwrap(), first);
     }
 
     #[test]

@@ -46,13 +46,14 @@ impl Tree {
 
     /// Makes the tree unless it is there; returns its directory, which nobody may change: other runs use it too.
     pub fn ensure(self, lab: &Lab) -> Result<PathBuf> {
-        let stamp = self.stamp(lab);
         if self == Self::Tiny {
-            return lab.cache.tree("tiny", "the tiny tree", &stamp, |dir| make_tiny(lab, dir));
+            let key =
+                format!("tiny 2 {:016x} {:x} {}", lab.built.guest.hash, sources::trees(), Self::Trixie.identity(lab)?);
+            return lab.cache.tree("tiny", "the tiny tree", &key, |dir| make_tiny(lab, dir));
         }
         let (name, base) = (self.name(), self.base(&lab.cache, lab.mirror.as_deref())?);
         // Debian trees outlive builds of lab-guest: each build has its own, of links.
-        let key = format!("{stamp} {:016x}", lab.built.guest.hash);
+        let key = format!("{} {:016x}", cache::identity(&base)?, lab.built.guest.hash);
         lab.cache.tree(&format!("{name}+guest"), &format!("links to the {name} tree"), &key, |dir| {
             tool::shell("cp -al \"$1/.\" \"$2\"", &[&base, dir])?;
             copy_program(&lab.built.guest.path, &dir.join("usr/bin/lab-guest"))
@@ -66,11 +67,11 @@ impl Tree {
         cache.tree(name, &what, &self.recipe(), |dir| self.make_debian(cache, mirror, dir))
     }
 
-    /// Changes when the recipe changes, so that old trees are made anew.
-    pub fn stamp(self, lab: &Lab) -> String {
+    /// What tells its packages from those of a tree that is made at another time. It outlives builds of lab-guest.
+    pub fn identity(self, lab: &Lab) -> Result<String> {
         match self {
-            Self::Tiny => format!("tiny 1 {:016x} {:x}", lab.built.guest.hash, sources::trees()),
-            Self::Trixie | Self::Bookworm => self.recipe(),
+            Self::Tiny => cache::identity(&self.ensure(lab)?),
+            Self::Trixie | Self::Bookworm => cache::identity(&self.base(&lab.cache, lab.mirror.as_deref())?),
         }
     }
 
@@ -178,9 +179,4 @@ pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
     Ok(())
-}
-
-/// Key of a tree's content for fixtures made from it.
-pub fn key(tree: Tree, lab: &Lab) -> u64 {
-    cache::hash(&format!("{} {:x}", tree.stamp(lab), lab.built.guest.hash))
 }

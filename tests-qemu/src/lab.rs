@@ -45,6 +45,15 @@ impl Lab {
         Ok(Self { cache, built, mirror, cuts: Choice::default(), qemu: Slots::new(1), times })
     }
 
+    /// One with a cache of its own and no programs.
+    #[cfg(test)]
+    pub fn for_tests(cache: &Path) -> Self {
+        let cache = Cache::open(cache).unwrap();
+        let times = Arc::clone(cache.times());
+        let built = Artifacts::none();
+        Self { cache, built, mirror: None, cuts: Choice::default(), qemu: Slots::new(1), times }
+    }
+
     /// A line of progress, with the seconds since the start.
     pub fn say(&self, text: &str) {
         progress::say(text);

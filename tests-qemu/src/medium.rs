@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::fixture;
-use crate::guest::{self, Tree};
+use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::mode::{Mode, kernel_key};
-use crate::sources;
+use crate::{cache, fixture, sources};
 
 /// A file system or archive that can hold files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +90,15 @@ impl Recipe {
         lab.cache.file(self.name(), &self.what(), &key, |path| fixture::make(lab, self, path))
     }
 
+    /// What tells the file from others of this recipe.
+    fn identity(&self, lab: &Lab) -> Result<String> {
+        match self {
+            // All of them are alike.
+            Self::Text(_) | Self::Zeros(_) => Ok(String::new()),
+            _ => cache::identity(&self.file(lab)?),
+        }
+    }
+
     /// What a person reads while it is made.
     fn what(&self) -> String {
         let name = self.name();
@@ -116,24 +124,27 @@ impl Recipe {
     fn inputs(&self, lab: &Lab) -> Result<String> {
         Ok(match self {
             Self::Text(_) | Self::Zeros(_) => String::new(),
-            Self::Image { tree, .. } => format!("{:x}", guest::key(*tree, lab)),
+            Self::Image { tree, .. } => cache::identity(&tree.ensure(lab)?)?,
             Self::WithInitrd(inner, mode) => {
-                let initrds = mode.initrds(lab)?;
-                let paths: Vec<String> = initrds.iter().map(|one| one.path.display().to_string()).collect();
-                format!("{} {}", inner.inputs(lab)?, paths.join(" "))
+                let mut all = vec![inner.identity(lab)?];
+                for initrd in mode.initrds(lab)? {
+                    all.push(cache::identity(&initrd.path)?);
+                }
+                all.join(" ")
             }
             Self::Folder { files, .. } | Self::Store { files, .. } => {
-                let keys: Result<Vec<String>> = files.iter().map(|(_, recipe)| recipe.inputs(lab)).collect();
-                keys?.join(" ")
+                let all: Result<Vec<String>> = files.iter().map(|(_, recipe)| recipe.identity(lab)).collect();
+                all?.join(" ")
             }
-            Self::Hybrid { container, .. } => container.inputs(lab)?,
-            Self::Partition(inner) | Self::Truncated(inner, _) | Self::Grown(inner, _) | Self::Changed(inner, _) => {
-                inner.inputs(lab)?
-            }
-            Self::GrubStick { iso, .. } => iso.inputs(lab)?,
+            Self::Hybrid { container: inner, .. }
+            | Self::Partition(inner)
+            | Self::Truncated(inner, _)
+            | Self::Grown(inner, _)
+            | Self::Changed(inner, _)
+            | Self::GrubStick { iso: inner, .. } => inner.identity(lab)?,
             Self::Built { tree, .. } => {
                 let built = &lab.built;
-                format!("{:x} {:x} {:x}", kernel_key(*tree, lab)?, built.agent.hash, built.builder.hash)
+                format!("{} {:x} {:x}", kernel_key(*tree, lab)?, built.agent.hash, built.builder.hash)
             }
         })
     }
@@ -247,4 +258,38 @@ pub fn changed(recipe: Recipe, script: &str) -> Recipe {
 /// F6: a disk with one partition of this file system that holds an ISO file.
 pub fn disk_with_iso(fs: Fs, path: &str, iso: Recipe) -> Recipe {
     Recipe::Partition(Box::new(folder(fs, "STORE", vec![(path, iso)])))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn parts_that_are_made_again_make_what_holds_them_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let lab = || Lab::for_tests(dir.path());
+        // With a random UUID.
+        let part = folder(Fs::Ext4, "", vec![("a", Recipe::Text("a"))]);
+        for whole in [
+            Recipe::Grown(Box::new(part.clone()), 1),
+            Recipe::Truncated(Box::new(Recipe::Grown(Box::new(part.clone()), 1)), 50),
+            Recipe::Partition(Box::new(part.clone())),
+            folder(Fs::Squashfs("zstd"), "", vec![("a/b", part.clone()), ("c", Recipe::Text("c"))]),
+        ] {
+            let first = lab();
+            let (one, held) = (part.file(&first).unwrap(), whole.file(&first).unwrap());
+            let bytes = fs::read(&one).unwrap();
+            assert_eq!(whole.file(&first).unwrap(), held, "nothing has changed: {whole:?}");
+            drop(first);
+            assert_eq!(whole.file(&lab()).unwrap(), held, "nothing has changed: {whole:?}");
+            // As when there was too much in the cache.
+            fs::remove_file(one.with_extension("key")).unwrap();
+            fs::remove_file(&one).unwrap();
+            let other = lab();
+            assert_ne!(whole.file(&other).unwrap(), held, "{whole:?}");
+            assert_ne!(fs::read(part.file(&other).unwrap()).unwrap(), bytes);
+        }
+    }
 }

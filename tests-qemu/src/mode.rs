@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::artifact;
-use crate::guest::{self, Tree};
+use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::machine::{self, Machine, Start};
 use crate::{cache, floor, sources, tool, vmlinux};
@@ -104,10 +104,10 @@ impl Mode {
     pub fn pair(self, lab: &Lab) -> Result<Pair> {
         let (version, kernel) = self.tree().kernel(lab)?;
         let (programs, code) = (self.programs(lab), sources::initrds());
-        let key = format!("initrd 1 {code:x} {self:?} {version} {} {programs}", self.tree().stamp(lab));
+        let key = format!("initrd 1 {code:x} {self:?} {version} {} {programs}", self.tree().identity(lab)?);
         let make = |path: &Path| self.make(lab, None, &version, path);
         let initrd = lab.cache.file("initrd", &format!("initrd {self:?}"), &key, make)?;
-        let key = format!("vmlinux 1 {code:x} {version} {}", self.tree().stamp(lab));
+        let key = format!("vmlinux 1 {code:x} {version} {}", self.tree().identity(lab)?);
         let kernel = lab.cache.file("vmlinux", &format!("kernel {version}"), &key, |path| unpacked(&kernel, path))?;
         Ok(Pair { kernel, initrd })
     }
@@ -117,7 +117,8 @@ impl Mode {
         ensure!(self.is_light(), "{self:?} has no initrd for user-mode Linux");
         let kernel = machine::kernel(lab)?;
         let (programs, code) = (self.programs(lab), sources::initrds());
-        let key = format!("initrd uml 1 {self:?} {} {} {programs} {code:x}", kernel.version, self.tree().stamp(lab));
+        let (made, tree) = (&kernel.identity, self.tree().identity(lab)?);
+        let key = format!("initrd uml 2 {self:?} {} {made} {tree} {programs} {code:x}", kernel.version);
         let make = |path: &Path| self.make(lab, Some(&kernel.layer), &kernel.version, path);
         let initrd = lab.cache.file("initrd", &format!("initrd {self:?} for user-mode Linux"), &key, make)?;
         Ok(Pair { kernel: kernel.run, initrd })
@@ -273,9 +274,8 @@ fn dracut(lab: &Lab, tree: Tree, over: Option<&Path>, version: &str, args: &[&st
     made.map(drop)
 }
 
-/// Key part for fixtures that hold kernel and modules of a tree.
-pub fn kernel_key(tree: Tree, lab: &Lab) -> Result<u64> {
-    // The tiny tree borrows Debian 13's kernel.
+/// Key part for fixtures that hold a tree, with a kernel and its modules: the tiny one, made of parts of Debian 13's, borrows those.
+pub fn kernel_key(tree: Tree, lab: &Lab) -> Result<String> {
     let kernel = if tree == Tree::Tiny { Tree::Trixie } else { tree }.kernel(lab)?.0;
-    Ok(cache::hash(&format!("{kernel} {:x}", guest::key(tree, lab))))
+    Ok(format!("{kernel} {}", cache::identity(&tree.ensure(lab)?)?))
 }

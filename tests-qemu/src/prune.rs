@@ -25,28 +25,41 @@ pub struct Entry {
     pub tree: bool,
 }
 
-/// Chooses what is removed so that `all` bytes become at most `limit`: files before trees, each longest unused first. A tree of links
-/// (`NAME+…-HASH`) takes no room while the tree is there that it leads to (`NAME-HASH`), and all of that afterwards: it goes too.
+/// Chooses what is removed so that `all` bytes become at most `limit`: trees of which there is a newer one, then files, then trees, each
+/// longest unused first. A tree of links (`NAME+…-HASH`) takes no room while the tree is there that it leads to (`NAME-HASH`), and all of
+/// that afterwards: it goes too.
 pub fn choose(mut entries: Vec<Entry>, mut all: u64, limit: u64) -> Vec<PathBuf> {
-    entries.sort_by_key(|entry| (entry.tree, std::cmp::Reverse(entry.unused)));
+    let trees: Vec<Entry> = entries.iter().filter(|entry| entry.tree).cloned().collect();
+    // Of a lab whose code has changed since. Files are more dear than that: a run that lacks one makes all anew that holds it.
+    let replaced = |entry: &Entry| {
+        entry.tree && trees.iter().any(|other| name(other) == name(entry) && other.unused < entry.unused)
+    };
+    entries.sort_by_cached_key(|entry| (!replaced(entry), entry.tree, std::cmp::Reverse(entry.unused)));
     let mut chosen: Vec<PathBuf> = Vec::new();
     for entry in &entries {
-        let (old, wanted) = if entry.tree { (TREE_UNUSED, TREE_WANTED) } else { (FILE_UNUSED, Duration::ZERO) };
+        let (old, wanted) = match (entry.tree, replaced(entry)) {
+            (true, true) => (TREE_UNUSED, Duration::ZERO),
+            (true, false) => (TREE_UNUSED, TREE_WANTED),
+            (false, _) => (FILE_UNUSED, Duration::ZERO),
+        };
         if !chosen.contains(&entry.path) && (entry.unused > old || (all > limit && entry.unused >= wanted)) {
             all = all.saturating_sub(entry.size);
             chosen.push(entry.path.clone());
             let linked = entries.iter().filter(|other| other.tree && entry.tree && is_of_links_to(other, entry));
-            chosen.extend(linked.map(|other| other.path.clone()));
+            let linked: Vec<PathBuf> = linked.map(|other| other.path.clone()).collect();
+            chosen.extend(linked.into_iter().filter(|path| !chosen.contains(path)).collect::<Vec<_>>());
         }
     }
     chosen
 }
 
+/// Without its hash.
+fn name(entry: &Entry) -> String {
+    let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
+    name.rsplit_once('-').map_or_else(String::new, |(name, _)| name.to_owned())
+}
+
 fn is_of_links_to(links: &Entry, tree: &Entry) -> bool {
-    let name = |entry: &Entry| {
-        let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
-        name.rsplit_once('-').map_or_else(String::new, |(name, _)| name.to_owned())
-    };
     name(links).strip_prefix(&name(tree)).is_some_and(|rest| rest.starts_with('+'))
 }
 
@@ -83,22 +96,48 @@ mod tests {
             entry("new", 30, 0, false),
             entry("older", 30, 2, false),
             entry("old", 30, 3, false),
-            entry("tree", 50, 6, true),
-            entry("tree of another branch", 50, 8, true),
+            entry("tree-1", 50, 6, true),
+            entry("tree of another branch-2", 50, 8, true),
         ];
         for (all, limit, expected) in [
             (190, 200, vec![]),
             (190, 190, vec![]),
             (190, 160, vec!["old"]),
             (190, 140, vec!["old", "older"]),
-            (190, 60, vec!["old", "older", "new", "tree of another branch"]),
-            (190, 0, vec!["old", "older", "new", "tree of another branch"]),
+            (190, 60, vec!["old", "older", "new", "tree of another branch-2"]),
+            (190, 0, vec!["old", "older", "new", "tree of another branch-2"]),
         ] {
             let expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
             assert_eq!(choose(entries.clone(), all, limit), expected, "{all} {limit}");
         }
-        let unused = vec![entry("file", 1, 31, false), entry("tree", 1, 31, true), entry("no tree", 1, 91, true)];
-        assert_eq!(choose(unused, 3, 100), [PathBuf::from("file"), PathBuf::from("no tree")]);
+        let unused = vec![entry("file", 1, 31, false), entry("tree-1", 1, 31, true), entry("no tree-2", 1, 91, true)];
+        assert_eq!(choose(unused, 3, 100), [PathBuf::from("file"), PathBuf::from("no tree-2")]);
+    }
+
+    #[test]
+    fn a_tree_that_was_replaced_goes_before_files() {
+        let entry = |name: &str, minutes: u64, tree| Entry {
+            path: name.into(),
+            size: 50,
+            unused: Duration::from_secs(minutes * 60),
+            tree,
+        };
+        let entries = vec![
+            entry("file-1", 9, false),
+            entry("a-2", 3, true),
+            entry("a-3", 2, true),
+            entry("a-4", 0, true),
+            entry("b-5", 5, true),
+        ];
+        for (all, limit, expected) in [
+            (250, 250, vec![]),
+            (250, 200, vec!["a-2"]),
+            (250, 150, vec!["a-2", "a-3"]),
+            (250, 0, vec!["a-2", "a-3", "file-1"]),
+        ] {
+            let expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
+            assert_eq!(choose(entries.clone(), all, limit), expected, "{limit}");
+        }
     }
 
     #[test]
@@ -112,7 +151,7 @@ mod tests {
         // Links are made after their tree.
         let entries =
             vec![entry("a-1", 50, 9), entry("a+guest-2", 1, 8), entry("a+guest-3", 1, 0), entry("ab-4", 50, 8)];
-        assert_eq!(choose(entries, 102, 60), ["a-1", "a+guest-2", "a+guest-3"].map(PathBuf::from));
+        assert_eq!(choose(entries, 102, 60), ["a+guest-2", "a-1", "a+guest-3"].map(PathBuf::from));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::names::{letter, uml_shift};
 use super::{Backend, Clock, Drive, Hardware, Machine, Plug, Start, cards};
 use crate::guest::Tree;
 use crate::lab::Lab;
-use crate::tool;
+use crate::{cache, tool};
 
 /// Where a guest's memory is: a file that the host never writes to a disk.
 const MEMORY: &str = "/dev/shm";
@@ -47,6 +47,8 @@ pub struct Kernel {
     pub run: PathBuf,
     /// A layer with its modules, to be laid over a tree.
     pub layer: PathBuf,
+    /// What tells it from others of this release.
+    pub identity: String,
 }
 
 /// Debian 13's package `user-mode-linux`, unpacked beside the tree of that release. The suite is fixed: newer ones have
@@ -55,12 +57,12 @@ pub struct Kernel {
 /// # Errors
 /// No package, or no network to fetch it.
 pub fn kernel(lab: &Lab) -> Result<Kernel> {
-    let key = format!("uml 3 {} {XSTATE} {FETCH} {RUN}", Tree::Trixie.stamp(lab));
+    let key = format!("uml 3 {} {XSTATE} {FETCH} {RUN}", Tree::Trixie.identity(lab)?);
     let dir = lab.cache.tree("uml", "the kernel of user-mode Linux", &key, |dir| fetch(lab, dir))?;
     let layer = dir.join("layer");
     let mut versions = fs::read_dir(layer.join("usr/lib/modules"))?.flatten().map(|entry| entry.file_name());
     let version = versions.next().context("the package has no modules")?.to_string_lossy().into_owned();
-    Ok(Kernel { version, run: dir.join("run"), layer })
+    Ok(Kernel { version, run: dir.join("run"), layer, identity: cache::identity(&dir)? })
 }
 
 fn fetch(lab: &Lab, dir: &Path) -> Result<()> {

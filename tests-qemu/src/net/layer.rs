@@ -26,7 +26,7 @@ pub struct Layers {
 /// # Errors
 /// No network to fetch them.
 pub fn layers(lab: &Lab) -> Result<Layers> {
-    let key = format!("servers 2 {PACKAGES} {} {INSTALL}", Tree::Trixie.stamp(lab));
+    let key = format!("servers 2 {PACKAGES} {} {INSTALL}", Tree::Trixie.identity(lab)?);
     let upper = lab.cache.tree("servers", "servers over the tree", &key, |dir| {
         tool::shell_with_mounts(INSTALL, &[&Tree::Trixie.ensure(lab)?, dir, PACKAGES.as_ref()])
             .map(drop)

@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Running};
 use crate::medium::{Fs, Recipe};
 use crate::mode::Mode;
-use crate::{outcome, sources};
+use crate::{cache, outcome, sources};
 
 /// Files that the recorded guest writes, and that must be there if they were announced before the cut.
 pub const FILES: u32 = 24;
@@ -116,18 +116,19 @@ impl Setup {
     }
 
     /// The log of a boot on this disk, with a mark for each announcement. It is kept under seed, medium and the state `of` the
-    /// disk, so that a seed gives the same cuts again as long as agent and medium are the same.
+    /// disk, so that a seed gives the same cuts again as long as agent and medium are the same. To another medium of the same recipe
+    /// its writes do not fit.
     pub fn recording(&self, lab: &Lab, seed: u64, disk: &Path, of: &str) -> Result<PathBuf> {
         let medium = self.medium.file(lab)?;
         let initrd = self.mode.pair(lab)?.initrd;
         let key = format!(
-            "power 3 {:x} {seed} {of} {:?} {} {} {} {} {:x}",
+            "power 4 {:x} {seed} {of} {:?} {} {} {} {} {:x}",
             sources::recordings(),
             self.bus,
             self.kargs,
             self.once,
-            medium.display(),
-            initrd.display(),
+            cache::identity(&medium)?,
+            cache::identity(&initrd)?,
             lab.built.guest.hash
         );
         let what = format!("recording of {}", self.kargs);

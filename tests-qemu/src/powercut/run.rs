@@ -21,7 +21,7 @@ use super::shown::apart;
 use crate::lab::Lab;
 use crate::machine::{Machine, Need, Running};
 use crate::medium::{Fs, Recipe};
-use crate::{outcome, tool};
+use crate::{cache, outcome, tool};
 
 /// The file that the boot after the cut writes.
 const AFTERWARDS: u32 = 1000;
@@ -151,15 +151,17 @@ impl Cuts {
     /// The first boot on a new medium; or the first boot after a cut in that one; or the boot that empties what the first has kept.
     fn ground(&self, lab: &Lab, original: &Original, dir: &Path) -> Result<Ground> {
         let (seed, medium) = (lab.cuts.seed, &original.path);
-        let log = Log::read(&self.first().recording(lab, seed, medium, "new")?)?;
-        let first = Ground { log, base: medium.to_owned() };
+        let recorded = self.first().recording(lab, seed, medium, "new")?;
+        let first = Ground { log: Log::read(&recorded)?, base: medium.to_owned() };
+        // Both are in the key of what is recorded next: the disk that it begins with is made of them.
+        let recorded = cache::identity(&recorded)?;
         let base = dir.join("medium.cut");
         let of = match self.phase {
             Phase::SecondCreation => {
                 let landmarks = self.landmarks(&first, original, dir)?;
                 let cut = points::unfinished(&first.log, &landmarks, &mut Random::new(seed, "first cut"));
                 replay::disk(&first.log, medium, cut.after, cut.cache, &base)?;
-                format!("cut {cut} of {}", medium.display())
+                format!("cut {cut} of {recorded}")
             }
             Phase::Reset(old) if self.is_used_first() => {
                 replay::disk(&first.log, medium, first.log.entries.len(), Cache::Kept, &base)?;
@@ -167,7 +169,7 @@ impl Cuts {
                     let start = original.partition(0)?.start.to_string();
                     tool::shell_with_mounts(reset::OTHERS, &[&base, start.as_ref()])?;
                 }
-                format!("used {old:?} {}", medium.display())
+                format!("used {old:?} {recorded}")
             }
             _ => return Ok(first),
         };
