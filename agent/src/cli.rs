@@ -47,6 +47,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         (_, Some("boot")) => answer(boot(&rest[1..])),
         (_, Some("attempt")) => answer(attempt(&rest[1..])),
         (_, Some("devices")) => {
+            attempt::fault::only_probes_may_fail();
             let (lines, watch) = crate::watch::summaries(&Env::default());
             terminal::print(lines);
             // Whoever reads this has all of it.

@@ -3,8 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use crate::attempt::{Avoid, Message, Supervisor, Watchdog, fault};
 use crate::boot::{self, Boot};
@@ -180,10 +182,19 @@ fn prefetch(config: &Config) {
     }
 }
 
-/// Loads a module the way this initrd does: its own modprobe knows blacklists, options and compression.
+/// How long a module may take. The kernel waits at its end until every device that is just being looked at has answered; the module
+/// itself is at work by then (attacks.md F1).
+const MODULE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Loads a module the way this initrd does: its own modprobe knows blacklists, options and compression. One that does not come back
+/// goes on alone.
 fn modprobe(name: &str) -> Result<(), String> {
-    let output =
-        Command::new("modprobe").args(["-q", "--", name]).output().map_err(|error| format!("modprobe: {error}"))?;
+    let mut command = Command::new("modprobe");
+    command.args(["-q", "--", name]);
+    let limit = MODULE_LIMIT;
+    let Some(output) = output_within(command, limit).map_err(|error| format!("modprobe: {error}"))? else {
+        return Err(format!("modprobe {name} has not ended for {} s: it waits for a device", limit.as_secs()));
+    };
     if output.status.success() {
         return Ok(());
     }
@@ -191,11 +202,37 @@ fn modprobe(name: &str) -> Result<(), String> {
     Err(if words.is_empty() { format!("module {name} is not in this initrd") } else { words })
 }
 
+/// What a program has left; `None` when it has not ended in time, and goes on alone.
+fn output_within(mut command: Command, limit: Duration) -> io::Result<Option<Output>> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn()?;
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || drop(sender.send(child.wait_with_output())));
+    match ended.recv_timeout(limit) {
+        Ok(output) => output.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::attempt::fault::tests::child;
     use crate::terminal::{printable, tests::HOSTILE};
+
+    #[test]
+    fn f1_a_module_that_does_not_come_back_has_a_limit() {
+        let command = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let begun = std::time::Instant::now();
+        assert!(output_within(command("exec sleep 5"), Duration::from_millis(100)).unwrap().is_none());
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        let output = output_within(command("echo why >&2; exit 3"), Duration::from_secs(5)).unwrap().unwrap();
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(3), &b"why\n"[..]));
+    }
 
     #[test]
     fn f9_a_fault_in_the_process_that_dracut_waits_for_says_its_number() {

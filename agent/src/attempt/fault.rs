@@ -42,6 +42,15 @@ pub fn described(info: &PanicHookInfo<'_>) -> (String, String) {
     (place, what.unwrap_or("no reason was given").to_owned())
 }
 
+/// As [`install`], for a process that only lists devices: nobody waits for its answer.
+pub fn only_probes_may_fail() {
+    install(|message| {
+        if let Message::Fault { place, what } = message {
+            crate::terminal::complain(&stop(place, what).to_string());
+        }
+    });
+}
+
 /// From now on a panic in this process is sent, and ends it; one in a probe ends that probe only.
 pub(super) fn install(send: impl Fn(&Message) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {

@@ -102,7 +102,7 @@ fn attempt(
     let mut report = Report::new("native", config, warnings);
     report.moment("agent");
     room_for_shutdown(env);
-    let load = |name: &str| loader.load(name);
+    let load = |name: &str| loader.load_apart(name);
     let exec = Executor::new(env, &load).watched(watchdog);
     let sysroot = PathBuf::from(SYSROOT);
     let mut boot = Boot::new(env, config, &sysroot, exec, report).avoiding(avoid);

@@ -35,6 +35,15 @@ enum Job {
     Name(String),
 }
 
+/// Which devices must have answered before a module counts as loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probes {
+    /// All that any driver looks at.
+    All,
+    /// None.
+    None,
+}
+
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
@@ -221,7 +230,8 @@ impl Loader {
             state.begin(worker, name);
             drop(state);
             // A driver that finds no hardware refuses with ENODEV; that is an answer, not a fault.
-            if let Err(why) = self.load(name) {
+            let probes = if matches!(job, Job::Name(_)) { Probes::None } else { Probes::All };
+            if let Err(why) = self.load_with(name, probes) {
                 log::debug!("{why}");
             }
         }
@@ -262,11 +272,24 @@ impl Loader {
         self.notify_if_idle(state);
     }
 
-    /// Loads a module by name or alias, with all it needs, and waits for it.
+    /// Loads a module by name or alias, with all it needs, and waits for it and its devices.
     ///
     /// # Errors
     /// Text that names the module that failed and why.
     pub fn load(&self, name: &str) -> Result<(), String> {
+        self.load_with(name, Probes::All)
+    }
+
+    /// As [`Loader::load`], without a wait for any device: a file system has none, and those that drivers look at meanwhile may never
+    /// answer.
+    ///
+    /// # Errors
+    /// Text that names the module that failed and why.
+    pub fn load_apart(&self, name: &str) -> Result<(), String> {
+        self.load_with(name, Probes::None)
+    }
+
+    fn load_with(&self, name: &str, probes: Probes) -> Result<(), String> {
         if self.index.is_builtin(name) {
             return Ok(());
         }
@@ -280,7 +303,7 @@ impl Loader {
         for name in &names {
             let order = self.index.load_order(name);
             for module in &order {
-                let result = self.insert(*module);
+                let result = self.insert(*module, probes);
                 // Soft dependencies and what they pull in may fail; the module itself must not.
                 if modindex::normalise(name) == module.name {
                     result?;
@@ -292,13 +315,20 @@ impl Loader {
         Ok(())
     }
 
-    fn insert(&self, module: Loadable<'_>) -> Result<(), String> {
+    /// What the kernel is told with a module. `async_probe` is one of all modules (Linux 4.2, `kernel/module/main.c`): without it, the
+    /// kernel waits until every device that is just being looked at has answered, this module's or not (attacks.md F1).
+    fn arguments(&self, module: Loadable<'_>, probes: Probes) -> String {
+        let given = self.parameters.get(module.name).map_or("", String::as_str);
+        let apart = if probes == Probes::None { "async_probe" } else { "" };
+        [module.parameters, given, apart].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn insert(&self, module: Loadable<'_>, probes: Probes) -> Result<(), String> {
         if self.lock().loaded.contains(module.name) {
             return Ok(());
         }
-        let given = self.parameters.get(module.name).map_or("", String::as_str);
-        let parameters = format!("{} {given}", module.parameters);
-        let parameters = CString::new(parameters.trim()).map_err(|_| format!("{}: bad parameters", module.name))?;
+        let parameters =
+            CString::new(self.arguments(module, probes)).map_err(|_| format!("{}: bad parameters", module.name))?;
         let begin = Instant::now();
         let result = hand_over(&self.env.path(module.file), &parameters)
             .map_err(|error| format!("module {} ({}): {error}", module.name, module.file));
@@ -352,7 +382,7 @@ pub fn modprobe(env: &Env, arguments: &[String]) -> Result<(), String> {
     let names = arguments.iter().filter(|argument| !argument.starts_with('-'));
     let loader = Loader::new(env, &Modules::default());
     for name in names {
-        loader.load(name)?;
+        loader.load_apart(name)?;
     }
     Ok(())
 }
@@ -360,6 +390,21 @@ pub fn modprobe(env: &Env, arguments: &[String]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn f1_a_file_system_is_loaded_without_a_wait_for_devices() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = Modules { parameters: vec![("vfat".to_owned(), "x=1".to_owned())], ..Modules::default() };
+        let loader = Loader::new(&Env::new(dir.path()), &wanted);
+        let of = |name, parameters, probes| {
+            let module = Loadable { name, file: "/x.ko", parameters };
+            loader.arguments(module, probes)
+        };
+        assert_eq!(of("vfat", "y=2", Probes::None), "y=2 x=1 async_probe");
+        assert_eq!(of("ext4", "", Probes::None), "async_probe");
+        assert_eq!(of("vfat", "", Probes::All), "x=1");
+        assert_eq!(of("ext4", "", Probes::All), "");
+    }
 
     /// A pipe that nobody writes to stands for a driver that waits for its hardware: reading its file does not end.
     #[test]

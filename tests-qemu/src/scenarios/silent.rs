@@ -45,6 +45,18 @@ pub fn all() -> Vec<Scenario> {
                 .expect(console_says("still at it"))
                 .deadline(60),
         ),
+        // The kernel would wait at the end of every module for the SATA disk, which is looked at beside others.
+        scenario(
+            "silent/F1 a SATA disk never answers, and the medium needs more drivers",
+            Boot::from(disk_with_iso(Fs::Vfat, "live.iso", iso()))
+                .on(Bus::Virtio)
+                .and(chained(), Bus::Ahci)
+                .silent(4096)
+                .kargs("iso-scan/filename=/live.iso")
+                .expect(overlay_root())
+                .expect(root_within(20.0))
+                .deadline(60),
+        ),
         scenario(
             "silent/F1 the same disk, dracut 106",
             reached(beside(blank(), 40_000)).mode(Mode::Dracut106).deadline(150),
