@@ -234,6 +234,9 @@ pub struct NamedSite {
     /// What is there.
     #[serde(default)]
     pub found: Found,
+    /// It is a directory that holds something, and nothing says that changes were ever kept in it.
+    #[serde(default)]
+    pub stranger: bool,
     /// Where the same file system is mounted already: it is the medium's, or that of its ISO file.
     #[serde(default)]
     pub shared: Option<PathBuf>,

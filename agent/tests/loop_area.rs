@@ -464,7 +464,7 @@ fn loop_a_damaged_superblock_is_left_as_it_is() {
 }
 
 #[test]
-fn loop_reset_makes_a_damaged_area_anew() {
+fn loop_reset_makes_an_area_anew_that_is_beyond_repair() {
     let machine = Machine::new();
     let stick = Stick::new(&machine, "gpt", STICK);
     drop(stick_boot(&machine, &stick, PERSISTENT));
@@ -474,7 +474,23 @@ fn loop_reset_makes_a_damaged_area_anew() {
     bytes[new.start as usize + 4096..new.end() as usize].fill(0xa5);
     stick.write(&bytes);
     stick.rescan();
+    // Hardly anything is beyond the real one.
+    let (usr, programs) = (machine.path("usr"), machine.path("usr/sbin"));
+    fs::remove_file(&usr).unwrap();
+    fs::create_dir_all(&programs).unwrap();
+    machine::run(
+        "sh",
+        &[
+            Path::new("-ec"),
+            Path::new(
+                "ln -s $(command -v mkfs.ext4) $0; printf '#!/bin/sh\\necho beyond; exit 4\\n' > $0/e2fsck; chmod +x $0/e2fsck",
+            ),
+            &programs,
+        ],
+    );
     let reset = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.reset"));
+    fs::remove_dir_all(&usr).unwrap();
+    machine.link_usr();
     assert_eq!(reset.mode().persistence, "partition", "{:?}", reset.report.fallbacks);
     assert!(reset.mode().notes.iter().any(|note| note.contains("discarded area")), "{:?}", reset.mode().notes);
     remember(&reset, "anew");
@@ -483,8 +499,41 @@ fn loop_reset_makes_a_damaged_area_anew() {
     assert_eq!(stick.table(), table);
 }
 
-/// Whatever made us think that it is damaged.
-/// attacks.md F6: an errno of ours is no verdict on a file system.
+/// attacks.md F6: an area that was left in order has a directory that the kernel calls damaged. More than changes may lie on it.
+#[test]
+fn loop_f6_reset_repairs_a_damaged_area_and_keeps_what_lies_beside() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    let first = stick_boot(&machine, &stick, PERSISTENT);
+    remember(&first, "old");
+    fs::write(first.area().join("thesis"), "a year of work").unwrap();
+    drop(first);
+    let part = stick.table().partitions.last().unwrap().clone();
+    let area = machine.path("area");
+    fs::write(&area, stick.bytes(part.start, part.size as usize)).unwrap();
+    let block = machine::run("debugfs", &[Path::new("-R"), Path::new("blocks /"), &area]);
+    let size = machine::run("debugfs", &[Path::new("-R"), Path::new("stats -h"), &area]);
+    let size = size.lines().find_map(|line| line.strip_prefix("Block size:")).unwrap().trim().parse::<usize>().unwrap();
+    // The checksum of the top directory is the end of its block.
+    let at = part.start as usize + (block.trim().parse::<usize>().unwrap() + 1) * size - 4;
+    let mut bytes = stick.all();
+    bytes[at] ^= 0xff;
+    stick.write(&bytes);
+    stick.rescan();
+
+    let plain = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(plain.mode().persistence, "temporary", "{:?}", plain.mode().notes);
+    assert!(plain.report.fallbacks.join(" ").contains("RDL-052"), "{:?}", plain.report.fallbacks);
+    drop(plain);
+    let reset = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.reset"));
+    assert_eq!(reset.mode().persistence, "partition", "{:?}", reset.report.fallbacks);
+    assert!(!reset.report.steps.iter().any(|step| step.step.starts_with("format")), "made anew");
+    assert_eq!(kept(&reset), None);
+    assert_eq!(fs::read_to_string(reset.area().join("thesis")).unwrap(), "a year of work");
+    drop(reset);
+}
+
+/// attacks.md F6: an errno of ours is no verdict on a file system, whatever made us think that it is damaged.
 #[test]
 fn loop_f6_an_area_that_cannot_be_emptied_is_not_made_anew() {
     let machine = Machine::new();
@@ -1041,6 +1090,40 @@ fn loop_c1_c8_c11_named_directory() {
     assert_eq!(kept(&file_boot(&machine, (&host, &label), &kargs("rd.overlay.readonly"))).as_deref(), Some("named"));
     let reset = file_boot(&machine, (&host, &label), &kargs("rd.overlay.reset"));
     assert_eq!(kept(&reset), None);
+}
+
+/// attacks.md F13: whoever mistypes a path loses nothing.
+#[test]
+fn loop_f13_a_reset_empties_no_directory_that_never_held_changes() {
+    let machine = Machine::new();
+    let (host, label) = host_with_medium(&machine, "ext4", 32 << 20);
+    let disk = machine::Disk::formatted(&machine, "ext4", 64 << 20);
+    disk.inside(|at| {
+        fs::create_dir(at.join("photos")).unwrap();
+        fs::write(at.join("photos/one.jpg"), "a photo").unwrap();
+    });
+    let boot =
+        |more: &str| file_boot(&machine, (&host, &label), &format!("rd.overlay=LABEL={}:/photos {more}", disk.label));
+    let reset = boot("rd.overlay.reset");
+    let why = reset.report.fallbacks.join(" ");
+    assert_eq!(reset.mode().persistence, "temporary", "{why}");
+    assert!(why.contains("never was a place for changes") && why.contains("name another path"), "{why}");
+    drop(reset);
+    disk.inside(|at| assert_eq!(fs::read_to_string(at.join("photos/one.jpg")).unwrap(), "a photo"));
+    // Once it has been one, it is emptied; and an empty one may become one.
+    let used = boot("");
+    assert_eq!(used.mode().persistence, "named", "{:?}", used.report.fallbacks);
+    remember(&used, "changed");
+    drop(used);
+    let reset = boot("rd.overlay.reset");
+    assert_eq!((reset.mode().persistence.as_str(), kept(&reset)), ("named", None), "{:?}", reset.report.fallbacks);
+    drop(reset);
+    disk.inside(|at| {
+        fs::remove_dir_all(at.join("photos")).unwrap();
+        fs::remove_dir_all(at.join("ovlwork")).unwrap();
+        fs::create_dir(at.join("photos")).unwrap();
+    });
+    assert_eq!(boot("rd.overlay.reset").mode().persistence, "named");
 }
 
 #[test]

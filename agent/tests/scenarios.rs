@@ -179,6 +179,7 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
                     at,
                     path,
                     found,
+                    stranger: false,
                     shared: None,
                     image: medium.map(Identity::of),
                 };

@@ -14,7 +14,7 @@ use crate::kmsg::{self, NOTICE};
 use crate::plan::persist::{self, Area, Wish};
 use crate::plan::reason::{self, refuses_writes};
 use crate::plan::{Slot, Step, acquire, crypt, named, ordinary};
-use crate::probe::area::{self as probe, Sleep};
+use crate::probe::area::{self as probe, AWAKE, Sleep};
 
 /// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
 /// seconds from power to its first answer.
@@ -50,9 +50,13 @@ fn host_refusal(site: &Site) -> Option<String> {
     }
 }
 
+fn is_ntfs(device: &Device) -> bool {
+    device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs)
+}
+
 /// A disk that may hold anything, for it does not answer.
 fn may_sleep(what: &str, node: &Path) -> String {
-    format!("{what} does not answer and may hold a hibernated system, {} with it", node.display())
+    format!("{what} does not answer and may hold a hibernated system, {} with it; {AWAKE}", node.display())
 }
 
 impl Boot<'_> {
@@ -74,6 +78,7 @@ impl Boot<'_> {
             self.keep_nothing(stop);
             return Ok(None);
         }
+        let _looking = self.exec.watchdog.doing("looking where changes can be kept");
         let mark = self.exec.mark();
         let area = match (&overlay.crypt, &overlay.persistence) {
             (Some(crypt), _) => self.encrypted_device(crypt).map_err(unavailable),
@@ -139,6 +144,9 @@ impl Boot<'_> {
                 let host = self.without_root(host);
                 // A disk with a system that sleeps may be found later than the medium.
                 self.awake(&host).map_err(unavailable)?;
+                if let Some(device) = self.watch.devices().into_iter().find(|device| device.node == host) {
+                    self.look_for_windows(&device);
+                }
                 let bound = persist::bound_path(wish.cowfile_path, &identity);
                 self.host_with(&host, (wish.cowfile_path, &bound))
             }
@@ -222,23 +230,27 @@ impl Boot<'_> {
             return;
         }
         for other in self.watch.devices() {
-            let ntfs = other.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs);
-            if !ntfs || other.removable || other.node == device.node || self.windows.contains_key(&other.node) {
+            let known = other.node == device.node || self.windows.contains_key(&other.node);
+            if !is_ntfs(&other) || other.removable || known {
                 continue;
             }
-            let mark = self.exec.mark();
-            let steps = acquire::windows(&self.points, &other);
-            let why = match steps.and_then(|steps| self.exec.run("acquire", &steps)) {
-                Ok(()) => probe::sleeping_windows(self.env, &other, &self.points.look),
-                Err(stop) => Some(format!(
-                    "whether a Windows sleeps on {} cannot be seen ({})",
-                    other.node.display(),
-                    stop.cause
-                )),
-            };
-            self.exec.unwind(mark);
+            let why = self.windows_on(&other);
             self.windows.insert(other.node, why);
         }
+    }
+
+    /// Why a Windows may sleep on an NTFS that is not mounted.
+    fn windows_on(&mut self, device: &Device) -> Option<String> {
+        let node = device.node.display();
+        let _looking = self.exec.watchdog.doing(format!("looking for a hibernated Windows on {node}"));
+        let mark = self.exec.mark();
+        let steps = acquire::windows(&self.points, device);
+        let why = match steps.and_then(|steps| self.exec.run("acquire", &steps)) {
+            Ok(()) => probe::sleeping_windows(self.env, device, &self.points.look),
+            Err(stop) => Some(format!("whether a Windows sleeps on {node} cannot be seen ({})", stop.cause)),
+        };
+        self.exec.unwind(mark);
+        why
     }
 
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
@@ -247,6 +259,11 @@ impl Boot<'_> {
             return Ok(());
         }
         self.look_for_windows(device);
+        // What Windows has written down of its sleep is in a file.
+        let looked = !self.config.overlay.awake && at.is_none() && is_ntfs(device);
+        if let Some(why) = looked.then(|| self.windows_on(device)).flatten() {
+            return Err(why);
+        }
         let devices = self.watch.devices();
         probe::in_use(self.env, device, &self.sleep(&devices), at, false).map_or(Ok(()), Err)
     }
@@ -349,6 +366,7 @@ impl Boot<'_> {
             at: self.points.named.clone(),
             path: path.to_owned(),
             found: self.found_at(&from, path),
+            stranger: probe::is_stranger(self.env, &from, path),
             shared: Some(from),
             image: Some(Identity::of(medium)),
         };
@@ -375,7 +393,7 @@ impl Boot<'_> {
         let image = medium.map(Identity::of);
         let site = |node, kind, found| {
             let (at, path, image) = (at.clone(), path.clone(), image.clone());
-            NamedSite { node, kind, at, path, found, shared: None, image }
+            NamedSite { node, kind, at, path, found, stranger: false, shared: None, image }
         };
         let Some(device) = self.wait_for(selector, medium.is_some())? else {
             let (Selector::Label(label), Some(medium)) = (selector, medium) else {
@@ -428,7 +446,8 @@ impl Boot<'_> {
             self.exec.run("acquire", &[Step::Remount { at: at.clone() }]).map_err(told)?;
         }
         let found = self.found_at(&at, &path);
-        persist::named(overlay, &self.points, &site(device.node, kind, found))
+        let stranger = probe::is_stranger(self.env, &at, &path);
+        persist::named(overlay, &self.points, &NamedSite { stranger, ..site(device.node, kind, found) })
     }
 
     /// Waits until all that is plugged in has been looked at, and says why nothing may be written to a device then.

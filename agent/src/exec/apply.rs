@@ -79,6 +79,8 @@ pub struct Executor<'a> {
     pub fallbacks: Vec<String>,
     /// What happened to a persistent area, for a person.
     pub notes: Vec<String>,
+    /// The area was repaired, and what it shows may be what is left of it.
+    pub(super) repaired: bool,
     /// Is told what is being done.
     pub watchdog: Watchdog,
 }
@@ -102,6 +104,7 @@ impl<'a> Executor<'a> {
             records,
             fallbacks,
             notes,
+            repaired: false,
             watchdog,
         }
     }
@@ -289,6 +292,7 @@ impl<'a> Executor<'a> {
             Step::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap),
             Step::Window { disk, start, size, access, into } => self.window(disk, *start, *size, *access, *into),
             Step::CheckFs { what, fs } => self.check(*what, fs),
+            Step::Repair { what, always } => self.repair(*what, *always),
             Step::Mend { what } => self.mend(*what),
             Step::Remount { at } => self.remount(at),
             Step::Sign { at } => {

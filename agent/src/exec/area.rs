@@ -47,6 +47,7 @@ impl Executor<'_> {
         let what = format!("making an {fs} for changes in {}", target.to_string().trim_end_matches(','));
         log::info!(target: NOTICE, "{what}");
         self.watchdog.telling(&what, || format_quietly(self.env, target, fs, label))?;
+        self.repaired = false;
         self.notes.push(format!("made {target} {fs}"));
         Ok(())
     }
@@ -109,14 +110,41 @@ impl Executor<'_> {
                 return Ok(());
             }
         };
+        // What a torn superblock counts and says about errors is of two moments.
+        let arguments: &[&str] = if mended { &["-p", "-f"] } else { &["-p"] };
+        self.e2fsck(slot, &program, arguments, &node)
+    }
+
+    /// See [`Step::Repair`](crate::plan::Step::Repair).
+    pub(super) fn repair(&mut self, slot: Slot, always: bool) -> Result<(), Stop> {
+        let (witness, mended) = self.mended(slot)?;
+        if !always && !mended && is_clean(&witness) {
+            return Ok(());
+        }
+        let node = witness.node().to_string_lossy().into_owned();
+        let program = tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs")?;
+        self.e2fsck(slot, &program, &["-f", "-y"], &node)?;
+        self.repaired = true;
+        // What it has patched up must satisfy itself: the kernel would find the rest of the damage when there is something to lose.
+        let what = format!("checking the repair of {node}");
+        let ended = self.watchdog.telling(&what, || tool::run(&program, &["-f", "-n", &node], CHECK_LIMIT));
+        let (code, cause) = match ended {
+            Ok(ended) if ended.status.success() => return Ok(()),
+            Ok(ended) if is_beyond_repair(&ended) => (Code::AreaDamaged, ended.words),
+            Ok(ended) => (Code::AreaUnavailable, format!("{}: {}", ended.status, ended.words)),
+            Err(cause) => (Code::AreaUnavailable, cause),
+        };
+        Err(Stop::new(code, format!("{what}: {cause}")))
+    }
+
+    fn e2fsck(&mut self, slot: Slot, program: &Path, options: &[&str], node: &str) -> Result<(), Stop> {
         let failed = |code: Code, cause: String| {
             Stop::new(code, format!("checking {node}: {cause}"))
                 .advice(format!("repair it from another system: e2fsck -f {node}"))
         };
         let what = format!("checking the area on {node}");
-        // What a torn superblock counts and says about errors is of two moments.
-        let arguments = [&["-p"][..], if mended { &["-f"] } else { &[] }, &[&node]].concat();
-        let ended = self.watchdog.telling(&what, || tool::run(&program, &arguments, CHECK_LIMIT));
+        let arguments = [options, &[node]].concat();
+        let ended = self.watchdog.telling(&what, || tool::run(program, &arguments, CHECK_LIMIT));
         let ended = ended.map_err(|cause| failed(Code::AreaUnavailable, cause))?;
         // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
         // does not know a feature, was stopped, or somebody uses the device.
@@ -127,8 +155,7 @@ impl Executor<'_> {
                 self.notes.push(format!("repaired: {}", ended.words));
                 return Ok(());
             }
-            // What cannot be read is not known to be damaged.
-            Some(4..=7) if !ended.unreadable => Code::AreaDamaged,
+            _ if is_beyond_repair(&ended) => Code::AreaDamaged,
             _ => Code::AreaUnavailable,
         };
         Err(failed(code, format!("{}: {}", ended.status, ended.words)))
@@ -216,6 +243,11 @@ impl Executor<'_> {
         let owner = match known.and_then(|bytes| Ok(json::read::<Identity>(&bytes)?)) {
             Ok(owner) if owner.same_image(image) => return Ok(()),
             Ok(owner) => Some(owner.to_string()),
+            // A top directory that the checker has made is all that is left. What lay beside it then is not to be trusted either: e2fsck
+            // 1.47.2 lets files get the inode of the list of orphans, which the kernel refuses later (found by encrypt/T-33).
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.repaired && !dir.join("rw").is_dir() => {
+                return Err(Stop::new(Code::AreaDamaged, "the repair has left nothing of the area".to_owned()));
+            }
             // Made by kiwi-live, or by us in a boot that was cut short here: it is told now.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) if is_no_mark(&error) => Some("an image that its mark does not name".to_owned()),
@@ -257,6 +289,13 @@ impl Executor<'_> {
     }
 }
 
+/// Whether e2fsck has found errors that it left, or has given up in the middle of repairing (e2fsck(8): the bits 4, and 8 beside 1 or 2).
+/// What cannot be read is not known to be damaged, and 8 alone is about the machine, the program, or somebody who uses the device.
+fn is_beyond_repair(ended: &tool::Ended) -> bool {
+    let Some(code @ 0..16) = ended.status.code() else { return false };
+    !ended.unreadable && (code & 4 != 0 || code & 8 != 0 && code & 3 != 0)
+}
+
 /// What an error in an area says about it. Only the kernel's own verdict on a structure is damage, which a reset may make anew:
 /// a full disk, an attribute, a cable or somebody who uses it are none.
 pub(super) fn verdict(error: &io::Error) -> Code {
@@ -276,13 +315,14 @@ fn mend(witness: &Witness) -> io::Result<Option<&'static str>> {
     if torn(witness.file()).is_none() {
         return Ok(None);
     }
-    let alone = witness.alone()?;
-    let Some(mend) = torn(&alone) else { return Ok(None) };
-    for (at, bytes) in &mend.patches {
-        alone.write_all_at(bytes, *at)?;
-        alone.sync_data()?;
-    }
-    Ok(Some(mend.words))
+    witness.alone(|device| {
+        let Some(mend) = torn(device) else { return Ok(None) };
+        for (at, bytes) in &mend.patches {
+            device.write_all_at(bytes, *at)?;
+            device.sync_data()?;
+        }
+        Ok(Some(mend.words))
+    })
 }
 
 /// Whether the superblock says that the file system was unmounted in order and has no errors.
@@ -392,4 +432,34 @@ pub(super) fn random(env: &Env) -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     io::Read::read_exact(&mut File::open(env.path("dev/urandom"))?, &mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn f6_only_errors_that_are_left_are_beyond_repair() {
+        for (code, unreadable, beyond) in [
+            (0, false, false),
+            (1, false, false),
+            (3, false, false),
+            (4, false, true),
+            (5, false, true),
+            (4, true, false),
+            (8, false, false),
+            (9, false, true),
+            (9, true, false),
+            (12, false, true),
+            (16, false, false),
+            (32 + 4, false, false),
+            (128, false, false),
+        ] {
+            let ended = tool::Ended { status: ExitStatus::from_raw(code << 8), words: String::new(), unreadable };
+            assert_eq!(is_beyond_repair(&ended), beyond, "{code} {unreadable}");
+        }
+    }
 }

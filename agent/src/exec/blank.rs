@@ -102,10 +102,15 @@ impl Blank {
                 Ok(blank)
             }
             Target::File { path, size, replace } => {
-                let (file, note) = unfinished::begin(env, path, *size, *replace)
+                // Below the directories that are made for it nothing is mounted.
+                let noted = sign::noted(env, path);
+                let forget = || noted.iter().for_each(Noted::forget);
+                let (file, note) = unfinished::begin(env, path, *size, *replace, forget)
                     .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
+                // From here on only the content of the file changes: whoever finds another state was not alone on it.
+                noted.iter().for_each(|noted| noted.note(true));
                 let blank = Self::show(env, Witness::of_new_file(env, file, path), path, 0, 0)?;
-                Ok(Self { note: Some(note), noted: sign::noted(env, path), ..blank })
+                Ok(Self { note: Some(note), noted, ..blank })
             }
         }
     }

@@ -18,6 +18,7 @@ use super::passphrase::{self, Question};
 use super::secret::Secret;
 use super::tool::{self, Call, Output};
 use super::unwind::Undo;
+use super::witness::Witness;
 use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
@@ -136,6 +137,12 @@ fn fitting(wanted: &[(String, u64)], room: u64) -> Result<Slots, String> {
         )),
         _ => Ok(Slots::These(fits)),
     }
+}
+
+/// UUID, label and subsystem in the LUKS header of a device.
+fn header(witness: &Witness) -> Option<[Option<String>; 3]> {
+    let found = format::identify(&mut witness.file()).ok().flatten()?;
+    Some([found.uuid, found.label, found.subsystem])
 }
 
 /// cryptsetup, and whether udev makes the nodes of what it opens.
@@ -268,11 +275,19 @@ impl Executor<'_> {
             return Ok(());
         }
         let cryptsetup = Cryptsetup::find(self.env)?;
+        let before = header(&witness);
         let _unseen = passphrase::unseen(self.env);
         let mapped = self.opened(&cryptsetup, &node.to_string_lossy(), crypt)?;
         let open = mapped.node();
         self.cipher = Some(mapped.cipher.clone());
         self.undo(Undo::Close(mapped));
+        // Somebody has typed meanwhile, for minutes perhaps. The text that says whose it is decides what a reset empties.
+        if header(&witness) != before {
+            let cause = format!("the LUKS header of {} has changed while it was opened", crypt.place);
+            return Err(
+                Stop::new(Code::AreaCrypt, cause).advice("nothing was written; boot again and leave the disk alone")
+            );
+        }
         // Whatever lies below stays attached as long as the volume is open.
         self.hold(what, open, None);
         Ok(())

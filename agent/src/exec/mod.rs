@@ -13,7 +13,7 @@ mod overlay;
 mod passphrase;
 pub mod progress;
 mod protected;
-mod reset;
+pub mod reset;
 pub mod secret;
 mod sign;
 mod snapshot;

@@ -126,6 +126,11 @@ fn free(dir: &Path) -> u64 {
     rustix::fs::statvfs(dir).map_or(u64::MAX, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
+/// Whether a reset has set something aside in a directory that is not deleted yet.
+pub fn has_set_aside(dir: &Path) -> bool {
+    !doomed(dir).is_empty()
+}
+
 /// Paths in a directory that have our name.
 fn doomed(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };

@@ -70,6 +70,17 @@ pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
 }
 
 impl Noted {
+    /// What was written down is of a state that is about to change, and says nothing from now on.
+    pub(super) fn forget(&self) {
+        if !matches!(foreign::entry(&self.at, Path::new(left::NOTE)), foreign::Entry::File) {
+            return;
+        }
+        let removed = fs::remove_file(self.at.join(left::NOTE)).and_then(|()| File::open(&self.at)?.sync_all());
+        if let Err(error) = removed {
+            log::warn!("removing the note on {}: {error}, ignoring", self.at.display());
+        }
+    }
+
     /// Writes down what it looks like. Without the note, its own system must check it after a power cut. `anew` says that a note that is
     /// there may be torn.
     pub(super) fn note(&self, anew: bool) {

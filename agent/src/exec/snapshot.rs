@@ -75,13 +75,14 @@ impl Executor<'_> {
         let failed = |code: Code, cause: String| Stop::new(code, format!("clearing the store {what}: {cause}"));
         let witness = self.witness(what)?;
         let clear = || -> io::Result<bool> {
-            let device = witness.alone()?;
-            let head = head(&device)?;
-            let is_store = head.starts_with(MAGIC) || is_zero(&head);
-            if is_store {
-                empty(&device)?;
-            }
-            Ok(is_store)
+            witness.alone(|device| {
+                let head = head(device)?;
+                let is_store = head.starts_with(MAGIC) || is_zero(&head);
+                if is_store {
+                    empty(device)?;
+                }
+                Ok(is_store)
+            })
         };
         match clear() {
             Ok(true) => {
@@ -96,7 +97,7 @@ impl Executor<'_> {
 
     /// A store that is kept is made what the kernel expects of one; see [`settled`].
     fn settle_store(&mut self, what: Slot) -> Result<(), Stop> {
-        let settled = self.witness(what)?.alone().and_then(|device| settled(&device));
+        let settled = self.witness(what)?.alone(settled);
         self.made_anew(what);
         let note = settled.map_err(|error| Stop::new(Code::AreaUnavailable, format!("the store {what}: {error}")))?;
         self.notes.extend(note.map(str::to_owned));

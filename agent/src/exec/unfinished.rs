@@ -133,8 +133,14 @@ fn notes(path: &Path) -> io::Result<Vec<Note>> {
     Ok(found)
 }
 
-/// Makes a file of zeros of this length, and the note beside it.
-pub(super) fn begin(env: &Env, file: &Path, size: u64, replace: Replace) -> io::Result<(File, Note)> {
+/// Makes a file of zeros of this length, and the note beside it; `begun` is called between them.
+pub(super) fn begin(
+    env: &Env,
+    file: &Path,
+    size: u64,
+    replace: Replace,
+    begun: impl FnOnce(),
+) -> io::Result<(File, Note)> {
     let path = env.path(file);
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
@@ -162,6 +168,7 @@ pub(super) fn begin(env: &Env, file: &Path, size: u64, replace: Replace) -> io::
     if !discard && !may_be_made(env, file, std::slice::from_ref(&note)) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
+    begun();
     match allocated(&path, size) {
         Ok(file) => Ok((file, note)),
         Err(error) => {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock, fstat, major, minor};
 
+use super::mount;
 use crate::area::Found;
 use crate::config::Access;
 use crate::env::Env;
@@ -29,7 +30,17 @@ pub(super) struct Witness {
     file: File,
     node: PathBuf,
     /// Nobody else may mount it, or make it a part of another device, as long as this is open.
-    _claim: Option<File>,
+    claim: Option<File>,
+}
+
+/// A claim ends with the last copy of its descriptor, and a program that another thread is just starting has one for a moment.
+/// Whoever mounts or checks the device next would be told that somebody uses it.
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if self.claim.take().is_some() {
+            mount::forgotten(&self.node);
+        }
+    }
 }
 
 impl Witness {
@@ -70,7 +81,7 @@ impl Witness {
     /// before has made.
     pub(super) fn of_file(env: &Env, file: File, path: &Path, found: Option<Found>) -> Result<Self, Stop> {
         match found.map_or(Ok(()), |found| probe::area::is_still(&file, found)) {
-            Ok(()) => Ok(Self { file, node: env.path(path), _claim: None }),
+            Ok(()) => Ok(Self { file, node: env.path(path), claim: None }),
             Err(why) => Err(Stop::new(Code::AreaUnavailable, format!("{} has changed: {why}", path.display()))
                 .advice("nothing was written; boot again when nothing else uses the disk")),
         }
@@ -78,12 +89,12 @@ impl Witness {
 
     /// A file that was made just now, by whom [`super::unfinished`] lets.
     pub(super) fn of_new_file(env: &Env, file: File, path: &Path) -> Self {
-        Self { file, node: env.path(path), _claim: None }
+        Self { file, node: env.path(path), claim: None }
     }
 
     fn proven(env: &Env, file: File, node: PathBuf, seen: &Seen, claim: Option<File>) -> Result<Self, Stop> {
         match block::is_still(env, &file, seen) {
-            Ok(()) => Ok(Self { file, node, _claim: claim }),
+            Ok(()) => Ok(Self { file, node, claim }),
             Err(why) => {
                 let cause = format!("{} is not the device any more that was looked at: {why}", node.display());
                 Err(Stop::new(Code::AreaUnavailable, cause)
@@ -102,14 +113,17 @@ impl Witness {
         &self.node
     }
 
-    /// The same device for writing, if nobody else uses it.
-    pub(super) fn alone(&self) -> io::Result<File> {
+    /// Does something with the same device, open for writing, if nobody else uses it. Nobody does afterwards.
+    pub(super) fn alone<T>(&self, work: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
         let file = claimed(&self.node, true)?;
         let number = |file: &File| fstat(file).map(|facts| facts.st_rdev);
-        match number(&file)? == number(&self.file)? {
-            true => Ok(file),
+        let done = match number(&file)? == number(&self.file)? {
+            true => work(&file),
             false => Err(io::Error::other("another device has its name")),
-        }
+        };
+        drop(file);
+        mount::forgotten(&self.node);
+        done
     }
 
     /// A place that is a partition: nothing else that the kernel shows meets it, and nobody has that mounted or made it a part of
@@ -202,5 +216,42 @@ fn is_unused(env: &Env, disk: &Path, partition: u32) -> Result<(), Stop> {
     match mounted || holders.is_ok_and(|mut holders| holders.next().is_some()) {
         false => Ok(()),
         true => Err(Stop::new(Code::AreaUnavailable, format!("{node} is in use, so it is not made anew"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use rdlive_sys::loopdev::{self, Setup};
+
+    use super::*;
+
+    /// A program that is being started keeps what was open for a moment. Needs root.
+    #[test]
+    fn loop_what_was_claimed_can_be_claimed_by_others_at_once() {
+        let env = Env::default();
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(4 << 20).unwrap();
+        let device =
+            loopdev::attach(Path::new("/dev"), &file, "claimed", Setup { autoclear: true, ..Setup::default() });
+        let node = PathBuf::from(format!("/dev/loop{}", device.as_ref().unwrap().number));
+        let later = |claim: &File| {
+            let copy = claim.as_fd().try_clone_to_owned().unwrap();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(300));
+                drop(copy);
+            })
+        };
+        let seen = Seen::named(node.clone());
+        let witness = Witness::of(&env, node.clone(), &seen, Access::ReadWrite).unwrap();
+        let copied = witness.alone(|claim| Ok(later(claim))).unwrap();
+        claimed(&node, false).unwrap();
+        copied.join().unwrap();
+        let unused = Witness::of_unused(&env, &seen).unwrap();
+        let copied = later(unused.claim.as_ref().unwrap());
+        drop(unused);
+        claimed(&node, false).unwrap();
+        copied.join().unwrap();
     }
 }

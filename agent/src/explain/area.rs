@@ -162,7 +162,7 @@ fn site(
         (None, None) => ordinary::path(None),
     };
     let image = medium.map(Identity::of);
-    NamedSite { node, kind: Kind::Ext4, at: points.named.clone(), path, found, shared: None, image }
+    NamedSite { node, kind: Kind::Ext4, at: points.named.clone(), path, found, stranger: false, shared: None, image }
 }
 
 #[cfg(test)]

@@ -141,6 +141,11 @@ pub(crate) const NOTE: &str = ".rdlive-host";
 /// Its length in bytes: what a disk writes as a whole.
 pub(crate) const NOTE_LENGTH: usize = 512;
 
+/// Whether a note was written as a whole: it says something, be it that somebody else has written since.
+pub(crate) fn is_whole(note: &[u8]) -> bool {
+    note.len() == NOTE_LENGTH && note[..64].iter().all(u8::is_ascii_hexdigit)
+}
+
 /// The content of the note.
 pub(crate) fn note(fingerprint: &str) -> Vec<u8> {
     let text = "\nA live system (rdlive) has written to this disk and was not shut down yet, or this is how it looked then.\n\
@@ -192,6 +197,9 @@ mod tests {
     fn a_note_has_the_length_of_a_sector() {
         let note = note(&"0".repeat(64));
         assert_eq!(note.len(), NOTE_LENGTH);
-        assert!(note.starts_with(&[b'0'; 64]));
+        assert!(note.starts_with(&[b'0'; 64]) && is_whole(&note));
+        for torn in [&note[..100], &[0; NOTE_LENGTH], &[b'0'; 64]] {
+            assert!(!is_whole(torn));
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::area::{
     DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Owner, Part, Site, TEMPORARY_LABEL, made_for,
 };
 use crate::config::{Access, Mkfs, Overlay, OverlayCrypt, Unlocking};
-use crate::error::{Code, Stop};
+use crate::error::Stop;
 use crate::facts::{Device, Seen, human};
 use crate::format::Kind;
 
@@ -324,12 +324,10 @@ pub fn area_inside(
             let mut used = vec![Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() }];
             used.extend(persist::mounted_by(wish, points, identity, kind, accept));
             let used = match anew() {
-                Ok(anew) if reset => vec![Step::Recover {
-                    attempt: used,
-                    from: Code::AreaDamaged,
-                    with: anew,
-                    because: "the area is damaged, and a reset was asked for".to_owned(),
-                }],
+                Ok(anew) if reset => {
+                    let reach = Step::Device { device: Seen::named(inside.node.clone()), into: Slot::Cow };
+                    persist::or_anew(used, Some(reach), anew, "the area is damaged, and a reset was asked for")
+                }
                 _ => used,
             };
             [driver(kind), used].concat()

@@ -17,6 +17,9 @@ use crate::facts::{Seen, human};
 use crate::format::Kind;
 use crate::table::{Gap, PARTITION_NAME, name};
 
+/// The work directory of a named place lies beside it under this name (dracut-live spec 2.6).
+pub const WORK: &str = "ovlwork";
+
 /// What to do where there is nothing to show.
 const TO_MAKE: &str = "a boot without rd.overlay.readonly makes it";
 
@@ -330,15 +333,34 @@ fn existing(
         anew.push(Step::Format { target, fs: fs.name().to_owned(), label: Some(LABEL.to_owned()) });
         anew.push(reach(disk, &part.device.node, part.start, part.device.size));
         anew.extend(mounted(wish, points, identity, fs));
-        used = vec![Step::Recover {
-            attempt: used,
-            from: Code::AreaDamaged,
-            with: anew,
-            because: "the area is damaged, and a reset was asked for".to_owned(),
-        }];
+        used = or_anew(used, Some(reach_as_found(disk, part)), anew, "the area is damaged, and a reset was asked for");
     }
     steps.extend(used);
     Ok(steps)
+}
+
+/// Tries an area that a reset is to empty. One that is damaged is repaired, for more than changes may lie on it, and made anew only when its
+/// own checker calls it beyond repair (attacks.md F6). Of XFS and btrfs the kernel is the judge. `reach` brings it into reach once more,
+/// where that is not a part of what is tried.
+pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, because: &str) -> Vec<Step> {
+    let repairs = |always: bool| {
+        let repair = |step: &Step| match step {
+            Step::CheckFs { what, fs } if fs.starts_with("ext") => Step::Repair { what: *what, always },
+            step => step.clone(),
+        };
+        used.iter().map(repair).collect::<Vec<Step>>()
+    };
+    let (first, second) = (repairs(false), repairs(true));
+    let with = match first == used {
+        true => anew,
+        false => {
+            // `e2fsck -p` would take away what it is afraid of, the journal for one, and give up: it is not even tried.
+            let attempt = reach.into_iter().chain(second).collect();
+            let because = "it is beyond repair".to_owned();
+            vec![Step::Recover { attempt, from: Code::AreaDamaged, with: anew, because }]
+        }
+    };
+    vec![Step::Recover { attempt: first, from: Code::AreaDamaged, with, because: because.to_owned() }]
 }
 
 /// Whether an overlay's upper directory may lie on it, and we know how to look after it.
@@ -466,16 +488,16 @@ fn use_or_replace(
         return Ok(used);
     }
     // A damaged file does not say whose it is. The name does, or the operator.
-    let (new, because) = match wish.accept || file == own {
-        true => (file, "the cow file is damaged, and a reset was asked for"),
-        false => (
-            own.as_path(),
-            "the cow file is damaged, a reset was asked for, and it may be another image's, so it stays",
-        ),
-    };
+    let may_be_anothers = !(wish.accept || file == own);
+    let new = if may_be_anothers { own.as_path() } else { file };
     let Ok(anew) = make_file(wish, points, identity, host, new) else { return Ok(used) };
-    let because = because.to_owned();
-    Ok(vec![Step::Recover { attempt: used, from: Code::AreaDamaged, with: anew, because }])
+    Ok(match may_be_anothers {
+        true => {
+            let because = "the cow file is damaged, a reset was asked for, and it may be another image's, so it stays";
+            vec![Step::Recover { attempt: used, from: Code::AreaDamaged, with: anew, because: because.to_owned() }]
+        }
+        false => or_anew(used, None, anew, "the cow file is damaged, and a reset was asked for"),
+    })
 }
 
 /// The file under the usual name, or, when it turns out to be another image's, a new one that bears this image's name.
@@ -654,14 +676,20 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
                 site.kind.name()
             ));
         }
+        Found::Directory if site.stranger && overlay.reset && !overlay.readonly => {
+            return Err(format!(
+                "{shown} holds files and never was a place for changes, so a reset does not empty it; name another path, or empty it \
+                 yourself"
+            ));
+        }
         Found::Absent | Found::Directory => {
-            let work = place.with_file_name("ovlwork");
+            let work = place.with_file_name(WORK);
             (Vec::new(), place, work)
         }
         Found::File(Some(kind)) if is_area(kind) => {
             let at = points.persistent_image.clone();
             let steps = named::image(&place, kind, overlay.readonly, &at);
-            (steps, at.join("overlayfs"), at.join("ovlwork"))
+            (steps, at.join("overlayfs"), at.join(WORK))
         }
         Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
         Found::File(_) | Found::Disk | Found::Unreadable | Found::Link | Found::Other => {

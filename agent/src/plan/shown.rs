@@ -13,7 +13,8 @@ pub(super) fn only(steps: Vec<Step>) -> Vec<Step> {
 fn one(step: Step) -> Option<Step> {
     let access = Access::ReadOnly;
     Some(match step {
-        Step::Remount { .. } | Step::Sign { .. } | Step::CheckFs { .. } | Step::Mend { .. } => return None,
+        Step::Remount { .. } | Step::Sign { .. } | Step::CheckFs { .. } => return None,
+        Step::Repair { .. } | Step::Mend { .. } => return None,
         // No plan for showing has these. If one comes to have them, what they would have made is missing, and nothing worse.
         Step::Format { .. }
         | Step::LuksFormat { .. }

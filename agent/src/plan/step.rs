@@ -324,6 +324,13 @@ pub enum Step {
         /// The file system's name.
         fs: String,
     },
+    /// Repair an ext that is not mounted as far as its own checker can. What that calls beyond repair is damaged.
+    Repair {
+        /// The device.
+        what: Slot,
+        /// Also if it was left in order: somebody else has called it damaged.
+        always: bool,
+    },
     /// Mend the superblock of a file system that is not mounted, if a power cut has torn it; nothing else is repaired.
     Mend {
         /// The device.
@@ -535,6 +542,8 @@ impl fmt::Display for Step {
                 write!(f, "window {} from {} {}{shown} as {into}", disk.node.display(), mib(*start), mib(*size))
             }
             Step::CheckFs { what, fs } => write!(f, "check {what} {fs}"),
+            Step::Repair { what, always: true } => write!(f, "repair {what}"),
+            Step::Repair { what, always: false } => write!(f, "repair {what} where it needs that"),
             Step::Mend { what } => write!(f, "mend {what}"),
             Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),
             Step::Sign { at } => write!(f, "sign {}", at.display()),

@@ -10,11 +10,12 @@ use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site, TEMP
 use crate::env::Env;
 use crate::error::ELSEWHERE;
 use crate::exec::empty::{self, Doubt, Extent};
-use crate::exec::unfinished;
+use crate::exec::{reset, unfinished};
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
 use crate::format::left::{self, Left};
 use crate::format::{Kind, Superblock, partition};
+use crate::plan::persist::WORK;
 use crate::plan::reason::refuses_writes;
 use crate::table::{ALIGNMENT, Disk, name};
 
@@ -211,6 +212,18 @@ fn subsystem(env: &Env, path: &Path) -> Option<String> {
     env.path(path).is_file().then(|| block::identify(env, path).ok().and_then(|(found, _)| found)?.subsystem)?
 }
 
+/// Whether a directory holds something and never was a place for changes, as far as can be seen: beside one lies its work directory, or what
+/// a reset has set aside that was cut short.
+pub fn is_stranger(env: &Env, at: &Path, path: &Path) -> bool {
+    let is_directory = |path: &Path| matches!(foreign::entry(&env.path(at), path), Entry::Directory);
+    let full = env.path(at).join(path);
+    let holds = |dir: &Path| std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+    is_directory(path)
+        && holds(&full)
+        && !is_directory(&path.with_file_name(WORK))
+        && !full.parent().is_some_and(reset::has_set_aside)
+}
+
 /// As [`at_path`], and tells a file of zeros from one that is not known: it may become the store of a snapshot.
 pub fn at_named_path(env: &Env, at: &Path, path: &Path) -> Found {
     match at_path(env, at, path) {
@@ -246,7 +259,7 @@ pub struct Sleep<'a> {
 }
 
 /// Who knows that no system sleeps may say so.
-const AWAKE: &str = "if you know that no system sleeps on this machine, add rd.live.host.awake=1";
+pub const AWAKE: &str = "if you know that no system sleeps on this machine, add rd.live.host.awake=1";
 
 /// Why the file system of an ISO file must not be written to; `None` if it may be. `begun` says that an attempt of ours to make a
 /// file was cut short there.
@@ -283,7 +296,8 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
     let left = how_left(env, device, at);
     let fat = matches!(found.kind, Kind::Vfat | Kind::Exfat);
     match left {
-        Left::ByOthers if fat && begun => {}
+        // Until the note is there, the beginning of a file is the sign. What was noted then says who has been there since.
+        Left::ByOthers if fat && begun && !noted(env, at).is_some_and(|note| left::is_whole(&note)) => {}
         Left::ByOthers => {
             let check = match found.kind {
                 Kind::Xfs => "xfs_repair",
@@ -304,6 +318,7 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
         return None;
     }
     let why = locked_beside(sleep.devices, device)
+        .or_else(|| left_beside(env, sleep.devices, device))
         .or_else(|| sleep.windows.map(str::to_owned))
         .or_else(|| locked_windows(sleep.devices))?;
     Some(format!("{why}, and {node} may be part of it; shut it down fully; {AWAKE}"))
@@ -319,30 +334,75 @@ pub fn concerns_windows(device: &Device) -> bool {
 /// How its marks say that it was left.
 fn how_left(env: &Env, device: &Device, at: Option<&Path>) -> Left {
     let Some(found) = &device.superblock else { return Left::ByOthers };
-    let note = at.and_then(|at| foreign::read(&env.path(at), Path::new(left::NOTE), left::NOTE_LENGTH as u64).ok());
+    let note = noted(env, at);
     match File::open(env.path(&device.node)) {
         Ok(mut file) => left::left(&mut file, found, note.as_deref()),
         Err(_) => Left::ByOthers,
     }
 }
 
+/// What a session of ours has noted on a file system that is mounted.
+fn noted(env: &Env, at: Option<&Path>) -> Option<Vec<u8>> {
+    foreign::read(&env.path(at?), Path::new(left::NOTE), left::NOTE_LENGTH as u64).ok()
+}
+
 /// What may hold the file system of a whole system, or be a part of what does, and is not looked into.
 fn holds_unseen(kind: Kind) -> bool {
-    use Kind::{Bcache, Bitlocker, FirmwareRaid, Lvm, Lvm1, Raid, Zfs};
-    matches!(kind, Bcache | Bitlocker | FirmwareRaid | Lvm | Lvm1 | Raid | Zfs)
+    use Kind::{
+        Apfs, Bcache, Bcachefs, Bitlocker, Drbd, FirmwareRaid, Fvault, Integrity, Lvm, Lvm1, Raid, Stratis, Vdo, Zfs,
+    };
+    matches!(
+        kind,
+        Apfs | Bcache
+            | Bcachefs
+            | Bitlocker
+            | Drbd
+            | FirmwareRaid
+            | Fvault
+            | Integrity
+            | Lvm
+            | Lvm1
+            | Raid
+            | Stratis
+            | Vdo
+            | Zfs
+    )
+}
+
+/// The other partitions of the disk on which a device lies.
+fn beside<'d>(devices: &'d [Device], device: &'d Device) -> impl Iterator<Item = &'d Device> {
+    let disk = device.parent.as_deref().unwrap_or(&device.name);
+    // The file system in an opened volume has the volume's name, and a node of its own.
+    let itself = |other: &Device| other.node == device.node || other.name == device.name;
+    devices.iter().filter(move |other| other.parent.as_deref() == Some(disk) && !itself(other))
+}
+
+/// The file system of a Linux on the same disk that was not left in order: that one may sleep in a file, with others mounted that have no
+/// mark of it.
+fn left_beside(env: &Env, devices: &[Device], device: &Device) -> Option<String> {
+    let left = |other: &&Device| {
+        let Some(found) = &other.superblock else { return false };
+        let marked = match found.kind {
+            Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => found.dirty,
+            kind => kind == Kind::Xfs,
+        };
+        marked && found.label.as_deref() != Some(LABEL) && how_left(env, other, None) == Left::ByOthers
+    };
+    let found = beside(devices, device).find(left)?;
+    Some(format!(
+        "{} on the same disk was not cleanly unmounted by its own system, which may sleep",
+        found.node.display()
+    ))
 }
 
 /// What lies on the same disk and may hold a system, but cannot be looked into.
 fn locked_beside(devices: &[Device], device: &Device) -> Option<String> {
-    let disk = device.parent.as_deref().unwrap_or(&device.name);
     let locked = |other: &&Device| {
-        // The file system in an opened volume has the volume's name, and a node of its own.
-        let itself = other.node == device.node || other.name == device.name;
-        let Some(found) = other.superblock.as_ref().filter(|_| !itself) else { return false };
+        let Some(found) = &other.superblock else { return false };
         let ours = found.label.as_deref().is_some_and(|label| [LUKS_LABEL, TEMPORARY_LABEL].contains(&label));
-        other.parent.as_deref() == Some(disk) && (holds_unseen(found.kind) || found.kind == Kind::Luks && !ours)
+        holds_unseen(found.kind) || found.kind == Kind::Luks && !ours
     };
-    let found = devices.iter().find(locked)?;
+    let found = beside(devices, device).find(locked)?;
     let kind = found.superblock.as_ref().map_or("", |found| found.kind.name());
     Some(format!("{} on the same disk is {kind} and may hold a system that sleeps", found.node.display()))
 }
@@ -363,7 +423,9 @@ fn locked_windows(devices: &[Device]) -> Option<String> {
 pub fn sleeper(devices: &[Device], node: &Path) -> Option<String> {
     let asleep = devices.iter().find(|device| is_hibernation(device))?.node.display();
     let node = node.display();
-    Some(format!("{asleep} holds a hibernated system, and {node} may be part of it; wake that system and shut it down"))
+    Some(format!(
+        "{asleep} holds a hibernated system, and {node} may be part of it; wake that system and shut it down; {AWAKE}"
+    ))
 }
 
 fn is_hibernation(device: &Device) -> bool {
@@ -374,7 +436,9 @@ fn is_hibernation(device: &Device) -> bool {
 pub fn sleeping_windows(env: &Env, device: &Device, at: &Path) -> Option<String> {
     let ntfs = device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs);
     let asleep = ntfs && is_windows_asleep(&env.path(at));
-    asleep.then(|| format!("{} belongs to a hibernated Windows; shut it down fully first", device.node.display()))
+    asleep.then(|| {
+        format!("{} belongs to a hibernated Windows; shut it down fully first; {AWAKE}", device.node.display())
+    })
 }
 
 /// Whether the journal of this file system is to be replayed, and was left by a session of ours.
@@ -505,6 +569,90 @@ mod tests {
         let inside = Device { node: "/dev/mapper/x".into(), superblock: btrfs, ..volume.clone() };
         assert_eq!(locked_beside(std::slice::from_ref(&volume), &inside), None);
         assert!(locked_beside(&[volume, device("sda3", Some("sda"), Kind::Lvm, false)], &inside).is_some());
+    }
+
+    #[test]
+    fn f3_what_was_not_left_in_order_beside_may_sleep() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        std::fs::create_dir(dir.path().join("dev")).unwrap();
+        for name in ["sda1", "sda2"] {
+            std::fs::write(dir.path().join("dev").join(name), [0; 4096]).unwrap();
+        }
+        for (other, dirty, expected) in [
+            (Kind::Ext4, true, Some("/dev/sda2 on the same disk was not cleanly unmounted")),
+            (Kind::Ext2, true, Some("/dev/sda2 on the same disk was not cleanly unmounted")),
+            (Kind::Ext4, false, None),
+            (Kind::Xfs, false, Some("was not cleanly unmounted")),
+            (Kind::Apfs, false, Some("may hold a system that sleeps")),
+            (Kind::Bcachefs, false, Some("may hold a system that sleeps")),
+            (Kind::Vfat, true, None),
+        ] {
+            for host in [Kind::Vfat, Kind::Exfat, Kind::Ntfs, Kind::Btrfs] {
+                let host = device("sda1", Some("sda"), host, false);
+                let devices = [host.clone(), device("sda2", Some("sda"), other, dirty)];
+                let sleep = Sleep { devices: &devices, windows: None, awake: false };
+                let found = in_use(&env, &host, &sleep, None, false);
+                assert!(fits(found.as_deref(), expected), "{other:?} {dirty}: {found:?}");
+                assert!(found.is_none_or(|why| why.contains(AWAKE)));
+                let elsewhere = [host.clone(), device("sdb2", Some("sdb"), other, dirty)];
+                assert_eq!(in_use(&env, &host, &Sleep { devices: &elsewhere, ..sleep }, None, false), None);
+                let stick = Device { removable: true, ..host };
+                assert_eq!(in_use(&env, &stick, &sleep, None, false), None, "on a stick");
+            }
+        }
+        // Our own areas and those of kiwi-live are nobody's system.
+        let host = device("sda1", Some("sda"), Kind::Vfat, false);
+        let mut own = device("sda2", Some("sda"), Kind::Ext4, true);
+        own.superblock.as_mut().unwrap().label = Some(LABEL.to_owned());
+        let devices = [host.clone(), own];
+        assert_eq!(in_use(&env, &host, &Sleep { devices: &devices, windows: None, awake: false }, None, false), None);
+    }
+
+    #[test]
+    fn f13_a_directory_is_a_place_for_changes_or_a_stranger() {
+        let dir = tempfile::tempdir().unwrap();
+        let (env, at) = (Env::new(dir.path()), Path::new("/disk"));
+        let make = |name: &str| std::fs::create_dir_all(dir.path().join("disk").join(name)).unwrap();
+        let aside = ".rdlive-discarded-01234567-89ab-4def-8123-456789abcdef";
+        for name in ["own/x/f", "own/ovlwork", "cut/x/f", &format!("cut/{aside}"), "photos/f", "empty", "link/x/f"] {
+            make(name);
+        }
+        std::fs::write(dir.path().join("disk/file"), "x").unwrap();
+        std::os::unix::fs::symlink("../own/ovlwork", dir.path().join("disk/link/ovlwork")).unwrap();
+        for (path, stranger) in [
+            ("own/x", false),
+            ("cut/x", false),
+            ("photos", true),
+            ("empty", false),
+            ("file", false),
+            ("absent", false),
+            ("link/x", true),
+        ] {
+            assert_eq!(is_stranger(&env, at, Path::new(path)), stranger, "{path}");
+        }
+    }
+
+    #[test]
+    fn f3_the_beginning_of_a_file_is_a_sign_until_there_is_a_note() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        std::fs::create_dir(dir.path().join("dev")).unwrap();
+        std::fs::write(dir.path().join("dev/sda1"), [0; 4096]).unwrap();
+        let whole = left::note(&"0".repeat(64));
+        let sleep = Sleep { devices: &[], windows: None, awake: false };
+        for (note, refused) in [(None, false), (Some(&whole[..100]), false), (Some(&whole[..]), true)] {
+            let path = dir.path().join(left::NOTE);
+            let _ = std::fs::remove_file(&path);
+            if let Some(note) = note {
+                std::fs::write(&path, note).unwrap();
+            }
+            for kind in [Kind::Vfat, Kind::Exfat] {
+                let device = device("sda1", Some("sda"), kind, true);
+                let found = in_use(&env, &device, &sleep, Some(Path::new("/")), true);
+                assert_eq!(found.is_some(), refused, "{kind:?}: {found:?}");
+            }
+        }
     }
 
     #[test]
