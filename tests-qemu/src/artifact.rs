@@ -1,5 +1,6 @@
 //! Our own programs, built by cargo from this workspace.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -7,7 +8,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 
 use crate::cache::{self, Cache};
-use crate::{progress, spent};
+use crate::{progress, spent, tool};
 
 /// What agent and guest program are built for: static, for an initrd has no C library.
 pub const MUSL: &str = "x86_64-unknown-linux-musl";
@@ -21,12 +22,15 @@ pub fn workspace() -> &'static Path {
     })
 }
 
-/// Cargo's target directory.
+/// Cargo's target directory. cargo is always told, so that whatever else may set it does not.
 pub fn target() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(dir) => PathBuf::from(dir),
-        None => workspace().join("target"),
-    }
+    target_of(|name| std::env::var_os(name))
+}
+
+fn target_of(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> PathBuf {
+    let set = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"].into_iter().find_map(variable);
+    let dir = set.filter(|dir| !dir.is_empty()).map_or_else(|| workspace().join("target"), PathBuf::from);
+    std::path::absolute(&dir).unwrap_or(dir)
 }
 
 /// The programs a run needs, built, with the hash that keys what is made with them.
@@ -71,14 +75,19 @@ impl Artifacts {
     /// Builds all of them; cargo's own output goes to the terminal.
     pub fn build(cache: &Cache, builder: Builder) -> Result<Self> {
         let target = target();
-        let static_bin = |profile: &str, name: &str| target.join(MUSL).join(profile).join(name);
         let making = |what: &str, make: &dyn Fn() -> Result<()>| {
             cache.made().enter(what, || progress::making(cache.times(), what, make))
         };
         let building = |what: &str, args: &[&str]| making(what, &|| build(args));
-        making("the agent", &|| agent(workspace(), &target).map(drop))?;
-        let guest = ["--profile", "tool", "--target", MUSL, "-p", "lab-guest", "--bin", "lab-guest"];
-        building("the guests' program", &guest)?;
+        let kept = |name: &str, what: &str, folder: &str, make: &dyn Fn() -> Result<PathBuf>| {
+            let key = format!("{name} 1 {}", sources(workspace(), folder)?);
+            cache.file(name, what, &key, |path| fs::copy(make()?, path).map(drop).context("copying the program"))
+        };
+        let static_agent = kept("agent", "the agent", "agent", &|| agent(workspace(), &target))?;
+        let static_guest = kept("guest", "the guests' program", "tests-qemu/guest", &|| {
+            build(&["--profile", "tool", "--target", MUSL, "-p", "lab-guest", "--bin", "lab-guest"])?;
+            Ok(target.join(MUSL).join("tool/lab-guest"))
+        })?;
         let (profile, dir) = match builder {
             Builder::Tested => ("dev", "debug"),
             Builder::Shipped => ("tool", "tool"),
@@ -86,13 +95,44 @@ impl Artifacts {
         building("the builder", &["--profile", profile, "-p", "rdlive-image", "--bin", "rdlive-image"])?;
         let module = module_dir();
         Ok(Self {
-            agent: program(static_bin("release", "rdlive"))?,
-            guest: program(static_bin("tool", "lab-guest"))?,
+            agent: program(static_agent)?,
+            guest: program(static_guest)?,
             builder: program(target.join(dir).join("rdlive-image"))?,
             module_hash: if module.is_dir() { cache::content_hash(&module)? } else { 0 },
         })
     }
 }
+
+/// What decides the bytes of a static program, with the folder of its crate: they are the same in every clone, and a new one need not
+/// compile them again.
+fn sources(workspace: &Path, folder: &str) -> Result<String> {
+    let mut parts = ["Cargo.toml", "Cargo.lock", ".cargo", "agent/sys"].map(|name| workspace.join(name)).to_vec();
+    for entry in fs::read_dir(workspace.join(folder)).with_context(|| format!("reading {folder}"))? {
+        let entry = entry?;
+        if !NOT_COMPILED.iter().any(|name| entry.file_name() == *name) {
+            parts.push(entry.path());
+        }
+    }
+    // For its bindings. Nothing is linked.
+    parts.push("/usr/include/libdevmapper.h".into());
+    parts.sort();
+    let mut hashes = Vec::new();
+    for part in parts.iter().filter(|part| part.exists()) {
+        hashes.push(format!("{:x}", cache::content_hash(part)?));
+    }
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    hashes.push(tool::run(Command::new(rustc).arg("-vV"))?);
+    let decides = |name: &str| name.ends_with("RUSTFLAGS") || name.starts_with("CARGO_PROFILE_");
+    let mut settings: Vec<String> = std::env::vars_os()
+        .filter(|(name, _)| name.to_str().is_some_and(decides))
+        .map(|(name, value)| format!("{}={}", name.display(), value.display()))
+        .collect();
+    settings.sort();
+    Ok([hashes, settings].concat().join(" "))
+}
+
+/// Parts of a crate that are not in its program.
+const NOT_COMPILED: &[&str] = &["fuzz", "tests"];
 
 /// Builds the agent of a workspace as it is given away: none of the builder's folders is in it. Where it is then.
 pub fn agent(workspace: &Path, target: &Path) -> Result<PathBuf> {
@@ -110,7 +150,7 @@ pub fn agent_of(workspace: &Path, target: &Path, home: Option<&Path>) -> Result<
     run(cargo().args(["fetch", "--quiet", "--locked"]))?;
     let mut prefixes = vec![(target.to_owned(), "target"), (workspace.to_owned(), ".")];
     // Each registry has a folder with its own name.
-    let registries = std::fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten().flatten();
+    let registries = fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten().flatten();
     prefixes.extend(registries.map(|registry| (registry.path(), "registry")));
     let flags: Vec<String> =
         prefixes.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect();
@@ -154,7 +194,7 @@ fn cargo() -> Command {
 }
 
 fn build(args: &[&str]) -> Result<()> {
-    run(cargo().args(["build", "--quiet"]).args(args).current_dir(workspace()))
+    run(cargo().args(["build", "--quiet"]).args(args).arg("--target-dir").arg(target()).current_dir(workspace()))
 }
 
 fn run(cargo: &mut Command) -> Result<()> {
@@ -163,4 +203,56 @@ fn run(cargo: &mut Command) -> Result<()> {
         bail!("{cargo:?} failed");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_directory_is_one_place_from_everywhere() {
+        let here = std::env::current_dir().unwrap();
+        for (name, set, expected) in [
+            ("CARGO_TARGET_DIR", Some("/x/y"), "/x/y".into()),
+            ("CARGO_BUILD_TARGET_DIR", Some("/x/y"), "/x/y".into()),
+            ("CARGO_TARGET_DIR", Some("x"), here.join("x")),
+            ("CARGO_TARGET_DIR", Some(""), workspace().join("target")),
+            ("OTHER", Some("/x"), workspace().join("target")),
+        ] {
+            assert_eq!(target_of(|asked| set.filter(|_| asked == name).map(Into::into)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_compiled_decides_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let all = [
+            "Cargo.toml",
+            "Cargo.lock",
+            ".cargo/config.toml",
+            "agent/src/a/b.rs",
+            "agent/build.rs",
+            "agent/sys/src/lib.rs",
+        ];
+        all.iter().for_each(|name| write(name, "one"));
+        let of = || sources(dir.path(), "agent").unwrap();
+        let first = of();
+        for name in all {
+            write(name, "two");
+            assert_ne!(of(), first, "{name}");
+            write(name, "one");
+            assert_eq!(of(), first, "{name}");
+        }
+        for name in ["agent/fuzz/corpus/x", "agent/tests/x.rs", "docs/x.md"] {
+            write(name, "one");
+            assert_eq!(of(), first, "{name}");
+        }
+        write("agent/src/new.rs", "");
+        assert_ne!(of(), first);
+    }
 }

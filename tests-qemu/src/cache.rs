@@ -15,7 +15,8 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -25,7 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::lock::Lock;
 use crate::prune::{self, Entry};
 use crate::rundir::{self, RunDir};
-use crate::spent::Account;
+use crate::spent::{self, Account};
 use crate::times::Times;
 use crate::{loops, progress, remove};
 
@@ -48,6 +49,8 @@ const TEMPORARY: &str = "rdlive.";
 const ROOM: u64 = 4 << 30;
 /// What `.ci/run` keeps of compiled dependencies. It counts, and is not the lab's to remove.
 const COMPILED: &str = "target";
+/// How much there is, is looked at when so many parts of the limit were made.
+const STEPS: u64 = 40;
 /// All artefacts together, trees too.
 const LIMIT: u64 = 10 << 30;
 
@@ -61,6 +64,8 @@ pub struct Cache {
     times: Arc<Times>,
     made: Account,
     limit: u64,
+    /// Bytes made since the last look at how much there is.
+    added: AtomicU64,
 }
 
 /// `$XDG_CACHE_HOME/rdlive-lab`, or below the home directory.
@@ -95,7 +100,8 @@ impl Cache {
         let memory = is_memory(memory).then(|| RunDir::make(memory, IN_MEMORY).ok()).flatten();
         let temporary = RunDir::make(&temporary, TEMPORARY)?;
         let (used, made) = (Mutex::default(), Account::default());
-        let cache = Self { root, run: Some(run), memory, temporary, used, times, made, limit };
+        let added = AtomicU64::new(0);
+        let cache = Self { root, run: Some(run), memory, temporary, used, times, made, limit, added };
         cache.distrust(&boot_id())?;
         cache.prune()?;
         Ok(cache)
@@ -180,15 +186,27 @@ impl Cache {
             let _ = remove::tree(&partial);
         }
         made?;
+        // A fifth of all media, and most of what guests write while it is recorded, is zeros.
+        if place == FILES {
+            let _ = spent::output(Command::new("fallocate").arg("--dig-holes").arg(&partial), false);
+        }
         if place == TREES {
             fs::write(beside(&path, "size"), prune::allocated(&partial).to_string())?;
         }
         fs::write(beside(&path, "key"), format!("{key}\nmade {:x}\n", rundir::nanoseconds()))?;
         fs::write(beside(&path, NEW), boot_id())?;
-        // As soon as others see it, it is in use.
-        let _removing = Lock::shared(&self.root.join("lock"))?;
-        self.mark(&path)?;
-        fs::rename(&partial, &path).with_context(|| format!("naming {}", path.display()))?;
+        let size = prune::allocated(&partial);
+        {
+            // As soon as others see it, it is in use.
+            let _removing = Lock::shared(&self.root.join("lock"))?;
+            self.mark(&path)?;
+            fs::rename(&partial, &path).with_context(|| format!("naming {}", path.display()))?;
+        }
+        // A run that makes all anew would have twice the limit at its end.
+        if self.added.fetch_add(size, Ordering::Relaxed) + size >= self.limit / STEPS {
+            self.added.store(0, Ordering::Relaxed);
+            self.prune()?;
+        }
         Ok(path)
     }
 
@@ -260,7 +278,7 @@ impl Cache {
             let mut entries: Vec<(String, Entry)> = self.entries(FILES);
             entries.extend(self.entries(TREES));
             let all = entries.iter().map(|(_, entry)| entry.size).sum::<u64>();
-            let all = all + prune::allocated(&self.root.join(COMPILED));
+            let all = all + prune::with_links(&self.root.join(COMPILED));
             entries.retain(|(name, _)| !used.contains(name));
             for path in prune::choose(entries.into_iter().map(|(_, entry)| entry).collect(), all, self.limit) {
                 // Out of the way in an instant; deleting a tree takes longer than others should wait.
@@ -457,6 +475,27 @@ mod tests {
         assert_eq!((&again, fs::read(&path).unwrap()), (&path, vec![1]));
         let tree = cache.tree("t", "t", "a", |dir| Ok(fs::write(dir.join("file"), "")?)).unwrap();
         assert!(tree.join("file").exists() && beside(&tree, "size").exists());
+    }
+
+    #[test]
+    fn zeros_take_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let bytes = [vec![1; 4096], vec![0; 4 << 20], vec![2; 4096]].concat();
+        let path = cache.file("x", "x", "a", |path| Ok(fs::write(path, &bytes)?)).unwrap();
+        assert!(fs::read(&path).unwrap() == bytes);
+        assert!(prune::allocated(&path) < 1 << 20, "{}", prune::allocated(&path));
+    }
+
+    #[test]
+    fn a_run_keeps_the_limit_while_it_lasts() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = make(&Cache::open(dir.path()).unwrap(), "old", 900 << 10);
+        let run = Cache::with_limit(dir.path(), 1 << 20).unwrap();
+        let first = make(&run, "first", 4096);
+        assert!(old.exists(), "there is room for both");
+        let second = make(&run, "second", 300 << 10);
+        assert!(!old.exists() && first.exists() && second.exists());
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 
 use crate::artifact::{self, Artifacts, Builder};
 use crate::cache::{self, Cache};
 use crate::guest::Tree;
+use crate::lock::Lock;
 use crate::powercut::Choice;
 use crate::slots::Slots;
 use crate::times::Times;
@@ -81,5 +82,62 @@ pub fn keep(name: &str, dir: &Path) -> Result<PathBuf> {
 
 fn failed(name: &str) -> PathBuf {
     let flat = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
-    artifact::target().join("lab/failed").join(flat)
+    failures().join(flat)
+}
+
+/// Where this run's failures are: in the work tree, wherever cargo compiles to. Another lab in the same clone has a place of its own.
+fn failures() -> &'static Path {
+    static PLACE: OnceLock<(PathBuf, Option<Lock>)> = OnceLock::new();
+    let place = PLACE.get_or_init(|| {
+        let dir = artifact::workspace().join("target/lab");
+        match own(&dir) {
+            Ok((place, lock)) => {
+                if place != dir.join(FAILED) {
+                    progress::say(&format!(
+                        "another lab runs in this clone: logs of failures are in {}",
+                        place.display()
+                    ));
+                }
+                (place, Some(lock))
+            }
+            // Rather in each other's way than nowhere.
+            Err(_) => (dir.join(FAILED), None),
+        }
+    });
+    &place.0
+}
+
+/// Logs of failures.
+const FAILED: &str = "failed";
+
+/// A place that no live lab has, and the lock that keeps it.
+fn own(dir: &Path) -> Result<(PathBuf, Lock)> {
+    fs::create_dir_all(dir)?;
+    let names = std::iter::once(FAILED.to_owned()).chain((2..).map(|number| format!("{FAILED}-{number}")));
+    for name in names {
+        if let Some(lock) = Lock::now(&dir.join(format!("{name}.lock")))? {
+            return Ok((dir.join(name), lock));
+        }
+    }
+    unreachable!("there is always a next number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_lab_in_a_clone_has_a_place_of_its_own_for_failures() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = |place: &(PathBuf, Lock)| place.0.file_name().unwrap().to_string_lossy().into_owned();
+        let (first, second) = (own(dir.path()).unwrap(), own(dir.path()).unwrap());
+        assert_eq!([name(&first), name(&second)], ["failed", "failed-2"]);
+        drop(first);
+        assert_eq!(name(&own(dir.path()).unwrap()), "failed");
+    }
+
+    #[test]
+    fn failures_are_kept_in_the_work_tree_wherever_cargo_compiles_to() {
+        assert!(failed("a/b c").starts_with(artifact::workspace().join("target/lab")));
+    }
 }

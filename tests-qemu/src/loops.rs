@@ -3,9 +3,11 @@
 
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use rustix::fs::OFlags;
 
 /// A device number and the file behind it.
 type Attached = (String, PathBuf);
@@ -66,13 +68,21 @@ pub fn free(own: &[PathBuf], live: &[PathBuf]) -> usize {
 /// What was said to the kernel about a loop device stays when it has no file any more, and is true of the next file too: partitions, and
 /// that it refuses writes. What a killed run has left of that is taken back.
 pub fn renew() {
-    for (name, partitions) in unused(Path::new("/sys/block")) {
-        let Ok(device) = File::open(Path::new("/dev").join(name)) else { continue };
-        for number in partitions {
-            let _ = rdlive_sys::blkpg::delete_partition(&device, number);
-        }
-        let _ = rdlive_sys::blkro::set_read_only(&device, false);
+    let sys = Path::new("/sys/block");
+    unused(sys).iter().for_each(|(name, partitions)| renew_one(sys, Path::new("/dev"), name, partitions));
+}
+
+/// Somebody else may have taken it since: who claims it keeps others from giving it a file, and then it is looked at once more.
+fn renew_one(sys: &Path, dev: &Path, name: &str, partitions: &[u32]) {
+    let claim = OFlags::EXCL.bits().cast_signed();
+    let Ok(device) = File::options().read(true).custom_flags(claim).open(dev.join(name)) else { return };
+    if backing(&sys.join(name)).is_some() {
+        return;
     }
+    for number in partitions {
+        let _ = rdlive_sys::blkpg::delete_partition(&device, *number);
+    }
+    let _ = rdlive_sys::blkro::set_read_only(&device, false);
 }
 
 /// Loop devices without a file, each with the numbers of its partitions.
@@ -148,6 +158,24 @@ mod tests {
         unused.sort();
         unused.iter_mut().for_each(|(_, numbers)| numbers.sort_unstable());
         assert_eq!(unused, [("loop0".to_owned(), vec![1, 17]), ("loop2".to_owned(), Vec::new())]);
+    }
+
+    /// Needs root.
+    #[test]
+    fn loop_a_device_that_was_taken_meanwhile_stays_as_it_is() {
+        use rdlive_sys::loopdev::{Setup, attach};
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(8 << 20).unwrap();
+        let (sys, dev) = (Path::new("/sys/block"), Path::new("/dev"));
+        let taken = attach(dev, &file, "taken", Setup { autoclear: true, ..Setup::default() }).unwrap();
+        rdlive_sys::blkpg::add_partition(&taken.device, 1, 1 << 20, 1 << 20).unwrap();
+        let name = format!("loop{}", taken.number);
+        let there = || sys.join(&name).join(format!("{name}p1")).exists();
+        // As it was listed before somebody took it.
+        renew_one(sys, dev, &name, &[1]);
+        assert!(there());
+        rdlive_sys::blkpg::delete_partition(&taken.device, 1).unwrap();
+        assert!(!there());
     }
 
     #[test]

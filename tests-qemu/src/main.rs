@@ -267,3 +267,31 @@ fn run(args: Args) -> Result<ExitCode> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands in fenced blocks, in columns.
+    fn commands(page: &str) -> Vec<&str> {
+        let blocks = page.split("```").skip(1).step_by(2);
+        let columns = blocks.flat_map(str::lines).flat_map(|line| line.split("  ")).map(str::trim);
+        columns.filter(|text| !text.is_empty()).collect()
+    }
+
+    #[test]
+    fn what_the_pages_say_to_type_is_what_the_lab_takes() {
+        let (readme, testing) = (include_str!("../../README.md"), include_str!("../../docs/testing.md"));
+        let ours = |page| commands(page).into_iter().filter(|line| line.starts_with("cargo lab")).collect::<Vec<_>>();
+        assert!(ours(readme).len() >= 4, "{:?}", ours(readme));
+        for line in ours(readme).into_iter().chain(ours(testing)) {
+            // Of alternatives the first.
+            let words = line.split_whitespace().skip(1).filter_map(|word| word.split('|').next());
+            if let Err(error) = Args::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+        let used = readme.split("## Use it").nth(1).unwrap();
+        assert_eq!(commands(used)[0], "cargo lab install", "what the others need comes first");
+    }
+}

@@ -26,6 +26,9 @@ pub enum Mode {
     NativeWrite12,
     /// As [`Mode::NativeWrite`], with what encrypted areas need, and a key in `/etc/lab.key`.
     NativeCrypt,
+    /// As [`Mode::NativeCrypt`], where a key is made of a passphrase as cheaply as argon2 can be. As people get it, that costs ten times
+    /// the rest of a boot.
+    NativeCryptQuick,
     /// As [`Mode::NativeCrypt`] with the kernel and the cryptsetup of Debian 12.
     NativeCrypt12,
     /// dracut 106 with systemd, Debian 13.
@@ -69,6 +72,7 @@ impl Mode {
             | Self::NativeNet
             | Self::NativeWrite
             | Self::NativeCrypt
+            | Self::NativeCryptQuick
             | Self::Dracut106
             | Self::Dracut106Shell => Tree::Trixie,
             Self::Native12
@@ -83,7 +87,8 @@ impl Mode {
 
     /// Whether user-mode Linux can boot it: no certain kernel is its subject. dracut makes its initrd for that kernel, too.
     pub fn is_light(self) -> bool {
-        matches!(self, Self::Native | Self::NativeNet | Self::NativeWrite | Self::NativeCrypt) || self.is_dracut()
+        matches!(self, Self::Native | Self::NativeNet | Self::NativeWrite | Self::NativeCrypt | Self::NativeCryptQuick)
+            || self.is_dracut()
     }
 
     /// Whether dracut has made it with our module.
@@ -148,6 +153,9 @@ impl Mode {
             | Self::NativeCrypt12 => {
                 format!("{:x} {:x}", lab.built.agent.hash, lab.built.builder.hash)
             }
+            Self::NativeCryptQuick => {
+                format!("{:x} {:x} {:x}", lab.built.agent.hash, lab.built.builder.hash, lab.built.guest.hash)
+            }
             Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059 => {
                 format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash)
             }
@@ -166,6 +174,7 @@ impl Mode {
             | Self::NativeWrite
             | Self::NativeWrite12
             | Self::NativeCrypt
+            | Self::NativeCryptQuick
             | Self::NativeCrypt12 => self.native(lab, over, version, path),
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell => {
@@ -189,13 +198,18 @@ impl Mode {
         let mut args: Vec<String> = match self {
             Self::NativeNet if over.is_none() => CARDS.iter().map(|name| format!("--add-module={name}")).collect(),
             Self::NativeWrite | Self::NativeWrite12 => vec![AREAS.to_owned()],
-            Self::NativeCrypt | Self::NativeCrypt12 => {
+            Self::NativeCrypt | Self::NativeCryptQuick | Self::NativeCrypt12 => {
                 let key = scratch.join("key");
                 fs::write(&key, KEY)?;
                 let file = format!("--add-file={}:/etc/lab.key", key.display());
                 let mut args = vec![AREAS.to_owned(), "--encryption".to_owned(), file];
                 // A cipher that encrypts nothing, as initrds of dracut have it: without it the kernel itself would refuse.
-                args.extend((self == Self::NativeCrypt).then(|| "--add-module=crypto_null".to_owned()));
+                args.extend((self != Self::NativeCrypt12).then(|| "--add-module=crypto_null".to_owned()));
+                if self == Self::NativeCryptQuick {
+                    let (real, ours) = (self.tree().ensure(lab)?.join("usr/sbin/cryptsetup"), &lab.built.guest.path);
+                    args.push(format!("--add-file={}:/usr/sbin/cryptsetup", ours.display()));
+                    args.push(format!("--add-file={}:/usr/lib/lab/cryptsetup", real.display()));
+                }
                 args
             }
             _ => Vec::new(),

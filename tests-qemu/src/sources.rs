@@ -25,8 +25,11 @@ const INITRDS: &[(&str, &str)] = &[
 const TREES: &[(&str, &str)] = &[("guest.rs", include_str!("guest.rs")), ("tool.rs", include_str!("tool.rs"))];
 
 /// What decides the bytes of recordings, besides medium, initrd and seed.
-const RECORDINGS: &[(&str, &str)] =
-    &[("log.rs", include_str!("powercut/log.rs")), ("recording.rs", include_str!("powercut/recording.rs"))];
+const RECORDINGS: &[(&str, &str)] = &[
+    ("log.rs", include_str!("powercut/log.rs")),
+    ("recording.rs", include_str!("powercut/recording.rs")),
+    ("qemu.rs", include_str!("machine/qemu.rs")),
+];
 
 fn of(sources: &[(&str, &str)]) -> u64 {
     cache::hash(&sources.iter().flat_map(|(name, text)| [*name, "\0", *text, "\0"]).collect::<String>())

@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// Boots a slice, one disk after the other; the second value is the processor time.
 pub fn slice(lab: &Lab, machine: Machine, first: u64, count: u64, dir: &Path) -> Result<(Came, Duration)> {
     let media = GuestMedia::of(lab)?;
-    for mode in [Mode::NativeWrite, Mode::NativeCrypt] {
+    for mode in [Mode::NativeWrite, Mode::NativeCryptQuick] {
         mode.start(lab, machine, String::new())?;
     }
     let all = || -> Result<(Came, Duration)> {
@@ -62,7 +62,7 @@ fn one(
 }
 
 fn booted(lab: &Lab, machine: Machine, disk: &Disk, file: &Path, dir: &Path, spent: &mut Duration) -> Result<Value> {
-    let mode = if disk.encrypted { Mode::NativeCrypt } else { Mode::NativeWrite };
+    let mode = if disk.encrypted { Mode::NativeCryptQuick } else { Mode::NativeWrite };
     // As systemd ends a system: all is unmounted in order.
     let own = "quiet console=ttyS0 panic=-1 lab.report rd.live.report=/dev/ttyS1 lab.shutdown";
     let start = mode.start(lab, machine, format!("{} {own}", disk.kargs))?;

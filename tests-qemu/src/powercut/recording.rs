@@ -70,14 +70,14 @@ pub struct Setup {
     pub once: &'static str,
     /// Where the area comes to be.
     pub place: Place,
-    /// The initrd; with [`Mode::NativeCrypt`] the area is encrypted, and its key is [`KEY`](crate::mode::KEY).
+    /// The initrd; with [`Mode::NativeCryptQuick`] the area is encrypted, and its key is [`KEY`](crate::mode::KEY).
     pub mode: Mode,
 }
 
 impl Setup {
     /// Whether the area is a LUKS volume.
     pub fn is_encrypted(&self) -> bool {
-        self.mode == Mode::NativeCrypt
+        self.mode == Mode::NativeCryptQuick
     }
 
     /// The file system around a cow file.

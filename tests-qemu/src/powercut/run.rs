@@ -71,9 +71,8 @@ struct Ground {
 impl Cuts {
     /// What a machine must have for the boots after the cuts.
     pub fn needs(&self) -> Vec<Need> {
-        // QEMU is what is killed; and the recording's bus is no matter for the disk that it leaves.
-        let killed = (self.phase == Phase::Killed).then_some(Need::DistributionKernel);
-        killed.into_iter().chain(self.setup.medium.driver().map(Need::FileSystem)).collect()
+        // QEMU records, or is killed, in any case; and that machine's bus is no matter for the disk that it leaves.
+        self.setup.medium.driver().map(Need::FileSystem).into_iter().collect()
     }
 
     /// Makes medium, initrd and the first recording.

@@ -9,6 +9,13 @@ use crate::machine::Bus;
 use crate::medium::*;
 
 /// B26: F2's tree on a partition with NTFS, which the kernel's own driver reads.
+/// A live root on the file system of a Windows.
+fn ntfs_with(hiberfil: &'static str) -> Boot {
+    let files = vec![("LiveOS/squashfs.img", image(Fs::Squashfs("zstd"))), ("hiberfil.sys", Recipe::Text(hiberfil))];
+    let disk = Recipe::Partition(Box::new(folder(Fs::Ntfs, "N", files)));
+    Boot::from(disk).on(Bus::Disk).root("root=live:LABEL=N").writable().expect(overlay_root())
+}
+
 fn ntfs() -> Boot {
     let tree = folder(Fs::Ntfs, "N", vec![("LiveOS/squashfs.img", nested(Fs::Ext4))]);
     is_snapshot(Boot::from(Recipe::Partition(Box::new(tree))).on(Bus::Stick).root("root=live:LABEL=N"))
@@ -62,6 +69,10 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "dracut/B13 F3 rw on a medium that another system has mounted",
             not_written(mounted_elsewhere("rw"), "was not cleanly unmounted by its own system"),
+        ),
+        scenario(
+            "dracut/B13 F3 rw on the disk of a Windows that is hibernated",
+            ntfs_with("hibr").kargs("rw").expect(mount_option("/run/initramfs/live", "ro")).expect(media_unchanged()),
         ),
         scenario(
             "dracut/B13 F3 rw, and the operator knows that no system sleeps",

@@ -99,7 +99,7 @@ fn side_by_side(lab: &Lab) -> Result<()> {
         let space = space?;
         ensure!(!is_used(&space)?, "processes are left in {}", space.display());
     }
-    fs::remove_dir_all(&dir)?;
+    crate::remove::tree(&dir)?;
     Ok(())
 }
 
@@ -110,7 +110,7 @@ fn wrong_word(lab: &Lab) -> Result<()> {
     let Err(error) = laid else { bail!("dnsmasq takes a word that does not exist") };
     let said = error.to_string();
     ensure!(said.contains("ended with") && said.contains("bad command line options"), "it says: {said}");
-    fs::remove_dir_all(&dir)?;
+    crate::remove::tree(&dir)?;
     Ok(())
 }
 

@@ -117,7 +117,7 @@ fn encrypted() -> Vec<Scenario> {
         Boot::from(root)
             .on(Bus::Disk)
             .and(store, Bus::Disk)
-            .mode(Mode::NativeCrypt)
+            .mode(Mode::NativeCryptQuick)
             .root(&format!("root=LABEL=plain ro {overlay}"))
             .writable()
             .expect(overlay_root())

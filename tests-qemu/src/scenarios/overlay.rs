@@ -233,9 +233,8 @@ fn places() -> Vec<Scenario> {
 fn write_protected() -> Vec<Scenario> {
     let late = |store: Recipe, kargs: &str| {
         Boot::from(iso())
-            // Seconds after power-on: the guest must still be looking, and user-mode Linux has given up by then.
-            .and(store, Bus::UsbStick)
-            .after(12)
+            .and(store, Bus::Stick)
+            .plugged_in_on_text("where changes are kept, at most")
             .mode(Mode::NativeWrite)
             .root(ROOT)
             .kargs(kargs)

@@ -49,7 +49,7 @@ const STORE_DEVICE: &str = r#"
 const IN_A_DIRECTORY: &str = r#"
     mkdir "$1.at"; mount -o loop,offset=1M "$1" "$1.at"
     for n in $(seq 1500); do mkdir "$1.at/changes/dir$n"; echo old > "$1.at/changes/dir$n/old"; done
-    umount "$1.at"; rmdir "$1.at""#;
+    mkdir "$1.at/ovlwork"; umount "$1.at"; rmdir "$1.at""#;
 
 fn setup(medium: Recipe, bus: Bus, kargs: &str, place: Place) -> Setup {
     Setup { medium, bus, kargs: kargs.to_owned(), once: "", place, mode: Mode::NativeWrite }
@@ -88,7 +88,7 @@ fn files() -> Vec<(&'static str, Recipe)> {
 
 /// Encrypted, with the key in the initrd, so that nobody types.
 fn locked(medium: Recipe, kargs: &str, place: Place) -> Setup {
-    Setup { mode: Mode::NativeCrypt, ..setup(medium, Bus::Virtio, kargs, place) }
+    Setup { mode: Mode::NativeCryptQuick, ..setup(medium, Bus::Virtio, kargs, place) }
 }
 
 /// A stick whose area holds changes.

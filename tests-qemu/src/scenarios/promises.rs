@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use super::{Scenario, Work};
 use crate::artifact;
+use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::mode::Mode;
 use crate::tool;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Scenario> {
         promise("agent is at most 2 MB", agent),
         promise("no folder of the builder is in the agent", folders),
         promise("two builds of the agent in different folders are equal", equal).with_all(),
+        promise("what README says to type makes an ISO", readme).with_all(),
     ]
 }
 
@@ -46,6 +48,16 @@ fn folders(lab: &Lab) -> Result<()> {
         let text = [folder.as_os_str().as_encoded_bytes(), b"/"].concat();
         if program.windows(text.len()).any(|part| part == text) {
             bail!("{} is in it", folder.display());
+        }
+    }
+    // It may have been built in another clone.
+    for (place, before) in [(&b"/agent/src/"[..], b'.'), (b"/registry/src/", b'.')] {
+        let at = program.windows(place.len() + 1).position(|part| part[0] != before && part[1..] == *place);
+        if let Some(at) = at {
+            bail!(
+                "a folder of the builder is in it: {}",
+                String::from_utf8_lossy(&program[at.saturating_sub(40)..at + place.len()])
+            );
         }
     }
     // The names of the files themselves are: a person who reports a fault is asked for them.
@@ -80,6 +92,27 @@ fn equal(lab: &Lab) -> Result<()> {
     if std::fs::read(&lab.built.agent.path)? != std::fs::read(&there)? {
         bail!("{} and {} differ", lab.built.agent.path.display(), there.display());
     }
+    crate::remove::tree(&dir)
+}
+
+/// "Use it", line by line in a clone, as a new user types it. In the place of debootstrap, which takes minutes, is one that looks at its
+/// arguments and copies what the real one has made.
+fn readme(lab: &Lab) -> Result<()> {
+    let page = include_str!("../../../README.md");
+    let used = page.split("## Use it").nth(1).unwrap_or_default();
+    let blocks: Vec<&str> = used.split("```").skip(1).step_by(2).take(2).collect();
+    let dir = lab.cache.scratch("readme")?;
+    let script = r#"
+        git clone -q "$1" "$2/clone"; cp "$1/Cargo.lock" "$2/clone"; mkdir "$2/bin"
+        printf '%s
+' '#!/bin/sh'             'test "$*" = "--variant=minbase --include=linux-image-amd64,systemd-sysv trixie TREE" || exit 9'             "cp -a "$3" TREE" > "$2/bin/debootstrap"
+        chmod +x "$2/bin/debootstrap"
+        unset CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
+        cd "$2/clone"; printf '%s' "$4" > ../typed
+        PATH="$2/bin:$PATH" bash -e ../typed
+        xorriso -indev live.iso -pvd_info 2>&1 | grep -q "Volume Id *: MY_LIVE""#;
+    let tree = Tree::Trixie.base(&lab.cache, lab.mirror.as_deref())?;
+    tool::shell_with_mounts(script, &[artifact::workspace(), &dir, &tree, blocks.concat().as_ref()])?;
     crate::remove::tree(&dir)
 }
 

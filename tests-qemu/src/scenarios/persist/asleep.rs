@@ -20,6 +20,14 @@ const LVM_BESIDE: &str = r#"
     printf 'LABELONE\001\0\0\0\0\0\0\0' | dd of="$1" bs=1 seek=$((start + 512)) conv=notrunc status=none
     printf 'LVM2 001abcdefABCDabcdABCDabcdABCDabcdef' | dd of="$1" bs=1 seek=$((start + 536)) conv=notrunc status=none"#;
 
+/// A second partition with a Linux that was not shut down: it may sleep in a file.
+const LINUX_BESIDE: &str = r#"
+    truncate -s +16M "$1"; sgdisk -e "$1" >/dev/null; echo 'size=8M, type=L' | sfdisk -q --append "$1" 2>/dev/null
+    start=$(sfdisk -d "$1" | sed -n 's/^.*2 : start= *\([0-9]*\).*/\1/p'); mke2fs -q -F -t ext4 "$1.linux" 8M
+    mkdir "$1.at"; mount -o loop "$1.linux" "$1.at"; trap 'umount "$1.at"' EXIT; echo x > "$1.at/x"; sync -f "$1.at"
+    dd if="$1.linux" of="$1" bs=512 seek=$start conv=notrunc status=none
+    umount "$1.at"; trap - EXIT; rm "$1.linux"; rmdir "$1.at""#;
+
 /// A disk on which a Linux sleeps.
 pub fn sleeping() -> Recipe {
     changed(
@@ -34,7 +42,7 @@ fn disk(fs: Fs, script: &str) -> Recipe {
 }
 
 /// An NTFS on which a Windows has left its memory.
-fn windows(head: &'static str) -> Recipe {
+pub fn windows(head: &'static str) -> Recipe {
     Recipe::Partition(Box::new(folder(Fs::Ntfs, "C", vec![("hiberfil.sys", Recipe::Text(head))])))
 }
 
@@ -63,6 +71,16 @@ pub fn all() -> Vec<Scenario> {
             forgets(host(disk(fs, LVM_BESIDE)).on(Bus::Disk), "on the same disk is LVM2_member").expect(untouched(0));
         list.push(scenario(format!("persist/F3 {name} beside a volume of LVM"), beside));
     }
+    let beside = || host(disk(Fs::Vfat, LINUX_BESIDE));
+    let refused = forgets(beside().on(Bus::Disk), "on the same disk was not cleanly unmounted");
+    list.push(scenario(
+        "persist/F3 FAT beside a Linux that may sleep",
+        refused.expect(report_says("rd.live.host.awake=1")).expect(untouched(0)),
+    ));
+    list.push(scenario(
+        "persist/F3 FAT on a stick beside a Linux that may sleep",
+        keeps(writes(beside().on(Bus::UsbStick), "first"), "file"),
+    ));
     list.push(scenario(
         "persist/F3 ext4 beside a volume of LVM has marks of its own",
         keeps(writes(host(disk(Fs::Ext4, LVM_BESIDE)).on(Bus::Disk), "first"), "file"),

@@ -57,6 +57,8 @@ pub(super) const LUKS: &str = r#"
         found="$(blkid -p -o value -s TYPE "$1") $(cryptsetup luksDump "$1" | sed -n 's/^Label:[[:space:]]*//p')"
         [ "$found" = "crypto_LUKS $2" ] || fail "found $found"
     }
+    # 32 MiB is what the lab's stand-in for cryptsetup asks for.
+    is_quick() { cryptsetup luksDump "$1" | grep -q 'Memory: *32768$'; }
     opens() { printf %s "$2" | cryptsetup open --test-passphrase --key-file - "$1"; }
     no_plain_text() { ! grep -qaF PLAIN-AS-DAY "$1" || fail "what was written can be read on the medium"; }
 "#;
@@ -71,6 +73,12 @@ fn locked(key: &str) -> Check {
     look("has LUKS, opened by its key alone, and no plain text", &script)
 }
 
+/// Its key was made of the passphrase as for everybody: no stand-in was in the way.
+fn made_slowly() -> Check {
+    let script = format!(r#"{LUKS} cut_out "$1" 3; if is_quick "$1.part"; then fail "it is the stand-in's"; fi"#);
+    look("has a key that took its time", &script)
+}
+
 /// First boot, second without the karg, third with it and with `quiet`, which hides our log but not the question.
 fn partition(mode: Mode) -> Boot {
     let boot = encrypting(mode);
@@ -82,6 +90,7 @@ fn partition(mode: Mode) -> Boot {
         .expect(mounted("/run/overlay/overlayfs", "ext4"))
         .expect(mount_source("/run/overlay/overlayfs", "/dev/mapper/lukscow"))
         .expect(locked(PASS))
+        .expect(made_slowly())
         .then(opened(keeps(asked(second), "partition")))
         .then(opened(quiet.expect(ends(End::Off))))
 }
@@ -100,7 +109,7 @@ fn key_in_initrd() -> Scenario {
 
 fn key_on_a_stick() -> Scenario {
     let keys = store(Fs::Vfat, vec![("keys/live.key", Recipe::Text(KEY))], 1);
-    let boot = encrypting(Mode::NativeCrypt)
+    let boot = encrypting(Mode::NativeCryptQuick)
         .and(keys, Bus::Disk)
         .kargs("rd.live.encrypt rd.live.encrypt.keyfile=LABEL=STORE:/keys/live.key");
     scenario(
@@ -115,12 +124,13 @@ fn key_on_a_stick() -> Scenario {
 fn cow_file() -> Scenario {
     let take_out = r#"cut_out "$1" 1; MTOOLS_SKIP_CHECK=1 mcopy -i "$1.part" ::/live_system.cow "$1.cow""#;
     let locked = || {
-        let script =
-            format!(r#"{LUKS} {take_out}; is_luks "$1.cow" lukscow; opens "$1.cow" '{PASS}'; no_plain_text "$1""#);
+        let script = format!(
+            r#"{LUKS} {take_out}; is_luks "$1.cow" lukscow; is_quick "$1.cow"; opens "$1.cow" '{PASS}'; no_plain_text "$1""#
+        );
         look("holds a LUKS cow file, and no plain text", &script)
     };
     let boot = stick(store(Fs::Vfat, vec![("live.iso", iso())], 80))
-        .mode(Mode::NativeCrypt)
+        .mode(Mode::NativeCryptQuick)
         .kargs("iso-scan/filename=/live.iso rd.live.cowfile.mbsize=64")
         .deadline(400);
     let second = boot.again();
@@ -137,7 +147,7 @@ fn cow_file() -> Scenario {
 /// The volume stays shut, and the disk that it lies on is read-only again for the whole session.
 fn cow_file_stays_shut() -> Scenario {
     let boot = stick(store(Fs::Vfat, vec![("live.iso", iso())], 80))
-        .mode(Mode::NativeCrypt)
+        .mode(Mode::NativeCryptQuick)
         .kargs("iso-scan/filename=/live.iso rd.live.cowfile.mbsize=64")
         .deadline(400);
     let (first, mut second) = (boot.again().kargs("rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key"), boot);
@@ -161,12 +171,12 @@ fn no_tool() -> Scenario {
 
 /// T-36: whatever happens, nothing without encryption is made.
 fn refusals() -> Vec<Scenario> {
-    let fresh = |kargs: &str| encrypting(Mode::NativeCrypt).kargs("rd.live.encrypt").kargs(kargs);
+    let fresh = |kargs: &str| encrypting(Mode::NativeCryptQuick).kargs("rd.live.encrypt").kargs(kargs);
     let nobody = fresh("rd.live.encrypt.timeout=3");
     let required = fresh("rd.live.overlay.persistent=required rd.live.encrypt.timeout=3");
     let differ = fresh("").on_text(NEW, "one\n").on_text(AGAIN, "two\n").on_text(NEW, "\n");
     let wrong = {
-        let boot = encrypting(Mode::NativeCrypt);
+        let boot = encrypting(Mode::NativeCryptQuick);
         let (first, mut second) = (boot.again().kargs("rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key"), boot);
         for _ in 0..3 {
             second = second.on_text(OPEN, "wrong\n");
@@ -174,7 +184,7 @@ fn refusals() -> Vec<Scenario> {
         keeps(first, "partition").then(forgets(second, "3 wrong passphrases").expect(untouched(0)))
     };
     let plain = {
-        let boot = encrypting(Mode::NativeCrypt);
+        let boot = encrypting(Mode::NativeCryptQuick);
         let second = boot.again().kargs("rd.live.encrypt rd.live.encrypt.keyfile=/etc/lab.key");
         // The same look that must find nothing elsewhere finds it here.
         let readable = disk(0, "shows what was written", format!("grep -qaF {SECRET} \"$1\""));
@@ -204,7 +214,7 @@ fn named() -> Vec<Scenario> {
     let on_cd = |second: Recipe| {
         Boot::from(iso())
             .and(second, Bus::Disk)
-            .mode(Mode::NativeCrypt)
+            .mode(Mode::NativeCryptQuick)
             .root("root=live:CDLABEL=ISO rd.live.image")
             .kargs("lab.shutdown")
             .writable()
@@ -233,7 +243,7 @@ fn named() -> Vec<Scenario> {
     let forced_by_node = on_cd(named()).kargs("rd.overlay.crypt=/dev/{1.1},mkfs=force");
     let forced_by_label = on_cd(Recipe::Grown(Box::new(data()), 48)).kargs("rd.overlay.crypt=LABEL=DATA,mkfs=force");
     let passphrase = {
-        let boot = encrypting(Mode::NativeCrypt);
+        let boot = encrypting(Mode::NativeCryptQuick);
         let again = boot
             .again()
             .root("root=live:CDLABEL=ISO rd.live.image rd.overlay.crypt=LABEL=lukscow")
