@@ -623,6 +623,81 @@ fn loop_t30_an_empty_partition_that_was_left_is_formatted() {
     assert!(booted.mode().notes[0].contains("empty partition"), "{:?}", booted.mode().notes);
 }
 
+/// A mkfs that writes something in the middle and ends there, as far as the disk can tell by a power cut.
+fn with_a_cut_mkfs<T>(machine: &Machine, boot: impl FnOnce() -> T) -> T {
+    let (usr, programs) = (machine.path("usr"), machine.path("usr/sbin"));
+    fs::remove_file(&usr).unwrap();
+    fs::create_dir_all(&programs).unwrap();
+    let script = r#"printf '%s\n' '#!/bin/sh' 'for last; do :; done' \
+        'seq 3000 | dd of="$last" bs=4096 seek=2304 conv=notrunc,fsync status=none; echo cut; exit 1' > "$0/mkfs.ext4"
+        chmod +x "$0/mkfs.ext4""#;
+    machine::run("sh", &[Path::new("-ec"), Path::new(script), &programs]);
+    let booted = boot();
+    fs::remove_dir_all(&usr).unwrap();
+    machine.link_usr();
+    booted
+}
+
+/// attacks.md F7: what was cut short is taken up again, by us alone, and once.
+#[test]
+fn loop_f7_an_interrupted_mkfs_in_an_empty_partition_is_taken_up_again() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let new = stick.table().partitions.last().unwrap().clone();
+    let mut bytes = stick.all();
+    bytes[new.start as usize..new.end() as usize].fill(0);
+    stick.write(&bytes);
+    stick.rescan();
+    let cut = with_a_cut_mkfs(&machine, || stick_boot(&machine, &stick, PERSISTENT));
+    assert_eq!(cut.mode().persistence, "temporary", "{:?}", cut.mode().notes);
+    drop(cut);
+    let left = stick.all();
+    assert!(left != bytes, "it has begun");
+    // Somebody else's beginning is not ours.
+    let mut taken = left.clone();
+    taken[new.start as usize..new.start as usize + 8].copy_from_slice(b"a letter");
+    stick.write(&taken);
+    stick.rescan();
+    let refused = stick_boot(&machine, &stick, PERSISTENT);
+    let why = refused.report.fallbacks.join(" ");
+    assert!(refused.mode().persistence == "temporary" && why.contains("not empty"), "{why}");
+    drop(refused);
+    assert!(stick.all() == taken);
+    stick.write(&left);
+    stick.rescan();
+    for expected in [None, Some("made")] {
+        let booted = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!(booted.mode().persistence, "partition", "{:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted).as_deref(), expected);
+        remember(&booted, "made");
+    }
+    assert_eq!(stick.bytes(new.end() - 4096, 4096), vec![0; 4096], "it is complete");
+}
+
+/// The same on a device that was named.
+#[test]
+fn loop_f7_an_interrupted_mkfs_on_a_named_device_is_taken_up_again() {
+    let machine = Machine::new();
+    let (host, label) = host_with_medium(&machine, "ext4", 32 << 20);
+    let path = machine.path("blank");
+    fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    let blank = machine::Disk::attach(&machine, path, "blank");
+    let boot = || {
+        let kargs = format!("rd.overlay={} rd.live.overlay.cowfs=ext4", blank.node);
+        file_boot(&machine, (&host, &label), &kargs)
+    };
+    let cut = with_a_cut_mkfs(&machine, boot);
+    assert_eq!(cut.mode().persistence, "temporary", "{:?}", cut.mode().notes);
+    drop(cut);
+    for expected in [None, Some("made")] {
+        let booted = boot();
+        assert_eq!(booted.mode().persistence, "named", "{:?}", booted.report.fallbacks);
+        assert_eq!(kept(&booted).as_deref(), expected);
+        remember(&booted, "made");
+    }
+}
+
 /// The host is named: a search would mount the disks of the tests beside this one.
 fn file_boot(machine: &Machine, (host, label): (&machine::Disk, &str), more: &str) -> Booted {
     let scan = format!("iso-scan/filename=LABEL={}:/{}.iso", host.label, machine.name);

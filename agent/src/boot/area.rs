@@ -416,7 +416,9 @@ impl Boot<'_> {
         if device.read_only && !overlay.readonly {
             return Err(refuses_writes(&device.node));
         }
-        let kind = device.superblock.as_ref().map(|found| found.kind);
+        // What it shows may be the beginning of what was to be made there.
+        let complete = |_: &Kind| !probe::is_begun(self.env, &device);
+        let kind = device.superblock.as_ref().map(|found| found.kind).filter(complete);
         if automatic && kind == Some(Kind::SnapshotCow) {
             return Ok(persist::store_device(overlay, device.seen()));
         }

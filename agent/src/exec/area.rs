@@ -349,7 +349,7 @@ pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), Str
 /// Makes the file system and waits until it is on the disk.
 fn fill(blank: &Blank, program: &Path, fixed: Vec<&'static str>, fs: &str, label: Option<&str>) -> Result<(), String> {
     wipe(blank).map_err(|error| format!("wiping old signatures: {error}"))?;
-    let uuid = blank.note.as_ref().map(|note| uuid_arguments(fs, &note.uuid)).unwrap_or_default();
+    let uuid = blank.uuid().map(|uuid| uuid_arguments(fs, uuid)).unwrap_or_default();
     let mut arguments: Vec<&str> = fixed;
     arguments.extend(uuid.iter().map(String::as_str));
     make(program, &arguments, fs, label, &blank.node, blank.size)?;

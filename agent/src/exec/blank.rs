@@ -10,6 +10,7 @@ use std::time::Duration;
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 
+use super::begun::{self, Begun};
 use super::empty::{self, Extent};
 use super::sign::{self, Noted};
 use super::unfinished::{self, Note};
@@ -49,6 +50,8 @@ pub(super) struct Blank {
     noted: Option<Noted>,
     /// The partition that the kernel was told of before anything is written.
     told: Option<u32>,
+    /// What says at the end of a device or a partition that it is not complete.
+    begun: Option<Begun>,
 }
 
 impl Blank {
@@ -67,10 +70,8 @@ impl Blank {
                 let disk = &seen.node;
                 let witness = Witness::of_disk(env, seen)?;
                 witness.partition_unused(env, disk, *start, *size)?;
-                let blank = Self::show(env, witness, disk, *start, *size)?;
                 let what = format!("a partition of {}", disk.display());
-                blank.holds_nothing(Extent::Everything, &what, UNKNOWN)?;
-                Ok(blank)
+                Self::empty(env, witness, (disk, &what), (*start, *size), Extent::Everything, UNKNOWN)
             }
             Target::Discarded { disk: seen, start, size } => {
                 let disk = &seen.node;
@@ -86,18 +87,21 @@ impl Blank {
             }
             Target::Opened { node } => Self::show(env, Witness::of_volume(env, node)?, node, 0, 0),
             Target::Device { device } => {
-                let node = &device.node;
-                let blank = Self::show(env, Witness::of_unused(env, device)?, node, 0, 0)?;
-                blank.holds_nothing(Extent::Samples, &node.display().to_string(), "format it yourself")?;
-                Ok(blank)
+                let (node, witness) = (&device.node, Witness::of_unused(env, device)?);
+                let size = witness.geometry(node, 0, 0)?.size;
+                let what = node.display().to_string();
+                Self::empty(env, witness, (node, &what), (0, size), Extent::Samples, "format it yourself")
             }
             Target::Given { device, consent } => {
-                let node = &device.node;
-                let blank = Self::show(env, Witness::of_unused(env, device)?, node, 0, 0)?;
-                match consent {
-                    Consent::Empty => blank.holds_nothing(Extent::Samples, &node.display().to_string(), GIVEN)?,
-                    Consent::Forgotten => blank.is_forgotten(node)?,
-                    Consent::Anything => {}
+                let (node, witness) = (&device.node, Witness::of_unused(env, device)?);
+                if *consent == Consent::Empty {
+                    let size = witness.geometry(node, 0, 0)?.size;
+                    let what = node.display().to_string();
+                    return Self::empty(env, witness, (node, &what), (0, size), Extent::Samples, GIVEN);
+                }
+                let blank = Self::show(env, witness, node, 0, 0)?;
+                if *consent == Consent::Forgotten {
+                    blank.is_forgotten(node)?;
                 }
                 Ok(blank)
             }
@@ -124,7 +128,42 @@ impl Blank {
             loopdev::attach(&env.path("dev"), below.file(), &env.path(path).to_string_lossy(), setup).map_err(fail)?;
         let node = env.path(format!("dev/loop{}", device.number));
         let size = (&device.device).seek(SeekFrom::End(0)).map_err(fail)?;
-        Ok(Self { device, node, size, below, note: None, noted: None, told: None })
+        Ok(Self { device, node, size, below, note: None, noted: None, told: None, begun: None })
+    }
+
+    /// A place that holds nothing (see [`empty`]), or what an attempt of ours has left there that was cut short. From here on it says that
+    /// something is being made.
+    fn empty(
+        env: &Env,
+        below: Witness,
+        (path, what): (&Path, &str),
+        (base, size): (u64, u64),
+        extent: Extent,
+        remedy: &str,
+    ) -> Result<Self, Stop> {
+        let begun = Begun::known(below.file(), base, size);
+        if begun.is_none() {
+            empty::proof_from(below.file(), base, size, extent, PROOF_LIMIT).map_err(|doubt| {
+                Stop::new(Code::AreaUnavailable, format!("{what} is not empty: {doubt}"))
+                    .advice(format!("if nothing on it is needed, {remedy}"))
+            })?;
+        }
+        let failed = |error: io::Error| Stop::new(Code::AreaFormat, format!("{what}: {error}"));
+        let begun = match begun {
+            Some(begun) => Some(begun),
+            None => {
+                let uuid = unfinished::random_uuid(super::area::random(env).map_err(failed)?);
+                Begun::begin(below.file(), base, size, uuid).map_err(failed)?
+            }
+        };
+        let limit = if begun.is_some() { size - begun::ROOM } else { size };
+        Ok(Self { begun, ..Self::show(env, below, path, base, limit)? })
+    }
+
+    /// The UUID by which what is being made is known until it is complete.
+    pub(super) fn uuid(&self) -> Option<&str> {
+        let note = self.note.as_ref().map(|note| note.uuid.as_str());
+        note.or(self.begun.as_ref().map(|begun| begun.uuid.as_str()))
     }
 
     /// A LUKS volume of ours whose key nobody has.
@@ -142,14 +181,20 @@ impl Blank {
     /// Ends the work on it. A file loses its note and is an area from now on; or, when it could not be `made`, gives its room
     /// back.
     pub(super) fn finish(self, made: Result<(), String>) -> Result<(), String> {
-        let Self { device, below, note, noted, told, .. } = self;
+        let Self { device, below, note, noted, told, begun, .. } = self;
         // A loop device holds what lies below: first it goes, then the partition's or the file's name.
         drop(device);
         if let (Err(_), Some(number)) = (&made, told) {
             // Nothing that the table does not name stays.
             let _ = blkpg::delete_partition(below.file(), number);
         }
+        // What could not be made stays unfinished, for a later boot.
+        let committed = match begun.filter(|_| made.is_ok()) {
+            Some(begun) => begun.commit(below.file()).map_err(|error| format!("its last block: {error}")),
+            None => Ok(()),
+        };
         drop(below);
+        let made = made.and(committed);
         let Some(note) = note else { return made };
         if made.is_err() {
             note.give_up();
@@ -160,14 +205,6 @@ impl Blank {
         made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))?;
         note.settle();
         Ok(())
-    }
-
-    /// Nothing is on it: see [`empty`].
-    fn holds_nothing(&self, extent: Extent, place: &str, remedy: &str) -> Result<(), Stop> {
-        empty::proof(&self.device.device, self.size, extent, PROOF_LIMIT).map_err(|doubt| {
-            Stop::new(Code::AreaUnavailable, format!("{place} is not empty: {doubt}"))
-                .advice(format!("if nothing on it is needed, {remedy}"))
-        })
     }
 }
 

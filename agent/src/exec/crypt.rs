@@ -413,7 +413,7 @@ impl Volume<'_> {
     ) -> Result<(), String> {
         wipe(blank).map_err(|error| format!("wiping old signatures: {error}"))?;
         let node = blank.node.to_string_lossy().into_owned();
-        let uuid = blank.note.as_ref().map(|note| note.uuid.as_str());
+        let uuid = blank.uuid();
         let random = matches!(self.crypt.key, Key::Random { .. });
         let header = Header { luks: self.luks, mark: self.mark, uuid };
         cryptsetup.format(env, &node, &header, self.key, random)?;

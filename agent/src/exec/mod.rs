@@ -2,6 +2,7 @@
 
 pub mod apply;
 mod area;
+pub mod begun;
 pub mod blank;
 pub mod copy;
 mod crypt;

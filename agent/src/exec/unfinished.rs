@@ -96,13 +96,18 @@ fn may_be_made(env: &Env, file: &Path, notes: &[Note]) -> bool {
 fn begins_as_ours(path: &Path) -> io::Result<bool> {
     let mut head = Vec::new();
     File::open(path)?.take(3 * SECTOR as u64).read_to_end(&mut head)?;
+    Ok(begins_with_zeros(&head))
+}
+
+/// As [`begins_as_ours`], of the bytes at the beginning.
+pub(super) fn begins_with_zeros(head: &[u8]) -> bool {
     let zero = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
     let ours = |(at, sector): (usize, &[u8])| match at {
         1 => zero(sector) || sector.starts_with(b"XAGF"),
         2 => zero(sector) || sector.starts_with(b"XAGI"),
         _ => zero(sector),
     };
-    Ok(head.chunks(SECTOR).enumerate().all(ours))
+    head.chunks(SECTOR).take(3).enumerate().all(ours)
 }
 
 /// Whether a file may give way to a new one.

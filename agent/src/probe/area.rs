@@ -10,7 +10,7 @@ use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site, TEMP
 use crate::env::Env;
 use crate::error::ELSEWHERE;
 use crate::exec::empty::{self, Doubt, Extent};
-use crate::exec::{reset, unfinished};
+use crate::exec::{begun, reset, unfinished};
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
 use crate::format::left::{self, Left};
@@ -68,22 +68,28 @@ pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, be
 fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(), String> {
     let mut file = File::open(env.path(&disk.node)).map_err(|error| error.to_string())?;
     let table = partition::table(&mut file, disk.size).map_err(|error| error.to_string())?;
+    let mut unfinished = false;
     for entry in table.map(|table| table.partitions).unwrap_or_default() {
         let Some(device) = part(env, &mut file, disk, &entry, site.whole) else { continue };
         let label = device.superblock.as_ref().and_then(|found| found.label.as_deref());
+        let begun = begun::is_begun(&file, entry.start, entry.size);
         let linux = LINUX.contains(&entry.type_id.as_str()) && entry.start >= site.image.max(ALIGNMENT);
         let unknown = device.superblock.is_none() && device.unreadable.is_none();
-        if label == Some(LABEL) {
+        if begun && hybrid && linux {
+            // Whatever it shows already, it is not complete.
+            unfinished = true;
+            site.unused = Some(Part { device: Device { superblock: None, ..device }, start: entry.start });
+        } else if label == Some(LABEL) {
             site.area.get_or_insert(Part { device, start: entry.start });
         } else if label == Some(LUKS_LABEL) && device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Luks)
         {
             site.locked.get_or_insert(Part { device, start: entry.start });
-        } else if hybrid && linux && unknown {
+        } else if hybrid && linux && unknown && !unfinished {
             site.unused = Some(Part { device, start: entry.start });
         }
     }
     // Where there is an area nothing is made, so nobody has to know.
-    let candidate = site.unused.as_ref().filter(|_| site.area.is_none() && site.locked.is_none());
+    let candidate = site.unused.as_ref().filter(|_| !unfinished && site.area.is_none() && site.locked.is_none());
     site.unused_doubt = candidate.and_then(|part| {
         let proof = empty::proof_from(&file, part.start, part.device.size, Extent::Samples, ZEROS_LIMIT);
         proof.err().map(|doubt| doubt.to_string())
@@ -95,6 +101,11 @@ fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(
     let shown = block::shown(env, &file).map_err(|error| format!("asking the kernel for its partitions: {error}"))?;
     site.gap = Some(geometry.gap(&mut file, &shown).map_err(|error| error.to_string())?);
     Ok(())
+}
+
+/// Whether an attempt of ours to make a file system on a device was cut short.
+pub fn is_begun(env: &Env, device: &Device) -> bool {
+    File::open(env.path(&device.node)).is_ok_and(|file| begun::is_begun(&file, 0, device.size))
 }
 
 /// A partition as the kernel shows it; beside a mounted disk, or when the kernel does not show it, as its bytes do.

@@ -31,6 +31,9 @@ const ASIDE: &str = ".rdlive-discarded-";
 /// In the name of a note beside a cow file that is being made.
 const NOTE: &str = ".rdlive-new-";
 
+/// Behind those of an image.
+pub const THIRD: usize = 2;
+
 /// A medium as it was at the very first, looked at once for all cuts.
 #[derive(Debug)]
 pub struct Original {
@@ -151,6 +154,12 @@ pub fn partition(before: &Original, after: &Path, wanted: &Area<'_>) -> Result<(
     let mut allowed = tables(after)?;
     allowed.push(area.clone());
     same_outside(&before.path, after, &allowed)?;
+    wanted.is(after, &area)
+}
+
+/// The area is in the third partition, which was there: all else is the same.
+pub fn existing(before: &Original, after: &Path, wanted: &Area<'_>) -> Result<()> {
+    let area = before.only_in(after, THIRD)?;
     wanted.is(after, &area)
 }
 
@@ -298,9 +307,8 @@ pub fn emptied(before: &Original, after: &Path, cut: &Emptied<'_>) -> Result<()>
         Place::File => cut.file(before, after),
         Place::Directory => cut.directory(before, after),
         Place::StoreFile | Place::StoreDevice => cut.store(before, after),
-        // The third one of a stick.
-        Place::Partition | Place::Named => {
-            let range = before.only_in(after, 2)?;
+        Place::Partition | Place::Named | Place::Unused | Place::Given => {
+            let range = before.only_in(after, THIRD)?;
             cut.area(&Shown::part(after, &range)?, cut.seen)
         }
     }

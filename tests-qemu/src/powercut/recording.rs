@@ -26,6 +26,10 @@ pub enum Place {
     Partition,
     /// The same, made because its label was named (`rd.live.autooverlay`).
     Named,
+    /// In the third partition, which is there and empty.
+    Unused,
+    /// The same, because it was named.
+    Given,
     /// In a file beside the ISO file.
     File,
     /// In the directory [`DIRECTORY`] on the medium's file system.
@@ -40,9 +44,9 @@ impl Place {
     /// What the report calls it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Partition => "partition",
+            Self::Partition | Self::Unused => "partition",
             Self::File => "file",
-            Self::Named | Self::Directory | Self::StoreFile | Self::StoreDevice => "named",
+            Self::Named | Self::Given | Self::Directory | Self::StoreFile | Self::StoreDevice => "named",
         }
     }
 

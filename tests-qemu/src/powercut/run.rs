@@ -195,7 +195,10 @@ impl Cuts {
             return Ok(Landmarks { tables: judge::root_directory(original)?, first: FIRST, ..Landmarks::default() });
         }
         end()?;
-        let area = original.added(&last).context("looking at the end of the recording")?;
+        let area = match place {
+            Place::Unused | Place::Given => original.partition(judge::THIRD)?,
+            _ => original.added(&last).context("looking at the end of the recording")?,
+        };
         let tables = judge::tables(&last)?;
         fs::remove_file(last)?;
         let places: &[u64] = match self.setup.is_encrypted() {
@@ -245,9 +248,10 @@ impl Cuts {
         let files: Vec<u32> = (1..=promised).chain([AFTERWARDS]).collect();
         let encrypted = self.setup.is_encrypted();
         ensure!(mode["encrypted"] == encrypted, "the area after the cut is encrypted: {}", mode["encrypted"]);
-        let area = Area { files: &files, encrypted, named: place == Place::Named, dir };
+        let area = Area { files: &files, encrypted, named: matches!(place, Place::Named | Place::Given), dir };
         match place {
             Place::Partition | Place::Named => judge::partition(original, disk, &area),
+            Place::Unused | Place::Given => judge::existing(original, disk, &area),
             Place::File => judge::file(original, disk, &area),
             Place::StoreFile | Place::StoreDevice => judge::snapshot(original, disk, place, &area),
             Place::Directory => bail!("a directory is only emptied"),

@@ -38,6 +38,12 @@ const BROKEN: &str = r#"
     truncate -s 64M "$1"; mke2fs -q -F -t ext4 "$1"
     head -c 8M /dev/zero | tr '\0' x | dd of="$1" bs=4096 seek=1 iflag=fullblock conv=notrunc status=none"#;
 
+/// Makes a partition behind the image.
+const EMPTY: &str = r#"
+    sgdisk -e "$1" >/dev/null; echo "size=56MiB, type=L, name=empty" | sfdisk -q --append "$1" 2>/dev/null"#;
+/// Names it.
+const GIVEN: &str = "root=live:CDLABEL=ISO rd.live.image rd.overlay=PARTLABEL=empty rd.live.overlay.cowfs=ext4";
+
 /// Makes a second partition that is a store without changes.
 const STORE_DEVICE: &str = r#"
     truncate -s +40M "$1"; sgdisk -e "$1" >/dev/null
@@ -104,6 +110,11 @@ fn in_a_directory() -> Setup {
     Setup { once: RESET, ..setup(medium, Bus::Virtio, IN_DIRECTORY, Place::Directory) }
 }
 
+/// A stick with a third partition, which holds nothing.
+fn in_a_partition(kargs: &str, place: Place) -> Setup {
+    setup(changed(hybrid(Table::Gpt, 64), EMPTY), Bus::Virtio, kargs, place)
+}
+
 /// As [`in_a_directory`], with a nested image below the store of a snapshot.
 fn in_a_store(once: &'static str) -> Setup {
     let zeros = Recipe::Grown(Box::new(Recipe::Text("")), 32);
@@ -130,7 +141,9 @@ pub fn all() -> Vec<Scenario> {
     let (own, others) = (format!("{CHANGES}{AS_FILE}"), format!("{OTHER}{CHANGES}{AS_FILE}"));
     // Cuts in each run, and with `--all`.
     let rows = [
-        ("T-30 GPT ext4 made", gpt(), Creation, 40, 500),
+        ("T-30 GPT ext4 made", gpt(), Creation, 28, 350),
+        ("T-30 ext4 in a partition that is empty made", in_a_partition(EXT4, Place::Unused), Creation, 6, 75),
+        ("F7 ext4 in a named partition that is empty made", in_a_partition(GIVEN, Place::Given), Creation, 6, 75),
         ("T-30 GPT of our builder, made again after a cut", built(), SecondCreation, 12, 150),
         ("T-30 MBR ext4 made, USB", stick(Table::Mbr, 64, Bus::UsbStick, EXT4), Creation, 20, 270),
         ("T-30 MBR with ESP ext4 made", stick(Table::MbrEsp, 64, Bus::Virtio, EXT4), Creation, 12, 150),

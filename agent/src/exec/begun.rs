@@ -1,0 +1,157 @@
+//! A file system that is being made on a device or in a partition, and how a later boot knows that it never was complete.
+//!
+//! What the note is beside a cow file ([`super::unfinished`]), a block at the very end is here: mkfs does not get the last MiB, and the
+//! last 4096 bytes of that say, while the work lasts, which UUID the file system gets. They are on the disk before anything else is
+//! written, and zeros again, which is the commit, when all of it is there. An attempt that was cut short is known by its block and by a
+//! beginning that is that file system's, or still zeros: what somebody has put there since is neither.
+
+use std::fs::File;
+use std::io::{self, Cursor};
+use std::os::unix::fs::FileExt;
+
+use sha2::{Digest, Sha256};
+
+use super::unfinished;
+use crate::format::{self, uuid};
+
+/// Bytes at the end that mkfs does not get.
+pub(super) const ROOM: u64 = 1 << 20;
+/// A place that is smaller has no such block.
+const LEAST: u64 = 16 << 20;
+/// What all disks write as a whole, or not at all as far as the sum shows.
+const BLOCK: usize = 4096;
+const MAGIC: &[u8; 16] = b"rdlive unfinishd";
+/// Where magic, size and UUID end, and the sum of them begins.
+const SUMMED: usize = 64;
+/// Bytes that are enough to know what a place begins with.
+const HEAD: usize = 1 << 20;
+
+/// The work on a place.
+#[derive(Clone, Debug)]
+pub(super) struct Begun {
+    base: u64,
+    size: u64,
+    /// The UUID of its file system.
+    pub(super) uuid: String,
+}
+
+impl Begun {
+    /// What an attempt of ours has begun in `size` bytes from `base` on, if nobody has written there since.
+    pub(super) fn known(device: &File, base: u64, size: u64) -> Option<Self> {
+        if size < LEAST {
+            return None;
+        }
+        let mut block = [0; BLOCK];
+        device.read_exact_at(&mut block, base + size - BLOCK as u64).ok()?;
+        let uuid = std::str::from_utf8(&block[24..60]).ok().filter(|text| uuid::is_uuid(text))?;
+        if block != content(size, uuid) {
+            return None;
+        }
+        let mut head = vec![0; HEAD];
+        device.read_exact_at(&mut head, base).ok()?;
+        let found = format::identify(&mut Cursor::new(&head)).ok()?;
+        let ours = match found {
+            Some(found) => found.uuid.as_deref() == Some(uuid),
+            None => unfinished::begins_with_zeros(&head),
+        };
+        ours.then(|| Self { base, size, uuid: uuid.to_owned() })
+    }
+
+    /// Writes the block, before anything else. `None` where there is no room for one.
+    pub(super) fn begin(device: &File, base: u64, size: u64, uuid: String) -> io::Result<Option<Self>> {
+        if size < LEAST {
+            return Ok(None);
+        }
+        device.write_all_at(&content(size, &uuid), base + size - BLOCK as u64)?;
+        device.sync_data()?;
+        Ok(Some(Self { base, size, uuid }))
+    }
+
+    /// The file system is complete, and on the disk.
+    pub(super) fn commit(&self, device: &File) -> io::Result<()> {
+        device.write_all_at(&[0; BLOCK], self.base + self.size - BLOCK as u64)?;
+        device.sync_data()
+    }
+}
+
+/// Whether an attempt of ours was cut short in `size` bytes from `base` on.
+pub fn is_begun(device: &File, base: u64, size: u64) -> bool {
+    Begun::known(device, base, size).is_some()
+}
+
+fn content(size: u64, uuid: &str) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    block[..16].copy_from_slice(MAGIC);
+    block[16..24].copy_from_slice(&size.to_le_bytes());
+    block[24..60].copy_from_slice(&uuid.as_bytes()[..36]);
+    let sum = Sha256::digest(&block[..SUMMED]);
+    block[SUMMED..SUMMED + 32].copy_from_slice(&sum);
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "01234567-89ab-4def-8123-456789abcdef";
+    const SIZE: u64 = 32 << 20;
+    const BASE: u64 = 3 << 20;
+
+    fn place() -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(BASE + SIZE + (1 << 20)).unwrap();
+        file
+    }
+
+    #[test]
+    fn f7_what_was_begun_is_known_until_it_is_complete_or_somebody_elses() {
+        let file = place();
+        assert!(!is_begun(&file, BASE, SIZE));
+        let begun = Begun::begin(&file, BASE, SIZE, UUID.to_owned()).unwrap().unwrap();
+        assert_eq!(Begun::known(&file, BASE, SIZE).map(|begun| begun.uuid).as_deref(), Some(UUID));
+        // Another place has another end.
+        assert!(!is_begun(&file, BASE, SIZE - 4096) && !is_begun(&file, BASE + 4096, SIZE - 4096));
+        // The middle is whatever mkfs has come to.
+        file.write_all_at(&[7; 4096], BASE + (9 << 20)).unwrap();
+        assert!(is_begun(&file, BASE, SIZE));
+        // Nothing of ours begins so.
+        file.write_all_at(b"a letter", BASE).unwrap();
+        assert!(!is_begun(&file, BASE, SIZE));
+        file.write_all_at(&[0; 8], BASE).unwrap();
+        // A file system of the UUID is ours, one of another is not.
+        let mut superblock = [0; 1024];
+        superblock[0x38..0x3a].copy_from_slice(&[0x53, 0xef]);
+        superblock[0x58] = 1;
+        superblock[0x3a] = 1;
+        superblock[4..8].copy_from_slice(&8192_u32.to_le_bytes());
+        superblock[0x20..0x24].copy_from_slice(&32768_u32.to_le_bytes());
+        superblock[0x28..0x2c].copy_from_slice(&8192_u32.to_le_bytes());
+        for (first, ours) in [(0x01, true), (0x02, false)] {
+            let bytes =
+                [first, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4d, 0xef, 0x81, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
+            superblock[0x68..0x78].copy_from_slice(&bytes);
+            file.write_all_at(&superblock, BASE + 1024).unwrap();
+            assert_eq!(is_begun(&file, BASE, SIZE), ours, "{first}");
+        }
+        file.write_all_at(&[0; 1024], BASE + 1024).unwrap();
+        assert!(is_begun(&file, BASE, SIZE));
+        begun.commit(&file).unwrap();
+        assert!(!is_begun(&file, BASE, SIZE));
+    }
+
+    #[test]
+    fn f7_a_torn_block_says_nothing() {
+        let file = place();
+        Begun::begin(&file, BASE, SIZE, UUID.to_owned()).unwrap();
+        for at in [0, 20, 30, 70, 2000] {
+            let place = BASE + SIZE - BLOCK as u64 + at;
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, place).unwrap();
+            file.write_all_at(&[byte[0] ^ 1], place).unwrap();
+            assert!(!is_begun(&file, BASE, SIZE), "{at}");
+            file.write_all_at(&byte, place).unwrap();
+        }
+        assert!(is_begun(&file, BASE, SIZE));
+        assert!(Begun::begin(&file, 0, LEAST - 1, UUID.to_owned()).unwrap().is_none(), "it is too small");
+    }
+}
