@@ -43,9 +43,6 @@ impl Medium {
     }
 }
 
-/// A medium that comes so long after power-on is waited for.
-const LATE: Duration = Duration::from_secs(5);
-
 /// Something a person would do at the console.
 #[derive(Clone, Debug)]
 enum Act {
@@ -349,13 +346,6 @@ impl Boot {
     pub fn expect(mut self, check: Check) -> Self {
         self.checks.push(check);
         self
-    }
-
-    /// Whether most of the time goes by while a disk does not answer, or is not there yet.
-    pub fn waits(&self) -> bool {
-        let late = |late: Duration| late >= LATE && late < Duration::MAX;
-        let waited_for = |medium: &Medium| medium.silent.or(medium.slow).is_some() || medium.late.is_some_and(late);
-        self.media.iter().any(waited_for)
     }
 
     /// Makes media and initrds of this boot and those after it.

@@ -171,12 +171,11 @@ const BEHIND: i32 = 10;
 
 fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], (heavy, light): (usize, usize)) -> Vec<(Verdict, Job<'a>)> {
     let verdicts = Mutex::new(Vec::new());
-    let queue = |machine, waiting| {
-        let wanted = list.iter().copied().filter(|job| job.machine == machine && waits(job) == waiting);
+    let queue = |machine| {
+        let wanted = list.iter().copied().filter(|job| job.machine == machine);
         Mutex::new(wanted.collect::<VecDeque<_>>())
     };
-    let (qemu, uml) = (queue(Machine::Qemu, false), queue(Machine::Uml, false));
-    let waiting = queue(Machine::Qemu, true);
+    let (qemu, uml) = (queue(Machine::Qemu), queue(Machine::Uml));
     let work = |queue| {
         let mut done = 0;
         while let Some(job) = pop(queue) {
@@ -190,7 +189,6 @@ fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], (heavy, light): (usize, usize))
     let one_more = AtomicBool::new(false);
     std::thread::scope(|scope| {
         (0..heavy).for_each(|_| drop(scope.spawn(|| work(&qemu))));
-        (0..WAITING).for_each(|_| drop(scope.spawn(|| work(&waiting))));
         for _ in 0..light {
             scope.spawn(|| {
                 // A machine of QEMU keeps a processor busy for two thirds of its time. Once the light ones are done that is seen.
@@ -202,15 +200,6 @@ fn side_by_side<'a>(lab: &Lab, list: &[Job<'a>], (heavy, light): (usize, usize))
         }
     });
     verdicts.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// So many machines of QEMU run beside the others when most of what they do is to wait for a disk: they need a tenth of a processor.
-const WAITING: usize = 2;
-
-/// Whether a machine of QEMU waits most of the time.
-fn waits(job: &Job<'_>) -> bool {
-    let Work::Boot(boot) = &job.scenario.work else { return false };
-    job.machine == Machine::Qemu && boot.waits()
 }
 
 fn pop<'a>(queue: &Mutex<VecDeque<Job<'a>>>) -> Option<Job<'a>> {
@@ -264,9 +253,9 @@ fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
         }
     };
     let done = match &scenario.work {
-        // Nobody has a place while media are made or waited for. One that waits needs none: it leaves the processor to others.
+        // Nobody has a place while media are made or waited for.
         Work::Boot(boot) => boot.prepare(lab, machine).and_then(|()| {
-            let _slot = (machine == Machine::Qemu && !waits(job)).then(|| lab.qemu.take());
+            let _slot = (machine == Machine::Qemu).then(|| lab.qemu.take());
             chain(lab, boot, machine, &dir)
         }),
         Work::Cuts(cuts) => {

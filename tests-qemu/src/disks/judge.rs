@@ -56,12 +56,15 @@ fn new_partition(disk: &Disk, before: &Path, after: &Path) -> Result<Range<u64>>
     }
 }
 
-/// The partition that the table has now and had not before, as `sfdisk` reads it; the `gpt` crate must see the same.
+/// The partition that the table has now and had not before, as `sfdisk` reads it; the `gpt` crate must see the same. All else that the
+/// table says of the disk and of its other partitions (types, names, UUIDs, flags) is as it was.
 fn added(sector: u64, before: &Path, after: &Path) -> Result<Range<u64>> {
-    let [(_, old), (label, new)] = [table(sector, before)?, table(sector, after)?];
-    let fresh: Vec<&Range<u64>> = new.iter().filter(|place| !old.contains(place)).collect();
+    let [(_, old_id, old), (label, id, new)] = [table(sector, before)?, table(sector, after)?];
+    let fresh: Vec<&Value> = new.iter().filter(|entry| !old.contains(entry)).collect();
     ensure!(fresh.len() == 1 && new.len() == old.len() + 1, "the table had {old:?} and has {new:?}");
-    let place = fresh[0].clone();
+    ensure!(old.is_empty() || id == old_id, "the disk had the identity {old_id}, and has {id}");
+    let number = |field: &str| fresh[0][field].as_u64().unwrap_or_default() * sector;
+    let place = number("start")..number("start") + number("size");
     // Where there is no guard, the kernel and sfdisk go by the MBR.
     if label == "gpt" {
         let sorted = |path: &Path| -> Result<Vec<u64>> {
@@ -80,17 +83,18 @@ fn added(sector: u64, before: &Path, after: &Path) -> Result<Range<u64>> {
     Ok(place)
 }
 
-/// The kind of a table, and its partitions.
-fn table(sector: u64, disk: &Path) -> Result<(String, Vec<Range<u64>>)> {
+/// The kind of a table, its identity, and its partitions.
+fn table(sector: u64, disk: &Path) -> Result<(String, String, Vec<Value>)> {
     let device = host::looped(disk, sector, true)?;
     // Without a table it is an error.
     let text = tool::shell("sfdisk --json \"$1\" 2>/dev/null || echo {}", &[&host::node(&device)])?;
     let value: Value = serde_json::from_str(&text).context("reading what sfdisk says")?;
     let value = &value["partitiontable"];
-    let entries = value["partitions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let number = |entry: &Value, field: &str| entry[field].as_u64().unwrap_or_default() * sector;
-    let places = entries.iter().map(|entry| number(entry, "start")..number(entry, "start") + number(entry, "size"));
-    Ok((value["label"].as_str().unwrap_or_default().to_owned(), places.collect()))
+    let mut entries = value["partitions"].as_array().cloned().unwrap_or_default();
+    // The name of a partition begins with the name of the loop device.
+    entries.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("node")));
+    let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    Ok((text("label"), text("id"), entries))
 }
 
 /// What is in the place: of the file system that was asked for, without a fault, and all that was somebody's is there.
@@ -273,4 +277,39 @@ impl Drop for Mounted {
 pub fn report(dir: &Path) -> Result<Value> {
     let text = File::open(dir.join("run/rdlive/report.json")).context("there is no report")?;
     Ok(serde_json::from_reader(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Needs root.
+    #[test]
+    fn loop_a_new_partition_leaves_all_that_the_table_says_of_others() {
+        const ADD: &str = "echo 'start=40960, size=8192, type=L' | sfdisk -q --append";
+        for (label, change, good) in [
+            ("gpt", "true", true),
+            ("dos", "true", true),
+            ("gpt", "sfdisk -q --part-type \"$1\" 1 C12A7328-F81F-11D2-BA4B-00A0C93EC93B", false),
+            ("gpt", "sfdisk -q --part-label \"$1\" 1 other", false),
+            ("gpt", "sfdisk -q --part-uuid \"$1\" 1 01234567-89AB-4DEF-8123-456789ABCDEF", false),
+            ("gpt", "sfdisk -q --part-attrs \"$1\" 1 LegacyBIOSBootable", false),
+            ("gpt", "sfdisk -q --disk-id \"$1\" 01234567-89AB-4DEF-8123-456789ABCDEF", false),
+            ("dos", "sfdisk -q --part-type \"$1\" 1 7", false),
+            ("dos", "sfdisk -q --activate \"$1\" 2", false),
+            ("dos", "sfdisk -q --disk-id \"$1\" 0x01234567", false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let [before, after] = ["before", "after"].map(|name| dir.path().join(name));
+            let make = format!(
+                "truncate -s 64M \"$1\"; printf 'label: {label}\\nstart=2048, size=8192\\nstart=20480, size=8192\\n' | \
+                 sfdisk -q \"$1\"; cp \"$1\" \"$2\""
+            );
+            tool::shell(&make, &[&before, &after]).unwrap();
+            tool::shell(&format!("{ADD} \"$1\"; {change}"), &[&after]).unwrap();
+            let seen = added(512, &before, &after);
+            assert_eq!(seen.is_ok(), good, "{label} {change}: {seen:?}");
+            assert!(seen.is_err() || seen.unwrap() == (20 << 20..24 << 20));
+        }
+    }
 }
