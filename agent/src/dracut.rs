@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::attempt::{Avoid, Message, Supervisor, Watchdog, fault};
 use crate::boot::{self, Boot};
@@ -182,24 +182,43 @@ fn prefetch(config: &Config) {
     }
 }
 
-/// How long a module may take. The kernel waits at its end until every device that is just being looked at has answered; the module
-/// itself is at work by then (attacks.md F1).
-const MODULE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a module that makes no progress may take. The kernel waits at the end of each until every device that is just being looked
+/// at has answered; the module itself is at work by then (attacks.md F1).
+const MODULE_LIMIT: Duration = Duration::from_secs(30);
+/// How long one is waited for before another modprobe goes on with those that need it.
+const SLICE: Duration = Duration::from_secs(3);
 
 /// Loads a module the way this initrd does: its own modprobe knows blacklists, options and compression. One that does not come back
 /// goes on alone.
 fn modprobe(name: &str) -> Result<(), String> {
-    let mut command = Command::new("modprobe");
-    command.args(["-q", "--", name]);
-    let limit = MODULE_LIMIT;
-    let Some(output) = output_within(command, limit).map_err(|error| format!("modprobe: {error}"))? else {
-        return Err(format!("modprobe {name} has not ended for {} s: it waits for a device", limit.as_secs()));
+    let (mut loaded, mut since) = (loaded_modules(), Instant::now());
+    let output = loop {
+        let mut command = Command::new("modprobe");
+        command.args(["-q", "--", name]);
+        if let Some(output) = output_within(command, SLICE).map_err(|error| format!("modprobe: {error}"))? {
+            break output;
+        }
+        // What it waits for is at work already, and the next one goes on behind it.
+        let now = loaded_modules();
+        if now != loaded {
+            (loaded, since) = (now, Instant::now());
+        } else if since.elapsed() >= MODULE_LIMIT {
+            return Err(format!(
+                "modprobe {name} has not ended for {} s: it waits for a device",
+                MODULE_LIMIT.as_secs()
+            ));
+        }
     };
     if output.status.success() {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(if words.is_empty() { format!("module {name} is not in this initrd") } else { words })
+}
+
+/// How many modules the kernel has.
+fn loaded_modules() -> usize {
+    fs::read_to_string("/proc/modules").map_or(0, |text| text.lines().count())
 }
 
 /// What a program has left; `None` when it has not ended in time, and goes on alone.
@@ -227,7 +246,7 @@ mod tests {
             command.args(["-c", script]);
             command
         };
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         assert!(output_within(command("exec sleep 5"), Duration::from_millis(100)).unwrap().is_none());
         assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
         let output = output_within(command("echo why >&2; exit 3"), Duration::from_secs(5)).unwrap().unwrap();

@@ -31,6 +31,8 @@ fn loop_f9_a_fault_in_an_attempt_ends_the_boot_with_its_number() {
     let mut boot = Command::new(env!("CARGO_BIN_EXE_rdlive"))
         .args(["boot", "--cmdline", "root=live:LABEL=NOT_ON_ANY_DISK rd.retry=60", "--root"])
         .arg(dir.path())
+        // Where the memory of the process that is ended may be kept.
+        .current_dir(dir.path())
         .spawn()
         .unwrap();
     let begun = Instant::now();

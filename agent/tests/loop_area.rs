@@ -533,6 +533,38 @@ fn loop_f6_reset_repairs_a_damaged_area_and_keeps_what_lies_beside() {
     drop(reset);
 }
 
+/// A power cut leaves a journal, and no errors: nothing is checked, nothing given up, and no program is needed for that.
+#[test]
+fn loop_f6_reset_of_an_area_that_was_cut_off_keeps_what_lies_beside() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let part = stick.table().partitions.last().unwrap().clone();
+    // The owner's own, with the label that a message names; no session of ours has been there.
+    let (image, at) = (machine.path("image"), machine.path("image.at"));
+    fs::File::create(&image).unwrap().set_len(part.size).unwrap();
+    machine::run(
+        "mke2fs",
+        &[Path::new("-q"), Path::new("-t"), Path::new("ext4"), Path::new("-L"), Path::new("cow"), &image],
+    );
+    fs::create_dir_all(&at).unwrap();
+    machine::run("mount", &[Path::new("-o"), Path::new("loop"), &image, &at]);
+    fs::write(at.join("thesis"), "a year of work").unwrap();
+    rustix::fs::syncfs(fs::File::open(&at).unwrap()).unwrap();
+    let cut = fs::read(&image).unwrap();
+    machine::run("umount", &[&at]);
+    let mut bytes = stick.all();
+    bytes[part.start as usize..part.end() as usize].copy_from_slice(&cut);
+    stick.write(&bytes);
+    stick.rescan();
+    fs::remove_file(machine.path("usr")).unwrap();
+    let reset = stick_boot(&machine, &stick, &format!("{PERSISTENT} rd.live.overlay.reset"));
+    machine.link_usr();
+    assert_eq!(reset.mode().persistence, "partition", "{:?}", reset.report.fallbacks);
+    assert!(!reset.report.steps.iter().any(|step| step.step.starts_with("format")), "made anew");
+    assert_eq!(fs::read_to_string(reset.area().join("thesis")).unwrap(), "a year of work");
+}
+
 /// attacks.md F6: an errno of ours is no verdict on a file system, whatever made us think that it is damaged.
 #[test]
 fn loop_f6_an_area_that_cannot_be_emptied_is_not_made_anew() {
@@ -673,6 +705,46 @@ fn loop_f7_an_interrupted_mkfs_in_an_empty_partition_is_taken_up_again() {
         remember(&booted, "made");
     }
     assert_eq!(stick.bytes(new.end() - 4096, 4096), vec![0; 4096], "it is complete");
+}
+
+/// mkfs was through, and the power went before that was said. The owner has used the file system since.
+#[test]
+fn loop_f7_what_was_mounted_since_is_complete() {
+    let machine = Machine::new();
+    let stick = Stick::new(&machine, "gpt", STICK);
+    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let new = stick.table().partitions.last().unwrap().clone();
+    let mut bytes = stick.all();
+    bytes[new.start as usize..new.end() as usize].fill(0);
+    stick.write(&bytes);
+    stick.rescan();
+    drop(with_a_cut_mkfs(&machine, || stick_boot(&machine, &stick, PERSISTENT)));
+    let block = stick.bytes(new.end() - 4096, 4096);
+    let uuid = std::str::from_utf8(&block[24..60]).unwrap().to_owned();
+    for (mounted, thesis) in [(false, None), (true, Some("a year of work"))] {
+        let (image, at) = (machine.path("image"), machine.path("image.at"));
+        fs::File::create(&image).unwrap().set_len(new.size - (1 << 20)).unwrap();
+        let options = ["-q", "-F", "-t", "ext4", "-L", "cow", "-U", &uuid].map(Path::new);
+        machine::run("mke2fs", &[&options[..], &[&image]].concat());
+        fs::create_dir_all(&at).unwrap();
+        if mounted {
+            machine::run("mount", &[Path::new("-o"), Path::new("loop"), &image, &at]);
+            fs::write(at.join("thesis"), thesis.unwrap()).unwrap();
+            machine::run("umount", &[&at]);
+        }
+        let mut left = stick.all();
+        let file = fs::read(&image).unwrap();
+        left[new.start as usize..new.start as usize + file.len()].copy_from_slice(&file);
+        left[new.end() as usize - 4096..new.end() as usize].copy_from_slice(&block);
+        stick.write(&left);
+        stick.rescan();
+        let booted = stick_boot(&machine, &stick, PERSISTENT);
+        assert_eq!(booted.mode().persistence, "partition", "{mounted}: {:?}", booted.report.fallbacks);
+        let made = booted.report.steps.iter().any(|step| step.step.starts_with("format"));
+        assert_eq!(made, !mounted, "{:?}", booted.mode().notes);
+        assert_eq!(fs::read_to_string(booted.area().join("thesis")).ok().as_deref(), thesis);
+        drop(booted);
+    }
 }
 
 /// The same on a device that was named.

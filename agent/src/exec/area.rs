@@ -118,11 +118,18 @@ impl Executor<'_> {
     /// See [`Step::Repair`](crate::plan::Step::Repair).
     pub(super) fn repair(&mut self, slot: Slot, always: bool) -> Result<(), Stop> {
         let (witness, mended) = self.mended(slot)?;
-        if !always && !mended && is_clean(&witness) {
+        // A journal is replayed by the kernel, after every power cut, and says when there is more.
+        if !always && !mended && has_no_errors(&witness) {
             return Ok(());
         }
         let node = witness.node().to_string_lossy().into_owned();
-        let program = tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs")?;
+        let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
+            Err(stop) if !always => {
+                self.notes.push(format!("not checked: {}", stop.cause));
+                return Ok(());
+            }
+            program => program?,
+        };
         self.e2fsck(slot, &program, &["-f", "-y"], &node)?;
         self.repaired = true;
         // What it has patched up must satisfy itself: the kernel would find the rest of the damage when there is something to lose.
@@ -245,7 +252,7 @@ impl Executor<'_> {
             Ok(owner) => Some(owner.to_string()),
             // A top directory that the checker has made is all that is left. What lay beside it then is not to be trusted either: e2fsck
             // 1.47.2 lets files get the inode of the list of orphans, which the kernel refuses later (found by encrypt/T-33).
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.repaired && !dir.join("rw").is_dir() => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.repaired && holds_nothing(dir) => {
                 return Err(Stop::new(Code::AreaDamaged, "the repair has left nothing of the area".to_owned()));
             }
             // Made by kiwi-live, or by us in a boot that was cut short here: it is told now.
@@ -287,6 +294,20 @@ impl Executor<'_> {
         };
         marked.map_err(|error| Stop::new(verdict(&error), format!("{}: {error}", path.display())))
     }
+}
+
+/// Whether the superblock of an ext says that it was left in order, or has a journal to be replayed and nothing else.
+fn has_no_errors(witness: &Witness) -> bool {
+    const STATE: u64 = 1024 + 0x3a;
+    const IN_ORDER: [u8; 2] = [1, 0];
+    let mut state = [0; 2];
+    witness.file().read_exact_at(&mut state, STATE).is_ok() && state == IN_ORDER
+}
+
+/// Whether the top of a file system has nothing but what its checker makes.
+fn holds_nothing(top: &Path) -> bool {
+    let mut entries = std::fs::read_dir(top).into_iter().flatten().flatten();
+    entries.all(|entry| entry.file_name() == "lost+found")
 }
 
 /// Whether e2fsck has found errors that it left, or has given up in the middle of repairing (e2fsck(8): the bits 4, and 8 beside 1 or 2).

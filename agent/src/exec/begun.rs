@@ -2,17 +2,18 @@
 //!
 //! What the note is beside a cow file ([`super::unfinished`]), a block at the very end is here: mkfs does not get the last MiB, and the
 //! last 4096 bytes of that say, while the work lasts, which UUID the file system gets. They are on the disk before anything else is
-//! written, and zeros again, which is the commit, when all of it is there. An attempt that was cut short is known by its block and by a
-//! beginning that is that file system's, or still zeros: what somebody has put there since is neither.
+//! written, and zeros again, which is the commit, when all of it is there. An attempt that was cut short is known by its block, by nothing
+//! but zeros before that in the last MiB, and by what the place begins with: zeros still, or an ext of this UUID that was never mounted. A
+//! file system that somebody has used is complete, whatever the block says: the cut came just before the commit, or mkfs went on alone.
 
 use std::fs::File;
-use std::io::{self, Cursor};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use sha2::{Digest, Sha256};
 
-use super::unfinished;
-use crate::format::{self, uuid};
+use super::{empty, unfinished};
+use crate::format::{Kind, Superblock, uuid};
 
 /// Bytes at the end that mkfs does not get.
 pub(super) const ROOM: u64 = 1 << 20;
@@ -23,8 +24,6 @@ const BLOCK: usize = 4096;
 const MAGIC: &[u8; 16] = b"rdlive unfinishd";
 /// Where magic, size and UUID end, and the sum of them begins.
 const SUMMED: usize = 64;
-/// Bytes that are enough to know what a place begins with.
-const HEAD: usize = 1 << 20;
 
 /// The work on a place.
 #[derive(Clone, Debug)]
@@ -47,14 +46,21 @@ impl Begun {
         if block != content(size, uuid) {
             return None;
         }
-        let mut head = vec![0; HEAD];
+        let mut room = vec![0; ROOM as usize - BLOCK];
+        device.read_exact_at(&mut room, base + size - ROOM).ok()?;
+        let mut head = [0; 2048];
         device.read_exact_at(&mut head, base).ok()?;
-        let found = format::identify(&mut Cursor::new(&head)).ok()?;
-        let ours = match found {
-            Some(found) => found.uuid.as_deref() == Some(uuid),
-            None => unfinished::begins_with_zeros(&head),
+        // Wherever somebody may have begun something since. The copy of a superblock is one, too.
+        let found = empty::signatures(device, base, size).ok()?;
+        let is_this = |found: &Superblock| {
+            matches!(found.kind, Kind::Ext2 | Kind::Ext3 | Kind::Ext4) && found.uuid.as_deref() == Some(uuid)
         };
-        ours.then(|| Self { base, size, uuid: uuid.to_owned() })
+        let ours = match found.is_empty() {
+            true => unfinished::begins_with_zeros(&head),
+            false => found.iter().all(is_this) && was_never_mounted(&head),
+        };
+        let untouched = room.iter().all(|byte| *byte == 0);
+        (ours && untouched).then(|| Self { base, size, uuid: uuid.to_owned() })
     }
 
     /// Writes the block, before anything else. `None` where there is no room for one.
@@ -72,6 +78,13 @@ impl Begun {
         device.write_all_at(&[0; BLOCK], self.base + self.size - BLOCK as u64)?;
         device.sync_data()
     }
+}
+
+/// Whether the ext that begins so has neither a time nor a count of mounts.
+fn was_never_mounted(head: &[u8; 2048]) -> bool {
+    const MOUNT_TIME: usize = 1024 + 0x2c;
+    const MOUNT_COUNT: usize = 1024 + 0x34;
+    head[MOUNT_TIME..MOUNT_TIME + 4] == [0; 4] && head[MOUNT_COUNT..MOUNT_COUNT + 2] == [0; 2]
 }
 
 /// Whether an attempt of ours was cut short in `size` bytes from `base` on.
@@ -133,7 +146,22 @@ mod tests {
             file.write_all_at(&superblock, BASE + 1024).unwrap();
             assert_eq!(is_begun(&file, BASE, SIZE), ours, "{first}");
         }
+        // What was mounted is complete, and somebody's.
+        superblock[0x68] = 0x01;
+        superblock[0x34] = 1;
+        file.write_all_at(&superblock, BASE + 1024).unwrap();
+        assert!(!is_begun(&file, BASE, SIZE));
+        superblock[0x34] = 0;
+        file.write_all_at(&superblock, BASE + 1024).unwrap();
+        assert!(is_begun(&file, BASE, SIZE));
         file.write_all_at(&[0; 1024], BASE + 1024).unwrap();
+        // A partition that somebody has made there, whose table is gone; and the record of a RAID in the last MiB.
+        superblock[0x68] = 0x02;
+        for (at, bytes) in [(BASE + (1 << 20) + 1024, &superblock[..]), (BASE + SIZE - 8192, b"\xfc\x4e\x2b\xa9")] {
+            file.write_all_at(bytes, at).unwrap();
+            assert!(!is_begun(&file, BASE, SIZE), "{at}");
+            file.write_all_at(&vec![0; bytes.len()], at).unwrap();
+        }
         assert!(is_begun(&file, BASE, SIZE));
         begun.commit(&file).unwrap();
         assert!(!is_begun(&file, BASE, SIZE));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::format::{self, Kind};
+use crate::format::{self, Kind, Superblock};
 
 /// Read in full at the start: tables, superblocks, and the beginning of a first partition wherever that is put.
 const START: u64 = 16 << 20;
@@ -86,6 +86,18 @@ pub(crate) fn proof_from(device: &File, base: u64, size: u64, extent: Extent, li
             samples(size).try_for_each(|at| proof.zero(at, SAMPLE))
         }
     }
+}
+
+/// What the readers know of what begins in `size` bytes from `base` on, wherever something usually does.
+///
+/// # Errors
+/// A place that cannot be read.
+pub(crate) fn signatures(device: &File, base: u64, size: u64) -> Result<Vec<Superblock>, format::Error> {
+    let mut all = Vec::new();
+    for at in STARTS.into_iter().filter(|at| *at < size) {
+        all.extend(format::identify_all(&mut From { device, base: base + at, at: 0, size: size - at })?);
+    }
+    Ok(all)
 }
 
 /// Offsets of the samples between start and end, in rising order but for the second round.

@@ -33,12 +33,13 @@ pub(super) struct Ended {
     pub status: ExitStatus,
     /// The end of its output, on one line.
     pub words: String,
-    /// It met a place that cannot be read or written: what else it says is no verdict. No program has an exit code for that.
+    /// It met a place that cannot be read or written, or had too little memory: what else it says is no verdict. No program has an exit code for that.
     pub unreadable: bool,
 }
 
 /// How the C libraries and libext2fs put that, in the language that is set for it.
-const UNREADABLE: [&[u8]; 3] = [b"Input/output error", b"I/O error", b"short read"];
+const UNREADABLE: [&[u8]; 5] =
+    [b"Input/output error", b"I/O error", b"short read", b"Cannot allocate memory", b"Memory allocation failed"];
 
 /// The first of `names` that is there.
 ///

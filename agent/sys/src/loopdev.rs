@@ -113,8 +113,11 @@ pub fn attach(dev: &Path, backing: &File, name: &str, setup: Setup) -> io::Resul
         // SAFETY: LOOP_CTL_GET_FREE takes no argument and returns a number; see `GetFree`.
         let number = unsafe { ioctl::ioctl(control.as_fd(), GetFree) }?;
         match attach_to(dev, number, backing, name, setup) {
-            // Somebody else configured the device between the two calls.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => last = error,
+            // Somebody else configured the device between the two calls, or has claimed it for a moment.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => {
+                last = error;
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
             other => return other,
         }
     }
