@@ -80,7 +80,9 @@ impl Artifacts {
         };
         let building = |what: &str, args: &[&str]| making(what, &|| build(args));
         let kept = |name: &str, what: &str, folder: &str, make: &dyn Fn() -> Result<PathBuf>| {
-            let key = format!("{name} 1 {}", sources(workspace(), folder)?);
+            // The options that cargo gets stand here.
+            let options = cache::hash(include_str!("artifact.rs"));
+            let key = format!("{name} 1 {options:x} {}", sources(workspace(), folder)?);
             cache.file(name, what, &key, |path| fs::copy(make()?, path).map(drop).context("copying the program"))
         };
         let static_agent = kept("agent", "the agent", "agent", &|| agent(workspace(), &target))?;
@@ -115,6 +117,7 @@ fn sources(workspace: &Path, folder: &str) -> Result<String> {
     }
     // For its bindings. Nothing is linked.
     parts.push("/usr/include/libdevmapper.h".into());
+    parts.extend(cargo_home().into_iter().flat_map(|home| ["config.toml", "config"].map(|name| home.join(name))));
     parts.sort();
     let mut hashes = Vec::new();
     for part in parts.iter().filter(|part| part.exists()) {
@@ -122,7 +125,8 @@ fn sources(workspace: &Path, folder: &str) -> Result<String> {
     }
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     hashes.push(tool::run(Command::new(rustc).arg("-vV"))?);
-    let decides = |name: &str| name.ends_with("RUSTFLAGS") || name.starts_with("CARGO_PROFILE_");
+    let ends = ["RUSTFLAGS", "_LINKER"];
+    let decides = |name: &str| ends.iter().any(|end| name.ends_with(end)) || name.starts_with("CARGO_PROFILE_");
     let mut settings: Vec<String> = std::env::vars_os()
         .filter(|(name, _)| name.to_str().is_some_and(decides))
         .map(|(name, value)| format!("{}={}", name.display(), value.display()))

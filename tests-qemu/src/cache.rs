@@ -205,7 +205,9 @@ impl Cache {
         // A run that makes all anew would have twice the limit at its end.
         if self.added.fetch_add(size, Ordering::Relaxed) + size >= self.limit / STEPS {
             self.added.store(0, Ordering::Relaxed);
-            self.prune()?;
+            if let Err(error) = self.prune() {
+                progress::say(&format!("making room in the cache: {error:#}"));
+            }
         }
         Ok(path)
     }
@@ -279,7 +281,8 @@ impl Cache {
             entries.extend(self.entries(TREES));
             let all = entries.iter().map(|(_, entry)| entry.size).sum::<u64>();
             let all = all + prune::with_links(&self.root.join(COMPILED));
-            entries.retain(|(name, _)| !used.contains(name));
+            // One that is used says which others it has replaced.
+            entries.iter_mut().for_each(|(name, entry)| entry.used = used.contains(name));
             for path in prune::choose(entries.into_iter().map(|(_, entry)| entry).collect(), all, self.limit) {
                 // Out of the way in an instant; deleting a tree takes longer than others should wait.
                 let to = self.root.join("tmp").join(format!("{RUN}old-{:x}", rundir::nanoseconds()));
@@ -306,7 +309,7 @@ impl Cache {
                 _ => prune::allocated(&path),
             };
             let unused = used.elapsed().unwrap_or_default();
-            Some(Entry { path, size, unused, tree: place == TREES })
+            Some(Entry { path, size, unused, tree: place == TREES, used: false })
         };
         artefacts.filter_map(|name| entry(&name).map(|entry| (name, entry))).collect()
     }

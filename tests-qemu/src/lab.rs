@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::artifact::{self, Artifacts, Builder};
 use crate::cache::{self, Cache};
@@ -113,13 +113,13 @@ const FAILED: &str = "failed";
 /// A place that no live lab has, and the lock that keeps it.
 fn own(dir: &Path) -> Result<(PathBuf, Lock)> {
     fs::create_dir_all(dir)?;
-    let names = std::iter::once(FAILED.to_owned()).chain((2..).map(|number| format!("{FAILED}-{number}")));
+    let names = std::iter::once(FAILED.to_owned()).chain((2..100).map(|number| format!("{FAILED}-{number}")));
     for name in names {
         if let Some(lock) = Lock::now(&dir.join(format!("{name}.lock")))? {
             return Ok((dir.join(name), lock));
         }
     }
-    unreachable!("there is always a next number")
+    bail!("no place for failures in {}", dir.display())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const TREE_UNUSED: Duration = Duration::from_secs(90 * 86_400);
 /// Even when there is too much, a tree that was used so recently stays.
 const TREE_WANTED: Duration = Duration::from_secs(7 * 86_400);
 
-/// An artefact that no live run uses.
+/// An artefact.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Where it is.
@@ -24,6 +24,8 @@ pub struct Entry {
     pub unused: Duration,
     /// A tree.
     pub tree: bool,
+    /// A live run uses it: it stays.
+    pub used: bool,
 }
 
 /// Chooses what is removed so that `all` bytes become at most `limit`: trees of which there is a newer one, then files, then trees, each
@@ -37,7 +39,7 @@ pub fn choose(mut entries: Vec<Entry>, mut all: u64, limit: u64) -> Vec<PathBuf>
     };
     entries.sort_by_cached_key(|entry| (!replaced(entry), entry.tree, std::cmp::Reverse(entry.unused)));
     let mut chosen: Vec<PathBuf> = Vec::new();
-    for entry in &entries {
+    for entry in entries.iter().filter(|entry| !entry.used) {
         let (old, wanted) = match (entry.tree, replaced(entry)) {
             (true, true) => (TREE_UNUSED, Duration::ZERO),
             (true, false) => (TREE_UNUSED, TREE_WANTED),
@@ -108,6 +110,7 @@ mod tests {
             size,
             unused: Duration::from_secs(days * 86_400),
             tree,
+            used: false,
         };
         let entries = vec![
             entry("new", 30, 0, false),
@@ -138,6 +141,7 @@ mod tests {
             size: 50,
             unused: Duration::from_secs(minutes * 60),
             tree,
+            used: minutes == 0,
         };
         let entries = vec![
             entry("file-1", 9, false),
@@ -164,6 +168,7 @@ mod tests {
             size,
             unused: Duration::from_secs(days * 86_400),
             tree: true,
+            used: false,
         };
         // Links are made after their tree.
         let entries =

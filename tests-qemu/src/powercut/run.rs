@@ -83,7 +83,8 @@ impl Cuts {
             origin.file(lab)?;
         }
         if self.phase == Phase::Killed {
-            return Ok(());
+            // That one is killed, whoever boots afterwards.
+            return self.setup.mode.start(lab, Machine::Qemu, String::new()).map(drop);
         }
         self.first().recording(lab, lab.cuts.seed, &medium, "new").map(drop)
     }

@@ -72,7 +72,15 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "dracut/B13 F3 rw on the disk of a Windows that is hibernated",
-            ntfs_with("hibr").kargs("rw").expect(mount_option("/run/initramfs/live", "ro")).expect(media_unchanged()),
+            ntfs_with("hibr")
+                .kargs("rw")
+                .expect(mount_option("/run/initramfs/live", "ro"))
+                .expect(report_says("belongs to a hibernated Windows"))
+                .expect(media_unchanged()),
+        ),
+        scenario(
+            "dracut/B13 F3 rw on the disk of a Windows that has woken up",
+            ntfs_with("wake").kargs("rw").expect(mount_option("/run/initramfs/live", "rw")),
         ),
         scenario(
             "dracut/B13 F3 rw, and the operator knows that no system sleeps",

@@ -110,7 +110,7 @@ fn readme(lab: &Lab) -> Result<()> {
         unset CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
         cd "$2/clone"; printf '%s' "$4" > ../typed
         PATH="$2/bin:$PATH" bash -e ../typed
-        xorriso -indev live.iso -pvd_info 2>&1 | grep -q "Volume Id *: MY_LIVE""#;
+        xorriso -indev live.iso -pvd_info 2>&1 | grep "Volume Id *: MY_LIVE" >/dev/null"#;
     let tree = Tree::Trixie.base(&lab.cache, lab.mirror.as_deref())?;
     tool::shell_with_mounts(script, &[artifact::workspace(), &dir, &tree, blocks.concat().as_ref()])?;
     crate::remove::tree(&dir)
