@@ -185,13 +185,16 @@ fn prefetch(config: &Config) {
 /// How long a module that makes no progress may take. The kernel waits at the end of each until every device that is just being looked
 /// at has answered; the module itself is at work by then (attacks.md F1).
 const MODULE_LIMIT: Duration = Duration::from_secs(30);
+/// How long all that one needs may take together.
+const MODULES_LIMIT: Duration = Duration::from_secs(120);
 /// How long one is waited for before another modprobe goes on with those that need it.
 const SLICE: Duration = Duration::from_secs(3);
 
 /// Loads a module the way this initrd does: its own modprobe knows blacklists, options and compression. One that does not come back
 /// goes on alone.
 fn modprobe(name: &str) -> Result<(), String> {
-    let (mut loaded, mut since) = (loaded_modules(), Instant::now());
+    let begun = Instant::now();
+    let (mut loaded, mut since) = (loaded_modules(), begun);
     let output = loop {
         let mut command = Command::new("modprobe");
         command.args(["-q", "--", name]);
@@ -202,11 +205,10 @@ fn modprobe(name: &str) -> Result<(), String> {
         let now = loaded_modules();
         if now != loaded {
             (loaded, since) = (now, Instant::now());
-        } else if since.elapsed() >= MODULE_LIMIT {
-            return Err(format!(
-                "modprobe {name} has not ended for {} s: it waits for a device",
-                MODULE_LIMIT.as_secs()
-            ));
+        }
+        if since.elapsed() >= MODULE_LIMIT || begun.elapsed() >= MODULES_LIMIT {
+            let waited = begun.elapsed().as_secs();
+            return Err(format!("modprobe {name} has not ended for {waited} s: it waits for a device"));
         }
     };
     if output.status.success() {

@@ -118,9 +118,10 @@ impl Executor<'_> {
     /// See [`Step::Repair`](crate::plan::Step::Repair).
     pub(super) fn repair(&mut self, slot: Slot, always: bool) -> Result<(), Stop> {
         let (witness, mended) = self.mended(slot)?;
-        // A journal is replayed by the kernel, after every power cut, and says when there is more.
+        // What a power cut leaves needs no more than in any other boot.
         if !always && !mended && has_no_errors(&witness) {
-            return Ok(());
+            drop(witness);
+            return self.check(slot, "ext4");
         }
         let node = witness.node().to_string_lossy().into_owned();
         let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
@@ -130,6 +131,15 @@ impl Executor<'_> {
             }
             program => program?,
         };
+        // `-y` would agree to write over what cannot be read.
+        let what = format!("looking at the damage on {node}");
+        let looked = self.watchdog.telling(&what, || tool::run(&program, &["-f", "-n", &node], CHECK_LIMIT));
+        let unreadable = |cause: String| Stop::new(Code::AreaUnavailable, format!("{what}: {cause}"));
+        match looked {
+            Ok(looked) if looked.unreadable => return Err(unreadable(looked.words)),
+            Ok(_) => {}
+            Err(cause) => return Err(unreadable(cause)),
+        }
         self.e2fsck(slot, &program, &["-f", "-y"], &node)?;
         self.repaired = true;
         // What it has patched up must satisfy itself: the kernel would find the rest of the damage when there is something to lose.
@@ -157,7 +167,7 @@ impl Executor<'_> {
         // does not know a feature, was stopped, or somebody uses the device.
         let code = match ended.status.code() {
             Some(0) => return Ok(()),
-            Some(1..=3) => {
+            Some(1..=3) if !ended.unreadable => {
                 self.made_anew(slot);
                 self.notes.push(format!("repaired: {}", ended.words));
                 return Ok(());
@@ -252,7 +262,11 @@ impl Executor<'_> {
             Ok(owner) => Some(owner.to_string()),
             // A top directory that the checker has made is all that is left. What lay beside it then is not to be trusted either: e2fsck
             // 1.47.2 lets files get the inode of the list of orphans, which the kernel refuses later (found by encrypt/T-33).
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.repaired && holds_nothing(dir) => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && self.repaired
+                    && holds_nothing(dir).map_err(failed)? =>
+            {
                 return Err(Stop::new(Code::AreaDamaged, "the repair has left nothing of the area".to_owned()));
             }
             // Made by kiwi-live, or by us in a boot that was cut short here: it is told now.
@@ -305,9 +319,13 @@ fn has_no_errors(witness: &Witness) -> bool {
 }
 
 /// Whether the top of a file system has nothing but what its checker makes.
-fn holds_nothing(top: &Path) -> bool {
-    let mut entries = std::fs::read_dir(top).into_iter().flatten().flatten();
-    entries.all(|entry| entry.file_name() == "lost+found")
+fn holds_nothing(top: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(top)? {
+        if entry?.file_name() != "lost+found" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether e2fsck has found errors that it left, or has given up in the middle of repairing (e2fsck(8): the bits 4, and 8 beside 1 or 2).

@@ -55,10 +55,13 @@ impl Begun {
         let is_this = |found: &Superblock| {
             matches!(found.kind, Kind::Ext2 | Kind::Ext3 | Kind::Ext4) && found.uuid.as_deref() == Some(uuid)
         };
-        let ours = match found.is_empty() {
-            true => unfinished::begins_with_zeros(&head),
-            false => found.iter().all(is_this) && was_never_mounted(&head),
-        };
+        let ours = found.iter().all(is_this)
+            && match head[1024 + 0x38..1024 + 0x3a] == MAGIC_OF_EXT {
+                // Its first two sectors are a boot loader's, and mkfs leaves them as they are.
+                true => head[..1024].iter().all(|byte| *byte == 0) && head_is(&head, uuid) && was_never_used(&head),
+                // The copies may be there before it.
+                false => unfinished::begins_with_zeros(&head),
+            };
         let untouched = room.iter().all(|byte| *byte == 0);
         (ours && untouched).then(|| Self { base, size, uuid: uuid.to_owned() })
     }
@@ -80,11 +83,23 @@ impl Begun {
     }
 }
 
-/// Whether the ext that begins so has neither a time nor a count of mounts.
-fn was_never_mounted(head: &[u8; 2048]) -> bool {
-    const MOUNT_TIME: usize = 1024 + 0x2c;
-    const MOUNT_COUNT: usize = 1024 + 0x34;
-    head[MOUNT_TIME..MOUNT_TIME + 4] == [0; 4] && head[MOUNT_COUNT..MOUNT_COUNT + 2] == [0; 2]
+/// The magic number of an ext, as it is stored.
+const MAGIC_OF_EXT: [u8; 2] = [0x53, 0xef];
+
+/// Whether the ext that begins so is the one of this UUID.
+fn head_is(head: &[u8; 2048], uuid: &str) -> bool {
+    head[1024 + 0x68..].first_chunk().and_then(uuid::uuid).is_some_and(|found| found == uuid)
+}
+
+/// Whether the ext that begins so has neither a time nor a count of mounts, nor files: not every program that writes to one counts that as
+/// a mount. mkfs takes `s_first_ino` inodes and one for `lost+found`, newer ones another for the list of orphans.
+fn was_never_used(head: &[u8; 2048]) -> bool {
+    let number = |at: usize| head[1024 + at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+    let (mount_time, mount_count) = (number(0x2c), number(0x34) & 0xffff);
+    let taken = number(0).saturating_sub(number(0x10));
+    // Before the second revision of the format there was no such field.
+    let first = if number(0x4c) == 0 { 11 } else { number(0x54) };
+    mount_time == 0 && mount_count == 0 && taken <= first + 1
 }
 
 /// Whether an attempt of ours was cut short in `size` bytes from `base` on.
@@ -139,6 +154,8 @@ mod tests {
         superblock[4..8].copy_from_slice(&8192_u32.to_le_bytes());
         superblock[0x20..0x24].copy_from_slice(&32768_u32.to_le_bytes());
         superblock[0x28..0x2c].copy_from_slice(&8192_u32.to_le_bytes());
+        superblock[..4].copy_from_slice(&2048_u32.to_le_bytes());
+        superblock[0x10..0x14].copy_from_slice(&2037_u32.to_le_bytes());
         for (first, ours) in [(0x01, true), (0x02, false)] {
             let bytes =
                 [first, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4d, 0xef, 0x81, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
@@ -154,6 +171,23 @@ mod tests {
         superblock[0x34] = 0;
         file.write_all_at(&superblock, BASE + 1024).unwrap();
         assert!(is_begun(&file, BASE, SIZE));
+        // Files without a mount; somebody's boot sector in front of it.
+        superblock[0x10..0x14].copy_from_slice(&2030_u32.to_le_bytes());
+        file.write_all_at(&superblock, BASE + 1024).unwrap();
+        assert!(!is_begun(&file, BASE, SIZE));
+        superblock[0x10..0x14].copy_from_slice(&2037_u32.to_le_bytes());
+        file.write_all_at(&superblock, BASE + 1024).unwrap();
+        file.write_all_at(b"table", BASE + 446).unwrap();
+        assert!(!is_begun(&file, BASE, SIZE));
+        // A letter where only the copy says whose it is.
+        file.write_all_at(&[0; 8], BASE + 446).unwrap();
+        file.write_all_at(&[0; 1024], BASE + 1024).unwrap();
+        file.write_all_at(&superblock, BASE + (8 << 20) + 1024).unwrap();
+        assert!(is_begun(&file, BASE, SIZE));
+        file.write_all_at(b"a letter", BASE).unwrap();
+        assert!(!is_begun(&file, BASE, SIZE));
+        file.write_all_at(&[0; 8], BASE).unwrap();
+        file.write_all_at(&[0; 1024], BASE + (8 << 20) + 1024).unwrap();
         file.write_all_at(&[0; 1024], BASE + 1024).unwrap();
         // A partition that somebody has made there, whose table is gone; and the record of a RAID in the last MiB.
         superblock[0x68] = 0x02;
