@@ -643,16 +643,22 @@ fn loop_reset_of_what_a_cut_reset_left() {
 #[test]
 fn loop_t30_an_empty_partition_that_was_left_is_formatted() {
     let machine = Machine::new();
-    let stick = Stick::new(&machine, "gpt", STICK);
-    drop(stick_boot(&machine, &stick, PERSISTENT));
+    let (stick, _, _) = stick_with_an_empty_partition(&machine);
+    let booted = stick_boot(&machine, &stick, PERSISTENT);
+    assert_eq!(booted.mode().persistence, "partition", "{:?}", booted.report.fallbacks);
+    assert!(booted.mode().notes[0].contains("empty partition"), "{:?}", booted.mode().notes);
+}
+
+/// A stick with a partition behind the image that holds nothing; that, and the bytes of the whole.
+fn stick_with_an_empty_partition(machine: &Machine) -> (Stick, rdlive::format::partition::Partition, Vec<u8>) {
+    let stick = Stick::new(machine, "gpt", STICK);
+    drop(stick_boot(machine, &stick, PERSISTENT));
     let new = stick.table().partitions.last().unwrap().clone();
     let mut bytes = stick.all();
     bytes[new.start as usize..new.end() as usize].fill(0);
     stick.write(&bytes);
     stick.rescan();
-    let booted = stick_boot(&machine, &stick, PERSISTENT);
-    assert_eq!(booted.mode().persistence, "partition", "{:?}", booted.report.fallbacks);
-    assert!(booted.mode().notes[0].contains("empty partition"), "{:?}", booted.mode().notes);
+    (stick, new, bytes)
 }
 
 /// A mkfs that writes something in the middle and ends there, as far as the disk can tell by a power cut.
@@ -674,13 +680,7 @@ fn with_a_cut_mkfs<T>(machine: &Machine, boot: impl FnOnce() -> T) -> T {
 #[test]
 fn loop_f7_an_interrupted_mkfs_in_an_empty_partition_is_taken_up_again() {
     let machine = Machine::new();
-    let stick = Stick::new(&machine, "gpt", STICK);
-    drop(stick_boot(&machine, &stick, PERSISTENT));
-    let new = stick.table().partitions.last().unwrap().clone();
-    let mut bytes = stick.all();
-    bytes[new.start as usize..new.end() as usize].fill(0);
-    stick.write(&bytes);
-    stick.rescan();
+    let (stick, new, bytes) = stick_with_an_empty_partition(&machine);
     let cut = with_a_cut_mkfs(&machine, || stick_boot(&machine, &stick, PERSISTENT));
     assert_eq!(cut.mode().persistence, "temporary", "{:?}", cut.mode().notes);
     drop(cut);
@@ -711,13 +711,7 @@ fn loop_f7_an_interrupted_mkfs_in_an_empty_partition_is_taken_up_again() {
 #[test]
 fn loop_f7_what_was_mounted_since_is_complete() {
     let machine = Machine::new();
-    let stick = Stick::new(&machine, "gpt", STICK);
-    drop(stick_boot(&machine, &stick, PERSISTENT));
-    let new = stick.table().partitions.last().unwrap().clone();
-    let mut bytes = stick.all();
-    bytes[new.start as usize..new.end() as usize].fill(0);
-    stick.write(&bytes);
-    stick.rescan();
+    let (stick, new, _) = stick_with_an_empty_partition(&machine);
     drop(with_a_cut_mkfs(&machine, || stick_boot(&machine, &stick, PERSISTENT)));
     let block = stick.bytes(new.end() - 4096, 4096);
     let uuid = std::str::from_utf8(&block[24..60]).unwrap().to_owned();
