@@ -59,6 +59,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
             attempt::detach(&rest[1..]);
             ExitCode::SUCCESS
         }
+        (_, Some("fault")) => answer(fault(&rest[1..])),
         (_, Some("shutdown")) => crate::shutdown::run(&rest[1..]),
         (_, Some("teardown")) => crate::shutdown::for_dracut(&rest[1..]),
         (_, Some("generator")) => generator(&rest[1..]),
@@ -143,6 +144,29 @@ fn attempt(arguments: &[String]) -> Result<ExitCode, String> {
         }
         other => Err(format!("{other} is no personality")),
     }
+}
+
+/// What init and boot start when a fault of ours stops them. The first argument is the personality, the second why it stopped.
+fn fault(arguments: &[String]) -> Result<ExitCode, String> {
+    let [personality, stop, rest @ ..] = arguments else {
+        return Err("fault is called by rdlive itself".to_owned());
+    };
+    let stop = crate::json::read(stop.as_bytes()).map_err(|error| error.to_string())?;
+    match personality.as_str() {
+        "init" => {
+            let env = Env::default();
+            kmsg::start(&env);
+            let failure = native::leave_fault(&env, stop);
+            terminal::print([serde_json::to_string(&failure).map_err(|error| error.to_string())?]);
+        }
+        "boot" => {
+            let call = boot_call(rest).map_err(|error| error.to_string())?;
+            kmsg::start(&Env::new(&call.root));
+            dracut::leave_fault(&call, stop).map_err(|stop| stop.to_string())?;
+        }
+        other => return Err(format!("{other} is no personality")),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn boot_call(arguments: &[String]) -> Result<Call, lexopt::Error> {

@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::format::lossless;
+
 /// One argument of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -63,7 +65,7 @@ impl Cmdline {
     }
 
     /// Reads and joins all [`SOURCES`] below `root` (`/` on a real machine). Missing ones count as empty; bytes that
-    /// are not UTF-8 are replaced. Each source is parsed by itself, so a `--` or an open quote in one cannot swallow
+    /// are not UTF-8 become their `\xNN`. Each source is parsed by itself, so a `--` or an open quote in one cannot swallow
     /// the next.
     ///
     /// # Errors
@@ -208,7 +210,7 @@ fn texts(path: &Path) -> io::Result<Vec<String>> {
 
 fn text(file: &Path) -> io::Result<Option<String>> {
     match fs::read(file) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Ok(bytes) => Ok(Some(lossless(&bytes))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -320,7 +322,7 @@ mod tests {
         let order: Vec<_> = cmdline.all("k").filter_map(Token::text).collect();
         assert_eq!(order, ["1", "2", "3", "4"]);
         assert!(!cmdline.flag("rd.overlay", false), "A22: the kernel line beats /etc/cmdline.d");
-        assert_eq!(cmdline.value("bad"), Some("\u{fffd}"));
+        assert_eq!(cmdline.value("bad"), Some(r"\xff"));
 
         put("run/initramfs/cmdline.d/z.conf", b"rd.overlay");
         let cmdline = Cmdline::load(root.path()).unwrap();

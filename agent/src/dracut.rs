@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::attempt::{Avoid, Message, Supervisor, Watchdog, fault};
+use crate::attempt::{self, Avoid, Message, Supervisor, Watchdog, fault};
 use crate::boot::{self, Boot};
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Warning, Warnings};
@@ -56,7 +56,7 @@ pub fn read(call: &Call) -> Result<(Env, Config, Warnings), Stop> {
 pub fn run(call: &Call, arguments: &[String]) -> Result<bool, Stop> {
     let env = Env::new(&call.root);
     kmsg::start(&env);
-    on_fault(env.clone());
+    on_fault(env.clone(), told(arguments));
     let limit = kmsg::lift_limit(&env);
     let words = ["attempt", "boot"].into_iter().chain(arguments.iter().map(String::as_str));
     let result = match Supervisor::new(&env, &call.sysroot, words).run() {
@@ -84,16 +84,41 @@ pub fn run(call: &Call, arguments: &[String]) -> Result<bool, Stop> {
 }
 
 /// A fault of ours in the process that dracut waits for ends it as any other reason does: with a number and advice for the prompt.
-fn on_fault(env: Env) {
+fn on_fault(env: Env, told: impl Fn(&Stop) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {
         let (place, what) = fault::described(info);
         let stop = fault::stop(&place, &what);
+        told(&stop);
         for line in stop.lines() {
             log::error!("{line}");
         }
         let _ = leave_error(&env, Some(&stop));
         std::process::exit(1);
     }));
+}
+
+/// Has the report of a fault written in another process: that is done by code that may have failed here.
+fn told(arguments: &[String]) -> impl Fn(&Stop) + Send + Sync + 'static {
+    let arguments = arguments.to_vec();
+    move |stop| {
+        let Ok(stop) = serde_json::to_string(stop) else { return };
+        let words: Vec<&str> =
+            ["fault", "boot", &stop].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        if let Err(error) = attempt::answer(&words, FAULT_LIMIT) {
+            log::warn!("writing the report: {error}, ignoring");
+        }
+    }
+}
+
+/// Writes the report of a fault in the process that dracut waits for, into what is there of one (`rdlive fault boot`).
+///
+/// # Errors
+/// The command line cannot be read.
+pub fn leave_fault(call: &Call, stop: Stop) -> Result<(), Stop> {
+    let (env, config, warnings) = read(call)?;
+    let report = Report::load(&env).unwrap_or_else(|| Report::new("dracut", &config, &warnings.for_a_person()));
+    finish(&env, &config, report, &Err(stop));
+    Ok(())
 }
 
 /// One attempt, in its own process.
@@ -182,6 +207,8 @@ fn prefetch(config: &Config) {
     }
 }
 
+/// How long the report of a fault may take.
+const FAULT_LIMIT: Duration = Duration::from_secs(3);
 /// How long a module that makes no progress may take. The kernel waits at the end of each until every device that is just being looked
 /// at has answered; the module itself is at work by then (attacks.md F1).
 const MODULE_LIMIT: Duration = Duration::from_secs(30);
@@ -260,7 +287,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("run/rdlive")).unwrap();
         let faulty = |env: Env| {
-            on_fault(env);
+            on_fault(env, |_| {});
             panic!("provoked");
         };
         let name = "dracut::tests::f9_a_fault_in_the_process_that_dracut_waits_for_says_its_number";

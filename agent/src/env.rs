@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::format::lossless;
+
 /// A prefix for `/proc`, `/sys`, `/dev` and `/run`, so that tests can show the agent another machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Env {
@@ -28,7 +30,7 @@ impl Env {
     /// The text of a small file of procfs or sysfs without trailing white space, if it can be read.
     pub fn text(&self, path: impl AsRef<Path>) -> Option<String> {
         let bytes = std::fs::read(self.path(path)).ok()?;
-        Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+        Some(lossless(&bytes).trim_end().to_owned())
     }
 }
 

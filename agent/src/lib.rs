@@ -38,6 +38,7 @@ pub mod probe;
 mod ram;
 pub mod report;
 pub mod shutdown;
+pub mod silence;
 pub mod table;
 pub mod terminal;
 pub mod watch;

@@ -54,3 +54,35 @@ fn loop_f9_a_fault_in_an_attempt_ends_the_boot_with_its_number() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["outcome"], &report["stop"]["code"]), (&"failed".into(), &"RDL-041".into()), "{report}");
 }
+
+#[test]
+fn loop_f9_a_fault_in_the_process_that_must_go_on_is_in_the_report_too() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["dev", "proc", "sys"] {
+        std::os::unix::fs::symlink(Path::new("/").join(name), dir.path().join(name)).unwrap();
+    }
+    let report = || -> serde_json::Value {
+        let text = fs::read_to_string(dir.path().join("run/rdlive/report.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let leave = |place: &str| {
+        let stop = serde_json::json!({
+            "code": "RDL-041", "cause": format!("a fault in rdlive itself, at {place}: no such row"),
+            "wanted": "", "found": [], "advice": "boot again",
+        });
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rdlive"));
+        command.args(["fault", "boot", &stop.to_string(), "--cmdline", "root=live:LABEL=X rd.live.image", "--root"]);
+        assert!(command.arg(dir.path()).status().unwrap().success());
+    };
+    leave("src/a.rs:1");
+    let first = report();
+    assert_eq!((&first["outcome"], &first["stop"]["code"]), (&"failed".into(), &"RDL-041".into()), "{first}");
+    // What an attempt has left in it until then stays.
+    let mut earlier = first.clone();
+    earlier["fallbacks"] = serde_json::json!(["RAM instead of the disk"]);
+    fs::write(dir.path().join("run/rdlive/report.json"), earlier.to_string()).unwrap();
+    leave("src/b.rs:2");
+    let second = report();
+    assert_eq!(second["fallbacks"], earlier["fallbacks"]);
+    assert!(second["stop"]["cause"].as_str().unwrap().contains("src/b.rs:2"), "{second}");
+}

@@ -19,16 +19,22 @@ use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::kmsg;
 use crate::shutdown::mounts::{self, Mount};
+use crate::silence::Silence;
 
 /// How long an attempt that has said its last word may take to be gone.
 const END_LIMIT: Duration = Duration::from_secs(2);
 /// How long an attempt may say nothing at all, not even that it goes on.
 const SILENCE_LIMIT: Duration = Duration::from_secs(90);
+/// What is said while it says nothing.
+const SILENT: &str = "the attempt to boot says nothing";
+/// Between two looks at how long a wait lasts.
+const SLICE: Duration = Duration::from_secs(1);
 /// How long the mounts of an attempt that hangs may take to be taken away.
 const CLEAN_LIMIT: Duration = Duration::from_secs(5);
 /// Attempts that hang before the boot stops.
 const ATTEMPTS: usize = 4;
-/// What systemd is asked for each time an attempt says that it goes on.
+/// How often systemd is asked for more time while an attempt says that it goes on, and for how much.
+const EXTEND: Duration = Duration::from_secs(5);
 const EXTENSION: Duration = Duration::from_secs(120);
 /// Bytes of a message: far above the longest list of devices.
 const LONGEST: usize = 1 << 20;
@@ -135,7 +141,7 @@ impl<'a> Supervisor<'a> {
             .stdout(Stdio::piped())
             .spawn()?;
         let pipe = child.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
-        listen(&mut child, pipe)
+        listen(self.env, &mut child, pipe)
     }
 
     /// Takes away what attempts have mounted, newest first, in a process that may hang as well.
@@ -148,8 +154,9 @@ impl<'a> Supervisor<'a> {
         let paths = new.iter().rev().map(|mount| mount.at.as_os_str());
         let child =
             Command::new("/proc/self/exe").arg0("rdlive").arg("detach").args(paths).stdin(Stdio::null()).spawn();
+        let mut silence = Silence::new("taking away what the attempt has mounted");
         let ended = child.and_then(|mut child| {
-            let ended = ends(&child, CLEAN_LIMIT)?;
+            let ended = ends(&child, CLEAN_LIMIT, || silence.tell(self.env))?;
             if ended {
                 child.wait()?;
             }
@@ -211,7 +218,7 @@ pub fn answer(arguments: &[&str], limit: Duration) -> io::Result<String> {
         }
     }
     // One that has said all and stays has its reasons, too.
-    if ends(&child, Duration::from_millis(100)).unwrap_or(false) {
+    if ends(&child, Duration::from_millis(100), || {}).unwrap_or(false) {
         // Only collects it.
         let _ = child.wait();
     }
@@ -219,18 +226,20 @@ pub fn answer(arguments: &[&str], limit: Duration) -> io::Result<String> {
 }
 
 /// Hears an attempt until its last word, or its end.
-fn listen(child: &mut Child, mut pipe: ChildStdout) -> io::Result<Ended> {
+fn listen(env: &Env, child: &mut Child, mut pipe: ChildStdout) -> io::Result<Ended> {
     fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let mut heard = Vec::new();
     let (mut open, mut stays) = (true, false);
     let mut last = Instant::now();
+    let (mut extended, mut silence) = (last, Silence::new(SILENT));
     loop {
         let mut fds = vec![PollFd::new(&process, PollFlags::IN)];
         if open {
             fds.push(PollFd::new(&pipe, PollFlags::IN));
         }
-        let left = SILENCE_LIMIT.saturating_sub(last.elapsed());
+        let now = Instant::now();
+        let left = SILENCE_LIMIT.saturating_sub(now.duration_since(last)).min(silence.left(now));
         let count = match poll(&mut fds, Some(&Timespec::try_from(left).map_err(io::Error::other)?)) {
             Err(rustix::io::Errno::INTR) => continue,
             count => count?,
@@ -242,17 +251,23 @@ fn listen(child: &mut Child, mut pipe: ChildStdout) -> io::Result<Ended> {
             let seconds = SILENCE_LIMIT.as_secs();
             return Ok(Ended::Said(Message::Hangs(Hang { what: "booting".to_owned(), seconds, ..Hang::default() })));
         }
+        silence.tell(env);
         open = open && hear(&mut pipe, &mut heard)?;
         while let Some(message) = next(&mut heard) {
             last = Instant::now();
+            silence = Silence::new(SILENT);
             match message {
-                Message::Alive => extend(),
+                Message::Alive if last.duration_since(extended) < EXTEND => {}
+                Message::Alive => {
+                    extend();
+                    extended = last;
+                }
                 Message::Stays => stays = true,
                 message => {
                     if stays {
                         log::debug!("the attempt stays until every device that it looks at has answered");
                     } else {
-                        end(child, &message);
+                        end(env, child, &message);
                     }
                     return Ok(Ended::Said(message));
                 }
@@ -299,11 +314,12 @@ fn next(heard: &mut Vec<u8>) -> Option<Message> {
 
 /// An attempt that has said its last word goes, with all that it holds. One with a thread that waits for a device cannot, and is
 /// left behind.
-fn end(child: &mut Child, message: &Message) {
+fn end(env: &Env, child: &mut Child, message: &Message) {
     if !matches!(message, Message::Built { .. } | Message::Declined | Message::Stopped(_)) {
         let _ = child.kill();
     }
-    if ends(child, END_LIMIT).unwrap_or(false) {
+    let mut silence = Silence::new("ending the attempt");
+    if ends(child, END_LIMIT, || silence.tell(env)).unwrap_or(false) {
         // Only collects it.
         let _ = child.wait();
     } else {
@@ -312,15 +328,18 @@ fn end(child: &mut Child, message: &Message) {
     }
 }
 
-/// Whether a child ends, with all its threads, within the limit.
-fn ends(child: &Child, limit: Duration) -> io::Result<bool> {
+/// Whether a child ends, with all its threads, within the limit. `tell` is called now and then.
+fn ends(child: &Child, limit: Duration, mut tell: impl FnMut()) -> io::Result<bool> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let until = Instant::now() + limit;
     loop {
-        let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left)) {
+        let left = until.saturating_duration_since(Instant::now());
+        let slice = Timespec::try_from(left.min(SLICE)).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&slice)) {
             Err(rustix::io::Errno::INTR) => {}
-            count => return Ok(count? > 0),
+            count if count? > 0 => return Ok(true),
+            _ if left.is_zero() => return Ok(false),
+            _ => tell(),
         }
     }
 }

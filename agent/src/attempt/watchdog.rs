@@ -12,16 +12,12 @@ use super::message::{Avoided, Hang, Message, NO_PROGRESS};
 use super::sleep::{Sleep, sleep_of};
 use crate::env::Env;
 use crate::kmsg;
+use crate::silence::{FIRST_WORD, NEXT_WORD, still_at_it};
 
-/// Silence after which somebody asks himself whether the machine hangs, and how long it lasts from then on.
-const FIRST_WORD: Duration = Duration::from_secs(3);
-const NEXT_WORD: Duration = Duration::from_secs(5);
 /// How often is looked.
 const LOOK: Duration = Duration::from_secs(1);
 /// How many times as long a thread may go on without a wait that does not wait for a device: it computes, or waits in another way.
 const OTHERWISE: u32 = 10;
-/// How often the supervisor is told that all is well.
-const ALIVE: Duration = Duration::from_secs(5);
 
 /// A handle for those who work and those who wait; clones are the same watchdog. Without a thread ([`Watchdog::start`]) it sees
 /// nothing, as in tests and in `explain`.
@@ -142,7 +138,6 @@ impl Watchdog {
         let task = Path::new("/proc/self/task").join(gettid().as_raw_nonzero().to_string());
         thread::spawn(move || {
             let mut disks = Disks::default();
-            let mut alive = Instant::now();
             loop {
                 thread::sleep(LOOK);
                 let now = Instant::now();
@@ -164,10 +159,7 @@ impl Watchdog {
                     send(&Message::Hangs(state.hang(found.still, devices)));
                     std::process::exit(1);
                 }
-                if now.duration_since(alive) >= ALIVE {
-                    send(&Message::Alive);
-                    alive = now;
-                }
+                send(&Message::Alive);
             }
         });
     }
@@ -204,7 +196,7 @@ impl State {
             return None;
         }
         self.spoke = Some(now);
-        Some(format!("{}: still at it after {} s", work.what, taken.as_secs()))
+        Some(still_at_it(&work.what, taken))
     }
 
     fn hang(&self, still: Duration, devices: Vec<Avoided>) -> Hang {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::cmdline::ReadError;
+use crate::format::lossless;
 use crate::layout;
 
 /// Settings of the initrd: `key = value` lines, `#` starts a comment line, a value may be in double quotes.
@@ -51,7 +52,7 @@ impl Conf {
     pub fn load(root: &Path) -> Result<Self, ReadError> {
         let path = root.join(layout::CONF);
         match fs::read(&path) {
-            Ok(bytes) => Ok(Self::parse(&String::from_utf8_lossy(&bytes))),
+            Ok(bytes) => Ok(Self::parse(&lossless(&bytes))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(ReadError { path, source }),
         }

@@ -14,7 +14,7 @@ use super::{area, unfinished};
 use crate::env::Env;
 use crate::error::Stop;
 use crate::foreign;
-use crate::format::uuid;
+use crate::format::{lossless, uuid};
 
 /// What was set aside bears this name and a UUID. Nothing else is ever deleted.
 const ASIDE: &str = ".rdlive-discarded-";
@@ -111,7 +111,7 @@ fn removed(dir: &Path, aside: &Path) -> String {
         return format!("reset: removed the link {dir}");
     }
     let Ok(entries) = fs::read_dir(aside) else { return format!("reset: removed {dir}, which could not be read") };
-    let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = entries.flatten().map(|entry| lossless(entry.file_name().as_encoded_bytes())).collect();
     names.sort();
     let more = match names.len().checked_sub(TOLD).filter(|more| *more > 0) {
         Some(more) => format!(" and {more} more"),

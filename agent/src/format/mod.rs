@@ -48,6 +48,7 @@ pub use identify::{identify, identify_all};
 pub use kind::{Compressor, DECOMPRESSION_OPTIONS, Kind};
 #[doc(hidden)]
 pub use signature::{Signature, signatures};
+pub use text::lossless;
 pub use udev::{udev_decode, udev_encode};
 
 /// What a superblock says about its file system or container.
@@ -55,7 +56,7 @@ pub use udev::{udev_decode, udev_encode};
 pub struct Superblock {
     /// What was recognised.
     pub kind: Kind,
-    /// Label without trailing white space; bytes that are not UTF-8 appear as U+FFFD.
+    /// Label without trailing white space; bytes that are not UTF-8 appear as `\xNN`.
     pub label: Option<String>,
     /// UUID, serial number or date stamp, in the form blkid prints.
     pub uuid: Option<String>,

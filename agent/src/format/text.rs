@@ -1,9 +1,26 @@
-//! Labels as text.
+//! Labels and names as text.
+
+use std::fmt::Write;
+
+/// Bytes as text of which nothing is lost: what is no UTF-8 becomes the `\xNN` of each byte, as udev writes it in links. So two
+/// labels that differ there stay two, and either can be typed.
+#[must_use]
+pub fn lossless(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
 
 /// Cuts at the first NUL and trailing white space; `None` if nothing is left.
 pub(super) fn label(bytes: &[u8]) -> Option<String> {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-    trimmed(&String::from_utf8_lossy(bytes.get(..end)?))
+    trimmed(&lossless(bytes.get(..end)?))
 }
 
 /// UTF-16 units up to the first NUL, without trailing white space; `None` if nothing is left.
@@ -41,7 +58,9 @@ mod tests {
             (b" x ", Some(" x")),
             (b"    ", None),
             (b"", None),
-            (b"\xff", Some("\u{fffd}")),
+            (b"\xff", Some(r"\xff")),
+            (b"caf\xe9 \xc3", Some(r"caf\xe9 \xc3")),
+            ("é\u{fffd}".as_bytes(), Some("é\u{fffd}")),
         ] {
             assert_eq!(label(bytes).as_deref(), expected, "{bytes:?}");
         }

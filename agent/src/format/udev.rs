@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::text::lossless;
+
 /// Escapes a label as udev does for a link name: ASCII other than `[0-9A-Za-z#+-.:=@_]` becomes `\xNN`, other UTF-8 stays.
 #[must_use]
 pub fn udev_encode(label: &str) -> String {
@@ -16,7 +18,7 @@ pub fn udev_encode(label: &str) -> String {
     out
 }
 
-/// Undoes [`udev_encode`]. A backslash that starts no `\xNN` stays; bytes that are not UTF-8 become U+FFFD.
+/// Undoes [`udev_encode`]. A backslash that starts no `\xNN` stays; bytes that are not UTF-8 stay `\xNN`.
 #[must_use]
 pub fn udev_decode(name: &str) -> String {
     let mut out = Vec::with_capacity(name.len());
@@ -30,7 +32,7 @@ pub fn udev_decode(name: &str) -> String {
             rest = tail;
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    lossless(&out)
 }
 
 fn escape(bytes: &[u8]) -> Option<(u8, &[u8])> {
@@ -73,7 +75,8 @@ mod tests {
             (r"\xzz", r"\xzz"),
             (r"\x2F", "/"),
             (r"\xc3\xa9", "é"),
-            (r"\xff", "\u{fffd}"),
+            (r"\xff", r"\xff"),
+            (r"caf\xE9", r"caf\xe9"),
             (r"a\", r"a\"),
         ] {
             assert_eq!(udev_decode(link), label, "{link}");

@@ -2,7 +2,6 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,8 @@ use crate::config::{Config, Emergency, Failure};
 use crate::env::Env;
 use crate::error::Stop;
 use crate::format::udev_decode;
+use crate::kmsg;
+use crate::shutdown::bounded::bounded;
 
 /// How long the message stays on the screen before the machine acts by itself.
 const READING_TIME: Duration = Duration::from_secs(10);
@@ -26,6 +27,8 @@ const RECORD_BYTES: usize = 8192;
 const SHELL: &str = "/bin/sh";
 /// How long the list of devices may take; one that does not answer is named after [`crate::watch::PATIENCE`].
 const DEVICES_LIMIT: Duration = Duration::from_secs(15);
+/// How long the report of a fault may take.
+const FAULT_LIMIT: Duration = Duration::from_secs(3);
 /// How long what was written may take to reach the disks before the machine goes down.
 const SYNC_LIMIT: Duration = Duration::from_secs(10);
 
@@ -41,11 +44,11 @@ fn prompt(env: &Env, failure: Failure, stop: &Stop) {
         log::info!("{line}");
     }
     let Ok(mut console) = Console::open(env) else {
-        return unattended(failure);
+        return unattended(env, failure);
     };
     show(&mut console, stop);
     if !failure.shell || failure.panic.is_some_and(|seconds| seconds < 0) {
-        return unattended(failure);
+        return unattended(env, failure);
     }
     // `panic=` is for machines nobody watches: it ends the prompt, but not under a person's hands.
     let timeout = failure.panic.filter(|seconds| *seconds > 0).map(i64::unsigned_abs);
@@ -53,15 +56,15 @@ fn prompt(env: &Env, failure: Failure, stop: &Stop) {
     loop {
         let shell = if env.path(SHELL).exists() { "  [s]hell" } else { "" };
         console.ask(&format!("[r]etry  [d]evices  [l]og{shell}  re[b]oot  [p]ower off > "));
-        let Some(answer) = console.line(until) else { return unattended(failure) };
+        let Some(answer) = console.line(until) else { return unattended(env, failure) };
         until = None;
         match answer.as_str() {
             "r" | "retry" => return,
             "d" | "devices" => devices(&mut console),
             "l" | "log" => kernel_log(env, &mut console),
             "s" | "shell" if env.path(SHELL).exists() => run_shell(env, &mut console),
-            "b" | "reboot" => act(Emergency::Reboot),
-            "p" | "poweroff" | "power off" => act(Emergency::Poweroff),
+            "b" | "reboot" => act(env, Emergency::Reboot),
+            "p" | "poweroff" | "power off" => act(env, Emergency::Poweroff),
             _ => show(&mut console, stop),
         }
     }
@@ -77,6 +80,7 @@ fn show(console: &mut Console, stop: &Stop) {
 
 /// In another process: one of the devices may be why we are here.
 fn devices(console: &mut Console) {
+    console.say(&format!("looking at each device, {} s at most", DEVICES_LIMIT.as_secs()));
     match attempt::answer(&["devices"], DEVICES_LIMIT) {
         Ok(lines) => lines.lines().for_each(|line| console.say(line)),
         Err(error) => console.say(&format!("looking at the devices: {error}")),
@@ -85,21 +89,35 @@ fn devices(console: &mut Console) {
 
 /// A fault of ours in this process, which must not end: shows it, and acts as on any other reason; "retry" begins from the start.
 pub fn on_fault() {
-    prompts_on_fault(Env::default(), || {
+    let retry = || {
         let error = Command::new("/proc/self/exe").exec();
         log::error!("beginning anew: {error}");
-        act(Emergency::Reboot);
-    });
+        act(&Env::default(), Emergency::Reboot);
+    };
+    prompts_on_fault(Env::default(), told, retry);
 }
 
-fn prompts_on_fault(env: Env, retry: impl Fn() + Send + Sync + 'static) {
+fn prompts_on_fault(
+    env: Env,
+    told: impl Fn(&Stop) -> Option<Failure> + Send + Sync + 'static,
+    retry: impl Fn() + Send + Sync + 'static,
+) {
     std::panic::set_hook(Box::new(move |info| {
         let (place, what) = fault::described(info);
-        // Whatever the command line says is read by code that may have failed.
-        let failure = Failure { shell: true, panic: None, emergency: None };
-        prompt(&env, failure, &fault::stop(&place, &what));
+        let stop = fault::stop(&place, &what);
+        // Where the command line cannot be read, a person is asked.
+        let failure = told(&stop).unwrap_or(Failure { shell: true, panic: None, emergency: None });
+        prompt(&env, failure, &stop);
         retry();
     }));
+}
+
+/// Has the report of a fault written in another process, which says what the command line asks for then: both are done by code
+/// that may have failed here.
+fn told(stop: &Stop) -> Option<Failure> {
+    let stop = serde_json::to_string(stop).ok()?;
+    let said = attempt::answer(&["fault", "init", &stop], FAULT_LIMIT).ok()?;
+    said.lines().find_map(|line| crate::json::read(line.as_bytes()).ok())
 }
 
 fn kernel_log(env: &Env, console: &mut Console) {
@@ -151,7 +169,7 @@ fn run_shell(env: &Env, console: &mut Console) {
 }
 
 /// Nobody will answer: `rd.emergency=` decides, then `panic=`, then power-off, which loses nothing and burns nothing.
-fn unattended(failure: Failure) {
+fn unattended(env: &Env, failure: Failure) {
     let action = failure.emergency.unwrap_or(match failure.panic {
         Some(seconds) if seconds != 0 => Emergency::Reboot,
         _ => Emergency::Poweroff,
@@ -160,20 +178,21 @@ fn unattended(failure: Failure) {
         Some(seconds) if seconds < 0 => Duration::ZERO,
         _ => READING_TIME,
     };
+    if !wait.is_zero() {
+        let what = match action {
+            Emergency::Reboot => "the machine restarts",
+            Emergency::Poweroff => "the machine is switched off",
+            Emergency::Halt => "the machine stops",
+        };
+        kmsg::tell(env, &format!("nobody is asked: {what} in {} s", wait.as_secs()));
+    }
     thread::sleep(wait);
-    act(action);
+    act(env, action);
 }
 
-fn act(action: Emergency) {
+fn act(env: &Env, action: Emergency) {
     // A device that hangs would hold this up for ever.
-    let (done, synced) = channel();
-    let writing = thread::Builder::new().spawn(move || {
-        rustix::fs::sync();
-        done.send(())
-    });
-    if writing.is_ok() {
-        let _ = synced.recv_timeout(SYNC_LIMIT);
-    }
+    bounded(env, SYNC_LIMIT, "writing what is in memory", rustix::fs::sync);
     let command = match action {
         Emergency::Reboot => RebootCommand::Restart,
         Emergency::Poweroff => RebootCommand::PowerOff,
@@ -220,7 +239,7 @@ mod tests {
         let name = "native::rescue::tests::f9_a_fault_in_the_first_process_shows_the_prompt_and_retry_begins_anew";
         let dir = tempfile::tempdir().unwrap();
         let Some(mut command) = child(name, dir.path(), |env| {
-            prompts_on_fault(env, || std::process::exit(77));
+            prompts_on_fault(env, |_| None, || std::process::exit(77));
             panic!("no such row: a\x1b[2Jb");
         }) else {
             return;
@@ -249,5 +268,26 @@ mod tests {
         assert_eq!(process.wait().unwrap().code(), Some(77), "{seen}");
         assert_eq!(seen.matches("RDL-041: a fault in rdlive itself, at ").count(), 2, "{seen}");
         assert!(seen.contains("no such row: a\\x1b[2Jb") && seen.contains("try:    boot again"), "{seen}");
+    }
+
+    #[test]
+    fn f9_after_a_fault_in_the_first_process_the_command_line_counts_as_ever() {
+        let name = "native::rescue::tests::f9_after_a_fault_in_the_first_process_the_command_line_counts_as_ever";
+        let dir = tempfile::tempdir().unwrap();
+        let Some(mut command) = child(name, dir.path(), |env| {
+            let told = |stop: &Stop| {
+                assert_eq!(stop.code, crate::error::Code::Fault);
+                Some(Failure { shell: true, panic: Some(-1), emergency: Some(Emergency::Halt) })
+            };
+            prompts_on_fault(env, told, || std::process::exit(77));
+            panic!("no such row");
+        }) else {
+            return;
+        };
+        fs::create_dir(dir.path().join("dev")).unwrap();
+        fs::write(dir.path().join("dev/console"), "").unwrap();
+        assert_eq!(command.status().unwrap().code(), Some(99), "it goes down, and asks nobody");
+        let said = fs::read_to_string(dir.path().join("dev/console")).unwrap();
+        assert!(said.contains("RDL-041") && !said.contains("[r]etry"), "{said}");
     }
 }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::{Content, ImageFile, Inner, human};
-use crate::format::{self, Kind};
+use crate::format::{self, Kind, lossless};
 use crate::layout::{EXT3FS_IMG, LIVE_DIR, ROOTFS_IMG};
 
 /// Directories of which a root tree has at least one (dracut-live spec 2.6 step 5, kiwi-live spec 2.5).
@@ -97,8 +97,7 @@ fn listing(root: &Path, live_dir: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     for dir in [PathBuf::new(), live_dir.to_owned()] {
         let Ok(entries) = std::fs::read_dir(root.join(&dir)) else { continue };
-        let mut names: Vec<_> =
-            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = entries.flatten().map(|entry| lossless(entry.file_name().as_encoded_bytes())).collect();
         names.sort();
         names.truncate(SHOWN);
         lines.push(format!("/{}: {}", dir.display(), names.join(" ")));

@@ -2,33 +2,41 @@
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::env::Env;
+use crate::silence::Silence;
 
 /// Does the work; `None` when `limit` has passed without the kernel having written anything in that time. A slow stick
-/// that is still taking data is not cut off. A limit of zero waits for ever.
-pub fn bounded<T: Send + 'static>(env: &Env, limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// that is still taking data is not cut off. A limit of zero waits for ever. A person is told `what` is waited for.
+pub fn bounded<T: Send + 'static>(
+    env: &Env,
+    limit: Duration,
+    what: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (sender, result) = channel();
     thread::spawn(move || {
         // Nobody listens any more when the time was over.
         let _ = sender.send(work());
     });
-    if limit.is_zero() {
-        return result.recv().ok();
-    }
-    let mut unwritten = waiting(env);
+    let mut silence = Silence::new(format!("shutdown: {what}"));
+    let (mut unwritten, mut since) = (waiting(env), Instant::now());
     loop {
-        match result.recv_timeout(limit) {
+        let now = Instant::now();
+        let word = silence.left(now);
+        let wait = if limit.is_zero() { word } else { word.min(limit.saturating_sub(now.duration_since(since))) };
+        match result.recv_timeout(wait) {
             Ok(value) => return Some(value),
             Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => {
-                let now = waiting(env);
-                if now >= unwritten {
-                    return None;
-                }
-                unwritten = now;
+            Err(RecvTimeoutError::Timeout) => silence.tell(env),
+        }
+        if !limit.is_zero() && since.elapsed() >= limit {
+            let now = waiting(env);
+            if now >= unwritten {
+                return None;
             }
+            (unwritten, since) = (now, Instant::now());
         }
     }
 }
@@ -42,8 +50,6 @@ fn waiting(env: &Env) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
@@ -55,10 +61,10 @@ mod tests {
         let limit = Duration::from_millis(50);
         std::fs::write(&meminfo, "Dirty:  5 kB\nWriteback: 6 kB\nWritebackTmp: 100 kB\n").unwrap();
         assert_eq!(waiting(&env), 11);
-        assert_eq!(bounded(&env, limit, || 7), Some(7));
+        assert_eq!(bounded(&env, limit, "work", || 7), Some(7));
 
         let begin = Instant::now();
-        assert_eq!(bounded(&env, limit, || thread::sleep(Duration::from_secs(5))), None);
+        assert_eq!(bounded(&env, limit, "work", || thread::sleep(Duration::from_secs(5))), None);
         assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
 
         let written = thread::spawn(move || {
@@ -70,9 +76,24 @@ mod tests {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        let slow = bounded(&env, limit, || thread::sleep(Duration::from_millis(150)));
+        let slow = bounded(&env, limit, "work", || thread::sleep(Duration::from_millis(150)));
         assert_eq!(slow, Some(()), "data was written all the time");
         written.join().unwrap();
-        assert_eq!(bounded(&env, Duration::ZERO, || 8), Some(8));
+
+        fs_for_words(dir.path());
+        let patient = Duration::from_secs(60);
+        assert_eq!(bounded(&env, patient, "writing", || thread::sleep(Duration::from_millis(3200))), Some(()));
+        let told = std::fs::read_to_string(dir.path().join("dev/console")).unwrap();
+        assert_eq!(told, "shutdown: writing: still at it after 3 s\r\n");
+        assert_eq!(bounded(&env, Duration::ZERO, "work", || 8), Some(8));
+    }
+
+    /// A machine whose kernel shows nothing by itself.
+    fn fs_for_words(root: &std::path::Path) {
+        for (path, text) in [("proc/sys/kernel/printk", "4\t4\t1\t4\n"), ("dev/console", "")] {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 
 use crate::env::Env;
+use crate::silence::Silence;
 
 /// The kernel's word when it has done so (`fs/super.c`).
 const DONE: &str = "Emergency Remount complete";
@@ -28,12 +29,16 @@ pub fn read_only(env: &Env) {
     let until = Instant::now() + PATIENCE;
     let Some(mut log) = log else { return thread::sleep(PAUSE) };
     let mut record = [0; 8192];
+    let mut silence = Silence::new("shutdown: making everything read-only");
     while Instant::now() < until {
         match log.read(&mut record) {
             Ok(length) if String::from_utf8_lossy(&record[..length]).contains(DONE) => return,
             Ok(_) => {}
             // Nothing new yet, or records were overwritten.
-            Err(_) => thread::sleep(PAUSE),
+            Err(_) => {
+                silence.tell(env);
+                thread::sleep(PAUSE);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::bounded::bounded;
 use crate::env::Env;
 use crate::facts::Origin;
 use crate::handover::Report;
@@ -10,6 +11,8 @@ use crate::native::console::Console;
 
 /// How long a person may take to remove the medium before the machine goes down all the same.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a drive may take to open its door.
+const DOOR_LIMIT: Duration = Duration::from_secs(20);
 
 /// Opens the drive of an optical medium; with `prompt` asks for any medium to be taken away.
 pub fn eject(env: &Env, report: Option<&Report>, prompt: bool) {
@@ -30,9 +33,11 @@ pub fn eject(env: &Env, report: Option<&Report>, prompt: bool) {
 }
 
 fn open_door(env: &Env, node: &Path) {
-    match rdlive_sys::cdrom::eject(&env.path(node)) {
-        Ok(()) => log::info!(target: crate::kmsg::NOTICE, "shutdown: {} ejected", node.display()),
-        Err(error) => log::warn!("rd.live.eject: {}: {error}, ignoring", node.display()),
+    let (drive, what) = (env.path(node), format!("ejecting {}", node.display()));
+    match bounded(env, DOOR_LIMIT, &what, move || rdlive_sys::cdrom::eject(&drive)) {
+        Some(Ok(())) => log::info!(target: crate::kmsg::NOTICE, "shutdown: {} ejected", node.display()),
+        Some(Err(error)) => log::warn!("rd.live.eject: {}: {error}, ignoring", node.display()),
+        None => log::warn!("rd.live.eject: {} does not answer, ignoring", node.display()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Power-off: systemd goes back into `/run/initramfs` and starts `/shutdown` there, which is this program. All services
 //! have ended by then; what is left are the layers of the live root, which only go from the top down.
 
-mod bounded;
+pub mod bounded;
 mod emergency;
 pub mod install;
 mod medium;

@@ -210,7 +210,7 @@ impl<'a> Teardown<'a> {
         if self.stuck.iter().any(|stuck| stuck == place) {
             return None;
         }
-        let done = bounded(self.env, self.limit, work);
+        let done = bounded(self.env, self.limit, what, work);
         if done.is_none() {
             log::warn!("shutdown: {what} hangs, leaving it");
             self.stuck.push(place.to_owned());
@@ -230,7 +230,9 @@ impl<'a> Teardown<'a> {
         for mount in &picture.mounts {
             if !self.stuck.contains(&mount.at) {
                 let target = mount.at.clone();
-                let result = bounded(self.env, self.limit, move || mount_remount(&target, MountFlags::RDONLY, ""));
+                let what = format!("making {} read-only", mount.at.display());
+                let result =
+                    bounded(self.env, self.limit, &what, move || mount_remount(&target, MountFlags::RDONLY, ""));
                 let word = if matches!(result, Some(Ok(()))) { "read-only" } else { "writable" };
                 log::debug!("shutdown: {} stays, {word}", mount.at.display());
             }
@@ -241,7 +243,7 @@ impl<'a> Teardown<'a> {
     }
 
     fn sync(&self) {
-        if bounded(self.env, self.limit, rustix::fs::sync).is_none() {
+        if bounded(self.env, self.limit, "writing what is in memory", rustix::fs::sync).is_none() {
             log::warn!("shutdown: writing what is in memory hangs, going on");
         }
     }

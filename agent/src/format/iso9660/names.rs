@@ -10,7 +10,7 @@ pub(super) fn joliet_name(name: &[u8]) -> String {
 
 /// An ISO 9660 name as Linux shows it: lower case, no version, no empty extension.
 pub(super) fn plain_name(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name).to_lowercase();
+    let text = text::lossless(name).to_lowercase();
     let text = without_version(&text);
     text.strip_suffix('.').unwrap_or(text).to_owned()
 }

@@ -11,6 +11,7 @@ use super::error::Error;
 use super::names::{joliet_name, plain_name};
 use super::rock_ridge::{self, RockRidge};
 use crate::format::bytes::read_at;
+use crate::format::text;
 
 /// Names in a path.
 pub const MAX_DEPTH: usize = 64;
@@ -276,7 +277,7 @@ fn named<R: Read + Seek>(
         return Ok(None);
     }
     let name = match (extra.name, names) {
-        (Some(name), _) => String::from_utf8_lossy(&name).into_owned(),
+        (Some(name), _) => text::lossless(&name),
         (None, Names::Joliet) => joliet_name(&record.name),
         (None, _) => plain_name(&record.name),
     };
