@@ -1,11 +1,18 @@
 //! Doors for the fuzz targets (`agent/fuzz`) to readers that nobody else calls from outside. Only with `--cfg fuzzing`, and in tests,
 //! which read again what the fuzzers have found.
 
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::area::Identity;
 use crate::attempt::{Avoid, Message};
 use crate::cmdline::Cmdline;
+use crate::exec::begun::{self, Begun};
+use crate::exec::empty::{self, Doubt, Extent};
 use crate::format::iso9660::{MAX_BOOT_ENTRIES, MAX_ENTRIES, Volume};
 use crate::format::partition::{MAX_PARTITIONS, table};
 use crate::format::{
@@ -14,6 +21,7 @@ use crate::format::{
 use crate::handover::Report;
 use crate::mapper::{Status, cipher};
 use crate::modindex::Index;
+use crate::probe::links;
 use crate::probe::sums;
 use crate::probe::uevent::Uevent;
 use crate::shutdown::mounts;
@@ -248,8 +256,61 @@ pub fn text(data: &[u8]) {
             let _ = sums::in_list(&text, "squashfs.img").or_else(|| sums::in_info(&text, "LiveOS/squashfs.img"));
             let _ = uuid::is_uuid(&text);
             let _ = udev_decode(&text);
+            let _ = links::serial(rest);
         }
     }
+}
+
+/// The longest disk of the targets that look at one through a file.
+const LONGEST: u64 = 1 << 20;
+
+/// A disk as a file, for readers of open devices.
+fn as_file(data: &[u8], size: impl FnOnce(u64) -> u64) -> io::Result<(File, Disk)> {
+    let mut disk = Disk::of(data);
+    disk.size = size(disk.size);
+    let file = File::from(memfd_create("fuzz", MemfdFlags::CLOEXEC)?);
+    file.set_len(disk.size)?;
+    for (from, bytes) in &disk.pieces {
+        let room = usize::try_from(disk.size.saturating_sub(*from)).unwrap_or(usize::MAX);
+        file.write_all_at(&bytes[..bytes.len().min(room)], *from)?;
+    }
+    Ok((file, disk))
+}
+
+/// The oracle of the proof that a place is empty: what is proven to be holds zeros only, in a disk that is read in full.
+pub fn proofs(data: &[u8]) {
+    let Ok((file, mut disk)) = as_file(data, |size| size % LONGEST) else { return };
+    let mut bytes = Vec::new();
+    let zero = disk.read_to_end(&mut bytes).is_ok() && bytes.iter().all(|byte| *byte == 0);
+    for extent in [Extent::Samples, Extent::Everything] {
+        match empty::proof(&file, disk.size, extent, Duration::from_secs(60)) {
+            Ok(()) => assert!(zero, "proven to be empty: {:?}", disk.pieces),
+            Err(Doubt::Late(_) | Doubt::Unreadable(..)) => {}
+            Err(doubt) => assert!(!zero, "{doubt}"),
+        }
+    }
+}
+
+/// The oracle of work that was begun: under a block of ours lies nothing that anybody may have written since. The first byte is the one of
+/// the UUID; the block's sum is made good here, which a fuzzer cannot do.
+pub fn begun_work(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else { return };
+    let Ok((file, mut disk)) = as_file(rest, |_| begun::LEAST) else { return };
+    let Some(uuid) = uuid::uuid(&[*first; 16]) else { return };
+    let Ok(Some(_)) = Begun::begin(&file, 0, disk.size, uuid) else { return };
+    if Begun::known(&file, 0, disk.size).is_none() {
+        return;
+    }
+    let (mut head, mut tail) = (vec![0; 2048], Vec::new());
+    let read = disk.read_exact(&mut head).is_ok()
+        && disk.seek(SeekFrom::Start(begun::LEAST - begun::ROOM)).is_ok()
+        && disk.read_to_end(&mut tail).is_ok();
+    let before_the_block = tail.len() - begun::BLOCK;
+    assert!(read && tail[..before_the_block].iter().all(|byte| *byte == 0), "{:?}", disk.pieces);
+    assert!(head[..512].iter().all(|byte| *byte == 0), "{:?}", disk.pieces);
+    let ext = head[1080..1082] == [0x53, 0xef];
+    assert!(!ext || head[1128..1144] == [*first; 16], "an ext with another UUID: {:?}", disk.pieces);
+    assert!(!ext || head[1068..1072] == [0; 4], "an ext that was mounted: {:?}", disk.pieces);
 }
 
 #[cfg(test)]
@@ -269,19 +330,22 @@ mod tests {
     #[test]
     fn what_fuzzers_found_is_read() {
         type Target = fn(&[u8]);
-        let targets: [(&str, Target); 6] = [
-            ("identify", |data| on_disk(data, superblocks)),
-            ("table", |data| on_disk(data, tables)),
-            ("iso", |data| on_disk(data, volume)),
-            ("left", |data| on_disk(data, left)),
-            ("cmdline", cmdline),
-            ("text", text),
+        // How many inputs are there at least.
+        let targets: [(&str, usize, Target); 8] = [
+            ("identify", 50, |data| on_disk(data, superblocks)),
+            ("table", 50, |data| on_disk(data, tables)),
+            ("iso", 50, |data| on_disk(data, volume)),
+            ("left", 50, |data| on_disk(data, left)),
+            ("cmdline", 50, cmdline),
+            ("text", 50, text),
+            ("empty", 10, proofs),
+            ("begun", 10, begun_work),
         ];
         let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
         let mut bytes = 0;
-        for (name, target) in targets {
+        for (name, least, target) in targets {
             let inputs: Vec<_> = fs::read_dir(corpora.join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
-            assert!(inputs.len() > 50, "{name} has {} inputs", inputs.len());
+            assert!(inputs.len() > least, "{name} has {} inputs", inputs.len());
             for input in inputs {
                 let data = fs::read(&input).unwrap();
                 bytes += data.len();

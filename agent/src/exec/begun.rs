@@ -16,18 +16,18 @@ use super::{empty, unfinished};
 use crate::format::{Kind, Superblock, uuid};
 
 /// Bytes at the end that mkfs does not get.
-pub(super) const ROOM: u64 = 1 << 20;
+pub(crate) const ROOM: u64 = 1 << 20;
 /// A place that is smaller has no such block.
-const LEAST: u64 = 16 << 20;
+pub(crate) const LEAST: u64 = 16 << 20;
 /// What all disks write as a whole, or not at all as far as the sum shows.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 const MAGIC: &[u8; 16] = b"rdlive unfinishd";
 /// Where magic, size and UUID end, and the sum of them begins.
 const SUMMED: usize = 64;
 
 /// The work on a place.
 #[derive(Clone, Debug)]
-pub(super) struct Begun {
+pub(crate) struct Begun {
     base: u64,
     size: u64,
     /// The UUID of its file system.
@@ -36,7 +36,7 @@ pub(super) struct Begun {
 
 impl Begun {
     /// What an attempt of ours has begun in `size` bytes from `base` on, if nobody has written there since.
-    pub(super) fn known(device: &File, base: u64, size: u64) -> Option<Self> {
+    pub(crate) fn known(device: &File, base: u64, size: u64) -> Option<Self> {
         if size < LEAST {
             return None;
         }
@@ -67,7 +67,7 @@ impl Begun {
     }
 
     /// Writes the block, before anything else. `None` where there is no room for one.
-    pub(super) fn begin(device: &File, base: u64, size: u64, uuid: String) -> io::Result<Option<Self>> {
+    pub(crate) fn begin(device: &File, base: u64, size: u64, uuid: String) -> io::Result<Option<Self>> {
         if size < LEAST {
             return Ok(None);
         }

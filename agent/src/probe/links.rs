@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::env::Env;
+use crate::format::lossless;
 
 /// Link names without directory. Without udev the names of virtio, NVMe, SCSI/ATA and USB disks by their serial number
 /// and by their connection are built from sysfs, in the form udev's `60-persistent-storage.rules` documents. Those of a
@@ -115,8 +116,12 @@ fn is_number(text: &str) -> bool {
 
 /// Unit serial number from vital product data page 0x80, which the kernel keeps for SCSI and ATA disks.
 fn unit_serial(env: &Env, name: &str) -> Option<String> {
-    let page = fs::read(env.path(format!("sys/class/block/{name}/device/vpd_pg80"))).ok()?;
-    let serial = underscores(&String::from_utf8_lossy(page.get(4..)?));
+    serial(&fs::read(env.path(format!("sys/class/block/{name}/device/vpd_pg80"))).ok()?)
+}
+
+/// The serial number in that page (SPC-4, 7.8.19): a head of four bytes, then text.
+pub(crate) fn serial(page: &[u8]) -> Option<String> {
+    let serial = underscores(&lossless(page.get(4..)?));
     (!serial.is_empty()).then_some(serial)
 }
 
