@@ -1,0 +1,339 @@
+//! The gate of the house (architecture.md and redesign.md, "Rooms"): which room may use which, how long a file and a function may be,
+//! and how much there is of all. What breaks a rule today stands in a list that may only shrink.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{Attribute, ImplItemFn, Item, ItemFn, ItemUse, Macro, UseTree};
+
+/// Lines of `agent/src` without tests. There were so many when this gate was built; let it go down with them.
+const LINES: usize = 26_583;
+const FILE_LINES: usize = 400;
+const FUNCTION_LINES: usize = 60;
+
+/// Name, files and folders below `agent/src`, and the rooms that it may use. All may use the ground and what media hold.
+type Room = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const OPEN: [&str; 2] = ["media", "ground"];
+
+/// A room uses none that stands below it here, so there are no circles.
+const ROOMS: &[Room] = &[
+    ("media", &["format/", "table/", "modindex.rs", "layout.rs", "json.rs"], &[]),
+    (
+        "ground",
+        &["env.rs", "clock.rs", "error.rs", "kmsg.rs", "terminal.rs", "silence.rs", "foreign.rs", "cmdline.rs"],
+        &[],
+    ),
+    ("mapper", &["mapper.rs", "mapper/"], &[]),
+    ("config", &["config/"], &[]),
+    ("facts", &["facts.rs", "area.rs", "area/"], &["config"]),
+    ("probe", &["probe/"], &["config", "facts"]),
+    ("source", &["discover.rs"], &["config", "facts"]),
+    ("attempt", &["attempt.rs", "attempt/"], &["facts"]),
+    ("watch", &["watch.rs"], &["facts", "probe", "attempt"]),
+    ("plan", &["plan/"], &["mapper", "config", "facts"]),
+    ("report", &["handover.rs"], &["config", "facts", "plan"]),
+    ("shutdown", &["shutdown/"], &["mapper", "config", "facts", "attempt", "report"]),
+    ("exec", &["exec/"], &["mapper", "config", "facts", "attempt", "plan", "report"]),
+    (
+        "boot",
+        &["boot.rs", "boot/", "ram.rs"],
+        &["mapper", "config", "facts", "probe", "source", "attempt", "watch", "plan", "report", "shutdown", "exec"],
+    ),
+    ("explain", &["explain.rs", "explain/"], &["config", "facts", "source", "plan", "report", "boot"]),
+    (
+        "personality",
+        &["native/", "dracut.rs", "generator.rs"],
+        &["mapper", "config", "facts", "probe", "attempt", "watch", "plan", "report", "shutdown", "exec", "boot"],
+    ),
+    (
+        "doors",
+        &["lib.rs", "main.rs", "cli.rs", "report.rs", "fuzzing.rs"],
+        &[
+            "mapper",
+            "config",
+            "facts",
+            "probe",
+            "source",
+            "attempt",
+            "watch",
+            "plan",
+            "report",
+            "shutdown",
+            "exec",
+            "boot",
+            "explain",
+            "personality",
+        ],
+    ),
+];
+
+/// Arrows of today that are none of the table: a file, and the room that it should not use.
+const ARROWS: &[(&str, &str)] = &[
+    ("attempt/supervisor.rs", "exec"),
+    ("attempt/supervisor.rs", "shutdown"),
+    ("attempt/worker.rs", "watch"),
+    ("exec/area.rs", "probe"),
+    ("exec/area.rs", "shutdown"),
+    ("exec/blank.rs", "probe"),
+    ("exec/copy.rs", "probe"),
+    ("exec/crypt.rs", "probe"),
+    ("exec/passphrase.rs", "personality"),
+    ("exec/sign.rs", "shutdown"),
+    ("exec/unfinished.rs", "probe"),
+    ("exec/witness.rs", "probe"),
+    ("handover.rs", "exec"),
+    ("probe/area.rs", "exec"),
+    ("probe/area.rs", "plan"),
+    ("shutdown/install.rs", "exec"),
+    ("shutdown/medium.rs", "personality"),
+    ("shutdown/mod.rs", "personality"),
+    ("table/error.rs", "ground"),
+    ("table/error.rs", "facts"),
+];
+
+/// Files of today that are too long, and how long.
+const LONG_FILES: &[(&str, usize)] = &[
+    ("attempt/supervisor.rs", 479),
+    ("boot.rs", 588),
+    ("boot/area.rs", 555),
+    ("config/mod.rs", 421),
+    ("exec/apply.rs", 560),
+    ("exec/area.rs", 504),
+    ("exec/crypt.rs", 505),
+    ("format/fat.rs", 418),
+    ("format/iso9660/volume.rs", 511),
+    ("format/kind.rs", 440),
+    ("format/signature.rs", 422),
+    ("native/modules.rs", 432),
+    ("plan/crypt.rs", 490),
+    ("plan/persist.rs", 763),
+    ("plan/snapshot.rs", 542),
+    ("plan/step.rs", 635),
+    ("probe/area.rs", 713),
+    ("table/tests.rs", 505),
+];
+
+/// Functions of today that are too long.
+const LONG_FUNCTIONS: &[&str] = &[
+    "boot/area.rs: area",
+    "boot/area.rs: named",
+    "exec/apply.rs: step",
+    "exec/blank.rs: prove",
+    "format/kind.rs: row",
+    "plan/step.rs: fmt",
+    "table/tests.rs: f2_what_anybody_claims_is_not_free",
+];
+
+/// A file of the agent, as far as its tests are left out.
+#[derive(Debug, Default)]
+struct Seen {
+    /// First parts of the paths below `crate` that it names.
+    names: BTreeSet<String>,
+    /// Functions with their lines.
+    functions: Vec<(String, usize)>,
+    /// Lines of tests.
+    tests: usize,
+}
+
+fn is_test(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let list = attribute.meta.require_list();
+        attribute.path().is_ident("cfg")
+            && list.is_ok_and(|list| list.tokens.to_string().split_whitespace().any(|word| word == "test"))
+    })
+}
+
+fn lines(of: &impl Spanned) -> usize {
+    let span = of.span();
+    span.end().line - span.start().line + 1
+}
+
+impl Seen {
+    fn tree(&mut self, tree: &UseTree) {
+        match tree {
+            UseTree::Path(path) => drop(self.names.insert(path.ident.to_string())),
+            UseTree::Name(name) => drop(self.names.insert(name.ident.to_string())),
+            UseTree::Rename(name) => drop(self.names.insert(name.ident.to_string())),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(tree)),
+            UseTree::Glob(_) => {}
+        }
+    }
+
+    /// What stands in a macro are tokens, and no path yet.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let all: Vec<TokenTree> = tokens.into_iter().collect();
+        for (at, token) in all.iter().enumerate() {
+            match (token, all.get(at + 3)) {
+                (TokenTree::Group(group), _) => self.tokens(group.stream()),
+                (TokenTree::Ident(first), Some(TokenTree::Ident(name))) if first == "crate" => {
+                    self.names.insert(name.to_string());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Seen {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let attributes = match item {
+            Item::Mod(item) => &item.attrs,
+            Item::Fn(item) => &item.attrs,
+            Item::Impl(item) => &item.attrs,
+            Item::Use(item) => &item.attrs,
+            Item::Const(item) => &item.attrs,
+            _ => &Vec::new(),
+        };
+        if is_test(attributes) {
+            self.tests += lines(item);
+        } else {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        if let UseTree::Path(path) = &item.tree
+            && path.ident == "crate"
+        {
+            self.tree(&path.tree);
+        }
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast ItemFn) {
+        self.functions.push((item.sig.ident.to_string(), lines(item)));
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
+        if is_test(&item.attrs) {
+            self.tests += lines(item);
+            return;
+        }
+        self.functions.push((item.sig.ident.to_string(), lines(item)));
+        visit::visit_impl_item_fn(self, item);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let mut parts = path.segments.iter();
+        if parts.next().is_some_and(|first| first.ident == "crate") {
+            self.names.extend(parts.next().map(|part| part.ident.to_string()));
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast Macro) {
+        self.tokens(call.tokens.clone());
+        visit::visit_macro(self, call);
+    }
+}
+
+/// Each file without those that are nothing but tests: its path below `agent/src`, its lines, and what is in it.
+fn files() -> Vec<(String, usize, Seen)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut dirs = vec![root.clone()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let is_tests = path.file_stem().is_some_and(|stem| stem == "tests");
+            if path.is_dir() {
+                if !is_tests {
+                    dirs.push(path);
+                }
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                let mut seen = Seen::default();
+                seen.visit_file(&syn::parse_file(&text).unwrap_or_else(|error| panic!("{name}: {error}")));
+                let lines = text.lines().count();
+                seen.tests = if is_tests { lines } else { seen.tests };
+                found.push((name, lines, seen));
+            }
+        }
+    }
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    found
+}
+
+/// The room of a file, or of what a path below `crate` names.
+fn room_of(path: &str) -> Option<&'static str> {
+    let holds = |held: &&str| match held.strip_suffix('/') {
+        Some(folder) => path.split('/').next() == Some(folder),
+        None => path == *held || format!("{path}.rs") == *held,
+    };
+    ROOMS.iter().find(|(_, all, _)| all.iter().any(holds)).map(|(name, ..)| *name)
+}
+
+/// What a list of today says that is true no more.
+fn settled<T: PartialEq + std::fmt::Debug>(listed: &[T], found: &[T]) -> Vec<String> {
+    listed
+        .iter()
+        .filter(|one| !found.contains(one))
+        .map(|one| format!("{one:?} is settled: take it out of the list"))
+        .collect()
+}
+
+#[test]
+fn each_file_has_a_room_and_rooms_use_what_is_above_them() {
+    let place = |name: &str| ROOMS.iter().position(|(room, ..)| *room == name);
+    for (at, (name, _, uses)) in ROOMS.iter().enumerate() {
+        for used in *uses {
+            assert!(place(used).is_some_and(|place| place < at), "{name} may use {used}, which is no room above it");
+        }
+    }
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    for (file, _, seen) in files() {
+        let Some(room) = room_of(&file) else { panic!("{file} has no room") };
+        let (at, (.., uses)) = (place(room).unwrap(), ROOMS[place(room).unwrap()]);
+        for name in &seen.names {
+            let Some(other) = room_of(name) else { continue };
+            let open = OPEN.contains(&other) && place(other).unwrap() < at;
+            if other != room && !open && !uses.contains(&other) {
+                found.push((file.clone(), other));
+            }
+        }
+    }
+    found.dedup();
+    let found: Vec<(&str, &str)> = found.iter().map(|(file, room)| (file.as_str(), *room)).collect();
+    wrong
+        .extend(found.iter().filter(|arrow| !ARROWS.contains(arrow)).map(|(file, room)| format!("{file} uses {room}")));
+    wrong.extend(settled(ARROWS, &found));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let mut wrong = Vec::new();
+    let (mut long_files, mut long_functions) = (Vec::new(), Vec::new());
+    for (file, lines, seen) in files() {
+        if lines > FILE_LINES {
+            long_files.push((file.clone(), lines));
+        }
+        let long = seen.functions.iter().filter(|(_, lines)| *lines > FUNCTION_LINES);
+        long_functions.extend(long.map(|(name, _)| format!("{file}: {name}")));
+    }
+    for (file, lines) in &long_files {
+        match LONG_FILES.iter().find(|(listed, _)| listed == file) {
+            Some((_, listed)) if lines <= listed => {}
+            listed => wrong.push(format!("{file} has {lines} lines, the list says {listed:?}")),
+        }
+    }
+    let names = |list: &[(&str, usize)]| list.iter().map(|(file, _)| (*file).to_owned()).collect::<Vec<_>>();
+    let long: Vec<_> = long_files.iter().map(|(file, _)| file.clone()).collect();
+    wrong.extend(settled(&names(LONG_FILES), &long));
+    let listed: Vec<_> = LONG_FUNCTIONS.iter().map(|name| (*name).to_owned()).collect();
+    wrong.extend(long_functions.iter().filter(|name| !listed.contains(name)).map(|name| format!("{name} is too long")));
+    wrong.extend(settled(&listed, &long_functions));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_agent_grows_no_longer() {
+    let lines: usize = files().iter().map(|(_, lines, seen)| lines - seen.tests).sum();
+    assert!(lines <= LINES, "{lines} lines without tests, at most {LINES} are allowed");
+}
