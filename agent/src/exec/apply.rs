@@ -365,7 +365,7 @@ impl<'a> Executor<'a> {
             None => &File::open(&path).map_err(|error| fail("opening", error))?,
         };
         if let Some(noted) = sign::noted(self.env, file).filter(|_| access == Access::ReadWrite) {
-            noted.note(false);
+            noted.note();
         }
         let setup = Setup { read_only, direct_io, autoclear: true, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), opened, &path.to_string_lossy(), setup)

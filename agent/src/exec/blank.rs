@@ -112,7 +112,7 @@ impl Blank {
                 let (file, note) = unfinished::begin(env, path, *size, *replace, forget)
                     .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
                 // From here on only the content of the file changes: whoever finds another state was not alone on it.
-                noted.iter().for_each(|noted| noted.note(true));
+                noted.iter().for_each(Noted::note);
                 let blank = Self::show(env, Witness::of_new_file(env, file, path), path, 0, 0)?;
                 Ok(Self { note: Some(note), noted, ..blank })
             }
@@ -200,7 +200,7 @@ impl Blank {
             note.give_up();
         }
         if let (Ok(()), Some(noted)) = (&made, noted) {
-            noted.note(true);
+            noted.note();
         }
         made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))?;
         note.settle();

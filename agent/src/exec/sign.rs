@@ -75,22 +75,29 @@ impl Noted {
         if !matches!(foreign::entry(&self.at, Path::new(left::NOTE)), foreign::Entry::File) {
             return;
         }
-        let removed = fs::remove_file(self.at.join(left::NOTE)).and_then(|()| File::open(&self.at)?.sync_all());
+        let path = self.at.join(left::NOTE);
+        // Its bytes as well: a new note may get the same room, and its name may be on the disk before its own bytes are.
+        let emptied = OpenOptions::new().write(true).open(&path).and_then(|file| {
+            let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(left::NOTE_LENGTH);
+            file.write_all_at(&vec![0; length], 0)?;
+            file.sync_all()
+        });
+        let removed = emptied.and_then(|()| fs::remove_file(&path)).and_then(|()| File::open(&self.at)?.sync_all());
         if let Err(error) = removed {
             log::warn!("removing the note on {}: {error}, ignoring", self.at.display());
         }
     }
 
-    /// Writes down what it looks like. Without the note, its own system must check it after a power cut. `anew` says that a note that is
-    /// there may be torn.
-    pub(super) fn note(&self, anew: bool) {
-        if let Err(error) = self.try_note(anew) {
+    /// Writes down what it looks like. Without the note, its own system must check it after a power cut: so one that is there is never made
+    /// anew, which would leave none for a moment, but written over, a sector that a disk writes as a whole.
+    pub(super) fn note(&self) {
+        if let Err(error) = self.try_note() {
             log::warn!("noting the state of {}: {error}, ignoring", self.at.display());
         }
     }
 
-    fn try_note(&self, anew: bool) -> io::Result<()> {
-        let file = self.open(anew)?;
+    fn try_note(&self) -> io::Result<()> {
+        let file = self.open()?;
         // Counts and entries that wait in memory are part of it.
         syncfs(&file)?;
         let mut device = File::open(&self.source)?;
@@ -106,21 +113,14 @@ impl Noted {
     }
 
     /// The note, with all its room: what is written into it later changes nothing else.
-    fn open(&self, anew: bool) -> io::Result<File> {
+    fn open(&self) -> io::Result<File> {
         let name = Path::new(left::NOTE);
         let path = self.at.join(name);
         match foreign::entry(&self.at, name) {
-            foreign::Entry::File => {
-                let whole = path.metadata()?.len() == left::NOTE_LENGTH as u64;
-                match (whole, anew) {
-                    (true, false) => OpenOptions::new().read(true).write(true).open(path),
-                    (true, true) => {
-                        fs::remove_file(&path)?;
-                        unfinished::allocated(&path, left::NOTE_LENGTH as u64)
-                    }
-                    (false, _) => Err(io::Error::other("there is another file of its name")),
-                }
+            foreign::Entry::File if path.metadata()?.len() == left::NOTE_LENGTH as u64 => {
+                OpenOptions::new().read(true).write(true).open(path)
             }
+            foreign::Entry::File => Err(io::Error::other("there is another file of its name")),
             foreign::Entry::Absent => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
             _ => Err(io::Error::other("something else has its name")),
         }
