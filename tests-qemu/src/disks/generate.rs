@@ -201,6 +201,8 @@ struct Maker<'a> {
     reads: bool,
     /// What looks like a LUKS volume.
     locked: Vec<Range<u64>>,
+    /// What may look like the file system of a Linux that was not left in order.
+    linux: Vec<Range<u64>>,
 }
 
 /// Writes the disk of a seed.
@@ -214,7 +216,7 @@ pub fn disk(seed: u64, media: &Media, path: &Path) -> Result<Disk> {
     let size = taken.next_multiple_of(MIB) + more + (60 + random.below(160)) * MIB + random.below(9) * sector;
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     file.set_len(size)?;
-    Maker { random, file: &file, size, sector, reads: false, locked: Vec::new() }.make(asked)
+    Maker { random, file: &file, size, sector, reads: false, locked: Vec::new(), linux: Vec::new() }.make(asked)
 }
 
 /// Writes the disk of a seed for a machine of its own.
@@ -225,7 +227,7 @@ pub fn for_guest(seed: u64, media: &GuestMedia, path: &Path) -> Result<Disk> {
     let size = taken.next_multiple_of(MIB) + (60 + random.below(160)) * MIB + random.below(9) * 512;
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     file.set_len(size)?;
-    Maker { random, file: &file, size, sector: 512, reads: true, locked: Vec::new() }.make(asked)
+    Maker { random, file: &file, size, sector: 512, reads: true, locked: Vec::new(), linux: Vec::new() }.make(asked)
 }
 
 /// What is asked of a machine that has ISO 9660, FAT and device-mapper.
@@ -496,6 +498,8 @@ impl Maker<'_> {
         match base.checked_add_signed(at).filter(|at| place.contains(at) && at + bytes.len() as u64 <= place.end) {
             Some(at) => {
                 self.locked.extend(bytes.starts_with(b"LUKS").then(|| place.clone()));
+                let linux = bytes == b"\x53\xef" || bytes.starts_with(b"XFSB");
+                self.linux.extend(linux.then(|| place.clone()));
                 self.write(at, bytes)
             }
             None => Ok(()),
@@ -631,10 +635,11 @@ impl Maker<'_> {
                 entries.iter().skip(fixed).zip(fixed as u32 + 1..).map(|(entry, number)| (number, entry.place.clone())),
             );
         }
-        let beside_locked = entries.iter().enumerate().any(|(nth, entry)| {
-            let in_table = kind != Kind::Mbr || nth < 4;
-            in_table && self.locked.contains(&entry.place)
-        });
+        let beside = |places: &[Range<u64>]| {
+            let in_table = |nth| kind != Kind::Mbr || nth < 4;
+            entries.iter().enumerate().any(|(nth, entry)| in_table(nth) && places.contains(&entry.place))
+        };
+        let (beside_locked, beside_linux) = (beside(&self.locked), beside(&self.linux));
         // One that only the kernel knows: somebody has just made it.
         let mut kind = format!("{kind:?}");
         if !self.reads && self.chance(20) {
@@ -662,8 +667,13 @@ impl Maker<'_> {
         };
         // A system may sleep in what is locked, and nothing on these says whether they are part of it.
         let says_nothing = matches!(asked.fs, "vfat" | "btrfs") && asked.holds == Holds::Host(None);
-        if says_nothing && beside_locked && !asked.kargs.contains("rd.live.host.awake") {
-            must = Must::Untouched;
+        if says_nothing && !asked.kargs.contains("rd.live.host.awake") {
+            // A Linux sleeps in a file of its own, too: then its file system is not in order, which what is left here says or does not.
+            must = match (beside_locked, beside_linux) {
+                (true, _) => Must::Untouched,
+                (false, true) if must == Must::Keep => Must::Either,
+                _ => must,
+            };
         }
         // Nobody can see an area that is in no table, or in one that is damaged.
         if asked.by_table && matches!(wish, Wish::Place(_)) && !good && must != Must::Untouched {
