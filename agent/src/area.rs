@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Code, Stop};
+use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::{Device, MediumFacts, Seen};
 use crate::foreign::LINK;
 use crate::format::Kind;
@@ -24,6 +24,14 @@ pub const LUKS_LABEL: &str = "lukscow";
 pub const TEMPORARY_LABEL: &str = "rdlive-temporary";
 /// Remembers, at the top of an area, which image it was made for.
 pub const IDENTITY_FILE: &str = ".rdlive-identity";
+
+/// The work directory of a named place lies beside it under this name (dracut-live spec 2.6).
+pub const WORK: &str = "ovlwork";
+
+/// A disk or file system that cannot be written to.
+pub fn refuses_writes(node: &Path) -> String {
+    format!("{} refuses writes; switch its write protection off, or {ELSEWHERE}", node.display())
+}
 
 /// The image that an area belongs to. The agent's version is for people; it decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,4 +16,4 @@ pub use message::{Avoid, Avoided, Hang, Message, NO_PROGRESS};
 pub use sleep::{Sleep, sleep_of};
 pub use supervisor::{Supervisor, Trouble, answer, detach};
 pub use watchdog::Watchdog;
-pub use worker::{run, stay};
+pub use worker::{Stays, run};

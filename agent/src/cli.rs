@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 
-use crate::attempt;
+use crate::attempt::{self, Stays};
 use crate::dracut::{self, Call};
 use crate::env::Env;
 use crate::kmsg;
@@ -52,7 +52,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
             terminal::print(lines);
             // Whoever reads this has all of it.
             let _ = rustix::stdio::dup2_stdout(std::io::stderr());
-            attempt::stay(watch);
+            watch.stay();
             ExitCode::SUCCESS
         }
         (_, Some("detach")) => {

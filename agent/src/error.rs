@@ -130,6 +130,10 @@ impl fmt::Display for Code {
 /// What can be done about every place for changes that cannot be used.
 pub const ELSEWHERE: &str = "rd.overlay=<device> names another place";
 
+/// What can be done about a file system whose driver gives up on it: one that is not ours is not repaired by us.
+pub const CHECK_IT: &str =
+    "check its file system (e2fsck -f, xfs_repair, fsck.fat, fsck.exfat, chkdsk /f in Windows), or use another disk";
+
 impl Code {
     /// What to do where an error itself does not say; its section in docs/troubleshooting.md says more.
     fn remedy(self) -> &'static str {

@@ -11,8 +11,6 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use crate::area::Identity;
 use crate::attempt::{Avoid, Message};
 use crate::cmdline::Cmdline;
-use crate::exec::begun::{self, Begun};
-use crate::exec::empty::{self, Doubt, Extent};
 use crate::format::iso9660::{MAX_BOOT_ENTRIES, MAX_ENTRIES, Volume};
 use crate::format::partition::{MAX_PARTITIONS, table};
 use crate::format::{
@@ -21,6 +19,9 @@ use crate::format::{
 use crate::handover::Report;
 use crate::mapper::{Status, cipher};
 use crate::modindex::Index;
+use crate::mountinfo;
+use crate::probe::begun::{self, Begun};
+use crate::probe::empty::{self, Doubt, Extent};
 use crate::probe::links;
 use crate::probe::sums;
 use crate::probe::uevent::Uevent;
@@ -235,7 +236,7 @@ pub fn text(data: &[u8]) {
         2 => drop(json::read::<Message>(rest)),
         3 => drop(json::read::<Avoid>(rest)),
         4 => {
-            let found = mounts::parse(&text);
+            let found = mountinfo::parse(rest);
             let _ = mounts::doomed(&found, std::path::Path::new("/"));
         }
         5 => {

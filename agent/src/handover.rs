@@ -12,10 +12,25 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Dialect, Warning};
 use crate::env::Env;
 use crate::error::Stop;
-use crate::exec::apply::StepRecord;
 use crate::facts::{Content, Inner, MediumFacts};
 use crate::layout;
 use crate::terminal;
+
+/// What became of a step, for the report and the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// `prepare`, `acquire` or `assemble`.
+    pub stage: String,
+    /// The step as it prints itself.
+    pub step: String,
+    /// When it began: milliseconds since the kernel started.
+    pub at_ms: f64,
+    /// How long it took, milliseconds.
+    pub took_ms: f64,
+    /// Why it failed; absent for success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
 
 /// Version of the report's keys; they are only ever added to.
 pub const SCHEMA: u32 = 1;

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::attempt::{Avoided, Watchdog, fault};
+use crate::attempt::{Avoided, Stays, Watchdog, fault};
 use crate::env::Env;
 use crate::facts::Device;
 use crate::probe::block;
@@ -71,6 +71,18 @@ pub struct Watch {
     pub watchdog: Watchdog,
     begin: Instant,
     last_news: Instant,
+}
+
+impl Stays for Watch {
+    fn is_waiting(&self) -> bool {
+        self.pending.keys().any(|name| !self.is_given_up(name))
+    }
+
+    fn stay(mut self) {
+        while self.is_waiting() {
+            self.wait(Instant::now() + Duration::from_secs(3600));
+        }
+    }
 }
 
 impl Watch {
@@ -160,11 +172,6 @@ impl Watch {
     fn is_avoided(&self, name: &str) -> bool {
         let is = |avoided: &Avoided| block::belongs_to(&self.env, name, &avoided.name, avoided.sequence);
         self.avoided.iter().any(is)
-    }
-
-    /// Whether a device is being looked at that has not answered.
-    pub fn is_waiting(&self) -> bool {
-        self.pending.keys().any(|name| !self.is_given_up(name))
     }
 
     /// How long nothing has happened.

@@ -604,11 +604,11 @@ fn loop_reset_makes_nothing_anew_that_is_in_use() {
     fs::create_dir_all(&at).unwrap();
     machine::run("mount", &[Path::new(&node), &at]);
     let mut exec = Executor::new(&machine.env, &machine::nothing_to_load);
-    let stop = exec.run("", &format).unwrap_err();
+    let stop = exec.perform("", &format).unwrap_err();
     assert!(stop.cause.contains("is in use"), "{:?}", stop.lines());
     assert!(at.join(".rdlive-identity").exists());
     machine::run("umount", &[&at]);
-    exec.run("", &format).unwrap();
+    exec.perform("", &format).unwrap();
 }
 
 /// A cut between wiping and the superblock of the new file system. Only a GPT says that the partition is ours.

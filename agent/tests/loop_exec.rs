@@ -15,7 +15,7 @@ use rdlive::exec::Executor;
 use rdlive::facts::Seen;
 use rdlive::format::Kind;
 use rdlive::handover::Report;
-use rdlive::plan::{Place, Slot, Step};
+use rdlive::plan::{GivenUp, Place, Slot, Step, Wanted};
 use tempfile::TempDir;
 
 /// A machine below a temporary directory, with the real devices and kernel tables.
@@ -145,7 +145,7 @@ fn loop_overlay_on_each_image_and_back() {
         let options: &[&str] = if fs_name == "ext4" { &["noload"] } else { &[] };
         let mut steps = vec![loop_step(&format!("/{fs_name}.img")), mount_step(fs_name, options, "/run/lower")];
         steps.extend(overlay_steps());
-        exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{fs_name}: {:?}", stop.lines()));
+        exec.perform("assemble", &steps).unwrap_or_else(|stop| panic!("{fs_name}: {:?}", stop.lines()));
 
         let mark = machine.path("sysroot/usr/mark");
         assert_eq!(fs::read_to_string(&mark).unwrap(), "from the image", "{fs_name}");
@@ -184,9 +184,9 @@ fn loop_overlay_of_directories_with_any_name() {
                 at: "/sysroot".into(),
             },
         ];
-        exec.run("assemble", &steps[..4]).unwrap();
+        exec.perform("assemble", &steps[..4]).unwrap();
         fs::write(machine.path("run/area").join(name).join("shown/kept"), "kept").unwrap();
-        exec.run("assemble", &steps[4..]).unwrap_or_else(|stop| panic!("{name}: {:?}", stop.lines()));
+        exec.perform("assemble", &steps[4..]).unwrap_or_else(|stop| panic!("{name}: {:?}", stop.lines()));
         fs::write(machine.path("sysroot/new"), name).unwrap();
         for (file, text) in [("sysroot/usr/mark", "from the image"), ("sysroot/kept", "kept")] {
             assert_eq!(fs::read_to_string(machine.path(file)).unwrap(), text, "{name}: {file}");
@@ -204,8 +204,8 @@ fn loop_options_that_the_kernel_would_cut_are_refused() {
     image(&machine, "squashfs");
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
     let option = format!("errors={}", "x".repeat(300));
-    exec.run("acquire", &[loop_step("/squashfs.img")]).unwrap();
-    let stop = exec.run("acquire", &[mount_step("squashfs", &[&option], "/run/lower")]).unwrap_err();
+    exec.perform("acquire", &[loop_step("/squashfs.img")]).unwrap();
+    let stop = exec.perform("acquire", &[mount_step("squashfs", &[&option], "/run/lower")]).unwrap_err();
     assert!(stop.cause.contains("option errors has 300 bytes, the kernel takes 255"), "{}", stop.cause);
 }
 
@@ -217,7 +217,7 @@ fn loop_devices_are_read_only_and_foreign_journals_stay_as_they_are() {
     run("debugfs", &[Path::new("-w"), Path::new("-R"), Path::new("feature needs_recovery"), &image]);
     let before = fs::read(&image).unwrap();
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
-    exec.run("acquire", &[loop_step("/ext4.img"), mount_step("ext4", &["noload"], "/run/lower")]).unwrap();
+    exec.perform("acquire", &[loop_step("/ext4.img"), mount_step("ext4", &["noload"], "/run/lower")]).unwrap();
     let node = exec.node(Slot::Image).unwrap().to_owned();
     let refused =
         fs::OpenOptions::new().write(true).open(&node).and_then(|mut file| std::io::Write::write_all(&mut file, &[1]));
@@ -240,7 +240,7 @@ fn loop_a_torn_superblock_hides_no_host() {
     fs::write(&image, &torn).unwrap();
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
     let slot = loop_step("/ext4.img");
-    exec.run("acquire", &[slot, mount_step("ext4", &["noload"], "/run/lower")]).unwrap();
+    exec.perform("acquire", &[slot, mount_step("ext4", &["noload"], "/run/lower")]).unwrap();
     assert_eq!(fs::read_to_string(machine.path("run/lower/usr/mark")).unwrap(), "from the image");
     exec.unwind(0);
     drop(exec);
@@ -262,8 +262,9 @@ fn loop_a_torn_superblock_hides_no_host() {
         at: "/run/lower".into(),
     };
     // Without the noload a torn one is no file system that may be mounted, not even for reading.
-    exec.run("acquire", &[writable, Step::Mend { what: Slot::Image }, usual(Access::ReadOnly)]).unwrap();
-    assert!(exec.notes.iter().any(|note| note.contains("a power cut had torn the superblock")), "{:?}", exec.notes);
+    let steps = [writable, Step::Mend { what: Slot::Image }, usual(Access::ReadOnly)];
+    let done = exec.perform("acquire", &steps).unwrap();
+    assert!(done.notes.iter().any(|note| note.contains("a power cut had torn the superblock")), "{done:?}");
     exec.unwind(0);
     drop(exec);
     let mended = fs::read(&image).unwrap();
@@ -286,7 +287,7 @@ fn loop_a_file_that_has_changed_is_not_written() {
     let open = |file: &str, found, access| {
         let mut exec = Executor::new(&machine.env, &nothing_to_load);
         let step = Step::Loop { file: file.into(), access, direct: false, into: Slot::Cow, found: Some(found) };
-        exec.run("acquire", &[step]).map_err(|stop| stop.lines().join("; "))
+        exec.perform("acquire", &[step]).map(drop).map_err(|stop| stop.lines().join("; "))
     };
     let (ext4, luks, nothing) = (Found::File(Some(Kind::Ext4)), Found::File(Some(Kind::Luks)), Found::File(None));
     for (file, found, words) in [
@@ -325,7 +326,7 @@ fn loop_a_host_is_mounted_again_when_nobody_has_it_any_more() {
     };
     let mount = |options: &[&str]| mount_step("btrfs", options, "/run/host");
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
-    exec.run("acquire", &[loop_step, mount(&["rescue=nologreplay"])]).unwrap();
+    exec.perform("acquire", &[loop_step, mount(&["rescue=nologreplay"])]).unwrap();
     let mut other =
         Command::new("unshare").args(["--mount", "--propagation", "unchanged", "sleep", "0.7"]).spawn().unwrap();
     let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap();
@@ -334,7 +335,7 @@ fn loop_a_host_is_mounted_again_when_nobody_has_it_any_more() {
     }
     let at: PathBuf = "/run/host".into();
     let again = [Step::Unmount { at: at.clone() }, mount(&[]), Step::Remount { at }];
-    exec.run("acquire", &again).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
+    exec.perform("acquire", &again).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
     fs::write(machine.path("run/host/new"), "written").unwrap();
     other.wait().unwrap();
     exec.unwind(0);
@@ -350,7 +351,7 @@ fn loop_f8_no_link_on_an_area_of_ours_is_followed() {
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
     let mut steps = vec![loop_step("/ext4.img"), mount_step("ext4", &["noload", "nosymfollow"], "/run/lower")];
     steps.extend(overlay_steps());
-    exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
+    exec.perform("assemble", &steps).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
     let opened = |path: &str| fs::read_dir(machine.path(path)).map(drop).map_err(|error| error.raw_os_error());
     assert_eq!(opened("run/lower/usr"), Ok(()));
     assert_eq!(opened("run/lower/link"), Err(Some(rustix::io::Errno::LOOP.raw_os_error())));
@@ -376,7 +377,7 @@ fn loop_f8_only_the_root_gives_rights() {
         let options: &[&str] = if fs_name == "ext4" { &["noload"] } else { &[] };
         let mut steps = vec![loop_step(&format!("/{fs_name}.img")), mount_step(fs_name, options, "/run/lower")];
         steps.extend(overlay_steps());
-        exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{fs_name}: {:?}", stop.lines()));
+        exec.perform("assemble", &steps).unwrap_or_else(|stop| panic!("{fs_name}: {:?}", stop.lines()));
         for line in machine.mounts() {
             let inert = line.contains("nosuid,nodev,noexec");
             assert_eq!(inert, !line.contains("/sysroot "), "{fs_name}: {line}");
@@ -405,7 +406,7 @@ fn loop_a_medium_is_released_when_its_last_user_goes_soon_and_stays_when_none_go
         let machine = Machine::new();
         image(&machine, "squashfs");
         let mut exec = Executor::new(&machine.env, &nothing_to_load);
-        exec.run("acquire", &[loop_step("/squashfs.img"), mount_step("squashfs", &[], "/run/lower")]).unwrap();
+        exec.perform("acquire", &[loop_step("/squashfs.img"), mount_step("squashfs", &[], "/run/lower")]).unwrap();
         let user = fs::File::open(machine.path("run/lower/usr/mark")).unwrap();
         let (gone, wait) = std::sync::mpsc::channel::<()>();
         let holder = std::thread::spawn(move || {
@@ -414,7 +415,7 @@ fn loop_a_medium_is_released_when_its_last_user_goes_soon_and_stays_when_none_go
         });
         let release = Step::Release { slot: Slot::Image, at: Some("/run/lower".into()) };
         let begin = Instant::now();
-        let done = exec.run("acquire", &[release]);
+        let done = exec.perform("acquire", &[release]);
         assert_eq!(done.is_ok(), released, "{held:?}: {:?}", done.err().map(|stop| stop.lines()));
         assert!(begin.elapsed() < Duration::from_secs(10), "{held:?}: waited for {:?}", begin.elapsed());
         assert_eq!(machine.mounts().is_empty(), released, "{held:?}");
@@ -429,13 +430,13 @@ fn loop_mount_errors_carry_the_object_and_the_kernels_words() {
     let machine = Machine::new();
     fs::write(machine.path("garbage.img"), vec![7; 1 << 16]).unwrap();
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
-    exec.run("acquire", &[loop_step("/garbage.img")]).unwrap();
-    let stop = exec.run("acquire", &[mount_step("squashfs", &[], "/run/lower")]).unwrap_err();
+    exec.perform("acquire", &[loop_step("/garbage.img")]).unwrap();
+    let stop = exec.perform("acquire", &[mount_step("squashfs", &[], "/run/lower")]).unwrap_err();
     assert_eq!(stop.code, Code::ImageMount);
     assert!(stop.cause.contains("squashfs") && stop.cause.contains("loop"), "{}", stop.cause);
-    let stop = exec.run("acquire", &[mount_step("squashfs", &["no-such-option"], "/run/lower")]).unwrap_err();
+    let stop = exec.perform("acquire", &[mount_step("squashfs", &["no-such-option"], "/run/lower")]).unwrap_err();
     assert!(stop.cause.contains("no-such-option") && stop.cause.contains("kernel:"), "{}", stop.cause);
-    let stop = exec.run("acquire", &[loop_step("/absent.img")]).unwrap_err();
+    let stop = exec.perform("acquire", &[loop_step("/absent.img")]).unwrap_err();
     assert!(stop.code == Code::LoopSetup && stop.cause.contains("/absent.img"), "{}", stop.cause);
 }
 
@@ -445,7 +446,7 @@ fn loop_missing_driver_names_module_and_option() {
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
     let driver =
         Step::Driver { module: "nofs".into(), filesystem: Some("nofs".into()), option: "CONFIG_NOFS_FS".into() };
-    let stop = exec.run("acquire", &[driver]).unwrap_err();
+    let stop = exec.perform("acquire", &[driver]).unwrap_err();
     assert_eq!(stop.code, Code::DriverMissing);
     assert!(stop.lines().join(" ").contains("nofs") && stop.wanted.contains("CONFIG_NOFS_FS"), "{:?}", stop.lines());
 }
@@ -460,10 +461,11 @@ fn loop_either_undoes_the_first_and_reports_the_fallback() {
         loop_step("/absent.img"),
     ];
     let otherwise = vec![Step::Tmpfs { size: TmpfsSize::Bytes(1 << 20), options: vec![], at: "/run/second".into() }];
-    exec.run("assemble", &[Step::Either { first, otherwise, because: "a test".into() }]).unwrap();
+    let done = exec.perform("assemble", &[Step::Either { first, otherwise, because: Wanted::Mapped }]).unwrap();
     let mounts = machine.mounts().join("\n");
     assert!(mounts.contains("/run/second ") && !mounts.contains("/run/first "), "{mounts}");
-    assert!(exec.fallbacks.len() == 1 && exec.fallbacks[0].contains("absent.img"), "{:?}", exec.fallbacks);
+    let [GivenUp { what: Wanted::Mapped, why }] = done.given_up.as_slice() else { panic!("{done:?}") };
+    assert!(why.code == Code::LoopSetup && why.cause.contains("absent.img"), "{why:?}");
     exec.unwind(0);
 }
 
@@ -531,7 +533,7 @@ fn loop_c3_a_store_of_another_image_is_told_before_anything_is_repaired() {
             Step::Device { device: Seen::named(Path::new("/").join(seen)), into: Slot::Live },
             Step::SameOrigin { seen: Slot::Live, image: Slot::Image },
         ];
-        let refused = exec.run("assemble", &steps).err();
+        let refused = exec.perform("assemble", &steps).err();
         assert_eq!(refused.as_ref().map(|stop| stop.code), expected, "{seen}: {refused:?}");
         assert!(refused.is_none_or(|stop| stop.cause.contains(ids[0])), "{seen}");
     }
@@ -544,7 +546,7 @@ fn loop_c3_a_store_has_its_mark_beside_it() {
     let ask = |name: &str, accept: bool, write: bool| {
         let step = Step::StoreIdentity { store: "/dir/x.cow".into(), image: image(name), accept, write };
         let mut exec = Executor::new(&machine.env, &nothing_to_load);
-        exec.run("assemble", &[step]).map_err(|stop| stop.code)
+        exec.perform("assemble", &[step]).map(drop).map_err(|stop| stop.code)
     };
     let mark = machine.path("dir/x.cow.rdlive-identity");
     fs::create_dir(machine.path("dir")).unwrap();

@@ -12,7 +12,7 @@ use rdlive::error::{Code, Stop};
 use rdlive::exec::Executor;
 use rdlive::exec::copy::{CopyError, copy};
 use rdlive::handover::Report;
-use rdlive::plan::Step;
+use rdlive::plan::{GivenUp, Step, Wanted};
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use tempfile::TempDir;
 
@@ -323,11 +323,12 @@ fn loop_no_room_for_the_copy_is_undone_and_reported() {
         ]
     };
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
-    let either = Step::Either { first: steps(), otherwise: vec![], because: "rd.live.ram".into() };
-    exec.run("acquire", &[either]).unwrap();
-    assert!(exec.fallbacks.len() == 1 && exec.fallbacks[0].contains("at byte 2097152"), "{:?}", exec.fallbacks);
+    let either = Step::Either { first: steps(), otherwise: vec![], because: Wanted::RamCopy };
+    let done = exec.perform("acquire", &[either]).unwrap();
+    let [GivenUp { what: Wanted::RamCopy, why }] = done.given_up.as_slice() else { panic!("{done:?}") };
+    assert!(why.cause.contains("at byte 2097152"), "{why:?}");
     assert_eq!(machine.mounts(), Vec::<String>::new(), "the memory is given back");
-    let stop = exec.run("acquire", &steps()).unwrap_err();
+    let stop = exec.perform("acquire", &steps()).unwrap_err();
     assert_eq!(stop.code, Code::RamCopy);
     exec.unwind(0);
 }

@@ -105,7 +105,7 @@ impl Stack {
             },
         ];
         let mut exec = Executor::new(&self.env, &nothing_to_load);
-        exec.run("assemble", &steps).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
+        exec.perform("assemble", &steps).unwrap_or_else(|stop| panic!("{:?}", stop.lines()));
         fs::write(self.path("oldroot/usr/new"), vec![7; 1 << 20]).unwrap();
         for name in ["oldroot/run", "oldroot/mnt"] {
             fs::create_dir(self.path(name)).unwrap();

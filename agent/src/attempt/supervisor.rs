@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::fault;
@@ -18,7 +19,7 @@ use super::message::{Avoid, Hang, Message};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::kmsg;
-use crate::shutdown::mounts::{self, Mount};
+use crate::mountinfo::{self, Mount};
 use crate::silence::Silence;
 
 /// How long an attempt that has said its last word may take to be gone.
@@ -91,7 +92,13 @@ impl<'a> Supervisor<'a> {
         arguments: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Self {
         let (program, sysroot) = (program.to_owned(), sysroot.to_owned());
-        Self { env, program, arguments: arguments.into_iter().map(Into::into).collect(), sysroot, before: mounted(env) }
+        Self {
+            env,
+            program,
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            sysroot,
+            before: mountinfo::all(env),
+        }
     }
 
     /// Attempts to build the root until an attempt ends without hanging; [`Message::Built`] or [`Message::Declined`].
@@ -146,7 +153,7 @@ impl<'a> Supervisor<'a> {
 
     /// Takes away what attempts have mounted, newest first, in a process that may hang as well.
     fn clean(&self) {
-        let mut new = mounted(self.env);
+        let mut new = mountinfo::all(self.env);
         new.retain(|mount| !self.before.contains(mount) && self.is_ours(&mount.at));
         if new.is_empty() {
             return;
@@ -178,16 +185,11 @@ impl Supervisor<'_> {
     }
 }
 
-/// Everything that is mounted now.
-fn mounted(env: &Env) -> Vec<Mount> {
-    mounts::parse(&env.text("proc/self/mountinfo").unwrap_or_default())
-}
-
 /// Takes mounts away (`rdlive detach`).
 pub fn detach(paths: &[String]) {
     for path in paths {
-        if let Err(error) = crate::exec::mount::detach(Path::new(path)) {
-            log::debug!("{error}");
+        if let Err(errno) = unmount(Path::new(path), UnmountFlags::DETACH) {
+            log::debug!("unmounting {path}: {errno}");
         }
     }
 }

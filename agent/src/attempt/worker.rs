@@ -9,7 +9,6 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
@@ -17,11 +16,19 @@ use super::fault;
 use super::message::Message;
 use super::watchdog::Watchdog;
 use crate::env::Env;
-use crate::watch::Watch;
+
+/// What an attempt holds when its work is done.
+pub trait Stays {
+    /// Something does not answer that it looks at.
+    fn is_waiting(&self) -> bool;
+
+    /// Until all has answered.
+    fn stay(self);
+}
 
 /// Does the work and sends what came of it to the supervisor, at the other end of the standard output. With the message comes the
 /// watch that has seen the devices.
-pub fn run(env: &Env, work: impl FnOnce(&Watchdog) -> (Message, Option<Watch>)) -> ExitCode {
+pub fn run<W: Stays>(env: &Env, work: impl FnOnce(&Watchdog) -> (Message, Option<W>)) -> ExitCode {
     // Nobody is left to use what is built when the supervisor is stopped.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         log::debug!("the supervisor's end would not end this attempt: {error}");
@@ -41,7 +48,7 @@ pub fn run(env: &Env, work: impl FnOnce(&Watchdog) -> (Message, Option<Watch>)) 
     let watchdog = Watchdog::default();
     watchdog.start(env, sender());
     let (message, watch) = work(&watchdog);
-    let waits = watch.as_ref().is_some_and(Watch::is_waiting);
+    let waits = watch.as_ref().is_some_and(W::is_waiting);
     if waits {
         send(&pipe, &Message::Stays);
     }
@@ -50,16 +57,9 @@ pub fn run(env: &Env, work: impl FnOnce(&Watchdog) -> (Message, Option<Watch>)) 
     drop(pipe);
     if let Some(watch) = watch.filter(|_| waits) {
         let _ = set_parent_process_death_signal(None);
-        stay(watch);
+        watch.stay();
     }
     ExitCode::SUCCESS
-}
-
-/// Until every device has answered that is being looked at.
-pub fn stay(mut watch: Watch) {
-    while watch.is_waiting() {
-        watch.wait(Instant::now() + Duration::from_secs(3600));
-    }
 }
 
 /// The pipe, out of reach of the programs that are started: those would hold it open, or write into it.

@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Boot, SILENCE, sleeping_place};
-use crate::area::{Found, Identity, NamedSite, Site, TEMPORARY_LABEL};
+use super::Boot;
+use super::search::{SILENCE, sleeping_place};
+use crate::area::{Found, Identity, NamedSite, Site, TEMPORARY_LABEL, refuses_writes};
 use crate::config::{Access, Method, Mkfs, Persistence, Selector};
 use crate::discover;
 use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::{Kind, Superblock};
-use crate::kmsg::{self, NOTICE};
+use crate::kmsg::NOTICE;
 use crate::plan::persist::{self, Area, Wish};
-use crate::plan::reason::{self, refuses_writes};
+use crate::plan::reason;
 use crate::plan::{Slot, Step, acquire, crypt, named, ordinary};
-use crate::probe::area::{self as probe, AWAKE, Sleep};
+use crate::probe::site as probe;
+use crate::probe::sleep::{self, AWAKE, Sleep};
 
 /// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
 /// seconds from power to its first answer.
@@ -187,14 +189,14 @@ impl Boot<'_> {
             return Ok(());
         }
         let steps = acquire::host_for_changes(&self.points, device);
-        steps.map_or(Ok(()), |steps| self.exec.run("acquire", &steps))
+        steps.map_or(Ok(()), |steps| self.perform("acquire", &steps).map(drop))
     }
 
     /// The journal that a session of ours has left on the file system of an ISO file is replayed, so that the file can be found: a
     /// power cut leaves half-written directories, which only the journal has as a whole (found by 5,000 cuts). Nothing is done with
     /// the journal of anybody else, nor where nothing may be written.
     pub(super) fn replay_own(&mut self, device: &Device) -> Result<(), Stop> {
-        match probe::is_left_by_us(self.env, device) && self.awake(&device.node).is_ok() {
+        match sleep::is_left_by_us(self.env, device) && self.awake(&device.node).is_ok() {
             true => self.usual_host(device),
             false => Ok(()),
         }
@@ -226,7 +228,7 @@ impl Boot<'_> {
     /// Looks for a Windows that sleeps on a fixed disk, where that says something about `device`: it may know a file system that is
     /// not its own, and nothing there says so (attacks.md F3).
     fn look_for_windows(&mut self, device: &Device) {
-        if self.config.overlay.awake || self.config.overlay.readonly || !probe::concerns_windows(device) {
+        if self.config.overlay.awake || self.config.overlay.readonly || !sleep::concerns_windows(device) {
             return;
         }
         for other in self.watch.devices() {
@@ -245,8 +247,8 @@ impl Boot<'_> {
         let _looking = self.exec.watchdog.doing(format!("looking for a hibernated Windows on {node}"));
         let mark = self.exec.mark();
         let steps = acquire::windows(&self.points, device);
-        let why = match steps.and_then(|steps| self.exec.run("acquire", &steps)) {
-            Ok(()) => probe::sleeping_windows(self.env, device, &self.points.look),
+        let why = match steps.and_then(|steps| self.exec.perform("acquire", &steps)) {
+            Ok(_) => sleep::sleeping_windows(self.env, device, &self.points.look),
             Err(stop) => Some(format!("whether a Windows sleeps on {node} cannot be seen ({})", stop.cause)),
         };
         self.exec.unwind(mark);
@@ -265,7 +267,7 @@ impl Boot<'_> {
             return Err(why);
         }
         let devices = self.watch.devices();
-        probe::in_use(self.env, device, &self.sleep(&devices), at, false).map_or(Ok(()), Err)
+        sleep::in_use(self.env, device, &self.sleep(&devices), at, false).map_or(Ok(()), Err)
     }
 
     /// Whether the journal of the medium may be replayed: nobody else may still use it.
@@ -285,8 +287,7 @@ impl Boot<'_> {
             Ok(()) => asked,
             Err(why) => {
                 let why = format!("the medium stays read-only, rw or not: {why}");
-                kmsg::fall_back(self.env, &why);
-                self.exec.fallbacks.push(why);
+                self.fall_back(why);
                 Access::ReadOnly
             }
         }
@@ -354,7 +355,7 @@ impl Boot<'_> {
         };
         let devices = self.watch.devices();
         let refusal = match &medium.origin {
-            Origin::Device(_) => probe::in_use(self.env, device, &self.sleep(&devices), Some(&from), false),
+            Origin::Device(_) => sleep::in_use(self.env, device, &self.sleep(&devices), Some(&from), false),
             Origin::File(_) => host_refusal(&self.host_site(device)),
         };
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {
@@ -427,7 +428,7 @@ impl Boot<'_> {
         }
         if kind.is_none() {
             let made = named::format(overlay, &device, &self.points)?;
-            self.exec.run("acquire", &made.steps).map_err(told)?;
+            self.perform("acquire", &made.steps).map_err(told)?;
             return persist::named(overlay, &self.points, &site(made.node, made.kind, Found::Absent));
         }
         let Some(kind) = kind.filter(|kind| kind.driver().is_some()) else {
@@ -440,12 +441,12 @@ impl Boot<'_> {
         }
         let readonly = self.config.overlay.readonly;
         let steps = acquire::named(&self.points, &device, kind, readonly || look);
-        self.exec.run("acquire", &steps).map_err(told)?;
+        self.perform("acquire", &steps).map_err(told)?;
         if look {
             self.not_in_use(&device, Some(&at))?;
         }
         if look && !readonly {
-            self.exec.run("acquire", &[Step::Remount { at: at.clone() }]).map_err(told)?;
+            self.perform("acquire", &[Step::Remount { at: at.clone() }]).map_err(told)?;
         }
         let found = self.found_at(&at, &path);
         let stranger = probe::is_stranger(self.env, &at, &path);
@@ -467,7 +468,7 @@ impl Boot<'_> {
             if (quiet && self.watch.silence() >= SILENCE) || Instant::now() >= deadline {
                 let silent = sleeping_place(&self.unanswered(), &self.watch.silent_drivers());
                 let why = silent.map(|what| may_sleep(&what, node));
-                return why.or_else(|| probe::sleeper(&self.watch.devices(), node)).map_or(Ok(()), Err);
+                return why.or_else(|| sleep::sleeper(&self.watch.devices(), node)).map_or(Ok(()), Err);
             }
             self.watch.wait(deadline.min(Instant::now() + SILENCE));
         }
@@ -496,7 +497,7 @@ impl Boot<'_> {
         };
         let cowfs = self.config.overlay.autooverlay.as_deref().unwrap_or_default();
         let made = persist::partition_named(&disk, cowfs, label, &self.points)?;
-        self.exec.run("acquire", &made.steps).map_err(told)?;
+        self.perform("acquire", &made.steps).map_err(told)?;
         Ok((made.node, made.kind))
     }
 

@@ -48,7 +48,7 @@ impl Boot<'_> {
 
     /// Opens a volume and looks what is inside.
     pub(super) fn opened(&mut self, opening: &Opening) -> Result<Inside, Stop> {
-        self.exec.run("acquire", &opening.steps)?;
+        self.perform("acquire", &opening.steps)?;
         let failed = |cause: String| Stop::new(Code::AreaUnavailable, cause);
         let node = self.exec.node(Slot::Cow).map(|node| self.without_root(node));
         let node = node.ok_or_else(|| failed(format!("{} is not open", opening.place)))?;
@@ -78,7 +78,7 @@ impl Boot<'_> {
 
     fn key_of(&mut self, device: &Device, path: &Path) -> Result<Secret, String> {
         let steps = acquire::key(&self.points, device).map_err(|stop| stop.cause)?;
-        self.exec.run("acquire", &steps).map_err(|stop| stop.cause)?;
+        self.perform("acquire", &steps).map_err(|stop| stop.cause)?;
         let key = foreign::open(&self.env.path(&self.points.key), path).and_then(Secret::read);
         key.map_err(|error| error.to_string())
     }

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Boot, SILENCE};
+use super::Boot;
+use super::search::SILENCE;
 use crate::config::{Method, Selector, Source};
 use crate::discover;
 use crate::error::{Code, Stop};
 use crate::facts::Device;
 use crate::format::Kind;
 use crate::kmsg::NOTICE;
+use crate::mountinfo;
 use crate::plan::snapshot::Form;
 use crate::plan::{Points, ordinary};
 
@@ -22,7 +24,7 @@ impl Boot<'_> {
                 log::info!(target: NOTICE, "root: {source}, below an overlay");
                 self.report.device = Some(source);
                 let steps = ordinary::taken(&self.points, self.sysroot);
-                self.exec.run("acquire", &steps)?;
+                self.perform("acquire", &steps)?;
             }
             None => self.mount_root()?,
         }
@@ -31,22 +33,18 @@ impl Boot<'_> {
         let area = self.area(None)?;
         let after = self.exec.mark();
         let steps = ordinary::assemble(self.config, &self.points, self.sysroot, area.as_ref());
-        let result = self.exec.run("assemble", &steps);
-        if !self.write_mode(&Form { method: Method::Overlayfs, why: None }, None, area.as_ref()) && area.is_some() {
+        let done = self.perform("assemble", &steps)?;
+        let form = Form { method: Method::Overlayfs, why: None };
+        if !self.write_mode(&form, None, area.as_ref(), &done) && area.is_some() {
             self.exec.unwind_between(before, after);
         }
-        result?;
         self.report.moment("root");
         Ok(())
     }
 
     /// The source of what is mounted at a path.
     fn mounted_at(&self, at: &Path) -> Option<String> {
-        let mounts = self.env.text("proc/self/mountinfo").unwrap_or_default();
-        let at = self.env.path(at);
-        let line = mounts.lines().rev().find(|line| line.split(' ').nth(4) == at.to_str())?;
-        let (_, after) = line.split_once(" - ")?;
-        after.split(' ').nth(1).map(str::to_owned)
+        mountinfo::at(&mountinfo::all(self.env), &self.env.path(at)).map(|mount| mount.source.clone())
     }
 
     fn mount_root(&mut self) -> Result<(), Stop> {
@@ -71,7 +69,7 @@ impl Boot<'_> {
             Stop::new(Code::MediumMount, why)
                 .advice("name the file system with rootfstype=, or use an initrd made by dracut, which opens LVM, RAID and LUKS")
         })?;
-        self.exec.run("acquire", &steps)
+        self.perform("acquire", &steps).map(drop)
     }
 
     /// Why a hibernated system may own the root: it lies on a device, or on one that does not tell.

@@ -8,10 +8,10 @@ use crate::error::{Code, Stop};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, human};
 use crate::handover::{Store, WriteMode};
 use crate::kmsg::{self, NOTICE};
-use crate::plan::assemble::{self, KEPT};
+use crate::plan::assemble;
 use crate::plan::persist::Area;
 use crate::plan::snapshot::{self, FSIMG_DIR, Form, LIVE, POOL};
-use crate::plan::{Slot, ram, reason};
+use crate::plan::{Done, GivenUp, Slot, Wanted, ram, reason};
 use crate::probe;
 
 impl Boot<'_> {
@@ -39,9 +39,7 @@ impl Boot<'_> {
         };
         let (steps, to) = snapshot::fsimg(&base, &facts);
         let file = ImageFile { path: to.clone(), ..base.file.clone() };
-        self.exec.run("acquire", &steps)?;
-        // Not there: the copy failed, which the executor has reported as a fallback.
-        if !self.env.path(&to).is_file() {
+        if self.perform("acquire", &steps)?.gave_up(Wanted::Fsimg) {
             return Ok((content, inner));
         }
         self.report.moment("copied");
@@ -79,23 +77,22 @@ impl Boot<'_> {
         Ok(form)
     }
 
-    fn fall_back(&mut self, text: String) {
+    pub(super) fn fall_back(&mut self, text: String) {
         kmsg::fall_back(self.env, &text);
         self.report.fallbacks.push(text);
     }
 
     /// Says that changes go to RAM, why, and what to do.
     pub(super) fn keep_nothing(&mut self, why: Stop) {
-        let why = why.with_advice();
-        kmsg::fall_back(self.env, &format!("{KEPT}, falling back to RAM: {why}"));
-        self.report.fallbacks.push(format!("{KEPT}: {why}"));
+        kmsg::fall_back(self.env, &format!("{}, falling back to RAM: {}", Wanted::Changes, why.with_advice()));
+        self.report.fallbacks.push(GivenUp { what: Wanted::Changes, why }.to_string());
     }
 
-    /// What the report says about writing, once the root is there. `area` is the one that was planned.
+    /// What the report says about writing, once the root is there. `area` is the one that was planned, `done` what came of the plan.
     /// Tells whether changes are kept there.
-    pub(super) fn write_mode(&mut self, form: &Form, base: Option<&Path>, area: Option<&Area>) -> bool {
-        let kept = area.filter(|_| !self.exec.fallbacks.iter().any(|text| text.starts_with(KEPT)));
-        let mut notes = std::mem::take(&mut self.exec.notes);
+    pub(super) fn write_mode(&mut self, form: &Form, base: Option<&Path>, area: Option<&Area>, done: &Done) -> bool {
+        let kept = area.filter(|_| !done.gave_up(Wanted::Changes));
+        let mut notes = std::mem::take(&mut self.notes);
         notes.extend(area.iter().flat_map(|area| area.notes.clone()));
         // Without it, device-mapper has failed, and an overlay is there instead.
         let mapped = self.exec.node(Slot::Live).is_some();

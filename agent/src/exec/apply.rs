@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
-use serde::{Deserialize, Serialize};
 
 use super::copy;
 use super::mount::{self, FileSystem, Purpose};
 use super::protected::Protected;
 use super::secret::Secret;
-use super::sign;
+use super::sign::{self, Noted};
+use super::unfinished;
 use super::unwind::{Undo, Undos};
 use super::witness::Witness;
 use crate::area::Found;
@@ -26,28 +26,13 @@ use crate::error::{Code, Stop};
 use crate::facts::Seen;
 use crate::foreign;
 use crate::format::torn;
+use crate::handover::StepRecord;
 use crate::kmsg;
 use crate::mapper::cipher::Cipher;
-use crate::plan::{Place, Slot, Step};
+use crate::plan::{Done, GivenUp, Place, Slot, Step, Wanted};
 
 /// Loads a kernel module by name with all it needs; the error is text for a person.
 pub type LoadModule<'a> = &'a (dyn Fn(&str) -> Result<(), String> + Sync);
-
-/// What became of a step, for the report and the log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepRecord {
-    /// `prepare`, `acquire` or `assemble`.
-    pub stage: String,
-    /// The step as it prints itself.
-    pub step: String,
-    /// When it began: milliseconds since the kernel started.
-    pub at_ms: f64,
-    /// How long it took, milliseconds.
-    pub took_ms: f64,
-    /// Why it failed; absent for success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
 
 /// A device in a slot. A loop device is held open until something is mounted from it.
 #[derive(Debug)]
@@ -75,10 +60,8 @@ pub struct Executor<'a> {
     pub cipher: Option<Cipher>,
     /// Everything done so far.
     pub records: Vec<StepRecord>,
-    /// Fallbacks that were taken, for a person.
-    pub fallbacks: Vec<String>,
-    /// What happened to a persistent area, for a person.
-    pub notes: Vec<String>,
+    /// What has come of the steps that are being done.
+    done: Done,
     /// The area was repaired, and what it shows may be what is left of it.
     pub(super) repaired: bool,
     /// Is told what is being done.
@@ -89,7 +72,7 @@ impl<'a> Executor<'a> {
     /// An executor on a machine.
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
         let (slots, undos, sums) = (HashMap::new(), Undos::default(), HashMap::new());
-        let (records, fallbacks, notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (records, done) = (Vec::new(), Done::default());
         let (keys, volumes, watchdog) = (HashMap::new(), HashMap::new(), Watchdog::default());
         Self {
             env,
@@ -102,8 +85,7 @@ impl<'a> Executor<'a> {
             volumes,
             cipher: None,
             records,
-            fallbacks,
-            notes,
+            done,
             repaired: false,
             watchdog,
         }
@@ -146,15 +128,39 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Does the steps of a stage in order; the first failure ends it.
+    /// Does the steps of a stage in order; the first failure ends it. What is told about a place for changes before a failure comes with
+    /// the steps that are done next: it was done.
     ///
     /// # Errors
     /// The failed step as a [`Stop`]; what was done before it stays until [`Executor::unwind`].
-    pub fn run(&mut self, stage: &str, steps: &[Step]) -> Result<(), Stop> {
+    pub fn perform(&mut self, stage: &str, steps: &[Step]) -> Result<Done, Stop> {
+        let result = self.run(stage, steps);
+        let given_up = std::mem::take(&mut self.done.given_up);
+        result.map(|()| Done { given_up, notes: std::mem::take(&mut self.done.notes) })
+    }
+
+    /// Forgets what was to be told with the next steps.
+    pub fn forget_notes(&mut self) {
+        self.done.notes.clear();
+    }
+
+    /// Tells what happened to a place for changes.
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.done.notes.push(note.into());
+    }
+
+    /// As [`Executor::note`], once.
+    pub(super) fn note_once(&mut self, note: String) {
+        if !self.done.notes.contains(&note) {
+            self.done.notes.push(note);
+        }
+    }
+
+    fn run(&mut self, stage: &str, steps: &[Step]) -> Result<(), Stop> {
         for step in steps {
             match step {
                 Step::Either { first, otherwise, because } => {
-                    self.either(stage, first, otherwise, because)?;
+                    self.either(stage, first, otherwise, *because)?;
                     continue;
                 }
                 Step::Recover { attempt, from, with, because } => {
@@ -174,13 +180,14 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn either(&mut self, stage: &str, first: &[Step], otherwise: &[Step], because: &str) -> Result<(), Stop> {
-        let mark = self.mark();
-        let Err(stop) = self.run(stage, first) else { return Ok(()) };
+    fn either(&mut self, stage: &str, first: &[Step], otherwise: &[Step], what: Wanted) -> Result<(), Stop> {
+        let (mark, given_up) = (self.mark(), self.done.given_up.len());
+        let Err(why) = self.run(stage, first) else { return Ok(()) };
         self.unwind(mark);
-        let why = stop.with_advice();
-        kmsg::fall_back(self.env, &format!("{because}, falling back: {why}"));
-        self.fallbacks.push(format!("{because}: {why}"));
+        // What was given up on a way that led nowhere is not what is missing.
+        self.done.given_up.truncate(given_up);
+        kmsg::fall_back(self.env, &format!("{what}, falling back: {}", why.with_advice()));
+        self.done.given_up.push(GivenUp { what, why });
         self.run(stage, otherwise)
     }
 
@@ -192,7 +199,7 @@ impl<'a> Executor<'a> {
                 // What is made anew must not be held through a device of the old.
                 self.slots.remove(&Slot::Cow);
                 log::info!("{because}: {stop}");
-                self.notes.push(format!("{because}: {}", stop.cause));
+                self.note(format!("{because}: {}", stop.cause));
                 self.run(stage, with)
             }
             result => result,
@@ -278,7 +285,7 @@ impl<'a> Executor<'a> {
                 node.map_or(Ok(()), |node| self.symlink(at, &node))
             }
             Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
-            Step::Either { first, otherwise, because } => self.either("", first, otherwise, because),
+            Step::Either { first, otherwise, because } => self.either("", first, otherwise, *because),
             Step::Recover { attempt, from, with, because } => self.recover("", attempt, *from, with, because),
             Step::Format { target, fs, label } => self.format(target, fs, label.as_deref()),
             Step::LuksFormat { target, luks, mark, crypt, fs, label } => {
@@ -364,8 +371,11 @@ impl<'a> Executor<'a> {
             Some(witness) => witness.file(),
             None => &File::open(&path).map_err(|error| fail("opening", error))?,
         };
-        if let Some(noted) = sign::noted(self.env, file).filter(|_| access == Access::ReadWrite) {
-            noted.note();
+        if access == Access::ReadWrite {
+            if found.is_some() {
+                unfinished::forget_replacing(self.env, file);
+            }
+            sign::noted(self.env, file).iter().for_each(Noted::note);
         }
         let setup = Setup { read_only, direct_io, autoclear: true, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), opened, &path.to_string_lossy(), setup)

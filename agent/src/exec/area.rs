@@ -25,9 +25,10 @@ use crate::foreign;
 use crate::format::{self, torn};
 use crate::json;
 use crate::kmsg::NOTICE;
+use crate::mountinfo;
 use crate::plan::{Slot, Target};
 use crate::probe::block;
-use crate::shutdown::mounts;
+use crate::random;
 use crate::table::Gap;
 
 /// A slow stick writes a journal at a few MB/s.
@@ -48,7 +49,7 @@ impl Executor<'_> {
         log::info!(target: NOTICE, "{what}");
         self.watchdog.telling(&what, || format_quietly(self.env, target, fs, label))?;
         self.repaired = false;
-        self.notes.push(format!("made {target} {fs}"));
+        self.note(format!("made {target} {fs}"));
         Ok(())
     }
 
@@ -56,7 +57,7 @@ impl Executor<'_> {
         let witness = Witness::of_disk(self.env, seen)?;
         let (disk, mut file) = (&seen.node, witness.file());
         let failed = |cause: String| Stop::new(Code::AreaPartition, format!("{}: {cause}", disk.display()));
-        let random = random(self.env).map_err(|error| failed(format!("random numbers: {error}")))?;
+        let random = random::sixteen(self.env).map_err(|error| failed(format!("random numbers: {error}")))?;
         let geometry = witness.geometry(disk, image, gap.size)?;
         let shown = witness.others_shown(self.env, disk, gap)?;
         let addition =
@@ -68,7 +69,7 @@ impl Executor<'_> {
             let done = file.write_all_at(&write.bytes, write.offset).and_then(|()| file.sync_data());
             done.map_err(|error| failed(format!("writing {}: {error}", write.what)))?;
         }
-        self.notes.push(format!("added partition {gap} to {}", disk.display()));
+        self.note(format!("added partition {gap} to {}", disk.display()));
         Ok(())
     }
 
@@ -106,7 +107,7 @@ impl Executor<'_> {
             Ok(program) => program,
             // The kernel replays the journal; a check beyond that is better, not necessary.
             Err(stop) => {
-                self.notes.push(format!("not checked: {}", stop.cause));
+                self.note(format!("not checked: {}", stop.cause));
                 return Ok(());
             }
         };
@@ -126,7 +127,7 @@ impl Executor<'_> {
         let node = witness.node().to_string_lossy().into_owned();
         let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
             Err(stop) if !always => {
-                self.notes.push(format!("not checked: {}", stop.cause));
+                self.note(format!("not checked: {}", stop.cause));
                 return Ok(());
             }
             program => program?,
@@ -169,7 +170,7 @@ impl Executor<'_> {
             Some(0) => return Ok(()),
             Some(1..=3) if !ended.unreadable => {
                 self.made_anew(slot);
-                self.notes.push(format!("repaired: {}", ended.words));
+                self.note(format!("repaired: {}", ended.words));
                 return Ok(());
             }
             _ if is_beyond_repair(&ended) => Code::AreaDamaged,
@@ -194,7 +195,7 @@ impl Executor<'_> {
         })?;
         if let Some(words) = mended {
             self.made_anew(what);
-            self.notes.push(format!("repaired: {words}"));
+            self.note(format!("repaired: {words}"));
         }
         Ok((witness, mended.is_some()))
     }
@@ -217,8 +218,7 @@ impl Executor<'_> {
 
     pub(super) fn unmount(&mut self, at: &Path) -> Result<(), Stop> {
         let target = self.env.path(at);
-        let table = mounts::parse(&self.env.text("proc/self/mountinfo").unwrap_or_default());
-        let source = table.into_iter().rev().find(|mount| mount.at == target).map(|mount| mount.source);
+        let source = mountinfo::at(&mountinfo::all(self.env), &target).map(|mount| mount.source.clone());
         mount::release_patiently(&target).map_err(|error| Stop::new(Code::MediumMount, error.to_string()))?;
         self.undone(&target);
         if let Some(node) = source.filter(|source| source.starts_with('/')) {
@@ -281,9 +281,7 @@ impl Executor<'_> {
             Some(owner) => {
                 let note = format!("taken over from {owner}");
                 // A store is asked before it is cleared and marked behind that.
-                if !self.notes.contains(&note) {
-                    self.notes.push(note);
-                }
+                self.note_once(note);
             }
             None => {}
         }
@@ -465,12 +463,6 @@ fn mark(path: &Path, image: &Identity) -> io::Result<()> {
 /// It is there and can be read, and says nothing. serde_json reports text that ends too early as an end of file.
 fn is_no_mark(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-}
-
-pub(super) fn random(env: &Env) -> io::Result<[u8; 16]> {
-    let mut bytes = [0; 16];
-    io::Read::read_exact(&mut File::open(env.path("dev/urandom"))?, &mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -9,19 +9,22 @@ use std::time::Duration;
 
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
+use rustix::io::Errno;
 
-use super::begun::{self, Begun};
-use super::empty::{self, Extent};
 use super::sign::{self, Noted};
-use super::unfinished::{self, Note};
+use super::unfinished;
 use super::witness::Witness;
 use crate::area::TEMPORARY_LABEL;
 use crate::env::Env;
-use crate::error::{Code, Stop};
+use crate::error::{CHECK_IT, Code, Stop};
 use crate::format::{self, Kind, Superblock, partition};
 use crate::plan::Target;
 use crate::plan::crypt::Consent;
+use crate::probe::begun::{self, Begun};
 use crate::probe::block;
+use crate::probe::empty::{self, Extent};
+use crate::probe::unfinished::Note;
+use crate::random;
 use crate::table::Gap;
 
 /// What to do about a given device that is not empty.
@@ -109,8 +112,10 @@ impl Blank {
                 // Below the directories that are made for it nothing is mounted.
                 let noted = sign::noted(env, path);
                 let forget = || noted.iter().for_each(Noted::forget);
-                let (file, note) = unfinished::begin(env, path, *size, *replace, forget)
-                    .map_err(|error| Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display())))?;
+                let (file, note) = unfinished::begin(env, path, *size, *replace, forget).map_err(|error| {
+                    let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
+                    if is_damage(&error) { stop.advice(CHECK_IT) } else { stop }
+                })?;
                 // From here on only the content of the file changes: whoever finds another state was not alone on it.
                 noted.iter().for_each(Noted::note);
                 let blank = Self::show(env, Witness::of_new_file(env, file, path), path, 0, 0)?;
@@ -152,7 +157,7 @@ impl Blank {
         let begun = match begun {
             Some(begun) => Some(begun),
             None => {
-                let uuid = unfinished::random_uuid(super::area::random(env).map_err(failed)?);
+                let uuid = random::uuid_v4(env).map_err(failed)?;
                 Begun::begin(below.file(), base, size, uuid).map_err(failed)?
             }
         };
@@ -206,6 +211,12 @@ impl Blank {
         note.settle();
         Ok(())
     }
+}
+
+/// Whether the driver of a file system gives up on what is there.
+fn is_damage(error: &io::Error) -> bool {
+    let codes = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::INVAL];
+    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
 /// The tables as they are now must still have the gap that the plan was made for.

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -27,6 +27,7 @@ use crate::format::{self, Kind, Superblock, luks};
 use crate::kmsg::NOTICE;
 use crate::mapper::cipher::{self, Cipher};
 use crate::mapper::{self, MapperError};
+use crate::patient::patiently;
 use crate::plan::crypt::{Crypt, Key};
 use crate::plan::{Slot, Target};
 use crate::probe::ram;
@@ -91,13 +92,7 @@ impl Mapped {
 }
 
 fn close(dev: &Path, name: &str) -> Result<(), MapperError> {
-    let begin = Instant::now();
-    while let Err(error) = mapper::remove(name) {
-        if begin.elapsed() >= BUSY_LIMIT {
-            return Err(error);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    patiently(BUSY_LIMIT, Duration::from_millis(20), |_| true, || mapper::remove(name))?;
     // Without udev the node is libdevmapper's, which does not see this.
     let _ = fs::remove_file(dev.join("mapper").join(name));
     Ok(())
@@ -257,7 +252,7 @@ impl Executor<'_> {
         let what = format!("encrypting {} for changes", target.to_string().trim_end_matches(','));
         log::info!(target: NOTICE, "{what}");
         self.watchdog.telling(&what, || volume.make(self.env, &cryptsetup, (&program, &arguments), target))?;
-        self.notes.push(format!("made {target} {fs} in LUKS2"));
+        self.note(format!("made {target} {fs} in LUKS2"));
         self.keys.insert(crypt.map.clone(), key);
         Ok(())
     }
@@ -270,7 +265,7 @@ impl Executor<'_> {
         if let Some((open, name)) = already_open(self.env, node) {
             let failed = |why| Stop::new(Code::AreaCrypt, format!("{}, opened as {name}: {why}", crypt.place));
             self.cipher = Some(believed(&name).map_err(failed)?);
-            self.notes.push(format!("{} was open already as {}", crypt.place, open.display()));
+            self.note(format!("{} was open already as {}", crypt.place, open.display()));
             self.hold(what, open, None);
             return Ok(());
         }
@@ -303,7 +298,7 @@ impl Executor<'_> {
         if let Err(why) = marked {
             let note = format!("the LUKS header of {map} could not be told which image it is for: {why}");
             log::warn!("{note}, ignoring");
-            self.notes.push(note);
+            self.note(note);
         }
     }
 

@@ -2,13 +2,12 @@
 
 pub mod apply;
 mod area;
-pub mod begun;
+mod begun;
 pub mod blank;
 pub mod copy;
 mod crypt;
 mod delete;
 mod digest;
-pub(crate) mod empty;
 pub mod mount;
 mod overlay;
 mod passphrase;
@@ -19,7 +18,7 @@ pub mod secret;
 mod sign;
 mod snapshot;
 mod tool;
-pub mod unfinished;
+mod unfinished;
 pub mod unwind;
 mod witness;
 

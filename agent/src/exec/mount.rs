@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
@@ -15,6 +15,7 @@ use rustix::mount::{
     unmount,
 };
 
+use crate::patient;
 use crate::plan::step::NO_LINKS;
 
 /// Bytes of kernel messages read from one context; a line is far shorter.
@@ -309,15 +310,7 @@ pub fn forgotten(node: &Path) {
 }
 
 fn patiently(attempt: impl Fn() -> Result<(), MountError>) -> Result<(), MountError> {
-    let begin = Instant::now();
-    loop {
-        match attempt() {
-            Err(error) if error.errno == Errno::BUSY && begin.elapsed() < BUSY_LIMIT => {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            result => return result,
-        }
-    }
+    patient::patiently(BUSY_LIMIT, Duration::from_millis(2), |error: &MountError| error.errno == Errno::BUSY, attempt)
 }
 
 /// Takes a mount away at once; it disappears for good when its last user does.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::secret::Secret;
 use super::tool::{self, Call};
+use crate::console::{Console, SECRET_BYTES, Typed, Unseen};
 use crate::env::Env;
-use crate::native::console::{Console, SECRET_BYTES, Typed, Unseen};
 use crate::terminal::printable;
 
 /// systemd's own program for the question.

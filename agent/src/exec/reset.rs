@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::apply::Executor;
+use super::area;
 use super::delete::{Deletion, Held};
-use super::{area, unfinished};
 use crate::env::Env;
 use crate::error::Stop;
 use crate::foreign;
-use crate::format::{lossless, uuid};
+use crate::format::lossless;
+use crate::probe::unfinished::{ASIDE, set_aside};
+use crate::random;
 
-/// What was set aside bears this name and a UUID. Nothing else is ever deleted.
-const ASIDE: &str = ".rdlive-discarded-";
 /// Somebody who boots does not wait longer for what only gives room back.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Without so many bytes free, an overlay cannot even be mounted for writing.
@@ -50,7 +50,7 @@ impl Executor<'_> {
         }
         for note in notes {
             log::info!("{note}");
-            self.notes.push(note);
+            self.note(note);
         }
         Ok(())
     }
@@ -61,7 +61,7 @@ impl Executor<'_> {
             return;
         }
         let top = self.env.path(dir);
-        let doomed = doomed(&top);
+        let doomed = set_aside(&top);
         if doomed.is_empty() {
             return;
         }
@@ -82,7 +82,7 @@ impl Executor<'_> {
         let note =
             format!("reset: what was removed from {} is not deleted yet: {why}; the next boot goes on", dir.display());
         log::warn!("{note}");
-        self.notes.push(note);
+        self.note(note);
     }
 }
 
@@ -93,7 +93,7 @@ fn aside(env: &Env, dir: &Path) -> io::Result<Option<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         facts => facts?,
     };
-    let aside = path.with_file_name(format!("{ASIDE}{}", unfinished::random_uuid(area::random(env)?)));
+    let aside = path.with_file_name(format!("{ASIDE}{}", random::uuid_v4(env)?));
     fs::rename(&path, &aside)?;
     Ok(Some(aside))
 }
@@ -124,16 +124,4 @@ fn removed(dir: &Path, aside: &Path) -> String {
 /// Bytes that are free on the file system of a directory.
 fn free(dir: &Path) -> u64 {
     rustix::fs::statvfs(dir).map_or(u64::MAX, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
-}
-
-/// Whether a reset has set something aside in a directory that is not deleted yet.
-pub fn has_set_aside(dir: &Path) -> bool {
-    !doomed(dir).is_empty()
-}
-
-/// Paths in a directory that have our name.
-fn doomed(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let ours = |name: &str| name.strip_prefix(ASIDE).is_some_and(uuid::is_uuid);
-    entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(ours)).map(|entry| entry.path()).collect()
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::env::Env;
+use crate::random;
 
 /// The longest key: what a pipe holds, so that handing it over cannot block.
 const LONGEST: usize = 32 << 10;
@@ -63,7 +64,7 @@ impl Secret {
     /// The kernel's random numbers cannot be read.
     pub fn random(env: &Env) -> io::Result<Self> {
         let mut bytes = Zeroizing::new([0; RANDOM]);
-        File::open(env.path("dev/urandom"))?.read_exact(bytes.as_mut_slice())?;
+        random::fill(env, bytes.as_mut_slice())?;
         let digit = |half: u8| char::from_digit(u32::from(half), 16).map_or(b'0', |digit| digit as u8);
         let mut text = Vec::with_capacity(2 * RANDOM);
         text.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));

@@ -12,7 +12,7 @@ use super::{mount, unfinished};
 use crate::env::Env;
 use crate::foreign;
 use crate::format::{self, left, xfs_log};
-use crate::shutdown::mounts;
+use crate::mountinfo;
 
 /// A FAT or exFAT that is mounted, and what it is mounted from.
 #[derive(Debug)]
@@ -49,8 +49,7 @@ fn open_a_file(at: &Path) {
 
 /// What is mounted at a path, topmost.
 fn mounted_at(env: &Env, at: &Path) -> Option<PathBuf> {
-    let table = mounts::parse(&env.text("proc/self/mountinfo")?);
-    table.into_iter().rev().find(|mount| mount.at == at).map(|mount| PathBuf::from(mount.source))
+    mountinfo::at(&mountinfo::all(env), at).map(|mount| PathBuf::from(&mount.source))
 }
 
 /// The option by which the records of an XFS are told from those of others; none where it cannot be mounted with that.
@@ -61,12 +60,9 @@ pub(super) fn option(fs: &str, source: &str, options: &[String]) -> Option<&'sta
 
 /// The FAT or exFAT on which a file lies or will lie.
 pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
-    let path = env.path(file);
-    let table = mounts::parse(&env.text("proc/self/mountinfo")?);
-    // The last of those that are mounted at one place is the one that is seen.
-    let below = table.into_iter().filter(|mount| path.starts_with(&mount.at));
-    let mount = below.max_by_key(|mount| mount.at.components().count())?;
-    left::has_note(&mount.fs).then(|| Noted { at: mount.at, source: PathBuf::from(mount.source) })
+    let mounts = mountinfo::all(env);
+    let mount = mountinfo::around(&mounts, &env.path(file))?;
+    left::has_note(&mount.fs).then(|| Noted { at: mount.at.clone(), source: PathBuf::from(&mount.source) })
 }
 
 impl Noted {

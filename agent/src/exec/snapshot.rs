@@ -87,7 +87,7 @@ impl Executor<'_> {
         match clear() {
             Ok(true) => {
                 self.made_anew(what);
-                self.notes.push("reset: the store's changes are forgotten".to_owned());
+                self.note("reset: the store's changes are forgotten");
                 Ok(())
             }
             Ok(false) => Err(failed(Code::AreaDamaged, "it is no store of a snapshot, left as it is".to_owned())),
@@ -100,7 +100,7 @@ impl Executor<'_> {
         let settled = self.witness(what)?.alone(settled);
         self.made_anew(what);
         let note = settled.map_err(|error| Stop::new(Code::AreaUnavailable, format!("the store {what}: {error}")))?;
-        self.notes.extend(note.map(str::to_owned));
+        note.iter().for_each(|note| self.note(*note));
         Ok(())
     }
 

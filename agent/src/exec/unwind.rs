@@ -1,14 +1,14 @@
 //! Undoing: each step that takes something records how to give it back.
 
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::mount::MountFlags;
 
 use super::crypt;
 use super::mount;
 use crate::mapper::{self, MapperError};
+use crate::patient::patiently;
 use crate::plan::Slot;
 
 /// How to give back what one step took.
@@ -41,13 +41,7 @@ pub enum Undo {
 const BUSY_LIMIT: Duration = Duration::from_secs(2);
 
 fn remove(name: &str) -> Result<(), MapperError> {
-    let begin = Instant::now();
-    loop {
-        match mapper::remove(name) {
-            Err(_) if begin.elapsed() < BUSY_LIMIT => thread::sleep(Duration::from_millis(20)),
-            result => return result,
-        }
-    }
+    patiently(BUSY_LIMIT, Duration::from_millis(20), |_| true, || mapper::remove(name))
 }
 
 /// What was taken so far, newest last.

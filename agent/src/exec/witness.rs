@@ -18,7 +18,8 @@ use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::Seen;
-use crate::probe::{self, block};
+use crate::mountinfo::{self, Mount};
+use crate::probe::{block, site};
 use crate::table::{Disk, Gap, Shown, name};
 
 /// How long somebody else (udev, a partition tool) may hold the disk.
@@ -80,7 +81,7 @@ impl Witness {
     /// A file that is written to as it was found: in it must be what was there when the plan was made. `None` is for one that a step
     /// before has made.
     pub(super) fn of_file(env: &Env, file: File, path: &Path, found: Option<Found>) -> Result<Self, Stop> {
-        match found.map_or(Ok(()), |found| probe::area::is_still(&file, found)) {
+        match found.map_or(Ok(()), |found| site::is_still(&file, found)) {
             Ok(()) => Ok(Self { file, node: env.path(path), claim: None }),
             Err(why) => Err(Stop::new(Code::AreaUnavailable, format!("{} has changed: {why}", path.display()))
                 .advice("nothing was written; boot again when nothing else uses the disk")),
@@ -206,12 +207,8 @@ fn is_unused(env: &Env, disk: &Path, partition: u32) -> Result<(), Stop> {
     let partition = name::of(&disk.file_name().unwrap_or_default().to_string_lossy(), partition);
     let node = format!("/dev/{partition}");
     let number = env.text(Path::new("sys/class/block").join(&partition).join("dev"));
-    let mounts = env.text("proc/self/mountinfo").unwrap_or_default();
-    let mounted = mounts.lines().any(|line| {
-        let (mount, what) = line.split_once(" - ").unwrap_or_default();
-        mount.split(' ').nth(2).is_some_and(|dev| number.as_deref() == Some(dev))
-            || what.split(' ').nth(1) == Some(&node)
-    });
+    let is_it = |mount: &Mount| number.as_ref() == Some(&mount.device) || mount.source == node;
+    let mounted = mountinfo::all(env).iter().any(is_it);
     let holders = std::fs::read_dir(env.path(Path::new("sys/class/block").join(&partition).join("holders")));
     match mounted || holders.is_ok_and(|mut holders| holders.next().is_some()) {
         false => Ok(()),

@@ -6,8 +6,8 @@ use crate::area::{DiskSite, Found, HostSite, Identity, NamedSite, Site};
 use crate::config::{Config, Method, OverlayCrypt, Persistence, Selector};
 use crate::facts::{Device, MediumFacts, Seen};
 use crate::format::Kind;
-use crate::plan::assemble::KEPT;
 use crate::plan::persist::{self, Area, Wish};
+use crate::plan::{GivenUp, Wanted};
 use crate::plan::{Points, Step, acquire, crypt, ordinary, reason};
 use crate::table::Gap;
 
@@ -51,9 +51,10 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
 fn answered((remark, acquire, area): Answer) -> Assumed {
     match area {
         Ok(area) => Assumed { remark, acquire, area: Some(area) },
-        Err(why) => {
-            Assumed { remark: Some(format!("{KEPT}: {}", reason::stop(&why).with_advice())), ..Assumed::default() }
-        }
+        Err(why) => Assumed {
+            remark: Some(GivenUp { what: Wanted::Changes, why: reason::stop(&why) }.to_string()),
+            ..Assumed::default()
+        },
     }
 }
 

@@ -1,6 +1,5 @@
 //! PID 1 of a native initramfs: what systemd, udev, modprobe and a shell do elsewhere.
 
-pub mod console;
 pub mod modules;
 pub mod pseudo;
 pub mod rescue;

@@ -9,14 +9,14 @@ use rustix::system::RebootCommand;
 #[cfg(not(test))]
 use rustix::system::reboot;
 
-use super::console::Console;
 use crate::attempt::{self, fault};
 use crate::config::{Config, Emergency, Failure};
+use crate::console::Console;
 use crate::env::Env;
 use crate::error::Stop;
 use crate::format::udev_decode;
 use crate::kmsg;
-use crate::shutdown::bounded::bounded;
+use crate::patient::bounded;
 
 /// How long the message stays on the screen before the machine acts by itself.
 const READING_TIME: Duration = Duration::from_secs(10);

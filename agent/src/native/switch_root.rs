@@ -12,6 +12,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::mount::mount_move;
 use rustix::process::{chdir, chroot};
 
+use crate::console;
 use crate::env::Env;
 use crate::error::{Code, Stop};
 
@@ -114,16 +115,7 @@ fn remove_below(dir: &Path, device: u64) {
 }
 
 fn exec(program: &Path, arguments: &[String]) -> io::Error {
-    console_streams();
+    // init gets the console, as from the kernel.
+    console::become_standard_streams();
     Command::new(program).args(arguments.iter().map(OsStr::new)).exec()
-}
-
-/// init gets the console as its standard streams, as from the kernel.
-pub(crate) fn console_streams() {
-    let console = openat(CWD, "/dev/console", OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
-    if let Ok(console) = console {
-        let _ = rustix::stdio::dup2_stdin(&console);
-        let _ = rustix::stdio::dup2_stdout(&console);
-        let _ = rustix::stdio::dup2_stderr(&console);
-    }
 }

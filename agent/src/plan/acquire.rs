@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::points::Points;
 use super::step::{Slot, Step, mount};
+use super::wanted::Wanted;
 use crate::config::{Access, Config};
 use crate::error::{Code, Stop};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, Seen};
@@ -71,7 +72,7 @@ pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
         vec![Step::Either {
             first: vec![Step::Unmount { at: points.host.clone() }, Step::Mend { what: Slot::Host }, usual],
             otherwise: vec![inert],
-            because: "the file system of the ISO file stays read-only".to_owned(),
+            because: Wanted::HostWritable,
         }]
     })
 }
@@ -144,7 +145,7 @@ pub fn medium_for_changes(access: Access, points: &Points, facts: &MediumFacts) 
         *last = Step::Either {
             first: vec![Step::CheckFs { what: Slot::Medium, fs: facts.kind.name().to_owned() }, usual],
             otherwise: vec![inert],
-            because: "the medium stays read-only".to_owned(),
+            because: Wanted::MediumWritable,
         };
     }
     steps

@@ -7,11 +7,9 @@ use super::persist::Area;
 use super::points::Points;
 use super::snapshot::{self, Base};
 use super::step::{Slot, Step};
+use super::wanted::Wanted;
 use crate::config::{Access, Config, Dialect, Method};
 use crate::facts::{Content, Inner, MediumFacts};
-
-/// The beginning of the message when changes cannot be kept.
-pub const KEPT: &str = "changes are not kept over a reboot";
 
 /// Builds the root at `sysroot`. `content` is what the medium offers, `inner` what its container does.
 pub fn assemble(
@@ -48,7 +46,7 @@ pub fn assemble_on(
     };
     let mut otherwise = over;
     otherwise.extend(points.layer_links());
-    let mut steps = snapshot::root(config, &base, form.method, area, sysroot, otherwise, KEPT);
+    let mut steps = snapshot::root(config, &base, form.method, area, sysroot, otherwise);
     steps.extend(points.medium_links(!medium.is_container(), container));
     steps
 }
@@ -84,7 +82,7 @@ pub(super) fn layers(config: &Config, points: &Points, sysroot: &Path, area: Opt
                 steps.append(&mut first);
             } else {
                 temporary.push(overlay(vec![lowest], &points.upper, &points.work));
-                steps.push(Step::Either { first, otherwise: temporary, because: KEPT.to_owned() });
+                steps.push(Step::Either { first, otherwise: temporary, because: Wanted::Changes });
             }
         }
     }

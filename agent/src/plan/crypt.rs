@@ -12,11 +12,12 @@ use serde::Serialize;
 use super::acquire::driver;
 use super::persist::{self, Area, Wish, bound_path, is_area};
 use super::points::Points;
-use super::reason::{self, refuses_writes};
+use super::reason;
 use super::shown;
 use super::step::{Slot, Step, Target};
 use crate::area::{
     DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Owner, Part, Site, TEMPORARY_LABEL, made_for,
+    refuses_writes,
 };
 use crate::config::{Access, Mkfs, Overlay, OverlayCrypt, Unlocking};
 use crate::error::Stop;

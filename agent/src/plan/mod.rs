@@ -13,6 +13,8 @@ pub mod reason;
 mod shown;
 pub mod snapshot;
 pub mod step;
+pub mod wanted;
 
 pub use points::{Points, Presence};
 pub use step::{Place, Replace, Slot, Step, Target};
+pub use wanted::{Done, GivenUp, Wanted};

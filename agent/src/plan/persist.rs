@@ -7,18 +7,14 @@ use super::acquire::{driver, mount_kind};
 use super::crypt;
 use super::named;
 use super::points::Points;
-use super::reason::refuses_writes;
 use super::shown;
 use super::step::{NO_LINKS, Replace, Slot, Step, Target};
-use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, made_for};
+use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, WORK, made_for, refuses_writes};
 use crate::config::{Access, Overlay, Persistence};
 use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::{Seen, human};
 use crate::format::Kind;
 use crate::table::{Gap, PARTITION_NAME, name};
-
-/// The work directory of a named place lies beside it under this name (dracut-live spec 2.6).
-pub const WORK: &str = "ovlwork";
 
 /// What to do where there is nothing to show.
 const TO_MAKE: &str = "a boot without rd.overlay.readonly makes it";

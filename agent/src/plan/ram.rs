@@ -9,6 +9,7 @@ use super::acquire::{driver, mount_kind};
 use super::points::{Points, Presence};
 use super::snapshot;
 use super::step::{Slot, Step};
+use super::wanted::Wanted;
 use crate::config::{Access, Config, Persistence, TmpfsSize};
 use crate::error::{Code, Stop};
 use crate::facts::{Content, ImageFile, MediumFacts, Origin, RamFacts};
@@ -19,8 +20,6 @@ use crate::format::Kind;
 pub const RAM_DIR: &str = "/run/initramfs/ram";
 /// Where dracut leaves its copies; they become links (dracut-live spec 2.12).
 const HISTORIC_DIR: &str = "/run/initramfs";
-/// What asks for the copy: the reason of a fallback.
-const BECAUSE: &str = "rd.live.ram";
 /// Size of a huge page; a tmpfs that ends in the middle of one would fill its last part with small pages.
 const HUGE_PAGE: u64 = 2 << 20;
 const MIB: u64 = 1 << 20;
@@ -134,7 +133,7 @@ pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
         steps.push(Step::Symlink { at: Path::new(HISTORIC_DIR).join(name), to: copy.to.clone() });
     }
     if !config.ram_required {
-        steps = vec![Step::Either { first: steps, otherwise: Vec::new(), because: BECAUSE.to_owned() }];
+        steps = vec![Step::Either { first: steps, otherwise: Vec::new(), because: Wanted::RamCopy }];
     }
     // Outside: an image that is not what it should be is no reason to boot from the medium it came from.
     let file = copy.to.clone();
@@ -178,8 +177,7 @@ pub fn release(points: &Points, medium: &MediumFacts) -> (Vec<Step>, Presence) {
         steps.push(Step::Release { slot: Slot::Host, at: Some(points.host.clone()) });
     }
     if !steps.is_empty() {
-        let because = "the medium cannot be released".to_owned();
-        steps = vec![Step::Either { first: steps, otherwise: Vec::new(), because }];
+        steps = vec![Step::Either { first: steps, otherwise: Vec::new(), because: Wanted::Release }];
     }
     (steps, presence)
 }

@@ -2,9 +2,7 @@
 //!
 //! Plans and probes give a reason as text, `cause; what to do`; one that a step gave begins with its number.
 
-use std::path::Path;
-
-use crate::error::{Code, ELSEWHERE, Stop};
+use crate::error::{Code, Stop};
 
 /// The reason as an error, complete: with [`Code::AreaUnavailable`] and the number's own remedy where it does not say more.
 pub fn stop(why: &str) -> Stop {
@@ -16,14 +14,13 @@ pub fn stop(why: &str) -> Stop {
     }
 }
 
-/// A disk or file system that cannot be written to.
-pub fn refuses_writes(node: &Path) -> String {
-    format!("{} refuses writes; switch its write protection off, or {ELSEWHERE}", node.display())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::area::refuses_writes;
+    use crate::error::ELSEWHERE;
 
     #[test]
     fn every_reason_has_a_number_and_says_what_to_do() {

@@ -10,6 +10,7 @@ use super::acquire::{driver, loop_image};
 use super::persist::{Area, is_area};
 use super::ram::RAM_DIR;
 use super::step::{Slot, Step, mount};
+use super::wanted::Wanted;
 use crate::area::Found;
 use crate::config::{Access, Config, Method, TmpfsSize};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
@@ -39,8 +40,6 @@ const SLACK: u64 = 1 << 20;
 const SECTOR: u64 = 512;
 /// Of ten parts, how much metadata a thin pool gets.
 const METADATA: u64 = 10;
-/// Why an overlay may follow.
-const BECAUSE: &str = "no device-mapper root";
 
 /// A device-mapper device to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -239,7 +238,6 @@ pub fn root(
     area: Option<&Area>,
     sysroot: &Path,
     otherwise: Vec<Step>,
-    kept: &str,
 ) -> Vec<Step> {
     let mut steps = vec![target_driver("dm_mod", "CONFIG_BLK_DEV_DM")];
     if matches!(method, Method::Snapshot { .. }) {
@@ -250,7 +248,7 @@ pub fn root(
     }
     steps.extend(driver(base.file.kind));
     steps.extend(match method {
-        Method::Snapshot { thin } => layered(config, base, thin, area, kept),
+        Method::Snapshot { thin } => layered(config, base, thin, area),
         Method::Direct | Method::Overlayfs => written(base),
     });
     let options: Vec<&str> = config.rootflags.iter().map(String::as_str).collect();
@@ -259,8 +257,8 @@ pub fn root(
     if area.is_some_and(|area| area.required) {
         return steps;
     }
-    let because = if area.is_some() { kept } else { BECAUSE };
-    vec![Step::Either { first: steps, otherwise, because: because.to_owned() }]
+    let because = if area.is_some() { Wanted::Changes } else { Wanted::Mapped };
+    vec![Step::Either { first: steps, otherwise, because }]
 }
 
 fn target_driver(module: &str, option: &str) -> Step {
@@ -283,7 +281,7 @@ fn written(base: &Base<'_>) -> Vec<Step> {
 }
 
 /// The image, and its changes somewhere else.
-fn layered(config: &Config, base: &Base<'_>, thin: bool, area: Option<&Area>, kept: &str) -> Vec<Step> {
+fn layered(config: &Config, base: &Base<'_>, thin: bool, area: Option<&Area>) -> Vec<Step> {
     let mut steps = vec![loop_image(base.at, base.file, Slot::Image)];
     match area {
         None => steps.extend(temporary(config, Slot::Image, thin)),
@@ -303,7 +301,7 @@ fn layered(config: &Config, base: &Base<'_>, thin: bool, area: Option<&Area>, ke
             let otherwise = temporary(config, Slot::Image, thin);
             match area.required {
                 true => steps.extend(first),
-                false => steps.push(Step::Either { first, otherwise, because: kept.to_owned() }),
+                false => steps.push(Step::Either { first, otherwise, because: Wanted::Changes }),
             }
         }
     }
@@ -377,7 +375,7 @@ pub fn fsimg(base: &Base<'_>, facts: &RamFacts) -> (Vec<Step>, PathBuf) {
         Step::Tmpfs { size, options: Vec::new(), at: FSIMG_DIR.into() },
         Step::CopyToRam { from: base.path(), to: to.clone(), bytes: facts.bytes, digest: false },
     ];
-    (vec![Step::Either { first: steps, otherwise: Vec::new(), because: "rd.writable.fsimg".to_owned() }], to)
+    (vec![Step::Either { first: steps, otherwise: Vec::new(), because: Wanted::Fsimg }], to)
 }
 
 #[cfg(test)]
@@ -518,7 +516,7 @@ mod tests {
         for (kargs, method, persistent, lines) in rows {
             let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
             let area = persistent.then(|| store_device(&config.overlay, crate::facts::Seen::named("/dev/vdb")));
-            let steps = root(&config, &base, method, area.as_ref(), Path::new("/sysroot"), Vec::new(), "kept");
+            let steps = root(&config, &base, method, area.as_ref(), Path::new("/sysroot"), Vec::new());
             let text: String = describe("assemble", &steps).map(|line| line + "\n").collect();
             let mut rest = text.as_str();
             for line in lines {

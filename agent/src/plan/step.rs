@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::crypt::{Consent, Crypt};
+use super::wanted::Wanted;
 use crate::area::{Found, Identity};
 use crate::config::{Access, TmpfsSize};
 use crate::error::Code;
@@ -433,8 +434,8 @@ pub enum Step {
         first: Vec<Step>,
         /// What happens instead.
         otherwise: Vec<Step>,
-        /// Why there is a choice.
-        because: String,
+        /// What is given up then.
+        because: Wanted,
     },
 }
 

@@ -1,9 +1,13 @@
 //! Looking, never touching: sysfs, block devices, mounted media, kernel events.
 
-pub mod area;
+pub(crate) mod begun;
 pub mod block;
 pub mod content;
+pub(crate) mod empty;
 pub mod links;
 pub mod ram;
+pub mod site;
+pub mod sleep;
 pub mod sums;
 pub mod uevent;
+pub(crate) mod unfinished;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::bounded::bounded;
+use crate::console::Console;
 use crate::env::Env;
 use crate::facts::Origin;
 use crate::handover::Report;
-use crate::native::console::Console;
+use crate::patient::bounded;
 
 /// How long a person may take to remove the medium before the machine goes down all the same.
 const PATIENCE: Duration = Duration::from_secs(60);

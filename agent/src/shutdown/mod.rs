@@ -1,7 +1,6 @@
 //! Power-off: systemd goes back into `/run/initramfs` and starts `/shutdown` there, which is this program. All services
 //! have ended by then; what is left are the layers of the live root, which only go from the top down.
 
-pub mod bounded;
 mod emergency;
 pub mod install;
 mod medium;
@@ -17,10 +16,11 @@ use rustix::system::{RebootCommand, reboot};
 use crate::attempt::fault;
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Eject};
+use crate::console;
 use crate::env::Env;
 use crate::handover::Report;
 use crate::kmsg;
-use crate::native::switch_root::console_streams;
+use crate::mountinfo;
 use crate::terminal;
 use teardown::{Scope, Teardown};
 
@@ -73,8 +73,7 @@ pub fn for_dracut(arguments: &[String]) -> ExitCode {
 const DRACUTS_RUN: &str = "/oldsys/run";
 
 fn dracut_goes_down(env: &Env) -> bool {
-    let table = env.text("proc/self/mountinfo").unwrap_or_default();
-    mounts::parse(&table).iter().any(|mount| mount.at == Path::new(DRACUTS_RUN))
+    mountinfo::at(&mountinfo::all(env), Path::new(DRACUTS_RUN)).is_some()
 }
 
 /// Takes the machine down; returns only if it must not or cannot. The first argument says how.
@@ -90,7 +89,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
     let verb = verb.unwrap_or(Verb::Poweroff);
     let env = Env::default();
     // The streams we were given may be open on the root that is to be unmounted.
-    console_streams();
+    console::become_standard_streams();
     kmsg::start(&env);
     on_fault(Env::default(), move || finally(verb));
     take_down(&env, verb);

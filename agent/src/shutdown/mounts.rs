@@ -1,62 +1,14 @@
-//! What is mounted, and what has to go.
+//! Which mounts have to go, and in which order.
 
 use std::path::{Path, PathBuf};
 
-/// One line of `/proc/self/mountinfo`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// Number of the mount.
-    id: u32,
-    /// Number of the mount it lies on.
-    parent: u32,
-    /// Mount point.
-    pub at: PathBuf,
-    /// Type of the file system.
-    pub fs: String,
-    /// What it is made from: a node, for most.
-    pub source: String,
-}
+use crate::mountinfo::Mount;
 
 /// Mounts of the running kernel's own interfaces, needed to the end, and where dracut's program for power-off has moved those
 /// of the old root.
 const KEPT: [&str; 3] = ["/run", "/oldsys/run", "/"];
 /// The same for what is below them too.
 const KEPT_BELOW: [&str; 6] = ["/proc", "/sys", "/dev", "/oldsys/proc", "/oldsys/sys", "/oldsys/dev"];
-
-/// Parses the table; lines that cannot be read are left out.
-pub fn parse(table: &str) -> Vec<Mount> {
-    table.lines().filter_map(line).collect()
-}
-
-fn line(line: &str) -> Option<Mount> {
-    let (before, after) = line.split_once(" - ")?;
-    let mut fields = before.split(' ');
-    let (id, parent) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    let at = fields.nth(2)?;
-    let mut after = after.split(' ');
-    let (fs, source) = (after.next()?.to_owned(), unescape(after.next().unwrap_or_default()));
-    Some(Mount { id, parent, at: PathBuf::from(unescape(at)), fs, source })
-}
-
-/// The kernel writes space, tab, line feed, backslash and `#` as three octal digits.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let code = tail.get(..3).filter(|_| first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
 
 /// The mounts below the directory `below` that have to go, in the order in which they can: newest first, so that nothing is still
 /// mounted on or made from what comes before it, as far as the table tells.
@@ -80,6 +32,7 @@ pub fn children(mounts: &[Mount], at: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mountinfo::parse;
 
     // As systemd 257 leaves it: the bind of /run/initramfs is the root, what was below it is there twice.
     const TABLE: &str = "\
@@ -102,7 +55,8 @@ nonsense
 
     #[test]
     fn h2_everything_goes_but_the_kernels_own() {
-        let found: Vec<_> = doomed(&parse(TABLE), Path::new("/")).into_iter().map(|mount| mount.at).collect();
+        let found: Vec<_> =
+            doomed(&parse(TABLE.as_bytes()), Path::new("/")).into_iter().map(|mount| mount.at).collect();
         let expected = [
             "/run/credentials",
             "/live",
@@ -113,7 +67,8 @@ nonsense
             "/oldroot",
         ];
         assert_eq!(found, expected.map(PathBuf::from));
-        let below: Vec<_> = doomed(&parse(TABLE), Path::new("/oldroot/run")).into_iter().map(|m| m.fs).collect();
+        let below: Vec<_> =
+            doomed(&parse(TABLE.as_bytes()), Path::new("/oldroot/run")).into_iter().map(|m| m.fs).collect();
         assert_eq!(below, ["squashfs", "iso9660"]);
     }
 
@@ -133,22 +88,15 @@ nonsense
 
     #[test]
     fn h1_below_dracuts_program_what_was_moved_aside_goes() {
-        let found: Vec<_> = doomed(&parse(DRACUT), Path::new("/")).into_iter().map(|mount| mount.at).collect();
+        let found: Vec<_> =
+            doomed(&parse(DRACUT.as_bytes()), Path::new("/")).into_iter().map(|mount| mount.at).collect();
         assert_eq!(found, [PathBuf::from("/oldsys/run/initramfs/overlayfs")]);
     }
 
     #[test]
     fn children_are_those_directly_on_it() {
-        let found = children(&parse(TABLE), Path::new("/oldroot"));
+        let found = children(&parse(TABLE.as_bytes()), Path::new("/oldroot"));
         assert_eq!(found, ["/oldroot/run", "/oldroot/mnt/a b\\c"].map(PathBuf::from));
-        assert_eq!(children(&parse(TABLE), Path::new("/nowhere")), Vec::<PathBuf>::new());
-    }
-
-    #[test]
-    fn unescape_table() {
-        for (text, expected) in [("/a", "/a"), ("/a\\040b", "/a b"), ("\\134", "\\"), ("\\9", "\\9"), ("\\04", "\\04")]
-        {
-            assert_eq!(unescape(text), expected, "{text}");
-        }
+        assert_eq!(children(&parse(TABLE.as_bytes()), Path::new("/nowhere")), Vec::<PathBuf>::new());
     }
 }

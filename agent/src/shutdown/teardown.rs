@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount_move, mount_remount, unmount};
 
-use super::bounded::bounded;
 use super::emergency;
-use super::mounts::{self, Mount};
+use super::mounts;
 use crate::env::Env;
 use crate::mapper;
+use crate::mountinfo::{self, Mount};
+use crate::patient::bounded;
 
 /// Rounds in all; a stack of a live root has five layers.
 const ROUNDS: u32 = 60;
@@ -118,8 +119,7 @@ impl<'a> Teardown<'a> {
     /// Moves what is mounted in the old root out of it. The medium is mounted somewhere in there, and cannot go before the
     /// root that is made from it; the root cannot go before what is mounted in it.
     fn set_aside(&self) {
-        let table = self.env.text("proc/self/mountinfo").unwrap_or_default();
-        for (number, at) in mounts::children(&mounts::parse(&table), &self.scope.old_root()).iter().enumerate() {
+        for (number, at) in mounts::children(&mountinfo::all(self.env), &self.scope.old_root()).iter().enumerate() {
             let to = self.scope.aside().join(number.to_string());
             let moved = fs::create_dir_all(&to).is_ok() && mount_move(at, &to).is_ok();
             // One that stays, such as a single file, can be unmounted where it is.
@@ -128,12 +128,11 @@ impl<'a> Teardown<'a> {
     }
 
     fn picture(&self) -> Picture {
-        let table = self.env.text("proc/self/mountinfo").unwrap_or_default();
         // The newest first: a device is made from older ones.
         let mapped = if self.scope.whole_machine { self.block_devices("dm-", "dm/name") } else { Vec::new() };
         let loops = self.block_devices("loop", "loop/backing_file");
         Picture {
-            mounts: mounts::doomed(&mounts::parse(&table), &self.scope.below),
+            mounts: mounts::doomed(&mountinfo::all(self.env), &self.scope.below),
             mapped: mapped.into_iter().rev().map(|(_, name)| name).collect(),
             loops: loops
                 .into_iter()

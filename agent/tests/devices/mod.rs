@@ -78,7 +78,7 @@ fn loop_what_a_partition_showed_before_it_was_formatted_is_forgotten() {
     assert_eq!(first(), [0; 4096], "the test would show nothing");
     let nothing = |_: &str| Err(String::new());
     let mut exec = Executor::new(&machine.env, &nothing);
-    exec.run("assemble", &[Step::Device { device: Seen::named(node), into: Slot::Cow }]).unwrap();
+    exec.perform("assemble", &[Step::Device { device: Seen::named(node), into: Slot::Cow }]).unwrap();
     assert_eq!(first(), [1; 4096]);
 }
 
@@ -104,7 +104,7 @@ fn loop_f5_a_device_that_holds_something_else_is_not_touched() {
     for step in [Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }, Step::Mend { what: Slot::Cow }, mount] {
         let mut exec = Executor::new(&machine.env, &nothing_to_load);
         let device = Step::Device { device: seen.clone(), into: Slot::Cow };
-        let stop = exec.run("assemble", &[device, step.clone()]).unwrap_err();
+        let stop = exec.perform("assemble", &[device, step.clone()]).unwrap_err();
         let why = "it held ext4 LABEL=\"mine\" UUID=";
         assert!(
             stop.cause.contains(why) && stop.cause.contains("and holds ext4 LABEL=\"theirs\""),
@@ -116,7 +116,7 @@ fn loop_f5_a_device_that_holds_something_else_is_not_touched() {
     // What a step of ours has made is another file system, too.
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
     let device = Step::Device { device: seen.made_anew(), into: Slot::Cow };
-    exec.run("assemble", &[device, Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }]).unwrap();
+    exec.perform("assemble", &[device, Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }]).unwrap();
 }
 
 /// attacks.md F5: what is about to be checked, mounted for writing or cleared is still what was seen.
@@ -156,7 +156,7 @@ fn loop_f5_another_disk_under_the_name_is_not_touched() {
         vec![window],
     ] {
         let mut exec = Executor::new(&machine.env, &nothing_to_load);
-        let stop = exec.run("assemble", &steps).unwrap_err();
+        let stop = exec.perform("assemble", &steps).unwrap_err();
         assert!(stop.cause.contains("another disk has its name"), "{steps:?}: {:?}", stop.lines());
         assert!(fs::read(&other).unwrap() == before, "{steps:?}");
     }

@@ -16,9 +16,9 @@ use rdlive::facts::{Inner, MediumFacts, Origin};
 use rdlive::format::partition::{self, Table};
 use rdlive::handover::{Report, WriteMode};
 use rdlive::plan::persist::{self, Wish};
-use rdlive::plan::{Points, assemble, prepare};
+use rdlive::plan::{Points, Wanted, assemble, prepare};
 use rdlive::probe::uevent::Socket;
-use rdlive::probe::{area, block};
+use rdlive::probe::{block, site};
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, Setup};
 use tempfile::TempDir;
@@ -316,7 +316,7 @@ impl Stick {
             device: None,
         };
         let wish = Wish::of(&config.overlay).unwrap();
-        let site = area::disk(env, &devices, &medium, &node, false);
+        let site = site::disk(env, &devices, &medium, &node, false);
         let planned = persist::automatic(&wish, &points, &Identity::of(&medium), &site);
         let mut report = Report::new("dracut", &config, &[]);
         let area = match planned {
@@ -329,19 +329,22 @@ impl Stick {
         };
         let sysroot = PathBuf::from("/sysroot");
         let mut exec = Executor::new(env, &nothing_to_load);
-        exec.run("prepare", &prepare::prepare(&config, &points)).unwrap();
+        exec.perform("prepare", &prepare::prepare(&config, &points)).unwrap();
         let container = env.path(&points.container);
         fs::create_dir_all(container.join("usr")).unwrap();
         fs::write(container.join("usr/mark"), "from the image").unwrap();
         let steps = assemble::assemble_on(&config, &points, &medium, None, Some(&Inner::Tree), &sysroot, area.as_ref());
-        if let Err(stop) = exec.run("assemble", &steps) {
-            exec.unwind(0);
-            return Err(stop);
-        }
-        let kept = area.filter(|_| exec.fallbacks.is_empty());
-        report.fallbacks.append(&mut exec.fallbacks);
+        let done = match exec.perform("assemble", &steps) {
+            Ok(done) => done,
+            Err(stop) => {
+                exec.unwind(0);
+                return Err(stop);
+            }
+        };
+        let kept = area.filter(|_| !done.gave_up(Wanted::Changes));
+        report.fallbacks.extend(done.given_up.iter().map(ToString::to_string));
         report.steps.append(&mut exec.records);
-        let mut notes = std::mem::take(&mut exec.notes);
+        let mut notes = done.notes;
         notes.extend(kept.iter().flat_map(|area| area.notes.clone()));
         report.write_mode = Some(WriteMode {
             method: "overlayfs".into(),

@@ -225,15 +225,22 @@ impl Cuts {
         apart(|| self.look(&report, original, disk, promised, dir))
     }
 
+    /// Its driver keeps no journal: a cut while a file is made on an NTFS leaves what only a check of Windows mends, and the boot says so.
+    fn needs_check(&self, report: &Value) -> bool {
+        let said = format!("{}{}", report["fallbacks"], report["stop"]);
+        self.setup.host() == Some(Fs::Ntfs) && said.contains("chkdsk")
+    }
+
     fn look(&self, report: &Value, original: &Original, disk: &Path, promised: u32, dir: &Path) -> Result<()> {
         let (mode, place) = (&report["write_mode"], self.setup.place);
         let refused = report["fallbacks"].to_string();
         let host = self.setup.host();
         let unknown = matches!(host, Some(Fs::Vfat | Fs::Exfat)) && refused.contains("rd.live.host.awake=1");
-        let ntfs = host == Some(Fs::Ntfs) && refused.contains("chkdsk");
+        let ntfs = self.needs_check(report);
         // A host that its driver marks before anything of ours is there looks as if another system had been cut, or slept, on it.
         if place == Place::File && promised == 0 && (unknown || ntfs) {
-            ensure!(mode["persistence"] == "temporary", "refused, and kept all the same: {mode}");
+            let kept = mode["persistence"].as_str().is_some_and(|kind| kind != "temporary");
+            ensure!(!kept, "refused, and kept all the same: {mode}");
             return judge::left_alone(original, disk, ntfs, dir);
         }
         if let Phase::Reset(old) = self.phase {
@@ -266,8 +273,10 @@ impl Cuts {
         let _slot = (machine == Machine::Qemu).then(|| lab.qemu.take());
         let mut running = hardware.power_on(machine, dir)?;
         while running.ended()?.is_none() {
-            if outcome::agent_report(running.result()).is_some_and(|report| outcome::is_failure(&report)) {
-                bail!("the boot after the cut stops");
+            let failed = outcome::agent_report(running.result()).filter(outcome::is_failure);
+            if let Some(report) = failed {
+                ensure!(self.needs_check(&report), "the boot after the cut stops: {}", report["stop"]);
+                return Ok(report);
             }
             ensure!(running.age() < DEADLINE, "the boot after the cut takes too long");
             running.pause();

@@ -53,6 +53,16 @@ pub fn all() -> Vec<Scenario> {
                 .expect(stops_with("RDL-011"))
                 .expect(media_unchanged()),
         ),
+        scenario(
+            "fail/D4 ISO file in a directory that cannot be read",
+            Boot::from(changed(disk_with_iso(Fs::Ext4, "isos/live.iso", iso()), ZAPPED))
+                .on(Bus::Disk)
+                .kargs("iso-scan/filename=/isos/live.iso rd.retry=5")
+                .writable()
+                .expect(stops_with("RDL-012"))
+                .expect(console_says("check its file system"))
+                .expect(media_unchanged()),
+        ),
     ]);
     for (name, mode) in [
         ("dracut 106", Mode::Dracut106),
@@ -64,6 +74,9 @@ pub fn all() -> Vec<Scenario> {
     }
     list
 }
+
+/// The only block of a directory is noise.
+const ZAPPED: &str = "debugfs -w -R 'zap_block -p 165 -f /isos 0' \"$1?offset=1048576\" >/dev/null 2>&1";
 
 /// What follows a failure: the prompt, or what replaces it where nobody watches.
 fn prompts() -> Vec<Scenario> {

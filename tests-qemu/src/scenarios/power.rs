@@ -72,7 +72,9 @@ fn stick(table: Table, mib: u64, bus: Bus, kargs: &str) -> Setup {
 
 /// An ISO file on a disk with other files. There is room for two cow files: on FAT the clusters of one may be lost.
 fn host(fs: Fs) -> Setup {
-    setup(store(fs, files(), 48), Bus::Virtio, FILE, Place::File)
+    // What a cut attempt has taken on an NTFS only a check gives back.
+    let room = if fs == Fs::Ntfs { 96 } else { 48 };
+    setup(store(fs, files(), room), Bus::Virtio, FILE, Place::File)
 }
 
 /// As [`host`], with a cow file that a script makes at `$1`, and a boot whose kargs make something else of it.

@@ -1,4 +1,4 @@
-//! Work that may never end, on a thread that is left behind if it does not.
+//! Waits that end: for what is busy, and for work that may never be done, on a thread that is left behind then.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -6,6 +6,25 @@ use std::time::{Duration, Instant};
 
 use crate::env::Env;
 use crate::silence::Silence;
+
+/// Attempts again what is `busy`, for as long as `limit`, with a `pause` in between.
+///
+/// # Errors
+/// Of the last attempt.
+pub fn patiently<T, E>(
+    limit: Duration,
+    pause: Duration,
+    busy: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let begin = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if busy(&error) && begin.elapsed() < limit => thread::sleep(pause),
+            result => return result,
+        }
+    }
+}
 
 /// Does the work; `None` when `limit` has passed without the kernel having written anything in that time. A slow stick
 /// that is still taking data is not cut off. A limit of zero waits for ever. A person is told `what` is waited for.
@@ -51,6 +70,25 @@ fn waiting(env: &Env) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_busy_is_tried_again_for_a_while() {
+        let (limit, pause) = (Duration::from_millis(200), Duration::from_millis(1));
+        let mut left = 3;
+        let mut attempt = || {
+            left -= 1;
+            if left == 0 { Ok("done") } else { Err("busy") }
+        };
+        assert_eq!(patiently(limit, pause, |error| *error == "busy", &mut attempt), Ok("done"));
+        let mut tries = 0;
+        let mut broken = || -> Result<(), &str> {
+            tries += 1;
+            Err("broken")
+        };
+        assert_eq!(patiently(limit, pause, |error| *error == "busy", &mut broken), Err("broken"));
+        assert_eq!(tries, 1);
+        assert_eq!(patiently(limit, pause, |_| true, || Err::<(), _>("busy")), Err("busy"));
+    }
 
     #[test]
     fn work_that_hangs_is_left_behind_unless_data_is_written() {

@@ -1,12 +1,12 @@
 //! `rd.live.ram` in the course of a boot: look, decide, copy, and let the medium go.
 
-use crate::boot::Boot;
+use super::Boot;
 use crate::error::{Code, Stop};
 use crate::facts::{Content, MediumFacts};
 use crate::handover::RamRecord;
 use crate::kmsg;
-use crate::plan::Presence;
 use crate::plan::ram::{self, Choice, Copy};
+use crate::plan::{Presence, Wanted};
 use crate::probe;
 
 impl Boot<'_> {
@@ -50,9 +50,7 @@ impl Boot<'_> {
         })?;
         ram::budget(self.config, &facts)?;
         facts.sha256 = probe::sums::sha256(&self.env.path(&self.points.live), &self.env.path(&copy.from));
-        self.exec.run("acquire", &ram::copy(self.config, &copy, &facts))?;
-        // Not there: the copy failed, which the executor has reported as a fallback.
-        if !self.env.path(&copy.to).is_file() {
+        if self.perform("acquire", &ram::copy(self.config, &copy, &facts))?.gave_up(Wanted::RamCopy) {
             return Ok(None);
         }
         self.report.moment("copied");
@@ -98,9 +96,7 @@ impl Boot<'_> {
     /// None that the plan does not turn into a fallback.
     pub(crate) fn release(&mut self, medium: &MediumFacts) -> Result<(), Stop> {
         let (steps, presence) = ram::release(&self.points, medium);
-        let fallbacks = self.exec.fallbacks.len();
-        self.exec.run("acquire", &steps)?;
-        if self.exec.fallbacks.len() > fallbacks {
+        if self.perform("acquire", &steps)?.gave_up(Wanted::Release) {
             return Ok(());
         }
         self.points.medium = presence;

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
@@ -35,6 +35,15 @@ pub enum Typed {
     TimeOver,
     /// The console cannot be told to hide what is typed, so nothing was read.
     Failed(io::Error),
+}
+
+/// Makes the console the standard streams of this process, where there is one.
+pub fn become_standard_streams() {
+    if let Ok(console) = openat(CWD, "/dev/console", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()) {
+        let _ = rustix::stdio::dup2_stdin(&console);
+        let _ = rustix::stdio::dup2_stdout(&console);
+        let _ = rustix::stdio::dup2_stderr(&console);
+    }
 }
 
 /// An open console.

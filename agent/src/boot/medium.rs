@@ -1,0 +1,264 @@
+//! One candidate: its layers are looked at one after the other, and it is taken, or given back with the reason.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{Acquired, Boot, Mark, Rejection};
+use crate::config::{Config, IsoScan, Selector};
+use crate::discover::Candidate;
+use crate::env::Env;
+use crate::error::{CHECK_IT, Code, Disposition, Stop};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin};
+use crate::format;
+use crate::handover::Considered;
+use crate::kmsg::NOTICE;
+use crate::plan::{acquire, ram};
+use crate::probe::{block, content};
+
+impl Boot<'_> {
+    pub(super) fn try_devices(&mut self) -> Result<Option<Acquired>, Stop> {
+        for candidate in self.open_candidates() {
+            if !self.ripe(&candidate) {
+                // A better one may come before a worse one is used.
+                return Ok(None);
+            }
+            let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
+            self.go_on_without_silent();
+            self.report.moment("medium");
+            let chosen = format!("medium: {}, {}", device.summary(), candidate.why);
+            if candidate.certain {
+                log::info!(target: NOTICE, "{chosen}");
+            } else {
+                log::warn!("{chosen}, using it because no other has come");
+            }
+            let mark = self.mark();
+            let _reading = self.exec.watchdog.doing(format!("reading {}", device.node.display()));
+            match medium_facts(&device).and_then(|facts| self.acquire(facts)) {
+                Ok(acquired) => {
+                    self.consider("chosen", &candidate);
+                    let others = self.open_candidates().into_iter().filter(|other| other.name != candidate.name);
+                    others.for_each(|other| self.consider("not chosen", &other));
+                    return Ok(Some(acquired));
+                }
+                Err(stop) => self.reject(candidate.name, mark, stop)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes what became of a candidate.
+    fn consider(&mut self, verdict: &str, candidate: &Candidate) {
+        let verdict = format!("{verdict}: {}", candidate.why);
+        self.report.considered.push(Considered { device: candidate.name.clone(), verdict });
+    }
+
+    pub(super) fn try_iso_files(&mut self, scan: &IsoScan, selector: &Selector) -> Result<Option<Acquired>, Stop> {
+        if !self.settled() {
+            return Ok(None);
+        }
+        self.go_on_without_silent();
+        for candidate in self.open_candidates() {
+            let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
+            let mark = self.mark();
+            let _reading = self.exec.watchdog.doing(format!("reading {}", device.node.display()));
+            match self.iso_file_on(scan, selector, &device).and_then(|facts| self.acquire(facts)) {
+                Ok(acquired) => {
+                    let verdict = format!("chosen: holds {}", scan.path.display());
+                    self.report.considered.push(Considered { device: candidate.name, verdict });
+                    return Ok(Some(acquired));
+                }
+                Err(stop) => self.reject(candidate.name, mark, stop)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Mounts a file system and looks for the ISO file on it.
+    fn iso_file_on(&mut self, scan: &IsoScan, selector: &Selector, device: &Device) -> Result<MediumFacts, Stop> {
+        self.perform("acquire", &acquire::host(&self.points, device)?)?;
+        let file = self.points.host.join(&scan.path);
+        if !self.env.path(&file).is_file() {
+            self.replay_own(device)?;
+        }
+        match self.env.path(&file).metadata() {
+            Ok(facts) if facts.is_file() => {}
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                let cause = format!("looking for {} on {}: {error}", scan.path.display(), device.node.display());
+                return Err(Stop::new(Code::MediumMount, cause).advice(CHECK_IT));
+            }
+            _ => {
+                let cause = format!("{} does not hold {}", device.node.display(), scan.path.display());
+                return Err(Stop::new(Code::IsoFileNotFound, cause));
+            }
+        }
+        self.report.moment("medium");
+        log::info!(target: NOTICE, "medium: {} on {}", scan.path.display(), device.summary());
+        let facts = file_facts(self.env, &file)?;
+        let label_differs = matches!(selector, Selector::Label(label) if facts.label.as_ref() != Some(label));
+        let uuid_differs = matches!(selector, Selector::Uuid(uuid)
+            if !facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)));
+        if label_differs || uuid_differs {
+            let cause = format!("{} on {} is another ISO", scan.path.display(), device.node.display());
+            return Err(Stop::new(Code::MediumMount, cause)
+                .found([format!("label {}, UUID {}", or_none(facts.label.as_ref()), or_none(facts.uuid.as_ref()))])
+                .wanted(selector.to_string())
+                .advice("correct root=live:CDLABEL= or iso-scan/filename="));
+        }
+        self.host_for_changes(device)?;
+        Ok(facts)
+    }
+
+    pub(super) fn take_initrd_file(&mut self, file: &Path) -> Result<Acquired, Stop> {
+        if !self.env.path(file).is_file() {
+            return Err(Stop::new(Code::InitrdFileMissing, format!("{} is not in the initrd", file.display()))
+                .advice("append it to the initrd as a cpio archive, or use iso-scan/filename= for a file on a disk"));
+        }
+        let facts = file_facts(self.env, file)?;
+        self.acquire(facts)
+    }
+
+    /// Brings a medium's images into reach, looking at each layer before the next is planned.
+    fn acquire(&mut self, medium: MediumFacts) -> Result<Acquired, Stop> {
+        // The journal of a system that sleeps is not replayed; why nothing is kept is said when the place is looked at.
+        let writes = self.keeps_on(&medium) && !self.config.overlay.readonly;
+        let keeps = writes && self.awake(Path::new("")).is_ok() && self.journal_may_be_replayed(&medium);
+        let access = self.medium_access(&medium);
+        let steps = match keeps {
+            true => acquire::medium_for_changes(access, &self.points, &medium),
+            false => acquire::medium(access, &self.points, &medium),
+        };
+        self.perform("acquire", &steps)?;
+        let content = match medium.is_container() {
+            true => None,
+            false => Some(content::medium(self.env, self.config, &self.points.live)?),
+        };
+        if let Some(Content::Container(file) | Content::Image(file)) = &content {
+            decompressor(self.config, file)?;
+        }
+        let copy = self.copy_to_ram(&medium, content.as_ref())?;
+        let steps = match &copy {
+            Some(copy) => ram::container(&self.points, copy),
+            None => acquire::container(&self.points, &medium, content.as_ref()),
+        };
+        self.perform("acquire", &steps)?;
+        let inner = match steps.is_empty() {
+            true => None,
+            false => Some(content::container(self.env, self.config, &self.points.container)?),
+        };
+        if copy.is_some() && !self.waits_for_area(&medium) {
+            self.release(&medium)?;
+        }
+        Ok(Acquired { medium, content, inner, copy })
+    }
+
+    /// Gives a candidate back and remembers why, or ends the boot if the reason is not the candidate's. What was told of it is not told of
+    /// the next.
+    fn reject(&mut self, name: String, mark: Mark, stop: Stop) -> Result<(), Stop> {
+        self.exec.unwind(mark.exec);
+        self.exec.forget_notes();
+        self.notes.clear();
+        self.report.fallbacks.truncate(mark.fallbacks);
+        self.report.ram = None;
+        if stop.code.disposition() == Disposition::Stop {
+            return Err(stop);
+        }
+        let level = if stop.code == Code::IsoFileNotFound { log::Level::Info } else { log::Level::Warn };
+        log::log!(level, "{name}: {stop}, trying the next");
+        if stop.code != Code::IsoFileNotFound {
+            self.last_rejection = Some(Instant::now());
+        }
+        let device = self.watch.device(&name).cloned();
+        self.rejected.insert(name, Rejection { device, stop });
+        Ok(())
+    }
+}
+
+/// Refuses an image whose compression the kernel was built without: the mount would only say "invalid argument".
+fn decompressor(config: &Config, file: &ImageFile) -> Result<(), Stop> {
+    let Some(compressor) = file.compressor else { return Ok(()) };
+    let option = compressor.config_option(file.kind);
+    let Some(option) = option.filter(|option| config.kernel_lacks.iter().any(|lacks| lacks == option)) else {
+        return Ok(());
+    };
+    let cause =
+        format!("{} is compressed with {}, which this kernel cannot read", file.path.display(), compressor.name());
+    Err(Stop::new(Code::DriverMissing, cause)
+        .wanted(format!("a kernel with {option}"))
+        .advice("build the image with --compression zstd or xz, or use another kernel"))
+}
+
+fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
+    let node = device.node.display();
+    let Some(found) = &device.superblock else {
+        let why = device.unreadable.clone().unwrap_or_else(|| "no file system is known on it".to_owned());
+        return Err(Stop::new(Code::MediumMount, format!("{node}: {why}")));
+    };
+    if found.kind.driver().is_none() {
+        return Err(Stop::new(Code::MediumMount, format!("{node} holds {}, no live medium", found.kind.name())));
+    }
+    if let Some(missing) = format::truncated(found, device.size) {
+        let missing = crate::facts::human(missing);
+        return Err(Stop::new(Code::ImageDamaged, format!("{node} is truncated: {missing} are missing at its end"))
+            .advice("the copy to this medium was cut short: write it again"));
+    }
+    Ok(MediumFacts {
+        origin: Origin::Device(device.node.clone()),
+        kind: found.kind,
+        label: found.label.clone(),
+        uuid: found.identity(),
+        device: Some(device.seen()),
+    })
+}
+
+fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
+    let damaged = |cause: String| {
+        Stop::new(Code::ImageDamaged, cause).advice("the file is damaged or incomplete: copy or download it again")
+    };
+    let shown = file.display();
+    let (found, size) = block::identify(env, file).map_err(|error| damaged(format!("reading {shown}: {error}")))?;
+    let Some(found) = found.filter(|found| found.kind.driver().is_some()) else {
+        return Err(damaged(format!("{shown} is no image that is known")));
+    };
+    if let Some(missing) = format::truncated(&found, size) {
+        return Err(damaged(format!("{shown} is truncated: {} are missing", crate::facts::human(missing))));
+    }
+    Ok(MediumFacts {
+        origin: Origin::File(PathBuf::from(file)),
+        kind: found.kind,
+        uuid: found.identity(),
+        label: found.label,
+        device: None,
+    })
+}
+
+fn or_none(text: Option<&String>) -> &str {
+    text.map_or("none", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::interpret_text;
+    use crate::format::{Compressor, DECOMPRESSION_OPTIONS, Kind};
+
+    #[test]
+    fn a_missing_decompressor_is_named_before_the_mount() {
+        let (mut config, _) = interpret_text("root=live:LABEL=x");
+        let file = |kind, compressor| ImageFile { path: "x".into(), kind, compressor, dirty: false };
+        config.kernel_lacks = vec!["CONFIG_SQUASHFS_LZO".into(), "CONFIG_EROFS_FS_ZIP_ZSTD".into()];
+        for (kind, compressor, lacks) in [
+            (Kind::Squashfs, Some(Compressor::Lzo), Some("CONFIG_SQUASHFS_LZO")),
+            (Kind::Squashfs, Some(Compressor::Zstd), None),
+            (Kind::Erofs, Some(Compressor::Zstd), Some("CONFIG_EROFS_FS_ZIP_ZSTD")),
+            (Kind::Erofs, None, None),
+        ] {
+            let result = decompressor(&config, &file(kind, compressor));
+            let wanted = result.err().map(|stop| stop.wanted);
+            assert_eq!(wanted, lacks.map(|option| format!("a kernel with {option}")), "{kind:?} {compressor:?}");
+            if let Some(option) = lacks {
+                assert!(DECOMPRESSION_OPTIONS.contains(&option), "the builder looks for {option}");
+            }
+        }
+    }
+}

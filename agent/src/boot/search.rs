@@ -1,0 +1,172 @@
+//! Waiting for the medium: what may be used now, and what a better one may still come for.
+
+use std::time::{Duration, Instant};
+
+use super::{Acquired, Boot, wanted};
+use crate::config::Source;
+use crate::discover::{self, Candidate};
+use crate::error::{Code, Stop};
+use crate::facts::Device;
+use crate::watch::PATIENCE;
+
+/// How long a medium that matches, but is not the one the loader came from, waits for a better one.
+const GRACE_OTHER: Duration = Duration::from_secs(10);
+/// How long before the deadline what matches is used anyway: a worse medium, or one beside a device that does not answer.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
+/// How long a whole disk waits for the partitions that its table lists.
+const GRACE_PARTITIONS: Duration = Duration::from_secs(2);
+/// How long a boot goes on looking after the only match turned out unusable.
+const GRACE_REJECTED: Duration = Duration::from_secs(5);
+/// How much longer a boot waits while udev is still at work, and how often it looks.
+const GRACE_UDEV: Duration = Duration::from_secs(60);
+const UDEV_STEP: Duration = Duration::from_secs(1);
+/// Silence after which all that is plugged in has been seen, where no identity says which medium is meant.
+pub(super) const SILENCE: Duration = Duration::from_millis(100);
+
+impl Boot<'_> {
+    /// Asks `attempt` again with each change of devices, until it finds a medium or the time is over.
+    pub(super) fn search(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<Acquired>, Stop>,
+    ) -> Result<Acquired, Stop> {
+        let begin = self.watch.begin();
+        let mut deadline = begin + self.config.deadline;
+        let _looking = self.exec.watchdog.doing(match &self.config.iso_scan {
+            Some(scan) => format!("looking for a file system that holds {}", scan.path.display()),
+            None => format!("looking for the live medium {}", wanted(&self.config.source)),
+        });
+        loop {
+            if let Some(acquired) = attempt(self)? {
+                return Ok(acquired);
+            }
+            let until = self.look_again().min(deadline);
+            // A device that chatters without end must not keep the deadline from being looked at.
+            if self.watch.wait(until) && Instant::now() < deadline {
+                continue;
+            }
+            if self.given_up() {
+                return Err(self.not_found());
+            }
+            if Instant::now() >= deadline {
+                // A slow machine whose udev still loads drivers has not had its time yet.
+                if !self.udev_busy() || deadline >= begin + self.config.deadline + GRACE_UDEV {
+                    return Err(self.not_found());
+                }
+                deadline += UDEV_STEP;
+            }
+        }
+    }
+
+    /// The next moment at which a decision may change although nothing happened.
+    fn look_again(&self) -> Instant {
+        let wait = if self.undecided() { SILENCE } else { Duration::from_secs(3600) };
+        Instant::now() + wait
+    }
+
+    /// udev keeps this file while it has events to work on; the native personality has no udev.
+    fn udev_busy(&self) -> bool {
+        self.env.path("run/udev/queue").exists()
+    }
+
+    /// As [`Self::udev_busy`], for as long as anything comes of it: a device that does not answer keeps udev busy for minutes.
+    pub(super) fn udev_at_work(&self) -> bool {
+        self.udev_busy() && self.watch.silence() < PATIENCE
+    }
+
+    /// Whether a candidate is held back, or a rejection waits for its grace to end.
+    fn undecided(&self) -> bool {
+        self.last_rejection.is_some() || !self.open_candidates().is_empty()
+    }
+
+    pub(super) fn open_candidates(&self) -> Vec<Candidate> {
+        let devices = self.watch.devices();
+        let all = match (&self.config.source, &self.config.iso_scan) {
+            (_, Some(scan)) => discover::hosts(scan, &devices),
+            (Source::Device(selector), None) => discover::media(self.config, selector, &devices),
+            _ => Vec::new(),
+        };
+        let unchanged =
+            |name: &str| self.rejected.get(name).is_some_and(|was| was.device.as_ref() == self.watch.device(name));
+        all.into_iter().filter(|candidate| !unchanged(&candidate.name)).collect()
+    }
+
+    fn given_up(&self) -> bool {
+        // A file that is not on one file system says nothing about the next one to be plugged in.
+        self.config.iso_scan.is_none() && self.last_rejection.is_some_and(|at| at.elapsed() >= GRACE_REJECTED)
+    }
+
+    /// Whether a candidate may be used now, or a better one may still come. Time counts from the candidate's own
+    /// appearance: a stick that needs three seconds to show up has its partitions after three seconds too.
+    pub(super) fn ripe(&self, candidate: &Candidate) -> bool {
+        let known = self.watch.known_for(&candidate.name);
+        let identified = self.config.medium.is_some() && candidate.certain;
+        let settled = identified || self.settled();
+        let complete = !candidate.incomplete || known >= GRACE_PARTITIONS;
+        // With a short `rd.retry=` a medium that is not the loader's must still get its turn.
+        settled && complete && (candidate.certain || known >= GRACE_OTHER || self.last_chance())
+    }
+
+    /// Whether all that is plugged in has been seen, or there is no more time to wait for it.
+    pub(super) fn settled(&self) -> bool {
+        (self.watch.quiet() && self.watch.silence() >= SILENCE) || self.last_chance()
+    }
+
+    /// Whether the deadline is so near that what is there must do.
+    fn last_chance(&self) -> bool {
+        let deadline = self.config.deadline;
+        self.watch.begin().elapsed() + LAST_CHANCE.min(deadline / 2) >= deadline
+    }
+
+    /// Devices that had their time and have not answered.
+    pub(super) fn unanswered(&self) -> Vec<String> {
+        self.watch.unanswered(if self.last_chance() { Duration::ZERO } else { PATIENCE })
+    }
+
+    /// Remembers which devices have no say in a decision that is made now.
+    pub(super) fn go_on_without_silent(&mut self) {
+        let silent = self.unanswered();
+        for name in silent.iter().filter(|name| !self.silent.contains(name)) {
+            log::warn!("/dev/{name} does not answer, going on without it");
+        }
+        self.silent = silent;
+    }
+
+    /// What may hold anything, for it does not answer. What is in an optical drive is nobody's memory.
+    pub(super) fn silent_disk(&self) -> Option<String> {
+        sleeping_place(&self.silent, &self.watch.silent_drivers())
+    }
+
+    /// The error for "nothing found": the most telling rejection if there was one, else what is plugged in.
+    fn not_found(&self) -> Stop {
+        let telling = self.rejected.values().map(|was| &was.stop).find(|stop| stop.code != Code::IsoFileNotFound);
+        if let Some(stop) = telling {
+            return stop.clone();
+        }
+        let devices = self.watch.devices();
+        let seconds = self.config.deadline.as_secs();
+        let silent = self.unanswered().into_iter().map(|name| format!("/dev/{name}: does not answer"));
+        match (&self.config.source, &self.config.iso_scan) {
+            (_, Some(scan)) => {
+                let found = devices.iter().map(|device| {
+                    let why = discover::refusal(scan, device).unwrap_or_else(|| "searched, file not there".into());
+                    format!("{}: {why}", device.summary())
+                });
+                let found = found.chain(silent);
+                Stop::new(Code::IsoFileNotFound, format!("no file system holds the ISO file after {seconds} s"))
+                    .wanted(format!("file {}", scan.path.display()))
+                    .found(found)
+                    .advice("check iso-scan/filename= (path from the root of its file system) and the disk's cable")
+            }
+            (source, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
+                .wanted(wanted(source))
+                .found(devices.iter().filter(|device| device.size > 0).map(Device::summary).chain(silent))
+                .advice("plug the medium in and retry, or correct root=live:… (labels are case-sensitive)"),
+        }
+    }
+}
+
+/// The first of the devices, or else what lies behind one of the drivers, that may hold a system which sleeps.
+pub(super) fn sleeping_place(devices: &[String], drivers: &[String]) -> Option<String> {
+    let device = devices.iter().find(|name| !name.starts_with("sr")).map(|name| format!("/dev/{name}"));
+    device.or_else(|| drivers.first().map(|name| format!("what the driver {name} looks for")))
+}
