@@ -205,13 +205,11 @@ fn wanted(source: &Source) -> String {
 
 fn not_built(what: &str) -> Stop {
     Stop::new(Code::SourceNotBuilt, format!("{what} is not supported by rdlive {}", env!("CARGO_PKG_VERSION")))
-        .advice("boot from a local medium, or with the initrd of dracut's livenet or kiwi-live")
 }
 
 fn malformed(source: &Source) -> Stop {
     Stop::new(Code::RootMalformed, format!("root= is no live root: {}", wanted(source)))
         .wanted("root=live:CDLABEL=…, LABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…, /file.iso or a URL".to_owned())
-        .advice("correct root= in the boot menu")
 }
 
 /// Whether an earlier run has already built the root.

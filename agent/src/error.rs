@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 /// What the boot does about an error (architecture.md, "Errors and log").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// Keep waiting: the thing may still appear.
-    NotYet,
     /// This candidate is unusable: undo and try the next.
     NotThis,
     /// The boot ends.
@@ -47,9 +45,9 @@ codes! {
     /// `root=` asks for a source this version cannot provide.
     SourceNotBuilt = 2, Stop;
     /// No medium matched before the deadline.
-    MediumNotFound = 10, NotYet;
+    MediumNotFound = 10, NotThis;
     /// No file system held the ISO file before the deadline.
-    IsoFileNotFound = 11, NotYet;
+    IsoFileNotFound = 11, NotThis;
     /// The medium was found but cannot be mounted.
     MediumMount = 12, NotThis;
     /// The medium has no container, no image and no root tree.
@@ -138,6 +136,29 @@ impl Code {
     /// What to do where an error itself does not say; its section in docs/troubleshooting.md says more.
     fn remedy(self) -> &'static str {
         match self {
+            Code::RootMalformed => "correct root= in the boot menu",
+            Code::SourceNotBuilt => "boot from a local medium, or with the initrd of dracut's livenet or kiwi-live",
+            Code::MediumNotFound => "plug the medium in and retry, or correct root=live:… (labels are case-sensitive)",
+            Code::IsoFileNotFound => "check iso-scan/filename= (path from the root of its file system)",
+            Code::MediumMount => {
+                "write the medium again or use another one, or correct root=live:…; dmesg has the driver's words"
+            }
+            Code::ContainerMissing => "check rd.live.dir and rd.live.squashimg, or write the medium again",
+            Code::ImageDamaged => "write the medium again, and compare its sum with the original's",
+            Code::RootMissing => "build the image from the top of a root tree",
+            Code::DriverMissing => "add the module to the initrd (--add-module NAME, or dracut --add-drivers NAME)",
+            Code::InitrdFileMissing => "append the file to the initrd as a cpio archive, or use iso-scan/filename=",
+            Code::LoopSetup => "see dmesg; is the medium readable to its end, and has the kernel the driver loop?",
+            Code::ImageMount => "see dmesg; write the medium again, or build the image with an older set of features",
+            Code::OverlayMount => "remove rootflags=, and see dmesg",
+            Code::WriteArea => "remove rd.live.overlay.size= and rd.overlay=tmpfs:…; the default is half of the RAM",
+            Code::DeviceMapper => "rd.overlay does without device-mapper",
+            Code::RamDigest => "write the medium again; without rd.live.ram nothing is compared",
+            Code::RamRefused => "remove rd.live.ram, or lower rd.minmem=",
+            Code::RamCopy => "write the medium again or use another one, or remove rd.live.ram",
+            Code::InitMissing => "correct init=, or build the image with an init system",
+            Code::SwitchRoot => "boot with init=/bin/sh to look around in the image",
+            Code::Environment => "see dmesg; the kernel must have CONFIG_NET, CONFIG_TMPFS and room in /run",
             Code::Fault => "boot again; if it happens again, report it with this line and what is plugged in",
             Code::Silent => "unplug the device and plug it in again, or use another port or another medium",
             Code::AreaUnavailable => ELSEWHERE,
@@ -148,7 +169,6 @@ impl Code {
             Code::ToolMissing => "build the initrd from a system that has the program",
             Code::AreaLocked => "boot again to be asked again",
             Code::AreaCrypt => "read what cryptsetup says, and dmesg",
-            _ => "",
         }
     }
 }
@@ -242,6 +262,16 @@ mod tests {
         assert_eq!(serde_json::to_string(&Code::MediumNotFound).unwrap(), "\"RDL-010\"");
         assert_eq!(serde_json::from_str::<Code>("\"RDL-010\"").unwrap(), Code::MediumNotFound);
         assert!(serde_json::from_str::<Code>("\"RDL-999\"").is_err());
+    }
+
+    /// What ends a boot, and what a boot survives, says what can be done.
+    #[test]
+    fn every_code_has_a_remedy() {
+        for code in Code::ALL {
+            let stop = Stop::new(*code, "why");
+            assert!(stop.lines().last().is_some_and(|line| line.starts_with("try:    ") && line.len() > 20), "{code}");
+            assert!(!stop.advice.ends_with(['.', ';', ' ']), "{code}: {}", stop.advice);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Dialect, Warning};
 use crate::env::Env;
-use crate::error::Stop;
+use crate::error::{Code, Stop};
 use crate::facts::{Content, Inner, MediumFacts};
 use crate::layout;
 use crate::terminal;
@@ -30,6 +30,9 @@ pub struct StepRecord {
     /// Why it failed; absent for success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The number of that reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
 }
 
 /// Version of the report's keys; they are only ever added to.

@@ -466,6 +466,8 @@ fn loop_either_undoes_the_first_and_reports_the_fallback() {
     assert!(mounts.contains("/run/second ") && !mounts.contains("/run/first "), "{mounts}");
     let [GivenUp { what: Wanted::Mapped, why }] = done.given_up.as_slice() else { panic!("{done:?}") };
     assert!(why.code == Code::LoopSetup && why.cause.contains("absent.img"), "{why:?}");
+    let failed = exec.records.iter().find(|record| record.error.is_some()).unwrap();
+    assert_eq!(failed.code, Some(Code::LoopSetup), "{failed:?}");
     exec.unwind(0);
 }
 

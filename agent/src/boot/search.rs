@@ -159,8 +159,7 @@ impl Boot<'_> {
             }
             (source, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
                 .wanted(wanted(source))
-                .found(devices.iter().filter(|device| device.size > 0).map(Device::summary).chain(silent))
-                .advice("plug the medium in and retry, or correct root=live:… (labels are case-sensitive)"),
+                .found(devices.iter().filter(|device| device.size > 0).map(Device::summary).chain(silent)),
         }
     }
 }

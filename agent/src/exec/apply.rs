@@ -255,8 +255,8 @@ impl<'a> Executor<'a> {
             None => log::info!("{stage}: {step} [{took_ms:.1} ms]"),
             Some(error) => log::info!("{stage}: {step} failed: {error}"),
         }
-        let error = error.map(|error| error.cause.clone());
-        self.records.push(StepRecord { stage: stage.to_owned(), step: step.to_string(), at_ms, took_ms, error });
+        let (code, error) = error.map(|error| (error.code, error.cause.clone())).unzip();
+        self.records.push(StepRecord { stage: stage.to_owned(), step: step.to_string(), at_ms, took_ms, error, code });
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Stop> {

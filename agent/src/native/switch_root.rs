@@ -34,7 +34,6 @@ pub fn switch(env: &Env, sysroot: &Path, init: Option<&Path>, arguments: &[Strin
     }
     let error = exec(&program, arguments);
     Stop::new(Code::SwitchRoot, format!("executing {}: {error}", program.display()))
-        .advice("boot with init=/bin/sh to look around in the image")
 }
 
 /// The init program, checked while there still is a way back.
@@ -54,9 +53,7 @@ fn program(sysroot: &Path, init: Option<&Path>) -> Result<PathBuf, Stop> {
     };
     wanted.iter().find(executable).cloned().ok_or_else(|| {
         let names: Vec<_> = wanted.iter().map(|path| path.display().to_string()).collect();
-        Stop::new(Code::InitMissing, "the live system has no init program")
-            .wanted(names.join(", "))
-            .advice("correct init=, or build the image with an init system")
+        Stop::new(Code::InitMissing, "the live system has no init program").wanted(names.join(", "))
     })
 }
 

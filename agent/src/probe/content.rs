@@ -39,8 +39,7 @@ pub fn medium(env: &Env, config: &Config, live: &Path) -> Result<Content, Stop> 
     let wanted = format!("{} or {}", container.display(), dir.join(ROOTFS_IMG).display());
     Err(Stop::new(Code::ContainerMissing, "Failed to find a root filesystem on the medium")
         .wanted(wanted)
-        .found(listing(&env.path(live), dir))
-        .advice("check rd.live.dir and rd.live.squashimg, or write the medium again"))
+        .found(listing(&env.path(live), dir)))
 }
 
 /// Looks into a container mounted at `at`.
