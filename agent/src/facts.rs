@@ -110,6 +110,13 @@ impl Seen {
         Self { node: node.into(), ..Self::default() }
     }
 
+    /// The same disk, with the same table, after a step that has made something in a part of it: marks of an earlier life that reach into
+    /// that part are gone then (found by generated disks: the record of a RAID at the end).
+    #[must_use]
+    pub fn made_in_part(self) -> Self {
+        Self { holds: None, ..self }
+    }
+
     /// The same device, after a step that puts something else on it.
     #[must_use]
     pub fn made_anew(self) -> Self {

@@ -263,7 +263,7 @@ fn on_disk(
     } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= wish.least(kind)) {
         let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
         let Gap { start, size, .. } = gap;
-        let add = Step::AddPartition { disk: disk.seen(), image: disk.image, gap };
+        let add = Step::AddPartition { disk: disk.seen().made_in_part(), image: disk.image, gap };
         (Target::Gap { disk: disk.seen(), image: disk.image, gap }, vec![add, reach(disk, &part, start, size)], part)
     } else if let Some(gap) = disk.gap {
         return Err(format!(
@@ -647,7 +647,7 @@ pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Point
         fs,
         label: Some(label.to_owned()),
     });
-    steps.push(Step::AddPartition { disk: disk.seen(), image, gap });
+    steps.push(Step::AddPartition { disk: disk.seen().made_in_part(), image, gap });
     steps.push(reach(disk, &part, gap.start, gap.size));
     steps.push(mount(kind, true, &points.named));
     steps.push(Step::Sign { at: points.named.clone() });

@@ -280,13 +280,18 @@ impl Stick {
 
     /// The same on a disk with sectors of so many bytes.
     pub fn plain_with_sectors(machine: &Machine, label: &str, size: u64, sector: u32) -> Self {
+        Self::plain_of(machine, label, size, sector, "gpt")
+    }
+
+    /// The same with another kind of table.
+    pub fn plain_of(machine: &Machine, label: &str, size: u64, sector: u32, table: &str) -> Self {
         let medium = fs::read(machine.medium(label)).unwrap();
         let path = machine.path("plain");
         File::create(&path).unwrap().set_len(size).unwrap();
         let script = machine.path("script");
         fs::write(
             &script,
-            format!("label: gpt\nstart={}, size={}\n", (1 << 20) / sector, medium.len() / sector as usize),
+            format!("label: {table}\nstart={}, size={}\n", (1 << 20) / sector, medium.len() / sector as usize),
         )
         .unwrap();
         let disk = Disk::with_sectors(machine, path, label, sector);
@@ -297,6 +302,12 @@ impl Stick {
         let stick = Self { disk, label: label.to_owned() };
         stick.rescan();
         stick
+    }
+
+    /// Writes bytes anywhere on the disk.
+    pub fn put(&self, at: u64, bytes: &[u8]) {
+        let disk = File::options().write(true).open(&self.disk.node).unwrap();
+        disk.write_all_at(bytes, at).and_then(|()| disk.sync_all()).unwrap();
     }
 
     /// What a boot does from the moment the medium's tree is in reach: probe the disk, plan, assemble. The ISO itself is
