@@ -3,7 +3,9 @@
 //! Every [`Code`] has a section in `docs/troubleshooting.md`; a test walks the variants.
 
 use std::fmt;
+use std::io;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 /// What the boot does about an error (architecture.md, "Errors and log").
@@ -131,6 +133,13 @@ pub const ELSEWHERE: &str = "rd.overlay=<device> names another place";
 /// What can be done about a file system whose driver gives up on it: one that is not ours is not repaired by us.
 pub const CHECK_IT: &str =
     "check its file system (e2fsck -f, xfs_repair, fsck.fat, fsck.exfat, chkdsk /f in Windows), or use another disk";
+
+/// Whether the driver of a file system gives up on what is there.
+#[must_use]
+pub fn is_damage(error: &io::Error) -> bool {
+    let codes = [Errno::IO, Errno::UCLEAN, Errno::BADMSG];
+    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+}
 
 impl Code {
     /// What to do where an error itself does not say; its section in docs/troubleshooting.md says more.

@@ -7,7 +7,9 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, renameat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2, renameat, syncfs, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::env::Env;
@@ -84,9 +86,25 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let mut file = File::from(openat(&dir, &new, flags, Mode::from_raw_mode(0o644))?);
     file.write_all(bytes)?;
-    file.sync_all()?;
+    sync_new(&file)?;
     renameat(&dir, &new, &dir, name)?;
-    File::from(dir).sync_all()
+    sync_new(&File::from(dir))
+}
+
+/// `f_type` of btrfs in statfs(2).
+const BTRFS: u64 = 0x9123_683e;
+
+/// A new file, or all that was done in a directory, is on the disk. On btrfs by a commit of the whole file system: from the log that
+/// fsync(2) writes of a directory the next mount may take *other files of that directory* for deleted (power cuts, after the note beside a
+/// cow file had gone; Linux 6.12 and 6.18).
+///
+/// # Errors
+/// Of fsync(2) or syncfs(2).
+pub fn sync_new(file: &File) -> io::Result<()> {
+    match fstatfs(file)?.f_type as u64 == BTRFS {
+        true => Ok(syncfs(file)?),
+        false => file.sync_all(),
+    }
 }
 
 /// Makes sure that a path is a directory, or that one can be made there. No part of it, from the environment's root on, may

@@ -132,11 +132,17 @@ impl<'a> Executor<'a> {
     /// the steps that are done next: it was done.
     ///
     /// # Errors
-    /// The failed step as a [`Stop`]; what was done before it stays until [`Executor::unwind`].
+    /// The failed step as a [`Stop`]; what was done before it stays until [`Executor::unwind`]. What has come of those before it:
+    /// [`Executor::done_before_failing`].
     pub fn perform(&mut self, stage: &str, steps: &[Step]) -> Result<Done, Stop> {
-        let result = self.run(stage, steps);
-        let given_up = std::mem::take(&mut self.done.given_up);
-        result.map(|()| Done { given_up, notes: std::mem::take(&mut self.done.notes) })
+        self.done.given_up.clear();
+        self.run(stage, steps)?;
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    /// What has come of steps of which one has failed.
+    pub fn done_before_failing(&mut self) -> Done {
+        std::mem::take(&mut self.done)
     }
 
     /// Forgets what was to be told with the next steps.
@@ -184,9 +190,10 @@ impl<'a> Executor<'a> {
         let (mark, given_up) = (self.mark(), self.done.given_up.len());
         let Err(why) = self.run(stage, first) else { return Ok(()) };
         self.unwind(mark);
-        // What was given up on a way that led nowhere is not what is missing.
-        self.done.given_up.truncate(given_up);
         kmsg::fall_back(self.env, &format!("{what}, falling back: {}", why.with_advice()));
+        // What was given up on a way that led nowhere is not what is missing, unless it is the same: then its reason comes first.
+        let on_the_way = self.done.given_up.split_off(given_up);
+        self.done.given_up.extend(on_the_way.into_iter().filter(|given_up| given_up.what == what));
         self.done.given_up.push(GivenUp { what, why });
         self.run(stage, otherwise)
     }
@@ -372,10 +379,10 @@ impl<'a> Executor<'a> {
             None => &File::open(&path).map_err(|error| fail("opening", error))?,
         };
         if access == Access::ReadWrite {
+            sign::noted(self.env, file).iter().for_each(Noted::note);
             if found.is_some() {
                 unfinished::forget_replacing(self.env, file);
             }
-            sign::noted(self.env, file).iter().for_each(Noted::note);
         }
         let setup = Setup { read_only, direct_io, autoclear: true, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), opened, &path.to_string_lossy(), setup)

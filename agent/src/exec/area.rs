@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::apply::Executor;
 use super::blank::{self, Blank};
 use super::mount;
-use super::sign;
+use super::sign::{self, Noted};
 use super::tool;
 use super::unwind::Undo;
 use super::witness::Witness;
@@ -242,7 +242,10 @@ impl Executor<'_> {
         let path = self.env.path(store);
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(IDENTITY_FILE);
-        self.identity_in(path.parent().unwrap_or(Path::new("/")), Path::new(&name), image, accept, write)
+        self.identity_in(path.parent().unwrap_or(Path::new("/")), Path::new(&name), image, accept, write)?;
+        // A file that is new changes what was noted of the file system.
+        sign::noted(self.env, store).iter().filter(|_| write).for_each(Noted::note);
+        Ok(())
     }
 
     fn identity_in(

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
-use rustix::io::Errno;
 
 use super::sign::{self, Noted};
 use super::unfinished;
 use super::witness::Witness;
 use crate::area::TEMPORARY_LABEL;
 use crate::env::Env;
-use crate::error::{CHECK_IT, Code, Stop};
+use crate::error::{CHECK_IT, Code, Stop, is_damage};
 use crate::format::{self, Kind, Superblock, partition};
 use crate::plan::Target;
 use crate::plan::crypt::Consent;
@@ -113,6 +112,8 @@ impl Blank {
                 let noted = sign::noted(env, path);
                 let forget = || noted.iter().for_each(Noted::forget);
                 let (file, note) = unfinished::begin(env, path, *size, *replace, forget).map_err(|error| {
+                    // It is as it was, or has less on it: whatever it is, it is ours.
+                    noted.iter().for_each(Noted::note);
                     let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
                     if is_damage(&error) { stop.advice(CHECK_IT) } else { stop }
                 })?;
@@ -204,19 +205,12 @@ impl Blank {
         if made.is_err() {
             note.give_up();
         }
-        if let (Ok(()), Some(noted)) = (&made, noted) {
-            noted.note();
-        }
+        // Otherwise a host that a power cut has left marked would be refused from now on.
+        noted.iter().for_each(Noted::note);
         made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))?;
         note.settle();
         Ok(())
     }
-}
-
-/// Whether the driver of a file system gives up on what is there.
-fn is_damage(error: &io::Error) -> bool {
-    let codes = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::INVAL];
-    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 
 /// The tables as they are now must still have the gap that the plan was made for.

@@ -1,6 +1,7 @@
 //! Signing a file system that belongs to somebody else: after a power cut the next boot knows whose unfinished work is on it
 //! (`format/left.rs` says what is read then).
 
+use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -66,21 +67,21 @@ pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
 }
 
 impl Noted {
-    /// What was written down is of a state that is about to change, and says nothing from now on.
+    /// What was written down is of a state that is about to change: zeros in its place say that, and that it is us. The file stays, so that
+    /// nothing but its one sector changes.
     pub(super) fn forget(&self) {
-        if !matches!(foreign::entry(&self.at, Path::new(left::NOTE)), foreign::Entry::File) {
+        let path = self.at.join(left::NOTE);
+        let is_ours = matches!(foreign::entry(&self.at, Path::new(left::NOTE)), foreign::Entry::File)
+            && path.metadata().is_ok_and(|facts| facts.len() == left::NOTE_LENGTH as u64);
+        if !is_ours {
             return;
         }
-        let path = self.at.join(left::NOTE);
-        // Its bytes as well: a new note may get the same room, and its name may be on the disk before its own bytes are.
         let emptied = OpenOptions::new().write(true).open(&path).and_then(|file| {
-            let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(left::NOTE_LENGTH);
-            file.write_all_at(&vec![0; length], 0)?;
+            file.write_all_at(&[0; left::NOTE_LENGTH], 0)?;
             file.sync_all()
         });
-        let removed = emptied.and_then(|()| fs::remove_file(&path)).and_then(|()| File::open(&self.at)?.sync_all());
-        if let Err(error) = removed {
-            log::warn!("removing the note on {}: {error}, ignoring", self.at.display());
+        if let Err(error) = emptied {
+            log::warn!("emptying the note on {}: {error}, ignoring", self.at.display());
         }
     }
 
@@ -113,10 +114,12 @@ impl Noted {
         let name = Path::new(left::NOTE);
         let path = self.at.join(name);
         match foreign::entry(&self.at, name) {
-            foreign::Entry::File if path.metadata()?.len() == left::NOTE_LENGTH as u64 => {
-                OpenOptions::new().read(true).write(true).open(path)
-            }
-            foreign::Entry::File => Err(io::Error::other("there is another file of its name")),
+            foreign::Entry::File => match path.metadata()?.len().cmp(&(left::NOTE_LENGTH as u64)) {
+                Ordering::Equal => OpenOptions::new().read(true).write(true).open(path),
+                // A power cut has ended its making.
+                Ordering::Less => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
+                Ordering::Greater => Err(io::Error::other("there is another file of its name")),
+            },
             foreign::Entry::Absent => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
             _ => Err(io::Error::other("something else has its name")),
         }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::area::Found;
 use crate::env::Env;
+use crate::foreign::sync_new;
 use crate::plan::Replace;
 use crate::plan::persist::is_area;
 use crate::probe::block;
@@ -44,8 +45,9 @@ pub(super) fn forget_replacing(env: &Env, file: &Path) {
     let stale =
         notes(&env.path(file)).unwrap_or_default().into_iter().filter(|note| found.uuid.as_ref() != Some(&note.uuid));
     for note in stale {
-        if let Err(error) = note.remove() {
-            log::warn!("removing {}: {error}, ignoring", note.path.display());
+        match note.remove() {
+            Ok(()) => note.settle(),
+            Err(error) => log::warn!("removing {}: {error}, ignoring", note.path.display()),
         }
     }
 }
@@ -88,7 +90,7 @@ pub(super) fn begin(
             if !discard && path.symlink_metadata().is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            OpenOptions::new().write(true).create_new(true).open(&note.path)?.sync_all()?;
+            sync_new(&OpenOptions::new().write(true).create_new(true).open(&note.path)?)?;
             sync_dir(&path)?;
             note
         }
@@ -115,27 +117,27 @@ pub(super) fn allocated(path: &Path, size: u64) -> io::Result<File> {
         Ok(facts) if facts.is_file() && facts.len() == size && !is_on(path.parent().unwrap_or(path), EXFAT) => {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
             reserve(&file, size)?;
-            file.sync_all()?;
+            sync_new(&file)?;
             return Ok(file);
         }
         _ => remove(path)?,
     }
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-    file.sync_all()?;
+    sync_new(&file)?;
     sync_dir(path)?;
     if is_on(path, FAT) {
         // The chain of clusters first, then the name that points to it. Synchronising the directory writes the table too,
         // and not the file's own entry.
         if fallocate(&file, FallocateFlags::KEEP_SIZE, 0, size).is_ok() {
             sync_dir(path)?;
-            file.sync_all()?;
+            sync_new(&file)?;
         }
     }
     if is_on(path, EXFAT) {
         grow(&file, size)?;
     }
     reserve(&file, size)?;
-    file.sync_all()?;
+    sync_new(&file)?;
     Ok(file)
 }
 
@@ -180,7 +182,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    sync_new(&File::open(path.parent().unwrap_or(Path::new("/")))?)
 }
 
 #[cfg(test)]

@@ -124,7 +124,8 @@ pub(super) fn allocation<R: Read + Seek>(reader: &mut R) -> Result<Option<Vec<u8
     let (mut kept, mut file, mut bitmap) = (Vec::new(), Vec::new(), None);
     walk(&mut source, &geometry, |entry| {
         match entry[0] {
-            kind if kind & IN_USE == 0 => {}
+            // Names of a set whose first entry is gone are nobody's.
+            kind if kind & IN_USE == 0 => file.clear(),
             // How many entries follow, and attributes; a checksum and times lie between and behind.
             TYPE_FILE => file = [&entry[..2], &entry[4..6]].concat(),
             // Valid length and checksum of the set change while a file is written.

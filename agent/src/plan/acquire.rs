@@ -57,8 +57,8 @@ pub fn windows(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
 fn looked_into(device: &Device, at: &Path) -> Result<Vec<Step>, Stop> {
     let kind = mountable(device)?;
     let mut steps = driver(kind);
-    steps.push(Step::Device { device: device.seen(), into: Slot::Cow });
-    steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, at));
+    steps.push(Step::Device { device: device.seen(), into: Slot::Looked });
+    steps.push(mount_kind(Slot::Looked, kind, Access::ReadOnly, at));
     Ok(steps)
 }
 
@@ -194,5 +194,27 @@ pub(super) fn no_replay(kind: Kind, access: Access) -> &'static [&'static str] {
         (Kind::Xfs, Access::ReadOnly) => &["norecovery", "nouuid"],
         (Kind::Btrfs, Access::ReadOnly) => &["rescue=nologreplay"],
         _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Dialect;
+    use crate::format::Superblock;
+
+    /// The volume that was opened for changes is held when a key or a Windows is looked for.
+    #[test]
+    fn what_is_looked_into_takes_no_place_of_the_area() {
+        let superblock = Some(Superblock::new(Kind::Ntfs));
+        let device = Device { node: "/dev/sdb1".into(), superblock, ..Device::default() };
+        let points = Points::new(Dialect::Dmsquash);
+        for steps in [windows(&points, &device).unwrap(), key(&points, &device).unwrap()] {
+            let taken = |step: &Step| match step {
+                Step::Device { into, .. } => Some(*into),
+                _ => None,
+            };
+            assert_eq!(steps.iter().filter_map(taken).collect::<Vec<_>>(), [Slot::Looked]);
+        }
     }
 }

@@ -29,6 +29,8 @@ pub enum Slot {
     Image,
     /// Where changes are kept: a file system, or the store of a device-mapper snapshot.
     Cow,
+    /// A device that is looked into, and given back: nothing else is lost with it.
+    Looked,
     /// The root of a machine that is no live system.
     Root,
     /// The store of a device-mapper snapshot that a reboot forgets.
@@ -454,6 +456,7 @@ impl fmt::Display for Slot {
             Slot::Container => "container",
             Slot::Image => "image",
             Slot::Cow => "cow",
+            Slot::Looked => "looked",
             Slot::Root => "root",
             Slot::Store => "store",
             Slot::Metadata => "metadata",

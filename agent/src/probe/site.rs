@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::empty::{self, Doubt, Extent};
-use super::sleep::{Sleep, in_use};
+use super::sleep::{self, Sleep, in_use};
 use super::{begun, block, unfinished};
 use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site, WORK, refuses_writes};
 use crate::env::Env;
@@ -150,7 +150,10 @@ pub fn host(env: &Env, sleep: &Sleep<'_>, node: &Path, at: &Path, (asked, bound)
         return Site::Nowhere(format!("{} holds no file system that is known", node.display()));
     };
     let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
-    let begun = [asked, bound].iter().any(|path| unfinished::is_unfinished(env, &at.join(path)));
+    let begun = [asked, bound].iter().any(|path| unfinished::is_unfinished(env, &at.join(path)))
+        // The file that is to be replaced is still there, and only we leave the note of the host empty.
+        || (sleep::is_note_empty(env, at)
+            && [asked, bound].iter().any(|path| unfinished::notes(&env.path(at.join(path))).is_ok_and(|all| !all.is_empty())));
     // What an attempt that was cut short took is used again.
     let taken = unfinished::room(env, &at.join(asked)).max(unfinished::room(env, &at.join(bound)));
     Site::Host(HostSite {

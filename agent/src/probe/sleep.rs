@@ -97,6 +97,11 @@ fn noted(env: &Env, at: Option<&Path>) -> Option<Vec<u8>> {
     foreign::read(&env.path(at?), Path::new(left::NOTE), left::NOTE_LENGTH as u64).ok()
 }
 
+/// Whether a session of ours has just begun to change what it had noted.
+pub(super) fn is_note_empty(env: &Env, at: &Path) -> bool {
+    noted(env, Some(at)).is_some_and(|note| note == [0; left::NOTE_LENGTH])
+}
+
 /// What may hold the file system of a whole system, or be a part of what does, and is not looked into.
 fn holds_unseen(kind: Kind) -> bool {
     use Kind::{
