@@ -22,7 +22,9 @@ use crate::facts::{Content, Device, Inner, MediumFacts};
 use crate::handover::{Considered, Report};
 use crate::layout;
 use crate::mountinfo::{self, Mount};
+use crate::plan::persist::Area;
 use crate::plan::ram::Copy;
+use crate::plan::snapshot::Form;
 use crate::plan::{Done, Points, Step, assemble, prepare};
 use crate::watch::Watch;
 
@@ -161,8 +163,7 @@ impl<'a> Boot<'a> {
         let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
         (self.report.device, self.report.medium) = (device, Some(medium.clone()));
         (self.report.content, self.report.inner) = (content, inner);
-        let done = self.perform("assemble", &steps)?;
-        let kept = self.write_mode(&form, image.as_deref(), area.as_ref(), &done);
+        let kept = self.assemble(&steps, &form, image.as_deref(), area.as_ref())?;
         if !kept && planned {
             // What the area needed stays neither mounted nor open when changes go to RAM.
             self.exec.unwind_between(before, after);
@@ -180,9 +181,35 @@ impl<'a> Boot<'a> {
     /// As [`Executor::perform`].
     pub(crate) fn perform(&mut self, stage: &str, steps: &[Step]) -> Result<Done, Stop> {
         let done = self.exec.perform(stage, steps)?;
+        self.book(&done);
+        Ok(done)
+    }
+
+    /// Builds the root, and puts into the report what it can be written to, whether or not it came to that: an area may have been made.
+    /// Tells whether changes are kept in it.
+    fn assemble(
+        &mut self,
+        steps: &[Step],
+        form: &Form,
+        base: Option<&Path>,
+        area: Option<&Area>,
+    ) -> Result<bool, Stop> {
+        let result = self.perform("assemble", steps);
+        let failed = result.is_err();
+        let done = match &result {
+            Ok(done) => done.clone(),
+            Err(_) => self.exec.done_before_failing(),
+        };
+        if failed {
+            self.book(&done);
+        }
+        let kept = self.write_mode(form, base, area, &done);
+        result.map(|_| kept)
+    }
+
+    fn book(&mut self, done: &Done) {
         self.report.fallbacks.extend(done.given_up.iter().map(ToString::to_string));
         self.notes.extend_from_slice(&done.notes);
-        Ok(done)
     }
 
     /// How far the boot is, to go back to.

@@ -156,8 +156,10 @@ fn fault(arguments: &[String]) -> Result<ExitCode, String> {
         "init" => {
             let env = Env::default();
             kmsg::start(&env);
-            let failure = native::leave_fault(&env, stop);
+            // First what is waited for: the report may go through a slow line.
+            let failure = native::asked(&env).0.failure;
             terminal::print([serde_json::to_string(&failure).map_err(|error| error.to_string())?]);
+            native::leave_fault(&env, stop);
         }
         "boot" => {
             let call = boot_call(rest).map_err(|error| error.to_string())?;

@@ -88,11 +88,11 @@ fn on_fault(env: Env, told: impl Fn(&Stop) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |info| {
         let (place, what) = fault::described(info);
         let stop = fault::stop(&place, &what);
-        told(&stop);
         for line in stop.lines() {
             log::error!("{line}");
         }
         let _ = leave_error(&env, Some(&stop));
+        told(&stop);
         std::process::exit(1);
     }));
 }

@@ -35,10 +35,11 @@ pub fn bounded<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (sender, result) = channel();
-    thread::spawn(move || {
+    let worker = thread::Builder::new().spawn(move || {
         // Nobody listens any more when the time was over.
         let _ = sender.send(work());
     });
+    worker.ok()?;
     let mut silence = Silence::new(format!("shutdown: {what}"));
     let (mut unwritten, mut since) = (waiting(env), Instant::now());
     loop {

@@ -1310,6 +1310,23 @@ fn loop_c17_c18_named_partition_is_made_once() {
     }
 }
 
+/// What was made on a disk is in the report of a boot that comes to nothing, too.
+#[test]
+fn loop_what_was_given_up_and_made_is_in_the_report_of_a_failed_boot() {
+    let machine = Machine::new();
+    let (label, name) = (machine.label(), format!("P{}", machine.name));
+    let _stick = Stick::plain(&machine, &label, STICK);
+    let named = format!("rd.overlay=LABEL={name} rd.live.autooverlay");
+    let kargs = format!("root=live:LABEL={label} rd.retry=20 rd.live.dialect=kiwi {named} rootflags=no_such_option");
+    let (result, booted) = machine.boot_anyway(&kargs);
+    assert_eq!(result.unwrap_err().code, Code::OverlayMount);
+    let report = &booted.report;
+    assert!(report.fallbacks.join(" ").contains("changes are not kept"), "{:?}", report.fallbacks);
+    let notes = booted.mode().notes.join(" ");
+    assert!(notes.contains("added partition") && notes.contains("made"), "{notes}");
+    assert_eq!(booted.mode().persistence, "temporary");
+}
+
 #[test]
 fn loop_t29_foreign_area_is_left_alone() {
     let machine = Machine::new();

@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, ImplItemFn, Item, ItemFn, ItemUse, Macro, UseTree};
 
 /// Lines of `agent/src` without tests; let it go down with them. There were 26,583 when this gate was built, and in the end there are fewer.
-const LINES: usize = 26_895;
+const LINES: usize = 27_021;
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 60;
 
@@ -90,21 +90,21 @@ const ARROWS: &[(&str, &str)] = &[("table/error.rs", "ground"), ("table/error.rs
 
 /// Files of today that are too long, and how long.
 const LONG_FILES: &[(&str, usize)] = &[
-    ("attempt/supervisor.rs", 481),
-    ("boot/area.rs", 556),
+    ("attempt/supervisor.rs", 483),
+    ("boot/area.rs", 572),
     ("config/mod.rs", 421),
-    ("exec/apply.rs", 570),
-    ("exec/area.rs", 504),
-    ("exec/crypt.rs", 505),
+    ("exec/apply.rs", 577),
+    ("exec/area.rs", 499),
+    ("exec/crypt.rs", 500),
     ("format/fat.rs", 418),
     ("format/iso9660/volume.rs", 511),
     ("format/kind.rs", 440),
     ("format/signature.rs", 422),
     ("native/modules.rs", 432),
     ("plan/crypt.rs", 491),
-    ("plan/persist.rs", 763),
-    ("plan/snapshot.rs", 542),
-    ("plan/step.rs", 636),
+    ("plan/persist.rs", 759),
+    ("plan/snapshot.rs", 540),
+    ("plan/step.rs", 639),
     ("table/tests.rs", 505),
 ];
 
@@ -122,6 +122,10 @@ const LONG_FUNCTIONS: &[&str] = &[
 /// A file of the agent, as far as its tests are left out.
 #[derive(Debug, Default)]
 struct Seen {
+    /// How many modules deep the file is below the crate: `super` so often is the crate.
+    depth: usize,
+    /// Uses that say neither what they take nor where from.
+    hidden: Vec<String>,
     /// First parts of the paths below `crate` that it names.
     names: BTreeSet<String>,
     /// Functions with their lines.
@@ -144,13 +148,25 @@ fn lines(of: &impl Spanned) -> usize {
 }
 
 impl Seen {
+    /// A use from its beginning, `above` modules above this one; `None` when it began with the crate.
+    fn at_top(&mut self, tree: &UseTree, above: usize) {
+        match tree {
+            UseTree::Path(path) if path.ident == "crate" => self.tree(&path.tree),
+            UseTree::Path(path) if path.ident == "super" && above + 1 == self.depth => self.tree(&path.tree),
+            UseTree::Path(path) if path.ident == "super" => self.at_top(&path.tree, above + 1),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.at_top(tree, above)),
+            UseTree::Rename(name) if name.ident == "crate" => self.hidden.push("a new name for the crate".to_owned()),
+            _ => {}
+        }
+    }
+
     fn tree(&mut self, tree: &UseTree) {
         match tree {
             UseTree::Path(path) => drop(self.names.insert(path.ident.to_string())),
             UseTree::Name(name) => drop(self.names.insert(name.ident.to_string())),
             UseTree::Rename(name) => drop(self.names.insert(name.ident.to_string())),
             UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(tree)),
-            UseTree::Glob(_) => {}
+            UseTree::Glob(_) => self.hidden.push("all of the crate".to_owned()),
         }
     }
 
@@ -187,11 +203,7 @@ impl<'ast> Visit<'ast> for Seen {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        if let UseTree::Path(path) = &item.tree
-            && path.ident == "crate"
-        {
-            self.tree(&path.tree);
-        }
+        self.at_top(&item.tree, 0);
     }
 
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {
@@ -209,8 +221,12 @@ impl<'ast> Visit<'ast> for Seen {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        let mut parts = path.segments.iter();
-        if parts.next().is_some_and(|first| first.ident == "crate") {
+        let mut parts = path.segments.iter().peekable();
+        let mut above = 0;
+        while parts.next_if(|part| part.ident == "super").is_some() {
+            above += 1;
+        }
+        if above == self.depth && above > 0 || parts.next_if(|part| part.ident == "crate").is_some() {
             self.names.extend(parts.next().map(|part| part.ident.to_string()));
         }
         visit::visit_path(self, path);
@@ -238,7 +254,8 @@ fn files() -> Vec<(String, usize, Seen)> {
             } else if path.extension().is_some_and(|kind| kind == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-                let mut seen = Seen::default();
+                let depth = name.split('/').filter(|part| *part != "mod.rs").count();
+                let mut seen = Seen { depth, ..Seen::default() };
                 seen.visit_file(&syn::parse_file(&text).unwrap_or_else(|error| panic!("{name}: {error}")));
                 let lines = text.lines().count();
                 seen.tests = if is_tests { lines } else { seen.tests };
@@ -280,8 +297,12 @@ fn each_file_has_a_room_and_rooms_use_what_is_above_them() {
     for (file, _, seen) in files() {
         let Some(room) = room_of(&file) else { panic!("{file} has no room") };
         let (at, (.., uses)) = (place(room).unwrap(), ROOMS[place(room).unwrap()]);
+        wrong.extend(seen.hidden.iter().map(|what| format!("{file} takes {what}")));
         for name in &seen.names {
-            let Some(other) = room_of(name) else { continue };
+            let Some(other) = room_of(name) else {
+                wrong.push(format!("{file} uses crate::{name}, which has no room"));
+                continue;
+            };
             let open = OPEN.contains(&other) && place(other).unwrap() < at;
             if other != room && !open && !uses.contains(&other) {
                 found.push((file.clone(), other));
@@ -309,7 +330,7 @@ fn files_and_functions_are_short() {
     }
     for (file, lines) in &long_files {
         match LONG_FILES.iter().find(|(listed, _)| listed == file) {
-            Some((_, listed)) if lines <= listed => {}
+            Some((_, listed)) if lines == listed => {}
             listed => wrong.push(format!("{file} has {lines} lines, the list says {listed:?}")),
         }
     }

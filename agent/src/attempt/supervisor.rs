@@ -253,7 +253,9 @@ fn listen(env: &Env, child: &mut Child, mut pipe: ChildStdout) -> io::Result<End
             let seconds = SILENCE_LIMIT.as_secs();
             return Ok(Ended::Said(Message::Hangs(Hang { what: "booting".to_owned(), seconds, ..Hang::default() })));
         }
-        silence.tell(env);
+        if count == 0 {
+            silence.tell(env);
+        }
         open = open && hear(&mut pipe, &mut heard)?;
         while let Some(message) = next(&mut heard) {
             last = Instant::now();

@@ -1,6 +1,5 @@
 //! One candidate: its layers are looked at one after the other, and it is taken, or given back with the reason.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use super::{Acquired, Boot, Mark, Rejection};
 use crate::config::{Config, IsoScan, Selector};
 use crate::discover::Candidate;
 use crate::env::Env;
-use crate::error::{CHECK_IT, Code, Disposition, Stop};
+use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin};
 use crate::format;
 use crate::handover::Considered;
@@ -76,14 +75,17 @@ impl Boot<'_> {
 
     /// Mounts a file system and looks for the ISO file on it.
     fn iso_file_on(&mut self, scan: &IsoScan, selector: &Selector, device: &Device) -> Result<MediumFacts, Stop> {
-        self.perform("acquire", &acquire::host(&self.points, device)?)?;
+        let steps = acquire::host(&self.points, device)?;
+        if let Err(why) = self.perform("acquire", &steps) {
+            self.mount_mended(device, &steps, why)?;
+        }
         let file = self.points.host.join(&scan.path);
         if !self.env.path(&file).is_file() {
             self.replay_own(device)?;
         }
         match self.env.path(&file).metadata() {
             Ok(facts) if facts.is_file() => {}
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(error) if is_damage(&error) => {
                 let cause = format!("looking for {} on {}: {error}", scan.path.display(), device.node.display());
                 return Err(Stop::new(Code::MediumMount, cause).advice(CHECK_IT));
             }
@@ -156,13 +158,13 @@ impl Boot<'_> {
     /// the next.
     fn reject(&mut self, name: String, mark: Mark, stop: Stop) -> Result<(), Stop> {
         self.exec.unwind(mark.exec);
+        if stop.code.disposition() == Disposition::Stop {
+            return Err(stop);
+        }
         self.exec.forget_notes();
         self.notes.clear();
         self.report.fallbacks.truncate(mark.fallbacks);
         self.report.ram = None;
-        if stop.code.disposition() == Disposition::Stop {
-            return Err(stop);
-        }
         let level = if stop.code == Code::IsoFileNotFound { log::Level::Info } else { log::Level::Warn };
         log::log!(level, "{name}: {stop}, trying the next");
         if stop.code != Code::IsoFileNotFound {

@@ -33,9 +33,8 @@ impl Boot<'_> {
         let area = self.area(None)?;
         let after = self.exec.mark();
         let steps = ordinary::assemble(self.config, &self.points, self.sysroot, area.as_ref());
-        let done = self.perform("assemble", &steps)?;
         let form = Form { method: Method::Overlayfs, why: None };
-        if !self.write_mode(&form, None, area.as_ref(), &done) && area.is_some() {
+        if !self.assemble(&steps, &form, None, area.as_ref())? && area.is_some() {
             self.exec.unwind_between(before, after);
         }
         self.report.moment("root");

@@ -140,7 +140,12 @@ impl Boot<'_> {
     fn not_found(&self) -> Stop {
         let telling = self.rejected.values().map(|was| &was.stop).find(|stop| stop.code != Code::IsoFileNotFound);
         if let Some(stop) = telling {
-            return stop.clone();
+            let mut stop = stop.clone();
+            // With an ISO file any disk may be the one that is meant: what the others were is told, too.
+            if self.config.iso_scan.is_some() {
+                stop.found.extend(self.rejected.iter().map(|(name, was)| format!("/dev/{name}: {}", was.stop.cause)));
+            }
+            return stop;
         }
         let devices = self.watch.devices();
         let seconds = self.config.deadline.as_secs();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::attempt::{Avoid, Message, Supervisor, Watchdog};
 use crate::boot::Boot;
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Failure, Source, Warning, Warnings};
+use crate::config::{self, Conf, Config, Source, Warning, Warnings};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::exec::Executor;
@@ -56,17 +56,15 @@ pub fn run(arguments: &[String]) -> Stop {
     }
 }
 
-/// Writes the report of a fault in the process that must not end, into what is there of one, and returns what the command line asks
-/// for then (`rdlive fault init`).
-pub fn leave_fault(env: &Env, stop: Stop) -> Failure {
+/// Writes the report of a fault in the process that must not end, into what is there of one (`rdlive fault init`).
+pub fn leave_fault(env: &Env, stop: Stop) {
     let (config, warnings, _) = asked(env);
     let report = Report::load(env).unwrap_or_else(|| Report::new("native", &config, &warnings.for_a_person()));
     finish(env, &config, report, &Err(stop));
-    config.failure
 }
 
 /// What the command line asks for; the last value is why it could not be read.
-fn asked(env: &Env) -> (Config, Warnings, Option<String>) {
+pub fn asked(env: &Env) -> (Config, Warnings, Option<String>) {
     let conf = Conf::load(env.root()).unwrap_or_default();
     let (cmdline, error) = match Cmdline::load(env.root()) {
         Ok(cmdline) => (cmdline, None),

@@ -2,6 +2,8 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -102,15 +104,28 @@ fn prompts_on_fault(
     told: impl Fn(&Stop) -> Option<Failure> + Send + Sync + 'static,
     retry: impl Fn() + Send + Sync + 'static,
 ) {
+    let told = Arc::new(told);
     std::panic::set_hook(Box::new(move |info| {
+        if thread::current().name() == Some(ASKS) {
+            // What asks may be what has failed; a release build would abort the whole process after this hook.
+            loop {
+                thread::park();
+            }
+        }
         let (place, what) = fault::described(info);
         let stop = fault::stop(&place, &what);
+        let (answers, answer) = channel();
+        let (asks, about) = (Arc::clone(&told), stop.clone());
+        let asked = thread::Builder::new().name(ASKS.to_owned()).spawn(move || answers.send(asks(&about)));
+        let failure = asked.ok().and_then(|_| answer.recv_timeout(FAULT_LIMIT * 2).ok()).flatten();
         // Where the command line cannot be read, a person is asked.
-        let failure = told(&stop).unwrap_or(Failure { shell: true, panic: None, emergency: None });
-        prompt(&env, failure, &stop);
+        prompt(&env, failure.unwrap_or(Failure { shell: true, panic: None, emergency: None }), &stop);
         retry();
     }));
 }
+
+/// The thread that asks what the command line says after a fault.
+const ASKS: &str = "fault";
 
 /// Has the report of a fault written in another process, which says what the command line asks for then: both are done by code
 /// that may have failed here.

@@ -108,15 +108,21 @@ impl Machine {
     }
 
     pub fn try_boot(&self, cmdline: &str) -> Result<Booted, Stop> {
+        let (result, booted) = self.boot_anyway(cmdline);
+        result.map(|()| booted)
+    }
+
+    /// A boot and what is left of it, whether or not it has built a root.
+    pub fn boot_anyway(&self, cmdline: &str) -> (Result<(), Stop>, Booted) {
         let (config, _) = interpret_text(cmdline);
         let sysroot = PathBuf::from("/sysroot");
         let exec = Executor::new(&self.env, &nothing_to_load);
         let mut boot = Boot::new(&self.env, &config, &sysroot, exec, Report::new("dracut", &config, &[]));
         boot.watch.listen(Socket::open().unwrap(), None);
-        boot.run()?;
+        let result = boot.run();
         let report = boot.report.clone();
         drop(boot);
-        Ok(Booted { root: self.dir.path().to_owned(), sysroot: self.path("sysroot"), report })
+        (result, Booted { root: self.dir.path().to_owned(), sysroot: self.path("sysroot"), report })
     }
 }
 

@@ -159,7 +159,9 @@ impl Setup {
         let channel = running.result();
         let report = outcome::report_of(channel, outcome::guest_result(channel).as_ref());
         ensure!(
-            report.as_ref().is_some_and(|report| report["write_mode"]["persistence"] != "temporary"),
+            report.as_ref().is_some_and(|report| report["write_mode"]["persistence"]
+                .as_str()
+                .is_some_and(|kind| kind != "temporary")),
             "the recorded boot made no area\n{report:#?}"
         );
         log::with_marks(&log, &marks, path)

