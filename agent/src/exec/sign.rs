@@ -95,8 +95,10 @@ impl Noted {
 
     fn try_note(&self) -> io::Result<()> {
         let file = self.open()?;
-        // Counts and entries that wait in memory are part of it.
+        // Counts and entries that wait in memory are part of it. syncfs(2) writes them, and of FAT leaves them in the cache of the disk:
+        // what is written down must not come before them.
         syncfs(&file)?;
+        file.sync_all()?;
         let mut device = File::open(&self.source)?;
         let found = format::identify(&mut device).map_err(io::Error::other)?;
         let now = found.and_then(|found| left::fingerprint(&mut device, &found));

@@ -79,12 +79,14 @@ fn fetch(lab: &Lab, dir: &Path) -> Result<()> {
 }
 
 /// Starts it. The kernel asks for the C library of its own release, which is beside it. A panic aborts, which the first process of
-/// a namespace cannot, and before that ends all processes of its group: hence a process of its own, in a group of its own.
+/// a namespace cannot, and before that ends all processes of its group: hence a process of its own, in a group of its own. To the kernel's
+/// scheduler such a session weighs as much as all the rest of the lab (sched(7), autogroup): six of them would leave QEMU's guests, which
+/// find their timers broken, a seventh of the processors, whatever their nice values.
 const RUN: &str = r#"#!/bin/sh
 dir=$(dirname "$0"); host=/usr/lib/x86_64-linux-gnu
 [ ! -d $host ] || mount --bind "$dir/lib" $host || exit 125
 [ ! -e "$dir/xstate.so" ] || export LD_PRELOAD="$dir/xstate.so"
-setsid "$dir/usr/bin/linux.uml" "$@"
+setsid sh -c '{ echo 5 >/proc/self/autogroup; } 2>/dev/null; exec "$0" "$@"' "$dir/usr/bin/linux.uml" "$@"
 exit $?
 "#;
 

@@ -164,10 +164,11 @@ pub fn existing(before: &Original, after: &Path, wanted: &Area<'_>) -> Result<()
 }
 
 /// The area is a file on the only partition: the disk outside of it and the other files are the same.
-pub fn file(before: &Original, after: &Path, wanted: &Area<'_>) -> Result<()> {
+/// `ntfs` says that an empty note may be beside it: a directory of an NTFS can have an entry that only a check makes visible.
+pub fn file(before: &Original, after: &Path, wanted: &Area<'_>, ntfs: bool) -> Result<()> {
     let range = before.only_in(after, 0)?;
     let host = Host::reach(after, &range, wanted.dir)?;
-    files::same(&before.files, &host.at, &|path| path == Path::new(COW))?;
+    files::same(&before.files, &host.at, &|path| path == Path::new(COW) || (ntfs && is_empty_note(&host, path)))?;
     wanted.is_file(&host, Path::new(COW))?;
     host.end()
 }
@@ -178,12 +179,14 @@ pub fn file(before: &Original, after: &Path, wanted: &Area<'_>) -> Result<()> {
 pub fn left_alone(before: &Original, after: &Path, ntfs: bool, dir: &Path) -> Result<()> {
     let range = before.only_in(after, 0)?;
     let host = Host::reach(after, &range, dir)?;
-    let empty_note = |path: &Path| {
-        let facts = host.at.join(path).symlink_metadata();
-        path.to_string_lossy().contains(NOTE) && facts.is_ok_and(|facts| facts.is_file() && facts.len() == 0)
-    };
-    files::same(&before.files, &host.at, &|path| (ntfs && path == Path::new(COW)) || empty_note(path))?;
+    files::same(&before.files, &host.at, &|path| (ntfs && path == Path::new(COW)) || is_empty_note(&host, path))?;
     host.end()
+}
+
+/// What lies beside a cow file while it is made.
+fn is_empty_note(host: &Host, path: &Path) -> bool {
+    let facts = host.at.join(path).symlink_metadata();
+    path.to_string_lossy().contains(NOTE) && facts.is_ok_and(|facts| facts.is_file() && facts.len() == 0)
 }
 
 /// The store of a snapshot: the image with its changes is a sound file system that has the files.

@@ -260,7 +260,7 @@ impl Cuts {
         match place {
             Place::Partition | Place::Named => judge::partition(original, disk, &area),
             Place::Unused | Place::Given => judge::existing(original, disk, &area),
-            Place::File => judge::file(original, disk, &area),
+            Place::File => judge::file(original, disk, &area, host == Some(Fs::Ntfs)),
             Place::StoreFile | Place::StoreDevice => judge::snapshot(original, disk, place, &area),
             Place::Directory => bail!("a directory is only emptied"),
         }
