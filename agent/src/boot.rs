@@ -195,16 +195,16 @@ impl<'a> Boot<'a> {
         area: Option<&Area>,
     ) -> Result<bool, Stop> {
         let result = self.perform("assemble", steps);
-        let failed = result.is_err();
         let done = match &result {
             Ok(done) => done.clone(),
             Err(_) => self.exec.done_before_failing(),
         };
-        if failed {
+        if let Err(stop) = result {
             self.book(&done);
+            self.no_write_mode();
+            return Err(stop);
         }
-        let kept = self.write_mode(form, base, area, &done);
-        result.map(|_| kept)
+        Ok(self.write_mode(form, base, area, &done))
     }
 
     fn book(&mut self, done: &Done) {

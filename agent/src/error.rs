@@ -137,7 +137,7 @@ pub const CHECK_IT: &str =
 /// Whether the driver of a file system gives up on what is there.
 #[must_use]
 pub fn is_damage(error: &io::Error) -> bool {
-    let codes = [Errno::IO, Errno::UCLEAN, Errno::BADMSG];
+    let codes = [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::STALE];
     codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
 }
 

@@ -39,7 +39,10 @@ pub fn bounded<T: Send + 'static>(
         // Nobody listens any more when the time was over.
         let _ = sender.send(work());
     });
-    worker.ok()?;
+    if let Err(error) = worker {
+        log::warn!("{what}: no thread for it: {error}, going on");
+        return None;
+    }
     let mut silence = Silence::new(format!("shutdown: {what}"));
     let (mut unwritten, mut since) = (waiting(env), Instant::now());
     loop {

@@ -253,9 +253,6 @@ fn listen(env: &Env, child: &mut Child, mut pipe: ChildStdout) -> io::Result<End
             let seconds = SILENCE_LIMIT.as_secs();
             return Ok(Ended::Said(Message::Hangs(Hang { what: "booting".to_owned(), seconds, ..Hang::default() })));
         }
-        if count == 0 {
-            silence.tell(env);
-        }
         open = open && hear(&mut pipe, &mut heard)?;
         while let Some(message) = next(&mut heard) {
             last = Instant::now();
@@ -277,6 +274,8 @@ fn listen(env: &Env, child: &mut Child, mut pipe: ChildStdout) -> io::Result<End
                 }
             }
         }
+        // After what was heard: a message has begun another silence.
+        silence.tell(env);
         if dead {
             return Ok(Ended::Died(child.wait().ok()));
         }

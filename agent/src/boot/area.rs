@@ -52,7 +52,7 @@ fn host_refusal(site: &Site) -> Option<String> {
     }
 }
 
-fn is_ntfs(device: &Device) -> bool {
+pub(super) fn is_ntfs(device: &Device) -> bool {
     device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs)
 }
 
@@ -172,29 +172,12 @@ impl Boot<'_> {
     /// The file system of an ISO file is searched without replaying its journal, which cannot be made writable later.
     /// Where changes will be kept on it, and nothing forbids that, it is mounted again in the usual way.
     pub(super) fn host_for_changes(&mut self, device: &Device) -> Result<(), Stop> {
-        if self.changes_belong_on_host(device) { self.usual_host(device) } else { Ok(()) }
-    }
-
-    /// Whether changes are kept on the file system that holds an ISO file.
-    fn changes_belong_on_host(&self, device: &Device) -> bool {
         let overlay = &self.config.overlay;
         let on_medium = matches!(overlay.persistence, Some(Persistence::OnMedium { .. }));
-        Wish::of(overlay).is_some() || on_medium || self.names(device)
-    }
-
-    /// The file system of an ISO file could not be mounted, not even for reading. Where changes are kept on it, and nobody else may use it,
-    /// a superblock that a power cut has torn is mended, and it is mounted then. Of an ext the copy is read in any case.
-    pub(super) fn mount_mended(&mut self, device: &Device, steps: &[Step], why: Stop) -> Result<(), Stop> {
-        let torn = device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Btrfs) && !device.read_only;
-        let ours =
-            torn && self.area_hangs.is_none() && !self.config.overlay.readonly && self.changes_belong_on_host(device);
-        if !ours || self.awake(&device.node).is_err() || self.not_in_use(device, None).is_err() {
-            return Err(why);
+        if Wish::of(overlay).is_none() && !on_medium && !self.names(device) {
+            return Ok(());
         }
-        let mount = steps.iter().position(|step| matches!(step, Step::Mount { .. })).unwrap_or(steps.len());
-        let (before, mount) = steps.split_at(mount);
-        let again = [before, &[Step::Mend { what: Slot::Host }], mount].concat();
-        self.perform("acquire", &again).map(drop).map_err(|_| why)
+        self.usual_host(device)
     }
 
     /// The file system of an ISO file is mounted in the usual way, where that may be written to.

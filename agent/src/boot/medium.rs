@@ -1,8 +1,10 @@
 //! One candidate: its layers are looked at one after the other, and it is taken, or given back with the reason.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::area::is_ntfs;
 use super::{Acquired, Boot, Mark, Rejection};
 use crate::config::{Config, IsoScan, Selector};
 use crate::discover::Candidate;
@@ -75,17 +77,14 @@ impl Boot<'_> {
 
     /// Mounts a file system and looks for the ISO file on it.
     fn iso_file_on(&mut self, scan: &IsoScan, selector: &Selector, device: &Device) -> Result<MediumFacts, Stop> {
-        let steps = acquire::host(&self.points, device)?;
-        if let Err(why) = self.perform("acquire", &steps) {
-            self.mount_mended(device, &steps, why)?;
-        }
+        self.perform("acquire", &acquire::host(&self.points, device)?)?;
         let file = self.points.host.join(&scan.path);
         if !self.env.path(&file).is_file() {
             self.replay_own(device)?;
         }
         match self.env.path(&file).metadata() {
             Ok(facts) if facts.is_file() => {}
-            Err(error) if is_damage(&error) => {
+            Err(error) if is_damage(&error) || (is_ntfs(device) && error.kind() == ErrorKind::InvalidInput) => {
                 let cause = format!("looking for {} on {}: {error}", scan.path.display(), device.node.display());
                 return Err(Stop::new(Code::MediumMount, cause).advice(CHECK_IT));
             }

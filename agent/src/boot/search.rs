@@ -139,30 +139,36 @@ impl Boot<'_> {
     /// The error for "nothing found": the most telling rejection if there was one, else what is plugged in.
     fn not_found(&self) -> Stop {
         let telling = self.rejected.values().map(|was| &was.stop).find(|stop| stop.code != Code::IsoFileNotFound);
-        if let Some(stop) = telling {
-            let mut stop = stop.clone();
-            // With an ISO file any disk may be the one that is meant: what the others were is told, too.
-            if self.config.iso_scan.is_some() {
-                stop.found.extend(self.rejected.iter().map(|(name, was)| format!("/dev/{name}: {}", was.stop.cause)));
-            }
-            return stop;
-        }
         let devices = self.watch.devices();
         let seconds = self.config.deadline.as_secs();
         let silent = self.unanswered().into_iter().map(|name| format!("/dev/{name}: does not answer"));
-        match (&self.config.source, &self.config.iso_scan) {
-            (_, Some(scan)) => {
-                let found = devices.iter().map(|device| {
-                    let why = discover::refusal(scan, device).unwrap_or_else(|| "searched, file not there".into());
-                    format!("{}: {why}", device.summary())
-                });
-                let found = found.chain(silent);
-                Stop::new(Code::IsoFileNotFound, format!("no file system holds the ISO file after {seconds} s"))
-                    .wanted(format!("file {}", scan.path.display()))
-                    .found(found)
-                    .advice("check iso-scan/filename= (path from the root of its file system) and the disk's cable")
+        let told = telling.cloned();
+        match (&self.config.source, &self.config.iso_scan, told) {
+            // With an ISO file any disk may be the one that is meant: what the others were is told, too.
+            (_, Some(scan), told) => {
+                let why = |device: &Device| {
+                    let rejected = self.rejected.get(&device.name).filter(|was| was.stop.code != Code::IsoFileNotFound);
+                    let why = rejected.map(|was| was.stop.cause.clone()).or_else(|| discover::refusal(scan, device));
+                    format!("{}: {}", device.summary(), why.unwrap_or_else(|| "searched, file not there".into()))
+                };
+                let found = devices.iter().map(why).chain(silent);
+                match told {
+                    Some(mut stop) => {
+                        stop.found.extend(found);
+                        stop
+                    }
+                    None => {
+                        Stop::new(Code::IsoFileNotFound, format!("no file system holds the ISO file after {seconds} s"))
+                            .wanted(format!("file {}", scan.path.display()))
+                            .found(found)
+                            .advice(
+                                "check iso-scan/filename= (path from the root of its file system) and the disk's cable",
+                            )
+                    }
+                }
             }
-            (source, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
+            (_, None, Some(stop)) => stop,
+            (source, None, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
                 .wanted(wanted(source))
                 .found(devices.iter().filter(|device| device.size > 0).map(Device::summary).chain(silent)),
         }

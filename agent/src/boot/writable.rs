@@ -130,6 +130,22 @@ impl Boot<'_> {
         kept.is_some()
     }
 
+    /// The same of a boot that has failed: what was made for it all the same.
+    pub(super) fn no_write_mode(&mut self) {
+        let notes = std::mem::take(&mut self.notes);
+        self.report.write_mode = Some(WriteMode {
+            method: "none".into(),
+            persistence: "temporary".into(),
+            size: self.config.overlay.size.to_string(),
+            place: None,
+            readonly: false,
+            store: None,
+            encrypted: false,
+            cipher: None,
+            notes,
+        });
+    }
+
     /// How much fits into the store, so that nobody is surprised when it does not.
     fn store_of(&self, device: &str, mode: &mut WriteMode) {
         let slot = if self.exec.node(Slot::Store).is_some() { Slot::Store } else { Slot::Cow };

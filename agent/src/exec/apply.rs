@@ -396,7 +396,7 @@ impl<'a> Executor<'a> {
         let (source, code) = match what {
             Place::Slot(slot) => {
                 let code = match slot {
-                    Slot::Medium | Slot::Host | Slot::Root => Code::MediumMount,
+                    Slot::Medium | Slot::Host | Slot::Root | Slot::Looked => Code::MediumMount,
                     Slot::Cow => Code::AreaDamaged,
                     _ => Code::ImageMount,
                 };

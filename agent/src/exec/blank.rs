@@ -3,6 +3,7 @@
 //! holds nothing (or is given away, see [`Consent`]), a file that was made just now, and our own area when it is damaged
 //! and the operator asked for a reset, as a partition or inside a LUKS volume that somebody had the key of.
 
+use std::cell::Cell;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -110,12 +111,17 @@ impl Blank {
             Target::File { path, size, replace } => {
                 // Below the directories that are made for it nothing is mounted.
                 let noted = sign::noted(env, path);
-                let forget = || noted.iter().for_each(Noted::forget);
-                let (file, note) = unfinished::begin(env, path, *size, *replace, forget).map_err(|error| {
+                let begun = Cell::new(false);
+                let begin = || begun.set(noted.as_ref().is_some_and(Noted::begin));
+                let (file, note) = unfinished::begin(env, path, *size, *replace, begin).map_err(|error| {
                     // It is as it was, or has less on it: whatever it is, it is ours.
-                    noted.iter().for_each(Noted::note);
+                    noted.iter().filter(|_| begun.get()).for_each(Noted::note);
                     let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
-                    if is_damage(&error) { stop.advice(CHECK_IT) } else { stop }
+                    if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput {
+                        stop.advice(CHECK_IT)
+                    } else {
+                        stop
+                    }
                 })?;
                 // From here on only the content of the file changes: whoever finds another state was not alone on it.
                 noted.iter().for_each(Noted::note);

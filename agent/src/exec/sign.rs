@@ -67,22 +67,24 @@ pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
 }
 
 impl Noted {
-    /// What was written down is of a state that is about to change: zeros in its place say that, and that it is us. The file stays, so that
-    /// nothing but its one sector changes.
-    pub(super) fn forget(&self) {
+    /// What was written down is of a state that is about to change: until it is written anew, it says how the file system looked just before
+    /// that. The file stays, so that nothing but its one sector changes. Tells whether there was one.
+    pub(super) fn begin(&self) -> bool {
         let path = self.at.join(left::NOTE);
         let is_ours = matches!(foreign::entry(&self.at, Path::new(left::NOTE)), foreign::Entry::File)
             && path.metadata().is_ok_and(|facts| facts.len() == left::NOTE_LENGTH as u64);
         if !is_ours {
-            return;
+            return false;
         }
-        let emptied = OpenOptions::new().write(true).open(&path).and_then(|file| {
-            file.write_all_at(&[0; left::NOTE_LENGTH], 0)?;
+        let begun = OpenOptions::new().write(true).open(&path).and_then(|file| {
+            let now = left::begun(&self.fingerprint(&file)?);
+            file.write_all_at(&now, 0)?;
             file.sync_all()
         });
-        if let Err(error) = emptied {
-            log::warn!("emptying the note on {}: {error}, ignoring", self.at.display());
+        if let Err(error) = begun {
+            log::warn!("writing the note on {}: {error}, ignoring", self.at.display());
         }
+        true
     }
 
     /// Writes down what it looks like. Without the note, its own system must check it after a power cut: so one that is there is never made
@@ -95,20 +97,24 @@ impl Noted {
 
     fn try_note(&self) -> io::Result<()> {
         let file = self.open()?;
-        // Counts and entries that wait in memory are part of it. syncfs(2) writes them, and of FAT leaves them in the cache of the disk:
-        // what is written down must not come before them.
-        syncfs(&file)?;
-        file.sync_all()?;
-        let mut device = File::open(&self.source)?;
-        let found = format::identify(&mut device).map_err(io::Error::other)?;
-        let now = found.and_then(|found| left::fingerprint(&mut device, &found));
-        let now = left::note(&now.ok_or_else(|| io::Error::other("it cannot be read"))?);
+        let now = left::note(&self.fingerprint(&file)?);
         let mut known = vec![0; now.len()];
         if file.read_exact_at(&mut known, 0).is_ok() && known == now {
             return Ok(());
         }
         file.write_all_at(&now, 0)?;
         file.sync_all()
+    }
+
+    /// What the file system looks like on the disk; `file` is any on it. Counts and entries that wait in memory are part of it. syncfs(2)
+    /// writes them, and of FAT leaves them in the cache of the disk: what is written down must not come before them.
+    fn fingerprint(&self, file: &File) -> io::Result<String> {
+        syncfs(file)?;
+        file.sync_all()?;
+        let mut device = File::open(&self.source)?;
+        let found = format::identify(&mut device).map_err(io::Error::other)?;
+        let now = found.and_then(|found| left::fingerprint(&mut device, &found));
+        now.ok_or_else(|| io::Error::other("it cannot be read"))
     }
 
     /// The note, with all its room: what is written into it later changes nothing else.
@@ -119,8 +125,10 @@ impl Noted {
             foreign::Entry::File => match path.metadata()?.len().cmp(&(left::NOTE_LENGTH as u64)) {
                 Ordering::Equal => OpenOptions::new().read(true).write(true).open(path),
                 // A power cut has ended its making.
-                Ordering::Less => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
-                Ordering::Greater => Err(io::Error::other("there is another file of its name")),
+                Ordering::Less if fs::read(&path)?.iter().all(|byte| *byte == 0) => {
+                    unfinished::allocated(&path, left::NOTE_LENGTH as u64)
+                }
+                Ordering::Less | Ordering::Greater => Err(io::Error::other("there is another file of its name")),
             },
             foreign::Entry::Absent => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
             _ => Err(io::Error::other("something else has its name")),

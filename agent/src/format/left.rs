@@ -155,6 +155,13 @@ pub(crate) fn note(fingerprint: &str) -> Vec<u8> {
     bytes
 }
 
+/// The content of the note while what it said is being changed: not whole, and how the file system looked just before.
+pub(crate) fn begun(fingerprint: &str) -> Vec<u8> {
+    let mut bytes = [&[0; 64], fingerprint.as_bytes()].concat();
+    bytes.resize(NOTE_LENGTH, 0);
+    bytes
+}
+
 /// Whether a file system of this kind is signed with a note.
 pub(crate) fn has_note(driver: &str) -> bool {
     [Kind::Vfat, Kind::Exfat].iter().any(|kind| kind.driver() == Some(driver))
@@ -198,6 +205,7 @@ mod tests {
         let note = note(&"0".repeat(64));
         assert_eq!(note.len(), NOTE_LENGTH);
         assert!(note.starts_with(&[b'0'; 64]) && is_whole(&note));
+        assert!(!is_whole(&begun(&"0".repeat(64))));
         for torn in [&note[..100], &[0; NOTE_LENGTH], &[b'0'; 64]] {
             assert!(!is_whole(torn));
         }

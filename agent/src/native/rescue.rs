@@ -117,7 +117,7 @@ fn prompts_on_fault(
         let (answers, answer) = channel();
         let (asks, about) = (Arc::clone(&told), stop.clone());
         let asked = thread::Builder::new().name(ASKS.to_owned()).spawn(move || answers.send(asks(&about)));
-        let failure = asked.ok().and_then(|_| answer.recv_timeout(FAULT_LIMIT * 2).ok()).flatten();
+        let failure = asked.ok().and_then(|_| answer.recv_timeout(FAULT_LIMIT + FAULT_LIMIT / 6).ok()).flatten();
         // Where the command line cannot be read, a person is asked.
         prompt(&env, failure.unwrap_or(Failure { shell: true, panic: None, emergency: None }), &stop);
         retry();

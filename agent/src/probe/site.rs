@@ -151,9 +151,8 @@ pub fn host(env: &Env, sleep: &Sleep<'_>, node: &Path, at: &Path, (asked, bound)
     };
     let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
     let begun = [asked, bound].iter().any(|path| unfinished::is_unfinished(env, &at.join(path)))
-        // The file that is to be replaced is still there, and only we leave the note of the host empty.
-        || (sleep::is_note_empty(env, at)
-            && [asked, bound].iter().any(|path| unfinished::notes(&env.path(at.join(path))).is_ok_and(|all| !all.is_empty())));
+        // The file that is to be replaced is still there, and nothing has been done yet.
+        || sleep::has_only_begun(env, device, found, at);
     // What an attempt that was cut short took is used again.
     let taken = unfinished::room(env, &at.join(asked)).max(unfinished::room(env, &at.join(bound)));
     Site::Host(HostSite {

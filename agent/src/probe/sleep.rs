@@ -97,9 +97,10 @@ fn noted(env: &Env, at: Option<&Path>) -> Option<Vec<u8>> {
     foreign::read(&env.path(at?), Path::new(left::NOTE), left::NOTE_LENGTH as u64).ok()
 }
 
-/// Whether a session of ours has just begun to change what it had noted.
-pub(super) fn is_note_empty(env: &Env, at: &Path) -> bool {
-    noted(env, Some(at)).is_some_and(|note| note == [0; left::NOTE_LENGTH])
+/// Whether a session of ours had begun to change what it had noted, and neither it nor anybody else has come to that.
+pub(super) fn has_only_begun(env: &Env, device: &Device, found: &Superblock, at: &Path) -> bool {
+    let now = File::open(env.path(&device.node)).ok().and_then(|mut file| left::fingerprint(&mut file, found));
+    now.zip(noted(env, Some(at))).is_some_and(|(now, note)| note == left::begun(&now))
 }
 
 /// What may hold the file system of a whole system, or be a part of what does, and is not looked into.

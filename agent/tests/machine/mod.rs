@@ -108,12 +108,13 @@ impl Machine {
     }
 
     pub fn try_boot(&self, cmdline: &str) -> Result<Booted, Stop> {
-        let (result, booted) = self.boot_anyway(cmdline);
-        result.map(|()| booted)
+        let (result, report) = self.boot_anyway(cmdline);
+        result?;
+        Ok(Booted { root: self.dir.path().to_owned(), sysroot: self.path("sysroot"), report })
     }
 
-    /// A boot and what is left of it, whether or not it has built a root.
-    pub fn boot_anyway(&self, cmdline: &str) -> (Result<(), Stop>, Booted) {
+    /// A boot and its report, whether or not it has built a root.
+    pub fn boot_anyway(&self, cmdline: &str) -> (Result<(), Stop>, Report) {
         let (config, _) = interpret_text(cmdline);
         let sysroot = PathBuf::from("/sysroot");
         let exec = Executor::new(&self.env, &nothing_to_load);
@@ -122,7 +123,7 @@ impl Machine {
         let result = boot.run();
         let report = boot.report.clone();
         drop(boot);
-        (result, Booted { root: self.dir.path().to_owned(), sysroot: self.path("sysroot"), report })
+        (result, report)
     }
 }
 
