@@ -117,6 +117,12 @@ impl<'a> Boot<'a> {
         let result = self.stages();
         if result.is_err() {
             self.exec.unwind(mark);
+            // What was made on the way to a place for changes is there all the same.
+            let done = self.exec.done_before_failing();
+            self.book(&done);
+            if self.report.write_mode.is_none() && !self.notes.is_empty() {
+                self.no_write_mode();
+            }
         }
         self.report.steps = std::mem::take(&mut self.exec.records);
         let rejected = self.rejected.iter();

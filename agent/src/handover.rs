@@ -16,6 +16,9 @@ use crate::facts::{Content, Inner, MediumFacts};
 use crate::layout;
 use crate::terminal;
 
+/// The method of a root that was not built.
+pub const NO_METHOD: &str = "none";
+
 /// What became of a step, for the report and the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
@@ -242,7 +245,9 @@ impl Report {
         if let Some(mode) = &self.write_mode {
             let place = mode.place.as_ref().map_or(format!("size {}", mode.size), |place| format!("on {place}"));
             let readonly = if mode.readonly { ", new changes in RAM" } else { "" };
-            lines.push(format!("writes    {} {}, {place}{readonly}", mode.method, mode.persistence));
+            if mode.method != NO_METHOD {
+                lines.push(format!("writes    {} {}, {place}{readonly}", mode.method, mode.persistence));
+            }
             if let Some(store) = &mode.store {
                 let (size, origin) = (crate::facts::human(store.size), crate::facts::human(store.origin));
                 lines.push(format!("store     {size} for changes to {origin}"));

@@ -147,7 +147,10 @@ impl Boot<'_> {
             // With an ISO file any disk may be the one that is meant: what the others were is told, too.
             (_, Some(scan), told) => {
                 let why = |device: &Device| {
-                    let rejected = self.rejected.get(&device.name).filter(|was| was.stop.code != Code::IsoFileNotFound);
+                    let rejected = self
+                        .rejected
+                        .get(&device.name)
+                        .filter(|was| was.stop.code != Code::IsoFileNotFound && was.device.as_ref() == Some(device));
                     let why = rejected.map(|was| was.stop.cause.clone()).or_else(|| discover::refusal(scan, device));
                     format!("{}: {}", device.summary(), why.unwrap_or_else(|| "searched, file not there".into()))
                 };

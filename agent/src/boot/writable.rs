@@ -6,7 +6,7 @@ use super::Boot;
 use crate::config::Method;
 use crate::error::{Code, Stop};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, human};
-use crate::handover::{Store, WriteMode};
+use crate::handover::{NO_METHOD, Store, WriteMode};
 use crate::kmsg::{self, NOTICE};
 use crate::plan::assemble;
 use crate::plan::persist::Area;
@@ -134,7 +134,7 @@ impl Boot<'_> {
     pub(super) fn no_write_mode(&mut self) {
         let notes = std::mem::take(&mut self.notes);
         self.report.write_mode = Some(WriteMode {
-            method: "none".into(),
+            method: NO_METHOD.into(),
             persistence: "temporary".into(),
             size: self.config.overlay.size.to_string(),
             place: None,

@@ -207,6 +207,8 @@ impl Executor<'_> {
                 .advice("is its write protection on, or does it need a repair (dmesg says; an NTFS is repaired by chkdsk in Windows)?")
         })?;
         sign::sign(self.env, &target);
+        // Of a FAT that others have used meanwhile it says nothing any more, and from here on a power cut would leave it marked.
+        sign::noted(self.env, at).iter().for_each(Noted::renew);
         self.undo(Undo::ReadOnly(target));
         Ok(())
     }

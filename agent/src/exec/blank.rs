@@ -3,7 +3,6 @@
 //! holds nothing (or is given away, see [`Consent`]), a file that was made just now, and our own area when it is damaged
 //! and the operator asked for a reset, as a partition or inside a LUKS volume that somebody had the key of.
 
-use std::cell::Cell;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -111,18 +110,18 @@ impl Blank {
             Target::File { path, size, replace } => {
                 // Below the directories that are made for it nothing is mounted.
                 let noted = sign::noted(env, path);
-                let begun = Cell::new(false);
-                let begin = || begun.set(noted.as_ref().is_some_and(Noted::begin));
-                let (file, note) = unfinished::begin(env, path, *size, *replace, begin).map_err(|error| {
-                    // It is as it was, or has less on it: whatever it is, it is ours.
-                    noted.iter().filter(|_| begun.get()).for_each(Noted::note);
-                    let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
-                    if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput {
-                        stop.advice(CHECK_IT)
-                    } else {
-                        stop
-                    }
-                })?;
+                let begin = || noted.iter().for_each(Noted::begin);
+                // Otherwise a host that a power cut has left marked would be refused from now on.
+                let given_back = || noted.iter().for_each(Noted::note);
+                let (file, note) =
+                    unfinished::begin(env, path, *size, *replace, begin, given_back).map_err(|error| {
+                        let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
+                        if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput {
+                            stop.advice(CHECK_IT)
+                        } else {
+                            stop
+                        }
+                    })?;
                 // From here on only the content of the file changes: whoever finds another state was not alone on it.
                 noted.iter().for_each(Noted::note);
                 let blank = Self::show(env, Witness::of_new_file(env, file, path), path, 0, 0)?;
@@ -209,10 +208,11 @@ impl Blank {
         let made = made.and(committed);
         let Some(note) = note else { return made };
         if made.is_err() {
-            note.give_up();
+            noted.iter().for_each(Noted::begin);
+            note.give_up(|| noted.iter().for_each(Noted::note));
+        } else {
+            noted.iter().for_each(Noted::note);
         }
-        // Otherwise a host that a power cut has left marked would be refused from now on.
-        noted.iter().for_each(Noted::note);
         made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))?;
         note.settle();
         Ok(())

@@ -68,23 +68,30 @@ pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
 
 impl Noted {
     /// What was written down is of a state that is about to change: until it is written anew, it says how the file system looked just before
-    /// that. The file stays, so that nothing but its one sector changes. Tells whether there was one.
-    pub(super) fn begin(&self) -> bool {
+    /// that. The file stays, so that nothing but its one sector changes.
+    pub(super) fn begin(&self) {
         let path = self.at.join(left::NOTE);
         let is_ours = matches!(foreign::entry(&self.at, Path::new(left::NOTE)), foreign::Entry::File)
             && path.metadata().is_ok_and(|facts| facts.len() == left::NOTE_LENGTH as u64);
         if !is_ours {
-            return false;
+            return;
         }
         let begun = OpenOptions::new().write(true).open(&path).and_then(|file| {
-            let now = left::begun(&self.fingerprint(&file)?);
+            // What cannot be read is not known to be the same later.
+            let now = self.fingerprint(&file).map_or_else(|_| vec![0; left::NOTE_LENGTH], |now| left::begun(&now));
             file.write_all_at(&now, 0)?;
             file.sync_all()
         });
         if let Err(error) = begun {
             log::warn!("writing the note on {}: {error}, ignoring", self.at.display());
         }
-        true
+    }
+
+    /// As [`Noted::note`], where there is a note: one of an earlier session may be of another state.
+    pub(super) fn renew(&self) {
+        if matches!(foreign::entry(&self.at, Path::new(left::NOTE)), foreign::Entry::File) {
+            self.note();
+        }
     }
 
     /// Writes down what it looks like. Without the note, its own system must check it after a power cut: so one that is there is never made

@@ -32,9 +32,13 @@ impl Note {
         }
     }
 
-    /// It cannot be made complete: its room is given back. What cannot be removed stays unfinished, for a later boot.
-    pub(super) fn give_up(&self) {
-        let _ = remove(&self.file).and_then(|()| self.remove());
+    /// It cannot be made complete: its room is given back. What cannot be removed stays unfinished, for a later boot. `given_back` is called
+    /// between the file and its note.
+    pub(super) fn give_up(&self, given_back: impl FnOnce()) {
+        let _ = remove(&self.file).and_then(|()| {
+            given_back();
+            self.remove()
+        });
     }
 }
 
@@ -63,13 +67,14 @@ fn may_be_replaced(path: &Path, replace: Replace) -> bool {
     }
 }
 
-/// Makes a file of zeros of this length, and the note beside it; `begun` is called between them.
+/// Makes a file of zeros of this length, and the note beside it; `begun` is called between them, and `given_back` as [`Note::give_up`] does.
 pub(super) fn begin(
     env: &Env,
     file: &Path,
     size: u64,
     replace: Replace,
     begun: impl FnOnce(),
+    given_back: impl FnOnce(),
 ) -> io::Result<(File, Note)> {
     let path = env.path(file);
     if let Some(dir) = path.parent() {
@@ -102,7 +107,7 @@ pub(super) fn begin(
     match allocated(&path, size) {
         Ok(file) => Ok((file, note)),
         Err(error) => {
-            note.give_up();
+            note.give_up(given_back);
             Err(error)
         }
     }

@@ -99,8 +99,9 @@ fn noted(env: &Env, at: Option<&Path>) -> Option<Vec<u8>> {
 
 /// Whether a session of ours had begun to change what it had noted, and neither it nor anybody else has come to that.
 pub(super) fn has_only_begun(env: &Env, device: &Device, found: &Superblock, at: &Path) -> bool {
+    let Some(note) = noted(env, Some(at)).filter(|note| note.starts_with(&[0; 64])) else { return false };
     let now = File::open(env.path(&device.node)).ok().and_then(|mut file| left::fingerprint(&mut file, found));
-    now.zip(noted(env, Some(at))).is_some_and(|(now, note)| note == left::begun(&now))
+    now.is_some_and(|now| note == left::begun(&now))
 }
 
 /// What may hold the file system of a whole system, or be a part of what does, and is not looked into.
