@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, ImplItemFn, Item, ItemFn, ItemUse, Macro, UseTree};
 
 /// Lines of `agent/src` without tests; let it go down with them. There were 26,583 when this gate was built, and in the end there are fewer.
-const LINES: usize = 27_079;
+const LINES: usize = 27_074;
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 60;
 
@@ -93,7 +93,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("attempt/supervisor.rs", 482),
     ("boot/area.rs", 555),
     ("config/mod.rs", 421),
-    ("exec/apply.rs", 577),
+    ("exec/apply.rs", 572),
     ("exec/area.rs", 501),
     ("exec/crypt.rs", 500),
     ("format/fat.rs", 418),

@@ -160,7 +160,7 @@ impl Boot<'_> {
         if stop.code.disposition() == Disposition::Stop {
             return Err(stop);
         }
-        self.exec.forget_notes();
+        drop(self.exec.done_before_failing());
         self.notes.clear();
         self.report.fallbacks.truncate(mark.fallbacks);
         self.report.ram = None;

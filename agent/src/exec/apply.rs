@@ -145,11 +145,6 @@ impl<'a> Executor<'a> {
         std::mem::take(&mut self.done)
     }
 
-    /// Forgets what was to be told with the next steps.
-    pub fn forget_notes(&mut self) {
-        self.done.notes.clear();
-    }
-
     /// Tells what happened to a place for changes.
     pub(super) fn note(&mut self, note: impl Into<String>) {
         self.done.notes.push(note.into());
