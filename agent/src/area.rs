@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::{Device, MediumFacts, Seen};
 use crate::foreign::LINK;
 use crate::format::Kind;
 use crate::table::Gap;
 
+mod in_use;
 mod mark;
+mod obstacle;
 
+pub use in_use::{AWAKE, InUse, Sleeper, Windows};
 pub use mark::Owner;
+pub use obstacle::{NoGap, Nothing, Obstacle};
 
 /// Label of a write partition; what kiwi-live looks for, too (kiwi-live spec 3.2).
 pub const LABEL: &str = "cow";
@@ -27,11 +30,6 @@ pub const IDENTITY_FILE: &str = ".rdlive-identity";
 
 /// The work directory of a named place lies beside it under this name (dracut-live spec 2.6).
 pub const WORK: &str = "ovlwork";
-
-/// A disk or file system that cannot be written to.
-pub fn refuses_writes(node: &Path) -> String {
-    format!("{} refuses writes; switch its write protection off, or {ELSEWHERE}", node.display())
-}
 
 /// The image that an area belongs to. The agent's version is for people; it decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +63,6 @@ impl Identity {
     }
 }
 
-/// An area that was made for another image than this one.
-pub fn made_for(owner: &str, image: &Identity) -> Stop {
-    Stop::new(Code::AreaOther, format!("the persistent area was made for {owner}, this image is {image}"))
-        .advice("rd.live.overlay.persistent=accept uses it all the same, with rd.live.overlay.reset emptied")
-}
-
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |part: &Option<String>| part.clone().unwrap_or_else(|| "-".to_owned());
@@ -86,8 +78,8 @@ pub enum Site {
     Disk(Box<DiskSite>),
     /// The file system that holds the ISO file.
     Host(HostSite),
-    /// Neither; the text says why.
-    Nowhere(String),
+    /// Neither.
+    Nowhere(Obstacle),
 }
 
 /// The boot disk.
@@ -121,9 +113,9 @@ pub struct DiskSite {
     /// Room for a new partition.
     #[serde(default)]
     pub gap: Option<Gap>,
-    /// Why there is no room.
+    /// Why there is no room, where there is none.
     #[serde(default)]
-    pub no_gap: String,
+    pub no_gap: NoGap,
     /// File systems labelled `cow` or `lukscow` on other disks: they are somebody else's.
     #[serde(default)]
     pub foreign: Vec<String>,
@@ -161,7 +153,7 @@ pub struct HostSite {
     pub free: u64,
     /// Why it must not be written to.
     #[serde(default)]
-    pub refusal: Option<String>,
+    pub refusal: Option<Obstacle>,
     /// What is at the path that was asked for.
     #[serde(default)]
     pub asked: Found,

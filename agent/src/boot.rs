@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::area::Windows;
 use crate::attempt::Avoid;
 use crate::config::explain::without_password;
 use crate::config::{Config, Source};
@@ -50,7 +51,7 @@ pub struct Boot<'a> {
     /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
     area_hangs: Option<String>,
     /// Why a Windows may sleep on an NTFS that was looked at, by node.
-    windows: BTreeMap<PathBuf, Option<String>>,
+    windows: BTreeMap<PathBuf, Option<Windows>>,
     /// What happened to the place for changes so far, for a person.
     notes: Vec<String>,
 }

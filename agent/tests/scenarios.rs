@@ -5,17 +5,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rdlive::area::{Found, Identity, NamedSite, Site};
+use rdlive::area::{Found, Identity, NamedSite, Obstacle, Site};
 use rdlive::cmdline::Cmdline;
 use rdlive::config::{self, Conf, Config, Source};
 use rdlive::discover;
+use rdlive::error::Stop;
 use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
 use rdlive::format::Kind;
 use rdlive::plan::crypt::{self, Inside};
 use rdlive::plan::persist::{self, Area, Wish};
 use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::{self, Step};
-use rdlive::plan::{Points, acquire, assemble, named, ordinary, prepare, reason};
+use rdlive::plan::{Points, acquire, assemble, named, ordinary, prepare};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -125,7 +126,7 @@ fn ram_copy(
     if !config.ram {
         return Ok(Vec::new());
     }
-    let refusal = |stop: rdlive::error::Stop| format!("refused   {}\n", stop.lines().join(" | "));
+    let refusal = |stop: Stop| format!("refused   {}\n", stop.lines().join(" | "));
     let Choice::Copy(copy) = ram::choose(points, medium, content.as_ref()).map_err(refusal)? else {
         return Ok(Vec::new());
     };
@@ -155,7 +156,7 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
             let identity = Identity::of(medium.unwrap());
             match crypt::opening(&wish, points, &identity, site) {
                 None => persist::automatic(&wish, points, &identity, site),
-                Some(Err(stop)) => Err(stop.with_advice()),
+                Some(Err(why)) => Err(why),
                 Some(Ok(opening)) => {
                     before = describe("open", &opening.steps);
                     let inside = Inside { node: "/dev/mapper/lukscow".into(), size: 1 << 30, kind: facts.inside };
@@ -195,12 +196,12 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
             let text = format!("{before}area      {} {}{encrypted}\n{notes}", area.persistence, area.place);
             (Some(area), text)
         }
-        Err(why) => (None, format!("{before}no area   {}\n", reason::stop(&why).with_advice())),
+        Err(why) => (None, format!("{before}no area   {}\n", Stop::from(why).with_advice())),
     }
 }
 
 /// The area on the device that `rd.overlay.crypt` names.
-fn encrypted_device(config: &Config, points: &Points, facts: &Facts, before: &mut String) -> Result<Area, String> {
+fn encrypted_device(config: &Config, points: &Points, facts: &Facts, before: &mut String) -> Result<Area, Obstacle> {
     let overlay = &config.overlay;
     let (Some(wish), Some(device)) = (&overlay.crypt, &facts.crypt) else { panic!("facts.json lacks crypt") };
     let opening = crypt::device(wish, overlay, device)?;

@@ -5,18 +5,17 @@ use std::time::{Duration, Instant};
 
 use super::Boot;
 use super::search::{SILENCE, sleeping_place};
-use crate::area::{Found, Identity, NamedSite, Site, TEMPORARY_LABEL, refuses_writes};
+use crate::area::{Found, Identity, InUse, NamedSite, Nothing, Obstacle, Site, TEMPORARY_LABEL, Windows};
 use crate::config::{Access, Method, Mkfs, Persistence, Selector};
 use crate::discover;
-use crate::error::{Code, ELSEWHERE, Stop};
+use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::{Kind, Superblock};
 use crate::kmsg::NOTICE;
 use crate::plan::persist::{self, Area, Wish};
-use crate::plan::reason;
 use crate::plan::{Slot, Step, acquire, crypt, named, ordinary};
 use crate::probe::site as probe;
-use crate::probe::sleep::{self, AWAKE, Sleep};
+use crate::probe::sleep::{self, Sleep};
 
 /// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
 /// seconds from power to its first answer.
@@ -25,26 +24,13 @@ const GRACE_NAMED: Duration = Duration::from_secs(10);
 /// How long before a partition is made because its label is nowhere: once made, the label would be there twice.
 const GRACE_MADE: Duration = Duration::from_secs(3);
 
-fn no_medium() -> String {
-    "the root is no live medium; name a device with rd.overlay=<device>".to_owned()
-}
-
-/// An error of a step as a reason.
-pub(super) fn told(stop: Stop) -> String {
-    stop.with_advice()
-}
-
-fn unavailable(why: String) -> Stop {
-    reason::stop(&why)
-}
-
 /// The end of a boot that must have an area.
 fn required(stop: Stop) -> Stop {
     let advice = format!("{}; or remove =required to boot with changes in RAM", stop.advice);
     stop.wanted("a persistent area (rd.live.overlay.persistent=required)").advice(advice)
 }
 
-fn host_refusal(site: &Site) -> Option<String> {
+fn host_refusal(site: &Site) -> Option<Obstacle> {
     match site {
         Site::Host(host) => host.refusal.clone(),
         Site::Nowhere(why) => Some(why.clone()),
@@ -52,13 +38,12 @@ fn host_refusal(site: &Site) -> Option<String> {
     }
 }
 
-pub(super) fn is_ntfs(device: &Device) -> bool {
-    device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs)
+pub(super) fn not_there(selector: &Selector) -> Obstacle {
+    Obstacle::NotThere { name: selector.to_string(), waited_s: 0, can_be_made: false }
 }
 
-/// A disk that may hold anything, for it does not answer.
-fn may_sleep(what: &str, node: &Path) -> String {
-    format!("{what} does not answer and may hold a hibernated system, {} with it; {AWAKE}", node.display())
+pub(super) fn is_ntfs(device: &Device) -> bool {
+    device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs)
 }
 
 impl Boot<'_> {
@@ -67,46 +52,14 @@ impl Boot<'_> {
     pub(super) fn area(&mut self, medium: Option<&MediumFacts>) -> Result<Option<Area>, Stop> {
         let overlay = &self.config.overlay;
         if overlay.method == Method::Direct || (overlay.persistence.is_none() && overlay.crypt.is_none()) {
-            return match overlay.required {
-                true => Err(required(unavailable("the command line leaves no place for an area".to_owned()))),
-                false => Ok(None),
-            };
-        }
-        if let Some(why) = &self.area_hangs {
-            let stop = Stop::new(Code::Silent, why.clone());
-            if overlay.required {
-                return Err(required(stop));
-            }
-            self.keep_nothing(stop);
-            return Ok(None);
+            return if overlay.required { Err(required(Obstacle::NoPlace.into())) } else { Ok(None) };
         }
         let _looking = self.exec.watchdog.doing("looking where changes can be kept");
         let mark = self.exec.mark();
-        let area = match (&overlay.crypt, &overlay.persistence) {
-            (Some(crypt), _) => self.encrypted_device(crypt).map_err(unavailable),
-            (None, Some(Persistence::Automatic { .. })) => {
-                medium.ok_or_else(|| unavailable(no_medium())).and_then(|medium| self.automatic(medium))
-            }
-            (None, Some(_)) if overlay.unlock.encrypt => Err(unavailable(
-                "rd.live.encrypt was asked for, and the named place is not encrypted; rd.overlay.crypt=<device> is"
-                    .to_owned(),
-            )),
-            (None, Some(Persistence::Named { device, path })) => {
-                self.named(medium, device, path.as_deref()).map_err(unavailable)
-            }
-            (None, Some(Persistence::OnMedium { path })) => medium
-                .ok_or_else(no_medium)
-                .and_then(|medium| self.on_medium(medium, path.as_deref()))
-                .map_err(unavailable),
-            (None, None) => return Ok(None),
+        let area = match &self.area_hangs {
+            Some(why) => Err(Stop::new(Code::Silent, why.clone()).into()),
+            None => self.asked_area(medium),
         };
-        let area = area.and_then(|area| match (area.store, medium) {
-            (true, None) => {
-                let why = format!("{} is the store of a device-mapper snapshot, for live images only", area.place);
-                Err(unavailable(why))
-            }
-            _ => Ok(area),
-        });
         // Keys are not needed any longer than this; those of new volumes go with their first use.
         if area.is_err() {
             self.exec.key = None;
@@ -117,24 +70,39 @@ impl Boot<'_> {
                 area.notes.iter().for_each(|note| log::warn!("{note}"));
                 Ok(Some(area))
             }
-            Err(stop) if overlay.required => Err(required(stop)),
-            Err(stop) => {
+            Err(why) if overlay.required => Err(required(why.into())),
+            Err(why) => {
                 self.exec.unwind(mark);
-                self.keep_nothing(stop);
+                self.keep_nothing(why.into());
                 Ok(None)
             }
         }
     }
 
-    fn automatic(&mut self, medium: &MediumFacts) -> Result<Area, Stop> {
+    /// The area for what the command line asks for.
+    fn asked_area(&mut self, medium: Option<&MediumFacts>) -> Result<Area, Obstacle> {
         let overlay = &self.config.overlay;
-        let wish = Wish::of(overlay).ok_or_else(|| unavailable("no automatic area was asked for".to_owned()))?;
+        let area = match (&overlay.crypt, &overlay.persistence) {
+            (Some(crypt), _) => self.encrypted_device(crypt),
+            (None, Some(Persistence::Named { .. } | Persistence::OnMedium { .. })) if overlay.unlock.encrypt => {
+                Err(Obstacle::NamedPlain)
+            }
+            (None, Some(Persistence::Named { device, path })) => self.named(medium, device, path.as_deref()),
+            (None, Some(Persistence::OnMedium { path })) => {
+                self.on_medium(medium.ok_or(Obstacle::NoMedium)?, path.as_deref())
+            }
+            (None, _) => match Wish::of(overlay) {
+                Some(wish) => self.automatic(medium.ok_or(Obstacle::NoMedium)?, &wish),
+                None => Err(Obstacle::NoPlace),
+            },
+        }?;
+        if area.store && medium.is_none() { Err(Obstacle::StoreAlone(area.place)) } else { Ok(area) }
+    }
+
+    fn automatic(&mut self, medium: &MediumFacts, wish: &Wish<'_>) -> Result<Area, Obstacle> {
         let identity = Identity::of(medium);
         if !identity.is_known() && !wish.accept {
-            return Err(unavailable(format!(
-                "the image has neither label nor UUID, so that nobody can tell whether changes belong to it; \
-                 give it a label, or {ELSEWHERE}"
-            )));
+            return Err(Obstacle::Nameless);
         }
         let devices = self.watch.devices();
         let site = match (&medium.origin, self.exec.node(Slot::Host)) {
@@ -145,28 +113,28 @@ impl Boot<'_> {
             (Origin::File(_), Some(host)) => {
                 let host = self.without_root(host);
                 // A disk with a system that sleeps may be found later than the medium.
-                self.awake(&host).map_err(unavailable)?;
+                self.awake(&host)?;
                 if let Some(device) = self.watch.devices().into_iter().find(|device| device.node == host) {
                     self.look_for_windows(&device);
                 }
                 let bound = persist::bound_path(wish.cowfile_path, &identity);
                 self.host_with(&host, (wish.cowfile_path, &bound))
             }
-            (Origin::File(file), None) => Site::Nowhere(format!("{} is in the initrd", file.display())),
+            (Origin::File(_), None) => Site::Nowhere(Obstacle::InInitrd),
         };
-        let opening = crypt::opening(&wish, &self.points, &identity, &site).transpose()?;
+        let opening = crypt::opening(wish, &self.points, &identity, &site).transpose()?;
         if let Err(why) = self.fetch_key(opening.is_some() || wish.encrypt) {
             // An area that is there may have a passphrase beside the key; a new one is made as it was asked for.
             if opening.is_none() {
-                return Err(unavailable(why));
+                return Err(why);
             }
             log::warn!("{why}, asking for a passphrase");
         }
         let Some(opening) = opening else {
-            return persist::automatic(&wish, &self.points, &identity, &site).map_err(unavailable);
+            return persist::automatic(wish, &self.points, &identity, &site);
         };
         let inside = self.opened(&opening)?;
-        crypt::area_inside(&wish, &self.points, &identity, opening, &inside).map_err(unavailable)
+        crypt::area_inside(wish, &self.points, &identity, opening, &inside)
     }
 
     /// The file system of an ISO file is searched without replaying its journal, which cannot be made writable later.
@@ -212,15 +180,15 @@ impl Boot<'_> {
         let devices = self.watch.devices();
         let mut site = probe::host(self.env, &self.sleep(&devices), node, &self.points.host, paths);
         let silent = self.silent_disk().filter(|_| !self.config.overlay.awake);
-        if let (Site::Host(host), Some(name)) = (&mut site, silent) {
-            host.refusal.get_or_insert_with(|| may_sleep(&name, node));
+        if let (Site::Host(host), Some(what)) = (&mut site, silent) {
+            host.refusal.get_or_insert_with(|| InUse::Silent { what, node: node.to_owned() }.into());
         }
         site
     }
 
     /// What is known of systems that may sleep.
     fn sleep<'s>(&'s self, devices: &'s [Device]) -> Sleep<'s> {
-        let windows = self.windows.values().find_map(Option::as_deref);
+        let windows = self.windows.values().find_map(Option::as_ref);
         Sleep { devices, windows, awake: self.config.overlay.awake }
     }
 
@@ -241,21 +209,21 @@ impl Boot<'_> {
     }
 
     /// Why a Windows may sleep on an NTFS that is not mounted.
-    fn windows_on(&mut self, device: &Device) -> Option<String> {
+    fn windows_on(&mut self, device: &Device) -> Option<Windows> {
         let node = device.node.display();
         let _looking = self.exec.watchdog.doing(format!("looking for a hibernated Windows on {node}"));
         let mark = self.exec.mark();
         let steps = acquire::windows(&self.points, device);
         let why = match steps.and_then(|steps| self.perform("acquire", &steps)) {
             Ok(_) => sleep::sleeping_windows(self.env, device, &self.points.look),
-            Err(stop) => Some(format!("whether a Windows sleeps on {node} cannot be seen ({})", stop.cause)),
+            Err(stop) => Some(Windows::Unseen { node: device.node.clone(), why: stop.cause }),
         };
         self.exec.unwind(mark);
         why
     }
 
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
-    pub(super) fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), String> {
+    pub(super) fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), InUse> {
         if self.config.overlay.readonly {
             return Ok(());
         }
@@ -263,7 +231,7 @@ impl Boot<'_> {
         // What Windows has written down of its sleep is in a file.
         let looked = !self.config.overlay.awake && at.is_none() && is_ntfs(device);
         if let Some(why) = looked.then(|| self.windows_on(device)).flatten() {
-            return Err(why);
+            return Err(why.into());
         }
         let devices = self.watch.devices();
         sleep::in_use(self.env, device, &self.sleep(&devices), at, false).map_or(Ok(()), Err)
@@ -285,7 +253,7 @@ impl Boot<'_> {
         match self.awake(&device.node).and_then(|()| self.not_in_use(&device, None)) {
             Ok(()) => asked,
             Err(why) => {
-                let why = format!("the medium stays read-only, rw or not: {why}");
+                let why = format!("the medium stays read-only, rw or not: {why}; {}", why.remedy());
                 self.fall_back(why);
                 Access::ReadOnly
             }
@@ -321,8 +289,8 @@ impl Boot<'_> {
     }
 
     /// An area on the medium itself, or beside its ISO file.
-    fn on_medium(&mut self, medium: &MediumFacts, path: Option<&Path>) -> Result<Area, String> {
-        let device = self.below(medium).ok_or("the medium is in the initrd, which keeps nothing")?;
+    fn on_medium(&mut self, medium: &MediumFacts, path: Option<&Path>) -> Result<Area, Obstacle> {
+        let device = self.below(medium).ok_or(Obstacle::InInitrd)?;
         self.awake(&device.node)?;
         self.look_for_windows(&device);
         self.shared(medium, &device, &self.named_path(Some(medium), path))
@@ -338,15 +306,13 @@ impl Boot<'_> {
     }
 
     /// An area on a file system that is mounted for the medium already.
-    fn shared(&self, medium: &MediumFacts, device: &Device, path: &Path) -> Result<Area, String> {
-        let node = device.node.display();
+    fn shared(&self, medium: &MediumFacts, device: &Device, path: &Path) -> Result<Area, Obstacle> {
         let kind = device.superblock.as_ref().map(|found| found.kind);
         let Some(kind) = kind.filter(|kind| kind.is_writable()) else {
-            let what = kind.map_or("nothing that is known", Kind::name);
-            return Err(format!("the medium {node} is {what}, which cannot be written to"));
+            return Err(Obstacle::NotWritable { place: format!("the medium {}", device.node.display()), kind });
         };
         if device.read_only && !self.config.overlay.readonly {
-            return Err(refuses_writes(&device.node));
+            return Err(Obstacle::WriteProtected(device.node.clone()));
         }
         let from = match medium.origin {
             Origin::Device(_) => self.points.live.clone(),
@@ -354,7 +320,9 @@ impl Boot<'_> {
         };
         let devices = self.watch.devices();
         let refusal = match &medium.origin {
-            Origin::Device(_) => sleep::in_use(self.env, device, &self.sleep(&devices), Some(&from), false),
+            Origin::Device(_) => {
+                sleep::in_use(self.env, device, &self.sleep(&devices), Some(&from), false).map(Obstacle::InUse)
+            }
             Origin::File(_) => host_refusal(&self.host_site(device)),
         };
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {
@@ -385,7 +353,7 @@ impl Boot<'_> {
         medium: Option<&MediumFacts>,
         selector: &Selector,
         path: Option<&Path>,
-    ) -> Result<Area, String> {
+    ) -> Result<Area, Obstacle> {
         let overlay = &self.config.overlay;
         let at = self.points.named.clone();
         let automatic = path.is_none();
@@ -397,9 +365,10 @@ impl Boot<'_> {
         };
         let Some(device) = self.wait_for(selector, medium.is_some())? else {
             let (Selector::Label(label), Some(medium)) = (selector, medium) else {
-                return Err(format!("{selector} is not there"));
+                return Err(not_there(selector));
             };
-            let (node, kind) = self.make_named(medium, label)?;
+            let made = self.make_named(medium, label);
+            let (node, kind) = made.map_err(|why| Obstacle::NoLabel { label: label.clone(), why: Box::new(why) })?;
             return persist::named(overlay, &self.points, &site(node, kind, Found::Absent));
         };
         self.awake(&device.node)?;
@@ -411,10 +380,10 @@ impl Boot<'_> {
         }
         let node = device.node.display();
         if medium.is_none() && self.report.device.as_ref().is_some_and(|root| *root == node.to_string()) {
-            return Err(format!("{node} is the root itself, which stays as it is; name another device"));
+            return Err(Obstacle::RootItself(device.node));
         }
         if device.read_only && !overlay.readonly {
-            return Err(refuses_writes(&device.node));
+            return Err(Obstacle::WriteProtected(device.node));
         }
         // What it shows may be the beginning of what was to be made there.
         let complete = |_: &Kind| !probe::is_begun(self.env, &device);
@@ -423,15 +392,15 @@ impl Boot<'_> {
             return Ok(persist::store_device(overlay, device.seen()));
         }
         if let (None, Some(why)) = (kind, &device.unreadable) {
-            return Err(format!("{node}: {why}"));
+            return Err(Obstacle::Unreadable { node: device.node.clone(), why: why.clone() });
         }
         if kind.is_none() {
             let made = named::format(overlay, &device, &self.points)?;
-            self.perform("acquire", &made.steps).map_err(told)?;
+            self.perform("acquire", &made.steps)?;
             return persist::named(overlay, &self.points, &site(made.node, made.kind, Found::Absent));
         }
         let Some(kind) = kind.filter(|kind| kind.driver().is_some()) else {
-            return Err(format!("{node} holds {}, left as it is", kind.map_or("nothing that is known", Kind::name)));
+            return Err(Obstacle::Holds { place: node.to_string(), kind, volume: false });
         };
         // What Windows has written down of its sleep, and our own note, show only when their file systems are mounted.
         let look = matches!(kind, Kind::Ntfs | Kind::Vfat | Kind::Exfat);
@@ -440,12 +409,12 @@ impl Boot<'_> {
         }
         let readonly = self.config.overlay.readonly;
         let steps = acquire::named(&self.points, &device, kind, readonly || look);
-        self.perform("acquire", &steps).map_err(told)?;
+        self.perform("acquire", &steps)?;
         if look {
             self.not_in_use(&device, Some(&at))?;
         }
         if look && !readonly {
-            self.perform("acquire", &[Step::Remount { at: at.clone() }]).map_err(told)?;
+            self.perform("acquire", &[Step::Remount { at: at.clone() }])?;
         }
         let found = self.found_at(&at, &path);
         let stranger = probe::is_stranger(self.env, &at, &path);
@@ -453,7 +422,7 @@ impl Boot<'_> {
     }
 
     /// Waits until all that is plugged in has been looked at, and says why nothing may be written to a device then.
-    pub(super) fn awake(&mut self, node: &Path) -> Result<(), String> {
+    pub(super) fn awake(&mut self, node: &Path) -> Result<(), InUse> {
         // Nothing is written to what is only shown.
         if self.config.overlay.readonly || self.config.overlay.awake {
             return Ok(());
@@ -466,7 +435,7 @@ impl Boot<'_> {
             let quiet = self.watch.quiet() && !self.udev_at_work();
             if (quiet && self.watch.silence() >= SILENCE) || Instant::now() >= deadline {
                 let silent = sleeping_place(&self.unanswered(), &self.watch.silent_drivers());
-                let why = silent.map(|what| may_sleep(&what, node));
+                let why = silent.map(|what| InUse::Silent { what, node: node.to_owned() });
                 return why.or_else(|| sleep::sleeper(&self.watch.devices(), node)).map_or(Ok(()), Err);
             }
             self.watch.wait(deadline.min(Instant::now() + SILENCE));
@@ -481,28 +450,25 @@ impl Boot<'_> {
     }
 
     /// Makes the partition that was named but does not exist, in free space of the boot disk.
-    fn make_named(&mut self, medium: &MediumFacts, label: &str) -> Result<(PathBuf, Kind), String> {
-        let missing = |why: String| format!("no file system has the label {label}, and {why}");
+    fn make_named(&mut self, medium: &MediumFacts, label: &str) -> Result<(PathBuf, Kind), Obstacle> {
         if self.config.overlay.readonly {
-            return Err(missing("there is nothing to show".to_owned()));
+            return Err(Obstacle::NothingToShow { place: "it".to_owned(), nothing: Nothing::Partition });
         }
-        let Origin::Device(node) = &medium.origin else {
-            return Err(missing("the medium is a file, so there is no boot disk for a new partition".to_owned()));
-        };
+        let Origin::Device(node) = &medium.origin else { return Err(Obstacle::NoBootDisk) };
         let disk = match probe::disk(self.env, &self.watch.devices(), medium, node, true) {
             Site::Disk(disk) => disk,
-            Site::Nowhere(why) => return Err(missing(why)),
-            Site::Host(_) => return Err(missing("there is no boot disk".to_owned())),
+            Site::Nowhere(why) => return Err(why),
+            Site::Host(_) => return Err(Obstacle::NoBootDisk),
         };
         let cowfs = self.config.overlay.autooverlay.as_deref().unwrap_or_default();
         let made = persist::partition_named(&disk, cowfs, label, &self.points)?;
-        self.perform("acquire", &made.steps).map_err(told)?;
+        self.perform("acquire", &made.steps)?;
         Ok((made.node, made.kind))
     }
 
     /// The named device; `None` when it is to be made. A stick that is slow to come up is waited for, one that is not
     /// plugged in must not hold up the boot: changes in RAM are better than a machine that seems to hang.
-    pub(super) fn wait_for(&mut self, selector: &Selector, may_make: bool) -> Result<Option<Device>, String> {
+    pub(super) fn wait_for(&mut self, selector: &Selector, may_make: bool) -> Result<Option<Device>, Obstacle> {
         let deadline = self.watch.begin() + self.config.deadline;
         let _waiting = self.exec.watchdog.doing(format!("waiting for {selector}, where changes are kept"));
         let mut said = false;
@@ -511,7 +477,8 @@ impl Boot<'_> {
             self.watch.wait(Instant::now());
             let quiet = self.watch.quiet() && !self.udev_at_work();
             let settled = quiet && self.watch.silence() >= SILENCE;
-            let make = self.config.overlay.autooverlay.is_some() && matches!(selector, Selector::Label(_));
+            let is_label = matches!(selector, Selector::Label(_));
+            let make = self.config.overlay.autooverlay.is_some() && is_label;
             let now = Instant::now();
             let seen = settled || now >= deadline;
             let mut found = discover::named(selector, &self.watch.devices());
@@ -521,8 +488,8 @@ impl Boot<'_> {
                 [device] if seen || !self.is_made_anew(device) => return Ok(Some(device.clone())),
                 // Any of them would be a guess, and another one at the next boot.
                 [one, other, ..] if seen => {
-                    let (one, other) = (one.node.display(), other.node.display());
-                    return Err(format!("{selector} names both {one} and {other}; unplug one, or use another name"));
+                    let nodes = [one.node.clone(), other.node.clone()];
+                    return Err(Obstacle::Ambiguous { name: selector.to_string(), nodes });
                 }
                 [] => {}
                 _ => {
@@ -535,12 +502,8 @@ impl Boot<'_> {
                 return Ok(None);
             }
             if now >= deadline || (quiet && self.watch.silence() >= GRACE_NAMED) {
-                let waited = self.watch.silence().as_secs();
-                let hint = match selector {
-                    Selector::Label(_) if may_make => "; rd.live.autooverlay makes it in free space of the boot disk",
-                    _ => "",
-                };
-                return Err(format!("{selector} is not there; nothing was plugged in for {waited} s{hint}"));
+                let (waited_s, can_be_made) = (self.watch.silence().as_secs(), may_make && is_label);
+                return Err(Obstacle::NotThere { name: selector.to_string(), waited_s, can_be_made });
             }
             if !said && settled {
                 let most = GRACE_NAMED.as_secs();

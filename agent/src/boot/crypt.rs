@@ -1,9 +1,11 @@
 //! Encrypted areas: the key file is fetched, the volume opened and looked into.
 
+use std::io;
 use std::path::Path;
 
 use super::Boot;
-use super::area::told;
+use super::area::not_there;
+use crate::area::Obstacle;
 use crate::config::{KeyFile, OverlayCrypt, Selector};
 use crate::error::{Code, Stop};
 use crate::exec::secret::Secret;
@@ -16,7 +18,7 @@ use crate::probe::block;
 
 impl Boot<'_> {
     /// The area on the device that `rd.overlay.crypt` names.
-    pub(super) fn encrypted_device(&mut self, wish: &OverlayCrypt) -> Result<Area, String> {
+    pub(super) fn encrypted_device(&mut self, wish: &OverlayCrypt) -> Result<Area, Obstacle> {
         let (device, opening, inside) = self.opened_device(wish)?;
         if !opening.is_new() {
             self.not_in_use_inside(&device, &inside.node)?;
@@ -25,24 +27,22 @@ impl Boot<'_> {
     }
 
     /// What a passphrase opens may be the file system of another system, and that may sleep (attacks.md F3).
-    fn not_in_use_inside(&mut self, volume: &Device, node: &Path) -> Result<(), String> {
-        let found = block::identify(self.env, node).map_err(|error| format!("reading {}: {error}", node.display()))?;
-        let (superblock, size) = found;
-        self.not_in_use(&Device { node: node.to_owned(), size, superblock, ..volume.clone() }, None)
+    fn not_in_use_inside(&mut self, volume: &Device, node: &Path) -> Result<(), Obstacle> {
+        let unreadable = |error: io::Error| Obstacle::Unreadable { node: node.to_owned(), why: error.to_string() };
+        let (superblock, size) = block::identify(self.env, node).map_err(unreadable)?;
+        Ok(self.not_in_use(&Device { node: node.to_owned(), size, superblock, ..volume.clone() }, None)?)
     }
 
     /// Waits for the device that `rd.overlay.crypt` names and opens it into [`Slot::Cow`], encrypting it first if it is
     /// empty; also returns that device, and what is inside.
-    fn opened_device(&mut self, wish: &OverlayCrypt) -> Result<(Device, Opening, Inside), String> {
-        let Some(device) = self.wait_for(&wish.device, false)? else {
-            return Err(format!("{} is not there", wish.device));
-        };
+    fn opened_device(&mut self, wish: &OverlayCrypt) -> Result<(Device, Opening, Inside), Obstacle> {
+        let device = self.wait_for(&wish.device, false)?.ok_or_else(|| not_there(&wish.device))?;
         self.awake(&device.node)?;
         let opening = crypt::device(wish, &self.config.overlay, &device)?;
         if let Err(why) = self.fetch_key(true) {
             log::warn!("{why}, asking for a passphrase");
         }
-        let inside = self.opened(&opening).map_err(told)?;
+        let inside = self.opened(&opening)?;
         Ok((device, opening, inside))
     }
 
@@ -58,28 +58,28 @@ impl Boot<'_> {
     }
 
     /// Reads the key file, if one is named and a key is `needed`.
-    pub(super) fn fetch_key(&mut self, needed: bool) -> Result<(), String> {
+    pub(super) fn fetch_key(&mut self, needed: bool) -> Result<(), Obstacle> {
         let Some(file) = self.config.overlay.unlock.key_file.as_ref().filter(|_| needed) else { return Ok(()) };
         let key = match file {
             KeyFile::Initrd(path) => Secret::of_file(&self.env.path(path)).map_err(|error| error.to_string()),
-            KeyFile::On { device, path } => self.key_on(device, path),
+            KeyFile::On { device, path } => self.key_on(device, path).map_err(|why| why.to_string()),
         };
-        self.exec.key = Some(key.map_err(|why| format!("the key {file} cannot be read: {why}"))?);
+        self.exec.key = Some(key.map_err(|why| Obstacle::Key { file: file.to_string(), why })?);
         Ok(())
     }
 
-    fn key_on(&mut self, selector: &Selector, path: &Path) -> Result<Secret, String> {
-        let Some(device) = self.wait_for(selector, false)? else { return Err(format!("{selector} is not there")) };
+    fn key_on(&mut self, selector: &Selector, path: &Path) -> Result<Secret, Obstacle> {
+        let device = self.wait_for(selector, false)?.ok_or_else(|| not_there(selector))?;
         let mark = self.exec.mark();
         let key = self.key_of(&device, path);
         self.exec.unwind(mark);
         key
     }
 
-    fn key_of(&mut self, device: &Device, path: &Path) -> Result<Secret, String> {
-        let steps = acquire::key(&self.points, device).map_err(|stop| stop.cause)?;
-        self.perform("acquire", &steps).map_err(|stop| stop.cause)?;
+    fn key_of(&mut self, device: &Device, path: &Path) -> Result<Secret, Obstacle> {
+        let steps = acquire::key(&self.points, device)?;
+        self.perform("acquire", &steps)?;
         let key = foreign::open(&self.env.path(&self.points.key), path).and_then(Secret::read);
-        key.map_err(|error| error.to_string())
+        key.map_err(|error| Obstacle::Unreadable { node: path.to_owned(), why: error.to_string() })
     }
 }

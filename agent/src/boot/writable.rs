@@ -11,7 +11,7 @@ use crate::kmsg::{self, NOTICE};
 use crate::plan::assemble;
 use crate::plan::persist::Area;
 use crate::plan::snapshot::{self, FSIMG_DIR, Form, LIVE, POOL};
-use crate::plan::{Done, GivenUp, Slot, Wanted, ram, reason};
+use crate::plan::{Done, GivenUp, Slot, Wanted, ram};
 use crate::probe;
 
 impl Boot<'_> {
@@ -70,7 +70,7 @@ impl Boot<'_> {
             }
             Some(_) => {
                 *area = None;
-                self.keep_nothing(reason::stop(why));
+                self.keep_nothing(Stop::new(Code::AreaUnavailable, why.clone()));
             }
             None => self.fall_back(why.clone()),
         }

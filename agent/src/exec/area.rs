@@ -16,7 +16,7 @@ use super::sign::{self, Noted};
 use super::tool;
 use super::unwind::Undo;
 use super::witness::Witness;
-use crate::area::{IDENTITY_FILE, Identity, made_for};
+use crate::area::{IDENTITY_FILE, Identity, Obstacle};
 use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
@@ -281,7 +281,7 @@ impl Executor<'_> {
         };
         match owner {
             Some(owner) if !accept => {
-                return Err(made_for(&owner, image));
+                return Err(Obstacle::made_for(owner, image).into());
             }
             Some(owner) => {
                 let note = format!("taken over from {owner}");

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::area::{DiskSite, Found, HostSite, Identity, NamedSite, Site};
+use crate::area::{DiskSite, Found, HostSite, Identity, NamedSite, NoGap, Obstacle, Site};
 use crate::config::{Config, Method, OverlayCrypt, Persistence, Selector};
 use crate::facts::{Device, MediumFacts, Seen};
 use crate::format::Kind;
 use crate::plan::persist::{self, Area, Wish};
-use crate::plan::{GivenUp, Wanted};
-use crate::plan::{Points, Step, acquire, crypt, ordinary, reason};
+use crate::plan::{GivenUp, Points, Step, Wanted, acquire, crypt, ordinary};
 use crate::table::Gap;
 
 const GIB: u64 = 1 << 30;
@@ -36,15 +35,13 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
         (None, wanted) => wanted.as_ref(),
     };
     let Some(wanted) = wanted else {
-        return answered((None, Vec::new(), Err("rd.live.encrypt: the named place is not encrypted".into())));
+        return answered((None, Vec::new(), Err(Obstacle::NamedPlain)));
     };
     answered(match (wanted, medium) {
         (Persistence::Automatic { .. }, Some(medium)) => automatic(config, points, medium),
         (Persistence::Named { device, path }, _) => named(config, points, medium, device, path.clone()),
         (Persistence::OnMedium { path }, Some(medium)) => on_medium(config, points, medium, path.clone()),
-        (_, None) => {
-            (None, Vec::new(), Err("the root is no live medium; name a device with rd.overlay=<device>".into()))
-        }
+        (_, None) => (None, Vec::new(), Err(Obstacle::NoMedium)),
     })
 }
 
@@ -52,13 +49,13 @@ fn answered((remark, acquire, area): Answer) -> Assumed {
     match area {
         Ok(area) => Assumed { remark, acquire, area: Some(area) },
         Err(why) => Assumed {
-            remark: Some(GivenUp { what: Wanted::Changes, why: reason::stop(&why) }.to_string()),
+            remark: Some(GivenUp { what: Wanted::Changes, why: why.into() }.to_string()),
             ..Assumed::default()
         },
     }
 }
 
-type Answer = (Option<String>, Vec<Step>, Result<Area, String>);
+type Answer = (Option<String>, Vec<Step>, Result<Area, Obstacle>);
 
 /// An empty device for `rd.overlay.crypt`.
 fn encrypted_device(config: &Config, points: &Points, wish: &OverlayCrypt) -> Answer {
@@ -73,7 +70,7 @@ fn encrypted_device(config: &Config, points: &Points, wish: &OverlayCrypt) -> An
 
 /// The first boot from a stick, or beside an ISO file.
 fn automatic(config: &Config, points: &Points, medium: &MediumFacts) -> Answer {
-    let Some(wish) = Wish::of(&config.overlay) else { return (None, Vec::new(), Err(String::new())) };
+    let Some(wish) = Wish::of(&config.overlay) else { return (None, Vec::new(), Err(Obstacle::NoPlace)) };
     let (remark, site) = match config.iso_scan {
         Some(_) => ("assuming an ISO file on an ext4 with 100 GiB free, and the first boot:", beside_the_iso_file()),
         None => ("assuming a stick with 8 GiB behind the image, and the first boot:", stick()),
@@ -85,7 +82,7 @@ fn automatic(config: &Config, points: &Points, medium: &MediumFacts) -> Answer {
 fn stick() -> Site {
     let name = "sda".to_owned();
     let gap = Some(Gap { number: 3, start: GIB, size: 8 * GIB });
-    let (area, locked, unused, no_gap, foreign) = (None, None, None, String::new(), Vec::new());
+    let (area, locked, unused, no_gap, foreign) = (None, None, None, NoGap::default(), Vec::new());
     Site::Disk(Box::new(DiskSite {
         seen: Seen::default(),
         name,
@@ -140,7 +137,7 @@ fn on_medium(config: &Config, points: &Points, medium: &MediumFacts, path: Optio
         None => (medium.kind, &points.live, None),
     };
     if !kind.is_writable() {
-        let why = format!("the medium is {}, which cannot be written to", kind.name());
+        let why = Obstacle::NotWritable { place: "the medium".to_owned(), kind: Some(kind) };
         return (None, Vec::new(), Err(why));
     }
     let found = if config.overlay.readonly { Found::Directory } else { Found::Absent };

@@ -12,16 +12,13 @@ use serde::Serialize;
 use super::acquire::driver;
 use super::persist::{self, Area, Wish, bound_path, is_area};
 use super::points::Points;
-use super::reason;
 use super::shown;
 use super::step::{Slot, Step, Target};
 use crate::area::{
-    DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Owner, Part, Site, TEMPORARY_LABEL, made_for,
-    refuses_writes,
+    DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Nothing, Obstacle, Owner, Part, Site, TEMPORARY_LABEL,
 };
 use crate::config::{Access, Mkfs, Overlay, OverlayCrypt, Unlocking};
-use crate::error::Stop;
-use crate::facts::{Device, Seen, human};
+use crate::facts::{Device, Seen};
 use crate::format::Kind;
 
 #[cfg(test)]
@@ -180,7 +177,12 @@ pub struct Inside {
 ///
 /// # Errors
 /// Why it cannot be.
-pub fn opening(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Option<Result<Opening, Stop>> {
+pub fn opening(
+    wish: &Wish<'_>,
+    points: &Points,
+    identity: &Identity,
+    site: &Site,
+) -> Option<Result<Opening, Obstacle>> {
     let opening = match site {
         Site::Disk(disk) => disk.locked.as_ref().map(|part| on_disk(wish, identity, disk, part)),
         Site::Host(host) => {
@@ -206,13 +208,9 @@ impl Opening {
     }
 }
 
-fn unavailable(cause: String) -> Stop {
-    reason::stop(&cause)
-}
-
-fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -> Result<Opening, Stop> {
+fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -> Result<Opening, Obstacle> {
     if disk.read_only && !wish.overlay.readonly {
-        return Err(unavailable(refuses_writes(&disk.node())));
+        return Err(Obstacle::WriteProtected(disk.node()));
     }
     let subsystem = part.device.superblock.as_ref().and_then(|found| found.subsystem.as_deref());
     let owner = Owner::of(subsystem, identity);
@@ -232,9 +230,9 @@ fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -
 }
 
 /// Not another image's, unless that was accepted.
-fn own(owner: &Owner, identity: &Identity, accept: bool) -> Result<(), Stop> {
+fn own(owner: &Owner, identity: &Identity, accept: bool) -> Result<(), Obstacle> {
     match owner {
-        Owner::Other(other) if !accept => Err(made_for(other, identity)),
+        Owner::Other(other) if !accept => Err(Obstacle::made_for(other, identity)),
         _ => Ok(()),
     }
 }
@@ -286,9 +284,9 @@ fn in_file(
     identity: &Identity,
     host: &HostSite,
     (file, owner): (&Path, &Owner),
-) -> Result<Opening, Stop> {
+) -> Result<Opening, Obstacle> {
     if let Some(why) = host.refusal.as_ref().filter(|_| !wish.overlay.readonly) {
-        return Err(unavailable(why.clone()));
+        return Err(why.clone());
     }
     let accept = wish.accept;
     own(owner, identity, accept)?;
@@ -307,20 +305,20 @@ fn in_file(
 /// the volume may decide about what is in it. Its header stays as it is.
 ///
 /// # Errors
-/// Why it cannot be used: text for a person.
+/// Why it cannot be used.
 pub fn area_inside(
     wish: &Wish<'_>,
     points: &Points,
     identity: &Identity,
     opening: Opening,
     inside: &Inside,
-) -> Result<Area, String> {
+) -> Result<Area, Obstacle> {
     let Opening { accept, persistence, .. } = opening;
     let anew = || anew(wish, points, identity, &opening, inside);
     let reset = wish.overlay.reset && !wish.overlay.readonly;
-    let mut steps = match area_kind(&opening.place, inside.kind) {
+    let mut steps = match area_kind(&opening.place, inside.kind, true) {
         Err(_) if reset => anew()?,
-        Err(why) => return Err(format!("{why}; rd.live.overlay.reset makes a new file system in it")),
+        Err(why) => return Err(why),
         Ok(kind) => {
             let mut used = vec![Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() }];
             used.extend(persist::mounted_by(wish, points, identity, kind, accept));
@@ -345,12 +343,12 @@ fn anew(
     identity: &Identity,
     opening: &Opening,
     inside: &Inside,
-) -> Result<Vec<Step>, String> {
+) -> Result<Vec<Step>, Obstacle> {
     let kind = wish.kind()?;
-    let least = persist::least(kind);
-    if inside.size < least {
-        let (place, size, least) = (&opening.place, human(inside.size), human(least));
-        return Err(format!("in the encrypted volume {place} are {size}, {} needs {least}", kind.name()));
+    let needs = persist::least(kind);
+    if inside.size < needs {
+        let (place, what) = (format!("the encrypted volume {}", opening.place), kind.name().to_owned());
+        return Err(Obstacle::TooSmall { place, has: inside.size, what, needs });
     }
     // The cow file has no label without encryption either.
     let label = (opening.persistence == "partition").then(|| LABEL.to_owned());
@@ -362,27 +360,25 @@ fn anew(
     Ok(steps)
 }
 
-fn area_kind(place: &str, inside: Option<Kind>) -> Result<Kind, String> {
-    inside.filter(|kind| is_area(*kind)).ok_or_else(|| {
-        let what = inside.map_or("nothing that is known", Kind::name);
-        format!("the encrypted volume {place} holds {what}, left as it is")
-    })
+/// `volume` says that a reset makes a new file system in it.
+fn area_kind(place: &str, inside: Option<Kind>, volume: bool) -> Result<Kind, Obstacle> {
+    let place = format!("the encrypted volume {place}");
+    inside.filter(|kind| is_area(*kind)).ok_or(Obstacle::Holds { place, kind: inside, volume })
 }
 
 /// How the device that `rd.overlay.crypt` names is opened: one with LUKS by its passphrase; an empty one is made anew
 /// first, with a random key. Where it is used does not matter, live root or not.
 ///
 /// # Errors
-/// Why it cannot be: text for a person.
-pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result<Opening, String> {
+/// Why it cannot be.
+pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result<Opening, Obstacle> {
     let unlocking = &overlay.unlock;
-    let node = device.node.display();
-    let place = node.to_string();
+    let place = device.node.display().to_string();
     if device.read_only && !overlay.readonly {
-        return Err(refuses_writes(&device.node));
+        return Err(Obstacle::WriteProtected(device.node.clone()));
     }
     if let Some(why) = &device.unreadable {
-        return Err(format!("{node} cannot be read: {why}"));
+        return Err(Obstacle::Unreadable { node: device.node.clone(), why: why.clone() });
     }
     let timeout_s = wish.timeout_s.unwrap_or(unlocking.timeout_s);
     let (map, key) = (wish.mapname.clone(), passphrase(unlocking, timeout_s));
@@ -391,9 +387,7 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
     let mut notes = Vec::new();
     let new = consent(wish, device)?;
     if new.is_some() && overlay.readonly {
-        return Err(format!(
-            "{node} would be made anew, so there is nothing to show; boot without rd.overlay.readonly"
-        ));
+        return Err(Obstacle::NothingToShow { place, nothing: Nothing::Content });
     }
     if let Some(consent) = new {
         fits(wish, device)?;
@@ -401,7 +395,7 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
         let target = Target::Given { device: device.seen(), consent };
         let (luks, fs) = (TEMPORARY_LABEL.to_owned(), wish.fstype.clone());
         steps.push(Step::LuksFormat { target, luks, mark: None, crypt: crypt.clone(), fs, label: None });
-        notes.push(format!("{node} is encrypted with a random key, its content is lost at power-off"));
+        notes.push(format!("{place} is encrypted with a random key, its content is lost at power-off"));
     }
     let volume = if new.is_some() { device.seen().made_anew() } else { device.seen() };
     steps.push(Step::Device { device: volume, into: Slot::Cow });
@@ -411,46 +405,33 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
 }
 
 /// A device that cannot hold a volume is not wiped for nothing.
-fn fits(wish: &OverlayCrypt, device: &Device) -> Result<(), String> {
+fn fits(wish: &OverlayCrypt, device: &Device) -> Result<(), Obstacle> {
     let kind = [Kind::Xfs, Kind::Btrfs].into_iter().find(|kind| kind.name() == wish.fstype).unwrap_or(Kind::Ext4);
-    let least = HEADER + persist::least(kind);
-    if device.size >= least {
+    let needs = HEADER + persist::least(kind);
+    if device.size >= needs {
         return Ok(());
     }
-    let (node, size, least) = (device.node.display(), human(device.size), human(least));
-    Err(format!(
-        "{node} has {size}, an encrypted {} needs {least}, nothing was changed; use a larger device",
-        wish.fstype
-    ))
+    let (place, what) = (device.node.display().to_string(), format!("an encrypted {}", wish.fstype));
+    Err(Obstacle::TooSmall { place, has: device.size, what, needs })
 }
 
 /// Whether the device is made anew, and what may be on it; `None` if it is opened as it is.
-fn consent(wish: &OverlayCrypt, device: &Device) -> Result<Option<Consent>, String> {
-    let node = device.node.display();
+fn consent(wish: &OverlayCrypt, device: &Device) -> Result<Option<Consent>, Obstacle> {
+    let node = || device.node.clone();
     let found = device.superblock.as_ref();
     let luks = found.is_some_and(|found| found.kind == Kind::Luks);
     let forgotten = luks && found.is_some_and(|found| found.label.as_deref() == Some(TEMPORARY_LABEL));
     match (wish.mkfs, found) {
-        (Mkfs::Force, _) if !wish.device.stays() => Err(format!(
-            "mkfs=force wipes what has the name {} at each boot, and the next boot may give that to another device; \
-             nothing was changed; use a name that stays: {}",
-            wish.device,
-            forced(device)
-        )),
+        (Mkfs::Force, _) if !wish.device.stays() => {
+            Err(Obstacle::PassingName { name: wish.device.to_string(), instead: forced(device) })
+        }
         (Mkfs::Force, _) => Ok(Some(Consent::Anything)),
         (Mkfs::Empty, None) => Ok(Some(Consent::Empty)),
         (Mkfs::Empty, Some(_)) if forgotten => Ok(Some(Consent::Forgotten)),
-        (Mkfs::Never, Some(_)) if forgotten => {
-            Err(format!("the key of {node} was forgotten by an earlier boot; mkfs=1 makes the device anew"))
-        }
+        (Mkfs::Never, Some(_)) if forgotten => Err(Obstacle::KeyForgotten(node())),
         (_, Some(_)) if luks => Ok(None),
-        (Mkfs::Never, None) => Err(format!("{node} is not encrypted, and mkfs=0 says that it is not to be changed")),
-        (_, Some(found)) => Err(format!(
-            "{node} holds {}, which is not encrypted, and is left as it is; if nothing on it is needed, {} wipes it at \
-             each boot",
-            found.kind.name(),
-            forced(device)
-        )),
+        (Mkfs::Never, None) => Err(Obstacle::NotEncrypted(node())),
+        (_, Some(found)) => Err(Obstacle::Occupied { node: node(), kind: found.kind, instead: forced(device) }),
     }
 }
 
@@ -462,9 +443,14 @@ fn forced(device: &Device) -> String {
 /// The area on an opened device that was named: `overlay` and `ovlwork` at its top (dracut-live spec 1.5, 2.8).
 ///
 /// # Errors
-/// Why it cannot be used: text for a person.
-pub fn device_area(overlay: &Overlay, points: &Points, opening: Opening, inside: Option<Kind>) -> Result<Area, String> {
-    let kind = area_kind(&opening.place, inside)?;
+/// Why it cannot be used.
+pub fn device_area(
+    overlay: &Overlay,
+    points: &Points,
+    opening: Opening,
+    inside: Option<Kind>,
+) -> Result<Area, Obstacle> {
+    let kind = area_kind(&opening.place, inside, false)?;
     let at = &points.named;
     let mut steps = driver(kind);
     if !overlay.readonly {

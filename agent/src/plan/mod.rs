@@ -9,7 +9,6 @@ pub mod persist;
 pub mod points;
 pub mod prepare;
 pub mod ram;
-pub mod reason;
 mod shown;
 pub mod snapshot;
 pub mod step;

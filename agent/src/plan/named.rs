@@ -6,7 +6,7 @@ use super::acquire::{driver, mount_kind};
 use super::persist::{Made, area_kind};
 use super::points::Points;
 use super::step::{Slot, Step, Target};
-use crate::area::{Found, NamedSite};
+use crate::area::{Found, NamedSite, Nothing, Obstacle};
 use crate::config::{Access, Overlay};
 use crate::facts::Device;
 use crate::format::Kind;
@@ -44,16 +44,13 @@ pub(super) fn image(file: &Path, kind: Kind, readonly: bool, at: &Path) -> Vec<S
 /// Makes a file system on a named device that holds nothing, and mounts it.
 ///
 /// # Errors
-/// Why it is not made: text for a person, which says what to type.
-pub fn format(overlay: &Overlay, device: &Device, points: &Points) -> Result<Made, String> {
-    let (node, shown) = (&device.node, device.node.display());
-    let Some(cowfs) = &overlay.blank else {
-        return Err(format!(
-            "{shown} holds no file system that is known; if it is empty, rd.live.overlay.cowfs=ext4 makes one there"
-        ));
-    };
+/// Why it is not made.
+pub fn format(overlay: &Overlay, device: &Device, points: &Points) -> Result<Made, Obstacle> {
+    let node = &device.node;
+    let Some(cowfs) = &overlay.blank else { return Err(Obstacle::NoFileSystem(node.clone())) };
     if overlay.readonly {
-        return Err(format!("{shown} holds no file system that is known, so there is nothing to show"));
+        let place = node.display().to_string();
+        return Err(Obstacle::NothingToShow { place, nothing: Nothing::FileSystem });
     }
     let kind = area_kind(cowfs)?;
     let mut steps = driver(kind);

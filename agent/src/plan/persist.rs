@@ -1,5 +1,5 @@
 //! Where changes are kept over a reboot: a partition on the boot disk, a file beside the ISO file, or a place that was
-//! named. Pure; what cannot be is a reason in words, never a second try that nobody sees.
+//! named. Pure; what cannot be is an [`Obstacle`], never a second try that nobody sees.
 
 use std::path::{Path, PathBuf};
 
@@ -9,15 +9,12 @@ use super::named;
 use super::points::Points;
 use super::shown;
 use super::step::{NO_LINKS, Replace, Slot, Step, Target};
-use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Part, Site, WORK, made_for, refuses_writes};
+use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Nothing, Obstacle, Part, Site, WORK};
 use crate::config::{Access, Overlay, Persistence};
-use crate::error::{Code, ELSEWHERE, Stop};
-use crate::facts::{Seen, human};
+use crate::error::Code;
+use crate::facts::Seen;
 use crate::format::Kind;
 use crate::table::{Gap, PARTITION_NAME, name};
-
-/// What to do where there is nothing to show.
-const TO_MAKE: &str = "a boot without rd.overlay.readonly makes it";
 
 /// A persistent area: the steps that bring it into reach, and what the overlay then uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,8 +75,8 @@ impl<'a> Wish<'a> {
     /// The file system of a new area.
     ///
     /// # Errors
-    /// Text for a person: a name that is none of ours.
-    pub fn kind(&self) -> Result<Kind, String> {
+    /// A name that is none of ours.
+    pub fn kind(&self) -> Result<Kind, Obstacle> {
         area_kind(self.cowfs)
     }
 
@@ -103,25 +100,17 @@ impl<'a> Wish<'a> {
     }
 
     /// Nothing is written to an area without encryption when encryption was asked for (kiwi-live spec W-15).
-    fn refuse_plain(&self, place: &str) -> Result<(), String> {
-        if !self.encrypt {
-            return Ok(());
-        }
-        Err(format!(
-            "{place} is not encrypted and rd.live.encrypt was asked for, so it is not used; boot without rd.live.encrypt \
-             to use it, or delete it to get an encrypted one"
-        ))
+    fn refuse_plain(&self, place: String) -> Result<(), Obstacle> {
+        if self.encrypt { Err(Obstacle::PlainArea(place)) } else { Ok(()) }
     }
 }
 
-pub(super) fn area_kind(cowfs: &str) -> Result<Kind, String> {
+pub(super) fn area_kind(cowfs: &str) -> Result<Kind, Obstacle> {
     match cowfs {
         "ext4" => Ok(Kind::Ext4),
         "xfs" => Ok(Kind::Xfs),
         "btrfs" => Ok(Kind::Btrfs),
-        other => Err(format!(
-            "rd.live.overlay.cowfs={other} is not ext4, xfs or btrfs, nothing was created; name one of these"
-        )),
+        other => Err(Obstacle::UnknownFs(other.to_owned())),
     }
 }
 
@@ -155,8 +144,8 @@ pub fn named_path(live_dir: &str, identity: &Identity) -> PathBuf {
 /// An area on the boot disk or beside the ISO file.
 ///
 /// # Errors
-/// Why there can be none: text for a person, which says what to do.
-pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Result<Area, String> {
+/// Why there can be none.
+pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Result<Area, Obstacle> {
     let (steps, persistence, place, notes) = match site {
         Site::Nowhere(why) => return Err(why.clone()),
         Site::Disk(disk) => {
@@ -240,17 +229,17 @@ fn on_disk(
     points: &Points,
     identity: &Identity,
     disk: &DiskSite,
-) -> Result<(Vec<Step>, String), String> {
+) -> Result<(Vec<Step>, String), Obstacle> {
     let node = disk.node();
     if disk.read_only && !wish.overlay.readonly {
-        return Err(refuses_writes(&node));
+        return Err(Obstacle::WriteProtected(node));
     }
     if let Some(part) = &disk.area {
-        wish.refuse_plain(&part.device.node.display().to_string())?;
+        wish.refuse_plain(part.device.node.display().to_string())?;
         return Ok((existing(wish, points, identity, disk, part)?, part.device.node.display().to_string()));
     }
     if wish.overlay.readonly {
-        return Err(format!("{} has no persistent area yet, so there is nothing to show; {TO_MAKE}", node.display()));
+        return Err(Obstacle::NothingToShow { place: node.display().to_string(), nothing: Nothing::Area });
     }
     let kind = wish.kind()?;
     let (target, slot, place) = if let Some(part) = usable(wish, disk, kind) {
@@ -265,16 +254,8 @@ fn on_disk(
         let Gap { start, size, .. } = gap;
         let add = Step::AddPartition { disk: disk.seen().made_in_part(), image: disk.image, gap };
         (Target::Gap { disk: disk.seen(), image: disk.image, gap }, vec![add, reach(disk, &part, start, size)], part)
-    } else if let Some(gap) = disk.gap {
-        return Err(format!(
-            "the room on {} has {}, {} are needed for {}; use a larger stick, or {ELSEWHERE}",
-            node.display(),
-            human(gap.size),
-            human(wish.least(kind)),
-            kind.name()
-        ));
     } else {
-        return Err(format!("{}: {}", node.display(), disk.no_gap));
+        return Err(no_room(disk, kind, wish.least(kind)));
     };
     let mut steps = driver(kind);
     steps.extend(wish.made(identity, target, kind, Some(LABEL)));
@@ -282,6 +263,18 @@ fn on_disk(
     steps.extend(wish.unlocked(&place.display().to_string()));
     steps.extend(mounted(wish, points, identity, kind));
     Ok((steps, place.display().to_string()))
+}
+
+/// Why a new partition does not find `needs` bytes.
+fn no_room(disk: &DiskSite, kind: Kind, needs: u64) -> Obstacle {
+    let node = disk.node();
+    match disk.gap {
+        Some(Gap { size: has, .. }) => {
+            let place = format!("the room on {}", node.display());
+            Obstacle::TooSmall { place, has, what: kind.name().to_owned(), needs }
+        }
+        None => Obstacle::NoGap { node, why: disk.no_gap.clone() },
+    }
 }
 
 /// Whether a reset gives the partition up, whatever is in it: its name in the table says that it is ours.
@@ -311,11 +304,10 @@ fn existing(
     identity: &Identity,
     disk: &DiskSite,
     part: &Part,
-) -> Result<Vec<Step>, String> {
+) -> Result<Vec<Step>, Obstacle> {
     let found = part.device.superblock.as_ref().map(|found| found.kind);
     let Some(kind) = found.filter(|kind| is_area(*kind)) else {
-        let what = found.map_or("nothing known", Kind::name);
-        return Err(format!("{} holds {what}, left as it is", part.device.node.display()));
+        return Err(Obstacle::Holds { place: part.device.node.display().to_string(), kind: found, volume: false });
     };
     let mut steps = driver(kind);
     steps.push(reach_as_found(disk, part));
@@ -440,7 +432,7 @@ fn in_file(
     points: &Points,
     identity: &Identity,
     host: &HostSite,
-) -> Result<(Vec<Step>, String), String> {
+) -> Result<(Vec<Step>, String), Obstacle> {
     if let Some(why) = host.refusal.as_ref().filter(|_| !wish.overlay.readonly) {
         return Err(why.clone());
     }
@@ -474,7 +466,7 @@ fn use_or_replace(
     identity: &Identity,
     host: &HostSite,
     (file, found): (&Path, Found),
-) -> Result<Vec<Step>, String> {
+) -> Result<Vec<Step>, Obstacle> {
     let own = points.host.join(bound_path(wish.cowfile_path, identity));
     if wish.overlay.reset && found.is_replaceable(file == own) {
         return make_file(wish, points, identity, host, file);
@@ -521,11 +513,10 @@ fn beside_locked(
     identity: &Identity,
     host: &HostSite,
     bound: &Path,
-) -> Result<Vec<Step>, String> {
+) -> Result<Vec<Step>, Obstacle> {
     make_file(wish, points, identity, host, bound).map_err(|why| {
         let owner = crypt::other_images(wish, identity, host).unwrap_or_default();
-        let Stop { code, cause, advice, .. } = made_for(&owner, identity);
-        format!("{code}: {cause}, and it gets no file of its own: {why}; {advice}")
+        Obstacle::OtherImage { owner, image: identity.clone(), no_own: Some(Box::new(why)) }
     })
 }
 
@@ -539,17 +530,14 @@ fn use_file(
     identity: &Identity,
     file: &Path,
     found: Found,
-) -> Result<Vec<Step>, String> {
-    let name = below(points, file).display();
+) -> Result<Vec<Step>, Obstacle> {
+    let place = below(points, file).display().to_string();
     let kind = match found {
         Found::File(Some(kind)) if is_area(kind) => {
-            wish.refuse_plain(&name.to_string())?;
+            wish.refuse_plain(place)?;
             kind
         }
-        found => {
-            let what = found.objection();
-            return Err(format!("{name} {what} and is kept as it is; remove or rename it to get a new one"));
-        }
+        found => return Err(Obstacle::NoCowFile { place, found }),
     };
     let mut steps = driver(kind);
     steps.push(loop_file(file, Some(found)));
@@ -571,27 +559,22 @@ fn make_file(
     identity: &Identity,
     host: &HostSite,
     file: &Path,
-) -> Result<Vec<Step>, String> {
-    let name = below(points, file).display();
+) -> Result<Vec<Step>, Obstacle> {
+    let name = below(points, file).display().to_string();
     if wish.overlay.readonly {
-        return Err(format!("{name} does not exist yet, so there is nothing to show; {TO_MAKE}"));
+        return Err(Obstacle::NothingToShow { place: name, nothing: Nothing::File });
     }
     let kind = wish.kind()?;
-    let size = wish.cowfile_mib.saturating_mul(1 << 20);
-    if size < wish.least(kind) {
-        let least = wish.least(kind) >> 20;
-        return Err(format!("{} needs {least} MiB, rd.live.cowfile.mbsize is {}", kind.name(), wish.cowfile_mib));
+    let (size, needs) = (wish.cowfile_mib.saturating_mul(1 << 20), wish.least(kind));
+    if size < needs {
+        let place = "a cow file of this rd.live.cowfile.mbsize".to_owned();
+        return Err(Obstacle::TooSmall { place, has: size, what: kind.name().to_owned(), needs });
     }
     if host.kind == Kind::Vfat && size > FAT_LIMIT {
-        return Err(format!(
-            "{} is FAT, whose files end at 4 GiB, and {name} would have {}; use rd.live.cowfile.mbsize=4095 or less",
-            host.node.display(),
-            human(size)
-        ));
+        return Err(Obstacle::LargeForFat { node: host.node.clone(), file: name, size });
     }
     if size > host.free {
-        let (node, free) = (host.node.display(), human(host.free));
-        return Err(format!("{node} has {free} free, {name} would have {}; see rd.live.cowfile.mbsize", human(size)));
+        return Err(Obstacle::HostFull { node: host.node.clone(), free: host.free, file: name, size });
     }
     let mut steps = driver(kind);
     let (there, unknown) = match file == points.host.join(wish.cowfile_path) {
@@ -603,7 +586,7 @@ fn make_file(
     // kiwi-live gives the file no label, so that it is never found by one.
     steps.extend(wish.made(identity, target, kind, None));
     steps.push(loop_file(file, None));
-    steps.extend(wish.unlocked(&name.to_string()));
+    steps.extend(wish.unlocked(&name));
     steps.extend(mounted(wish, points, identity, kind));
     Ok(steps)
 }
@@ -622,23 +605,16 @@ pub struct Made {
 /// Makes a partition with a label in free space of the boot disk (dracut-live spec 2.9).
 ///
 /// # Errors
-/// Why it cannot be: text for a person.
-pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Points) -> Result<Made, String> {
-    let node = disk.node();
+/// Why it cannot be.
+pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Points) -> Result<Made, Obstacle> {
     let kind = area_kind(cowfs)?;
     if disk.read_only {
-        return Err(format!("no file system has the label {label}, and {}", refuses_writes(&node)));
+        return Err(Obstacle::WriteProtected(disk.node()));
     }
     if disk.whole {
-        return Err(format!("no file system has the label {label}, and {} has no partitions", node.display()));
+        return Err(Obstacle::NoPartitions(disk.node()));
     }
-    let Some(gap) = disk.gap.filter(|gap| gap.size >= least(kind)) else {
-        return Err(format!(
-            "no file system has the label {label}, and {} has no room: {}",
-            node.display(),
-            disk.no_gap
-        ));
-    };
+    let gap = disk.gap.filter(|gap| gap.size >= least(kind)).ok_or_else(|| no_room(disk, kind, least(kind)))?;
     let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
     let (image, fs) = (disk.image, kind.name().to_owned());
     let mut steps = driver(kind);
@@ -657,26 +633,19 @@ pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Point
 /// An area at a place that was named, on a file system that is mounted already.
 ///
 /// # Errors
-/// Why it cannot be used: text for a person.
-pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area, String> {
+/// Why it cannot be used.
+pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area, Obstacle> {
     let place = site.at.join(&site.path);
     let shown = format!("{} on {}", site.path.display(), site.node.display());
     let (steps, upper, work) = match site.found {
         Found::Absent if overlay.readonly => {
-            return Err(format!("{shown} does not exist, so there is nothing to show; {TO_MAKE}"));
+            return Err(Obstacle::NothingToShow { place: shown, nothing: Nothing::Path });
         }
         Found::Absent | Found::Directory if !is_area(site.kind) => {
-            return Err(format!(
-                "{} is {}, which cannot hold changes as files; use ext4, xfs or btrfs, or a file with such a file system",
-                site.node.display(),
-                site.kind.name()
-            ));
+            return Err(Obstacle::NoOverlay { node: site.node.clone(), kind: site.kind });
         }
         Found::Directory if site.stranger && overlay.reset && !overlay.readonly => {
-            return Err(format!(
-                "{shown} holds files and never was a place for changes, so a reset does not empty it; name another path, or empty it \
-                 yourself"
-            ));
+            return Err(Obstacle::Stranger(shown));
         }
         Found::Absent | Found::Directory => {
             let work = place.with_file_name(WORK);
@@ -689,7 +658,7 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
         }
         Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
         Found::File(_) | Found::Disk | Found::Unreadable | Found::Link | Found::Other => {
-            return Err(format!("{shown} {}, left as it is", site.found.objection()));
+            return Err(Obstacle::NoArea { place: shown, found: site.found });
         }
     };
     let steps = [named::reach(overlay, site), steps].concat();
@@ -711,9 +680,9 @@ pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Are
 
 /// The store of a snapshot: a file that has one, or that holds nothing but zeros (dracut-live spec 2.6 step 8, cases C3,
 /// C9, C10).
-fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, String> {
+fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Obstacle> {
     if overlay.readonly && site.found == Found::Zeros {
-        return Err(format!("{place} is an empty store, so there is nothing to show; {TO_MAKE}"));
+        return Err(Obstacle::NothingToShow { place, nothing: Nothing::Store });
     }
     let access = if overlay.readonly { Access::ReadOnly } else { Access::ReadWrite };
     let file = site.at.join(&site.path);

@@ -8,13 +8,12 @@ use std::time::Duration;
 use super::empty::{self, Doubt, Extent};
 use super::sleep::{self, Sleep, in_use};
 use super::{begun, block, unfinished};
-use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, Part, Site, WORK, refuses_writes};
+use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, NoGap, Obstacle, Part, Site, WORK};
 use crate::env::Env;
-use crate::error::ELSEWHERE;
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
 use crate::format::{Kind, partition};
-use crate::table::{ALIGNMENT, Disk, name};
+use crate::table::{ALIGNMENT, Disk, Gap, name};
 
 /// Type of a Linux file system: in a GPT, in an MBR.
 const LINUX: [&str; 2] = ["0fc63daf-8483-4772-8e79-3d69d8477de4", "0x83"];
@@ -23,18 +22,15 @@ const LINUX: [&str; 2] = ["0fc63daf-8483-4772-8e79-3d69d8477de4", "0x83"];
 /// `beside` says that a partition beside others was asked for by name.
 pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, beside: bool) -> Site {
     let Some(device) = devices.iter().find(|device| device.node == node) else {
-        return Site::Nowhere(format!("{} is no disk that was seen", node.display()));
+        return Site::Nowhere(Obstacle::Unseen(node.to_owned()));
     };
     if device.optical {
-        let node = node.display();
-        return Site::Nowhere(format!(
-            "{node} is an optical drive, which cannot be written to; boot from a stick, or {ELSEWHERE}"
-        ));
+        return Site::Nowhere(Obstacle::Optical(node.to_owned()));
     }
     let whole = device.parent.is_none();
     let name = device.parent.clone().unwrap_or_else(|| device.name.clone());
     let Some(disk) = block::device(env, &name) else {
-        return Site::Nowhere(format!("/dev/{name}, the disk of the medium, has gone"));
+        return Site::Nowhere(Obstacle::Gone(Path::new("/dev").join(name)));
     };
     // Only a disk that is this live image as a whole gets a new partition: on any other one the medium is a guest.
     let hybrid = disk
@@ -52,19 +48,21 @@ pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, be
         unused: None,
         unused_doubt: None,
         gap: None,
-        no_gap: String::new(),
+        no_gap: NoGap::default(),
         foreign: foreign(devices, &name),
         name,
     };
-    if let Err(error) = fill(env, &disk, hybrid || beside, &mut site) {
-        site.no_gap = error;
+    match fill(env, &disk, hybrid || beside, &mut site) {
+        Ok(gap) => site.gap = Some(gap),
+        Err(why) => site.no_gap = why,
     }
     Site::Disk(Box::new(site))
 }
 
-fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(), String> {
-    let mut file = File::open(env.path(&disk.node)).map_err(|error| error.to_string())?;
-    let table = partition::table(&mut file, disk.size).map_err(|error| error.to_string())?;
+/// Looks at all partitions, and at the room behind them.
+fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<Gap, NoGap> {
+    let mut file = File::open(env.path(&disk.node)).map_err(|error| NoGap::Unreadable(error.to_string()))?;
+    let table = partition::table(&mut file, disk.size).map_err(|error| NoGap::Unreadable(error.to_string()))?;
     let mut unfinished = false;
     for entry in table.map(|table| table.partitions).unwrap_or_default() {
         let Some(device) = part(env, &mut file, disk, &entry, site.whole) else { continue };
@@ -92,12 +90,11 @@ fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<(
         proof.err().map(|doubt| doubt.to_string())
     });
     if !hybrid {
-        return Err("there is more than the live image on the disk; name a partition with rd.overlay=<device>".into());
+        return Err(NoGap::Guest);
     }
     let geometry = Disk { size: disk.size, sector: block::sector(&file), image: site.image, least: ALIGNMENT };
-    let shown = block::shown(env, &file).map_err(|error| format!("asking the kernel for its partitions: {error}"))?;
-    site.gap = Some(geometry.gap(&mut file, &shown).map_err(|error| error.to_string())?);
-    Ok(())
+    let shown = block::shown(env, &file).map_err(|error| NoGap::Kernel(error.to_string()))?;
+    Ok(geometry.gap(&mut file, &shown)?)
 }
 
 /// Whether an attempt of ours to make a file system on a device was cut short.
@@ -144,10 +141,10 @@ fn foreign(devices: &[Device], disk: &str) -> Vec<String> {
 /// Looks at the file system that holds the ISO file. `at` is where it is mounted, `asked` and `bound` the two paths.
 pub fn host(env: &Env, sleep: &Sleep<'_>, node: &Path, at: &Path, (asked, bound): (&Path, &Path)) -> Site {
     let Some(device) = sleep.devices.iter().find(|device| device.node == node) else {
-        return Site::Nowhere(format!("{} is no disk that was seen", node.display()));
+        return Site::Nowhere(Obstacle::Unseen(node.to_owned()));
     };
     let Some(found) = &device.superblock else {
-        return Site::Nowhere(format!("{} holds no file system that is known", node.display()));
+        return Site::Nowhere(Obstacle::UnknownHost(node.to_owned()));
     };
     let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
     let begun = [asked, bound].iter().any(|path| unfinished::is_unfinished(env, &at.join(path)))
@@ -180,20 +177,24 @@ pub fn at_path(env: &Env, at: &Path, path: &Path) -> Found {
     }
 }
 
+/// An open file, about to be written to, that does not hold any more what was found in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("when it was looked at it {}, and now it {}", .before.objection(), .now.objection())]
+pub struct OtherContent {
+    before: Found,
+    now: Found,
+}
+
 /// Whether an open file, about to be written to, still holds what was found in it.
 ///
 /// # Errors
-/// What is different, for a person.
-pub fn is_still(file: &File, found: Found) -> Result<(), String> {
+/// What is different.
+pub fn is_still(file: &File, found: Found) -> Result<(), OtherContent> {
     let now = match held(file) {
         Found::File(None) if found == Found::Zeros && is_zeros(file).unwrap_or(false) => Found::Zeros,
         now => now,
     };
-    if now == found {
-        Ok(())
-    } else {
-        Err(format!("when it was looked at it {}, and now it {}", found.objection(), now.objection()))
-    }
+    if now == found { Ok(()) } else { Err(OtherContent { before: found, now }) }
 }
 
 /// What a file holds. A pipe is not opened: nobody may ever write to it.
@@ -259,15 +260,15 @@ fn is_zeros(file: &File) -> std::io::Result<bool> {
 
 /// Why the file system of an ISO file must not be written to; `None` if it may be. `begun` says that an attempt of ours to make a
 /// file was cut short there.
-fn host_refusal(env: &Env, device: &Device, sleep: &Sleep<'_>, at: &Path, begun: bool) -> Option<String> {
+fn host_refusal(env: &Env, device: &Device, sleep: &Sleep<'_>, at: &Path, begun: bool) -> Option<Obstacle> {
     let found = device.superblock.as_ref()?;
     if !found.kind.is_writable() {
-        return Some(format!("{} is {}, which cannot be written to", device.node.display(), found.kind.name()));
+        return Some(Obstacle::NotWritable { place: device.node.display().to_string(), kind: Some(found.kind) });
     }
     if device.read_only {
-        return Some(refuses_writes(&device.node));
+        return Some(Obstacle::WriteProtected(device.node.clone()));
     }
-    in_use(env, device, sleep, Some(at), begun)
+    in_use(env, device, sleep, Some(at), begun).map(Obstacle::InUse)
 }
 
 #[cfg(test)]
@@ -304,10 +305,10 @@ mod tests {
         ] {
             let device = device("sda1", Some("sda"), kind, dirty);
             let found = host_refusal(&env, &device, &sleep, Path::new("/"), begun);
-            assert!(fits(found.as_deref(), expected), "{kind:?} {dirty} {begun}: {found:?}");
+            assert!(fits(found.as_ref(), expected), "{kind:?} {dirty} {begun}: {found:?}");
             let sleep = Sleep { awake: true, ..sleep };
             let found = host_refusal(&env, &device, &sleep, Path::new("/"), begun);
-            assert!(fits(found.as_deref(), awake), "{kind:?} {dirty} {begun}, awake: {found:?}");
+            assert!(fits(found.as_ref(), awake), "{kind:?} {dirty} {begun}, awake: {found:?}");
         }
     }
 

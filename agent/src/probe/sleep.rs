@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use crate::area::{LABEL, LUKS_LABEL, TEMPORARY_LABEL};
+use crate::area::{InUse, LABEL, LUKS_LABEL, Sleeper, TEMPORARY_LABEL, Windows};
 use crate::env::Env;
 use crate::facts::Device;
 use crate::foreign;
@@ -16,31 +16,25 @@ use crate::format::{Kind, Superblock};
 pub struct Sleep<'a> {
     /// All devices that were seen.
     pub devices: &'a [Device],
-    /// Why a Windows may sleep on an NTFS of a fixed disk.
-    pub windows: Option<&'a str>,
+    /// A Windows that may sleep on an NTFS of a fixed disk.
+    pub windows: Option<&'a Windows>,
     /// The operator says that none sleeps.
     pub awake: bool,
 }
 
-/// Who knows that no system sleeps may say so.
-pub const AWAKE: &str = "if you know that no system sleeps on this machine, add rd.live.host.awake=1";
-
 /// Why somebody may still use a file system that is not ours: it was not left in order and not by us, or a system sleeps that may
 /// know it. `at` is where it is mounted, if it is; `begun` as for [`host_refusal`].
-pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, begun: bool) -> Option<String> {
+pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, begun: bool) -> Option<InUse> {
     let found = device.superblock.as_ref()?;
-    let node = device.node.display();
+    let node = device.node.clone();
     // ntfs3 keeps no journal of what it writes: nothing but a check says which clusters are really free.
     if found.kind == Kind::Ntfs && found.dirty {
-        return Some(format!(
-            "{node} is an NTFS that was not cleanly unmounted, and must be checked before anything is written to it; \
-             start Windows, run chkdsk /f on it and shut Windows down fully"
-        ));
+        return Some(InUse::DirtyNtfs(node));
     }
     if sleep.awake {
         return None;
     }
-    let windows = at.and_then(|at| sleeping_windows(env, device, at));
+    let windows = at.and_then(|at| sleeping_windows(env, device, at)).map(InUse::Windows);
     if let Some(why) = sleeper(sleep.devices, &device.node).or(windows) {
         return Some(why);
     }
@@ -49,18 +43,7 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
     match left {
         // Until the note is there, the beginning of a file is the sign. What was noted then says who has been there since.
         Left::ByOthers if fat && begun && !noted(env, at).is_some_and(|note| left::is_whole(&note)) => {}
-        Left::ByOthers => {
-            let check = match found.kind {
-                Kind::Xfs => "xfs_repair",
-                Kind::Vfat => "fsck.fat",
-                Kind::Exfat => "fsck.exfat",
-                _ => "e2fsck",
-            };
-            return Some(format!(
-                "{node} was not cleanly unmounted by its own system, which may sleep; start that once and shut it down, or \
-                 run {check} on it; {AWAKE}"
-            ));
-        }
+        Left::ByOthers => return Some(InUse::LeftByOthers { node, kind: found.kind }),
         Left::InOrder | Left::ByUs | Left::Idle | Left::Unmarked => {}
     }
     // Marks that say nothing of who sleeps. A stick is judged by what lies on it alone: Windows sleeps on most machines.
@@ -68,11 +51,11 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
     if !says_nothing || device.removable {
         return None;
     }
-    let why = locked_beside(sleep.devices, device)
+    let sleeper = locked_beside(sleep.devices, device)
         .or_else(|| left_beside(env, sleep.devices, device))
-        .or_else(|| sleep.windows.map(str::to_owned))
+        .or_else(|| sleep.windows.cloned().map(Sleeper::Windows))
         .or_else(|| locked_windows(sleep.devices))?;
-    Some(format!("{why}, and {node} may be part of it; shut it down fully; {AWAKE}"))
+    Some(InUse::PartOf { sleeper, node })
 }
 
 /// Whether what a Windows has written down of its sleep says anything about this device.
@@ -137,7 +120,7 @@ fn beside<'d>(devices: &'d [Device], device: &'d Device) -> impl Iterator<Item =
 
 /// The file system of a Linux on the same disk that was not left in order: that one may sleep in a file, with others mounted that have no
 /// mark of it.
-fn left_beside(env: &Env, devices: &[Device], device: &Device) -> Option<String> {
+fn left_beside(env: &Env, devices: &[Device], device: &Device) -> Option<Sleeper> {
     let left = |other: &&Device| {
         let Some(found) = &other.superblock else { return false };
         let marked = match found.kind {
@@ -146,44 +129,33 @@ fn left_beside(env: &Env, devices: &[Device], device: &Device) -> Option<String>
         };
         marked && found.label.as_deref() != Some(LABEL) && how_left(env, other, None) == Left::ByOthers
     };
-    let found = beside(devices, device).find(left)?;
-    Some(format!(
-        "{} on the same disk was not cleanly unmounted by its own system, which may sleep",
-        found.node.display()
-    ))
+    beside(devices, device).find(left).map(|found| Sleeper::Left(found.node.clone()))
 }
 
 /// What lies on the same disk and may hold a system, but cannot be looked into.
-fn locked_beside(devices: &[Device], device: &Device) -> Option<String> {
-    let locked = |other: &&Device| {
-        let Some(found) = &other.superblock else { return false };
+fn locked_beside(devices: &[Device], device: &Device) -> Option<Sleeper> {
+    let locked = |other: &Device| {
+        let found = other.superblock.as_ref()?;
         let ours = found.label.as_deref().is_some_and(|label| [LUKS_LABEL, TEMPORARY_LABEL].contains(&label));
-        holds_unseen(found.kind) || found.kind == Kind::Luks && !ours
+        let locked = holds_unseen(found.kind) || found.kind == Kind::Luks && !ours;
+        locked.then(|| Sleeper::Locked { node: other.node.clone(), kind: found.kind })
     };
-    let found = beside(devices, device).find(locked)?;
-    let kind = found.superblock.as_ref().map_or("", |found| found.kind.name());
-    Some(format!("{} on the same disk is {kind} and may hold a system that sleeps", found.node.display()))
+    beside(devices, device).find_map(locked)
 }
 
 /// A Windows on a fixed disk that cannot be looked into.
-fn locked_windows(devices: &[Device]) -> Option<String> {
+fn locked_windows(devices: &[Device]) -> Option<Sleeper> {
     let locked = |device: &&Device| {
         !device.removable && device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Bitlocker)
     };
-    devices
-        .iter()
-        .find(locked)
-        .map(|device| format!("{} is encrypted by a Windows, which may sleep", device.node.display()))
+    devices.iter().find(locked).map(|device| Sleeper::Bitlocker(device.node.clone()))
 }
 
 /// Why a file system that the operator named, or that of the medium, must not be written to, mounted for writing or
 /// checked: a system that sleeps knows what is on it.
-pub fn sleeper(devices: &[Device], node: &Path) -> Option<String> {
-    let asleep = devices.iter().find(|device| is_hibernation(device))?.node.display();
-    let node = node.display();
-    Some(format!(
-        "{asleep} holds a hibernated system, and {node} may be part of it; wake that system and shut it down; {AWAKE}"
-    ))
+pub fn sleeper(devices: &[Device], node: &Path) -> Option<InUse> {
+    let holder = devices.iter().find(|device| is_hibernation(device))?.node.clone();
+    Some(InUse::Hibernated { holder, node: node.to_owned() })
 }
 
 fn is_hibernation(device: &Device) -> bool {
@@ -191,12 +163,10 @@ fn is_hibernation(device: &Device) -> bool {
 }
 
 /// As [`sleeper`], for the NTFS that is mounted at `at`: Windows notes it in a file.
-pub fn sleeping_windows(env: &Env, device: &Device, at: &Path) -> Option<String> {
+pub fn sleeping_windows(env: &Env, device: &Device, at: &Path) -> Option<Windows> {
     let ntfs = device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs);
     let asleep = ntfs && is_windows_asleep(&env.path(at));
-    asleep.then(|| {
-        format!("{} belongs to a hibernated Windows; shut it down fully first; {AWAKE}", device.node.display())
-    })
+    asleep.then(|| Windows::Asleep(device.node.clone()))
 }
 
 /// Whether the journal of this file system is to be replayed, and was left by a session of ours.
@@ -225,6 +195,8 @@ fn is_windows_asleep(root: &Path) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::area::{AWAKE, Obstacle};
+    use crate::error::Stop;
 
     pub(crate) fn device(name: &str, parent: Option<&str>, kind: Kind, dirty: bool) -> Device {
         let superblock = serde_json::json!({"kind": kind, "label": null, "uuid": null, "size": null,
@@ -238,10 +210,11 @@ pub(super) mod tests {
         }
     }
 
-    pub(crate) fn fits(found: Option<&str>, expected: Option<&str>) -> bool {
+    /// Whether a reason, with what to do about it, has these words.
+    pub(crate) fn fits<T: Clone + Into<Obstacle>>(found: Option<&T>, expected: Option<&str>) -> bool {
         match (found, expected) {
             (None, None) => true,
-            (Some(why), Some(words)) => why.contains(words),
+            (Some(why), Some(words)) => Stop::from(why.clone().into()).with_advice().contains(words),
             _ => false,
         }
     }
@@ -249,7 +222,8 @@ pub(super) mod tests {
     #[test]
     fn f3_on_a_fixed_disk_nothing_may_sleep_beside_what_has_no_marks() {
         let env = Env::new("/nowhere");
-        let windows = Some("/dev/sdb1 belongs to a hibernated Windows");
+        let asleep = Windows::Asleep("/dev/sdb1".into());
+        let windows = Some(&asleep);
         let rows = [
             (Kind::Luks, None, Some("/dev/sda2 on the same disk")),
             (Kind::Lvm, None, Some("/dev/sda2 on the same disk")),
@@ -266,7 +240,7 @@ pub(super) mod tests {
                 let sleep = Sleep { devices: &devices, windows, awake: false };
                 let found =
                     in_use(&Env::new("/"), &Device { node: "/dev/null".into(), ..host.clone() }, &sleep, None, false);
-                assert!(fits(found.as_deref(), expected), "{kind:?} beside {beside:?}: {found:?}");
+                assert!(fits(found.as_ref(), expected), "{kind:?} beside {beside:?}: {found:?}");
                 let stick = Device { node: "/dev/null".into(), removable: true, ..host };
                 assert_eq!(in_use(&Env::new("/"), &stick, &sleep, None, false), None, "{kind:?} on a stick");
                 assert_eq!(in_use(&env, &stick, &Sleep { awake: true, ..sleep }, None, false), None);
@@ -279,7 +253,7 @@ pub(super) mod tests {
             let devices = [host.clone(), Device { removable, ..far.clone() }];
             let sleep = Sleep { devices: &devices, windows: None, awake: false };
             let found = in_use(&Env::new("/"), &host, &sleep, None, false);
-            assert!(fits(found.as_deref(), expected), "removable {removable}: {found:?}");
+            assert!(fits(found.as_ref(), expected), "removable {removable}: {found:?}");
         }
         // Our own volumes are nobody's system.
         let mut own = device("sda2", Some("sda"), Kind::Luks, false);
@@ -315,8 +289,8 @@ pub(super) mod tests {
                 let devices = [host.clone(), device("sda2", Some("sda"), other, dirty)];
                 let sleep = Sleep { devices: &devices, windows: None, awake: false };
                 let found = in_use(&env, &host, &sleep, None, false);
-                assert!(fits(found.as_deref(), expected), "{other:?} {dirty}: {found:?}");
-                assert!(found.is_none_or(|why| why.contains(AWAKE)));
+                assert!(fits(found.as_ref(), expected), "{other:?} {dirty}: {found:?}");
+                assert!(found.is_none_or(|why| Obstacle::from(why).remedy().contains(AWAKE)));
                 let elsewhere = [host.clone(), device("sdb2", Some("sdb"), other, dirty)];
                 assert_eq!(in_use(&env, &host, &Sleep { devices: &elsewhere, ..sleep }, None, false), None);
                 let stick = Device { removable: true, ..host };

@@ -51,15 +51,15 @@ impl Primary {
             return Ok(None);
         }
         let last = (disk.size / sector).checked_sub(1).ok_or(TableError::NoTable)?;
-        let mut table = Self::parse(header, sector, last).ok_or(TableError::Damaged("its header is wrong"))?;
+        let mut table = Self::parse(header, sector, last).ok_or(TableError::damaged("its header is wrong"))?;
         if table.alternate > last || table.last_usable > last {
-            return Err(TableError::Damaged("it is made for a larger disk"));
+            return Err(TableError::damaged("it is made for a larger disk"));
         }
         let count = table.header.le32(80).unwrap_or_default();
         table.entries = read_at(reader, "the GPT entries", table.entries_lba * sector, table.array_bytes(count))?;
         let used = table.entries.get(..count as usize * ENTRY);
         if used.map(crc32) != table.header.le32(88) {
-            return Err(TableError::Damaged("the checksum of its entries is wrong"));
+            return Err(TableError::damaged("the checksum of its entries is wrong"));
         }
         Ok(Some(table))
     }
@@ -132,7 +132,7 @@ impl Primary {
             // Where the header says that it is. What lies there otherwise may be of any earlier life.
             let there = read_at(reader, "the copy of the GPT header", self.last * self.sector, 8)?.has(0, b"EFI PART");
             return match there && self.alternate == self.last {
-                true => Err(TableError::Damaged("the checksum of its copy is wrong")),
+                true => Err(TableError::damaged("the checksum of its copy is wrong")),
                 false => Ok(Vec::new()),
             };
         };
@@ -280,5 +280,5 @@ impl Primary {
 fn elsewhere<R: Read + Seek>(disk: &Disk, reader: &mut R) -> Result<TableError, TableError> {
     let other = if disk.sector == 512 { 4096 } else { 512 };
     let found = read_at(reader, "the GPT header", other, 8)?.has(0, b"EFI PART");
-    Ok(if found { TableError::OtherSectors(disk.sector) } else { TableError::Damaged("its header is missing") })
+    Ok(if found { TableError::OtherSectors(disk.sector) } else { TableError::damaged("its header is missing") })
 }

@@ -150,7 +150,7 @@ impl Disk {
                 // The kernel goes by the MBR, others take its copy at the end for the table: nobody knows what is where.
                 if hidden.is_none() && mbr::has_guard(&record) && copy_at_end(reader, self.sector, self.size)?.is_some()
                 {
-                    return Err(TableError::Damaged(
+                    return Err(TableError::damaged(
                         "its guard does not stand where it should, and only its copy is there",
                     ));
                 }

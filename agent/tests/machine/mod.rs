@@ -10,7 +10,7 @@ use rdlive::area::Identity;
 use rdlive::boot::Boot;
 use rdlive::config::interpret_text;
 use rdlive::env::Env;
-use rdlive::error::{Code, Stop};
+use rdlive::error::Stop;
 use rdlive::exec::Executor;
 use rdlive::facts::{Inner, MediumFacts, Origin};
 use rdlive::format::partition::{self, Table};
@@ -339,9 +339,9 @@ impl Stick {
         let mut report = Report::new("dracut", &config, &[]);
         let area = match planned {
             Ok(area) => Some(area),
-            Err(why) if wish.required => return Err(Stop::new(Code::AreaUnavailable, why)),
+            Err(why) if wish.required => return Err(why.into()),
             Err(why) => {
-                report.fallbacks.push(why);
+                report.fallbacks.push(why.to_string());
                 None
             }
         };

@@ -15,7 +15,7 @@ fn outcome(kargs: &str, site: &Site) -> String {
     let wish = Wish::of(&config.overlay).unwrap();
     match opening(&wish, &Points::new(config.dialect), &image(), site) {
         None => "own file".to_owned(),
-        Some(Err(stop)) => format!("closed {}", stop.code),
+        Some(Err(stop)) => format!("closed {}", stop.code()),
         Some(Ok(opening)) => {
             let accept = if opening.accept { " accepting" } else { "" };
             let mark = if opening.mark.is_some() { " marking" } else { "" };
@@ -147,7 +147,7 @@ fn f5_a_name_that_may_move_is_no_consent() {
             Ok(found) => assert!(good && found == Some(Consent::Anything), "{name}: {found:?}"),
             Err(why) => {
                 let typed = "rd.overlay.crypt=/dev/disk/by-id/usb-X_Y-0:0-part1,mkfs=force";
-                assert!(!good && why.contains(typed), "{name}: {why}");
+                assert!(!good && why.remedy().contains(typed), "{name}: {why}");
             }
         }
     }
