@@ -1,5 +1,6 @@
 //! `rdlive …`: from arguments to one personality or one question.
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -99,20 +100,23 @@ fn modprobe(arguments: &[String]) -> ExitCode {
 }
 
 fn generator(arguments: &[String]) -> ExitCode {
-    answer(crate::generator::run(arguments).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()))
+    answer(crate::generator::run(arguments).map(|()| ExitCode::SUCCESS).map_err(Into::into))
 }
 
-fn answer(result: Result<ExitCode, String>) -> ExitCode {
+/// What one call of the command line came to.
+pub(crate) type Answer = Result<ExitCode, Box<dyn Error>>;
+
+fn answer(result: Answer) -> ExitCode {
     result.unwrap_or_else(|why| {
         terminal::complain(&format!("rdlive: {why}"));
         ExitCode::from(2)
     })
 }
 
-fn boot(arguments: &[String]) -> Result<ExitCode, String> {
-    let call = boot_call(arguments).map_err(|error| error.to_string())?;
+fn boot(arguments: &[String]) -> Answer {
+    let call = boot_call(arguments)?;
     if call.claims {
-        let (_, config, _) = dracut::read(&call).map_err(|stop| stop.to_string())?;
+        let (_, config, _) = dracut::read(&call)?;
         let live = !matches!(config.source, crate::config::Source::NotLive(_));
         return Ok(if live { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
@@ -125,11 +129,11 @@ fn boot(arguments: &[String]) -> Result<ExitCode, String> {
 
 /// What init and boot start in a process of its own ([`crate::attempt`]). The first argument is the personality, the second what
 /// is avoided.
-fn attempt(arguments: &[String]) -> Result<ExitCode, String> {
+fn attempt(arguments: &[String]) -> Answer {
     let [personality, avoid, rest @ ..] = arguments else {
-        return Err("attempt is called by rdlive itself".to_owned());
+        return Err("attempt is called by rdlive itself".into());
     };
-    let avoid = crate::json::read(avoid.as_bytes()).map_err(|error| error.to_string())?;
+    let avoid = crate::json::read(avoid.as_bytes())?;
     match personality.as_str() {
         "init" => {
             let env = Env::default();
@@ -137,36 +141,36 @@ fn attempt(arguments: &[String]) -> Result<ExitCode, String> {
             Ok(attempt::run(&env, |watchdog| native::work(&env, avoid, watchdog)))
         }
         "boot" => {
-            let call = boot_call(rest).map_err(|error| error.to_string())?;
+            let call = boot_call(rest)?;
             let env = Env::new(&call.root);
             kmsg::start(&env);
             Ok(attempt::run(&env, |watchdog| dracut::work(&call, avoid, watchdog)))
         }
-        other => Err(format!("{other} is no personality")),
+        other => Err(format!("{other} is no personality").into()),
     }
 }
 
 /// What init and boot start when a fault of ours stops them. The first argument is the personality, the second why it stopped.
-fn fault(arguments: &[String]) -> Result<ExitCode, String> {
+fn fault(arguments: &[String]) -> Answer {
     let [personality, stop, rest @ ..] = arguments else {
-        return Err("fault is called by rdlive itself".to_owned());
+        return Err("fault is called by rdlive itself".into());
     };
-    let stop = crate::json::read(stop.as_bytes()).map_err(|error| error.to_string())?;
+    let stop = crate::json::read(stop.as_bytes())?;
     match personality.as_str() {
         "init" => {
             let env = Env::default();
             kmsg::start(&env);
             // First what is waited for: the report may go through a slow line.
             let failure = native::asked(&env).0.failure;
-            terminal::print([serde_json::to_string(&failure).map_err(|error| error.to_string())?]);
+            terminal::print([serde_json::to_string(&failure)?]);
             native::leave_fault(&env, stop);
         }
         "boot" => {
-            let call = boot_call(rest).map_err(|error| error.to_string())?;
+            let call = boot_call(rest)?;
             kmsg::start(&Env::new(&call.root));
-            dracut::leave_fault(&call, stop).map_err(|stop| stop.to_string())?;
+            dracut::leave_fault(&call, stop)?;
         }
-        other => return Err(format!("{other} is no personality")),
+        other => return Err(format!("{other} is no personality").into()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -14,7 +14,7 @@ use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Warning, Warnings};
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::exec::Executor;
+use crate::exec::{Executor, ModuleError};
 use crate::handover::Report;
 use crate::kmsg;
 use crate::layout;
@@ -219,13 +219,13 @@ const SLICE: Duration = Duration::from_secs(3);
 
 /// Loads a module the way this initrd does: its own modprobe knows blacklists, options and compression. One that does not come back
 /// goes on alone.
-fn modprobe(name: &str) -> Result<(), String> {
+fn modprobe(name: &str) -> Result<(), ModuleError> {
     let begun = Instant::now();
     let (mut loaded, mut since) = (loaded_modules(), begun);
     let output = loop {
         let mut command = Command::new("modprobe");
         command.args(["-q", "--", name]);
-        if let Some(output) = output_within(command, SLICE).map_err(|error| format!("modprobe: {error}"))? {
+        if let Some(output) = output_within(command, SLICE).map_err(ModuleError::NoModprobe)? {
             break output;
         }
         // What it waits for is at work already, and the next one goes on behind it.
@@ -235,14 +235,14 @@ fn modprobe(name: &str) -> Result<(), String> {
         }
         if since.elapsed() >= MODULE_LIMIT || begun.elapsed() >= MODULES_LIMIT {
             let waited = begun.elapsed().as_secs();
-            return Err(format!("modprobe {name} has not ended for {waited} s: it waits for a device"));
+            return Err(ModuleError::Silent(name.to_owned(), waited));
         }
     };
     if output.status.success() {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(if words.is_empty() { format!("module {name} is not in this initrd") } else { words })
+    Err(if words.is_empty() { ModuleError::Absent(name.to_owned()) } else { ModuleError::Modprobe(words) })
 }
 
 /// How many modules the kernel has.

@@ -2,6 +2,7 @@
 
 mod area;
 
+use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,6 +13,7 @@ use lexopt::prelude::*;
 
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Method, Selector, Source};
+use crate::error::Stop;
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
 use crate::format::{self, Kind, iso9660};
 use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
@@ -31,20 +33,20 @@ struct Call {
 /// Explains; the exit code is 1 when the command line has an error in it.
 ///
 /// # Errors
-/// Text for a person: unreadable command line or medium.
-pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
-    let call = parse(arguments).map_err(|error| error.to_string())?;
+/// Unreadable command line or medium.
+pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    let call = parse(arguments)?;
     let cmdline = match &call.cmdline {
         Some(text) => Cmdline::parse(text),
-        None => Cmdline::load(Path::new("/")).map_err(|error| error.to_string())?,
+        None => Cmdline::load(Path::new("/"))?,
     };
-    let conf = Conf::load(Path::new("/")).map_err(|error| error.to_string())?;
+    let conf = Conf::load(Path::new("/"))?;
     let (config, warnings) = config::interpret(&cmdline, &conf);
     let warnings = warnings.for_a_person();
     let plan = plan(&config, call.medium.as_deref())?;
     if call.json {
         let json = config::explain::explain_json(&config, &warnings, &plan);
-        terminal::print_json(&json).map_err(|error| error.to_string())?;
+        terminal::print_json(&json)?;
     } else {
         terminal::print(config::explain::explain_lines(&config, &warnings, &plan));
     }
@@ -67,7 +69,7 @@ fn parse(arguments: &[String]) -> Result<Call, lexopt::Error> {
 }
 
 /// The lines of the three plans. Without a medium, the plan for the usual one: an ISO with a container that is a root tree.
-fn plan(config: &Config, medium: Option<&Path>) -> Result<Vec<String>, String> {
+fn plan(config: &Config, medium: Option<&Path>) -> Result<Vec<String>, Box<dyn Error>> {
     if config.covers_root() {
         return Ok(ordinary_plan(config));
     }
@@ -75,11 +77,11 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<Vec<String>, String> {
         return Ok(Vec::new());
     }
     let found = medium.map(|path| look(config, path)).transpose()?;
-    plan_on(config, found)
+    Ok(plan_on(config, found)?)
 }
 
 /// The plan for a medium.
-fn plan_on(config: &Config, found: Option<(MediumFacts, Option<Content>)>) -> Result<Vec<String>, String> {
+fn plan_on(config: &Config, found: Option<(MediumFacts, Option<Content>)>) -> Result<Vec<String>, Stop> {
     let mut points = Points::new(config.dialect);
     let mut lines = Vec::new();
     let (facts, content) = match found {
@@ -159,13 +161,13 @@ fn ram_copy(
     points: &mut Points,
     medium: &MediumFacts,
     content: Option<Content>,
-) -> Result<(Vec<Step>, Option<Content>), String> {
+) -> Result<(Vec<Step>, Option<Content>), Stop> {
     if !config.ram {
         return Ok((Vec::new(), content));
     }
     let copy = match ram::choose(points, medium, content.as_ref()) {
         Ok(Choice::Copy(copy)) => copy,
-        Err(stop) if config.ram_required => return Err(stop.to_string()),
+        Err(stop) if config.ram_required => return Err(stop),
         // The boot goes on from the medium.
         Ok(Choice::InRam) | Err(_) => return Ok((Vec::new(), content)),
     };
@@ -195,8 +197,8 @@ fn usual_content(config: &Config) -> Option<Content> {
 }
 
 /// Reads a medium without mounting it.
-fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), String> {
-    let say = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), Box<dyn Error>> {
+    let say = |error: &dyn std::fmt::Display| Box::<dyn Error>::from(format!("{}: {error}", path.display()));
     let mut file = File::open(path).map_err(|error| say(&error))?;
     let found =
         format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
@@ -292,7 +294,11 @@ mod tests {
         ] {
             let (config, warnings) = interpret_text(cmdline);
             let shown = |config: &Config| {
-                config::explain::explain_lines(config, &warnings, &plan(config, None).unwrap_or_else(|why| vec![why]))
+                config::explain::explain_lines(
+                    config,
+                    &warnings,
+                    &plan(config, None).unwrap_or_else(|why| vec![why.to_string()]),
+                )
             };
             let checked = with_each_text(&serde_json::to_value(&config).unwrap(), read, shown);
             assert!(checked >= texts, "{cmdline}: {checked}");

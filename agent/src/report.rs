@@ -1,31 +1,32 @@
 //! `rdlive report`: what the boot did, and how the parts of the root are doing now.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use crate::env::Env;
 use crate::handover::{Report, Store};
-use crate::mapper::{self, Status};
+use crate::mapper::{self, MapperError, Status};
 use crate::plan::snapshot::NAMES;
 use crate::terminal;
 
 /// Prints the report.
 ///
 /// # Errors
-/// Text for a person: no report, unknown arguments.
-pub fn run(arguments: &[String]) -> Result<ExitCode, String> {
+/// No report, unknown arguments.
+pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let report = Report::load(&Env::default()).ok_or("no report in /run/rdlive: not a live system?")?;
     let store = report.write_mode.as_ref().and_then(|mode| mode.store.as_ref());
     // Asked now, not at boot: a store fills while the system works.
-    let status = store.map(|store| mapper::status(&store.device).map_err(|error| error.to_string()));
+    let status = store.map(|store| mapper::status(&store.device));
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => terminal::print(report.lines().into_iter().chain(devices()).chain(line(store, status.as_ref()))),
         ["--json"] => {
             let value = with_status(&report, store, status.as_ref());
-            value.and_then(|value| terminal::print_json(&value)).map_err(|error| error.to_string())?;
+            terminal::print_json(&value?)?;
         }
-        other => return Err(format!("unexpected arguments: {}", other.join(" "))),
+        other => return Err(format!("unexpected arguments: {}", other.join(" ")).into()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -35,7 +36,7 @@ fn devices() -> impl Iterator<Item = String> {
     NAMES.iter().filter_map(|name| Some(format!("mapped    {name}: {}", mapper::table(name).ok()?)))
 }
 
-fn line(store: Option<&Store>, status: Option<&Result<Status, String>>) -> Option<String> {
+fn line(store: Option<&Store>, status: Option<&Result<Status, MapperError>>) -> Option<String> {
     let (store, status) = store.zip(status)?;
     Some(match status {
         Ok(status) => format!("store     {}: {status}", store.device),
@@ -47,7 +48,7 @@ fn line(store: Option<&Store>, status: Option<&Result<Status, String>>) -> Optio
 fn with_status(
     report: &Report,
     store: Option<&Store>,
-    status: Option<&Result<Status, String>>,
+    status: Option<&Result<Status, MapperError>>,
 ) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(report)?;
     if let (Some(store), Some(Ok(status))) = (store, status) {
@@ -80,7 +81,9 @@ mod tests {
             let value = with_status(&report, Some(&store), Some(&status)).unwrap();
             assert_eq!((&value["store_now"]["state"], &value["store_now"]["percent"]), (&json!(state), &percent));
         }
-        let unknown = Err("device-mapper live-rw: gone".to_owned());
+        let gone =
+            MapperError { name: "live-rw".to_owned(), operation: "asking for its status", cause: "gone".to_owned() };
+        let unknown = Err(gone);
         assert!(line(Some(&store), Some(&unknown)).unwrap().contains("not known now"));
         assert!(with_status(&report, None, None).unwrap().get("store_now").is_none());
     }

@@ -73,8 +73,8 @@ impl Machine {
     }
 }
 
-fn nothing_to_load(name: &str) -> Result<(), String> {
-    Err(format!("no modules on this machine, {name} must be built in"))
+fn nothing_to_load(name: &str) -> Result<(), rdlive::exec::ModuleError> {
+    Err(rdlive::exec::ModuleError::Absent(name.to_owned()))
 }
 
 fn run(program: &str, arguments: &[&Path]) {

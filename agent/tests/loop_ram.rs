@@ -75,8 +75,8 @@ fn run(program: &str, arguments: &[&str], dir: &Path) {
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn nothing_to_load(name: &str) -> Result<(), String> {
-    Err(format!("no modules on this machine, {name} must be built in"))
+fn nothing_to_load(name: &str) -> Result<(), rdlive::exec::ModuleError> {
+    Err(rdlive::exec::ModuleError::Absent(name.to_owned()))
 }
 
 /// Bytes that no file system compresses or leaves out.

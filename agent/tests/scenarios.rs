@@ -219,7 +219,7 @@ fn ordinary(config: &Config, facts: &Facts) -> String {
         None => ordinary::taken(&points, sysroot),
         Some(device) => match ordinary::mounted(config, &points, device, asleep) {
             Ok(steps) => steps,
-            Err(why) => return format!("no root   {why}\n"),
+            Err(stop) => return format!("no root   {}\n", stop.cause),
         },
     };
     let (area, why) = area(config, &points, None, facts);

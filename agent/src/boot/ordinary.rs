@@ -64,10 +64,7 @@ impl Boot<'_> {
         if let Some(why) = &asleep {
             log::warn!("{why}, replaying no journal");
         }
-        let steps = ordinary::mounted(self.config, &self.points, &device, asleep.is_some()).map_err(|why| {
-            Stop::new(Code::MediumMount, why)
-                .advice("name the file system with rootfstype=, or use an initrd made by dracut, which opens LVM, RAID and LUKS")
-        })?;
+        let steps = ordinary::mounted(self.config, &self.points, &device, asleep.is_some())?;
         self.perform("acquire", &steps).map(drop)
     }
 

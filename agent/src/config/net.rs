@@ -2,13 +2,14 @@
 
 use super::lookup::Lookup;
 use super::registry::{self, Area, Status};
+use super::root::Unknown;
 use super::{Setting, Source};
 
 /// Schemes of `root=live:<URL>` (kiwi-live spec 1.2, dracut-live spec 1.2).
 const SCHEMES: [&str; 8] = ["http", "https", "ftp", "tftp", "torrent", "nfs", "nfs4", "dolly"];
 
 /// The URL or AoE node in the text after `live:`; `Err` explains one that is broken, `None` is something else.
-pub(super) fn source(rest: &str) -> Option<Result<Source, String>> {
+pub(super) fn source(rest: &str) -> Option<Result<Source, Unknown>> {
     let node =
         ["AOEINTERFACE=", "AOEINTERFACE:", "aoe:", "/dev/etherd/"].iter().find_map(|start| rest.strip_prefix(start));
     if let Some(node) = node {
@@ -21,7 +22,7 @@ pub(super) fn source(rest: &str) -> Option<Result<Source, String>> {
     let empty = address.trim_start_matches('/').is_empty();
     // A dolly client listens: it needs no address (network spec 1.9).
     if empty && !scheme.eq_ignore_ascii_case("dolly") {
-        return Some(Err(format!("the {scheme} URL names no server")));
+        return Some(Err(Unknown::NoServer(scheme.to_owned())));
     }
     Some(Ok(Source::Url(rest.to_owned())))
 }
@@ -32,7 +33,7 @@ pub(super) fn plain_url(root: &str) -> bool {
 }
 
 /// Checks an AoE node: `e<shelf>.<slot>`, perhaps with a partition.
-fn aoe(node: &str) -> Result<Source, String> {
+fn aoe(node: &str) -> Result<Source, Unknown> {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (disk, partition) = match node.split_once('p') {
         Some((disk, partition)) => (disk, Some(partition)),
@@ -40,7 +41,7 @@ fn aoe(node: &str) -> Result<Source, String> {
     };
     let address = disk.strip_prefix('e').and_then(|address| address.split_once('.'));
     let good = address.is_some_and(|(shelf, slot)| number(shelf) && number(slot)) && partition.is_none_or(number);
-    if good { Ok(Source::Aoe(node.to_owned())) } else { Err(format!("{node:?} is no AoE node such as e0.1")) }
+    if good { Ok(Source::Aoe(node.to_owned())) } else { Err(Unknown::Aoe(node.to_owned())) }
 }
 
 /// All kargs of the network area, in the order written.

@@ -27,12 +27,33 @@ pub(super) fn source(lookup: &mut Lookup) -> Source {
     };
     match live_source(rest) {
         Ok(source) => source,
-        Err(why) => malformed(lookup, &root, &why),
+        Err(why) => malformed(lookup, &root, &why.to_string()),
     }
 }
 
+/// What is wrong with the text after `live:`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unknown {
+    #[error("nothing follows live:")]
+    Empty,
+    #[error("nothing follows {0}=")]
+    EmptyTag(String),
+    #[error("a file in the initrd must end in .iso or .img, {0} does not")]
+    Container(String),
+    #[error("{0} is neither below /dev nor a file that ends in .iso or .img")]
+    Path(String),
+    #[error("{0} is not a scheme we know")]
+    Scheme(String),
+    #[error("{0} is no known form; a device needs its whole path, as in /dev/{0}")]
+    Form(String),
+    #[error("the {0} URL names no server")]
+    NoServer(String),
+    #[error("{0:?} is no AoE node such as e0.1")]
+    Aoe(String),
+}
+
 /// The text after `live:`, or why it is none of the known forms.
-fn live_source(rest: &str) -> Result<Source, String> {
+fn live_source(rest: &str) -> Result<Source, Unknown> {
     if let Some(source) = net::source(rest) {
         return source;
     }
@@ -51,23 +72,16 @@ fn live_source(rest: &str) -> Result<Source, String> {
 }
 
 /// What is wrong with a form we do not know.
-fn complaint(rest: &str, extension: Option<&str>) -> String {
-    if rest.is_empty() {
-        return "nothing follows live:".to_owned();
+fn complaint(rest: &str, extension: Option<&str>) -> Unknown {
+    let text = rest.to_owned();
+    match (rest.split_once('='), rest.split_once(':')) {
+        _ if rest.is_empty() => Unknown::Empty,
+        (Some((tag, "")), _) => Unknown::EmptyTag(tag.to_owned()),
+        _ if matches!(extension, Some("squashfs" | "erofs" | "sqfs")) => Unknown::Container(text),
+        _ if rest.starts_with('/') => Unknown::Path(text),
+        (_, Some((scheme, _))) => Unknown::Scheme(scheme.to_owned()),
+        _ => Unknown::Form(text),
     }
-    if let Some((tag, "")) = rest.split_once('=') {
-        return format!("nothing follows {tag}=");
-    }
-    if matches!(extension, Some("squashfs" | "erofs" | "sqfs")) {
-        return format!("a file in the initrd must end in .iso or .img, {rest} does not");
-    }
-    if rest.starts_with('/') {
-        return format!("{rest} is neither below /dev nor a file that ends in .iso or .img");
-    }
-    if let Some((scheme, _)) = rest.split_once(':') {
-        return format!("{scheme} is not a scheme we know");
-    }
-    format!("{rest} is no known form; a device needs its whole path, as in /dev/{rest}")
 }
 
 fn malformed(lookup: &mut Lookup, value: &str, why: &str) -> Source {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 
 use super::copy;
+use super::driver::LoadModule;
 use super::mount::{self, FileSystem, Purpose};
 use super::protected::Protected;
 use super::secret::Secret;
@@ -30,9 +31,6 @@ use crate::handover::StepRecord;
 use crate::kmsg;
 use crate::mapper::cipher::Cipher;
 use crate::plan::{Done, GivenUp, Place, Slot, Step, Wanted};
-
-/// Loads a kernel module by name with all it needs; the error is text for a person.
-pub type LoadModule<'a> = &'a (dyn Fn(&str) -> Result<(), String> + Sync);
 
 /// A device in a slot. A loop device is held open until something is mounted from it.
 #[derive(Debug)]
@@ -337,7 +335,7 @@ impl<'a> Executor<'a> {
         if present {
             return Ok(());
         }
-        let why = loaded.err().unwrap_or_else(|| "it loads, but provides nothing".to_owned());
+        let why = loaded.err().map_or("it loads, but provides nothing".to_owned(), |error| error.to_string());
         Err(Stop::new(Code::DriverMissing, format!("kernel module {module} is not available: {why}"))
             .wanted(format!("module {module} or {option}=y in the kernel"))
             .advice(format!("add {module} to the initrd (--add-module {module}, or dracut --add-drivers {module})")))

@@ -10,7 +10,7 @@ use rdlive_sys::loopdev::{self, Setup};
 use rustix::io::Errno;
 
 use super::apply::Executor;
-use super::blank::{self, Blank};
+use super::blank::{self, Blank, MakeError};
 use super::mount;
 use super::sign::{self, Noted};
 use super::tool;
@@ -139,7 +139,7 @@ impl Executor<'_> {
         match looked {
             Ok(looked) if looked.unreadable => return Err(unreadable(looked.words)),
             Ok(_) => {}
-            Err(cause) => return Err(unreadable(cause)),
+            Err(error) => return Err(unreadable(error.to_string())),
         }
         self.e2fsck(slot, &program, &["-f", "-y"], &node)?;
         self.repaired = true;
@@ -150,7 +150,7 @@ impl Executor<'_> {
             Ok(ended) if ended.status.success() => return Ok(()),
             Ok(ended) if is_beyond_repair(&ended) => (Code::AreaDamaged, ended.words),
             Ok(ended) => (Code::AreaUnavailable, format!("{}: {}", ended.status, ended.words)),
-            Err(cause) => (Code::AreaUnavailable, cause),
+            Err(error) => (Code::AreaUnavailable, error.to_string()),
         };
         Err(Stop::new(code, format!("{what}: {cause}")))
     }
@@ -163,7 +163,7 @@ impl Executor<'_> {
         let what = format!("checking the area on {node}");
         let arguments = [options, &[node]].concat();
         let ended = self.watchdog.telling(&what, || tool::run(program, &arguments, CHECK_LIMIT));
-        let ended = ended.map_err(|cause| failed(Code::AreaUnavailable, cause))?;
+        let ended = ended.map_err(|error| failed(Code::AreaUnavailable, error.to_string()))?;
         // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
         // does not know a feature, was stopped, or somebody uses the device.
         let code = match ended.status.code() {
@@ -376,31 +376,37 @@ fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> 
     // The program first: without it nothing is made, not even an empty file.
     let (program, arguments) = mkfs(env, fs)?;
     let blank = Blank::prove(env, target)?;
-    let failed = |cause: String| Stop::new(Code::AreaFormat, format!("{target}: {cause}"));
+    let failed = |error: MakeError| Stop::new(Code::AreaFormat, format!("{target}: {error}"));
     finished(blank, |blank| fill(blank, &program, arguments, fs, label)).map_err(failed)
 }
 
 /// Does the work on a blank and waits until it is on the disk. A new file counts when that is done, and is given up
 /// otherwise.
-pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), String>) -> Result<(), String> {
+pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), MakeError>) -> Result<(), MakeError> {
     let synchronised = |blank: &Blank| blank.device.device.sync_all().and_then(|()| blank.below.file().sync_all());
-    let filled = work(&blank).and_then(|()| synchronised(&blank).map_err(|error| format!("writing it: {error}")));
+    let filled = work(&blank).and_then(|()| synchronised(&blank).map_err(|error| MakeError::Io("writing it", error)));
     blank.finish(filled)
 }
 
 /// Makes the file system and waits until it is on the disk.
-fn fill(blank: &Blank, program: &Path, fixed: Vec<&'static str>, fs: &str, label: Option<&str>) -> Result<(), String> {
-    wipe(blank).map_err(|error| format!("wiping old signatures: {error}"))?;
+fn fill(
+    blank: &Blank,
+    program: &Path,
+    fixed: Vec<&'static str>,
+    fs: &str,
+    label: Option<&str>,
+) -> Result<(), MakeError> {
+    wipe(blank)?;
     let uuid = blank.uuid().map(|uuid| uuid_arguments(fs, uuid)).unwrap_or_default();
     let mut arguments: Vec<&str> = fixed;
     arguments.extend(uuid.iter().map(String::as_str));
     make(program, &arguments, fs, label, &blank.node, blank.size)?;
     let durable = blank.device.device.sync_all().and_then(|()| blank.below.file().sync_all());
-    durable.map_err(|error| format!("writing it: {error}"))?;
+    durable.map_err(|error| MakeError::Io("writing it", error))?;
     let found = format::identify(&mut &blank.device.device).ok().flatten();
     match found.is_some_and(|found| found.kind.name() == fs) {
         true => Ok(()),
-        false => Err(format!("{} left no {fs}", program.display())),
+        false => Err(MakeError::Nothing { program: program.to_owned(), what: fs.to_owned() }),
     }
 }
 
@@ -412,7 +418,7 @@ pub(super) fn make(
     label: Option<&str>,
     node: &Path,
     size: u64,
-) -> Result<(), String> {
+) -> Result<(), MakeError> {
     let node = node.to_string_lossy();
     let mut all = arguments.to_vec();
     if fs == "ext4" && size >= LARGE {
@@ -422,11 +428,7 @@ pub(super) fn make(
         all.extend(["-L", label]);
     }
     all.push(&node);
-    let ended = tool::run(program, &all, MKFS_LIMIT)?;
-    match ended.status.success() {
-        true => Ok(()),
-        false => Err(format!("{} ended with {}: {}", program.display(), ended.status, ended.words)),
-    }
+    Ok(tool::run(program, &all, MKFS_LIMIT)?.successful(program)?)
 }
 
 /// The program that makes a file system, and its arguments up to label and device.
@@ -443,13 +445,13 @@ pub(super) fn mkfs(env: &Env, fs: &str) -> Result<(PathBuf, Vec<&'static str>), 
 }
 
 /// Zeros both ends, so that no tool asks about what was there and nothing old is ever found again.
-pub(super) fn wipe(blank: &Blank) -> io::Result<()> {
+pub(super) fn wipe(blank: &Blank) -> Result<(), MakeError> {
     let length = WIPED.min(blank.size);
     let zeros = vec![0; usize::try_from(length).unwrap_or_default()];
-    for offset in [0, blank.size - length] {
-        blank.device.device.write_all_at(&zeros, offset)?;
-    }
-    blank.device.device.sync_data()
+    let device = &blank.device.device;
+    let mut ends = [0, blank.size - length].into_iter();
+    let wiped = ends.try_for_each(|offset| device.write_all_at(&zeros, offset));
+    wiped.and_then(|()| device.sync_data()).map_err(|error| MakeError::Io("wiping old signatures", error))
 }
 
 /// How mkfs is told the UUID.

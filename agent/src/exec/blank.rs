@@ -10,7 +10,9 @@ use std::time::Duration;
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 
+use super::cryptsetup::VolumeError;
 use super::sign::{self, Noted};
+use super::tool::ToolError;
 use super::unfinished;
 use super::witness::Witness;
 use crate::area::TEMPORARY_LABEL;
@@ -191,7 +193,7 @@ impl Blank {
 
     /// Ends the work on it. A file loses its note and is an area from now on; or, when it could not be `made`, gives its room
     /// back.
-    pub(super) fn finish(self, made: Result<(), String>) -> Result<(), String> {
+    pub(super) fn finish(self, made: Result<(), MakeError>) -> Result<(), MakeError> {
         let Self { device, below, note, noted, told, begun, .. } = self;
         // A loop device holds what lies below: first it goes, then the partition's or the file's name.
         drop(device);
@@ -201,7 +203,7 @@ impl Blank {
         }
         // What could not be made stays unfinished, for a later boot.
         let committed = match begun.filter(|_| made.is_ok()) {
-            Some(begun) => begun.commit(below.file()).map_err(|error| format!("its last block: {error}")),
+            Some(begun) => begun.commit(below.file()).map_err(|error| MakeError::Io("its last block", error)),
             None => Ok(()),
         };
         drop(below);
@@ -213,10 +215,32 @@ impl Blank {
         } else {
             noted.iter().for_each(Noted::note);
         }
-        made.and_then(|()| note.remove().map_err(|error| format!("removing the note beside it: {error}")))?;
+        made.and_then(|()| note.remove().map_err(|error| MakeError::Io("removing the note beside it", error)))?;
         note.settle();
         Ok(())
     }
+}
+
+/// Why what was to be made on a blank is not complete.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MakeError {
+    /// A program.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// The encrypted volume around it.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// What was being done, and what the kernel says.
+    #[error("{0}: {1}")]
+    Io(&'static str, io::Error),
+    /// The program says that all is well.
+    #[error("{} left no {what}", .program.display())]
+    Nothing {
+        /// The program.
+        program: PathBuf,
+        /// What is missing.
+        what: String,
+    },
 }
 
 /// The tables as they are now must still have the gap that the plan was made for.

@@ -9,229 +9,30 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use super::apply::Executor;
 use super::area::{finished, make, mkfs, wipe};
-use super::blank::Blank;
+use super::blank::{Blank, MakeError};
+use super::cryptsetup::{Cryptsetup, Header, Mapped, VolumeError, believed};
 use super::passphrase::{self, Question};
 use super::secret::Secret;
-use super::tool::{self, Call, Output};
 use super::unwind::Undo;
 use super::witness::Witness;
 use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::facts::human;
-use crate::format::{self, Kind, Superblock, luks};
+use crate::format::{self, Kind, Superblock};
 use crate::kmsg::NOTICE;
-use crate::mapper::cipher::{self, Cipher};
-use crate::mapper::{self, MapperError};
-use crate::patient::patiently;
 use crate::plan::crypt::{Crypt, Key};
 use crate::plan::{Slot, Target};
-use crate::probe::ram;
 
-/// A slow machine needs half a minute for a key; a slow stick some seconds for the header.
-const LIMIT: Duration = Duration::from_secs(300);
-/// KiB of memory that opening takes: a stick must open on a smaller machine than the one it was made on.
-const KEY_MEMORY: u64 = 262_144;
-/// KiB that a key is worth in any case: less than this would be no hindrance to whoever guesses.
-const LEAST_KEY_MEMORY: u64 = 32_768;
-/// cryptsetup(8): no key slot takes this key.
-const WRONG_KEY: i32 = 2;
 /// Without the passphrase nothing says that whoever asks may throw away what is there.
 const LOST: &str = "boot again to be asked again; nothing was written to it. If the passphrase is lost, delete the partition or \
                     file from another system; rd.live.overlay.reset needs the passphrase too";
-/// How long a volume that was just used may stay busy: udev looks at it.
-const BUSY_LIMIT: Duration = Duration::from_secs(5);
-/// With this rule udev tells libdevmapper that it is done; without it, libdevmapper would wait for ever.
-const NOTIFY: [&str; 3] = ["usr/lib/udev/rules.d", "lib/udev/rules.d", "etc/udev/rules.d"];
-const NOTIFY_RULE: &str = "95-dm-notify.rules";
-
-/// An opened volume.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mapped {
-    dev: PathBuf,
-    name: String,
-    cipher: Cipher,
-}
-
-/// The cipher of an opened volume; text for a person why it does not count as encrypted.
-fn believed(name: &str) -> Result<Cipher, String> {
-    // Without a keyring in the kernel, the key stands in it.
-    let table = Zeroizing::new(mapper::table(name).map_err(|error| error.to_string())?);
-    cipher::of_table(&table)
-        .map_err(|why| format!("{why}; it was not used, for what is written there could be read by anybody"))
-}
-
-impl Mapped {
-    /// What cryptsetup has opened, if it is encrypted; otherwise it is closed again.
-    fn checked(env: &Env, name: &str) -> Result<Self, String> {
-        let (dev, name) = (env.path("dev"), name.to_owned());
-        match believed(&name) {
-            Ok(cipher) => Ok(Self { dev, name, cipher }),
-            Err(why) => {
-                let closed = close(&dev, &name).map_err(|error| error.to_string());
-                Err(why + &closed.err().map_or(String::new(), |error| format!("; it stays open: {error}")))
-            }
-        }
-    }
-
-    fn node(&self) -> PathBuf {
-        self.dev.join("mapper").join(&self.name)
-    }
-
-    /// Closes it; waits a moment for somebody who still looks at it.
-    ///
-    /// # Errors
-    /// It stays in use.
-    pub fn close(&self) -> Result<(), MapperError> {
-        close(&self.dev, &self.name)
-    }
-}
-
-fn close(dev: &Path, name: &str) -> Result<(), MapperError> {
-    patiently(BUSY_LIMIT, Duration::from_millis(20), |_| true, || mapper::remove(name))?;
-    // Without udev the node is libdevmapper's, which does not see this.
-    let _ = fs::remove_file(dev.join("mapper").join(name));
-    Ok(())
-}
-
-/// Which key slots may be tried.
-#[derive(Debug, PartialEq, Eq)]
-enum Slots {
-    All,
-    These(Vec<String>),
-}
-
-/// Memory that stays free while a key is made of a passphrase.
-const SPARED: u64 = 64 << 20;
-
-/// The slots whose making of a key fits into the memory that there is: a header may ask for more, and the kernel would end some
-/// program for that, this one perhaps.
-///
-/// # Errors
-/// None fits, or the header cannot be read: text for a person.
-fn affordable(env: &Env, node: &str) -> Result<Slots, String> {
-    let Some(available) = ram::available(env) else { return Ok(Slots::All) };
-    let wanted = File::open(node).map_err(|error| error.to_string());
-    let wanted = wanted.and_then(|mut file| luks::key_memory(&mut file).map_err(|error| error.to_string()))?;
-    fitting(&wanted, available.saturating_sub(SPARED))
-}
-
-fn fitting(wanted: &[(String, u64)], room: u64) -> Result<Slots, String> {
-    let fits: Vec<String> = wanted.iter().filter(|(_, bytes)| *bytes <= room).map(|(slot, _)| slot.clone()).collect();
-    match (fits.len() == wanted.len(), wanted.iter().map(|(_, bytes)| *bytes).min()) {
-        (true, _) => Ok(Slots::All),
-        (false, Some(least)) if fits.is_empty() => Err(format!(
-            "making the key takes {} of memory, and {} can be had for it; use a machine with more memory, or lower it there with \
-             cryptsetup luksConvertKey --pbkdf-memory",
-            human(least),
-            human(room)
-        )),
-        _ => Ok(Slots::These(fits)),
-    }
-}
 
 /// UUID, label and subsystem in the LUKS header of a device.
 fn header(witness: &Witness) -> Option<[Option<String>; 3]> {
     let found = format::identify(&mut witness.file()).ok().flatten()?;
     Some([found.uuid, found.label, found.subsystem])
-}
-
-/// cryptsetup, and whether udev makes the nodes of what it opens.
-struct Cryptsetup {
-    program: PathBuf,
-    udev: bool,
-}
-
-impl Cryptsetup {
-    fn find(env: &Env) -> Result<Self, Stop> {
-        let program = tool::find(env, &["cryptsetup"], "cryptsetup").map_err(|stop| {
-            stop.advice(
-                "build the initrd with cryptsetup: rdlive-image --encryption, or install it and run dracut again",
-            )
-        })?;
-        let answers = NOTIFY.iter().any(|dir| env.path(dir).join(NOTIFY_RULE).exists());
-        Ok(Self { program, udev: answers && env.path("run/udev/control").exists() })
-    }
-
-    fn call(&self, arguments: &[&str], key: Option<&Secret>) -> Result<Output, String> {
-        let alone: &[(&str, &str)] = if self.udev { &[] } else { &[("DM_DISABLE_UDEV", "1")] };
-        let input = key.map(Secret::bytes);
-        tool::call(&Call { arguments, input, variables: alone, ..Call::of(&self.program) }, LIMIT)
-    }
-
-    fn format(&self, env: &Env, node: &str, header: &Header<'_>, key: &Secret, random: bool) -> Result<(), String> {
-        let Header { luks, mark, uuid } = header;
-        let room = ram::available(env).map_or(KEY_MEMORY, |bytes| bytes.saturating_sub(SPARED) / 1024);
-        let memory = room.clamp(LEAST_KEY_MEMORY, KEY_MEMORY).to_string();
-        let mut all = vec!["luksFormat", "--batch-mode", "--type", "luks2", "--label", luks, "--key-file", "-"];
-        if let Some(mark) = mark {
-            all.extend(["--subsystem", mark]);
-        }
-        match random {
-            // Nobody guesses 64 random bytes: nothing is gained by making that slow.
-            true => all.extend(["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]),
-            false => all.extend(["--pbkdf-memory", &memory]),
-        }
-        if let Some(uuid) = uuid {
-            all.extend(["--uuid", uuid]);
-        }
-        all.push(node);
-        let output = self.call(&all, Some(key))?;
-        if output.status.success() { Ok(()) } else { Err(self.said(&output)) }
-    }
-
-    /// `Ok(None)` when the key is not accepted.
-    fn open(
-        &self,
-        env: &Env,
-        node: &str,
-        (name, access): (&str, Access),
-        key: &Secret,
-    ) -> Result<Option<Mapped>, String> {
-        let mut arguments = vec!["open", "--type", "luks", "--key-file", "-", node, name];
-        if access == Access::ReadOnly {
-            arguments.push("--readonly");
-        }
-        let slots = match affordable(env, node)? {
-            Slots::All => vec![None],
-            Slots::These(slots) => slots.into_iter().map(Some).collect(),
-        };
-        for slot in slots {
-            let mut arguments = arguments.clone();
-            arguments.extend(slot.iter().flat_map(|slot| ["--key-slot", slot.as_str()]));
-            let output = self.call(&arguments, Some(key))?;
-            match output.status.code() {
-                Some(0) => return Mapped::checked(env, name).map(Some),
-                Some(WRONG_KEY) => {}
-                _ => return Err(self.said(&output)),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Changes the subsystem of a volume, open or not; its label stays.
-    fn mark(&self, node: &str, mark: &str) -> Result<(), String> {
-        let header = |what: &str| {
-            let found = File::open(node).ok().and_then(|mut file| format::identify(&mut file).ok().flatten());
-            found.filter(|found| found.kind == Kind::Luks).ok_or_else(|| format!("{what}: no LUKS header"))
-        };
-        let label = header("before")?.label.unwrap_or_default();
-        // Without a label, cryptsetup would take away the one that is there.
-        let output = self.call(&["config", "--label", &label, "--subsystem", mark, node], None)?;
-        match header("after")?.subsystem.as_deref() == Some(mark) {
-            _ if !output.status.success() => Err(self.said(&output)),
-            true => Ok(()),
-            false => Err("the header does not have it afterwards".to_owned()),
-        }
-    }
-
-    fn said(&self, output: &Output) -> String {
-        format!("{} ended with {}: {}", self.program.display(), output.status, output.errors())
-    }
 }
 
 impl Executor<'_> {
@@ -263,7 +64,8 @@ impl Executor<'_> {
         let node = witness.node();
         self.volumes.insert(crypt.map.clone(), node.to_owned());
         if let Some((open, name)) = already_open(self.env, node) {
-            let failed = |why| Stop::new(Code::AreaCrypt, format!("{}, opened as {name}: {why}", crypt.place));
+            let failed =
+                |why: VolumeError| Stop::new(Code::AreaCrypt, format!("{}, opened as {name}: {why}", crypt.place));
             self.cipher = Some(believed(&name).map_err(failed)?);
             self.note(format!("{} was open already as {}", crypt.place, open.display()));
             self.hold(what, open, None);
@@ -293,7 +95,7 @@ impl Executor<'_> {
         let node = self.volumes.get(map).map(|node| node.to_string_lossy().into_owned());
         let marked = node.ok_or_else(|| format!("no volume is known as {map}")).and_then(|node| {
             let cryptsetup = Cryptsetup::find(self.env).map_err(|stop| stop.cause)?;
-            cryptsetup.mark(&node, mark)
+            cryptsetup.mark(&node, mark).map_err(|error| error.to_string())
         });
         if let Err(why) = marked {
             let note = format!("the LUKS header of {map} could not be told which image it is for: {why}");
@@ -305,9 +107,10 @@ impl Executor<'_> {
     fn opened(&mut self, cryptsetup: &Cryptsetup, node: &str, crypt: &Crypt) -> Result<Mapped, Stop> {
         let what = format!("opening {}", crypt.place);
         let failed = |cause: String| Stop::new(Code::AreaCrypt, format!("{what}: {cause}"));
+        let refused = |error: VolumeError| failed(error.to_string());
         let (env, watchdog) = (self.env, self.watchdog.clone());
         let open = |key: &Secret| {
-            watchdog.telling(&what, || cryptsetup.open(env, node, (&crypt.map, crypt.access), key)).map_err(failed)
+            watchdog.telling(&what, || cryptsetup.open(env, node, (&crypt.map, crypt.access), key)).map_err(refused)
         };
         if let Some(key) = self.keys.remove(&crypt.map) {
             let mapped = open(&key)?;
@@ -368,13 +171,6 @@ impl Executor<'_> {
     }
 }
 
-/// What a new header says in the clear.
-struct Header<'a> {
-    luks: &'a str,
-    mark: Option<&'a str>,
-    uuid: Option<&'a str>,
-}
-
 /// A volume that is being made.
 struct Volume<'a> {
     luks: &'a str,
@@ -394,7 +190,7 @@ impl Volume<'_> {
         (program, arguments): (&Path, &[&str]),
         target: &Target,
     ) -> Result<(), Stop> {
-        let failed = |cause: String| Stop::new(Code::AreaCrypt, format!("{target}: {cause}"));
+        let failed = |error: MakeError| Stop::new(Code::AreaCrypt, format!("{target}: {error}"));
         let blank = Blank::prove(env, target)?;
         finished(blank, |blank| self.fill(env, cryptsetup, (program, arguments), blank)).map_err(failed)
     }
@@ -405,8 +201,8 @@ impl Volume<'_> {
         cryptsetup: &Cryptsetup,
         (program, arguments): (&Path, &[&str]),
         blank: &Blank,
-    ) -> Result<(), String> {
-        wipe(blank).map_err(|error| format!("wiping old signatures: {error}"))?;
+    ) -> Result<(), MakeError> {
+        wipe(blank)?;
         let node = blank.node.to_string_lossy().into_owned();
         let uuid = blank.uuid();
         let random = matches!(self.crypt.key, Key::Random { .. });
@@ -415,18 +211,19 @@ impl Volume<'_> {
         // Another name than the area's own: that one belongs to the volume once it counts.
         let name = format!("{}-new", self.crypt.map);
         let mapped = cryptsetup.open(env, &node, (&name, Access::ReadWrite), self.key)?;
-        let mapped = mapped.ok_or("cryptsetup does not take the key it was given")?;
+        let mapped = mapped.ok_or(VolumeError::KeyRefused)?;
         let inside = mapped.node();
         let made = make_inside(&inside, |size| make(program, arguments, self.fs, self.label, &inside, size));
-        let closed = mapped.close().map_err(|error| error.to_string());
-        made.and(closed)?;
+        let closed = mapped.close().map_err(VolumeError::Mapper);
+        made?;
+        closed?;
         let found = format::identify(&mut &blank.device.device).ok().flatten();
         let as_told = |found: &Superblock| {
             (found.kind, found.label.as_deref(), found.subsystem.as_deref()) == (Kind::Luks, Some(self.luks), self.mark)
         };
         match found.as_ref().is_some_and(as_told) {
             true => Ok(()),
-            false => Err("cryptsetup left no LUKS volume".to_owned()),
+            false => Err(MakeError::Nothing { program: cryptsetup.program.clone(), what: "LUKS volume".to_owned() }),
         }
     }
 }
@@ -438,13 +235,12 @@ fn locked(crypt: &Crypt, cause: String) -> Stop {
 }
 
 /// Makes the file system of an opened volume and writes it out.
-fn make_inside(node: &Path, make: impl FnOnce(u64) -> Result<(), String>) -> Result<(), String> {
-    let shown = node.display();
-    let mut device =
-        OpenOptions::new().read(true).write(true).open(node).map_err(|e| format!("opening {shown}: {e}"))?;
-    let size = device.seek(SeekFrom::End(0)).map_err(|error| format!("the size of {shown}: {error}"))?;
+fn make_inside(node: &Path, make: impl FnOnce(u64) -> Result<(), MakeError>) -> Result<(), MakeError> {
+    let failed = |what: &'static str| move |error: io::Error| MakeError::Io(what, error);
+    let mut device = OpenOptions::new().read(true).write(true).open(node).map_err(failed("opening the new volume"))?;
+    let size = device.seek(SeekFrom::End(0)).map_err(failed("the size of the new volume"))?;
     make(size)?;
-    device.sync_all().map_err(|error| format!("writing {shown}: {error}"))
+    device.sync_all().map_err(failed("writing the new volume"))
 }
 
 /// Another program of the initrd may have opened the volume before us, such as dracut's module crypt.
@@ -472,29 +268,4 @@ fn write_private(path: &Path, secret: &Secret) -> io::Result<()> {
     }
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)?;
     file.write_all(secret.bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_slots_that_fit_into_memory_are_tried() {
-        let mib = |count: u64| count << 20;
-        let these = |slots: &[&str]| Ok(Slots::These(slots.iter().map(|slot| (*slot).to_owned()).collect()));
-        for (wanted, room, expected) in [
-            (&[("0", mib(256))][..], mib(300), Ok(Slots::All)),
-            (&[("0", mib(256)), ("1", mib(4096))], mib(300), these(&["0"])),
-            (&[("0", mib(4096)), ("1", mib(512)), ("2", 0)], mib(300), these(&["2"])),
-            (&[("0", mib(4096)), ("1", mib(512))], mib(300), Err("512 MiB of memory, and 300 MiB")),
-            // LUKS 1, or a header that is not understood: cryptsetup says what it thinks of that.
-            (&[], 0, Ok(Slots::All)),
-        ] {
-            let wanted: Vec<_> = wanted.iter().map(|(slot, bytes)| ((*slot).to_owned(), *bytes)).collect();
-            match (fitting(&wanted, room), expected) {
-                (Err(why), Err(words)) => assert!(why.contains(words), "{why}"),
-                (found, expected) => assert_eq!(found, expected.map_err(str::to_owned), "{wanted:?}"),
-            }
-        }
-    }
 }

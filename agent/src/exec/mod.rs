@@ -6,8 +6,10 @@ mod begun;
 pub mod blank;
 pub mod copy;
 mod crypt;
+mod cryptsetup;
 mod delete;
 mod digest;
+pub mod driver;
 pub mod mount;
 mod overlay;
 mod passphrase;
@@ -23,3 +25,4 @@ pub mod unwind;
 mod witness;
 
 pub use apply::Executor;
+pub use driver::{LoadModule, ModuleError};

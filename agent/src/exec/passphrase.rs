@@ -1,11 +1,12 @@
 //! Asking a person for a passphrase: through systemd where it runs, so that plymouth and every console can answer, else
 //! on the console itself.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::secret::Secret;
-use super::tool::{self, Call};
+use super::tool::{self, Call, ToolError};
 use crate::console::{Console, SECRET_BYTES, Typed, Unseen};
 use crate::env::Env;
 use crate::terminal::printable;
@@ -28,16 +29,42 @@ pub(super) struct Question<'a> {
     pub limit: Duration,
 }
 
+/// Why there is no passphrase.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    /// Nothing was typed.
+    #[error("no passphrase was given")]
+    Nothing,
+    /// systemd's program has none; its words.
+    #[error("no passphrase was given ({0})")]
+    Refused(String),
+    /// The time was over.
+    #[error("no passphrase was given within {} s", .0.as_secs())]
+    Late(Duration),
+    /// More was typed than is read.
+    #[error("a passphrase has at most {SECRET_BYTES} bytes, none of a longer one was used")]
+    TooLong,
+    /// systemd's program could not ask.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// There is no console.
+    #[error("no console to ask for a passphrase: {0}")]
+    NoConsole(io::Error),
+    /// It would show what is typed.
+    #[error("the console cannot hide what is typed: {0}")]
+    CannotHide(io::Error),
+}
+
 /// Asks. An empty answer is a refusal.
 ///
 /// # Errors
-/// Why there is no passphrase: text for a person.
-pub(super) fn ask(env: &Env, question: &Question<'_>) -> Result<Secret, String> {
+/// Why there is no passphrase.
+pub(super) fn ask(env: &Env, question: &Question<'_>) -> Result<Secret, AskError> {
     let answer = match systemd(env) {
         Some(program) => through_systemd(&program, question),
         None => on_console(env, question),
     }?;
-    if answer.is_empty() { Err("no passphrase was given".to_owned()) } else { Ok(answer) }
+    if answer.is_empty() { Err(AskError::Nothing) } else { Ok(answer) }
 }
 
 /// The program, where systemd runs to carry the question.
@@ -55,14 +82,14 @@ pub(super) fn unseen(env: &Env) -> Option<Unseen> {
     Console::open(env).ok()?.unseen()
 }
 
-fn through_systemd(program: &std::path::Path, question: &Question<'_>) -> Result<Secret, String> {
+fn through_systemd(program: &Path, question: &Question<'_>) -> Result<Secret, AskError> {
     let timeout = format!("--timeout={}", question.limit.as_secs());
     let id = format!("--id=rdlive:{}", question.id);
     let arguments = [timeout.as_str(), &id, "--icon=drive-harddisk", &printable(question.text)];
     let limit = if question.limit.is_zero() { FOREVER } else { question.limit + MARGIN };
     let output = tool::call(&Call { arguments: &arguments, ..Call::of(program) }, limit)?;
     if !output.status.success() {
-        return Err(format!("no passphrase was given ({})", output.errors()));
+        return Err(AskError::Refused(output.errors()));
     }
     let mut bytes = output.out;
     if bytes.last() == Some(&b'\n') {
@@ -71,15 +98,15 @@ fn through_systemd(program: &std::path::Path, question: &Question<'_>) -> Result
     Ok(Secret::new(std::mem::take(&mut *bytes)))
 }
 
-fn on_console(env: &Env, question: &Question<'_>) -> Result<Secret, String> {
-    let mut console = Console::open(env).map_err(|error| format!("no console to ask for a passphrase: {error}"))?;
+fn on_console(env: &Env, question: &Question<'_>) -> Result<Secret, AskError> {
+    let mut console = Console::open(env).map_err(AskError::NoConsole)?;
     let until = (!question.limit.is_zero()).then(|| Instant::now() + question.limit);
     match console.secret(&format!("{} ", question.text), until) {
         Typed::Line(bytes) => Ok(Secret::new(bytes)),
-        Typed::Nothing => Err("no passphrase was given".to_owned()),
-        Typed::TooLong => Err(format!("a passphrase has at most {SECRET_BYTES} bytes, none of a longer one was used")),
-        Typed::TimeOver => Err(format!("no passphrase was given within {} s", question.limit.as_secs())),
-        Typed::Failed(error) => Err(format!("the console cannot hide what is typed: {error}")),
+        Typed::Nothing => Err(AskError::Nothing),
+        Typed::TooLong => Err(AskError::TooLong),
+        Typed::TimeOver => Err(AskError::Late(question.limit)),
+        Typed::Failed(error) => Err(AskError::CannotHide(error)),
     }
 }
 
@@ -175,12 +202,12 @@ mod tests {
                 master
             });
             let question = Question { limit: Duration::from_secs(1), ..QUESTION };
-            let why = ask(&Env::new(dir.path()), &question).unwrap_err();
+            let why = ask(&Env::new(dir.path()), &question).unwrap_err().to_string();
             assert!(why.contains(expected), "{typed:?}: {why}");
             drop((person.join(), own));
         }
         let dir = tempfile::tempdir().unwrap();
-        assert!(ask(&Env::new(dir.path()), &QUESTION).unwrap_err().contains("no console"));
+        assert!(matches!(ask(&Env::new(dir.path()), &QUESTION), Err(AskError::NoConsole(_))));
     }
 
     #[test]
@@ -201,7 +228,7 @@ mod tests {
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
             match (ask(&env, &Question { text: "Passphrase for a\nb\x1b[2J:", ..QUESTION }), expected) {
                 (Ok(answer), Ok(text)) => assert_eq!(answer.bytes(), text.as_bytes(), "{script}"),
-                (Err(why), Err(part)) => assert!(why.contains(part), "{script}: {why}"),
+                (Err(why), Err(part)) => assert!(why.to_string().contains(part), "{script}: {why}"),
                 (found, _) => panic!("{script}: {found:?}"),
             }
         }

@@ -1,6 +1,6 @@
 //! Programs of the initrd that make and check file systems: found, run with a limit, their words kept.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -35,6 +35,50 @@ pub(super) struct Ended {
     pub words: String,
     /// It met a place that cannot be read or written, or had too little memory: what else it says is no verdict. No program has an exit code for that.
     pub unreadable: bool,
+}
+
+impl Ended {
+    /// What it means where nothing but success will do.
+    ///
+    /// # Errors
+    /// It ended with an error.
+    pub fn successful(self, program: &Path) -> Result<(), ToolError> {
+        match self.status.success() {
+            true => Ok(()),
+            false => Err(ToolError::Failed { program: program.to_owned(), status: self.status, words: self.words }),
+        }
+    }
+}
+
+/// What has become of a program that did not do what it was run for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ToolError {
+    /// It could not be started.
+    #[error("starting {0}: {1}")]
+    Start(String, io::Error),
+    /// Nobody knows how it ended.
+    #[error("waiting for {0}: {1}")]
+    Wait(String, io::Error),
+    /// Its device does not answer; its name, and whether it could be stopped.
+    #[error("{0} waits for a device that has not answered for {limit} s {end}", limit = NO_PROGRESS.as_secs(), end = end(*.1))]
+    Silent(String, bool),
+    /// It took longer than it may; its name, how long that is, and whether it could be stopped.
+    #[error("{0} did not end within {limit} s {end}", limit = .1.as_secs(), end = end(*.2))]
+    Late(String, Duration, bool),
+    /// It ended with an error.
+    #[error("{} ended with {status}: {words}", .program.display())]
+    Failed {
+        /// The program.
+        program: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        words: String,
+    },
+}
+
+fn end(stopped: bool) -> &'static str {
+    if stopped { "and was stopped" } else { "and cannot be stopped: its device hangs" }
 }
 
 /// How the C libraries and libext2fs put that, in the language that is set for it.
@@ -101,8 +145,8 @@ fn one_line(bytes: &[u8]) -> String {
 /// Runs a program and waits for its end, at most for `limit`; then it is killed.
 ///
 /// # Errors
-/// Text for a person: it could not be started, or took too long.
-pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Ended, String> {
+/// It could not be started, or took too long.
+pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Ended, ToolError> {
     let call = Call { arguments, variables: &[("LC_ALL", "C")], ..Call::of(program) };
     let Output { status, out, err } = self::call(&call, limit)?;
     let words = [one_line(&out), one_line(&err)].join(" ");
@@ -114,7 +158,7 @@ pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, String> {
+pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, ToolError> {
     let shown = call.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut child = Command::new(call.program)
         .args(call.arguments)
@@ -123,35 +167,33 @@ pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("starting {shown}: {error}"))?;
+        .map_err(|error| ToolError::Start(shown.clone(), error))?;
     // Both pipes are drained while it runs: a full one would stop it.
     let readers = [child.stdout.take().map(Drain::new), child.stderr.take().map(Drain::new)];
     if let (Some(input), Some(mut pipe)) = (call.input, child.stdin.take()) {
         // A program that has ended already says itself why it did not read.
         let _ = pipe.write_all(input);
     }
-    let ended = patiently(&mut child, limit).map_err(|error| format!("waiting for {shown}: {error}"))?;
+    let ended = patiently(&mut child, limit).map_err(|error| ToolError::Wait(shown.clone(), error))?;
     if ended != Waited::Ended {
-        let late = match ended {
-            Waited::Silent => {
-                format!("{shown} waits for a device that has not answered for {} s", NO_PROGRESS.as_secs())
-            }
-            Waited::Ended | Waited::Late => format!("{shown} did not end within {} s", limit.as_secs()),
-        };
         // Asked first: e2fsck stops between two writes then. It may have ended in between.
         let _ = kill_process(Pid::from_child(&child), Signal::TERM);
         if !wait(&mut child, TERM_LIMIT).unwrap_or(false) {
             let _ = child.kill();
         }
-        if wait(&mut child, KILL_LIMIT).unwrap_or(false) {
+        let stopped = wait(&mut child, KILL_LIMIT).unwrap_or(false);
+        if stopped {
             let _ = child.wait();
-            return Err(format!("{late} and was stopped"));
+        } else {
+            // It waits in the kernel for a device, and so would we. Whoever collects it does so when it has ended.
+            std::thread::spawn(move || child.wait());
         }
-        // It waits in the kernel for a device, and so would we. Whoever collects it does so when it has ended.
-        std::thread::spawn(move || child.wait());
-        return Err(format!("{late} and cannot be stopped: its device hangs"));
+        return Err(match ended {
+            Waited::Silent => ToolError::Silent(shown, stopped),
+            Waited::Ended | Waited::Late => ToolError::Late(shown, limit, stopped),
+        });
     }
-    let status = child.wait().map_err(|error| format!("waiting for {shown}: {error}"))?;
+    let status = child.wait().map_err(|error| ToolError::Wait(shown, error))?;
     let [out, err] = readers.map(|reader| reader.map(Drain::content).unwrap_or_default());
     Ok(Output { status, out, err })
 }
@@ -167,7 +209,7 @@ enum Waited {
 }
 
 /// As [`wait`], and sees whether the child goes on.
-fn patiently(child: &mut Child, limit: Duration) -> std::io::Result<Waited> {
+fn patiently(child: &mut Child, limit: Duration) -> io::Result<Waited> {
     let (end, task) = (Instant::now() + limit, PathBuf::from(format!("/proc/{}", child.id())));
     let mut progress = Progress::default();
     loop {
@@ -204,12 +246,12 @@ impl Progress {
 }
 
 /// Whether the child ends within the limit.
-fn wait(child: &mut Child, limit: Duration) -> std::io::Result<bool> {
+fn wait(child: &mut Child, limit: Duration) -> io::Result<bool> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let end = Instant::now() + limit;
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).map_err(std::io::Error::other)?;
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
         match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left)) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
@@ -237,7 +279,7 @@ impl Drain {
                     Ok(length @ 1..) => {
                         shared.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..length]);
                     }
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // What could be read is worth more than the reason why the rest could not.
                     _ => break,
                 }
@@ -266,7 +308,7 @@ mod tests {
         assert_eq!((ended.status.code(), ended.words.as_str()), (Some(3), "out err"));
         let begin = Instant::now();
         let error = run(sh, &["-c", "exec sleep 20"], Duration::from_millis(50)).unwrap_err();
-        assert!(error.contains("did not end") && begin.elapsed() < Duration::from_secs(10), "{error}");
+        assert!(error.to_string().contains("did not end") && begin.elapsed() < Duration::from_secs(10), "{error}");
         for (said, unreadable) in [("Error reading block 7 (Input/output error).", true), ("bad magic number", false)] {
             let ended =
                 run(sh, &["-c", &format!("echo '{said}'; yes | head -c 100000; exit 4")], Duration::from_secs(10));
@@ -283,7 +325,7 @@ mod tests {
         let ended = run(sh, &["-c", "echo said; sleep 30 & exit 4"], Duration::from_secs(20)).unwrap();
         assert_eq!((ended.status.code(), ended.words.as_str()), (Some(4), "said"));
         assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
-        assert!(run(Path::new("/no/such"), &[], Duration::from_secs(1)).unwrap_err().contains("such"));
+        assert!(run(Path::new("/no/such"), &[], Duration::from_secs(1)).unwrap_err().to_string().contains("such"));
     }
 
     #[test]

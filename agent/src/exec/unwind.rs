@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::mount::MountFlags;
 
-use super::crypt;
+use super::cryptsetup::Mapped;
 use super::mount;
 use crate::mapper::{self, MapperError};
 use crate::patient::patiently;
@@ -30,7 +30,7 @@ pub enum Undo {
     /// Remove a link.
     Unlink(PathBuf),
     /// Close an opened LUKS volume.
-    Close(crypt::Mapped),
+    Close(Mapped),
     /// Remove a device-mapper device.
     Unmap(String),
     /// Let go of a device, which frees a loop device: whatever it was made of is busy until then.
@@ -77,21 +77,23 @@ impl Undo {
     /// Does it, but for [`Undo::Forget`], which is the executor's business.
     ///
     /// # Errors
-    /// Why it is not undone: text for a person.
-    pub fn apply(self) -> Result<(), String> {
+    /// Why it is not undone.
+    pub fn apply(self) -> Result<(), Box<dyn std::error::Error>> {
         match self {
-            Undo::Unmount(at) => mount::detach(&at).map_err(|error| error.to_string()),
-            Undo::MoveBack { from, to, ignored } => mount::bind(&from, &to)
-                .and_then(|()| mount::give_back(&to, ignored))
-                .and_then(|()| mount::detach(&from))
-                .map_err(|error| error.to_string()),
-            Undo::ReadOnly(at) => mount::forbid_writes_patiently(&at).map_err(|error| error.to_string()),
-            Undo::Unlink(at) => {
-                std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))
+            Undo::Unmount(at) => mount::detach(&at)?,
+            Undo::MoveBack { from, to, ignored } => {
+                mount::bind(&from, &to)?;
+                mount::give_back(&to, ignored)?;
+                mount::detach(&from)?;
             }
-            Undo::Close(mapped) => mapped.close().map_err(|error| error.to_string()),
-            Undo::Unmap(name) => remove(&name).map_err(|error| error.to_string()),
-            Undo::Forget(_) => Ok(()),
+            Undo::ReadOnly(at) => mount::forbid_writes_patiently(&at)?,
+            Undo::Unlink(at) => {
+                std::fs::remove_file(&at).map_err(|error| format!("removing {}: {error}", at.display()))?;
+            }
+            Undo::Close(mapped) => mapped.close()?,
+            Undo::Unmap(name) => remove(&name)?,
+            Undo::Forget(_) => {}
         }
+        Ok(())
     }
 }

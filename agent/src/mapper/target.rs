@@ -85,13 +85,17 @@ impl fmt::Display for Number {
     }
 }
 
-impl FromStr for Number {
-    type Err = String;
+/// A text that is no `major:minor`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no major:minor")]
+pub struct NotANumber(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse().map_err(|_| format!("{text} is no device number"));
-        let (major, minor) = text.split_once(':').ok_or_else(|| format!("{text} is no major:minor"))?;
-        Ok(Self { major: number(major)?, minor: number(minor)? })
+impl FromStr for Number {
+    type Err = NotANumber;
+
+    fn from_str(text: &str) -> Result<Self, NotANumber> {
+        let parts = text.split_once(':').and_then(|(major, minor)| major.parse().ok().zip(minor.parse().ok()));
+        parts.map(|(major, minor)| Self { major, minor }).ok_or_else(|| NotANumber(text.to_owned()))
     }
 }
 

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::clock;
 use crate::config::Modules;
 use crate::env::Env;
+use crate::exec::ModuleError;
 use crate::layout;
 use crate::modindex::{self, Index, Loadable};
 use crate::watch::{Drivers, PATIENCE};
@@ -275,8 +276,8 @@ impl Loader {
     /// Loads a module by name or alias, with all it needs, and waits for it and its devices.
     ///
     /// # Errors
-    /// Text that names the module that failed and why.
-    pub fn load(&self, name: &str) -> Result<(), String> {
+    /// The module that failed, and why.
+    pub fn load(&self, name: &str) -> Result<(), ModuleError> {
         self.load_with(name, Probes::All)
     }
 
@@ -284,12 +285,12 @@ impl Loader {
     /// answer.
     ///
     /// # Errors
-    /// Text that names the module that failed and why.
-    pub fn load_apart(&self, name: &str) -> Result<(), String> {
+    /// As [`Loader::load`].
+    pub fn load_apart(&self, name: &str) -> Result<(), ModuleError> {
         self.load_with(name, Probes::None)
     }
 
-    fn load_with(&self, name: &str, probes: Probes) -> Result<(), String> {
+    fn load_with(&self, name: &str, probes: Probes) -> Result<(), ModuleError> {
         if self.index.is_builtin(name) {
             return Ok(());
         }
@@ -298,7 +299,7 @@ impl Loader {
             names = self.index.matches(name).into_iter().map(str::to_owned).collect();
         }
         if names.is_empty() {
-            return Err(format!("module {name} is not in this initramfs"));
+            return Err(ModuleError::Absent(name.to_owned()));
         }
         for name in &names {
             let order = self.index.load_order(name);
@@ -323,15 +324,15 @@ impl Loader {
         [module.parameters, given, apart].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    fn insert(&self, module: Loadable<'_>, probes: Probes) -> Result<(), String> {
+    fn insert(&self, module: Loadable<'_>, probes: Probes) -> Result<(), ModuleError> {
         if self.lock().loaded.contains(module.name) {
             return Ok(());
         }
-        let parameters =
-            CString::new(self.arguments(module, probes)).map_err(|_| format!("{}: bad parameters", module.name))?;
+        let parameters = CString::new(self.arguments(module, probes))
+            .map_err(|_| ModuleError::Parameters(module.name.to_owned()))?;
         let begin = Instant::now();
         let result = hand_over(&self.env.path(module.file), &parameters)
-            .map_err(|error| format!("module {} ({}): {error}", module.name, module.file));
+            .map_err(|error| ModuleError::Refused(module.name.to_owned(), module.file.to_owned(), error));
         log::debug!("module {} [{:.1} ms]", module.name, clock::milliseconds(begin.elapsed()));
         if result.is_ok() {
             self.lock().loaded.insert(module.name.to_owned());
@@ -377,8 +378,8 @@ fn link_modprobe(env: &Env) {
 /// What the kernel runs as `modprobe -q -- NAME`.
 ///
 /// # Errors
-/// Text for the log.
-pub fn modprobe(env: &Env, arguments: &[String]) -> Result<(), String> {
+/// The module that failed, and why.
+pub fn modprobe(env: &Env, arguments: &[String]) -> Result<(), ModuleError> {
     let names = arguments.iter().filter(|argument| !argument.starts_with('-'));
     let loader = Loader::new(env, &Modules::default());
     for name in names {

@@ -8,6 +8,7 @@ use super::persist::Area;
 use super::points::Points;
 use super::step::{Place, Slot, Step};
 use crate::config::{Access, Config};
+use crate::error::{Code, Stop};
 use crate::facts::Device;
 use crate::format::Kind;
 
@@ -48,8 +49,8 @@ pub fn taken(points: &Points, sysroot: &Path) -> Vec<Step> {
 /// Mounts the root itself. With `asleep`, a hibernated system of this machine owns its file systems: nothing is replayed.
 ///
 /// # Errors
-/// What the device holds instead of a file system, for a person.
-pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) -> Result<Vec<Step>, String> {
+/// [`Code::MediumMount`]: what the device holds instead of a file system.
+pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) -> Result<Vec<Step>, Stop> {
     let found = device.superblock.as_ref().map(|found| found.kind);
     let known = found.filter(|kind| kind.driver().is_some());
     let (fs, mut steps) = match (&config.rootfstype, known) {
@@ -57,7 +58,8 @@ pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) 
         (None, Some(kind)) => (kind.driver().unwrap_or(kind.name()).to_owned(), driver(kind)),
         (None, None) => {
             let what = found.map_or("nothing that is known", Kind::name);
-            return Err(format!("{} holds {what}", device.node.display()));
+            return Err(Stop::new(Code::MediumMount, format!("{} holds {what}", device.node.display()))
+                .advice("name the file system with rootfstype=, or use an initrd made by dracut, which opens LVM, RAID and LUKS"));
         }
     };
     let mut options: Vec<String> = config.rootflags.iter().filter(|flag| for_driver(flag)).cloned().collect();

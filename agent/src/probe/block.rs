@@ -141,52 +141,80 @@ fn starts(table: Table) -> Vec<u64> {
     table.partitions.iter().map(|entry| entry.start).collect()
 }
 
+/// An open device that is not the one that was seen, or does not hold what it held.
+#[derive(Debug, thiserror::Error)]
+pub enum OtherDevice {
+    /// The kernel does not tell.
+    #[error(transparent)]
+    Unknown(#[from] io::Error),
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] format::Error),
+    /// The kernel has given its name to another disk.
+    #[error("another disk has its name now")]
+    Disk,
+    /// Its bytes, before and now.
+    #[error("it had {0} bytes and has {1} now")]
+    Size(u64, u64),
+    /// Bytes of its sectors, before and now.
+    #[error("its sectors had {0} bytes and have {1} now")]
+    Sectors(u32, u32),
+    /// Its PARTUUID, before and now.
+    #[error("its PARTUUID was {0} and is {1} now")]
+    PartUuid(String, String),
+    /// The first byte of a partition.
+    #[error("the partition that began at byte {0} is not in its table now")]
+    Partition(u64),
+    /// What it holds, before and now.
+    #[error("it held {0} and holds {1} now")]
+    Holds(Box<Holds>, Box<Holds>),
+}
+
 /// Whether an open device is the one that was seen, and holds what it held.
 ///
 /// # Errors
-/// What is different, for a person.
-pub fn is_still(env: &Env, file: &File, seen: &Seen) -> Result<(), String> {
+/// What is different.
+pub fn is_still(env: &Env, file: &File, seen: &Seen) -> Result<(), OtherDevice> {
     if *seen == Seen::named(&seen.node) {
         return Ok(());
     }
-    let facts = rustix::fs::fstat(file).map_err(|error| error.to_string())?;
+    let facts = rustix::fs::fstat(file).map_err(io::Error::from)?;
     let (major, minor) = (rustix::fs::major(facts.st_rdev), rustix::fs::minor(facts.st_rdev));
-    let dir = env.path(format!("sys/dev/block/{major}:{minor}")).canonicalize().map_err(|error| error.to_string())?;
+    let dir = env.path(format!("sys/dev/block/{major}:{minor}")).canonicalize()?;
     let sequence = number(&dir, "diskseq").or_else(|| number(dir.parent()?, "diskseq"));
     let differs = |before: Option<u64>, now: Option<u64>| before.is_some() && before != now;
     if differs(seen.sequence, sequence) {
-        return Err("another disk has its name now".to_owned());
+        return Err(OtherDevice::Disk);
     }
-    let now = size(file).map_err(|error| error.to_string())?;
+    let now = size(file)?;
     if differs((seen.size > 0).then_some(seen.size), Some(now)) {
-        return Err(format!("it had {} bytes and has {now} now", seen.size));
+        return Err(OtherDevice::Size(seen.size, now));
     }
     let sectors = sector(file);
     if seen.sector > 0 && seen.sector != sectors {
-        return Err(format!("its sectors had {} bytes and have {sectors} now", seen.sector));
+        return Err(OtherDevice::Sectors(seen.sector, sectors));
     }
     let uevent = fs::read_to_string(dir.join("uevent")).unwrap_or_default();
     let uuid = uevent.lines().find_map(|line| line.strip_prefix("PARTUUID="));
     if let (Some(before), Some(now)) = (&seen.part_uuid, uuid)
         && before != now
     {
-        return Err(format!("its PARTUUID was {before} and is {now} now"));
+        return Err(OtherDevice::PartUuid(before.clone(), now.to_owned()));
     }
     still_holds(file, now, seen)
 }
 
 /// Whether a device has what was found on it: every partition of its table, and its superblock.
-fn still_holds(mut file: &File, size: u64, seen: &Seen) -> Result<(), String> {
+fn still_holds(mut file: &File, size: u64, seen: &Seen) -> Result<(), OtherDevice> {
     if !seen.table.is_empty() {
         let now = table(&mut file, size).map_or_else(Vec::new, starts);
         if let Some(gone) = seen.table.iter().find(|start| !now.contains(start)) {
-            return Err(format!("the partition that began at byte {gone} is not in its table now"));
+            return Err(OtherDevice::Partition(*gone));
         }
     }
     let Some(before) = &seen.holds else { return Ok(()) };
-    let now = format::identify(&mut file).map_err(|error| error.to_string())?;
-    let now = Holds::of(now.as_ref());
-    if *before == now { Ok(()) } else { Err(format!("it held {before} and holds {now} now")) }
+    let now = Holds::of(format::identify(&mut file)?.as_ref());
+    if *before == now { Ok(()) } else { Err(OtherDevice::Holds(Box::new(before.clone()), Box::new(now))) }
 }
 
 /// Bytes of an open device or file.

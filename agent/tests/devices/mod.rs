@@ -76,7 +76,7 @@ fn loop_what_a_partition_showed_before_it_was_formatted_is_forgotten() {
     whole.write_all_at(&[1; 4096], 1 << 20).unwrap();
     whole.sync_all().unwrap();
     assert_eq!(first(), [0; 4096], "the test would show nothing");
-    let nothing = |_: &str| Err(String::new());
+    let nothing = |_: &str| Err(rdlive::exec::ModuleError::Absent(String::new()));
     let mut exec = Executor::new(&machine.env, &nothing);
     exec.perform("assemble", &[Step::Device { device: Seen::named(node), into: Slot::Cow }]).unwrap();
     assert_eq!(first(), [1; 4096]);

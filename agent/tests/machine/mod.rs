@@ -127,8 +127,8 @@ impl Machine {
     }
 }
 
-pub fn nothing_to_load(name: &str) -> Result<(), String> {
-    Err(format!("no modules on this machine, {name} must be built in"))
+pub fn nothing_to_load(name: &str) -> Result<(), rdlive::exec::ModuleError> {
+    Err(rdlive::exec::ModuleError::Absent(name.to_owned()))
 }
 
 pub fn run(program: &str, arguments: &[&Path]) -> String {
