@@ -187,7 +187,12 @@ impl<'a> Boot<'a> {
     /// # Errors
     /// As [`Executor::perform`].
     pub(crate) fn perform(&mut self, stage: &str, steps: &[Step]) -> Result<Done, Stop> {
-        let done = self.exec.perform(stage, steps)?;
+        self.perform_or_show(stage, steps, false)
+    }
+
+    /// As [`Boot::perform`]; of steps that only show what is kept ([`Executor::show`]) none may write.
+    fn perform_or_show(&mut self, stage: &str, steps: &[Step], shows: bool) -> Result<Done, Stop> {
+        let done = if shows { self.exec.show(stage, steps)? } else { self.exec.perform(stage, steps)? };
         self.book(&done);
         Ok(done)
     }
@@ -201,7 +206,7 @@ impl<'a> Boot<'a> {
         base: Option<&Path>,
         area: Option<&Area>,
     ) -> Result<bool, Stop> {
-        let result = self.perform("assemble", steps);
+        let result = self.perform_or_show("assemble", steps, area.is_some_and(|area| area.readonly));
         let done = match &result {
             Ok(done) => done.clone(),
             Err(_) => self.exec.done_before_failing(),

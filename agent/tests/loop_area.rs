@@ -16,7 +16,9 @@ use machine::{Booted, Machine, Stick};
 use rdlive::error::Code;
 use rdlive::exec::Executor;
 use rdlive::facts::Seen;
-use rdlive::plan::{Step, Target};
+use rdlive::format::Kind;
+use rdlive::plan::Step;
+use rdlive::plan::act::{AreaAct, Target};
 
 /// A disk image of this size: the ISO needs about 3 MiB, the rest is the gap.
 const STICK: u64 = 96 << 20;
@@ -599,7 +601,7 @@ fn loop_reset_makes_nothing_anew_that_is_in_use() {
     let part = stick.table().partitions.last().unwrap().clone();
     let target =
         Target::Discarded { disk: Seen { node: stick.node(), ..Seen::default() }, start: part.start, size: part.size };
-    let format = [Step::Format { target, fs: "ext4".into(), label: Some("cow".into()) }];
+    let format = [Step::Area(AreaAct::Format { target, fs: Kind::Ext4, label: Some("cow".into()) })];
     let (node, at) = (format!("{}p{}", stick.node().display(), part.number), machine.path("mounted"));
     fs::create_dir_all(&at).unwrap();
     machine::run("mount", &[Path::new(&node), &at]);

@@ -15,6 +15,7 @@ use rdlive::exec::Executor;
 use rdlive::facts::Seen;
 use rdlive::format::Kind;
 use rdlive::handover::Report;
+use rdlive::plan::act::{AreaAct, MapAct};
 use rdlive::plan::{GivenUp, Place, Slot, Step, Wanted};
 use tempfile::TempDir;
 
@@ -262,7 +263,7 @@ fn loop_a_torn_superblock_hides_no_host() {
         at: "/run/lower".into(),
     };
     // Without the noload a torn one is no file system that may be mounted, not even for reading.
-    let steps = [writable, Step::Mend { what: Slot::Image }, usual(Access::ReadOnly)];
+    let steps = [writable, Step::Area(AreaAct::Mend { what: Slot::Image }), usual(Access::ReadOnly)];
     let done = exec.perform("acquire", &steps).unwrap();
     assert!(done.notes.iter().any(|note| note.contains("a power cut had torn the superblock")), "{done:?}");
     exec.unwind(0);
@@ -340,6 +341,21 @@ fn loop_a_host_is_mounted_again_when_nobody_has_it_any_more() {
     other.wait().unwrap();
     exec.unwind(0);
     assert_eq!(machine.mounts(), Vec::<String>::new());
+}
+
+#[test]
+fn steps_that_only_show_are_not_done_when_one_may_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = Env::new(dir.path());
+    let mut exec = Executor::new(&env, &nothing_to_load);
+    let make = |name: &str| Step::MakeDir { path: Path::new("/run").join(name) };
+    let writes: Step = AreaAct::MakeDir { path: "/run/area/rw".into() }.into();
+    let first = vec![make("b"), writes];
+    let stop = exec.show("assemble", &[make("a"), Step::Either { first, otherwise: vec![], because: Wanted::Changes }]);
+    assert_eq!(stop.unwrap_err().code, Code::Fault);
+    assert!(!dir.path().join("run").exists(), "nothing of it is done");
+    exec.show("assemble", &[make("a")]).unwrap();
+    assert!(dir.path().join("run/a").is_dir());
 }
 
 /// attacks.md F8: a link on an area of ours leads nowhere; those of the root work all the same.
@@ -533,7 +549,7 @@ fn loop_c3_a_store_of_another_image_is_told_before_anything_is_repaired() {
         let steps = [
             Step::Device { device: Seen::named("/a"), into: Slot::Image },
             Step::Device { device: Seen::named(Path::new("/").join(seen)), into: Slot::Live },
-            Step::SameOrigin { seen: Slot::Live, image: Slot::Image },
+            Step::Map(MapAct::SameOrigin { seen: Slot::Live, image: Slot::Image }),
         ];
         let refused = exec.perform("assemble", &steps).err();
         assert_eq!(refused.as_ref().map(|stop| stop.code), expected, "{seen}: {refused:?}");
@@ -546,7 +562,7 @@ fn loop_c3_a_store_has_its_mark_beside_it() {
     let machine = Machine::new();
     let image = |name: &str| Identity { volume_id: Some(name.into()), image_uuid: None, agent: "0".into() };
     let ask = |name: &str, accept: bool, write: bool| {
-        let step = Step::StoreIdentity { store: "/dir/x.cow".into(), image: image(name), accept, write };
+        let step = Step::Map(MapAct::Identity { store: "/dir/x.cow".into(), image: image(name), accept, write });
         let mut exec = Executor::new(&machine.env, &nothing_to_load);
         exec.perform("assemble", &[step]).map(drop).map_err(|stop| stop.code)
     };

@@ -12,6 +12,7 @@ use rdlive::error::{Code, Stop};
 use rdlive::exec::Executor;
 use rdlive::exec::copy::{CopyError, copy};
 use rdlive::handover::Report;
+use rdlive::plan::act::RamAct;
 use rdlive::plan::{GivenUp, Step, Wanted};
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use tempfile::TempDir;
@@ -314,12 +315,12 @@ fn loop_no_room_for_the_copy_is_undone_and_reported() {
     let steps = || {
         vec![
             Step::Tmpfs { size: TmpfsSize::Bytes(2 * MIB), options: vec![], at: "/run/initramfs/ram".into() },
-            Step::CopyToRam {
+            Step::Ram(RamAct::Copy {
                 from: "/image".into(),
                 to: "/run/initramfs/ram/squashed.img".into(),
                 bytes: 4 * MIB,
                 digest: true,
-            },
+            }),
         ]
     };
     let mut exec = Executor::new(&machine.env, &nothing_to_load);

@@ -12,6 +12,7 @@ use rdlive::discover;
 use rdlive::error::Stop;
 use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
 use rdlive::format::Kind;
+use rdlive::plan::act::Writes;
 use rdlive::plan::crypt::{self, Inside};
 use rdlive::plan::persist::{self, Area, Wish};
 use rdlive::plan::ram::{self, Choice};
@@ -158,6 +159,7 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
                 None => persist::automatic(&wish, points, &identity, site),
                 Some(Err(why)) => Err(why),
                 Some(Ok(opening)) => {
+                    assert!(!overlay.readonly || step::most(&opening.steps) < Writes::Place, "{:?}", opening.steps);
                     before = describe("open", &opening.steps);
                     let inside = Inside { node: "/dev/mapper/lukscow".into(), size: 1 << 30, kind: facts.inside };
                     crypt::area_inside(&wish, points, &identity, opening, &inside)
@@ -165,7 +167,7 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
             }
         }
         (None, _, Some(named), _) => {
-            persist::named(overlay, points, &NamedSite { image: medium.map(Identity::of), ..named.clone() })
+            named::area(overlay, points, &NamedSite { image: medium.map(Identity::of), ..named.clone() })
         }
         (None, _, None, Some(node)) => {
             named::format(overlay, &Device { node: node.clone(), ..Device::default() }, points).and_then(|made| {
@@ -184,13 +186,15 @@ fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &
                     shared: None,
                     image: medium.map(Identity::of),
                 };
-                persist::named(overlay, points, &site)
+                named::area(overlay, points, &site)
             })
         }
         _ => return (None, String::new()),
     };
     match planned {
         Ok(area) => {
+            // What is only shown stays as it is.
+            assert!(!area.readonly || step::most(&area.steps) < Writes::Place, "{:?}", area.steps);
             let notes: String = area.notes.iter().map(|note| format!("note      {note}\n")).collect();
             let encrypted = if area.encrypted { ", encrypted" } else { "" };
             let text = format!("{before}area      {} {}{encrypted}\n{notes}", area.persistence, area.place);

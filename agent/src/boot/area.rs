@@ -338,7 +338,7 @@ impl Boot<'_> {
             shared: Some(from),
             image: Some(Identity::of(medium)),
         };
-        persist::named(&self.config.overlay, &self.points, &site)
+        named::area(&self.config.overlay, &self.points, &site)
     }
 
     /// What is at a named path of a file system that is mounted `at`. A large file of zeros takes its time.
@@ -369,7 +369,7 @@ impl Boot<'_> {
             };
             let made = self.make_named(medium, label);
             let (node, kind) = made.map_err(|why| Obstacle::NoLabel { label: label.clone(), why: Box::new(why) })?;
-            return persist::named(overlay, &self.points, &site(node, kind, Found::Absent));
+            return named::area(overlay, &self.points, &site(node, kind, Found::Absent));
         };
         self.awake(&device.node)?;
         if let Some(medium) = medium
@@ -389,7 +389,7 @@ impl Boot<'_> {
         let complete = |_: &Kind| !probe::is_begun(self.env, &device);
         let kind = device.superblock.as_ref().map(|found| found.kind).filter(complete);
         if automatic && kind == Some(Kind::SnapshotCow) {
-            return Ok(persist::store_device(overlay, device.seen()));
+            return Ok(named::store_device(overlay, device.seen()));
         }
         if let (None, Some(why)) = (kind, &device.unreadable) {
             return Err(Obstacle::Unreadable { node: device.node.clone(), why: why.clone() });
@@ -397,7 +397,7 @@ impl Boot<'_> {
         if kind.is_none() {
             let made = named::format(overlay, &device, &self.points)?;
             self.perform("acquire", &made.steps)?;
-            return persist::named(overlay, &self.points, &site(made.node, made.kind, Found::Absent));
+            return named::area(overlay, &self.points, &site(made.node, made.kind, Found::Absent));
         }
         let Some(kind) = kind.filter(|kind| kind.driver().is_some()) else {
             return Err(Obstacle::Holds { place: node.to_string(), kind, volume: false });
@@ -409,7 +409,7 @@ impl Boot<'_> {
         }
         let readonly = self.config.overlay.readonly;
         let steps = acquire::named(&self.points, &device, kind, readonly || look);
-        self.perform("acquire", &steps)?;
+        self.perform_or_show("acquire", &steps, readonly)?;
         if look {
             self.not_in_use(&device, Some(&at))?;
         }
@@ -418,7 +418,7 @@ impl Boot<'_> {
         }
         let found = self.found_at(&at, &path);
         let stranger = probe::is_stranger(self.env, &at, &path);
-        persist::named(overlay, &self.points, &NamedSite { stranger, ..site(device.node, kind, found) })
+        named::area(overlay, &self.points, &NamedSite { stranger, ..site(device.node, kind, found) })
     }
 
     /// Waits until all that is plugged in has been looked at, and says why nothing may be written to a device then.
@@ -461,7 +461,7 @@ impl Boot<'_> {
             Site::Host(_) => return Err(Obstacle::NoBootDisk),
         };
         let cowfs = self.config.overlay.autooverlay.as_deref().unwrap_or_default();
-        let made = persist::partition_named(&disk, cowfs, label, &self.points)?;
+        let made = named::partition(&disk, cowfs, label, &self.points)?;
         self.perform("acquire", &made.steps)?;
         Ok((made.node, made.kind))
     }

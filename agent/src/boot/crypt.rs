@@ -48,7 +48,7 @@ impl Boot<'_> {
 
     /// Opens a volume and looks what is inside.
     pub(super) fn opened(&mut self, opening: &Opening) -> Result<Inside, Stop> {
-        self.perform("acquire", &opening.steps)?;
+        self.perform_or_show("acquire", &opening.steps, self.config.overlay.readonly)?;
         let failed = |cause: String| Stop::new(Code::AreaUnavailable, cause);
         let node = self.exec.node(Slot::Cow).map(|node| self.without_root(node));
         let node = node.ok_or_else(|| failed(format!("{} is not open", opening.place)))?;

@@ -6,11 +6,15 @@ use super::lookup::{Lookup, split_list};
 use super::registry::{LIVE_ENCRYPT, LIVE_ENCRYPT_KEYFILE, LIVE_ENCRYPT_TIMEOUT, OVERLAY_CRYPT};
 use super::root::split_place;
 use super::{KeyFile, Mkfs, OverlayCrypt, Selector, Unlocking};
+use crate::format::Kind;
 
 /// Longest name of a device-mapper device (`DM_NAME_LEN` without its zero byte).
 const NAME_BYTES: usize = 127;
 /// The longest time a prompt may be given: a day.
 const LONGEST: i64 = 86400;
+
+/// What `fstype=` may name.
+const FILE_SYSTEMS: [Kind; 5] = [Kind::Ext4, Kind::Ext3, Kind::Ext2, Kind::Xfs, Kind::Btrfs];
 
 /// `rd.overlay.crypt=`.
 pub(super) fn device(lookup: &mut Lookup) -> Option<OverlayCrypt> {
@@ -24,15 +28,19 @@ pub(super) fn device(lookup: &mut Lookup) -> Option<OverlayCrypt> {
     let mut wish = OverlayCrypt {
         device,
         mapname: "overlay-crypt".to_owned(),
-        fstype: "ext4".to_owned(),
+        fstype: Kind::Ext4,
         mkfs: Mkfs::Empty,
         timeout_s: None,
     };
     for item in items {
         let (key, value) = item.split_once('=').unwrap_or((&item, ""));
+        let kind = FILE_SYSTEMS.into_iter().find(|kind| key == "fstype" && kind.name() == value);
+        if let Some(kind) = kind {
+            wish.fstype = kind;
+            continue;
+        }
         match (key, value) {
             ("mapname", name) if is_name(name) => wish.mapname = name.to_owned(),
-            ("fstype", "ext4" | "ext3" | "ext2" | "xfs" | "btrfs") => wish.fstype = value.to_owned(),
             ("mkfs", "0" | "no") => wish.mkfs = Mkfs::Never,
             ("mkfs", "1" | "yes") => wish.mkfs = Mkfs::Empty,
             ("mkfs", "force") => wish.mkfs = Mkfs::Force,
@@ -105,7 +113,7 @@ mod tests {
         OverlayCrypt {
             device: Selector::parse(device).unwrap(),
             mapname: "overlay-crypt".into(),
-            fstype: "ext4".into(),
+            fstype: Kind::Ext4,
             mkfs: Mkfs::Empty,
             timeout_s: None,
         }
@@ -119,7 +127,7 @@ mod tests {
                 "/dev/sdb1,mapname=x,fstype=ext3,mkfs=0,timeout=7",
                 Some(OverlayCrypt {
                     mapname: "x".into(),
-                    fstype: "ext3".into(),
+                    fstype: Kind::Ext3,
                     mkfs: Mkfs::Never,
                     timeout_s: Some(7),
                     ..wish("/dev/sdb1")

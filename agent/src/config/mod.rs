@@ -223,7 +223,7 @@ pub struct OverlayCrypt {
     /// Name of the opened device below `/dev/mapper`.
     pub mapname: String,
     /// File system of a device that is made anew.
-    pub fstype: String,
+    pub fstype: crate::format::Kind,
     /// Whether a device may be made anew.
     pub mkfs: Mkfs,
     /// Seconds that a prompt for the passphrase waits, if another time than [`Unlocking::timeout_s`] was asked for.

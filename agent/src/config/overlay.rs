@@ -12,7 +12,7 @@ use super::registry::{
 };
 use super::root::split_place;
 use super::size::{Bare, Size};
-use super::{Dialect, Method, Overlay, Persistence, Selector, TmpfsSize};
+use super::{Access, Dialect, Method, Overlay, Persistence, Selector, TmpfsSize};
 use crate::cmdline::Token;
 
 /// What the value of `rd.overlay` or `rd.live.overlay` says.
@@ -297,6 +297,14 @@ fn tmpfs_size(lookup: &mut Lookup, overlay: &mut Overlay, size: TmpfsSize, token
         );
     }
     overlay.size = size;
+}
+
+impl Overlay {
+    /// How the place for changes is used: one that is only shown is only read.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        if self.readonly { Access::ReadOnly } else { Access::ReadWrite }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 
-use super::copy;
 use super::driver::LoadModule;
 use super::mount::{self, FileSystem, Purpose};
 use super::protected::Protected;
@@ -30,6 +29,7 @@ use crate::format::torn;
 use crate::handover::StepRecord;
 use crate::kmsg;
 use crate::mapper::cipher::Cipher;
+use crate::plan::act::Writes;
 use crate::plan::{Done, GivenUp, Place, Slot, Step, Wanted};
 
 /// A device in a slot. A loop device is held open until something is mounted from it.
@@ -47,7 +47,7 @@ pub struct Executor<'a> {
     load: LoadModule<'a>,
     slots: HashMap<Slot, Held>,
     undos: Undos,
-    sums: HashMap<PathBuf, String>,
+    pub(super) sums: HashMap<PathBuf, String>,
     /// The key of encrypted areas, where one was named and found.
     pub key: Option<Secret>,
     /// Keys of volumes that were made and are not open yet, by the name they will have.
@@ -136,6 +136,19 @@ impl<'a> Executor<'a> {
         self.done.given_up.clear();
         self.run(stage, steps)?;
         Ok(std::mem::take(&mut self.done))
+    }
+
+    /// As [`Executor::perform`], of steps that only show what is kept. Where one of them may change it, none is done.
+    ///
+    /// # Errors
+    /// As [`Executor::perform`]; [`Code::Fault`] for a plan that is wrong.
+    pub fn show(&mut self, stage: &str, steps: &[Step]) -> Result<Done, Stop> {
+        match steps.iter().find(|step| step.writes() == Writes::Place) {
+            Some(step) => {
+                Err(Stop::new(Code::Fault, format!("changes are only to be shown, and this may write: {step}")))
+            }
+            None => self.perform(stage, steps),
+        }
     }
 
     /// What has come of steps of which one has failed.
@@ -273,8 +286,6 @@ impl<'a> Executor<'a> {
             Step::Loop { file, access, direct, into, found } => self.loop_device(file, *access, *direct, *into, *found),
             Step::Mount { what, fs, access, options, at } => self.mount(what, fs, *access, options, at),
             Step::Tmpfs { size, options, at } => self.tmpfs(*size, options, at),
-            Step::CopyToRam { from, to, bytes, digest } => self.copy_to_ram(from, to, *bytes, *digest),
-            Step::Compare { file, sha256 } => self.compare(file, sha256),
             Step::Release { slot, at } => self.release(*slot, at.as_deref()),
             Step::Bind { from, at } => self.bind(from, at),
             Step::Move { from, at } => self.move_mount(from, at),
@@ -287,38 +298,12 @@ impl<'a> Executor<'a> {
             Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
             Step::Either { first, otherwise, because } => self.either("", first, otherwise, *because),
             Step::Recover { attempt, from, with, because } => self.recover("", attempt, *from, with, because),
-            Step::Format { target, fs, label } => self.format(target, fs, label.as_deref()),
-            Step::LuksFormat { target, luks, mark, crypt, fs, label } => {
-                self.luks_format(target, (luks, mark.as_deref()), crypt, fs, label.as_deref())
-            }
-            Step::MarkVolume { map, mark } => {
-                self.mark_volume(map, mark);
-                Ok(())
-            }
-            Step::Unlock { what, crypt } => self.unlock(*what, crypt),
-            Step::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap),
-            Step::Window { disk, start, size, access, into } => self.window(disk, *start, *size, *access, *into),
-            Step::CheckFs { what, fs } => self.check(*what, fs),
-            Step::Repair { what, always } => self.repair(*what, *always),
-            Step::Mend { what } => self.mend(*what),
             Step::Remount { at } => self.remount(at),
-            Step::Sign { at } => {
-                self.sign(at);
-                Ok(())
-            }
             Step::Unmount { at } => self.unmount(at),
-            Step::Identity { at, image, accept, write } => self.identity(at, image, *accept, *write),
-            Step::StoreIdentity { store, image, accept, write } => self.store_identity(store, image, *accept, *write),
-            Step::SameOrigin { seen, image } => self.same_origin(*seen, *image),
-            Step::Store { file, size, exact } => self.store(file, *size, *exact),
-            Step::ClearStore { what } => self.clear_store(*what),
-            Step::Map(map) => self.map(map),
-            Step::SetAside { upper, work } => self.set_aside(upper, work),
-            Step::Mark { at, image } => self.mark_area(at, image),
-            Step::Sweep { dir } => {
-                self.sweep(dir);
-                Ok(())
-            }
+            Step::Area(act) => self.area_act(act),
+            Step::Volume(act) => self.volume_act(act),
+            Step::Map(act) => self.map_act(act),
+            Step::Ram(act) => self.ram_act(act),
         }
     }
 
@@ -444,34 +429,6 @@ impl<'a> Executor<'a> {
         })?;
         self.undos.push(Undo::Unmount(target));
         Ok(())
-    }
-
-    /// The original's words begin and end it: people and programs look for them (dracut-live spec 2.6, case B15).
-    fn copy_to_ram(&mut self, from: &Path, to: &Path, bytes: u64, digest: bool) -> Result<(), Stop> {
-        kmsg::tell(self.env, "Copying live image to RAM...");
-        let mut say = |line: &str| {
-            kmsg::tell(self.env, line);
-            self.watchdog.said();
-        };
-        let sum = copy::copy(&self.env.path(from), &self.env.path(to), bytes, digest, &mut say).map_err(|error| {
-            Stop::new(Code::RamCopy, error.to_string()).advice("check the medium and its cable, or write it again")
-        })?;
-        self.sums.extend(sum.map(|sum| (to.to_owned(), sum)));
-        kmsg::tell(self.env, "Done copying live image to RAM.");
-        Ok(())
-    }
-
-    fn compare(&self, file: &Path, sha256: &str) -> Result<(), Stop> {
-        match self.sums.get(file) {
-            Some(sum) if sum != sha256 => {
-                let cause = format!("the image in RAM has SHA-256 {sum}, but the medium says {sha256}");
-                Err(Stop::new(Code::RamDigest, cause)
-                    .wanted("an image that is what its builder wrote")
-                    .advice("write the medium again; to boot it as it is, remove rd.live.ram"))
-            }
-            // Without a sum it was not copied, and that has been said.
-            _ => Ok(()),
-        }
     }
 
     fn release(&mut self, slot: Slot, at: Option<&Path>) -> Result<(), Stop> {

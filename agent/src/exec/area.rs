@@ -1,6 +1,5 @@
 //! The steps of a persistent area: format, partition, check, mark, empty.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -22,19 +21,18 @@ use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::Seen;
 use crate::foreign;
-use crate::format::{self, torn};
+use crate::format::{self, Kind};
 use crate::json;
 use crate::kmsg::NOTICE;
 use crate::mountinfo;
-use crate::plan::{Slot, Target};
+use crate::plan::Slot;
+use crate::plan::act::{AreaAct, Target};
 use crate::probe::block;
 use crate::random;
 use crate::table::Gap;
 
 /// A slow stick writes a journal at a few MB/s.
 const MKFS_LIMIT: Duration = Duration::from_secs(600);
-/// A check that takes longer than this is not what somebody who boots waits for.
-const CHECK_LIMIT: Duration = Duration::from_secs(300);
 /// Wiped at both ends before a file system is made: signatures, old superblocks, RAID. The farthest from the start is one of VMFS,
 /// behind two MiB; from the end Promise's, 3087 sectors away (both found by generated disks).
 const WIPED: u64 = 3 << 20;
@@ -44,16 +42,34 @@ const LARGE: u64 = 1 << 30;
 const LONGEST_MARK: u64 = 64 << 10;
 
 impl Executor<'_> {
-    pub(super) fn format(&mut self, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {
-        let what = format!("making an {fs} for changes in {}", target.to_string().trim_end_matches(','));
-        log::info!(target: NOTICE, "{what}");
-        self.watchdog.telling(&what, || format_quietly(self.env, target, fs, label))?;
-        self.repaired = false;
-        self.note(format!("made {target} {fs}"));
+    pub(super) fn area_act(&mut self, act: &AreaAct) -> Result<(), Stop> {
+        match act {
+            AreaAct::Format { target, fs, label } => self.format(target, *fs, label.as_deref())?,
+            AreaAct::AddPartition { disk, image, gap } => self.add_partition(disk, *image, *gap)?,
+            AreaAct::Window { disk, start, size, access, into } => self.window(disk, *start, *size, *access, *into)?,
+            AreaAct::Check { what, fs } => self.check(*what, *fs)?,
+            AreaAct::Repair { what, always } => self.repair(*what, *always)?,
+            AreaAct::Mend { what } => self.mend(*what)?,
+            AreaAct::Sign { at } => sign::sign(self.env, &self.env.path(at)),
+            AreaAct::Identity { at, image, accept, write } => self.identity(at, image, *accept, *write)?,
+            AreaAct::MakeDir { path } => self.directory(path)?,
+            AreaAct::SetAside { upper, work } => self.set_aside(upper, work)?,
+            AreaAct::Mark { at, image } => self.mark_area(at, image)?,
+            AreaAct::Sweep { dir } => self.sweep(dir),
+        }
         Ok(())
     }
 
-    pub(super) fn add_partition(&mut self, seen: &Seen, image: u64, gap: Gap) -> Result<(), Stop> {
+    fn format(&mut self, target: &Target, fs: Kind, label: Option<&str>) -> Result<(), Stop> {
+        let what = format!("making an {} for changes in {}", fs.name(), target.to_string().trim_end_matches(','));
+        log::info!(target: NOTICE, "{what}");
+        self.watchdog.telling(&what, || format_quietly(self.env, target, fs, label))?;
+        self.repaired = false;
+        self.note(format!("made {target} {}", fs.name()));
+        Ok(())
+    }
+
+    fn add_partition(&mut self, seen: &Seen, image: u64, gap: Gap) -> Result<(), Stop> {
         let witness = Witness::of_disk(self.env, seen)?;
         let (disk, mut file) = (&seen.node, witness.file());
         let failed = |cause: String| Stop::new(Code::AreaPartition, format!("{}: {cause}", disk.display()));
@@ -73,14 +89,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn window(
-        &mut self,
-        disk: &Seen,
-        offset: u64,
-        size_limit: u64,
-        access: Access,
-        into: Slot,
-    ) -> Result<(), Stop> {
+    fn window(&mut self, disk: &Seen, offset: u64, size_limit: u64, access: Access, into: Slot) -> Result<(), Stop> {
         let (seen, disk) = (disk, &disk.node);
         let fail = |error: io::Error| Stop::new(Code::LoopSetup, format!("a window into {}: {error}", disk.display()));
         let read_only = access == Access::ReadOnly;
@@ -92,112 +101,6 @@ impl Executor<'_> {
         let node = self.env.path(format!("dev/loop{}", device.number));
         self.hold(into, node, Some(device));
         Ok(())
-    }
-
-    /// Mends a superblock that a power cut has torn, then checks with the file system's own tool where that is what its makers
-    /// advise, if the file system itself says that it needs it; XFS and btrfs replay their logs when they are mounted.
-    pub(super) fn check(&mut self, slot: Slot, fs: &str) -> Result<(), Stop> {
-        let (witness, mended) = self.mended(slot)?;
-        // Even `e2fsck -p` changes a file system that it then gives up on, and writes to one that has nothing to repair.
-        if !fs.starts_with("ext") || !mended && is_clean(&witness) {
-            return Ok(());
-        }
-        let node = witness.node().to_string_lossy().into_owned();
-        let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
-            Ok(program) => program,
-            // The kernel replays the journal; a check beyond that is better, not necessary.
-            Err(stop) => {
-                self.note(format!("not checked: {}", stop.cause));
-                return Ok(());
-            }
-        };
-        // What a torn superblock counts and says about errors is of two moments.
-        let arguments: &[&str] = if mended { &["-p", "-f"] } else { &["-p"] };
-        self.e2fsck(slot, &program, arguments, &node)
-    }
-
-    /// See [`Step::Repair`](crate::plan::Step::Repair).
-    pub(super) fn repair(&mut self, slot: Slot, always: bool) -> Result<(), Stop> {
-        let (witness, mended) = self.mended(slot)?;
-        // What a power cut leaves needs no more than in any other boot.
-        if !always && !mended && has_no_errors(&witness) {
-            drop(witness);
-            return self.check(slot, "ext4");
-        }
-        let node = witness.node().to_string_lossy().into_owned();
-        let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
-            Err(stop) if !always => {
-                self.note(format!("not checked: {}", stop.cause));
-                return Ok(());
-            }
-            program => program?,
-        };
-        // `-y` would agree to write over what cannot be read.
-        let what = format!("looking at the damage on {node}");
-        let looked = self.watchdog.telling(&what, || tool::run(&program, &["-f", "-n", &node], CHECK_LIMIT));
-        let unreadable = |cause: String| Stop::new(Code::AreaUnavailable, format!("{what}: {cause}"));
-        match looked {
-            Ok(looked) if looked.unreadable => return Err(unreadable(looked.words)),
-            Ok(_) => {}
-            Err(error) => return Err(unreadable(error.to_string())),
-        }
-        self.e2fsck(slot, &program, &["-f", "-y"], &node)?;
-        self.repaired = true;
-        // What it has patched up must satisfy itself: the kernel would find the rest of the damage when there is something to lose.
-        let what = format!("checking the repair of {node}");
-        let ended = self.watchdog.telling(&what, || tool::run(&program, &["-f", "-n", &node], CHECK_LIMIT));
-        let (code, cause) = match ended {
-            Ok(ended) if ended.status.success() => return Ok(()),
-            Ok(ended) if is_beyond_repair(&ended) => (Code::AreaDamaged, ended.words),
-            Ok(ended) => (Code::AreaUnavailable, format!("{}: {}", ended.status, ended.words)),
-            Err(error) => (Code::AreaUnavailable, error.to_string()),
-        };
-        Err(Stop::new(code, format!("{what}: {cause}")))
-    }
-
-    fn e2fsck(&mut self, slot: Slot, program: &Path, options: &[&str], node: &str) -> Result<(), Stop> {
-        let failed = |code: Code, cause: String| {
-            Stop::new(code, format!("checking {node}: {cause}"))
-                .advice(format!("repair it from another system: e2fsck -f {node}"))
-        };
-        let what = format!("checking the area on {node}");
-        let arguments = [options, &[node]].concat();
-        let ended = self.watchdog.telling(&what, || tool::run(program, &arguments, CHECK_LIMIT));
-        let ended = ended.map_err(|error| failed(Code::AreaUnavailable, error.to_string()))?;
-        // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
-        // does not know a feature, was stopped, or somebody uses the device.
-        let code = match ended.status.code() {
-            Some(0) => return Ok(()),
-            Some(1..=3) if !ended.unreadable => {
-                self.made_anew(slot);
-                self.note(format!("repaired: {}", ended.words));
-                return Ok(());
-            }
-            _ if is_beyond_repair(&ended) => Code::AreaDamaged,
-            _ => Code::AreaUnavailable,
-        };
-        Err(failed(code, format!("{}: {}", ended.status, ended.words)))
-    }
-
-    /// Mends a superblock that a power cut has torn.
-    pub(super) fn mend(&mut self, what: Slot) -> Result<(), Stop> {
-        self.mended(what).map(drop)
-    }
-
-    /// See [`Executor::mend`]; the device, and whether there was something to mend.
-    fn mended(&mut self, what: Slot) -> Result<(Witness, bool), Stop> {
-        let witness = self.witness(what)?;
-        let mended = mend(&witness).map_err(|error| {
-            Stop::new(
-                Code::AreaUnavailable,
-                format!("repairing the superblock of {}: {error}", witness.node().display()),
-            )
-        })?;
-        if let Some(words) = mended {
-            self.made_anew(what);
-            self.note(format!("repaired: {words}"));
-        }
-        Ok((witness, mended.is_some()))
     }
 
     pub(super) fn remount(&mut self, at: &Path) -> Result<(), Stop> {
@@ -213,11 +116,6 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// See [`sign::sign`].
-    pub(super) fn sign(&mut self, at: &Path) {
-        sign::sign(self.env, &self.env.path(at));
-    }
-
     pub(super) fn unmount(&mut self, at: &Path) -> Result<(), Stop> {
         let target = self.env.path(at);
         let source = mountinfo::at(&mountinfo::all(self.env), &target).map(|mount| mount.source.clone());
@@ -229,7 +127,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    pub(super) fn identity(&mut self, at: &Path, image: &Identity, accept: bool, write: bool) -> Result<(), Stop> {
+    fn identity(&mut self, at: &Path, image: &Identity, accept: bool, write: bool) -> Result<(), Stop> {
         self.identity_in(&self.env.path(at), Path::new(IDENTITY_FILE), image, accept, write)
     }
 
@@ -294,7 +192,7 @@ impl Executor<'_> {
     }
 
     /// Tells an area whose content is gone which image it is for.
-    pub(super) fn mark_area(&mut self, at: &Path, image: &Identity) -> Result<(), Stop> {
+    fn mark_area(&mut self, at: &Path, image: &Identity) -> Result<(), Stop> {
         let path = self.env.path(at).join(IDENTITY_FILE);
         let known = foreign::read(&self.env.path(at), Path::new(IDENTITY_FILE), LONGEST_MARK).ok();
         let known = known.and_then(|bytes| json::read::<Identity>(&bytes).ok());
@@ -313,14 +211,6 @@ impl Executor<'_> {
     }
 }
 
-/// Whether the superblock of an ext says that it was left in order, or has a journal to be replayed and nothing else.
-fn has_no_errors(witness: &Witness) -> bool {
-    const STATE: u64 = 1024 + 0x3a;
-    const IN_ORDER: [u8; 2] = [1, 0];
-    let mut state = [0; 2];
-    witness.file().read_exact_at(&mut state, STATE).is_ok() && state == IN_ORDER
-}
-
 /// Whether the top of a file system has nothing but what its checker makes.
 fn holds_nothing(top: &Path) -> io::Result<bool> {
     for entry in std::fs::read_dir(top)? {
@@ -329,13 +219,6 @@ fn holds_nothing(top: &Path) -> io::Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// Whether e2fsck has found errors that it left, or has given up in the middle of repairing (e2fsck(8): the bits 4, and 8 beside 1 or 2).
-/// What cannot be read is not known to be damaged, and 8 alone is about the machine, the program, or somebody who uses the device.
-fn is_beyond_repair(ended: &tool::Ended) -> bool {
-    let Some(code @ 0..16) = ended.status.code() else { return false };
-    !ended.unreadable && (code & 4 != 0 || code & 8 != 0 && code & 3 != 0)
 }
 
 /// What an error in an area says about it. Only the kernel's own verdict on a structure is damage, which a reset may make anew:
@@ -347,32 +230,7 @@ pub(super) fn verdict(error: &io::Error) -> Code {
     }
 }
 
-/// Mends the superblock if a power cut has torn it, and says what it was. Nobody else may have the device open for
-/// something.
-fn mend(witness: &Witness) -> io::Result<Option<&'static str>> {
-    let torn = |file: &File| {
-        let kind = format::identify(&mut &*file).ok().flatten().map(|found| found.kind);
-        kind.and_then(|kind| torn::mend(&mut &*file, kind).ok().flatten())
-    };
-    if torn(witness.file()).is_none() {
-        return Ok(None);
-    }
-    witness.alone(|device| {
-        let Some(mend) = torn(device) else { return Ok(None) };
-        for (at, bytes) in &mend.patches {
-            device.write_all_at(bytes, *at)?;
-            device.sync_data()?;
-        }
-        Ok(Some(mend.words))
-    })
-}
-
-/// Whether the superblock says that the file system was unmounted in order and has no errors.
-fn is_clean(witness: &Witness) -> bool {
-    format::identify(&mut witness.file()).ok().flatten().is_some_and(|found| !found.dirty)
-}
-
-fn format_quietly(env: &Env, target: &Target, fs: &str, label: Option<&str>) -> Result<(), Stop> {
+fn format_quietly(env: &Env, target: &Target, fs: Kind, label: Option<&str>) -> Result<(), Stop> {
     // The program first: without it nothing is made, not even an empty file.
     let (program, arguments) = mkfs(env, fs)?;
     let blank = Blank::prove(env, target)?;
@@ -393,7 +251,7 @@ fn fill(
     blank: &Blank,
     program: &Path,
     fixed: Vec<&'static str>,
-    fs: &str,
+    fs: Kind,
     label: Option<&str>,
 ) -> Result<(), MakeError> {
     wipe(blank)?;
@@ -404,9 +262,9 @@ fn fill(
     let durable = blank.device.device.sync_all().and_then(|()| blank.below.file().sync_all());
     durable.map_err(|error| MakeError::Io("writing it", error))?;
     let found = format::identify(&mut &blank.device.device).ok().flatten();
-    match found.is_some_and(|found| found.kind.name() == fs) {
+    match found.is_some_and(|found| found.kind == fs) {
         true => Ok(()),
-        false => Err(MakeError::Nothing { program: program.to_owned(), what: fs.to_owned() }),
+        false => Err(MakeError::Nothing { program: program.to_owned(), what: fs.name().to_owned() }),
     }
 }
 
@@ -414,14 +272,14 @@ fn fill(
 pub(super) fn make(
     program: &Path,
     arguments: &[&str],
-    fs: &str,
+    fs: Kind,
     label: Option<&str>,
     node: &Path,
     size: u64,
 ) -> Result<(), MakeError> {
     let node = node.to_string_lossy();
     let mut all = arguments.to_vec();
-    if fs == "ext4" && size >= LARGE {
+    if fs == Kind::Ext4 && size >= LARGE {
         all.extend(["-J", "size=32"]);
     }
     if let Some(label) = label {
@@ -432,14 +290,16 @@ pub(super) fn make(
 }
 
 /// The program that makes a file system, and its arguments up to label and device.
-pub(super) fn mkfs(env: &Env, fs: &str) -> Result<(PathBuf, Vec<&'static str>), Stop> {
+pub(super) fn mkfs(env: &Env, fs: Kind) -> Result<(PathBuf, Vec<&'static str>), Stop> {
     let (names, package, arguments): (&[&str], _, _) = match fs {
-        "ext4" => (&["mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext4 -E nodiscard,lazy_itable_init=1"),
-        "ext3" => (&["mkfs.ext3", "mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext3 -E nodiscard,lazy_itable_init=1"),
-        "ext2" => (&["mkfs.ext2", "mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext2 -E nodiscard"),
-        "xfs" => (&["mkfs.xfs"], "xfsprogs", "-q -f -K"),
-        "btrfs" => (&["mkfs.btrfs"], "btrfs-progs", "-q -f -K"),
-        other => return Err(Stop::new(Code::AreaFormat, format!("{other} is not ext4, xfs or btrfs"))),
+        Kind::Ext4 => (&["mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext4 -E nodiscard,lazy_itable_init=1"),
+        Kind::Ext3 => {
+            (&["mkfs.ext3", "mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext3 -E nodiscard,lazy_itable_init=1")
+        }
+        Kind::Ext2 => (&["mkfs.ext2", "mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext2 -E nodiscard"),
+        Kind::Xfs => (&["mkfs.xfs"], "xfsprogs", "-q -f -K"),
+        Kind::Btrfs => (&["mkfs.btrfs"], "btrfs-progs", "-q -f -K"),
+        other => return Err(Stop::new(Code::AreaFormat, format!("{} is not ext4, xfs or btrfs", other.name()))),
     };
     Ok((tool::find(env, names, package)?, arguments.split(' ').collect()))
 }
@@ -455,9 +315,9 @@ pub(super) fn wipe(blank: &Blank) -> Result<(), MakeError> {
 }
 
 /// How mkfs is told the UUID.
-fn uuid_arguments(fs: &str, uuid: &str) -> Vec<String> {
+fn uuid_arguments(fs: Kind, uuid: &str) -> Vec<String> {
     match fs {
-        "xfs" => vec!["-m".to_owned(), format!("uuid={uuid}")],
+        Kind::Xfs => vec!["-m".to_owned(), format!("uuid={uuid}")],
         _ => vec!["-U".to_owned(), uuid.to_owned()],
     }
 }
@@ -470,34 +330,4 @@ fn mark(path: &Path, image: &Identity) -> io::Result<()> {
 /// It is there and can be read, and says nothing. serde_json reports text that ends too early as an end of file.
 fn is_no_mark(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::ExitStatus;
-
-    use super::*;
-
-    #[test]
-    fn f6_only_errors_that_are_left_are_beyond_repair() {
-        for (code, unreadable, beyond) in [
-            (0, false, false),
-            (1, false, false),
-            (3, false, false),
-            (4, false, true),
-            (5, false, true),
-            (4, true, false),
-            (8, false, false),
-            (9, false, true),
-            (9, true, false),
-            (12, false, true),
-            (16, false, false),
-            (32 + 4, false, false),
-            (128, false, false),
-        ] {
-            let ended = tool::Ended { status: ExitStatus::from_raw(code << 8), words: String::new(), unreadable };
-            assert_eq!(is_beyond_repair(&ended), beyond, "{code} {unreadable}");
-        }
-    }
 }

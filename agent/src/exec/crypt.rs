@@ -22,8 +22,8 @@ use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::format::{self, Kind, Superblock};
 use crate::kmsg::NOTICE;
-use crate::plan::crypt::{Crypt, Key};
-use crate::plan::{Slot, Target};
+use crate::plan::Slot;
+use crate::plan::act::{Crypt, Key, Target, VolumeAct};
 
 /// Without the passphrase nothing says that whoever asks may throw away what is there.
 const LOST: &str = "boot again to be asked again; nothing was written to it. If the passphrase is lost, delete the partition or \
@@ -36,12 +36,25 @@ fn header(witness: &Witness) -> Option<[Option<String>; 3]> {
 }
 
 impl Executor<'_> {
-    pub(super) fn luks_format(
+    pub(super) fn volume_act(&mut self, act: &VolumeAct) -> Result<(), Stop> {
+        match act {
+            VolumeAct::Format { target, luks, mark, crypt, fs, label } => {
+                self.luks_format(target, (luks, mark.as_deref()), crypt, *fs, label.as_deref())
+            }
+            VolumeAct::Open { what, crypt } => self.unlock(*what, crypt),
+            VolumeAct::Mark { map, mark } => {
+                self.mark_volume(map, mark);
+                Ok(())
+            }
+        }
+    }
+
+    fn luks_format(
         &mut self,
         target: &Target,
         (luks, mark): (&str, Option<&str>),
         crypt: &Crypt,
-        fs: &str,
+        fs: Kind,
         label: Option<&str>,
     ) -> Result<(), Stop> {
         // Programs, then the key: without either nothing is touched, not even read.
@@ -53,12 +66,12 @@ impl Executor<'_> {
         let what = format!("encrypting {} for changes", target.to_string().trim_end_matches(','));
         log::info!(target: NOTICE, "{what}");
         self.watchdog.telling(&what, || volume.make(self.env, &cryptsetup, (&program, &arguments), target))?;
-        self.note(format!("made {target} {fs} in LUKS2"));
+        self.note(format!("made {target} {} in LUKS2", fs.name()));
         self.keys.insert(crypt.map.clone(), key);
         Ok(())
     }
 
-    pub(super) fn unlock(&mut self, what: Slot, crypt: &Crypt) -> Result<(), Stop> {
+    fn unlock(&mut self, what: Slot, crypt: &Crypt) -> Result<(), Stop> {
         // It lives until the volume is open, through all questions for a passphrase; what is open keeps its device.
         let witness = self.witness(what)?;
         let node = witness.node();
@@ -91,7 +104,7 @@ impl Executor<'_> {
     }
 
     /// The area is this image's already; what its header says decides only whether another image asks for its passphrase.
-    pub(super) fn mark_volume(&mut self, map: &str, mark: &str) {
+    fn mark_volume(&mut self, map: &str, mark: &str) {
         let node = self.volumes.get(map).map(|node| node.to_string_lossy().into_owned());
         let marked = node.ok_or_else(|| format!("no volume is known as {map}")).and_then(|node| {
             let cryptsetup = Cryptsetup::find(self.env).map_err(|stop| stop.cause)?;
@@ -176,7 +189,7 @@ struct Volume<'a> {
     luks: &'a str,
     mark: Option<&'a str>,
     crypt: &'a Crypt,
-    fs: &'a str,
+    fs: Kind,
     label: Option<&'a str>,
     key: &'a Secret,
 }

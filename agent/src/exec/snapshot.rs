@@ -15,7 +15,7 @@ use crate::format::{self, Superblock};
 use crate::mapper::target::{CHUNK, Number, THIN_ID};
 use crate::mapper::{self, MapperError, Target};
 use crate::plan::Slot;
-use crate::plan::snapshot::{Map, Mapping};
+use crate::plan::act::{Map, MapAct, Mapping};
 
 /// Header and first list of changes of a store, whatever its chunks are (dracut-live spec 1.4).
 const CLEARED: usize = 64 << 10;
@@ -58,7 +58,17 @@ const CLEARING: &[u8] = &[
 ];
 
 impl Executor<'_> {
-    pub(super) fn store(&mut self, file: &Path, size: u64, exact: bool) -> Result<(), Stop> {
+    pub(super) fn map_act(&mut self, act: &MapAct) -> Result<(), Stop> {
+        match act {
+            MapAct::Make(map) => self.map(map),
+            MapAct::Store { file, size, exact } => self.store(file, *size, *exact),
+            MapAct::Identity { store, image, accept, write } => self.store_identity(store, image, *accept, *write),
+            MapAct::SameOrigin { seen, image } => self.same_origin(*seen, *image),
+            MapAct::Clear { what } => self.clear_store(*what),
+        }
+    }
+
+    fn store(&mut self, file: &Path, size: u64, exact: bool) -> Result<(), Stop> {
         let path = self.env.path(file);
         let failed =
             |error: io::Error| Stop::new(Code::WriteArea, format!("making the store {}: {error}", file.display()));
@@ -71,7 +81,7 @@ impl Executor<'_> {
     }
 
     /// A store is emptied, and nothing else.
-    pub(super) fn clear_store(&mut self, what: Slot) -> Result<(), Stop> {
+    fn clear_store(&mut self, what: Slot) -> Result<(), Stop> {
         let failed = |code: Code, cause: String| Stop::new(code, format!("clearing the store {what}: {cause}"));
         let witness = self.witness(what)?;
         let clear = || -> io::Result<bool> {
@@ -106,7 +116,7 @@ impl Executor<'_> {
 
     /// Compares the superblock that is seen through a store with the image's own. A store that has changes has the
     /// superblock among them, for a mount writes it.
-    pub(super) fn same_origin(&self, seen: Slot, image: Slot) -> Result<(), Stop> {
+    fn same_origin(&self, seen: Slot, image: Slot) -> Result<(), Stop> {
         // What cannot be read is not known to be damaged.
         let failed = |slot: Slot, cause: String| {
             Stop::new(Code::AreaUnavailable, format!("looking at {slot}, the image with its changes: {cause}"))
@@ -134,7 +144,7 @@ impl Executor<'_> {
             .advice("boot the image it was made for, or begin the store anew with rd.live.overlay.reset"))
     }
 
-    pub(super) fn map(&mut self, map: &Map) -> Result<(), Stop> {
+    fn map(&mut self, map: &Map) -> Result<(), Stop> {
         let read_only = map.access == crate::config::Access::ReadOnly;
         if let (Mapping::Snapshot { store: Slot::Cow, .. }, false) = (map.from, read_only) {
             self.settle_store(Slot::Cow)?;

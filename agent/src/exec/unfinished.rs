@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::area::Found;
 use crate::env::Env;
 use crate::foreign::sync_new;
-use crate::plan::Replace;
+use crate::plan::act::Replace;
 use crate::plan::persist::is_area;
 use crate::probe::block;
 use crate::probe::site::content;

@@ -7,7 +7,7 @@ use crate::config::{Config, Method, OverlayCrypt, Persistence, Selector};
 use crate::facts::{Device, MediumFacts, Seen};
 use crate::format::Kind;
 use crate::plan::persist::{self, Area, Wish};
-use crate::plan::{GivenUp, Points, Step, Wanted, acquire, crypt, ordinary};
+use crate::plan::{GivenUp, Points, Step, Wanted, acquire, crypt, named, ordinary};
 use crate::table::Gap;
 
 const GIB: u64 = 1 << 30;
@@ -39,7 +39,7 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
     };
     answered(match (wanted, medium) {
         (Persistence::Automatic { .. }, Some(medium)) => automatic(config, points, medium),
-        (Persistence::Named { device, path }, _) => named(config, points, medium, device, path.clone()),
+        (Persistence::Named { device, path }, _) => on_device(config, points, medium, device, path.clone()),
         (Persistence::OnMedium { path }, Some(medium)) => on_medium(config, points, medium, path.clone()),
         (_, None) => (None, Vec::new(), Err(Obstacle::NoMedium)),
     })
@@ -60,9 +60,8 @@ type Answer = (Option<String>, Vec<Step>, Result<Area, Obstacle>);
 /// An empty device for `rd.overlay.crypt`.
 fn encrypted_device(config: &Config, points: &Points, wish: &OverlayCrypt) -> Answer {
     let device = Device { node: "/dev/…".into(), size: 8 * GIB, ..Device::default() };
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == wish.fstype);
     let (steps, area) = match crypt::device(wish, &config.overlay, &device) {
-        Ok(opening) => (opening.steps.clone(), crypt::device_area(&config.overlay, points, opening, kind)),
+        Ok(opening) => (opening.steps.clone(), crypt::device_area(&config.overlay, points, opening, Some(wish.fstype))),
         Err(why) => (Vec::new(), Err(why)),
     };
     (Some("assuming that the device of rd.overlay.crypt is empty:".to_owned()), steps, area)
@@ -105,7 +104,7 @@ fn beside_the_iso_file() -> Site {
     Site::Host(HostSite { node, kind: Kind::Ext4, free: 100 * GIB, refusal, asked, bound, asked_mark, bound_mark })
 }
 
-fn named(
+fn on_device(
     config: &Config,
     points: &Points,
     medium: Option<&MediumFacts>,
@@ -124,11 +123,7 @@ fn named(
     let remark = format!("assuming an ext4 {what} at {}:", node.display());
     let device = Device { node: node.clone(), ..Device::default() };
     let site = site(config, points, medium, node, path, found);
-    (
-        Some(remark),
-        acquire::named(points, &device, Kind::Ext4, overlay.readonly),
-        persist::named(overlay, points, &site),
-    )
+    (Some(remark), acquire::named(points, &device, Kind::Ext4, overlay.readonly), named::area(overlay, points, &site))
 }
 
 fn on_medium(config: &Config, points: &Points, medium: &MediumFacts, path: Option<PathBuf>) -> Answer {
@@ -143,7 +138,7 @@ fn on_medium(config: &Config, points: &Points, medium: &MediumFacts, path: Optio
     let found = if config.overlay.readonly { Found::Directory } else { Found::Absent };
     let site = site(config, points, Some(medium), "the medium".into(), path, found);
     let site = NamedSite { kind, shared: Some(from.clone()), ..site };
-    (what.map(str::to_owned), Vec::new(), persist::named(&config.overlay, points, &site))
+    (what.map(str::to_owned), Vec::new(), named::area(&config.overlay, points, &site))
 }
 
 fn site(

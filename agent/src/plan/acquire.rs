@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use super::act::AreaAct;
 use super::points::Points;
-use super::step::{Slot, Step, mount};
+use super::slot::Slot;
+use super::step::{self, Step, mount};
 use super::wanted::Wanted;
 use crate::config::{Access, Config};
 use crate::error::{Code, Stop};
@@ -70,7 +72,11 @@ pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
     let usual = mount(Slot::Host, kind.driver()?, Access::ReadOnly, &[], &points.host);
     (inert != usual).then(|| {
         vec![Step::Either {
-            first: vec![Step::Unmount { at: points.host.clone() }, Step::Mend { what: Slot::Host }, usual],
+            first: vec![
+                Step::Unmount { at: points.host.clone() },
+                Step::Area(AreaAct::Mend { what: Slot::Host }),
+                usual,
+            ],
             otherwise: vec![inert],
             because: Wanted::HostWritable,
         }]
@@ -86,9 +92,9 @@ pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Ve
         steps.push(mount_kind(Slot::Cow, kind, Access::ReadOnly, &points.named));
         return steps;
     }
-    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
+    steps.push(Step::Area(AreaAct::Check { what: Slot::Cow, fs: kind }));
     steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.named));
-    steps.push(Step::Sign { at: points.named.clone() });
+    steps.push(Step::Area(AreaAct::Sign { at: points.named.clone() }));
     steps
 }
 
@@ -128,7 +134,7 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
     steps.extend(driver(medium.kind));
     steps.push(mount_kind(Slot::Medium, medium.kind, access, &points.live));
     if access == Access::ReadWrite {
-        steps.push(Step::Sign { at: points.live.clone() });
+        steps.push(Step::Area(AreaAct::Sign { at: points.live.clone() }));
     }
     steps
 }
@@ -143,7 +149,7 @@ pub fn medium_for_changes(access: Access, points: &Points, facts: &MediumFacts) 
         && *last == inert
     {
         *last = Step::Either {
-            first: vec![Step::CheckFs { what: Slot::Medium, fs: facts.kind.name().to_owned() }, usual],
+            first: vec![Step::Area(AreaAct::Check { what: Slot::Medium, fs: facts.kind }), usual],
             otherwise: vec![inert],
             because: Wanted::MediumWritable,
         };
@@ -188,13 +194,8 @@ pub(super) fn mount_kind(slot: Slot, kind: Kind, access: Access, at: &Path) -> S
     mount(slot, kind.driver().unwrap_or(kind.name()), access, no_replay(kind, access), at)
 }
 
-pub(super) fn no_replay(kind: Kind, access: Access) -> &'static [&'static str] {
-    match (kind, access) {
-        (Kind::Ext3 | Kind::Ext4, Access::ReadOnly) => &["noload"],
-        (Kind::Xfs, Access::ReadOnly) => &["norecovery", "nouuid"],
-        (Kind::Btrfs, Access::ReadOnly) => &["rescue=nologreplay"],
-        _ => &[],
-    }
+fn no_replay(kind: Kind, access: Access) -> &'static [&'static str] {
+    if access == Access::ReadOnly { step::no_replay(kind) } else { &[] }
 }
 
 #[cfg(test)]

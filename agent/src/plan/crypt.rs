@@ -4,20 +4,19 @@
 //! Nothing here ever leads to an area without encryption when encryption was asked for, and none of the steps makes
 //! anything anew because it could not be opened.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::acquire::driver;
+use super::act::{AreaAct, Consent, Crypt, Key, Target, VolumeAct};
+use super::cowfile;
 use super::persist::{self, Area, Wish, bound_path, is_area};
 use super::points::Points;
-use super::shown;
-use super::step::{Slot, Step, Target};
+use super::slot::Slot;
+use super::step::Step;
 use crate::area::{
     DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Nothing, Obstacle, Owner, Part, Site, TEMPORARY_LABEL,
 };
-use crate::config::{Access, Mkfs, Overlay, OverlayCrypt, Unlocking};
+use crate::config::{Mkfs, Overlay, OverlayCrypt, Unlocking};
 use crate::facts::{Device, Seen};
 use crate::format::Kind;
 
@@ -31,89 +30,10 @@ pub const TRIES: u32 = 3;
 /// Where the random passphrase of a temporary device is kept while the machine runs (dracut-live spec 1.5).
 pub const PASSWORD_FILE: &str = "/run/initramfs/overlayfs.passwd";
 
-/// How a LUKS volume is opened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Crypt {
-    /// Name of the opened device below `/dev/mapper`.
-    pub map: String,
-    /// What a person knows the volume by.
-    pub place: String,
-    /// Where the key comes from.
-    pub key: Key,
-    /// Read-only or read-write.
-    pub access: Access,
-}
-
-/// Where a key comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Key {
-    /// From a person, or first from a file.
-    Passphrase {
-        /// The file, for a person.
-        file: Option<String>,
-        /// How often it may be mistyped.
-        tries: u32,
-        /// Seconds that each prompt waits; 0 waits for ever.
-        timeout_s: u64,
-    },
-    /// Made by chance and forgotten at power-off.
-    Random {
-        /// Where it is kept until then.
-        keep: PathBuf,
-    },
-}
-
-/// What may be on a device that is made anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Consent {
-    /// Nothing at all.
-    Empty,
-    /// A volume whose key an earlier boot has thrown away.
-    Forgotten,
-    /// Whatever there is: the operator said so.
-    Anything,
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Passphrase { file, tries, timeout_s } => {
-                if let Some(file) = file {
-                    write!(f, "key {file} or ")?;
-                }
-                match timeout_s {
-                    0 => write!(f, "passphrase in {tries} tries"),
-                    seconds => write!(f, "passphrase in {tries} tries of {seconds} s"),
-                }
-            }
-            Self::Random { keep } => write!(f, "random key in {}", keep.display()),
-        }
-    }
-}
-
-impl fmt::Display for Crypt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = if self.access == Access::ReadOnly { " (ro)" } else { "" };
-        write!(f, "{}{shown}, {}", self.map, self.key)
-    }
-}
-
-impl fmt::Display for Consent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "which must be empty",
-            Self::Forgotten => "whose key is forgotten",
-            Self::Anything => "whatever is on it",
-        })
-    }
-}
-
 /// How an automatic area is opened.
-pub fn automatic(unlock: &Unlocking, place: &str) -> Crypt {
-    let (map, place, access) = (LUKS_LABEL.to_owned(), place.to_owned(), Access::ReadWrite);
-    Crypt { map, place, key: passphrase(unlock, unlock.timeout_s), access }
+pub(super) fn automatic(overlay: &Overlay, place: &str) -> Crypt {
+    let (map, place, unlock) = (LUKS_LABEL.to_owned(), place.to_owned(), &overlay.unlock);
+    Crypt { map, place, key: passphrase(unlock, unlock.timeout_s), access: overlay.access() }
 }
 
 fn passphrase(unlock: &Unlocking, timeout_s: u64) -> Key {
@@ -122,21 +42,15 @@ fn passphrase(unlock: &Unlocking, timeout_s: u64) -> Key {
 }
 
 /// Makes the LUKS volume of a new automatic area, and the file system inside.
-pub(super) fn made(
-    unlock: &Unlocking,
-    image: &Identity,
-    target: Target,
-    fs: String,
-    label: Option<String>,
-) -> Vec<Step> {
-    let crypt = automatic(unlock, "the new persistent area");
+pub(super) fn made(overlay: &Overlay, image: &Identity, target: Target, fs: Kind, label: Option<String>) -> Vec<Step> {
+    let crypt = automatic(overlay, "the new persistent area");
     let (luks, mark) = (LUKS_LABEL.to_owned(), Some(image.header_mark()));
-    vec![crypt_driver(), Step::LuksFormat { target, luks, mark, crypt, fs, label }]
+    vec![crypt_driver(), Step::Volume(VolumeAct::Format { target, luks, mark, crypt, fs, label })]
 }
 
 /// Opens what is in the slot of the area.
 pub(super) fn unlock(crypt: Crypt) -> Step {
-    Step::Unlock { what: Slot::Cow, crypt }
+    Step::Volume(VolumeAct::Open { what: Slot::Cow, crypt })
 }
 
 fn crypt_driver() -> Step {
@@ -183,28 +97,21 @@ pub fn opening(
     identity: &Identity,
     site: &Site,
 ) -> Option<Result<Opening, Obstacle>> {
-    let opening = match site {
+    match site {
         Site::Disk(disk) => disk.locked.as_ref().map(|part| on_disk(wish, identity, disk, part)),
         Site::Host(host) => {
             let (file, owner) = locked_file(wish, points, identity, host)?;
             Some(in_file(wish, points, identity, host, (&file, &owner)))
         }
         Site::Nowhere(_) => None,
-    };
-    opening.map(|opening| opening.map(|opening| opening.only_shown(wish.overlay)))
+    }
 }
 
 impl Opening {
     /// Whether the volume is made first: then nothing of anybody's is in it.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::LuksFormat { .. }))
-    }
-
-    /// An area that is only shown is opened for reading.
-    fn only_shown(self, overlay: &Overlay) -> Self {
-        let steps = if overlay.readonly { shown::only(self.steps) } else { self.steps };
-        Self { steps, ..self }
+        self.steps.iter().any(|step| matches!(step, Step::Volume(VolumeAct::Format { .. })))
     }
 }
 
@@ -218,8 +125,8 @@ fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -
     let accept = wish.accept || wish.overlay.reset;
     own(&owner, identity, accept)?;
     let place = part.device.node.display().to_string();
-    let steps =
-        vec![crypt_driver(), persist::reach_as_found(disk, part), unlock(automatic(&wish.overlay.unlock, &place))];
+    let reach = persist::reach_as_found(disk, part, wish.overlay.access());
+    let steps = vec![crypt_driver(), reach, unlock(automatic(wish.overlay, &place))];
     let mut notes: Vec<_> =
         disk.foreign.iter().map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
     if let Some(plain) = &disk.area {
@@ -244,7 +151,7 @@ fn marking(wish: &Wish<'_>, identity: &Identity, owner: &Owner) -> Option<Step> 
         Owner::Same | Owner::Taken => None,
         _ if wish.overlay.readonly => None,
         Owner::Unsaid | Owner::Other(_) => {
-            Some(Step::MarkVolume { map: LUKS_LABEL.to_owned(), mark: identity.header_mark() })
+            Some(Step::Volume(VolumeAct::Mark { map: LUKS_LABEL.to_owned(), mark: identity.header_mark() }))
         }
     }
 }
@@ -290,13 +197,11 @@ fn in_file(
     }
     let accept = wish.accept;
     own(owner, identity, accept)?;
-    let place = format!("{} on {}", persist::below(points, file).display(), host.node.display());
-    let steps = vec![
-        crypt_driver(),
-        Step::Remount { at: points.host.clone() },
-        persist::loop_file(file, Some(Found::File(Some(Kind::Luks)))),
-        unlock(automatic(&wish.overlay.unlock, &place)),
-    ];
+    let place = format!("{} on {}", cowfile::below(points, file).display(), host.node.display());
+    let mut steps = vec![crypt_driver()];
+    steps.extend(persist::remounted(wish.overlay, &points.host));
+    steps.push(cowfile::loop_file(file, wish.overlay.access(), Some(Found::File(Some(Kind::Luks)))));
+    steps.push(unlock(automatic(wish.overlay, &place)));
     let mark = marking(wish, identity, owner);
     Ok(Opening { steps, place, persistence: "file", accept, mark, notes: Vec::new() })
 }
@@ -320,7 +225,7 @@ pub fn area_inside(
         Err(_) if reset => anew()?,
         Err(why) => return Err(why),
         Ok(kind) => {
-            let mut used = vec![Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() }];
+            let mut used = persist::checked(wish.overlay, kind);
             used.extend(persist::mounted_by(wish, points, identity, kind, accept));
             let used = match anew() {
                 Ok(anew) if reset => {
@@ -352,9 +257,9 @@ fn anew(
     }
     // The cow file has no label without encryption either.
     let label = (opening.persistence == "partition").then(|| LABEL.to_owned());
-    let (node, fs) = (inside.node.clone(), kind.name().to_owned());
+    let node = inside.node.clone();
     let mut steps = driver(kind);
-    steps.push(Step::Format { target: Target::Opened { node: node.clone() }, fs, label });
+    steps.push(Step::Area(AreaAct::Format { target: Target::Opened { node: node.clone() }, fs: kind, label }));
     steps.push(Step::Device { device: Seen::named(node), into: Slot::Cow });
     steps.extend(persist::mounted(wish, points, identity, kind));
     Ok(steps)
@@ -382,7 +287,7 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
     }
     let timeout_s = wish.timeout_s.unwrap_or(unlocking.timeout_s);
     let (map, key) = (wish.mapname.clone(), passphrase(unlocking, timeout_s));
-    let mut crypt = Crypt { map, place: place.clone(), key, access: Access::ReadWrite };
+    let mut crypt = Crypt { map, place: place.clone(), key, access: overlay.access() };
     let mut steps = vec![crypt_driver()];
     let mut notes = Vec::new();
     let new = consent(wish, device)?;
@@ -393,25 +298,24 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
         fits(wish, device)?;
         crypt.key = Key::Random { keep: PASSWORD_FILE.into() };
         let target = Target::Given { device: device.seen(), consent };
-        let (luks, fs) = (TEMPORARY_LABEL.to_owned(), wish.fstype.clone());
-        steps.push(Step::LuksFormat { target, luks, mark: None, crypt: crypt.clone(), fs, label: None });
+        let (luks, fs) = (TEMPORARY_LABEL.to_owned(), wish.fstype);
+        steps.push(Step::Volume(VolumeAct::Format { target, luks, mark: None, crypt: crypt.clone(), fs, label: None }));
         notes.push(format!("{place} is encrypted with a random key, its content is lost at power-off"));
     }
     let volume = if new.is_some() { device.seen().made_anew() } else { device.seen() };
     steps.push(Step::Device { device: volume, into: Slot::Cow });
     steps.push(unlock(crypt));
     let persistence = if new.is_some() { "temporary" } else { "named" };
-    Ok(Opening { steps, place, persistence, accept: false, mark: None, notes }.only_shown(overlay))
+    Ok(Opening { steps, place, persistence, accept: false, mark: None, notes })
 }
 
 /// A device that cannot hold a volume is not wiped for nothing.
 fn fits(wish: &OverlayCrypt, device: &Device) -> Result<(), Obstacle> {
-    let kind = [Kind::Xfs, Kind::Btrfs].into_iter().find(|kind| kind.name() == wish.fstype).unwrap_or(Kind::Ext4);
-    let needs = HEADER + persist::least(kind);
+    let needs = HEADER + persist::least(wish.fstype);
     if device.size >= needs {
         return Ok(());
     }
-    let (place, what) = (device.node.display().to_string(), format!("an encrypted {}", wish.fstype));
+    let (place, what) = (device.node.display().to_string(), format!("an encrypted {}", wish.fstype.name()));
     Err(Obstacle::TooSmall { place, has: device.size, what, needs })
 }
 
@@ -453,12 +357,10 @@ pub fn device_area(
     let kind = area_kind(&opening.place, inside, false)?;
     let at = &points.named;
     let mut steps = driver(kind);
-    if !overlay.readonly {
-        steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
-    }
+    steps.extend(persist::checked(overlay, kind));
     steps.push(persist::mount(kind, !overlay.readonly, at));
     if !overlay.readonly {
-        steps.push(Step::Sign { at: at.clone() });
+        steps.push(Step::Area(AreaAct::Sign { at: at.clone() }));
     }
     let mut area = Area {
         steps,

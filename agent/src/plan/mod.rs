@@ -1,7 +1,9 @@
 //! Thinking: from what was asked and what was found to a list of steps. Pure; nothing here touches the machine.
 
 pub mod acquire;
+pub mod act;
 pub mod assemble;
+mod cowfile;
 pub mod crypt;
 pub mod named;
 pub mod ordinary;
@@ -9,11 +11,12 @@ pub mod persist;
 pub mod points;
 pub mod prepare;
 pub mod ram;
-mod shown;
+pub mod slot;
 pub mod snapshot;
 pub mod step;
 pub mod wanted;
 
 pub use points::{Points, Presence};
-pub use step::{Place, Replace, Slot, Step, Target};
+pub use slot::{Place, Slot};
+pub use step::Step;
 pub use wanted::{Done, GivenUp, Wanted};

@@ -1,42 +1,171 @@
-//! Places that were named for changes: what makes one usable before [`super::persist::named`] looks at it.
+//! Places that were named for changes (dracut-live spec 2.6, 2.8, 2.9).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, mount_kind};
-use super::persist::{Made, area_kind};
+use super::act::{AreaAct, MapAct, Target};
+use super::cowfile::loop_file;
+use super::persist::{Area, area_kind, checked, is_area, least, mount, no_room, reach, remounted};
 use super::points::Points;
-use super::step::{Slot, Step, Target};
-use crate::area::{Found, NamedSite, Nothing, Obstacle};
+use super::slot::Slot;
+use super::step::Step;
+use crate::area::{DiskSite, Found, NamedSite, Nothing, Obstacle, WORK};
 use crate::config::{Access, Overlay};
-use crate::facts::Device;
+use crate::facts::{Device, Seen};
 use crate::format::Kind;
+use crate::table::name;
+
+/// A partition that is made because its label was named.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// Makes and mounts it.
+    pub steps: Vec<Step>,
+    /// Its node.
+    pub node: PathBuf,
+    /// Its file system.
+    pub kind: Kind,
+}
+
+/// Makes a partition with a label in free space of the boot disk (dracut-live spec 2.9).
+///
+/// # Errors
+/// Why it cannot be.
+pub fn partition(disk: &DiskSite, cowfs: &str, label: &str, points: &Points) -> Result<Made, Obstacle> {
+    let kind = area_kind(cowfs)?;
+    if disk.read_only {
+        return Err(Obstacle::WriteProtected(disk.node()));
+    }
+    if disk.whole {
+        return Err(Obstacle::NoPartitions(disk.node()));
+    }
+    let gap = disk.gap.filter(|gap| gap.size >= least(kind)).ok_or_else(|| no_room(disk, kind, least(kind)))?;
+    let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
+    let image = disk.image;
+    let mut steps = driver(kind);
+    steps.push(Step::Area(AreaAct::Format {
+        target: Target::Gap { disk: disk.seen(), image, gap },
+        fs: kind,
+        label: Some(label.to_owned()),
+    }));
+    steps.push(Step::Area(AreaAct::AddPartition { disk: disk.seen().made_in_part(), image, gap }));
+    steps.push(reach(disk, &part, gap.start, gap.size));
+    steps.push(mount(kind, true, &points.named));
+    steps.push(Step::Area(AreaAct::Sign { at: points.named.clone() }));
+    Ok(Made { steps, node: part, kind })
+}
+
+/// An area at a place that was named, on a file system that is mounted already.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn area(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area, Obstacle> {
+    let place = site.at.join(&site.path);
+    let shown = format!("{} on {}", site.path.display(), site.node.display());
+    let (steps, upper, work) = match site.found {
+        Found::Absent if overlay.readonly => {
+            return Err(Obstacle::NothingToShow { place: shown, nothing: Nothing::Path });
+        }
+        Found::Absent | Found::Directory if !is_area(site.kind) => {
+            return Err(Obstacle::NoOverlay { node: site.node.clone(), kind: site.kind });
+        }
+        Found::Directory if site.stranger && overlay.reset && !overlay.readonly => {
+            return Err(Obstacle::Stranger(shown));
+        }
+        Found::Absent | Found::Directory => {
+            let work = place.with_file_name(WORK);
+            (Vec::new(), place, work)
+        }
+        Found::File(Some(kind)) if is_area(kind) => {
+            let at = points.persistent_image.clone();
+            let steps = image(&place, kind, overlay, &at);
+            (steps, at.join("overlayfs"), at.join(WORK))
+        }
+        Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
+        Found::File(_) | Found::Disk | Found::Unreadable | Found::Link | Found::Other => {
+            return Err(Obstacle::NoArea { place: shown, found: site.found });
+        }
+    };
+    let steps = [shared(overlay, site), steps].concat();
+    let mut area = Area {
+        steps,
+        upper,
+        work,
+        persistence: "named",
+        place: shown,
+        encrypted: false,
+        required: overlay.required,
+        readonly: overlay.readonly,
+        store: false,
+        notes: Vec::new(),
+    };
+    area.finish(overlay, points);
+    Ok(area)
+}
+
+/// The store of a snapshot: a file that has one, or that holds nothing but zeros (dracut-live spec 2.6 step 8, cases C3,
+/// C9, C10).
+fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Obstacle> {
+    if overlay.readonly && site.found == Found::Zeros {
+        return Err(Obstacle::NothingToShow { place, nothing: Nothing::Store });
+    }
+    let access = overlay.access();
+    let file = site.at.join(&site.path);
+    let mut steps = shared(overlay, site);
+    // Where nothing is kept yet, the mark of a store that was there before says nothing any more.
+    let new = site.found == Found::Zeros;
+    let clears = overlay.reset && !overlay.readonly;
+    let marked = |accept, write| {
+        site.image.clone().map(|image| Step::Map(MapAct::Identity { store: file.clone(), image, accept, write }))
+    };
+    steps.extend(marked(new || overlay.accept, !overlay.readonly && !clears && (new || overlay.accept)));
+    steps.push(Step::Loop { file: file.clone(), access, direct: false, into: Slot::Cow, found: Some(site.found) });
+    let mut area = store_in_slot(overlay, steps, place);
+    if clears {
+        // The mark comes last: under it lies nothing of another image, however far this comes.
+        area.steps.extend(marked(true, true));
+    }
+    Ok(area)
+}
+
+/// A device that is a store itself.
+pub fn store_device(overlay: &Overlay, device: Seen) -> Area {
+    let place = device.node.display().to_string();
+    store_in_slot(overlay, vec![Step::Device { device, into: Slot::Cow }], place)
+}
+
+fn store_in_slot(overlay: &Overlay, mut steps: Vec<Step>, place: String) -> Area {
+    if overlay.reset && !overlay.readonly {
+        steps.push(Step::Map(MapAct::Clear { what: Slot::Cow }));
+    }
+    Area {
+        steps,
+        upper: PathBuf::new(),
+        work: PathBuf::new(),
+        persistence: "named",
+        place,
+        required: overlay.required,
+        readonly: overlay.readonly,
+        encrypted: false,
+        store: true,
+        notes: Vec::new(),
+    }
+}
 
 /// Brings a file system into reach that is mounted already, for another purpose and read-only: it is made writable and
 /// shown at its second place. Any other one has been mounted there when it was looked at.
-pub(super) fn reach(overlay: &Overlay, site: &NamedSite) -> Vec<Step> {
+fn shared(overlay: &Overlay, site: &NamedSite) -> Vec<Step> {
     let Some(from) = &site.shared else { return Vec::new() };
-    let mut steps = Vec::new();
-    if !overlay.readonly {
-        steps.push(Step::Remount { at: from.clone() });
-    }
+    let mut steps = remounted(overlay, from);
     steps.push(Step::Bind { from: from.clone(), at: site.at.clone() });
     steps
 }
 
 /// Mounts the file system in an image file. When it is only shown, the file may lie on something that refuses writes.
-pub(super) fn image(file: &Path, kind: Kind, readonly: bool, at: &Path) -> Vec<Step> {
-    let access = if readonly { Access::ReadOnly } else { Access::ReadWrite };
+fn image(file: &Path, kind: Kind, overlay: &Overlay, at: &Path) -> Vec<Step> {
+    let access = overlay.access();
     let mut steps = driver(kind);
-    steps.push(Step::Loop {
-        file: file.to_owned(),
-        access,
-        direct: false,
-        into: Slot::Cow,
-        found: Some(Found::File(Some(kind))),
-    });
-    if !readonly {
-        steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
-    }
+    steps.push(loop_file(file, access, Some(Found::File(Some(kind)))));
+    steps.extend(checked(overlay, kind));
     steps.push(mount_kind(Slot::Cow, kind, access, at));
     steps
 }
@@ -54,13 +183,9 @@ pub fn format(overlay: &Overlay, device: &Device, points: &Points) -> Result<Mad
     }
     let kind = area_kind(cowfs)?;
     let mut steps = driver(kind);
-    steps.push(Step::Format {
-        target: Target::Device { device: device.seen() },
-        fs: kind.name().to_owned(),
-        label: None,
-    });
+    steps.push(Step::Area(AreaAct::Format { target: Target::Device { device: device.seen() }, fs: kind, label: None }));
     steps.push(Step::Device { device: device.seen().made_anew(), into: Slot::Cow });
     steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.named));
-    steps.push(Step::Sign { at: points.named.clone() });
+    steps.push(Step::Area(AreaAct::Sign { at: points.named.clone() }));
     Ok(Made { steps, node: node.to_owned(), kind })
 }

@@ -6,7 +6,8 @@ use super::acquire::driver;
 use super::assemble::layers;
 use super::persist::Area;
 use super::points::Points;
-use super::step::{Place, Slot, Step};
+use super::slot::{Place, Slot};
+use super::step::{self, Step};
 use crate::config::{Access, Config};
 use crate::error::{Code, Stop};
 use crate::facts::Device;
@@ -64,7 +65,7 @@ pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) 
     };
     let mut options: Vec<String> = config.rootflags.iter().filter(|flag| for_driver(flag)).cloned().collect();
     if asleep {
-        options.extend(known.map(no_replay).into_iter().flatten().map(str::to_owned));
+        options.extend(known.map(step::no_replay).into_iter().flatten().map(|&option| option.to_owned()));
     }
     steps.push(Step::Device { device: device.seen(), into: Slot::Root });
     steps.push(Step::Mount {
@@ -83,10 +84,6 @@ fn driver_named(fs: &str) -> Vec<Step> {
 
 fn for_driver(flag: &str) -> bool {
     !NOT_FOR_THE_DRIVER.contains(&flag) && !flag.starts_with("x-") && !flag.starts_with("comment=")
-}
-
-fn no_replay(kind: Kind) -> Vec<&'static str> {
-    super::acquire::no_replay(kind, Access::ReadOnly).to_vec()
 }
 
 /// The overlay over the root, and the links that dracut's module leaves.

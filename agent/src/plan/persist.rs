@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, mount_kind};
+use super::act::{AreaAct, Target};
+use super::cowfile;
 use super::crypt;
-use super::named;
 use super::points::Points;
-use super::shown;
-use super::step::{NO_LINKS, Replace, Slot, Step, Target};
-use crate::area::{DiskSite, Found, HostSite, Identity, LABEL, NamedSite, Nothing, Obstacle, Part, Site, WORK};
+use super::slot::Slot;
+use super::step::{NO_LINKS, Step};
+use crate::area::{DiskSite, Found, Identity, LABEL, Nothing, Obstacle, Part, Site};
 use crate::config::{Access, Overlay, Persistence};
 use crate::error::Code;
 use crate::facts::Seen;
@@ -81,26 +82,26 @@ impl<'a> Wish<'a> {
     }
 
     /// The smallest area worth making, in bytes.
-    fn least(&self, kind: Kind) -> u64 {
+    pub(super) fn least(&self, kind: Kind) -> u64 {
         least(kind) + if self.encrypt { crypt::HEADER } else { 0 }
     }
 
     /// Makes the file system of a new area, inside a LUKS volume if that was asked for.
-    fn made(&self, identity: &Identity, target: Target, kind: Kind, label: Option<&str>) -> Vec<Step> {
-        let (fs, label) = (kind.name().to_owned(), label.map(str::to_owned));
+    pub(super) fn made(&self, identity: &Identity, target: Target, kind: Kind, label: Option<&str>) -> Vec<Step> {
+        let label = label.map(str::to_owned);
         match self.encrypt {
-            false => vec![Step::Format { target, fs, label }],
-            true => crypt::made(&self.overlay.unlock, identity, target, fs, label),
+            false => vec![Step::Area(AreaAct::Format { target, fs: kind, label })],
+            true => crypt::made(self.overlay, identity, target, kind, label),
         }
     }
 
     /// Opens what [`Wish::made`] has made.
-    fn unlocked(&self, place: &str) -> Option<Step> {
-        self.encrypt.then(|| crypt::unlock(crypt::automatic(&self.overlay.unlock, place)))
+    pub(super) fn unlocked(&self, place: &str) -> Option<Step> {
+        self.encrypt.then(|| crypt::unlock(crypt::automatic(self.overlay, place)))
     }
 
     /// Nothing is written to an area without encryption when encryption was asked for (kiwi-live spec W-15).
-    fn refuse_plain(&self, place: String) -> Result<(), Obstacle> {
+    pub(super) fn refuse_plain(&self, place: String) -> Result<(), Obstacle> {
         if self.encrypt { Err(Obstacle::PlainArea(place)) } else { Ok(()) }
     }
 }
@@ -156,7 +157,7 @@ pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &S
             (steps, "partition", place, notes)
         }
         Site::Host(host) => {
-            let (steps, place) = in_file(wish, points, identity, host)?;
+            let (steps, place) = cowfile::in_file(wish, points, identity, host)?;
             let other = crypt::other_images(wish, identity, host).filter(|_| !matches!(host.bound, Found::File(_)));
             let asked = wish.cowfile_path.display();
             let notes = other.map(|other| {
@@ -179,7 +180,6 @@ pub(super) fn complete(
 ) -> Area {
     let at = area_point(wish, points);
     let (upper, work) = in_area(at);
-    let steps = if wish.overlay.readonly { shown::only(steps) } else { steps };
     let mut area = Area {
         steps,
         upper,
@@ -200,7 +200,7 @@ impl Area {
     /// What an area ends with that has no mark: empty it if asked for, then as all others.
     pub(super) fn finish(&mut self, overlay: &Overlay, points: &Points) {
         if overlay.reset && !self.readonly {
-            self.steps.push(Step::SetAside { upper: self.upper.clone(), work: self.work.clone() });
+            self.steps.push(Step::Area(AreaAct::SetAside { upper: self.upper.clone(), work: self.work.clone() }));
         }
         self.directories(points);
     }
@@ -212,10 +212,10 @@ impl Area {
             return;
         }
         if let Some(dir) = self.upper.parent() {
-            self.steps.push(Step::Sweep { dir: dir.to_owned() });
+            self.steps.push(Step::Area(AreaAct::Sweep { dir: dir.to_owned() }));
         }
-        self.steps.push(Step::MakeDir { path: self.upper.clone() });
-        self.steps.push(Step::MakeDir { path: self.work.clone() });
+        self.steps.push(AreaAct::MakeDir { path: self.upper.clone() }.into());
+        self.steps.push(AreaAct::MakeDir { path: self.work.clone() }.into());
         for (at, to) in [(&points.upper, &self.upper), (&points.work, &self.work)] {
             if at != to {
                 self.steps.push(Step::Symlink { at: at.clone(), to: to.clone() });
@@ -252,7 +252,7 @@ fn on_disk(
     } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= wish.least(kind)) {
         let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
         let Gap { start, size, .. } = gap;
-        let add = Step::AddPartition { disk: disk.seen().made_in_part(), image: disk.image, gap };
+        let add = Step::Area(AreaAct::AddPartition { disk: disk.seen().made_in_part(), image: disk.image, gap });
         (Target::Gap { disk: disk.seen(), image: disk.image, gap }, vec![add, reach(disk, &part, start, size)], part)
     } else {
         return Err(no_room(disk, kind, wish.least(kind)));
@@ -266,7 +266,7 @@ fn on_disk(
 }
 
 /// Why a new partition does not find `needs` bytes.
-fn no_room(disk: &DiskSite, kind: Kind, needs: u64) -> Obstacle {
+pub(super) fn no_room(disk: &DiskSite, kind: Kind, needs: u64) -> Obstacle {
     let node = disk.node();
     match disk.gap {
         Some(Gap { size: has, .. }) => {
@@ -310,18 +310,19 @@ fn existing(
         return Err(Obstacle::Holds { place: part.device.node.display().to_string(), kind: found, volume: false });
     };
     let mut steps = driver(kind);
-    steps.push(reach_as_found(disk, part));
-    let mut used = vec![Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() }];
+    let found = reach_as_found(disk, part, wish.overlay.access());
+    steps.push(found.clone());
+    let mut used = checked(wish.overlay, kind);
     // There is only one area on a disk, and a reset empties it, whosever it was.
     used.extend(mounted_by(wish, points, identity, kind, wish.accept || wish.overlay.reset));
     if wish.overlay.reset && !wish.overlay.readonly {
         let target = Target::Discarded { disk: disk.seen(), start: part.start, size: part.device.size };
         let fs = wish.kind()?;
         let mut anew = driver(fs);
-        anew.push(Step::Format { target, fs: fs.name().to_owned(), label: Some(LABEL.to_owned()) });
+        anew.push(Step::Area(AreaAct::Format { target, fs, label: Some(LABEL.to_owned()) }));
         anew.push(reach(disk, &part.device.node, part.start, part.device.size));
         anew.extend(mounted(wish, points, identity, fs));
-        used = or_anew(used, Some(reach_as_found(disk, part)), anew, "the area is damaged, and a reset was asked for");
+        used = or_anew(used, Some(found), anew, "the area is damaged, and a reset was asked for");
     }
     steps.extend(used);
     Ok(steps)
@@ -330,10 +331,12 @@ fn existing(
 /// Tries an area that a reset is to empty. One that is damaged is repaired, for more than changes may lie on it, and made anew only when its
 /// own checker calls it beyond repair (attacks.md F6). Of XFS and btrfs the kernel is the judge. `reach` brings it into reach once more,
 /// where that is not a part of what is tried.
-pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, because: &str) -> Vec<Step> {
+pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, because: &'static str) -> Vec<Step> {
     let repairs = |always: bool| {
         let repair = |step: &Step| match step {
-            Step::CheckFs { what, fs } if fs.starts_with("ext") => Step::Repair { what: *what, always },
+            Step::Area(AreaAct::Check { what, fs }) if fs.name().starts_with("ext") => {
+                Step::Area(AreaAct::Repair { what: *what, always })
+            }
             step => step.clone(),
         };
         used.iter().map(repair).collect::<Vec<Step>>()
@@ -344,11 +347,11 @@ pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, bec
         false => {
             // `e2fsck -p` would take away what it is afraid of, the journal for one, and give up: it is not even tried.
             let attempt = reach.into_iter().chain(second).collect();
-            let because = "it is beyond repair".to_owned();
+            let because = "it is beyond repair";
             vec![Step::Recover { attempt, from: Code::AreaDamaged, with: anew, because }]
         }
     };
-    vec![Step::Recover { attempt: first, from: Code::AreaDamaged, with, because: because.to_owned() }]
+    vec![Step::Recover { attempt: first, from: Code::AreaDamaged, with, because }]
 }
 
 /// Whether an overlay's upper directory may lie on it, and we know how to look after it.
@@ -359,7 +362,13 @@ pub fn is_area(kind: Kind) -> bool {
 /// Names a partition that a step before has made; while the medium is mounted from the whole disk, a window into the disk stands in for it.
 pub(super) fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step {
     match disk.whole {
-        true => Step::Window { disk: disk.seen().made_anew(), start, size, access: Access::ReadWrite, into: Slot::Cow },
+        true => Step::Area(AreaAct::Window {
+            disk: disk.seen().made_anew(),
+            start,
+            size,
+            access: Access::ReadWrite,
+            into: Slot::Cow,
+        }),
         false => {
             let device = Seen { node: node.to_owned(), size, part_uuid: None, ..disk.seen().made_anew() };
             Step::Device { device, into: Slot::Cow }
@@ -367,12 +376,23 @@ pub(super) fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step
     }
 }
 
+/// Checks the area before it is used; one that is only shown stays as it is.
+pub(super) fn checked(overlay: &Overlay, kind: Kind) -> Vec<Step> {
+    let check = Step::Area(AreaAct::Check { what: Slot::Cow, fs: kind });
+    if overlay.readonly { Vec::new() } else { vec![check] }
+}
+
+/// Makes the file system that is mounted at `at` writable, if that is needed.
+pub(super) fn remounted(overlay: &Overlay, at: &Path) -> Vec<Step> {
+    if overlay.readonly { Vec::new() } else { vec![Step::Remount { at: at.to_owned() }] }
+}
+
 /// As [`reach`], for a partition that is used as it was found.
-pub(super) fn reach_as_found(disk: &DiskSite, part: &Part) -> Step {
+pub(super) fn reach_as_found(disk: &DiskSite, part: &Part, access: Access) -> Step {
     match disk.whole {
         true => {
-            let (start, size, access) = (part.start, part.device.size, Access::ReadWrite);
-            Step::Window { disk: disk.seen(), start, size, access, into: Slot::Cow }
+            let (start, size) = (part.start, part.device.size);
+            Step::Area(AreaAct::Window { disk: disk.seen(), start, size, access, into: Slot::Cow })
         }
         false => Step::Device { device: part.device.seen(), into: Slot::Cow },
     }
@@ -394,13 +414,15 @@ pub(super) fn mounted_by(wish: &Wish<'_>, points: &Points, identity: &Identity, 
     let write = !wish.overlay.readonly;
     let reset = write && wish.overlay.reset;
     let (image, write_mark) = (identity.clone(), write && !reset);
-    let mut steps =
-        vec![mount_own(kind, write, at), Step::Identity { at: at.to_owned(), image, accept, write: write_mark }];
+    let mut steps = vec![
+        mount_own(kind, write, at),
+        Step::Area(AreaAct::Identity { at: at.to_owned(), image, accept, write: write_mark }),
+    ];
     // The mark comes last: under it lies nothing of another image, however far this comes.
     if reset {
         let (upper, work) = in_area(at);
-        steps.push(Step::SetAside { upper, work });
-        steps.push(Step::Mark { at: at.to_owned(), image: identity.clone() });
+        steps.push(Step::Area(AreaAct::SetAside { upper, work }));
+        steps.push(Step::Area(AreaAct::Mark { at: at.to_owned(), image: identity.clone() }));
     }
     steps
 }
@@ -424,305 +446,5 @@ fn mount_own(kind: Kind, write: bool, at: &Path) -> Step {
             Step::Mount { what, fs, access, options, at }
         }
         step => step,
-    }
-}
-
-fn in_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-) -> Result<(Vec<Step>, String), Obstacle> {
-    if let Some(why) = host.refusal.as_ref().filter(|_| !wish.overlay.readonly) {
-        return Err(why.clone());
-    }
-    let asked = points.host.join(wish.cowfile_path);
-    let bound = points.host.join(bound_path(wish.cowfile_path, identity));
-    // The file that bears this image's name was made for it; the usual name may be another image's.
-    let (mut use_it, place) = match (host.bound, host.asked) {
-        (found, _) if found.is_content() => (use_or_replace(wish, points, identity, host, (&bound, found))?, &bound),
-        // Another image's encrypted file is not even opened, and not reset either.
-        _ if crypt::other_images(wish, identity, host).is_some() => {
-            (beside_locked(wish, points, identity, host, &bound)?, &bound)
-        }
-        (_, Found::Absent) => (make_file(wish, points, identity, host, &asked)?, &asked),
-        // Under a name that anything may have, what is not known may be anything, and stays.
-        (_, Found::File(None)) if wish.overlay.reset => (make_file(wish, points, identity, host, &bound)?, &bound),
-        (_, found) => {
-            let first = use_or_replace(wish, points, identity, host, (&asked, found))?;
-            (with_own_file(wish, points, identity, host, first, &bound), &asked)
-        }
-    };
-    let mut steps = vec![Step::Remount { at: points.host.clone() }];
-    steps.append(&mut use_it);
-    Ok((steps, format!("{} on {}", below(points, place).display(), host.node.display())))
-}
-
-/// A file that is there. When a reset was asked for, a new one takes its place if it holds nothing that is known, or an area
-/// that turns out to be damaged.
-fn use_or_replace(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    (file, found): (&Path, Found),
-) -> Result<Vec<Step>, Obstacle> {
-    let own = points.host.join(bound_path(wish.cowfile_path, identity));
-    if wish.overlay.reset && found.is_replaceable(file == own) {
-        return make_file(wish, points, identity, host, file);
-    }
-    let used = use_file(wish, points, identity, file, found)?;
-    if !wish.overlay.reset {
-        return Ok(used);
-    }
-    // A damaged file does not say whose it is. The name does, or the operator.
-    let may_be_anothers = !(wish.accept || file == own);
-    let new = if may_be_anothers { own.as_path() } else { file };
-    let Ok(anew) = make_file(wish, points, identity, host, new) else { return Ok(used) };
-    Ok(match may_be_anothers {
-        true => {
-            let because = "the cow file is damaged, a reset was asked for, and it may be another image's, so it stays";
-            vec![Step::Recover { attempt: used, from: Code::AreaDamaged, with: anew, because: because.to_owned() }]
-        }
-        false => or_anew(used, None, anew, "the cow file is damaged, and a reset was asked for"),
-    })
-}
-
-/// The file under the usual name, or, when it turns out to be another image's, a new one that bears this image's name.
-fn with_own_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    first: Vec<Step>,
-    bound: &Path,
-) -> Vec<Step> {
-    let Ok(own) = make_file(wish, points, identity, host, bound) else { return first };
-    vec![Step::Recover {
-        attempt: first,
-        from: Code::AreaOther,
-        with: own,
-        because: "the cow file belongs to another image".to_owned(),
-    }]
-}
-
-/// An own file beside the encrypted one of another image.
-fn beside_locked(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    bound: &Path,
-) -> Result<Vec<Step>, Obstacle> {
-    make_file(wish, points, identity, host, bound).map_err(|why| {
-        let owner = crypt::other_images(wish, identity, host).unwrap_or_default();
-        Obstacle::OtherImage { owner, image: identity.clone(), no_own: Some(Box::new(why)) }
-    })
-}
-
-pub(super) fn below<'a>(points: &Points, path: &'a Path) -> &'a Path {
-    path.strip_prefix(&points.host).unwrap_or(path)
-}
-
-fn use_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    file: &Path,
-    found: Found,
-) -> Result<Vec<Step>, Obstacle> {
-    let place = below(points, file).display().to_string();
-    let kind = match found {
-        Found::File(Some(kind)) if is_area(kind) => {
-            wish.refuse_plain(place)?;
-            kind
-        }
-        found => return Err(Obstacle::NoCowFile { place, found }),
-    };
-    let mut steps = driver(kind);
-    steps.push(loop_file(file, Some(found)));
-    steps.push(Step::CheckFs { what: Slot::Cow, fs: kind.name().to_owned() });
-    steps.extend(mounted(wish, points, identity, kind));
-    Ok(steps)
-}
-
-pub(super) fn loop_file(file: &Path, found: Option<Found>) -> Step {
-    Step::Loop { file: file.to_owned(), access: Access::ReadWrite, direct: false, into: Slot::Cow, found }
-}
-
-/// FAT stores the length of a file in 32 bits.
-const FAT_LIMIT: u64 = (4 << 30) - 1;
-
-fn make_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    file: &Path,
-) -> Result<Vec<Step>, Obstacle> {
-    let name = below(points, file).display().to_string();
-    if wish.overlay.readonly {
-        return Err(Obstacle::NothingToShow { place: name, nothing: Nothing::File });
-    }
-    let kind = wish.kind()?;
-    let (size, needs) = (wish.cowfile_mib.saturating_mul(1 << 20), wish.least(kind));
-    if size < needs {
-        let place = "a cow file of this rd.live.cowfile.mbsize".to_owned();
-        return Err(Obstacle::TooSmall { place, has: size, what: kind.name().to_owned(), needs });
-    }
-    if host.kind == Kind::Vfat && size > FAT_LIMIT {
-        return Err(Obstacle::LargeForFat { node: host.node.clone(), file: name, size });
-    }
-    if size > host.free {
-        return Err(Obstacle::HostFull { node: host.node.clone(), free: host.free, file: name, size });
-    }
-    let mut steps = driver(kind);
-    let (there, unknown) = match file == points.host.join(wish.cowfile_path) {
-        true => (host.asked, Replace::Area),
-        false => (host.bound, Replace::Own),
-    };
-    let replace = if matches!(there, Found::File(_)) { unknown } else { Replace::Nothing };
-    let target = Target::File { path: file.to_owned(), size, replace };
-    // kiwi-live gives the file no label, so that it is never found by one.
-    steps.extend(wish.made(identity, target, kind, None));
-    steps.push(loop_file(file, None));
-    steps.extend(wish.unlocked(&name));
-    steps.extend(mounted(wish, points, identity, kind));
-    Ok(steps)
-}
-
-/// A partition that is made because its label was named.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Made {
-    /// Makes and mounts it.
-    pub steps: Vec<Step>,
-    /// Its node.
-    pub node: PathBuf,
-    /// Its file system.
-    pub kind: Kind,
-}
-
-/// Makes a partition with a label in free space of the boot disk (dracut-live spec 2.9).
-///
-/// # Errors
-/// Why it cannot be.
-pub fn partition_named(disk: &DiskSite, cowfs: &str, label: &str, points: &Points) -> Result<Made, Obstacle> {
-    let kind = area_kind(cowfs)?;
-    if disk.read_only {
-        return Err(Obstacle::WriteProtected(disk.node()));
-    }
-    if disk.whole {
-        return Err(Obstacle::NoPartitions(disk.node()));
-    }
-    let gap = disk.gap.filter(|gap| gap.size >= least(kind)).ok_or_else(|| no_room(disk, kind, least(kind)))?;
-    let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
-    let (image, fs) = (disk.image, kind.name().to_owned());
-    let mut steps = driver(kind);
-    steps.push(Step::Format {
-        target: Target::Gap { disk: disk.seen(), image, gap },
-        fs,
-        label: Some(label.to_owned()),
-    });
-    steps.push(Step::AddPartition { disk: disk.seen().made_in_part(), image, gap });
-    steps.push(reach(disk, &part, gap.start, gap.size));
-    steps.push(mount(kind, true, &points.named));
-    steps.push(Step::Sign { at: points.named.clone() });
-    Ok(Made { steps, node: part, kind })
-}
-
-/// An area at a place that was named, on a file system that is mounted already.
-///
-/// # Errors
-/// Why it cannot be used.
-pub fn named(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area, Obstacle> {
-    let place = site.at.join(&site.path);
-    let shown = format!("{} on {}", site.path.display(), site.node.display());
-    let (steps, upper, work) = match site.found {
-        Found::Absent if overlay.readonly => {
-            return Err(Obstacle::NothingToShow { place: shown, nothing: Nothing::Path });
-        }
-        Found::Absent | Found::Directory if !is_area(site.kind) => {
-            return Err(Obstacle::NoOverlay { node: site.node.clone(), kind: site.kind });
-        }
-        Found::Directory if site.stranger && overlay.reset && !overlay.readonly => {
-            return Err(Obstacle::Stranger(shown));
-        }
-        Found::Absent | Found::Directory => {
-            let work = place.with_file_name(WORK);
-            (Vec::new(), place, work)
-        }
-        Found::File(Some(kind)) if is_area(kind) => {
-            let at = points.persistent_image.clone();
-            let steps = named::image(&place, kind, overlay.readonly, &at);
-            (steps, at.join("overlayfs"), at.join(WORK))
-        }
-        Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
-        Found::File(_) | Found::Disk | Found::Unreadable | Found::Link | Found::Other => {
-            return Err(Obstacle::NoArea { place: shown, found: site.found });
-        }
-    };
-    let steps = [named::reach(overlay, site), steps].concat();
-    let mut area = Area {
-        steps,
-        upper,
-        work,
-        persistence: "named",
-        place: shown,
-        encrypted: false,
-        required: overlay.required,
-        readonly: overlay.readonly,
-        store: false,
-        notes: Vec::new(),
-    };
-    area.finish(overlay, points);
-    Ok(area)
-}
-
-/// The store of a snapshot: a file that has one, or that holds nothing but zeros (dracut-live spec 2.6 step 8, cases C3,
-/// C9, C10).
-fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Obstacle> {
-    if overlay.readonly && site.found == Found::Zeros {
-        return Err(Obstacle::NothingToShow { place, nothing: Nothing::Store });
-    }
-    let access = if overlay.readonly { Access::ReadOnly } else { Access::ReadWrite };
-    let file = site.at.join(&site.path);
-    let mut steps = named::reach(overlay, site);
-    // Where nothing is kept yet, the mark of a store that was there before says nothing any more.
-    let new = site.found == Found::Zeros;
-    let clears = overlay.reset && !overlay.readonly;
-    let marked = |accept, write| {
-        site.image.clone().map(|image| Step::StoreIdentity { store: file.clone(), image, accept, write })
-    };
-    steps.extend(marked(new || overlay.accept, !overlay.readonly && !clears && (new || overlay.accept)));
-    steps.push(Step::Loop { file: file.clone(), access, direct: false, into: Slot::Cow, found: Some(site.found) });
-    let mut area = store_in_slot(overlay, steps, place);
-    if clears {
-        // The mark comes last: under it lies nothing of another image, however far this comes.
-        area.steps.extend(marked(true, true));
-    }
-    Ok(area)
-}
-
-/// A device that is a store itself.
-pub fn store_device(overlay: &Overlay, device: Seen) -> Area {
-    let place = device.node.display().to_string();
-    store_in_slot(overlay, vec![Step::Device { device, into: Slot::Cow }], place)
-}
-
-fn store_in_slot(overlay: &Overlay, mut steps: Vec<Step>, place: String) -> Area {
-    if overlay.reset && !overlay.readonly {
-        steps.push(Step::ClearStore { what: Slot::Cow });
-    }
-    Area {
-        steps,
-        upper: PathBuf::new(),
-        work: PathBuf::new(),
-        persistence: "named",
-        place,
-        required: overlay.required,
-        readonly: overlay.readonly,
-        encrypted: false,
-        store: true,
-        notes: Vec::new(),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::step::{Slot, Step};
+use super::slot::Slot;
+use super::step::Step;
 use crate::config::Dialect;
 
 /// Where the medium is when the root is assembled.

@@ -6,9 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, mount_kind};
+use super::act::RamAct;
 use super::points::{Points, Presence};
+use super::slot::Slot;
 use super::snapshot;
-use super::step::{Slot, Step};
+use super::step::Step;
 use super::wanted::Wanted;
 use crate::config::{Access, Config, Persistence, TmpfsSize};
 use crate::error::{Code, Stop};
@@ -122,12 +124,12 @@ pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
     let size = TmpfsSize::Bytes(bytes.next_multiple_of(HUGE_PAGE).max(HUGE_PAGE));
     let mut steps = vec![
         Step::Tmpfs { size, options, at: RAM_DIR.into() },
-        Step::CopyToRam {
+        Step::Ram(RamAct::Copy {
             from: copy.from.clone(),
             to: copy.to.clone(),
             bytes: facts.bytes,
             digest: facts.sha256.is_some(),
-        },
+        }),
     ];
     if let Some(name) = copy.to.file_name() {
         steps.push(Step::Symlink { at: Path::new(HISTORIC_DIR).join(name), to: copy.to.clone() });
@@ -137,7 +139,7 @@ pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
     }
     // Outside: an image that is not what it should be is no reason to boot from the medium it came from.
     let file = copy.to.clone();
-    steps.extend(facts.sha256.clone().map(|sha256| Step::Compare { file, sha256 }));
+    steps.extend(facts.sha256.clone().map(|sha256| Step::Ram(RamAct::Compare { file, sha256 })));
     steps
 }
 

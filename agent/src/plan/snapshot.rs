@@ -1,21 +1,19 @@
 //! The third plan where the root is a block device: a nested image below a device-mapper snapshot, a thin device, or
 //! written itself (dracut-live spec 2.6 steps 7 and 8, 2.7). Names and tables are those of the original.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::acquire::{driver, loop_image};
+use super::act::{AreaAct, Map, MapAct, Mapping, RamAct};
 use super::persist::{Area, is_area};
 use super::ram::RAM_DIR;
-use super::step::{Slot, Step, mount};
+use super::slot::Slot;
+use super::step::{Step, mount};
 use super::wanted::Wanted;
 use crate::area::Found;
 use crate::config::{Access, Config, Method, TmpfsSize};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
 use crate::format::Kind;
-use crate::mapper::target::{BLOCK, CHUNK, LOW_WATER, THIN_ID};
 
 /// The root.
 pub const LIVE: &str = "live-rw";
@@ -40,67 +38,6 @@ const SLACK: u64 = 1 << 20;
 const SECTOR: u64 = 512;
 /// Of ten parts, how much metadata a thin pool gets.
 const METADATA: u64 = 10;
-
-/// A device-mapper device to be made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Map {
-    /// Its name in `/dev/mapper`.
-    pub name: String,
-    /// What it is made from.
-    pub from: Mapping,
-    /// Read-only or read-write.
-    pub access: Access,
-    /// Its role from here on.
-    pub into: Slot,
-}
-
-/// What a device is made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mapping {
-    /// A device as it is.
-    Linear(Slot),
-    /// An origin and the store of its changes.
-    Snapshot {
-        /// The origin.
-        origin: Slot,
-        /// The COW store.
-        store: Slot,
-        /// A full store is reported instead of ending the snapshot.
-        overflow: bool,
-    },
-    /// Room for a thin device.
-    ThinPool {
-        /// What is where.
-        metadata: Slot,
-        /// The room.
-        data: Slot,
-    },
-    /// A thin device as large as its pool, or its origin if that is larger.
-    Thin {
-        /// The pool.
-        pool: Slot,
-        /// The origin.
-        origin: Slot,
-    },
-}
-
-impl fmt::Display for Map {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "map {} = ", self.name)?;
-        match self.from {
-            Mapping::Linear(slot) => write!(f, "linear {slot} 0")?,
-            Mapping::Snapshot { origin, store, overflow } => {
-                let kind = if overflow { "PO" } else { "P" };
-                write!(f, "snapshot {origin} {store} {kind} {CHUNK}")?;
-            }
-            Mapping::ThinPool { metadata, data } => write!(f, "thin-pool {metadata} {data} {BLOCK} {LOW_WATER}")?,
-            Mapping::Thin { pool, origin } => write!(f, "thin {pool} {THIN_ID} {origin}")?,
-        }
-        let access = if self.access == Access::ReadOnly { "ro" } else { "rw" };
-        write!(f, " ({access}) as {}", self.into)
-    }
-}
 
 /// How a root becomes writable, once the image has been seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,7 +213,7 @@ fn written(base: &Base<'_>) -> Vec<Step> {
             found: Some(Found::File(Some(base.file.kind))),
         },
         map(LIVE, Mapping::Linear(Slot::Image), Access::ReadWrite, Slot::Live),
-        Step::CheckFs { what: Slot::Live, fs: base.file.kind.name().to_owned() },
+        Step::Area(AreaAct::Check { what: Slot::Live, fs: base.file.kind }),
     ]
 }
 
@@ -290,13 +227,13 @@ fn layered(config: &Config, base: &Base<'_>, thin: bool, area: Option<&Area>) ->
             if area.readonly {
                 let from = Mapping::Snapshot { origin: Slot::Image, store: Slot::Cow, overflow: false };
                 first.push(map(SHOWN, from, Access::ReadOnly, Slot::Shown));
-                first.push(Step::SameOrigin { seen: Slot::Shown, image: Slot::Image });
+                first.push(Step::Map(MapAct::SameOrigin { seen: Slot::Shown, image: Slot::Image }));
                 first.extend(temporary(config, Slot::Shown, thin));
             } else {
                 first.push(snapshot(Slot::Image, Slot::Cow));
                 // Before anything is repaired: what a store of another image shows is damaged in any case.
-                first.push(Step::SameOrigin { seen: Slot::Live, image: Slot::Image });
-                first.push(Step::CheckFs { what: Slot::Live, fs: base.file.kind.name().to_owned() });
+                first.push(Step::Map(MapAct::SameOrigin { seen: Slot::Live, image: Slot::Image }));
+                first.push(Step::Area(AreaAct::Check { what: Slot::Live, fs: base.file.kind }));
             }
             let otherwise = temporary(config, Slot::Image, thin);
             match area.required {
@@ -316,7 +253,7 @@ pub(super) fn base_link() -> Step {
 }
 
 fn map(name: &str, from: Mapping, access: Access, into: Slot) -> Step {
-    Step::Map(Map { name: name.to_owned(), from, access, into })
+    Step::Map(MapAct::Make(Map { name: name.to_owned(), from, access, into }))
 }
 
 fn snapshot(origin: Slot, store: Slot) -> Step {
@@ -329,7 +266,8 @@ fn temporary(config: &Config, origin: Slot, thin: bool) -> Vec<Step> {
         TmpfsSize::Bytes(bytes) => (bytes, matches!(config.overlay.size, TmpfsSize::Bytes(_))),
         TmpfsSize::Percent(_) => (u64::MAX, false),
     };
-    let store = |dir: &str, name: &str, size: u64| Step::Store { file: Path::new(dir).join(name), size, exact };
+    let store =
+        |dir: &str, name: &str, size: u64| Step::Map(MapAct::Store { file: Path::new(dir).join(name), size, exact });
     let open = |dir: &str, name: &str, into| {
         let file = Path::new(dir).join(name);
         Step::Loop { file, access: Access::ReadWrite, direct: false, into, found: None }
@@ -373,7 +311,7 @@ pub fn fsimg(base: &Base<'_>, facts: &RamFacts) -> (Vec<Step>, PathBuf) {
     let size = TmpfsSize::Bytes(room_to_write(facts));
     let steps = vec![
         Step::Tmpfs { size, options: Vec::new(), at: FSIMG_DIR.into() },
-        Step::CopyToRam { from: base.path(), to: to.clone(), bytes: facts.bytes, digest: false },
+        Step::Ram(RamAct::Copy { from: base.path(), to: to.clone(), bytes: facts.bytes, digest: false }),
     ];
     (vec![Step::Either { first: steps, otherwise: Vec::new(), because: Wanted::Fsimg }], to)
 }
@@ -383,7 +321,7 @@ mod tests {
     use super::*;
     use crate::config::{Persistence, interpret_text};
     use crate::plan::Points;
-    use crate::plan::persist::store_device;
+    use crate::plan::named::store_device;
     use crate::plan::step::describe;
 
     const SNAPSHOT: Method = Method::Snapshot { thin: false };

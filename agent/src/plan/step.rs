@@ -3,139 +3,20 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
-use super::crypt::{Consent, Crypt};
+use super::act::{AreaAct, MapAct, RamAct, VolumeAct, Writes};
+use super::slot::{Place, Slot};
 use super::wanted::Wanted;
-use crate::area::{Found, Identity};
+use crate::area::Found;
 use crate::config::{Access, TmpfsSize};
 use crate::error::Code;
 use crate::facts::Seen;
-use crate::table::Gap;
-
-use super::snapshot::Map;
-
-/// A device by its role; loop and device-mapper numbers exist only at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Slot {
-    /// The file system that holds an ISO file.
-    Host,
-    /// The medium.
-    Medium,
-    /// The container.
-    Container,
-    /// The nested root image.
-    Image,
-    /// Where changes are kept: a file system, or the store of a device-mapper snapshot.
-    Cow,
-    /// A device that is looked into, and given back: nothing else is lost with it.
-    Looked,
-    /// The root of a machine that is no live system.
-    Root,
-    /// The store of a device-mapper snapshot that a reboot forgets.
-    Store,
-    /// What is where in a thin pool.
-    Metadata,
-    /// A thin pool.
-    Pool,
-    /// The image with the changes that were kept.
-    Shown,
-    /// The image as a device-mapper device.
-    Base,
-    /// The device-mapper device that is the root.
-    Live,
-}
-
-/// Something that can be mounted or looped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Place {
-    /// A device another step has made or found.
-    Slot(Slot),
-    /// A path: a node in `/dev`, or a file.
-    Path(PathBuf),
-}
-
-/// What is formatted. The step proves that it is empty before it writes (see `exec/blank.rs`); nothing else is ever
-/// formatted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Target {
-    /// Room on a disk that no table entry mentions.
-    Gap {
-        /// The disk.
-        disk: Seen,
-        /// Bytes at its start that belong to the image.
-        image: u64,
-        /// The room.
-        gap: Gap,
-    },
-    /// A partition that holds nothing.
-    Partition {
-        /// The disk.
-        disk: Seen,
-        /// First byte on the disk.
-        start: u64,
-        /// Length in bytes.
-        size: u64,
-    },
-    /// A persistent area that cannot be used any more and that the operator asked to be made anew
-    /// (`rd.live.overlay.reset`).
-    Discarded {
-        /// The disk.
-        disk: Seen,
-        /// First byte on the disk.
-        start: u64,
-        /// Length in bytes.
-        size: u64,
-    },
-    /// A LUKS volume that is open. Whoever opened it asked for its content to be made anew (`rd.live.overlay.reset`).
-    Opened {
-        /// The opened device.
-        node: PathBuf,
-    },
-    /// A device that was named and holds nothing.
-    Device {
-        /// The device.
-        device: Seen,
-    },
-    /// A device that was given to be encrypted (`rd.overlay.crypt`).
-    Given {
-        /// The device.
-        device: Seen,
-        /// What may be on it.
-        consent: Consent,
-    },
-    /// A new file; a note lies beside it until it is complete.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Its length in bytes.
-        size: u64,
-        /// What it may take the place of.
-        replace: Replace,
-    },
-}
-
-/// What a new file may take the place of. More than nothing only if the operator asked for it (`rd.live.overlay.reset`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Replace {
-    /// What an attempt of ours left that was cut short.
-    Nothing,
-    /// An area that cannot be used.
-    Area,
-    /// Besides, what nobody knows: the file bears the image's own name.
-    Own,
-}
+use crate::format::Kind;
 
 /// The option of a mount on which no link is followed (mount(8)); the kernel knows it for every file system.
 pub const NO_LINKS: &str = "nosymfollow";
 
 /// One action, with everything it needs. `at` and other paths are absolute, below the environment's root.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "do")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Make a kernel driver available; fails with the option's name if the kernel has none.
     Driver {
@@ -189,24 +70,6 @@ pub enum Step {
         /// Mount point; made if missing.
         at: PathBuf,
     },
-    /// Copy an image into RAM, holes left out.
-    CopyToRam {
-        /// File or device.
-        from: PathBuf,
-        /// The copy, on a tmpfs.
-        to: PathBuf,
-        /// How many bytes from the start.
-        bytes: u64,
-        /// Compute the SHA-256 on the way.
-        digest: bool,
-    },
-    /// Compare the SHA-256 that was computed while a file was copied; nothing to do if it was not.
-    Compare {
-        /// The copy.
-        file: PathBuf,
-        /// What the medium says, lower-case hex.
-        sha256: String,
-    },
     /// Unmount what is no longer needed and let its device go.
     Release {
         /// The device.
@@ -228,7 +91,7 @@ pub enum Step {
         /// Mount point; made if missing.
         at: PathBuf,
     },
-    /// Make a directory with its parents.
+    /// Make a directory in RAM, with its parents.
     MakeDir {
         /// The directory.
         path: PathBuf,
@@ -260,93 +123,8 @@ pub enum Step {
         /// Mount point.
         at: PathBuf,
     },
-    /// Make a file system where there is nothing.
-    Format {
-        /// Where.
-        target: Target,
-        /// Its name, as in `mkfs.<name>`.
-        fs: String,
-        /// Its label.
-        label: Option<String>,
-    },
-    /// Make a LUKS2 volume where there is nothing, and a file system inside.
-    LuksFormat {
-        /// Where.
-        target: Target,
-        /// Label in the LUKS header.
-        luks: String,
-        /// Subsystem in the LUKS header: which image it is for.
-        mark: Option<String>,
-        /// How it is opened, now and by the [`Step::Unlock`] that follows.
-        crypt: Crypt,
-        /// File system inside.
-        fs: String,
-        /// Its label.
-        label: Option<String>,
-    },
-    /// Open the LUKS volume in a slot; the opened device takes its place there.
-    Unlock {
-        /// The device.
-        what: Slot,
-        /// How.
-        crypt: Crypt,
-    },
-    /// Write into the header of an opened LUKS volume which image it is for. A failure is only told.
-    MarkVolume {
-        /// The name it was opened by.
-        map: String,
-        /// The subsystem.
-        mark: String,
-    },
-    /// Add the entry for a new partition to a disk's table and tell the kernel.
-    AddPartition {
-        /// The disk.
-        disk: Seen,
-        /// Bytes at its start that belong to the image.
-        image: u64,
-        /// Where the partition is.
-        gap: Gap,
-    },
-    /// Show a part of a disk as a device.
-    Window {
-        /// The disk.
-        disk: Seen,
-        /// First byte.
-        start: u64,
-        /// Length in bytes.
-        size: u64,
-        /// Read-only or read-write.
-        access: Access,
-        /// The role of the new device.
-        into: Slot,
-    },
-    /// Check a file system that is not mounted and repair what is safe to repair.
-    CheckFs {
-        /// The device.
-        what: Slot,
-        /// The file system's name.
-        fs: String,
-    },
-    /// Repair an ext that is not mounted as far as its own checker can. What that calls beyond repair is damaged.
-    Repair {
-        /// The device.
-        what: Slot,
-        /// Also if it was left in order: somebody else has called it damaged.
-        always: bool,
-    },
-    /// Mend the superblock of a file system that is not mounted, if a power cut has torn it; nothing else is repaired.
-    Mend {
-        /// The device.
-        what: Slot,
-    },
     /// Allow writing to a file system that is mounted read-only.
     Remount {
-        /// Its mount point.
-        at: PathBuf,
-    },
-    /// Leave a sign on a file system that belongs to somebody else that it is mounted by a session of ours ([`Step::Remount`] does it
-    /// too). Never fails.
-    Sign {
         /// Its mount point.
         at: PathBuf,
     },
@@ -355,70 +133,14 @@ pub enum Step {
         /// Its mount point.
         at: PathBuf,
     },
-    /// Ask a persistent area which image it was made for; a new one is told.
-    Identity {
-        /// Top of its file system.
-        at: PathBuf,
-        /// The image that is booted.
-        image: Identity,
-        /// Take it over from another image.
-        accept: bool,
-        /// It may be written to.
-        write: bool,
-    },
-    /// Take the changes out of an area: rename both directories, as one change that is on the disk when it is done.
-    SetAside {
-        /// The upper directory.
-        upper: PathBuf,
-        /// The work directory.
-        work: PathBuf,
-    },
-    /// Tell a persistent area that is empty now which image it is for.
-    Mark {
-        /// Top of its file system.
-        at: PathBuf,
-        /// The image that is booted.
-        image: Identity,
-    },
-    /// Delete what [`Step::SetAside`] has set aside, in this boot or an earlier one. Never fails.
-    Sweep {
-        /// The directory in which it lies.
-        dir: PathBuf,
-    },
-    /// Ask the file beside a store which image it was made for; nothing is written for one that nobody has marked.
-    StoreIdentity {
-        /// The store.
-        store: PathBuf,
-        /// The image that is booted.
-        image: Identity,
-        /// Take it over from another image.
-        accept: bool,
-        /// Mark it for this image.
-        write: bool,
-    },
-    /// Make sure that the file system seen through a store is the image's; a store of another image mixes both. Reads only.
-    SameOrigin {
-        /// The image with the changes.
-        seen: Slot,
-        /// The image.
-        image: Slot,
-    },
-    /// Make a sparse file for a store.
-    Store {
-        /// The file.
-        file: PathBuf,
-        /// Its length in bytes.
-        size: u64,
-        /// Exactly so long; otherwise at most, and no longer than what is free on its file system.
-        exact: bool,
-    },
-    /// Forget what is in the store of a snapshot.
-    ClearStore {
-        /// The store.
-        what: Slot,
-    },
-    /// Make a device-mapper device.
-    Map(Map),
+    /// Something at the place where changes are kept.
+    Area(AreaAct),
+    /// Something with a LUKS volume.
+    Volume(VolumeAct),
+    /// Something with device-mapper.
+    Map(MapAct),
+    /// Something with an image in RAM.
+    Ram(RamAct),
     /// Try a list; if it fails for one certain reason, undo it and do another.
     Recover {
         /// What is wanted.
@@ -428,7 +150,7 @@ pub enum Step {
         /// What happens then.
         with: Vec<Step>,
         /// The reason in words.
-        because: String,
+        because: &'static str,
     },
     /// Try the first list; if a step of it fails, undo it and do the second.
     Either {
@@ -441,39 +163,80 @@ pub enum Step {
     },
 }
 
+impl From<AreaAct> for Step {
+    fn from(act: AreaAct) -> Self {
+        Self::Area(act)
+    }
+}
+
+impl From<MapAct> for Step {
+    fn from(act: MapAct) -> Self {
+        Self::Map(act)
+    }
+}
+
+impl Step {
+    /// What it may change. A place that is used for writing counts, also where nothing is written yet.
+    #[must_use]
+    pub fn writes(&self) -> Writes {
+        match self {
+            Self::Driver { .. } | Self::Device { .. } => Writes::Nothing,
+            Self::Loop { access: Access::ReadWrite, into, .. } if into.is_forgotten() => Writes::Ram,
+            Self::Loop { access, .. } => Writes::by(*access),
+            Self::Mount { what, fs, access, options, .. } => mounted(what, fs, *access, options),
+            Self::Tmpfs { .. }
+            | Self::Release { .. }
+            | Self::Bind { .. }
+            | Self::Move { .. }
+            | Self::MakeDir { .. }
+            | Self::Symlink { .. }
+            | Self::LinkDevice { .. }
+            | Self::Overlay { .. }
+            | Self::Unmount { .. } => Writes::Ram,
+            Self::Remount { .. } => Writes::Place,
+            Self::Area(act) => act.writes(),
+            Self::Volume(act) => act.writes(),
+            Self::Map(act) => act.writes(),
+            Self::Ram(act) => act.writes(),
+            Self::Recover { attempt, with, .. } => most(attempt).max(most(with)),
+            Self::Either { first, otherwise, .. } => most(first).max(most(otherwise)),
+        }
+    }
+}
+
+/// What the steps of a list may change.
+#[must_use]
+pub fn most(steps: &[Step]) -> Writes {
+    steps.iter().map(Step::writes).max().unwrap_or(Writes::Nothing)
+}
+
+/// What a mount may change: a journal is replayed by a mount for reading, too. What device-mapper has made changes what it is made from,
+/// which the steps before have opened for that.
+fn mounted(what: &Place, fs: &str, access: Access, options: &[String]) -> Writes {
+    let mapped = matches!(what, Place::Slot(Slot::Live | Slot::Shown | Slot::Base));
+    let mut kinds = Kind::ALL.into_iter().filter(|kind| kind.driver() == Some(fs));
+    let guard = kinds.find_map(|kind| no_replay(kind).first());
+    let replays = guard.is_some_and(|guard| !options.iter().any(|option| option == guard));
+    match mapped {
+        true => Writes::Ram,
+        false => Writes::place_if(access == Access::ReadWrite || replays),
+    }
+}
+
+/// The options with which a mount for reading replays no journal and recovers no log; the first one is what counts.
+pub(super) fn no_replay(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Ext3 | Kind::Ext4 => &["noload"],
+        Kind::Xfs => &["norecovery", "nouuid"],
+        Kind::Btrfs => &["rescue=nologreplay"],
+        _ => &[],
+    }
+}
+
 fn word(access: Access) -> &'static str {
     match access {
         Access::ReadOnly => "ro",
         Access::ReadWrite => "rw",
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Slot::Host => "host",
-            Slot::Medium => "medium",
-            Slot::Container => "container",
-            Slot::Image => "image",
-            Slot::Cow => "cow",
-            Slot::Looked => "looked",
-            Slot::Root => "root",
-            Slot::Store => "store",
-            Slot::Metadata => "metadata",
-            Slot::Pool => "pool",
-            Slot::Shown => "shown",
-            Slot::Base => "base",
-            Slot::Live => "live",
-        })
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Slot(slot) => slot.fmt(f),
-            Place::Path(path) => path.display().fmt(f),
-        }
     }
 }
 
@@ -508,11 +271,6 @@ impl fmt::Display for Step {
                 write!(f, "mount {what} {fs} ({}){} at {}", word(*access), list(options), at.display())
             }
             Step::Tmpfs { size, options, at } => write!(f, "tmpfs {size}{} at {}", list(options), at.display()),
-            Step::CopyToRam { from, to, bytes, digest } => {
-                let sum = if *digest { ", with its SHA-256" } else { "" };
-                write!(f, "copy {bytes} bytes of {} to RAM at {}{sum}", from.display(), to.display())
-            }
-            Step::Compare { file, sha256 } => write!(f, "compare {} with SHA-256 {sha256}", file.display()),
             Step::Release { slot, at: None } => write!(f, "release {slot}"),
             Step::Release { slot, at: Some(at) } => write!(f, "release {slot} at {}", at.display()),
             Step::Bind { from, at } => write!(f, "bind {} at {}", from.display(), at.display()),
@@ -520,96 +278,21 @@ impl fmt::Display for Step {
             Step::MakeDir { path } => write!(f, "directory {}", path.display()),
             Step::Symlink { at, to } => write!(f, "link {} to {}", at.display(), to.display()),
             Step::LinkDevice { at, slot } => write!(f, "link {} to the device of {slot}", at.display()),
-            Step::Overlay { lower, upper, work, options, at } => write!(
-                f,
-                "overlay lower {} upper {} work {}{} at {}",
-                paths(lower),
-                upper.display(),
-                work.display(),
-                list(options),
-                at.display()
-            ),
-            Step::Format { target, fs, label } => {
-                let label = label.as_ref().map_or(String::new(), |label| format!(" label {label}"));
-                write!(f, "format {target} {fs}{label}")
+            Step::Overlay { lower, upper, work, options, at } => {
+                let (lower, upper, work) = (paths(lower), upper.display(), work.display());
+                write!(f, "overlay lower {lower} upper {upper} work {work}{} at {}", list(options), at.display())
             }
-            Step::LuksFormat { target, luks, mark, crypt, fs, label } => {
-                let label = label.as_ref().map_or(String::new(), |label| format!(" label {label}"));
-                let mark = mark.as_ref().map_or(String::new(), |mark| format!(" marked {mark}"));
-                write!(f, "encrypt {target} LUKS2 label {luks}{mark}, {}, {fs}{label} inside", crypt.key)
-            }
-            Step::Unlock { what, crypt } => write!(f, "unlock {what} as {crypt}"),
-            Step::MarkVolume { map, mark } => write!(f, "mark the header of {map} {mark}"),
-            Step::AddPartition { disk, gap, .. } => write!(f, "partition {} {gap}", disk.node.display()),
-            Step::Window { disk, start, size, access, into } => {
-                let shown = if *access == Access::ReadOnly { " (ro)" } else { "" };
-                write!(f, "window {} from {} {}{shown} as {into}", disk.node.display(), mib(*start), mib(*size))
-            }
-            Step::CheckFs { what, fs } => write!(f, "check {what} {fs}"),
-            Step::Repair { what, always: true } => write!(f, "repair {what}"),
-            Step::Repair { what, always: false } => write!(f, "repair {what} where it needs that"),
-            Step::Mend { what } => write!(f, "mend {what}"),
             Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),
-            Step::Sign { at } => write!(f, "sign {}", at.display()),
             Step::Unmount { at } => write!(f, "unmount {}", at.display()),
-            Step::Identity { at, image, accept, write } => {
-                let accept = if *accept { ", or taken over" } else { "" };
-                let write = if *write { "" } else { ", not marked" };
-                write!(f, "identity {} must be {image}{accept}{write}", at.display())
-            }
-            Step::SetAside { upper, work } => write!(f, "set aside {} with {}", upper.display(), work.display()),
-            Step::Mark { at, image } => write!(f, "mark {} for {image}", at.display()),
-            Step::Sweep { dir } => write!(f, "sweep {}", dir.display()),
-            Step::StoreIdentity { store, image, accept, write } => {
-                let accept = if *accept { ", any other accepted" } else { "" };
-                let write = if *write { ", marked" } else { "" };
-                write!(f, "store {} must be of {image}{accept}{write}", store.display())
-            }
-            Step::SameOrigin { seen, image } => write!(f, "compare {seen} with {image}"),
-            Step::Store { file, size, exact } => {
-                let at_most = if *exact { "" } else { "at most " };
-                let size = if *size == u64::MAX { "what is free".to_owned() } else { mib(*size) };
-                write!(f, "store {} of {at_most}{size}", file.display())
-            }
-            Step::ClearStore { what } => write!(f, "clear the store {what}"),
-            Step::Map(map) => map.fmt(f),
+            Step::Area(act) => act.fmt(f),
+            Step::Volume(act) => act.fmt(f),
+            Step::Map(act) => act.fmt(f),
+            Step::Ram(act) => act.fmt(f),
             Step::Recover { attempt, from, with, because } => {
                 write!(f, "try {} | {} on {from}, {because}", line(attempt), line(with))
             }
             Step::Either { first, otherwise, because } => {
                 write!(f, "either {} | {} because {because}", line(first), line(otherwise))
-            }
-        }
-    }
-}
-
-/// Partitions begin and end at whole MiB.
-fn mib(bytes: u64) -> String {
-    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
-}
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "number {} at {} size {}", self.number, mib(self.start), mib(self.size))
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Target::Gap { disk, gap, .. } => write!(f, "free space of {}, {gap},", disk.node.display()),
-            Target::Partition { disk, start, size } => {
-                write!(f, "empty partition of {} at {} size {},", disk.node.display(), mib(*start), mib(*size))
-            }
-            Target::Discarded { disk, start, size } => {
-                write!(f, "discarded area of {} at {} size {},", disk.node.display(), mib(*start), mib(*size))
-            }
-            Target::Opened { node } => write!(f, "discarded content of {},", node.display()),
-            Target::Device { device } => write!(f, "empty device {},", device.node.display()),
-            Target::Given { device, consent } => write!(f, "device {}, {consent},", device.node.display()),
-            Target::File { path, size, replace } => {
-                let kind = if *replace == Replace::Nothing { "new file" } else { "file instead of" };
-                write!(f, "{kind} {} size {},", path.display(), mib(*size))
             }
         }
     }
@@ -635,5 +318,44 @@ pub fn mount(slot: Slot, fs: &str, access: Access, options: &[&str], at: &Path) 
         access,
         options: options.iter().map(|&option| option.to_owned()).collect(),
         at: at.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_may_change_a_place_says_so() {
+        let at = || PathBuf::from("/run/x");
+        let looped = |access, into| Step::Loop { file: at(), access, direct: false, into, found: None };
+        let mounted = |slot, fs: &str, access, options: &[&str]| mount(slot, fs, access, options, &at());
+        let (ro, rw) = (Access::ReadOnly, Access::ReadWrite);
+        let window = |access| AreaAct::Window { disk: Seen::default(), start: 0, size: 1, access, into: Slot::Cow };
+        for (step, expected) in [
+            (looped(ro, Slot::Cow), Writes::Nothing),
+            (looped(rw, Slot::Cow), Writes::Place),
+            (looped(rw, Slot::Store), Writes::Ram),
+            (mounted(Slot::Cow, "ext4", rw, &[]), Writes::Place),
+            (mounted(Slot::Cow, "ext4", ro, &[]), Writes::Place),
+            (mounted(Slot::Cow, "ext4", ro, &["noload"]), Writes::Nothing),
+            (mounted(Slot::Cow, "xfs", ro, &["nouuid"]), Writes::Place),
+            (mounted(Slot::Cow, "xfs", ro, &["norecovery", "nouuid"]), Writes::Nothing),
+            (mounted(Slot::Cow, "btrfs", ro, &["rescue=nologreplay", NO_LINKS]), Writes::Nothing),
+            (mounted(Slot::Container, "squashfs", ro, &[]), Writes::Nothing),
+            (mounted(Slot::Live, "ext4", rw, &[]), Writes::Ram),
+            (window(ro).into(), Writes::Nothing),
+            (window(rw).into(), Writes::Place),
+            (Step::MakeDir { path: at() }, Writes::Ram),
+            (AreaAct::MakeDir { path: at() }.into(), Writes::Place),
+            (Step::Remount { at: at() }, Writes::Place),
+        ] {
+            assert_eq!(step.writes(), expected, "{step}");
+            // What is tried counts, and what comes after it.
+            let (none, because) = (Vec::new(), Wanted::Changes);
+            let first = Step::Either { first: vec![step.clone()], otherwise: none.clone(), because };
+            let then = Step::Recover { attempt: none, from: Code::AreaDamaged, with: vec![step], because: "" };
+            assert_eq!([first.writes(), then.writes()], [expected; 2], "{then}");
+        }
     }
 }

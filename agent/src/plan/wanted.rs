@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 use crate::error::Stop;
 
 /// What was asked for, and is given up where it cannot be done; then something else is there instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Changes that outlive a reboot; else they go to RAM.
     Changes,
@@ -37,12 +34,6 @@ impl fmt::Display for Wanted {
             Self::HostWritable => "the file system of the ISO file stays read-only",
             Self::MediumWritable => "the medium stays read-only",
         })
-    }
-}
-
-impl From<Wanted> for String {
-    fn from(wanted: Wanted) -> Self {
-        wanted.to_string()
     }
 }
 

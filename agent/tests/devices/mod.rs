@@ -13,6 +13,8 @@ use crate::{PERSISTENT, cow_file, file_boot, host_with_medium};
 use rdlive::config::Access;
 use rdlive::exec::Executor;
 use rdlive::facts::Seen;
+use rdlive::format::Kind;
+use rdlive::plan::act::{AreaAct, MapAct};
 use rdlive::plan::{Place, Slot, Step};
 use rdlive::probe::block;
 use rdlive_sys::blkpg;
@@ -101,7 +103,11 @@ fn loop_f5_a_device_that_holds_something_else_is_not_touched() {
         options: Vec::new(),
         at: "/at".into(),
     };
-    for step in [Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }, Step::Mend { what: Slot::Cow }, mount] {
+    for step in [
+        Step::Area(AreaAct::Check { what: Slot::Cow, fs: Kind::Ext4 }),
+        Step::Area(AreaAct::Mend { what: Slot::Cow }),
+        mount,
+    ] {
         let mut exec = Executor::new(&machine.env, &nothing_to_load);
         let device = Step::Device { device: seen.clone(), into: Slot::Cow };
         let stop = exec.perform("assemble", &[device, step.clone()]).unwrap_err();
@@ -116,7 +122,7 @@ fn loop_f5_a_device_that_holds_something_else_is_not_touched() {
     // What a step of ours has made is another file system, too.
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
     let device = Step::Device { device: seen.made_anew(), into: Slot::Cow };
-    exec.perform("assemble", &[device, Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }]).unwrap();
+    exec.perform("assemble", &[device, Step::Area(AreaAct::Check { what: Slot::Cow, fs: Kind::Ext4 })]).unwrap();
 }
 
 /// attacks.md F5: what is about to be checked, mounted for writing or cleared is still what was seen.
@@ -146,13 +152,18 @@ fn loop_f5_another_disk_under_the_name_is_not_touched() {
         options: Vec::new(),
         at: Path::new("/").join(at),
     };
-    let window =
-        Step::Window { disk: seen.clone(), start: 0, size: 1 << 20, access: Access::ReadWrite, into: Slot::Cow };
+    let window = Step::Area(AreaAct::Window {
+        disk: seen.clone(),
+        start: 0,
+        size: 1 << 20,
+        access: Access::ReadWrite,
+        into: Slot::Cow,
+    });
     for steps in [
-        vec![device(), Step::CheckFs { what: Slot::Cow, fs: "ext4".into() }],
-        vec![device(), Step::Mend { what: Slot::Cow }],
+        vec![device(), Step::Area(AreaAct::Check { what: Slot::Cow, fs: Kind::Ext4 })],
+        vec![device(), Step::Area(AreaAct::Mend { what: Slot::Cow })],
         vec![device(), mount],
-        vec![device(), Step::ClearStore { what: Slot::Cow }],
+        vec![device(), Step::Map(MapAct::Clear { what: Slot::Cow })],
         vec![window],
     ] {
         let mut exec = Executor::new(&machine.env, &nothing_to_load);

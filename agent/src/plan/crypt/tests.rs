@@ -108,7 +108,7 @@ fn t33_a_reset_makes_the_inside_anew() {
         let opening = opening(&wish, &points, &image(), &disk("")).unwrap().unwrap();
         let inside = Inside { node: "/dev/mapper/lukscow".into(), size, kind };
         let area = area_inside(&wish, &points, &image(), opening, &inside);
-        let is_new = |step: &Step| matches!(step, Step::Format { target: Target::Opened { .. }, .. });
+        let is_new = |step: &Step| matches!(step, Step::Area(AreaAct::Format { target: Target::Opened { .. }, .. }));
         let found = match &area {
             Err(_) => "none",
             Ok(area) if area.steps.iter().any(is_new) => "anew",

@@ -1,0 +1,49 @@
+//! What steps do in one domain each: with their text, with what they may change, and with one file in `exec/` that does them.
+
+mod area;
+mod map;
+mod ram;
+mod volume;
+
+pub use area::{AreaAct, Replace, Target};
+pub use map::{Map, MapAct, Mapping};
+pub use ram::RamAct;
+pub use volume::{Consent, Crypt, Key, VolumeAct};
+
+use crate::config::Access;
+
+/// What a step may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Writes {
+    /// Nothing.
+    Nothing,
+    /// What a reboot forgets: files and mounts of this machine's RAM.
+    Ram,
+    /// What lies on a medium or disk. Where changes are only shown (`rd.overlay.readonly`), no such step is done.
+    Place,
+}
+
+impl Writes {
+    /// What is changed on a place that is used in this way.
+    pub(super) fn by(access: Access) -> Self {
+        match access {
+            Access::ReadOnly => Self::Nothing,
+            Access::ReadWrite => Self::Place,
+        }
+    }
+
+    /// That, if it is done at all.
+    pub(super) fn place_if(done: bool) -> Self {
+        if done { Self::Place } else { Self::Nothing }
+    }
+}
+
+/// Partitions begin and end at whole MiB.
+fn mib(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
+}
+
+/// How a text goes on when there is something to add.
+fn and(what: &str, text: Option<&String>) -> String {
+    text.map_or(String::new(), |text| format!(" {what} {text}"))
+}
