@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, GenericArgument, ImplItemFn, Item, ItemFn, ItemUse, Macro, PathArguments, Type, UseTree};
 
 /// Lines of `agent/src` without tests; let it go down with them. There were 26,583 when this gate was built, and in the end there are fewer.
-const LINES: usize = 27_916;
+const LINES: usize = 27_890;
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 60;
 
@@ -92,14 +92,14 @@ const ARROWS: &[(&str, &str)] = &[];
 const LONG_FILES: &[(&str, usize)] = &[
     ("attempt/supervisor.rs", 482),
     ("boot/area.rs", 518),
-    ("config/mod.rs", 421),
+    ("config/mod.rs", 410),
     ("exec/apply.rs", 527),
     ("format/fat.rs", 418),
     ("format/iso9660/volume.rs", 511),
     ("format/kind.rs", 440),
     ("format/signature.rs", 422),
     ("native/modules.rs", 433),
-    ("plan/persist.rs", 450),
+    ("plan/persist.rs", 425),
     ("plan/snapshot.rs", 478),
     ("table/tests.rs", 505),
 ];

@@ -14,7 +14,7 @@ use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
 use rdlive::format::Kind;
 use rdlive::plan::act::Writes;
 use rdlive::plan::crypt::{self, Inside};
-use rdlive::plan::persist::{self, Area, Wish};
+use rdlive::plan::persist::{self, Area, Planner};
 use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::{self, Step};
 use rdlive::plan::{Points, acquire, assemble, named, ordinary, prepare};
@@ -151,21 +151,20 @@ fn release(points: &mut Points, medium: &MediumFacts) -> Vec<Step> {
 fn area(config: &Config, points: &Points, medium: Option<&MediumFacts>, facts: &Facts) -> (Option<Area>, String) {
     let overlay = &config.overlay;
     let mut before = String::new();
-    let planned = match (Wish::of(overlay), &facts.site, &facts.named, &facts.blank) {
+    let image = medium.map(Identity::of);
+    let planner = image.as_ref().and_then(|image| Planner::of(overlay, points, image));
+    let planned = match (planner, &facts.site, &facts.named, &facts.blank) {
         _ if overlay.crypt.is_some() => encrypted_device(config, points, facts, &mut before),
-        (Some(wish), Some(site), ..) => {
-            let identity = Identity::of(medium.unwrap());
-            match crypt::opening(&wish, points, &identity, site) {
-                None => persist::automatic(&wish, points, &identity, site),
-                Some(Err(why)) => Err(why),
-                Some(Ok(opening)) => {
-                    assert!(!overlay.readonly || step::most(&opening.steps) < Writes::Place, "{:?}", opening.steps);
-                    before = describe("open", &opening.steps);
-                    let inside = Inside { node: "/dev/mapper/lukscow".into(), size: 1 << 30, kind: facts.inside };
-                    crypt::area_inside(&wish, points, &identity, opening, &inside)
-                }
+        (Some(planner), Some(site), ..) => match planner.opening(site) {
+            None => planner.automatic(site),
+            Some(Err(why)) => Err(why),
+            Some(Ok(opening)) => {
+                assert!(!overlay.readonly || step::most(&opening.steps) < Writes::Place, "{:?}", opening.steps);
+                before = describe("open", &opening.steps);
+                let inside = Inside { node: "/dev/mapper/lukscow".into(), size: 1 << 30, kind: facts.inside };
+                planner.area_inside(opening, &inside)
             }
-        }
+        },
         (None, _, Some(named), _) => {
             named::area(overlay, points, &NamedSite { image: medium.map(Identity::of), ..named.clone() })
         }

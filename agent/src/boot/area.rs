@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use super::Boot;
 use super::search::{SILENCE, sleeping_place};
 use crate::area::{Found, Identity, InUse, NamedSite, Nothing, Obstacle, Site, TEMPORARY_LABEL, Windows};
-use crate::config::{Access, Method, Mkfs, Persistence, Selector};
+use crate::config::{Access, Method, Mkfs, Persistence, Selector, Wish};
 use crate::discover;
 use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::{Kind, Superblock};
 use crate::kmsg::NOTICE;
-use crate::plan::persist::{self, Area, Wish};
-use crate::plan::{Slot, Step, acquire, crypt, named, ordinary};
+use crate::plan::persist::{self, Area, Planner};
+use crate::plan::{Slot, Step, acquire, named, ordinary};
 use crate::probe::site as probe;
 use crate::probe::sleep::{self, Sleep};
 
@@ -91,15 +91,13 @@ impl Boot<'_> {
             (None, Some(Persistence::OnMedium { path })) => {
                 self.on_medium(medium.ok_or(Obstacle::NoMedium)?, path.as_deref())
             }
-            (None, _) => match Wish::of(overlay) {
-                Some(wish) => self.automatic(medium.ok_or(Obstacle::NoMedium)?, &wish),
-                None => Err(Obstacle::NoPlace),
-            },
+            (None, Some(Persistence::Automatic(wish))) => self.automatic(medium.ok_or(Obstacle::NoMedium)?, wish),
+            (None, None) => Err(Obstacle::NoPlace),
         }?;
         if area.store && medium.is_none() { Err(Obstacle::StoreAlone(area.place)) } else { Ok(area) }
     }
 
-    fn automatic(&mut self, medium: &MediumFacts, wish: &Wish<'_>) -> Result<Area, Obstacle> {
+    fn automatic(&mut self, medium: &MediumFacts, wish: &Wish) -> Result<Area, Obstacle> {
         let identity = Identity::of(medium);
         if !identity.is_known() && !wish.accept {
             return Err(Obstacle::Nameless);
@@ -117,12 +115,14 @@ impl Boot<'_> {
                 if let Some(device) = self.watch.devices().into_iter().find(|device| device.node == host) {
                     self.look_for_windows(&device);
                 }
-                let bound = persist::bound_path(wish.cowfile_path, &identity);
-                self.host_with(&host, (wish.cowfile_path, &bound))
+                let bound = persist::bound_path(&wish.cowfile_path, &identity);
+                self.host_with(&host, (&wish.cowfile_path, &bound))
             }
             (Origin::File(_), None) => Site::Nowhere(Obstacle::InInitrd),
         };
-        let opening = crypt::opening(wish, &self.points, &identity, &site).transpose()?;
+        let points = self.points.clone();
+        let planner = Planner { overlay: &self.config.overlay, wish, points: &points, image: &identity };
+        let opening = planner.opening(&site).transpose()?;
         if let Err(why) = self.fetch_key(opening.is_some() || wish.encrypt) {
             // An area that is there may have a passphrase beside the key; a new one is made as it was asked for.
             if opening.is_none() {
@@ -131,10 +131,10 @@ impl Boot<'_> {
             log::warn!("{why}, asking for a passphrase");
         }
         let Some(opening) = opening else {
-            return persist::automatic(wish, &self.points, &identity, &site);
+            return planner.automatic(&site);
         };
         let inside = self.opened(&opening)?;
-        crypt::area_inside(wish, &self.points, &identity, opening, &inside)
+        planner.area_inside(opening, &inside)
     }
 
     /// The file system of an ISO file is searched without replaying its journal, which cannot be made writable later.
@@ -142,7 +142,7 @@ impl Boot<'_> {
     pub(super) fn host_for_changes(&mut self, device: &Device) -> Result<(), Stop> {
         let overlay = &self.config.overlay;
         let on_medium = matches!(overlay.persistence, Some(Persistence::OnMedium { .. }));
-        if Wish::of(overlay).is_none() && !on_medium && !self.names(device) {
+        if overlay.wish().is_none() && !on_medium && !self.names(device) {
             return Ok(());
         }
         self.usual_host(device)
@@ -460,7 +460,7 @@ impl Boot<'_> {
             Site::Nowhere(why) => return Err(why),
             Site::Host(_) => return Err(Obstacle::NoBootDisk),
         };
-        let cowfs = self.config.overlay.autooverlay.as_deref().unwrap_or_default();
+        let cowfs = self.config.overlay.autooverlay.as_ref().ok_or(Obstacle::NoPlace)?;
         let made = named::partition(&disk, cowfs, label, &self.points)?;
         self.perform("acquire", &made.steps)?;
         Ok((made.node, made.kind))

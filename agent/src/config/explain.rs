@@ -138,9 +138,10 @@ fn changes(overlay: &Overlay) -> String {
     }
     let kept = match &overlay.persistence {
         None => return format!("in RAM, up to {}", size(overlay.size)),
-        Some(Persistence::Automatic { required, cowfs, encrypt, .. }) => {
-            let required = if *required { ", required" } else { "" };
-            let encrypted = if *encrypt { ", encrypted" } else { "" };
+        Some(Persistence::Automatic(wish)) => {
+            let required = if wish.required { ", required" } else { "" };
+            let encrypted = if wish.encrypt { ", encrypted" } else { "" };
+            let cowfs = String::from(wish.cowfs.clone());
             format!("kept on the boot disk or beside the ISO file ({cowfs}{encrypted}{required})")
         }
         Some(_) if overlay.unlock.encrypt => return format!("in RAM, up to {}", size(overlay.size)),

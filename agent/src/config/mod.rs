@@ -20,6 +20,7 @@ mod selector;
 mod shutdown;
 mod size;
 mod warnings;
+mod wish;
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use conf::Conf;
 pub use interpret::{interpret, interpret_text};
 pub use size::{ParseSizeError, Size};
 pub use warnings::Warnings;
+pub use wish::{AreaFs, Wish};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -189,7 +191,7 @@ pub struct Overlay {
     pub persistence: Option<Persistence>,
     /// Make a partition with the label that `rd.overlay=LABEL=` names, in this file system, in free space of the boot
     /// disk (`rd.live.autooverlay`, `rd.live.overlay.cowfs`).
-    pub autooverlay: Option<String>,
+    pub autooverlay: Option<AreaFs>,
     /// Use the persistent area read-only, with a temporary layer on top.
     pub readonly: bool,
     /// Empty the persistent area first.
@@ -210,7 +212,7 @@ pub struct Overlay {
     /// The store of a snapshot is used although its mark names another image (`rd.live.overlay.persistent=accept`).
     pub accept: bool,
     /// Make this file system on a named device that holds nothing (`rd.live.autooverlay`, `rd.live.overlay.cowfs=`).
-    pub blank: Option<String>,
+    pub blank: Option<AreaFs>,
     /// No system sleeps that would still use the file systems of this machine (`rd.live.host.awake`).
     pub awake: bool,
 }
@@ -298,20 +300,7 @@ pub enum TmpfsSize {
 #[serde(rename_all = "kebab-case")]
 pub enum Persistence {
     /// `rd.live.overlay.persistent`: a partition on the boot disk, or a cow file beside the ISO file.
-    Automatic {
-        /// Fatal instead of a fallback to RAM (`rd.live.overlay.persistent=required`).
-        required: bool,
-        /// Use an area that was made for another image (`rd.live.overlay.persistent=accept`).
-        accept: bool,
-        /// `rd.live.overlay.cowfs`.
-        cowfs: String,
-        /// `rd.live.cowfile.mbsize`, MiB.
-        cowfile_mib: u64,
-        /// `rd.live.cowfile.path`, no leading slash.
-        cowfile_path: PathBuf,
-        /// `rd.live.encrypt`.
-        encrypt: bool,
-    },
+    Automatic(Wish),
     /// `rd.live.overlay=<device>[:path|:auto]`, `rd.overlay=<device>[:path]`.
     Named {
         /// The device.

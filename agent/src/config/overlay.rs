@@ -12,7 +12,7 @@ use super::registry::{
 };
 use super::root::split_place;
 use super::size::{Bare, Size};
-use super::{Access, Dialect, Method, Overlay, Persistence, Selector, TmpfsSize};
+use super::{Access, AreaFs, Dialect, Method, Overlay, Persistence, Selector, TmpfsSize, Wish};
 use crate::cmdline::Token;
 
 /// What the value of `rd.overlay` or `rd.live.overlay` says.
@@ -212,14 +212,14 @@ fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
     if !lookup.flag(&OVERLAY_PERSISTENT, false) {
         return None;
     }
-    Some(Persistence::Automatic {
+    Some(Persistence::Automatic(Wish {
         required: persistent_says(lookup, "required"),
         accept: persistent_says(lookup, "accept"),
         cowfs,
         cowfile_mib: cowfile_mib.unwrap_or(500),
         cowfile_path,
         encrypt,
-    })
+    }))
 }
 
 /// Whether the list in `rd.live.overlay.persistent=` has a word.
@@ -227,14 +227,14 @@ fn persistent_says(lookup: &mut Lookup, word: &str) -> bool {
     lookup.text(&OVERLAY_PERSISTENT).as_deref().map(split_list).into_iter().flatten().any(|said| said == word)
 }
 
-fn cowfs(lookup: &mut Lookup) -> String {
-    let name = lookup.text(&OVERLAY_COWFS).unwrap_or_else(|| "ext4".to_owned());
-    if !matches!(name.as_str(), "ext4" | "xfs" | "btrfs")
+fn cowfs(lookup: &mut Lookup) -> AreaFs {
+    let fs = AreaFs::from(lookup.text(&OVERLAY_COWFS).unwrap_or_else(|| "ext4".to_owned()));
+    if matches!(fs, AreaFs::Unknown(_))
         && let Some(token) = lookup.token(&OVERLAY_COWFS)
     {
         lookup.warn("value", &token.raw, "not ext4, xfs or btrfs, creating no persistent area");
     }
-    name
+    fs
 }
 
 /// `rd.live.overlay.size`: of the tmpfs, and of the store of a snapshot.

@@ -6,7 +6,7 @@ use crate::area::{DiskSite, Found, HostSite, Identity, NamedSite, NoGap, Obstacl
 use crate::config::{Config, Method, OverlayCrypt, Persistence, Selector};
 use crate::facts::{Device, MediumFacts, Seen};
 use crate::format::Kind;
-use crate::plan::persist::{self, Area, Wish};
+use crate::plan::persist::{self, Area, Planner};
 use crate::plan::{GivenUp, Points, Step, Wanted, acquire, crypt, named, ordinary};
 use crate::table::Gap;
 
@@ -30,7 +30,7 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
         _ if overlay.method == Method::Direct => return Assumed::default(),
         (None, None) => return Assumed::default(),
         (Some(crypt), _) => return answered(encrypted_device(config, points, crypt)),
-        (None, Some(Persistence::Automatic { .. })) => overlay.persistence.as_ref(),
+        (None, Some(Persistence::Automatic(_))) => overlay.persistence.as_ref(),
         (None, Some(_)) if overlay.unlock.encrypt => None,
         (None, wanted) => wanted.as_ref(),
     };
@@ -38,7 +38,7 @@ pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFa
         return answered((None, Vec::new(), Err(Obstacle::NamedPlain)));
     };
     answered(match (wanted, medium) {
-        (Persistence::Automatic { .. }, Some(medium)) => automatic(config, points, medium),
+        (Persistence::Automatic(_), Some(medium)) => automatic(config, points, medium),
         (Persistence::Named { device, path }, _) => on_device(config, points, medium, device, path.clone()),
         (Persistence::OnMedium { path }, Some(medium)) => on_medium(config, points, medium, path.clone()),
         (_, None) => (None, Vec::new(), Err(Obstacle::NoMedium)),
@@ -69,13 +69,15 @@ fn encrypted_device(config: &Config, points: &Points, wish: &OverlayCrypt) -> An
 
 /// The first boot from a stick, or beside an ISO file.
 fn automatic(config: &Config, points: &Points, medium: &MediumFacts) -> Answer {
-    let Some(wish) = Wish::of(&config.overlay) else { return (None, Vec::new(), Err(Obstacle::NoPlace)) };
+    let image = Identity::of(medium);
+    let Some(planner) = Planner::of(&config.overlay, points, &image) else {
+        return (None, Vec::new(), Err(Obstacle::NoPlace));
+    };
     let (remark, site) = match config.iso_scan {
         Some(_) => ("assuming an ISO file on an ext4 with 100 GiB free, and the first boot:", beside_the_iso_file()),
         None => ("assuming a stick with 8 GiB behind the image, and the first boot:", stick()),
     };
-    let area = persist::automatic(&wish, points, &Identity::of(medium), &site);
-    (Some(remark.to_owned()), Vec::new(), area)
+    (Some(remark.to_owned()), Vec::new(), planner.automatic(&site))
 }
 
 fn stick() -> Site {

@@ -4,133 +4,135 @@ use std::path::Path;
 
 use super::acquire::driver;
 use super::act::{Replace, Target};
-use super::crypt;
-use super::persist::{Wish, bound_path, checked, is_area, mounted, or_anew, remounted};
+use super::persist::{Planner, bound_path, checked, is_area, or_anew, remounted};
 use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;
-use crate::area::{Found, HostSite, Identity, Nothing, Obstacle};
+use crate::area::{Found, HostSite, Nothing, Obstacle};
 use crate::config::Access;
 use crate::error::Code;
 use crate::format::Kind;
 
-pub(super) fn in_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-) -> Result<(Vec<Step>, String), Obstacle> {
-    if let Some(why) = host.refusal.as_ref().filter(|_| !wish.overlay.readonly) {
-        return Err(why.clone());
-    }
-    let asked = points.host.join(wish.cowfile_path);
-    let bound = points.host.join(bound_path(wish.cowfile_path, identity));
-    // The file that bears this image's name was made for it; the usual name may be another image's.
-    let (mut use_it, place) = match (host.bound, host.asked) {
-        (found, _) if found.is_content() => (use_or_replace(wish, points, identity, host, (&bound, found))?, &bound),
-        // Another image's encrypted file is not even opened, and not reset either.
-        _ if crypt::other_images(wish, identity, host).is_some() => {
-            (beside_locked(wish, points, identity, host, &bound)?, &bound)
+impl Planner<'_> {
+    pub(super) fn in_file(&self, host: &HostSite) -> Result<(Vec<Step>, String), Obstacle> {
+        if let Some(why) = host.refusal.as_ref().filter(|_| !self.overlay.readonly) {
+            return Err(why.clone());
         }
-        (_, Found::Absent) => (make_file(wish, points, identity, host, &asked)?, &asked),
-        // Under a name that anything may have, what is not known may be anything, and stays.
-        (_, Found::File(None)) if wish.overlay.reset => (make_file(wish, points, identity, host, &bound)?, &bound),
-        (_, found) => {
-            let first = use_or_replace(wish, points, identity, host, (&asked, found))?;
-            (with_own_file(wish, points, identity, host, first, &bound), &asked)
-        }
-    };
-    let mut steps = remounted(wish.overlay, &points.host);
-    steps.append(&mut use_it);
-    Ok((steps, format!("{} on {}", below(points, place).display(), host.node.display())))
-}
-
-/// A file that is there. When a reset was asked for, a new one takes its place if it holds nothing that is known, or an area
-/// that turns out to be damaged.
-fn use_or_replace(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    (file, found): (&Path, Found),
-) -> Result<Vec<Step>, Obstacle> {
-    let own = points.host.join(bound_path(wish.cowfile_path, identity));
-    if wish.overlay.reset && found.is_replaceable(file == own) {
-        return make_file(wish, points, identity, host, file);
+        let asked = self.points.host.join(&self.wish.cowfile_path);
+        let bound = self.points.host.join(bound_path(&self.wish.cowfile_path, self.image));
+        // The file that bears this image's name was made for it; the usual name may be another image's.
+        let (mut use_it, place) = match (host.bound, host.asked) {
+            (found, _) if found.is_content() => (self.use_or_replace(host, (&bound, found))?, &bound),
+            // Another image's encrypted file is not even opened, and not reset either.
+            _ if self.other_images(host).is_some() => (self.beside_locked(host, &bound)?, &bound),
+            (_, Found::Absent) => (self.make_file(host, &asked)?, &asked),
+            // Under a name that anything may have, what is not known may be anything, and stays.
+            (_, Found::File(None)) if self.overlay.reset => (self.make_file(host, &bound)?, &bound),
+            (_, found) => {
+                let first = self.use_or_replace(host, (&asked, found))?;
+                (self.with_own_file(host, first, &bound), &asked)
+            }
+        };
+        let mut steps = remounted(self.overlay, &self.points.host);
+        steps.append(&mut use_it);
+        Ok((steps, format!("{} on {}", below(self.points, place).display(), host.node.display())))
     }
-    let used = use_file(wish, points, identity, file, found)?;
-    if !wish.overlay.reset {
-        return Ok(used);
-    }
-    // A damaged file does not say whose it is. The name does, or the operator.
-    let may_be_anothers = !(wish.accept || file == own);
-    let new = if may_be_anothers { own.as_path() } else { file };
-    let Ok(anew) = make_file(wish, points, identity, host, new) else { return Ok(used) };
-    Ok(match may_be_anothers {
-        true => {
-            let because = "the cow file is damaged, a reset was asked for, and it may be another image's, so it stays";
-            vec![Step::Recover { attempt: used, from: Code::AreaDamaged, with: anew, because }]
+
+    /// A file that is there. When a reset was asked for, a new one takes its place if it holds nothing that is known, or an area
+    /// that turns out to be damaged.
+    fn use_or_replace(&self, host: &HostSite, (file, found): (&Path, Found)) -> Result<Vec<Step>, Obstacle> {
+        let own = self.points.host.join(bound_path(&self.wish.cowfile_path, self.image));
+        if self.overlay.reset && found.is_replaceable(file == own) {
+            return self.make_file(host, file);
         }
-        false => or_anew(used, None, anew, "the cow file is damaged, and a reset was asked for"),
-    })
-}
+        let used = self.use_file(file, found)?;
+        if !self.overlay.reset {
+            return Ok(used);
+        }
+        // A damaged file does not say whose it is. The name does, or the operator.
+        let may_be_anothers = !(self.wish.accept || file == own);
+        let new = if may_be_anothers { own.as_path() } else { file };
+        let Ok(anew) = self.make_file(host, new) else { return Ok(used) };
+        Ok(match may_be_anothers {
+            true => {
+                let because =
+                    "the cow file is damaged, a reset was asked for, and it may be another image's, so it stays";
+                vec![Step::Recover { attempt: used, from: Code::AreaDamaged, with: anew, because }]
+            }
+            false => or_anew(used, None, anew, "the cow file is damaged, and a reset was asked for"),
+        })
+    }
 
-/// The file under the usual name, or, when it turns out to be another image's, a new one that bears this image's name.
-fn with_own_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    first: Vec<Step>,
-    bound: &Path,
-) -> Vec<Step> {
-    let Ok(own) = make_file(wish, points, identity, host, bound) else { return first };
-    vec![Step::Recover {
-        attempt: first,
-        from: Code::AreaOther,
-        with: own,
-        because: "the cow file belongs to another image",
-    }]
-}
+    /// The file under the usual name, or, when it turns out to be another image's, a new one that bears this image's name.
+    fn with_own_file(&self, host: &HostSite, first: Vec<Step>, bound: &Path) -> Vec<Step> {
+        let Ok(own) = self.make_file(host, bound) else { return first };
+        vec![Step::Recover {
+            attempt: first,
+            from: Code::AreaOther,
+            with: own,
+            because: "the cow file belongs to another image",
+        }]
+    }
 
-/// An own file beside the encrypted one of another image.
-fn beside_locked(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    bound: &Path,
-) -> Result<Vec<Step>, Obstacle> {
-    make_file(wish, points, identity, host, bound).map_err(|why| {
-        let owner = crypt::other_images(wish, identity, host).unwrap_or_default();
-        Obstacle::OtherImage { owner, image: identity.clone(), no_own: Some(Box::new(why)) }
-    })
+    /// An own file beside the encrypted one of another image.
+    fn beside_locked(&self, host: &HostSite, bound: &Path) -> Result<Vec<Step>, Obstacle> {
+        self.make_file(host, bound).map_err(|why| {
+            let owner = self.other_images(host).unwrap_or_default();
+            Obstacle::OtherImage { owner, image: self.image.clone(), no_own: Some(Box::new(why)) }
+        })
+    }
+
+    fn use_file(&self, file: &Path, found: Found) -> Result<Vec<Step>, Obstacle> {
+        let place = below(self.points, file).display().to_string();
+        let kind = match found {
+            Found::File(Some(kind)) if is_area(kind) => {
+                self.refuse_plain(place)?;
+                kind
+            }
+            found => return Err(Obstacle::NoCowFile { place, found }),
+        };
+        let mut steps = driver(kind);
+        steps.push(loop_file(file, self.overlay.access(), Some(found)));
+        steps.extend(checked(self.overlay, kind));
+        steps.extend(self.mounted(kind));
+        Ok(steps)
+    }
+
+    fn make_file(&self, host: &HostSite, file: &Path) -> Result<Vec<Step>, Obstacle> {
+        let name = below(self.points, file).display().to_string();
+        if self.overlay.readonly {
+            return Err(Obstacle::NothingToShow { place: name, nothing: Nothing::File });
+        }
+        let kind = self.kind()?;
+        let (size, needs) = (self.wish.cowfile_mib.saturating_mul(1 << 20), self.least(kind));
+        if size < needs {
+            let place = "a cow file of this rd.live.cowfile.mbsize".to_owned();
+            return Err(Obstacle::TooSmall { place, has: size, what: kind.name().to_owned(), needs });
+        }
+        if host.kind == Kind::Vfat && size > FAT_LIMIT {
+            return Err(Obstacle::LargeForFat { node: host.node.clone(), file: name, size });
+        }
+        if size > host.free {
+            return Err(Obstacle::HostFull { node: host.node.clone(), free: host.free, file: name, size });
+        }
+        let mut steps = driver(kind);
+        let (there, unknown) = match file == self.points.host.join(&self.wish.cowfile_path) {
+            true => (host.asked, Replace::Area),
+            false => (host.bound, Replace::Own),
+        };
+        let replace = if matches!(there, Found::File(_)) { unknown } else { Replace::Nothing };
+        let target = Target::File { path: file.to_owned(), size, replace };
+        // kiwi-live gives the file no label, so that it is never found by one.
+        steps.extend(self.made(target, kind, None));
+        steps.push(loop_file(file, Access::ReadWrite, None));
+        steps.extend(self.unlocked(&name));
+        steps.extend(self.mounted(kind));
+        Ok(steps)
+    }
 }
 
 pub(super) fn below<'a>(points: &Points, path: &'a Path) -> &'a Path {
     path.strip_prefix(&points.host).unwrap_or(path)
-}
-
-fn use_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    file: &Path,
-    found: Found,
-) -> Result<Vec<Step>, Obstacle> {
-    let place = below(points, file).display().to_string();
-    let kind = match found {
-        Found::File(Some(kind)) if is_area(kind) => {
-            wish.refuse_plain(place)?;
-            kind
-        }
-        found => return Err(Obstacle::NoCowFile { place, found }),
-    };
-    let mut steps = driver(kind);
-    steps.push(loop_file(file, wish.overlay.access(), Some(found)));
-    steps.extend(checked(wish.overlay, kind));
-    steps.extend(mounted(wish, points, identity, kind));
-    Ok(steps)
 }
 
 pub(super) fn loop_file(file: &Path, access: Access, found: Option<Found>) -> Step {
@@ -139,41 +141,3 @@ pub(super) fn loop_file(file: &Path, access: Access, found: Option<Found>) -> St
 
 /// FAT stores the length of a file in 32 bits.
 const FAT_LIMIT: u64 = (4 << 30) - 1;
-
-fn make_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    file: &Path,
-) -> Result<Vec<Step>, Obstacle> {
-    let name = below(points, file).display().to_string();
-    if wish.overlay.readonly {
-        return Err(Obstacle::NothingToShow { place: name, nothing: Nothing::File });
-    }
-    let kind = wish.kind()?;
-    let (size, needs) = (wish.cowfile_mib.saturating_mul(1 << 20), wish.least(kind));
-    if size < needs {
-        let place = "a cow file of this rd.live.cowfile.mbsize".to_owned();
-        return Err(Obstacle::TooSmall { place, has: size, what: kind.name().to_owned(), needs });
-    }
-    if host.kind == Kind::Vfat && size > FAT_LIMIT {
-        return Err(Obstacle::LargeForFat { node: host.node.clone(), file: name, size });
-    }
-    if size > host.free {
-        return Err(Obstacle::HostFull { node: host.node.clone(), free: host.free, file: name, size });
-    }
-    let mut steps = driver(kind);
-    let (there, unknown) = match file == points.host.join(wish.cowfile_path) {
-        true => (host.asked, Replace::Area),
-        false => (host.bound, Replace::Own),
-    };
-    let replace = if matches!(there, Found::File(_)) { unknown } else { Replace::Nothing };
-    let target = Target::File { path: file.to_owned(), size, replace };
-    // kiwi-live gives the file no label, so that it is never found by one.
-    steps.extend(wish.made(identity, target, kind, None));
-    steps.push(loop_file(file, Access::ReadWrite, None));
-    steps.extend(wish.unlocked(&name));
-    steps.extend(mounted(wish, points, identity, kind));
-    Ok(steps)
-}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::acquire::driver;
 use super::act::{AreaAct, Consent, Crypt, Key, Target, VolumeAct};
 use super::cowfile;
-use super::persist::{self, Area, Wish, bound_path, is_area};
+use super::persist::{self, Area, Planner, bound_path, is_area};
 use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;
@@ -39,13 +39,6 @@ pub(super) fn automatic(overlay: &Overlay, place: &str) -> Crypt {
 fn passphrase(unlock: &Unlocking, timeout_s: u64) -> Key {
     let file = unlock.key_file.as_ref().map(ToString::to_string);
     Key::Passphrase { file, tries: TRIES, timeout_s }
-}
-
-/// Makes the LUKS volume of a new automatic area, and the file system inside.
-pub(super) fn made(overlay: &Overlay, image: &Identity, target: Target, fs: Kind, label: Option<String>) -> Vec<Step> {
-    let crypt = automatic(overlay, "the new persistent area");
-    let (luks, mark) = (LUKS_LABEL.to_owned(), Some(image.header_mark()));
-    vec![crypt_driver(), Step::Volume(VolumeAct::Format { target, luks, mark, crypt, fs, label })]
 }
 
 /// Opens what is in the slot of the area.
@@ -85,25 +78,153 @@ pub struct Inside {
     pub kind: Option<Kind>,
 }
 
-/// How the encrypted area that is there is opened; `None` when there is none for this image. One that is there is used with
-/// and without `rd.live.encrypt`, and before any other (kiwi-live T-35). One whose header names another image is not
-/// opened: nobody is asked for a passphrase that is somebody else's.
-///
-/// # Errors
-/// Why it cannot be.
-pub fn opening(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    site: &Site,
-) -> Option<Result<Opening, Obstacle>> {
-    match site {
-        Site::Disk(disk) => disk.locked.as_ref().map(|part| on_disk(wish, identity, disk, part)),
-        Site::Host(host) => {
-            let (file, owner) = locked_file(wish, points, identity, host)?;
-            Some(in_file(wish, points, identity, host, (&file, &owner)))
+impl Planner<'_> {
+    /// Makes the LUKS volume of a new area, and the file system inside.
+    pub(super) fn encrypted(&self, target: Target, fs: Kind, label: Option<String>) -> Vec<Step> {
+        let crypt = automatic(self.overlay, "the new persistent area");
+        let (luks, mark) = (LUKS_LABEL.to_owned(), Some(self.image.header_mark()));
+        vec![crypt_driver(), Step::Volume(VolumeAct::Format { target, luks, mark, crypt, fs, label })]
+    }
+
+    /// How the encrypted area that is there is opened; `None` when there is none for this image. One that is there is used with
+    /// and without `rd.live.encrypt`, and before any other (kiwi-live T-35). One whose header names another image is not
+    /// opened: nobody is asked for a passphrase that is somebody else's.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn opening(&self, site: &Site) -> Option<Result<Opening, Obstacle>> {
+        match site {
+            Site::Disk(disk) => disk.locked.as_ref().map(|part| self.open_partition(disk, part)),
+            Site::Host(host) => {
+                let (file, owner) = self.locked_file(host)?;
+                Some(self.open_file(host, (&file, &owner)))
+            }
+            Site::Nowhere(_) => None,
         }
-        Site::Nowhere(_) => None,
+    }
+
+    fn open_partition(&self, disk: &DiskSite, part: &Part) -> Result<Opening, Obstacle> {
+        if disk.read_only && !self.overlay.readonly {
+            return Err(Obstacle::WriteProtected(disk.node()));
+        }
+        let subsystem = part.device.superblock.as_ref().and_then(|found| found.subsystem.as_deref());
+        let owner = Owner::of(subsystem, self.image);
+        // There is only one area on a disk, and a reset empties it, whosever it was.
+        let accept = self.wish.accept || self.overlay.reset;
+        own(&owner, self.image, accept)?;
+        let place = part.device.node.display().to_string();
+        let reach = persist::reach_as_found(disk, part, self.overlay.access());
+        let steps = vec![crypt_driver(), reach, unlock(automatic(self.overlay, &place))];
+        let mut notes: Vec<_> =
+            disk.foreign.iter().map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
+        if let Some(plain) = &disk.area {
+            let node = plain.device.node.display();
+            notes.push(format!("not used, because there is an encrypted area: {node}"));
+        }
+        Ok(Opening { steps, place, persistence: "partition", accept, mark: self.marking(&owner), notes })
+    }
+
+    /// Tells the header for which image the volume is from now on.
+    fn marking(&self, owner: &Owner) -> Option<Step> {
+        match owner {
+            // A text of somebody else stays.
+            Owner::Same | Owner::Taken => None,
+            _ if self.overlay.readonly => None,
+            Owner::Unsaid | Owner::Other(_) => {
+                Some(Step::Volume(VolumeAct::Mark { map: LUKS_LABEL.to_owned(), mark: self.image.header_mark() }))
+            }
+        }
+    }
+
+    /// The encrypted cow file and whose it is; the one that bears the image's name first, as without encryption.
+    fn locked_file(&self, host: &HostSite) -> Option<(PathBuf, Owner)> {
+        let locked = Found::File(Some(Kind::Luks));
+        match (host.bound, host.asked) {
+            (bound, _) if bound == locked => {
+                let owner = Owner::of(host.bound_mark.as_deref(), self.image);
+                Some((self.points.host.join(bound_path(&self.wish.cowfile_path, self.image)), owner))
+            }
+            (Found::File(_), _) => None,
+            _ if self.other_images(host).is_some() => None,
+            (_, asked) if asked == locked => {
+                let owner = Owner::of(host.asked_mark.as_deref(), self.image);
+                Some((self.points.host.join(&self.wish.cowfile_path), owner))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whose encrypted file has the name that was asked for, when that is another image, and it is not to be taken over.
+    pub(super) fn other_images(&self, host: &HostSite) -> Option<String> {
+        if host.asked != Found::File(Some(Kind::Luks)) || self.wish.accept {
+            return None;
+        }
+        match Owner::of(host.asked_mark.as_deref(), self.image) {
+            Owner::Other(other) => Some(other),
+            _ => None,
+        }
+    }
+
+    fn open_file(&self, host: &HostSite, (file, owner): (&Path, &Owner)) -> Result<Opening, Obstacle> {
+        if let Some(why) = host.refusal.as_ref().filter(|_| !self.overlay.readonly) {
+            return Err(why.clone());
+        }
+        let accept = self.wish.accept;
+        own(owner, self.image, accept)?;
+        let place = format!("{} on {}", cowfile::below(self.points, file).display(), host.node.display());
+        let mut steps = vec![crypt_driver()];
+        steps.extend(persist::remounted(self.overlay, &self.points.host));
+        steps.push(cowfile::loop_file(file, self.overlay.access(), Some(Found::File(Some(Kind::Luks)))));
+        steps.push(unlock(automatic(self.overlay, &place)));
+        let mark = self.marking(owner);
+        Ok(Opening { steps, place, persistence: "file", accept, mark, notes: Vec::new() })
+    }
+
+    /// The area inside an opened volume. A reset makes its file system anew if there is none that can be used: whoever opened
+    /// the volume may decide about what is in it. Its header stays as it is.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn area_inside(&self, opening: Opening, inside: &Inside) -> Result<Area, Obstacle> {
+        let Opening { accept, persistence, .. } = opening;
+        let anew = || self.anew(&opening, inside);
+        let reset = self.overlay.reset && !self.overlay.readonly;
+        let mut steps = match area_kind(&opening.place, inside.kind, true) {
+            Err(_) if reset => anew()?,
+            Err(why) => return Err(why),
+            Ok(kind) => {
+                let mut used = persist::checked(self.overlay, kind);
+                used.extend(self.mounted_by(kind, accept));
+                let used = match anew() {
+                    Ok(anew) if reset => {
+                        let reach = Step::Device { device: Seen::named(inside.node.clone()), into: Slot::Cow };
+                        persist::or_anew(used, Some(reach), anew, "the area is damaged, and a reset was asked for")
+                    }
+                    _ => used,
+                };
+                [driver(kind), used].concat()
+            }
+        };
+        steps.extend(opening.mark);
+        Ok(Area { encrypted: true, ..self.complete(steps, persistence, opening.place, opening.notes) })
+    }
+
+    /// Makes a new file system in an opened volume and mounts it.
+    fn anew(&self, opening: &Opening, inside: &Inside) -> Result<Vec<Step>, Obstacle> {
+        let kind = self.kind()?;
+        let needs = persist::least(kind);
+        if inside.size < needs {
+            let (place, what) = (format!("the encrypted volume {}", opening.place), kind.name().to_owned());
+            return Err(Obstacle::TooSmall { place, has: inside.size, what, needs });
+        }
+        // The cow file has no label without encryption either.
+        let label = (opening.persistence == "partition").then(|| LABEL.to_owned());
+        let node = inside.node.clone();
+        let mut steps = driver(kind);
+        steps.push(Step::Area(AreaAct::Format { target: Target::Opened { node: node.clone() }, fs: kind, label }));
+        steps.push(Step::Device { device: Seen::named(node), into: Slot::Cow });
+        steps.extend(self.mounted(kind));
+        Ok(steps)
     }
 }
 
@@ -115,154 +236,12 @@ impl Opening {
     }
 }
 
-fn on_disk(wish: &Wish<'_>, identity: &Identity, disk: &DiskSite, part: &Part) -> Result<Opening, Obstacle> {
-    if disk.read_only && !wish.overlay.readonly {
-        return Err(Obstacle::WriteProtected(disk.node()));
-    }
-    let subsystem = part.device.superblock.as_ref().and_then(|found| found.subsystem.as_deref());
-    let owner = Owner::of(subsystem, identity);
-    // There is only one area on a disk, and a reset empties it, whosever it was.
-    let accept = wish.accept || wish.overlay.reset;
-    own(&owner, identity, accept)?;
-    let place = part.device.node.display().to_string();
-    let reach = persist::reach_as_found(disk, part, wish.overlay.access());
-    let steps = vec![crypt_driver(), reach, unlock(automatic(wish.overlay, &place))];
-    let mut notes: Vec<_> =
-        disk.foreign.iter().map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
-    if let Some(plain) = &disk.area {
-        let node = plain.device.node.display();
-        notes.push(format!("not used, because there is an encrypted area: {node}"));
-    }
-    Ok(Opening { steps, place, persistence: "partition", accept, mark: marking(wish, identity, &owner), notes })
-}
-
 /// Not another image's, unless that was accepted.
 fn own(owner: &Owner, identity: &Identity, accept: bool) -> Result<(), Obstacle> {
     match owner {
         Owner::Other(other) if !accept => Err(Obstacle::made_for(other, identity)),
         _ => Ok(()),
     }
-}
-
-/// Tells the header for which image the volume is from now on.
-fn marking(wish: &Wish<'_>, identity: &Identity, owner: &Owner) -> Option<Step> {
-    match owner {
-        // A text of somebody else stays.
-        Owner::Same | Owner::Taken => None,
-        _ if wish.overlay.readonly => None,
-        Owner::Unsaid | Owner::Other(_) => {
-            Some(Step::Volume(VolumeAct::Mark { map: LUKS_LABEL.to_owned(), mark: identity.header_mark() }))
-        }
-    }
-}
-
-/// The encrypted cow file and whose it is; the one that bears the image's name first, as without encryption.
-fn locked_file(wish: &Wish<'_>, points: &Points, identity: &Identity, host: &HostSite) -> Option<(PathBuf, Owner)> {
-    let locked = Found::File(Some(Kind::Luks));
-    match (host.bound, host.asked) {
-        (bound, _) if bound == locked => {
-            let owner = Owner::of(host.bound_mark.as_deref(), identity);
-            Some((points.host.join(bound_path(wish.cowfile_path, identity)), owner))
-        }
-        (Found::File(_), _) => None,
-        _ if other_images(wish, identity, host).is_some() => None,
-        (_, asked) if asked == locked => {
-            let owner = Owner::of(host.asked_mark.as_deref(), identity);
-            Some((points.host.join(wish.cowfile_path), owner))
-        }
-        _ => None,
-    }
-}
-
-/// Whose encrypted file has the name that was asked for, when that is another image, and it is not to be taken over.
-pub(super) fn other_images(wish: &Wish<'_>, identity: &Identity, host: &HostSite) -> Option<String> {
-    if host.asked != Found::File(Some(Kind::Luks)) || wish.accept {
-        return None;
-    }
-    match Owner::of(host.asked_mark.as_deref(), identity) {
-        Owner::Other(other) => Some(other),
-        _ => None,
-    }
-}
-
-fn in_file(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    host: &HostSite,
-    (file, owner): (&Path, &Owner),
-) -> Result<Opening, Obstacle> {
-    if let Some(why) = host.refusal.as_ref().filter(|_| !wish.overlay.readonly) {
-        return Err(why.clone());
-    }
-    let accept = wish.accept;
-    own(owner, identity, accept)?;
-    let place = format!("{} on {}", cowfile::below(points, file).display(), host.node.display());
-    let mut steps = vec![crypt_driver()];
-    steps.extend(persist::remounted(wish.overlay, &points.host));
-    steps.push(cowfile::loop_file(file, wish.overlay.access(), Some(Found::File(Some(Kind::Luks)))));
-    steps.push(unlock(automatic(wish.overlay, &place)));
-    let mark = marking(wish, identity, owner);
-    Ok(Opening { steps, place, persistence: "file", accept, mark, notes: Vec::new() })
-}
-
-/// The area inside an opened volume. A reset makes its file system anew if there is none that can be used: whoever opened
-/// the volume may decide about what is in it. Its header stays as it is.
-///
-/// # Errors
-/// Why it cannot be used.
-pub fn area_inside(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    opening: Opening,
-    inside: &Inside,
-) -> Result<Area, Obstacle> {
-    let Opening { accept, persistence, .. } = opening;
-    let anew = || anew(wish, points, identity, &opening, inside);
-    let reset = wish.overlay.reset && !wish.overlay.readonly;
-    let mut steps = match area_kind(&opening.place, inside.kind, true) {
-        Err(_) if reset => anew()?,
-        Err(why) => return Err(why),
-        Ok(kind) => {
-            let mut used = persist::checked(wish.overlay, kind);
-            used.extend(persist::mounted_by(wish, points, identity, kind, accept));
-            let used = match anew() {
-                Ok(anew) if reset => {
-                    let reach = Step::Device { device: Seen::named(inside.node.clone()), into: Slot::Cow };
-                    persist::or_anew(used, Some(reach), anew, "the area is damaged, and a reset was asked for")
-                }
-                _ => used,
-            };
-            [driver(kind), used].concat()
-        }
-    };
-    steps.extend(opening.mark);
-    Ok(Area { encrypted: true, ..persist::complete(wish, points, steps, persistence, opening.place, opening.notes) })
-}
-
-/// Makes a new file system in an opened volume and mounts it.
-fn anew(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    opening: &Opening,
-    inside: &Inside,
-) -> Result<Vec<Step>, Obstacle> {
-    let kind = wish.kind()?;
-    let needs = persist::least(kind);
-    if inside.size < needs {
-        let (place, what) = (format!("the encrypted volume {}", opening.place), kind.name().to_owned());
-        return Err(Obstacle::TooSmall { place, has: inside.size, what, needs });
-    }
-    // The cow file has no label without encryption either.
-    let label = (opening.persistence == "partition").then(|| LABEL.to_owned());
-    let node = inside.node.clone();
-    let mut steps = driver(kind);
-    steps.push(Step::Area(AreaAct::Format { target: Target::Opened { node: node.clone() }, fs: kind, label }));
-    steps.push(Step::Device { device: Seen::named(node), into: Slot::Cow });
-    steps.extend(persist::mounted(wish, points, identity, kind));
-    Ok(steps)
 }
 
 /// `volume` says that a reset makes a new file system in it.

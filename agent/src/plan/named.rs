@@ -10,7 +10,7 @@ use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;
 use crate::area::{DiskSite, Found, NamedSite, Nothing, Obstacle, WORK};
-use crate::config::{Access, Overlay};
+use crate::config::{Access, AreaFs, Overlay};
 use crate::facts::{Device, Seen};
 use crate::format::Kind;
 use crate::table::name;
@@ -30,7 +30,7 @@ pub struct Made {
 ///
 /// # Errors
 /// Why it cannot be.
-pub fn partition(disk: &DiskSite, cowfs: &str, label: &str, points: &Points) -> Result<Made, Obstacle> {
+pub fn partition(disk: &DiskSite, cowfs: &AreaFs, label: &str, points: &Points) -> Result<Made, Obstacle> {
     let kind = area_kind(cowfs)?;
     if disk.read_only {
         return Err(Obstacle::WriteProtected(disk.node()));

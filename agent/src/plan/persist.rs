@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, mount_kind};
 use super::act::{AreaAct, Target};
-use super::cowfile;
 use super::crypt;
 use super::points::Points;
 use super::slot::Slot;
 use super::step::{NO_LINKS, Step};
 use crate::area::{DiskSite, Found, Identity, LABEL, Nothing, Obstacle, Part, Site};
-use crate::config::{Access, Overlay, Persistence};
+use crate::config::{Access, AreaFs, Overlay, Wish};
 use crate::error::Code;
 use crate::facts::Seen;
 use crate::format::Kind;
@@ -42,76 +41,227 @@ pub struct Area {
     pub notes: Vec<String>,
 }
 
-/// What `rd.live.overlay.persistent` and its details ask for.
+/// Plans what `rd.live.overlay.persistent` asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish<'a> {
+pub struct Planner<'a> {
     /// How the root becomes writable.
     pub overlay: &'a Overlay,
-    /// File system of a new area.
-    pub cowfs: &'a str,
-    /// MiB of a new cow file.
-    pub cowfile_mib: u64,
-    /// Path of the cow file.
-    pub cowfile_path: &'a Path,
-    /// Stop instead of falling back.
-    pub required: bool,
-    /// Use the area although it was made for another image.
-    pub accept: bool,
-    /// Encryption was asked for.
-    pub encrypt: bool,
+    /// What the area is to be like.
+    pub wish: &'a Wish,
+    /// Where things are mounted.
+    pub points: &'a Points,
+    /// The image that is booted.
+    pub image: &'a Identity,
 }
 
-impl<'a> Wish<'a> {
-    /// The wish for an automatic area, if that is what is asked for.
-    pub fn of(overlay: &'a Overlay) -> Option<Self> {
-        let Some(Persistence::Automatic { required, accept, cowfs, cowfile_mib, cowfile_path, encrypt }) =
-            &overlay.persistence
-        else {
-            return None;
-        };
-        let (cowfile_mib, required, accept, encrypt) = (*cowfile_mib, *required, *accept, *encrypt);
-        Some(Self { overlay, cowfs, cowfile_mib, cowfile_path, required, accept, encrypt })
-    }
-
-    /// The file system of a new area.
-    ///
-    /// # Errors
-    /// A name that is none of ours.
-    pub fn kind(&self) -> Result<Kind, Obstacle> {
-        area_kind(self.cowfs)
+impl<'a> Planner<'a> {
+    /// A planner, if an automatic area is what is asked for.
+    pub fn of(overlay: &'a Overlay, points: &'a Points, image: &'a Identity) -> Option<Self> {
+        overlay.wish().map(|wish| Self { overlay, wish, points, image })
     }
 
     /// The smallest area worth making, in bytes.
     pub(super) fn least(&self, kind: Kind) -> u64 {
-        least(kind) + if self.encrypt { crypt::HEADER } else { 0 }
+        least(kind) + if self.wish.encrypt { crypt::HEADER } else { 0 }
     }
 
     /// Makes the file system of a new area, inside a LUKS volume if that was asked for.
-    pub(super) fn made(&self, identity: &Identity, target: Target, kind: Kind, label: Option<&str>) -> Vec<Step> {
+    pub(super) fn made(&self, target: Target, kind: Kind, label: Option<&str>) -> Vec<Step> {
         let label = label.map(str::to_owned);
-        match self.encrypt {
+        match self.wish.encrypt {
             false => vec![Step::Area(AreaAct::Format { target, fs: kind, label })],
-            true => crypt::made(self.overlay, identity, target, kind, label),
+            true => self.encrypted(target, kind, label),
         }
     }
 
-    /// Opens what [`Wish::made`] has made.
+    /// Opens what [`Planner::made`] has made.
     pub(super) fn unlocked(&self, place: &str) -> Option<Step> {
-        self.encrypt.then(|| crypt::unlock(crypt::automatic(self.overlay, place)))
+        self.wish.encrypt.then(|| crypt::unlock(crypt::automatic(self.overlay, place)))
     }
 
     /// Nothing is written to an area without encryption when encryption was asked for (kiwi-live spec W-15).
     pub(super) fn refuse_plain(&self, place: String) -> Result<(), Obstacle> {
-        if self.encrypt { Err(Obstacle::PlainArea(place)) } else { Ok(()) }
+        if self.wish.encrypt { Err(Obstacle::PlainArea(place)) } else { Ok(()) }
+    }
+
+    /// The file system of a new area.
+    pub(super) fn kind(&self) -> Result<Kind, Obstacle> {
+        area_kind(&self.wish.cowfs)
+    }
+
+    /// An area on the boot disk or beside the ISO file.
+    ///
+    /// # Errors
+    /// Why there can be none.
+    pub fn automatic(&self, site: &Site) -> Result<Area, Obstacle> {
+        let (steps, persistence, place, notes) = match site {
+            Site::Nowhere(why) => return Err(why.clone()),
+            Site::Disk(disk) => {
+                let (steps, place) = self.on_disk(disk)?;
+                let foreign = disk.foreign.iter();
+                let foreign = foreign.map(|text| format!("not used, because it is not on the boot disk: {text}"));
+                let notes = foreign.chain(self.passed_over(disk)).collect();
+                (steps, "partition", place, notes)
+            }
+            Site::Host(host) => {
+                let (steps, place) = self.in_file(host)?;
+                let other = self.other_images(host).filter(|_| !matches!(host.bound, Found::File(_)));
+                let asked = self.wish.cowfile_path.display();
+                let notes = other.map(|other| {
+                    format!("{asked} is encrypted and belongs to another image ({other}), it is left as it is")
+                });
+                (steps, "file", place, notes.into_iter().collect())
+            }
+        };
+        Ok(self.complete(steps, persistence, place, notes))
+    }
+
+    /// An automatic area, once it is known how to reach it.
+    pub(super) fn complete(
+        &self,
+        steps: Vec<Step>,
+        persistence: &'static str,
+        place: String,
+        notes: Vec<String>,
+    ) -> Area {
+        let at = self.area_point();
+        let (upper, work) = in_area(at);
+        let mut area = Area {
+            steps,
+            upper,
+            work,
+            persistence,
+            place,
+            encrypted: self.wish.encrypt,
+            required: self.wish.required,
+            readonly: self.overlay.readonly,
+            store: false,
+            notes,
+        };
+        area.directories(self.points);
+        area
+    }
+
+    fn on_disk(&self, disk: &DiskSite) -> Result<(Vec<Step>, String), Obstacle> {
+        let node = disk.node();
+        if disk.read_only && !self.overlay.readonly {
+            return Err(Obstacle::WriteProtected(node));
+        }
+        if let Some(part) = &disk.area {
+            self.refuse_plain(part.device.node.display().to_string())?;
+            return Ok((self.existing(disk, part)?, part.device.node.display().to_string()));
+        }
+        if self.overlay.readonly {
+            return Err(Obstacle::NothingToShow { place: node.display().to_string(), nothing: Nothing::Area });
+        }
+        let kind = self.kind()?;
+        let (target, slot, place) = if let Some(part) = self.usable(disk, kind) {
+            let (seen, start, size) = (disk.seen(), part.start, part.device.size);
+            let target = match self.is_discarded(part) {
+                true => Target::Discarded { disk: seen, start, size },
+                false => Target::Partition { disk: seen, start, size },
+            };
+            (target, vec![reach(disk, &part.device.node, part.start, part.device.size)], part.device.node.clone())
+        } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= self.least(kind)) {
+            let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
+            let Gap { start, size, .. } = gap;
+            let add = Step::Area(AreaAct::AddPartition { disk: disk.seen().made_in_part(), image: disk.image, gap });
+            (
+                Target::Gap { disk: disk.seen(), image: disk.image, gap },
+                vec![add, reach(disk, &part, start, size)],
+                part,
+            )
+        } else {
+            return Err(no_room(disk, kind, self.least(kind)));
+        };
+        let mut steps = driver(kind);
+        steps.extend(self.made(target, kind, Some(LABEL)));
+        steps.extend(slot);
+        steps.extend(self.unlocked(&place.display().to_string()));
+        steps.extend(self.mounted(kind));
+        Ok((steps, place.display().to_string()))
+    }
+
+    /// Whether a reset gives the partition up, whatever is in it: its name in the table says that it is ours.
+    fn is_discarded(&self, part: &Part) -> bool {
+        self.overlay.reset && part.device.part_label.as_deref() == Some(PARTITION_NAME)
+    }
+
+    /// The unused partition; none that may hold something, where there is other room.
+    fn usable<'d>(&self, disk: &'d DiskSite, kind: Kind) -> Option<&'d Part> {
+        let part = disk.unused.as_ref()?;
+        let elsewhere = disk.gap.is_some_and(|gap| gap.size >= self.least(kind));
+        let left = disk.unused_doubt.is_some() && elsewhere && !self.is_discarded(part);
+        (!left).then_some(part)
+    }
+
+    /// What to say of an unused partition that is left as it is.
+    fn passed_over(&self, disk: &DiskSite) -> Option<String> {
+        let (part, doubt) = (disk.unused.as_ref()?, disk.unused_doubt.as_ref()?);
+        let chosen = disk.area.is_some() || self.kind().is_ok_and(|kind| self.usable(disk, kind).is_some());
+        (!chosen).then(|| format!("{} is left as it is, for {doubt}", part.device.node.display()))
+    }
+
+    /// A partition that is there: checked, mounted, and used if it is this image's.
+    fn existing(&self, disk: &DiskSite, part: &Part) -> Result<Vec<Step>, Obstacle> {
+        let found = part.device.superblock.as_ref().map(|found| found.kind);
+        let Some(kind) = found.filter(|kind| is_area(*kind)) else {
+            return Err(Obstacle::Holds { place: part.device.node.display().to_string(), kind: found, volume: false });
+        };
+        let mut steps = driver(kind);
+        let found = reach_as_found(disk, part, self.overlay.access());
+        steps.push(found.clone());
+        let mut used = checked(self.overlay, kind);
+        // There is only one area on a disk, and a reset empties it, whosever it was.
+        used.extend(self.mounted_by(kind, self.wish.accept || self.overlay.reset));
+        if self.overlay.reset && !self.overlay.readonly {
+            let target = Target::Discarded { disk: disk.seen(), start: part.start, size: part.device.size };
+            let fs = self.kind()?;
+            let mut anew = driver(fs);
+            anew.push(Step::Area(AreaAct::Format { target, fs, label: Some(LABEL.to_owned()) }));
+            anew.push(reach(disk, &part.device.node, part.start, part.device.size));
+            anew.extend(self.mounted(fs));
+            used = or_anew(used, Some(found), anew, "the area is damaged, and a reset was asked for");
+        }
+        steps.extend(used);
+        Ok(steps)
+    }
+
+    /// Where the area is mounted. When it is only shown, the temporary area that is used beside it has its usual place.
+    fn area_point(&self) -> &'a Path {
+        if self.overlay.readonly { &self.points.named } else { &self.points.persistent }
+    }
+
+    /// Mounts the area and asks it whom it belongs to.
+    pub(super) fn mounted(&self, kind: Kind) -> Vec<Step> {
+        self.mounted_by(kind, self.wish.accept)
+    }
+
+    /// As [`Planner::mounted`]; `accept` says that it may have been made for another image.
+    pub(super) fn mounted_by(&self, kind: Kind, accept: bool) -> Vec<Step> {
+        let at = self.area_point();
+        let write = !self.overlay.readonly;
+        let reset = write && self.overlay.reset;
+        let (image, write_mark) = (self.image.clone(), write && !reset);
+        let mut steps = vec![
+            mount_own(kind, write, at),
+            Step::Area(AreaAct::Identity { at: at.to_owned(), image, accept, write: write_mark }),
+        ];
+        // The mark comes last: under it lies nothing of another image, however far this comes.
+        if reset {
+            let (upper, work) = in_area(at);
+            steps.push(Step::Area(AreaAct::SetAside { upper, work }));
+            steps.push(Step::Area(AreaAct::Mark { at: at.to_owned(), image: self.image.clone() }));
+        }
+        steps
     }
 }
 
-pub(super) fn area_kind(cowfs: &str) -> Result<Kind, Obstacle> {
+/// The file system of a new area, by its name.
+pub(super) fn area_kind(cowfs: &AreaFs) -> Result<Kind, Obstacle> {
     match cowfs {
-        "ext4" => Ok(Kind::Ext4),
-        "xfs" => Ok(Kind::Xfs),
-        "btrfs" => Ok(Kind::Btrfs),
-        other => Err(Obstacle::UnknownFs(other.to_owned())),
+        AreaFs::Known(kind) => Ok(*kind),
+        AreaFs::Unknown(name) => Err(Obstacle::UnknownFs(name.clone())),
     }
 }
 
@@ -142,60 +292,6 @@ pub fn named_path(live_dir: &str, identity: &Identity) -> PathBuf {
     Path::new(live_dir).join(format!("overlay-{}-{}", text(&identity.volume_id), text(&identity.image_uuid)))
 }
 
-/// An area on the boot disk or beside the ISO file.
-///
-/// # Errors
-/// Why there can be none.
-pub fn automatic(wish: &Wish<'_>, points: &Points, identity: &Identity, site: &Site) -> Result<Area, Obstacle> {
-    let (steps, persistence, place, notes) = match site {
-        Site::Nowhere(why) => return Err(why.clone()),
-        Site::Disk(disk) => {
-            let (steps, place) = on_disk(wish, points, identity, disk)?;
-            let foreign = disk.foreign.iter();
-            let foreign = foreign.map(|text| format!("not used, because it is not on the boot disk: {text}"));
-            let notes = foreign.chain(passed_over(wish, disk)).collect();
-            (steps, "partition", place, notes)
-        }
-        Site::Host(host) => {
-            let (steps, place) = cowfile::in_file(wish, points, identity, host)?;
-            let other = crypt::other_images(wish, identity, host).filter(|_| !matches!(host.bound, Found::File(_)));
-            let asked = wish.cowfile_path.display();
-            let notes = other.map(|other| {
-                format!("{asked} is encrypted and belongs to another image ({other}), it is left as it is")
-            });
-            (steps, "file", place, notes.into_iter().collect())
-        }
-    };
-    Ok(complete(wish, points, steps, persistence, place, notes))
-}
-
-/// An automatic area, once it is known how to reach it.
-pub(super) fn complete(
-    wish: &Wish<'_>,
-    points: &Points,
-    steps: Vec<Step>,
-    persistence: &'static str,
-    place: String,
-    notes: Vec<String>,
-) -> Area {
-    let at = area_point(wish, points);
-    let (upper, work) = in_area(at);
-    let mut area = Area {
-        steps,
-        upper,
-        work,
-        persistence,
-        place,
-        encrypted: wish.encrypt,
-        required: wish.required,
-        readonly: wish.overlay.readonly,
-        store: false,
-        notes,
-    };
-    area.directories(points);
-    area
-}
-
 impl Area {
     /// What an area ends with that has no mark: empty it if asked for, then as all others.
     pub(super) fn finish(&mut self, overlay: &Overlay, points: &Points) {
@@ -224,47 +320,6 @@ impl Area {
     }
 }
 
-fn on_disk(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    disk: &DiskSite,
-) -> Result<(Vec<Step>, String), Obstacle> {
-    let node = disk.node();
-    if disk.read_only && !wish.overlay.readonly {
-        return Err(Obstacle::WriteProtected(node));
-    }
-    if let Some(part) = &disk.area {
-        wish.refuse_plain(part.device.node.display().to_string())?;
-        return Ok((existing(wish, points, identity, disk, part)?, part.device.node.display().to_string()));
-    }
-    if wish.overlay.readonly {
-        return Err(Obstacle::NothingToShow { place: node.display().to_string(), nothing: Nothing::Area });
-    }
-    let kind = wish.kind()?;
-    let (target, slot, place) = if let Some(part) = usable(wish, disk, kind) {
-        let (seen, start, size) = (disk.seen(), part.start, part.device.size);
-        let target = match is_discarded(wish, part) {
-            true => Target::Discarded { disk: seen, start, size },
-            false => Target::Partition { disk: seen, start, size },
-        };
-        (target, vec![reach(disk, &part.device.node, part.start, part.device.size)], part.device.node.clone())
-    } else if let Some(gap) = disk.gap.filter(|gap| gap.size >= wish.least(kind)) {
-        let part = Path::new("/dev").join(name::of(&disk.name, gap.number));
-        let Gap { start, size, .. } = gap;
-        let add = Step::Area(AreaAct::AddPartition { disk: disk.seen().made_in_part(), image: disk.image, gap });
-        (Target::Gap { disk: disk.seen(), image: disk.image, gap }, vec![add, reach(disk, &part, start, size)], part)
-    } else {
-        return Err(no_room(disk, kind, wish.least(kind)));
-    };
-    let mut steps = driver(kind);
-    steps.extend(wish.made(identity, target, kind, Some(LABEL)));
-    steps.extend(slot);
-    steps.extend(wish.unlocked(&place.display().to_string()));
-    steps.extend(mounted(wish, points, identity, kind));
-    Ok((steps, place.display().to_string()))
-}
-
 /// Why a new partition does not find `needs` bytes.
 pub(super) fn no_room(disk: &DiskSite, kind: Kind, needs: u64) -> Obstacle {
     let node = disk.node();
@@ -275,57 +330,6 @@ pub(super) fn no_room(disk: &DiskSite, kind: Kind, needs: u64) -> Obstacle {
         }
         None => Obstacle::NoGap { node, why: disk.no_gap.clone() },
     }
-}
-
-/// Whether a reset gives the partition up, whatever is in it: its name in the table says that it is ours.
-fn is_discarded(wish: &Wish<'_>, part: &Part) -> bool {
-    wish.overlay.reset && part.device.part_label.as_deref() == Some(PARTITION_NAME)
-}
-
-/// The unused partition; none that may hold something, where there is other room.
-fn usable<'a>(wish: &Wish<'_>, disk: &'a DiskSite, kind: Kind) -> Option<&'a Part> {
-    let part = disk.unused.as_ref()?;
-    let elsewhere = disk.gap.is_some_and(|gap| gap.size >= wish.least(kind));
-    let left = disk.unused_doubt.is_some() && elsewhere && !is_discarded(wish, part);
-    (!left).then_some(part)
-}
-
-/// What to say of an unused partition that is left as it is.
-fn passed_over(wish: &Wish<'_>, disk: &DiskSite) -> Option<String> {
-    let (part, doubt) = (disk.unused.as_ref()?, disk.unused_doubt.as_ref()?);
-    let chosen = disk.area.is_some() || wish.kind().is_ok_and(|kind| usable(wish, disk, kind).is_some());
-    (!chosen).then(|| format!("{} is left as it is, for {doubt}", part.device.node.display()))
-}
-
-/// A partition that is there: checked, mounted, and used if it is this image's.
-fn existing(
-    wish: &Wish<'_>,
-    points: &Points,
-    identity: &Identity,
-    disk: &DiskSite,
-    part: &Part,
-) -> Result<Vec<Step>, Obstacle> {
-    let found = part.device.superblock.as_ref().map(|found| found.kind);
-    let Some(kind) = found.filter(|kind| is_area(*kind)) else {
-        return Err(Obstacle::Holds { place: part.device.node.display().to_string(), kind: found, volume: false });
-    };
-    let mut steps = driver(kind);
-    let found = reach_as_found(disk, part, wish.overlay.access());
-    steps.push(found.clone());
-    let mut used = checked(wish.overlay, kind);
-    // There is only one area on a disk, and a reset empties it, whosever it was.
-    used.extend(mounted_by(wish, points, identity, kind, wish.accept || wish.overlay.reset));
-    if wish.overlay.reset && !wish.overlay.readonly {
-        let target = Target::Discarded { disk: disk.seen(), start: part.start, size: part.device.size };
-        let fs = wish.kind()?;
-        let mut anew = driver(fs);
-        anew.push(Step::Area(AreaAct::Format { target, fs, label: Some(LABEL.to_owned()) }));
-        anew.push(reach(disk, &part.device.node, part.start, part.device.size));
-        anew.extend(mounted(wish, points, identity, fs));
-        used = or_anew(used, Some(found), anew, "the area is damaged, and a reset was asked for");
-    }
-    steps.extend(used);
-    Ok(steps)
 }
 
 /// Tries an area that a reset is to empty. One that is damaged is repaired, for more than changes may lie on it, and made anew only when its
@@ -396,35 +400,6 @@ pub(super) fn reach_as_found(disk: &DiskSite, part: &Part, access: Access) -> St
         }
         false => Step::Device { device: part.device.seen(), into: Slot::Cow },
     }
-}
-
-/// Where the area is mounted. When it is only shown, the temporary area that is used beside it has its usual place.
-fn area_point<'a>(wish: &Wish<'_>, points: &'a Points) -> &'a Path {
-    if wish.overlay.readonly { &points.named } else { &points.persistent }
-}
-
-/// Mounts the area and asks it whom it belongs to.
-pub(super) fn mounted(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind) -> Vec<Step> {
-    mounted_by(wish, points, identity, kind, wish.accept)
-}
-
-/// As [`mounted`]; `accept` says that it may have been made for another image.
-pub(super) fn mounted_by(wish: &Wish<'_>, points: &Points, identity: &Identity, kind: Kind, accept: bool) -> Vec<Step> {
-    let at = area_point(wish, points);
-    let write = !wish.overlay.readonly;
-    let reset = write && wish.overlay.reset;
-    let (image, write_mark) = (identity.clone(), write && !reset);
-    let mut steps = vec![
-        mount_own(kind, write, at),
-        Step::Area(AreaAct::Identity { at: at.to_owned(), image, accept, write: write_mark }),
-    ];
-    // The mark comes last: under it lies nothing of another image, however far this comes.
-    if reset {
-        let (upper, work) = in_area(at);
-        steps.push(Step::Area(AreaAct::SetAside { upper, work }));
-        steps.push(Step::Area(AreaAct::Mark { at: at.to_owned(), image: identity.clone() }));
-    }
-    steps
 }
 
 /// Upper and work directory of an automatic area.

@@ -2,17 +2,19 @@
 
 use super::acquire::driver;
 use super::assemble::area;
-use super::persist::Wish;
 use super::points::Points;
 use super::step::Step;
-use crate::config::Config;
+use crate::config::{AreaFs, Config};
 
 /// Drivers every live boot needs, loaded while the hardware is still being found.
 ///
 /// The container's own kind is not known yet; squashfs and iso9660 are the common case, and cost a few milliseconds
 /// that would otherwise be spent after the medium was found. The same holds for the file system of a persistent area.
 pub fn drivers(config: &Config) -> Vec<Step> {
-    let area = Wish::of(&config.overlay).and_then(|wish| wish.kind().ok()).map(driver);
+    let area = match config.overlay.wish().map(|wish| &wish.cowfs) {
+        Some(AreaFs::Known(kind)) => driver(*kind),
+        _ => Vec::new(),
+    };
     [
         ("loop", None, "CONFIG_BLK_DEV_LOOP"),
         ("overlay", Some("overlay"), "CONFIG_OVERLAY_FS"),
@@ -25,7 +27,7 @@ pub fn drivers(config: &Config) -> Vec<Step> {
         filesystem: filesystem.map(Into::into),
         option: option.into(),
     })
-    .chain(area.into_iter().flatten())
+    .chain(area)
     .collect()
 }
 

@@ -161,7 +161,7 @@ pub fn container(points: &Points, copy: &Copy) -> Vec<Step> {
 /// Whether changes may come to be kept on the medium, or on the file system that holds its ISO file: then it stays until
 /// that is known.
 pub fn may_keep(config: &Config) -> bool {
-    matches!(config.overlay.persistence, Some(Persistence::Automatic { .. } | Persistence::OnMedium { .. }))
+    matches!(config.overlay.persistence, Some(Persistence::Automatic(_) | Persistence::OnMedium { .. }))
 }
 
 /// Lets the medium go, once all that is needed has been seen in RAM, and says what becomes of it.

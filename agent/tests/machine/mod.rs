@@ -15,7 +15,7 @@ use rdlive::exec::Executor;
 use rdlive::facts::{Inner, MediumFacts, Origin};
 use rdlive::format::partition::{self, Table};
 use rdlive::handover::{Report, WriteMode};
-use rdlive::plan::persist::{self, Wish};
+use rdlive::plan::persist::Planner;
 use rdlive::plan::{Points, Wanted, assemble, prepare};
 use rdlive::probe::uevent::Socket;
 use rdlive::probe::{block, site};
@@ -333,13 +333,14 @@ impl Stick {
             uuid: found.uuid,
             device: None,
         };
-        let wish = Wish::of(&config.overlay).unwrap();
+        let image = Identity::of(&medium);
+        let planner = Planner::of(&config.overlay, &points, &image).unwrap();
         let site = site::disk(env, &devices, &medium, &node, false);
-        let planned = persist::automatic(&wish, &points, &Identity::of(&medium), &site);
+        let planned = planner.automatic(&site);
         let mut report = Report::new("dracut", &config, &[]);
         let area = match planned {
             Ok(area) => Some(area),
-            Err(why) if wish.required => return Err(why.into()),
+            Err(why) if config.overlay.required => return Err(why.into()),
             Err(why) => {
                 report.fallbacks.push(why.to_string());
                 None

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::format::Kind;
 
 fn named(device: &str, path: Option<&str>) -> Option<Persistence> {
     let device = Selector::parse(device).unwrap();
@@ -10,7 +11,7 @@ fn named(device: &str, path: Option<&str>) -> Option<Persistence> {
 }
 
 fn automatic(text: &str) -> bool {
-    matches!(read(text).overlay.persistence, Some(Persistence::Automatic { .. }))
+    matches!(read(text).overlay.persistence, Some(Persistence::Automatic(_)))
 }
 
 const SNAPSHOT: Method = Method::Snapshot { thin: false };
@@ -108,7 +109,7 @@ fn t02_t26_to_t28_persistent() {
         assert_eq!(automatic(text), expected, "{case}: {text}");
     }
     let words = |text: &str| match read(text).overlay.persistence {
-        Some(Persistence::Automatic { required, accept, .. }) => (required, accept),
+        Some(Persistence::Automatic(wish)) => (wish.required, wish.accept),
         other => panic!("{text}: {other:?}"),
     };
     assert_eq!(words("rd.live.overlay.persistent"), (false, false));
@@ -123,23 +124,23 @@ fn t02_t26_to_t28_persistent() {
 #[test]
 fn automatic_persistence_takes_its_details() {
     let text = "rd.live.overlay.persistent=required rd.live.overlay.cowfs=xfs rd.live.cowfile.mbsize=1024 rd.live.cowfile.path=/data/x.cow rd.live.encrypt";
-    let expected = Persistence::Automatic {
+    let expected = Persistence::Automatic(Wish {
         required: true,
         accept: false,
-        cowfs: "xfs".into(),
+        cowfs: AreaFs::Known(Kind::Xfs),
         cowfile_mib: 1024,
         cowfile_path: "data/x.cow".into(),
         encrypt: true,
-    };
+    });
     assert_eq!(read(text).overlay.persistence, Some(expected));
-    let expected = Persistence::Automatic {
+    let expected = Persistence::Automatic(Wish {
         required: false,
         accept: false,
-        cowfs: "ext4".into(),
+        cowfs: AreaFs::Known(Kind::Ext4),
         cowfile_mib: 500,
         cowfile_path: "live_system.cow".into(),
         encrypt: false,
-    };
+    });
     assert_eq!(read("rd.live.overlay.persistent rd.live.cowfile.mbsize=1K").overlay.persistence, Some(expected));
 }
 
@@ -215,7 +216,8 @@ fn what_may_be_made_on_a_named_device_table() {
         ("rd.overlay=/dev/sdb1 rd.live.overlay.cowfs=btrfs", None, Some("btrfs")),
     ] {
         let overlay = read(text).overlay;
-        assert_eq!((overlay.autooverlay.as_deref(), overlay.blank.as_deref()), (partition, blank), "{text}");
+        let named = |name: Option<&str>| name.map(|name| AreaFs::from(name.to_owned()));
+        assert_eq!((overlay.autooverlay, overlay.blank), (named(partition), named(blank)), "{text}");
     }
     assert!(read("rd.overlay=LABEL=P rd.live.overlay.persistent=required").overlay.required);
     assert!(!read("rd.overlay=LABEL=P rd.live.overlay.persistent").overlay.required);
@@ -226,7 +228,7 @@ fn a_cow_file_stays_below_the_top_of_its_host() {
     let path =
         |text: &str| match read(&format!("rd.live.overlay.persistent rd.live.cowfile.path={text}")).overlay.persistence
         {
-            Some(Persistence::Automatic { cowfile_path, .. }) => cowfile_path,
+            Some(Persistence::Automatic(wish)) => wish.cowfile_path,
             other => panic!("{text}: {other:?}"),
         };
     assert_eq!(path("/a/b.cow"), PathBuf::from("a/b.cow"));

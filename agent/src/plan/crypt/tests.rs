@@ -12,8 +12,8 @@ fn image() -> Identity {
 /// `closed` with the number, `own file`, or `opened` with what is done about mark and identity.
 fn outcome(kargs: &str, site: &Site) -> String {
     let (config, _) = interpret_text(&format!("root=live:CDLABEL=LIVE rd.live.overlay.persistent {kargs}"));
-    let wish = Wish::of(&config.overlay).unwrap();
-    match opening(&wish, &Points::new(config.dialect), &image(), site) {
+    let (points, image) = (Points::new(config.dialect), image());
+    match Planner::of(&config.overlay, &points, &image).unwrap().opening(site) {
         None => "own file".to_owned(),
         Some(Err(stop)) => format!("closed {}", stop.code()),
         Some(Ok(opening)) => {
@@ -104,10 +104,11 @@ fn t33_a_reset_makes_the_inside_anew() {
         ("rd.live.overlay.reset rd.live.overlay.readonly", Some(Kind::Xfs), gib, "used"),
     ] {
         let (config, _) = interpret_text(&format!("root=live:CDLABEL=LIVE rd.live.overlay.persistent {kargs}"));
-        let (wish, points) = (Wish::of(&config.overlay).unwrap(), Points::new(config.dialect));
-        let opening = opening(&wish, &points, &image(), &disk("")).unwrap().unwrap();
+        let (points, image) = (Points::new(config.dialect), image());
+        let planner = Planner::of(&config.overlay, &points, &image).unwrap();
+        let opening = planner.opening(&disk("")).unwrap().unwrap();
         let inside = Inside { node: "/dev/mapper/lukscow".into(), size, kind };
-        let area = area_inside(&wish, &points, &image(), opening, &inside);
+        let area = planner.area_inside(opening, &inside);
         let is_new = |step: &Step| matches!(step, Step::Area(AreaAct::Format { target: Target::Opened { .. }, .. }));
         let found = match &area {
             Err(_) => "none",
