@@ -238,6 +238,11 @@ impl Obstacle {
         Self::OtherImage { owner: owner.into(), image: image.clone(), no_own: None }
     }
 
+    /// A device that was not seen.
+    pub fn not_there(name: &impl ToString) -> Self {
+        Self::NotThere { name: name.to_string(), waited_s: 0, can_be_made: false }
+    }
+
     /// The number by which it is looked up.
     #[must_use]
     pub fn code(&self) -> Code {

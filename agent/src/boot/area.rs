@@ -38,10 +38,6 @@ fn host_refusal(site: &Site) -> Option<Obstacle> {
     }
 }
 
-pub(super) fn not_there(selector: &Selector) -> Obstacle {
-    Obstacle::NotThere { name: selector.to_string(), waited_s: 0, can_be_made: false }
-}
-
 pub(super) fn is_ntfs(device: &Device) -> bool {
     device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs)
 }
@@ -111,8 +107,8 @@ impl Boot<'_> {
             (Origin::File(_), Some(host)) => {
                 let host = self.without_root(host);
                 // A disk with a system that sleeps may be found later than the medium.
-                self.awake(&host)?;
-                if let Some(device) = self.watch.devices().into_iter().find(|device| device.node == host) {
+                self.for_changes(|boot| boot.awake(&host))?;
+                if let Some(device) = self.below(medium).filter(|_| !self.config.overlay.readonly) {
                     self.look_for_windows(&device);
                 }
                 let bound = persist::bound_path(&wish.cowfile_path, &identity);
@@ -150,9 +146,11 @@ impl Boot<'_> {
 
     /// The file system of an ISO file is mounted in the usual way, where that may be written to.
     fn usual_host(&mut self, device: &Device) -> Result<(), Stop> {
+        if self.config.overlay.readonly || self.area_hangs.is_some() {
+            return Ok(());
+        }
         self.look_for_windows(device);
-        if self.config.overlay.readonly || self.area_hangs.is_some() || host_refusal(&self.host_site(device)).is_some()
-        {
+        if host_refusal(&self.host_site(device)).is_some() {
             return Ok(());
         }
         let steps = acquire::host_for_changes(&self.points, device);
@@ -163,7 +161,7 @@ impl Boot<'_> {
     /// power cut leaves half-written directories, which only the journal has as a whole (found by 5,000 cuts). Nothing is done with
     /// the journal of anybody else, nor where nothing may be written.
     pub(super) fn replay_own(&mut self, device: &Device) -> Result<(), Stop> {
-        match sleep::is_left_by_us(self.env, device) && self.awake(&device.node).is_ok() {
+        match sleep::is_left_by_us(self.env, device) && self.for_changes(|boot| boot.awake(&device.node)).is_ok() {
             true => self.usual_host(device),
             false => Ok(()),
         }
@@ -195,7 +193,7 @@ impl Boot<'_> {
     /// Looks for a Windows that sleeps on a fixed disk, where that says something about `device`: it may know a file system that is
     /// not its own, and nothing there says so (attacks.md F3).
     fn look_for_windows(&mut self, device: &Device) {
-        if self.config.overlay.awake || self.config.overlay.readonly || !sleep::concerns_windows(device) {
+        if self.config.overlay.awake || !sleep::concerns_windows(device) {
             return;
         }
         for other in self.watch.devices() {
@@ -222,11 +220,13 @@ impl Boot<'_> {
         why
     }
 
+    /// Looks whether the place for changes may be written to. To one that is only shown nothing is written.
+    pub(super) fn for_changes(&mut self, look: impl FnOnce(&mut Self) -> Result<(), InUse>) -> Result<(), InUse> {
+        if self.config.overlay.readonly { Ok(()) } else { look(self) }
+    }
+
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
     pub(super) fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), InUse> {
-        if self.config.overlay.readonly {
-            return Ok(());
-        }
         self.look_for_windows(device);
         // What Windows has written down of its sleep is in a file.
         let looked = !self.config.overlay.awake && at.is_none() && is_ntfs(device);
@@ -291,8 +291,7 @@ impl Boot<'_> {
     /// An area on the medium itself, or beside its ISO file.
     fn on_medium(&mut self, medium: &MediumFacts, path: Option<&Path>) -> Result<Area, Obstacle> {
         let device = self.below(medium).ok_or(Obstacle::InInitrd)?;
-        self.awake(&device.node)?;
-        self.look_for_windows(&device);
+        self.for_changes(|boot| boot.awake(&device.node).map(|()| boot.look_for_windows(&device)))?;
         self.shared(medium, &device, &self.named_path(Some(medium), path))
     }
 
@@ -365,17 +364,19 @@ impl Boot<'_> {
         };
         let Some(device) = self.wait_for(selector, medium.is_some())? else {
             let (Selector::Label(label), Some(medium)) = (selector, medium) else {
-                return Err(not_there(selector));
+                return Err(Obstacle::not_there(selector));
             };
             let made = self.make_named(medium, label);
             let (node, kind) = made.map_err(|why| Obstacle::NoLabel { label: label.clone(), why: Box::new(why) })?;
             return named::area(overlay, &self.points, &site(node, kind, Found::Absent));
         };
-        self.awake(&device.node)?;
+        self.for_changes(|boot| boot.awake(&device.node))?;
         if let Some(medium) = medium
             && self.below(medium).is_some_and(|below| below.node == device.node)
         {
-            self.look_for_windows(&device);
+            if !overlay.readonly {
+                self.look_for_windows(&device);
+            }
             return self.shared(medium, &device, &path);
         }
         let node = device.node.display();
@@ -405,13 +406,13 @@ impl Boot<'_> {
         // What Windows has written down of its sleep, and our own note, show only when their file systems are mounted.
         let look = matches!(kind, Kind::Ntfs | Kind::Vfat | Kind::Exfat);
         if !look {
-            self.not_in_use(&device, None)?;
+            self.for_changes(|boot| boot.not_in_use(&device, None))?;
         }
         let readonly = self.config.overlay.readonly;
         let steps = acquire::named(&self.points, &device, kind, readonly || look);
         self.perform_or_show("acquire", &steps, readonly)?;
         if look {
-            self.not_in_use(&device, Some(&at))?;
+            self.for_changes(|boot| boot.not_in_use(&device, Some(&at)))?;
         }
         if look && !readonly {
             self.perform("acquire", &[Step::Remount { at: at.clone() }])?;
@@ -423,8 +424,7 @@ impl Boot<'_> {
 
     /// Waits until all that is plugged in has been looked at, and says why nothing may be written to a device then.
     pub(super) fn awake(&mut self, node: &Path) -> Result<(), InUse> {
-        // Nothing is written to what is only shown.
-        if self.config.overlay.readonly || self.config.overlay.awake {
+        if self.config.overlay.awake {
             return Ok(());
         }
         let deadline = self.watch.begin() + self.config.deadline;

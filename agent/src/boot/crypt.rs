@@ -4,7 +4,6 @@ use std::io;
 use std::path::Path;
 
 use super::Boot;
-use super::area::not_there;
 use crate::area::Obstacle;
 use crate::config::{KeyFile, OverlayCrypt, Selector};
 use crate::error::{Code, Stop};
@@ -30,14 +29,15 @@ impl Boot<'_> {
     fn not_in_use_inside(&mut self, volume: &Device, node: &Path) -> Result<(), Obstacle> {
         let unreadable = |error: io::Error| Obstacle::Unreadable { node: node.to_owned(), why: error.to_string() };
         let (superblock, size) = block::identify(self.env, node).map_err(unreadable)?;
-        Ok(self.not_in_use(&Device { node: node.to_owned(), size, superblock, ..volume.clone() }, None)?)
+        let inside = Device { node: node.to_owned(), size, superblock, ..volume.clone() };
+        Ok(self.for_changes(|boot| boot.not_in_use(&inside, None))?)
     }
 
     /// Waits for the device that `rd.overlay.crypt` names and opens it into [`Slot::Cow`], encrypting it first if it is
     /// empty; also returns that device, and what is inside.
     fn opened_device(&mut self, wish: &OverlayCrypt) -> Result<(Device, Opening, Inside), Obstacle> {
-        let device = self.wait_for(&wish.device, false)?.ok_or_else(|| not_there(&wish.device))?;
-        self.awake(&device.node)?;
+        let device = self.wait_for(&wish.device, false)?.ok_or_else(|| Obstacle::not_there(&wish.device))?;
+        self.for_changes(|boot| boot.awake(&device.node))?;
         let opening = crypt::device(wish, &self.config.overlay, &device)?;
         if let Err(why) = self.fetch_key(true) {
             log::warn!("{why}, asking for a passphrase");
@@ -69,7 +69,7 @@ impl Boot<'_> {
     }
 
     fn key_on(&mut self, selector: &Selector, path: &Path) -> Result<Secret, Obstacle> {
-        let device = self.wait_for(selector, false)?.ok_or_else(|| not_there(selector))?;
+        let device = self.wait_for(selector, false)?.ok_or_else(|| Obstacle::not_there(selector))?;
         let mark = self.exec.mark();
         let key = self.key_of(&device, path);
         self.exec.unwind(mark);

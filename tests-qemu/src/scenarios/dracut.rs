@@ -79,6 +79,29 @@ pub fn all() -> Vec<Scenario> {
                 .expect(media_unchanged()),
         ),
         scenario(
+            "dracut/B13 F3 rw, a system sleeps, and changes are only shown",
+            not_written(
+                stick("rw rd.overlay.readonly").and(asleep::sleeping(), Bus::Disk),
+                "holds a hibernated system",
+            ),
+        ),
+        scenario(
+            "dracut/B13 F3 rw on a medium that another system has mounted, and changes are only shown",
+            not_written(mounted_elsewhere("rw rd.overlay.readonly"), "was not cleanly unmounted by its own system"),
+        ),
+        scenario(
+            "dracut/B13 F3 rw on the disk of a Windows that is hibernated, and changes are only shown",
+            ntfs_with("hibr")
+                .kargs("rw rd.overlay.readonly")
+                .expect(mount_option("/run/initramfs/live", "ro"))
+                .expect(report_says("belongs to a hibernated Windows"))
+                .expect(media_unchanged()),
+        ),
+        scenario(
+            "dracut/B13 rw, and changes are only shown",
+            stick("rw rd.overlay.readonly").expect(mount_option("/run/initramfs/live", "rw")),
+        ),
+        scenario(
             "dracut/B13 F3 rw on the disk of a Windows that has woken up",
             ntfs_with("wake").kargs("rw").expect(mount_option("/run/initramfs/live", "rw")),
         ),
