@@ -6,6 +6,8 @@
 // What is shown goes through `terminal`, where nothing that media may hold is obeyed.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub use rdlive_media::{format, json, layout, modindex, table};
+
 pub mod area;
 pub mod attempt;
 pub mod boot;
@@ -22,17 +24,12 @@ pub mod exec;
 pub mod explain;
 pub mod facts;
 mod foreign;
-pub mod format;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod generator;
 pub mod handover;
-
-mod json;
 pub mod kmsg;
-pub mod layout;
 pub mod mapper;
-pub mod modindex;
 pub mod mountinfo;
 pub mod native;
 pub mod patient;
@@ -42,6 +39,5 @@ mod random;
 pub mod report;
 pub mod shutdown;
 pub mod silence;
-pub mod table;
 pub mod terminal;
 pub mod watch;

@@ -1,13 +1,7 @@
-//! Device-mapper: block devices made from tables. The kernel's interface is reached through the crate `devicemapper`,
-//! behind the cargo feature `device-mapper`: the builder uses this library and needs none of it
+//! Device-mapper: block devices made from tables. The kernel's interface is reached through the crate `devicemapper`
 //! (`docs/decisions/0023-device-mapper.md`).
 
 pub mod cipher;
-#[cfg(feature = "device-mapper")]
-#[path = "mapper/kernel.rs"]
-mod kernel;
-#[cfg(not(feature = "device-mapper"))]
-#[path = "mapper/absent.rs"]
 mod kernel;
 pub mod status;
 pub mod target;

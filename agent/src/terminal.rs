@@ -3,7 +3,6 @@
 //! Labels, names and paths come from media that anybody may have made. In types and JSON they stay what they are; where text
 //! becomes the bytes that a terminal obeys, what it would obey is shown instead (`docs/decisions/0010-hostile-input.md`).
 
-use std::fmt::Write;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
@@ -12,26 +11,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+pub use rdlive_media::printable::printable;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
-
-/// The text with control characters, and those that change the direction of writing, as the `\xNN` of their bytes. All that can
-/// be seen stays. Doing it twice changes nothing.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_obeyed(c) {
-            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                // Writing to a string cannot fail.
-                let _ = write!(shown, "\\x{byte:02x}");
-            }
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
-}
 
 /// Lines as one text. Only ends between them are ends of lines there: one inside of a label is shown like all else that is obeyed.
 #[must_use]
@@ -114,12 +96,6 @@ pub fn say(console: &File, bytes: &[u8]) {
     }
 }
 
-/// C0, DEL, C1; line and paragraph separators; marks, embeddings, overrides and isolates of writing direction (UAX #9).
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::io::Read;
@@ -129,6 +105,7 @@ pub(crate) mod tests {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
     use super::*;
+    use rdlive_media::printable::is_obeyed;
 
     #[test]
     fn a_line_that_is_stopped_is_not_waited_for() {

@@ -10,19 +10,20 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, GenericArgument, ImplItemFn, Item, ItemFn, ItemUse, Macro, PathArguments, Type, UseTree};
 
-/// Lines of `agent/src` without tests; let it go down with them. There were 26,583 when this gate was built, and in the end there are fewer.
+/// Lines of `agent/src` and `agent/media/src` without tests; let it go down with them. There were 26,583 when this gate was built, and in the end there are fewer.
 const LINES: usize = 27_895;
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 60;
 
-/// Name, files and folders below `agent/src`, and the rooms that it may use. All may use the ground and what media hold.
+/// Name, files and folders below `agent/src` or `agent/media/src`, and the rooms that it may use. All may use the ground and what media hold.
 type Room = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const OPEN: [&str; 2] = ["media", "ground"];
 
 /// A room uses none that stands below it here, so there are no circles.
 const ROOMS: &[Room] = &[
-    ("media", &["format/", "table/", "modindex.rs", "layout.rs", "json.rs"], &[]),
+    // A crate of its own, agent/media, which the builder uses too.
+    ("media", &["format/", "table/", "modindex.rs", "layout.rs", "json.rs", "printable.rs", "rdlive_media/"], &[]),
     (
         "ground",
         &[
@@ -242,11 +243,19 @@ impl<'ast> Visit<'ast> for Seen {
     }
 }
 
-/// Each file without those that are nothing but tests: its path below `agent/src`, its lines, and what is in it.
+/// Each file of both crates without those that are nothing but tests: its path below `agent/src` or `agent/media/src`, its lines, and
+/// what is in it.
 fn files() -> Vec<(String, usize, Seen)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = files_below(&top.join("src"));
+    found.extend(files_below(&top.join("media/src")).into_iter().filter(|(name, ..)| name != "lib.rs"));
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    found
+}
+
+fn files_below(root: &Path) -> Vec<(String, usize, Seen)> {
     let mut found = Vec::new();
-    let mut dirs = vec![root.clone()];
+    let mut dirs = vec![root.to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -257,7 +266,7 @@ fn files() -> Vec<(String, usize, Seen)> {
                 }
             } else if path.extension().is_some_and(|kind| kind == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
                 let depth = name.split('/').filter(|part| *part != "mod.rs").count();
                 let mut seen = Seen { depth, ..Seen::default() };
                 seen.visit_file(&syn::parse_file(&text).unwrap_or_else(|error| panic!("{name}: {error}")));
@@ -267,7 +276,6 @@ fn files() -> Vec<(String, usize, Seen)> {
             }
         }
     }
-    found.sort_by(|one, other| one.0.cmp(&other.0));
     found
 }
 

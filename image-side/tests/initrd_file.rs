@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use rdlive::modindex::Index;
+use rdlive_media::modindex::Index;
 use tiny::{Tiny, run};
 
 fn initrd(tiny: &Tiny, args: &[&str], epoch: Option<&str>) -> Vec<u8> {
@@ -74,7 +74,7 @@ fn agent_modules_index_and_configuration_are_in() {
     assert_eq!(files["etc/extra"].1, b"more");
     let conf = String::from_utf8(files["etc/rdlive.conf"].1.clone()).unwrap();
     assert!(conf.ends_with("dialect = kiwi\nmedium = UUID=1\n"), "{conf}");
-    let text = String::from_utf8(files[rdlive::layout::MODULE_INDEX].1.clone()).unwrap();
+    let text = String::from_utf8(files[rdlive_media::layout::MODULE_INDEX].1.clone()).unwrap();
     let index = Index::parse(&text).unwrap();
     assert_eq!(index.kernel(), tiny::VERSION);
     let order: Vec<_> = index.load_order("isofs").iter().map(|module| (module.name, module.file)).collect();
@@ -108,7 +108,7 @@ fn modules_are_stored_as_zstd_whatever_the_distribution_does() {
     run(Command::new("xz").arg(tiny.root().join(&base).join("kernel/drivers/scsi/hpsa.ko")));
     for (args, expected) in [(&[][..], "hpsa.ko.zst"), (&["--plain-modules"], "hpsa.ko")] {
         let files = unpack(&tiny, &initrd(&tiny, args, None));
-        let text = String::from_utf8(files[rdlive::layout::MODULE_INDEX].1.clone()).unwrap();
+        let text = String::from_utf8(files[rdlive_media::layout::MODULE_INDEX].1.clone()).unwrap();
         let index = Index::parse(&text).unwrap();
         let file = index.load_order("hpsa")[0].file;
         assert_eq!(Path::new(file).file_name().unwrap(), expected);

@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use rdlive::format::iso9660::{Platform, Volume};
-use rdlive::format::partition::{self, TableKind};
+use rdlive_media::format::iso9660::{Platform, Volume};
+use rdlive_media::format::partition::{self, TableKind};
 use tiny::{Tiny, run};
 
 #[test]

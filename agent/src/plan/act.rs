@@ -38,11 +38,6 @@ impl Writes {
     }
 }
 
-/// Partitions begin and end at whole MiB.
-fn mib(bytes: u64) -> String {
-    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
-}
-
 /// How a text goes on when there is something to add.
 fn and(what: &str, text: Option<&String>) -> String {
     text.map_or(String::new(), |text| format!(" {what} {text}"))

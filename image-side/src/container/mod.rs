@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use rdlive::layout;
+use rdlive_media::layout;
 
 pub use self::nested::Nested;
 use crate::epoch::Epoch;

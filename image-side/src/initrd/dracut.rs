@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use rdlive::layout;
+use rdlive_media::layout;
 
 use crate::epoch::{self, Epoch};
 use crate::run::run;

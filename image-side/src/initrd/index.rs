@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rdlive::modindex::{IndexBuilder, Module, normalise};
+use rdlive_media::modindex::{IndexBuilder, Module, normalise};
 
 use super::kmod::ModuleTree;
 use super::modprobe_conf::ModprobeConf;

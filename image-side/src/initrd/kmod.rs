@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rdlive::modindex::{glob, normalise};
+use rdlive_media::modindex::{glob, normalise};
 
 /// One module file.
 #[derive(Clone, Debug, PartialEq, Eq)]

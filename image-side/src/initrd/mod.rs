@@ -23,7 +23,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use rdlive::layout;
+use rdlive_media::layout;
 
 use self::archive::Archive;
 use self::kmod::ModuleTree;
@@ -187,7 +187,7 @@ fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet
         if !tree.contains(name) && !tree.is_builtin(name) {
             bail!("--add-module {name}: kernel {} has no such module", recipe.version);
         }
-        wanted.insert(rdlive::modindex::normalise(name));
+        wanted.insert(rdlive_media::modindex::normalise(name));
     }
     if recipe.encryption {
         wanted.extend(crypto::modules(&tree)?);

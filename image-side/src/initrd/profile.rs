@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
-use rdlive::modindex::normalise;
+use rdlive_media::modindex::normalise;
 
 use super::kmod::ModuleTree;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Directory of our own files on the medium.
 pub const DIRECTORY: &str = ".rdlive";
 /// The file, below the medium's root.
-pub const FILE: &str = rdlive::layout::INFO;
+pub const FILE: &str = rdlive_media::layout::INFO;
 
 /// Content of the file. Has no paths of the build machine, and no time but the build's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,7 +51,7 @@ fn folders(lab: &Lab) -> Result<()> {
         }
     }
     // It may have been built in another clone.
-    for (place, before) in [(&b"/agent/src/"[..], b'.'), (b"/registry/src/", b'.')] {
+    for (place, before) in [(&b"/agent/src/"[..], b'.'), (b"/agent/media/src/", b'.'), (b"/registry/src/", b'.')] {
         let at = program.windows(place.len() + 1).position(|part| part[0] != before && part[1..] == *place);
         if let Some(at) = at {
             bail!(

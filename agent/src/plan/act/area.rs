@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Consent, Writes, and, mib};
+use super::{Consent, Writes, and};
 use crate::area::Identity;
 use crate::config::Access;
 use crate::facts::Seen;
 use crate::format::Kind;
 use crate::plan::Slot;
-use crate::table::Gap;
+use crate::table::{Gap, mib};
 
 /// An act on the place where changes are kept. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -225,12 +225,6 @@ impl fmt::Display for AreaAct {
             Self::Mark { at, image } => write!(f, "mark {} for {image}", at.display()),
             Self::Sweep { dir } => write!(f, "sweep {}", dir.display()),
         }
-    }
-}
-
-impl fmt::Display for Gap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "number {} at {} size {}", self.number, mib(self.start), mib(self.size))
     }
 }
 

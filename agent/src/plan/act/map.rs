@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Writes, mib};
+use super::Writes;
 use crate::area::Identity;
 use crate::config::Access;
 use crate::mapper::target::{BLOCK, CHUNK, LOW_WATER, THIN_ID};
 use crate::plan::Slot;
+use crate::table::mib;
 
 /// An act on a device-mapper device or the store of its changes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -129,10 +129,10 @@ pub struct BuildArgs {
     #[arg(long, value_enum)]
     pub dialect: Option<Dialect>,
     /// Directory of the live image on the medium
-    #[arg(long, value_name = "NAME", default_value = rdlive::layout::LIVE_DIR)]
+    #[arg(long, value_name = "NAME", default_value = rdlive_media::layout::LIVE_DIR)]
     pub live_dir: String,
     /// File name of the container
-    #[arg(long, value_name = "NAME", default_value = rdlive::layout::SQUASHIMG)]
+    #[arg(long, value_name = "NAME", default_value = rdlive_media::layout::SQUASHIMG)]
     pub squashimg: String,
     /// Partition table of the image
     #[arg(long, value_enum, default_value_t)]

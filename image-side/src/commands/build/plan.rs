@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use rdlive::format::DECOMPRESSION_OPTIONS;
+use rdlive_media::format::DECOMPRESSION_OPTIONS;
 
 use super::{BuildArgs, Dialect, Mode};
 use crate::bootloader::grub_image::Grub;
@@ -138,10 +138,10 @@ impl<'a> BuildPlan<'a> {
         };
         let mut kargs = vec![Karg::own(source), Karg::own("rd.live.image")];
         kargs.push(Karg::own(format!("rd.live.medium=UUID={uuid}")));
-        if self.args.live_dir != rdlive::layout::LIVE_DIR {
+        if self.args.live_dir != rdlive_media::layout::LIVE_DIR {
             kargs.push(Karg::own(format!("rd.live.dir={}", self.args.live_dir)));
         }
-        if self.args.squashimg != rdlive::layout::SQUASHIMG {
+        if self.args.squashimg != rdlive_media::layout::SQUASHIMG {
             kargs.push(Karg::own(format!("rd.live.squashimg={}", self.args.squashimg)));
         }
         if self.args.serial {

@@ -5,9 +5,9 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rdlive::format::iso9660::{Platform, Volume};
-use rdlive::format::partition::{self, Table, TableKind};
-use rdlive::format::{self, Superblock};
+use rdlive_media::format::iso9660::{Platform, Volume};
+use rdlive_media::format::partition::{self, Table, TableKind};
+use rdlive_media::format::{self, Superblock};
 
 use super::{Container, Inspection, MediumFile};
 use crate::bootloader::menu_reader;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use rdlive::format::iso9660::BootEntry as FirmwareEntry;
-use rdlive::format::partition::Table;
+use rdlive_media::format::iso9660::BootEntry as FirmwareEntry;
+use rdlive_media::format::partition::Table;
 use serde::Serialize;
 
 use crate::bootloader::menu_reader::BootEntry;

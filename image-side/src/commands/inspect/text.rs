@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use rdlive::format::partition::TableKind;
-use rdlive::terminal::printable;
+use rdlive_media::format::partition::TableKind;
+use rdlive_media::printable::printable;
 
 use super::Inspection;
 use crate::progress::human;

@@ -20,13 +20,13 @@ const UNMOUNT: u8 = 0x20;
 /// The longest record: a buffer of 256 KiB and its headers, in units of [`BASIC`].
 const LONGEST: u64 = (256 << 10) / BASIC + 8;
 /// Buffers of a session of ours, in bytes: the default is 32 KiB, and who tunes takes the largest, 256 KiB.
-pub(crate) const OURS: u32 = 64 << 10;
+pub const OURS: u32 = 64 << 10;
 /// The same as a mount option.
-pub(crate) const OPTION: &str = "logbsize=64k";
+pub const OPTION: &str = "logbsize=64k";
 
 /// The last thing in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// A clean unmount.
     InOrder,
     /// Something that must be replayed, written from buffers of this many bytes.
@@ -72,12 +72,12 @@ fn superblock<R: Read + Seek>(reader: &mut R) -> Option<Log> {
 
 /// Whether the size of its records says whose they are: with a stripe as long as ours (`mkfs.xfs -l su=64k`, a RAID with such chunks) every
 /// system writes records of that size.
-pub(crate) fn takes_ours<R: Read + Seek>(reader: &mut R) -> bool {
+pub fn takes_ours<R: Read + Seek>(reader: &mut R) -> bool {
     superblock(&mut (reader as &mut dyn Input)).is_some_and(|log| log.stripe < OURS)
 }
 
 /// The end of the log; `None` when there is none that can be read.
-pub(crate) fn end<R: Read + Seek>(reader: &mut R) -> Option<End> {
+pub fn end<R: Read + Seek>(reader: &mut R) -> Option<End> {
     let log = superblock(reader)?;
     let head = log.head(reader)?;
     let (newest, oldest) = (log.round(reader, 0)?, log.round(reader, log.length - 1)?);

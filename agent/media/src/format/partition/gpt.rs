@@ -129,7 +129,7 @@ impl Header {
         last: u64,
     ) -> Result<Option<Vec<Partition>>, Error> {
         let mut partitions = Vec::new();
-        let mut crc = Crc32::new();
+        let mut crc = Crc32::default();
         let Some(mut offset) = self.entries.checked_mul(sector) else {
             return Ok(None);
         };

@@ -51,7 +51,7 @@ const LONGEST: u64 = 4 << 20;
 ///
 /// # Errors
 /// The device could not be read.
-pub(crate) fn key_memory<R: Read + Seek>(reader: &mut R) -> Result<Vec<(String, u64)>, Error> {
+pub fn key_memory<R: Read + Seek>(reader: &mut R) -> Result<Vec<(String, u64)>, Error> {
     let mut slots: Vec<(String, u64)> = Vec::new();
     for (at, magic) in std::iter::once((0, b"LUKS\xba\xbe")).chain(SECONDARY.map(|at| (at, b"SKUL\xba\xbe"))) {
         let header = read_at(reader, "a LUKS header", at, HEADER)?;

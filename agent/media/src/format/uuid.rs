@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Bytes in order, dashes after 4, 6, 8 and 10; `None` if all are zero.
-pub(crate) fn uuid(bytes: &[u8; 16]) -> Option<String> {
+pub fn uuid(bytes: &[u8; 16]) -> Option<String> {
     if bytes.iter().all(|b| *b == 0) {
         return None;
     }
@@ -18,7 +18,7 @@ pub(crate) fn uuid(bytes: &[u8; 16]) -> Option<String> {
 }
 
 /// Whether a text has the form that [`uuid`] gives.
-pub(crate) fn is_uuid(text: &str) -> bool {
+pub fn is_uuid(text: &str) -> bool {
     let fits = |(at, byte): (usize, u8)| match at {
         8 | 13 | 18 | 23 => byte == b'-',
         _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
@@ -27,7 +27,7 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 }
 
 /// A GUID as GPT stores it: the first three fields are little-endian. `None` if all bytes are zero.
-pub(crate) fn guid(bytes: &[u8; 16]) -> Option<String> {
+pub fn guid(bytes: &[u8; 16]) -> Option<String> {
     let [a, b, c, d, e, f, g, h, rest @ ..] = *bytes;
     let [i, j, k, l, m, n, o, p] = rest;
     uuid(&[d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p])

@@ -24,7 +24,7 @@ use super::{Error, Kind, Superblock, exfat, fat};
 
 /// How a file system was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
+pub enum Left {
     /// Unmounted in order.
     InOrder,
     /// By a session of ours: what is unfinished there is ours, and nobody has mounted it since.
@@ -45,7 +45,7 @@ const SIGNED: &str = "/rdlive/at-";
 
 /// Below `/run`, the directory in which an ext that was mounted at this time is shown while its first file is opened: the kernel
 /// writes the path into the superblock.
-pub(crate) fn signing_path(mounted: u32) -> String {
+pub fn signing_path(mounted: u32) -> String {
     format!("run{SIGNED}{mounted:08x}")
 }
 
@@ -69,13 +69,13 @@ fn signed(field: &[u8]) -> Option<u32> {
 }
 
 /// When an ext was mounted for writing last, in seconds; `None` when it is none.
-pub(crate) fn mount_time<R: Read + Seek>(reader: &mut R) -> Option<u32> {
+pub fn mount_time<R: Read + Seek>(reader: &mut R) -> Option<u32> {
     let sb = read_at(&mut (reader as &mut dyn Input), "the ext superblock", 1024, 1024).ok()?;
     sb.le32(MOUNT_TIME).filter(|_| sb.has(0x38, &[0x53, 0xef]))
 }
 
 /// How a file system was left. `note` is what a session of ours has written down of it, if that is there.
-pub(crate) fn left<R: Read + Seek>(reader: &mut R, found: &Superblock, note: Option<&[u8]>) -> Left {
+pub fn left<R: Read + Seek>(reader: &mut R, found: &Superblock, note: Option<&[u8]>) -> Left {
     how(&mut (reader as &mut dyn Input), found, note)
 }
 
@@ -122,7 +122,7 @@ fn ext(reader: &mut &mut dyn Input, kind: Kind) -> Option<Left> {
 /// What every other system that writes to a FAT or exFAT changes, and a session of ours does not, whose file has all its room:
 /// the beginning of the allocation and the names, places and lengths in the root directory, without times. 64 hexadecimal digits;
 /// `None` when it cannot be read, or is another file system.
-pub(crate) fn fingerprint<R: Read + Seek>(reader: &mut R, found: &Superblock) -> Option<String> {
+pub fn fingerprint<R: Read + Seek>(reader: &mut R, found: &Superblock) -> Option<String> {
     let reader = &mut (reader as &mut dyn Input);
     let bytes: Result<Option<Vec<u8>>, Error> = match found.kind {
         Kind::Vfat => fat::allocation(reader),
@@ -137,17 +137,17 @@ pub(crate) fn fingerprint<R: Read + Seek>(reader: &mut R, found: &Superblock) ->
 }
 
 /// The name of the note with a [`fingerprint`], at the top of its file system.
-pub(crate) const NOTE: &str = ".rdlive-host";
+pub const NOTE: &str = ".rdlive-host";
 /// Its length in bytes: what a disk writes as a whole.
-pub(crate) const NOTE_LENGTH: usize = 512;
+pub const NOTE_LENGTH: usize = 512;
 
 /// Whether a note was written as a whole: it says something, be it that somebody else has written since.
-pub(crate) fn is_whole(note: &[u8]) -> bool {
+pub fn is_whole(note: &[u8]) -> bool {
     note.len() == NOTE_LENGTH && note[..64].iter().all(u8::is_ascii_hexdigit)
 }
 
 /// The content of the note.
-pub(crate) fn note(fingerprint: &str) -> Vec<u8> {
+pub fn note(fingerprint: &str) -> Vec<u8> {
     let text = "\nA live system (rdlive) has written to this disk and was not shut down yet, or this is how it looked then.\n\
                 If the power fails meanwhile, this tells the next live system that nobody else has written here since.\n";
     let mut bytes = [fingerprint, text].concat().into_bytes();
@@ -156,14 +156,14 @@ pub(crate) fn note(fingerprint: &str) -> Vec<u8> {
 }
 
 /// The content of the note while what it said is being changed: not whole, and how the file system looked just before.
-pub(crate) fn begun(fingerprint: &str) -> Vec<u8> {
+pub fn begun(fingerprint: &str) -> Vec<u8> {
     let mut bytes = [&[0; 64], fingerprint.as_bytes()].concat();
     bytes.resize(NOTE_LENGTH, 0);
     bytes
 }
 
 /// Whether a file system of this kind is signed with a note.
-pub(crate) fn has_note(driver: &str) -> bool {
+pub fn has_note(driver: &str) -> bool {
     [Kind::Vfat, Kind::Exfat].iter().any(|kind| kind.driver() == Some(driver))
 }
 

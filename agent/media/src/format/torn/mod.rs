@@ -16,7 +16,7 @@ const SECTOR: usize = 512;
 
 /// How to mend a torn superblock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mend {
+pub struct Mend {
     /// Bytes and where they belong. A cut between two of them, or in one, leaves what can be mended again.
     pub patches: Vec<(u64, Vec<u8>)>,
     /// What it is, for a person.
@@ -28,7 +28,7 @@ pub(crate) struct Mend {
 ///
 /// # Errors
 /// The device could not be read.
-pub(crate) fn copy_of_ext<R: Read + Seek>(reader: &mut R) -> Result<Option<u64>, Error> {
+pub fn copy_of_ext<R: Read + Seek>(reader: &mut R) -> Result<Option<u64>, Error> {
     ext::torn(&mut (reader as &mut dyn Input)).map(|torn| torn.map(|(copy, _)| copy))
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn copy_of_ext<R: Read + Seek>(reader: &mut R) -> Result<Option<u64>,
 ///
 /// # Errors
 /// The device could not be read.
-pub(crate) fn mend<R: Read + Seek>(reader: &mut R, kind: Kind) -> Result<Option<Mend>, Error> {
+pub fn mend<R: Read + Seek>(reader: &mut R, kind: Kind) -> Result<Option<Mend>, Error> {
     let reader = &mut (reader as &mut dyn Input);
     match kind {
         Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => ext::mend(reader),

@@ -18,7 +18,7 @@ pub const CONF: &str = "etc/rdlive.conf";
 pub const MODULE_INDEX: &str = "usr/lib/rdlive/modules.index";
 /// What a medium of our builder says about itself, relative to its root.
 pub const INFO: &str = ".rdlive/info.json";
-/// Report of the boot, relative to the root of [`crate::config`]'s environment.
+/// Report of the boot, relative to the root of the agent's environment.
 pub const REPORT: &str = "run/rdlive/report.json";
 /// Why the boot stopped, as lines for a person; dracut's emergency hook prints it.
 pub const ERROR: &str = "run/rdlive/error";

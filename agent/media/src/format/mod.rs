@@ -10,8 +10,8 @@
 use serde::{Deserialize, Serialize};
 
 mod btrfs;
-pub(crate) mod bytes;
-pub(crate) mod crc;
+pub mod bytes;
+pub mod crc;
 mod erofs;
 mod error;
 mod exfat;
@@ -19,26 +19,26 @@ mod ext;
 mod fat;
 mod identify;
 pub mod iso9660;
-pub(crate) mod journal;
+pub mod journal;
 mod kind;
-pub(crate) mod left;
-pub(crate) mod luks;
+pub mod left;
+pub mod luks;
 mod lvm;
 mod ntfs;
 pub mod partition;
 mod raid;
 mod signature;
 mod snapshot_cow;
-pub(crate) mod source;
+pub mod source;
 mod squashfs;
 mod swap;
 mod text;
-pub(crate) mod torn;
+pub mod torn;
 mod udev;
 mod udf;
-pub(crate) mod uuid;
+pub mod uuid;
 mod xfs;
-pub(crate) mod xfs_log;
+pub mod xfs_log;
 
 #[cfg(test)]
 mod hostile;
@@ -78,7 +78,7 @@ pub struct Superblock {
 
 impl Superblock {
     /// A superblock of which only the kind is known.
-    pub(crate) fn new(kind: Kind) -> Self {
+    pub fn new(kind: Kind) -> Self {
         let (label, uuid, stamp, size) = (None, None, None, None);
         let (block_size, compressor, subsystem) = (None, None, None);
         Self { kind, label, uuid, stamp, size, block_size, compressor, subsystem, dirty: false }

@@ -11,6 +11,7 @@ mod gpt;
 mod mbr;
 pub mod name;
 
+use std::fmt;
 use std::io::{Read, Seek};
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,18 @@ pub struct Gap {
     pub start: u64,
     /// Length in bytes, a multiple of [`ALIGNMENT`].
     pub size: u64,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "number {} at {} size {}", self.number, mib(self.start), mib(self.size))
+    }
+}
+
+/// A place or size for a person. Partitions begin and end at whole MiB.
+#[must_use]
+pub fn mib(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }
 
 /// Bytes that somebody says are in use.

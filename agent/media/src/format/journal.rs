@@ -20,11 +20,11 @@ const LAST_TAG: u32 = 8;
 /// Blocks that are looked at: what a session of a few minutes writes.
 const MAX_BLOCKS: u32 = 4096;
 /// Where and how long the path of the last mount is in the superblock.
-pub(crate) const LAST_MOUNTED: (usize, usize) = (0x88, 64);
+pub const LAST_MOUNTED: (usize, usize) = (0x88, 64);
 
 /// What is in a journal that has not been replayed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Pending {
+pub enum Pending {
     /// No complete transaction: a replay would change nothing.
     Nothing,
     /// Transactions, and the path of the last mount in the newest superblock among them, if there is one.
@@ -32,7 +32,7 @@ pub(crate) enum Pending {
 }
 
 /// Looks into the journal; `None` when it is not of a kind that is known, or damaged.
-pub(crate) fn pending<R: Read + Seek>(reader: &mut R) -> Option<Pending> {
+pub fn pending<R: Read + Seek>(reader: &mut R) -> Option<Pending> {
     let sb = read_at(reader, "the ext superblock", 1024, 1024).ok()?;
     let mut log = Log::open(reader, &sb)?;
     let start = log.head.be32(0x1c)?;

@@ -9,7 +9,7 @@ use super::bytes::{read_at, read_partly};
 pub(super) const HEAD: usize = 0x1_0000 + 4096;
 
 /// Any input. Readers are compiled once for it, and not for each type that is read.
-pub(crate) trait Input: Read + Seek {}
+pub trait Input: Read + Seek {}
 
 impl<T: Read + Seek> Input for T {}
 

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use super::Error;
 
 /// Fields of a byte slice; `None` when the field lies outside.
-pub(crate) trait Fields {
+pub trait Fields {
     /// `N` bytes at `at`.
     fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
     /// `len` bytes at `at`.
@@ -61,7 +61,7 @@ impl Fields for [u8] {
 ///
 /// # Errors
 /// The bytes read before the device failed come back beside its error.
-pub(crate) fn read_partly<R: Read + Seek>(
+pub fn read_partly<R: Read + Seek>(
     reader: &mut R,
     what: &'static str,
     offset: u64,
@@ -85,12 +85,7 @@ pub(crate) fn read_partly<R: Read + Seek>(
 ///
 /// # Errors
 /// The device failed.
-pub(crate) fn read_at<R: Read + Seek>(
-    reader: &mut R,
-    what: &'static str,
-    offset: u64,
-    len: usize,
-) -> Result<Vec<u8>, Error> {
+pub fn read_at<R: Read + Seek>(reader: &mut R, what: &'static str, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
     match read_partly(reader, what, offset, len) {
         (bytes, None) => Ok(bytes),
         (_, Some(error)) => Err(error),
