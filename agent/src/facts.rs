@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub use rdlive_media::printable::human;
 use serde::{Deserialize, Serialize};
 
 use crate::format::{Compressor, Kind, Superblock};
@@ -183,14 +184,6 @@ impl Device {
         }
         text + &format!(" {}", human(self.size))
     }
-}
-
-/// A size for a person, in binary units.
-pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let unit = (bytes.max(1).ilog2() / 10).min(4);
-    let scaled = bytes >> (10 * unit);
-    format!("{scaled} {}", UNITS[unit as usize])
 }
 
 /// Where the bytes of a medium or image come from.

@@ -109,6 +109,8 @@ fn plan(config: &Config, facts: &Facts) -> String {
     }
     let sysroot = Path::new("/sysroot");
     let assembled = assemble::assemble_on(config, &points, medium, content, inner, sysroot, area.as_ref());
+    let shown = area.as_ref().is_some_and(|area| area.readonly);
+    assert!(!shown || step::most(&assembled) < Writes::Place, "{assembled:?}");
     refused
         + &describe("prepare", &prepare::prepare(config, &points))
         + &describe("acquire", &steps)
@@ -227,6 +229,8 @@ fn ordinary(config: &Config, facts: &Facts) -> String {
     };
     let (area, why) = area(config, &points, None, facts);
     let assemble = ordinary::assemble(config, &points, sysroot, area.as_ref());
+    let shown = area.as_ref().is_some_and(|area| area.readonly);
+    assert!(!shown || step::most(&assemble) < Writes::Place, "{assemble:?}");
     describe("acquire", &acquire) + &why + &describe("assemble", &assemble)
 }
 

@@ -1,4 +1,4 @@
-//! Texts of media, made harmless for a terminal.
+//! What a person reads: texts of media, made harmless for a terminal, and sizes.
 
 use std::fmt::Write;
 
@@ -25,4 +25,12 @@ pub fn printable(text: &str) -> String {
 pub fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A size for a person, in binary units.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (bytes.max(1).ilog2() / 10).min(4);
+    let scaled = bytes >> (10 * unit);
+    format!("{scaled} {}", UNITS[unit as usize])
 }

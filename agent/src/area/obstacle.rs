@@ -83,7 +83,7 @@ pub enum Obstacle {
     InUse(#[from] InUse),
     /// The key of encrypted areas cannot be read.
     #[error("the key {file} cannot be read: {why}")]
-    Key { file: String, why: String },
+    Key { file: String, why: Box<Obstacle> },
 
     // Whether there is room.
     /// No partition can be added.
@@ -266,7 +266,7 @@ impl Obstacle {
                 "rd.live.autooverlay makes it in free space of the boot disk".into()
             }
             Self::NotThere { .. } => format!("plug it in and boot again, or {ELSEWHERE}").into(),
-            Self::NoLabel { why, .. } => why.remedy(),
+            Self::NoLabel { why, .. } | Self::Key { why, .. } => why.remedy(),
             Self::Ambiguous { .. } => "unplug one, or use another name".into(),
             Self::Optical(_) => format!("boot from a stick, or {ELSEWHERE}").into(),
             Self::WriteProtected(_) => format!("switch its write protection off, or {ELSEWHERE}").into(),
@@ -301,7 +301,6 @@ impl Obstacle {
             | Self::InInitrd
             | Self::NoBootDisk
             | Self::Unreadable { .. }
-            | Self::Key { .. }
             | Self::NoPartitions(_)
             | Self::Holds { volume: false, .. }
             | Self::NoArea { .. }
@@ -313,7 +312,9 @@ impl Obstacle {
 }
 
 impl NoGap {
-    fn remedy(&self) -> Cow<'_, str> {
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Cow<'_, str> {
         match self {
             Self::Guest => "name a partition with rd.overlay=<device>".into(),
             Self::Table(TableError::NoTable) => format!("an ISO of rdlive-image brings one, or {ELSEWHERE}").into(),

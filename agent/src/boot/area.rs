@@ -12,6 +12,7 @@ use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::{Kind, Superblock};
 use crate::kmsg::NOTICE;
+use crate::plan::named::Made;
 use crate::plan::persist::{self, Area, Planner};
 use crate::plan::{Slot, Step, acquire, named, ordinary};
 use crate::probe::site as probe;
@@ -366,9 +367,10 @@ impl Boot<'_> {
             let (Selector::Label(label), Some(medium)) = (selector, medium) else {
                 return Err(Obstacle::not_there(selector));
             };
-            let made = self.make_named(medium, label);
-            let (node, kind) = made.map_err(|why| Obstacle::NoLabel { label: label.clone(), why: Box::new(why) })?;
-            return named::area(overlay, &self.points, &site(node, kind, Found::Absent));
+            let made = self.plan_named(medium, label);
+            let made = made.map_err(|why| Obstacle::NoLabel { label: label.clone(), why: Box::new(why) })?;
+            self.perform("acquire", &made.steps)?;
+            return named::area(overlay, &self.points, &site(made.node, made.kind, Found::Absent));
         };
         self.for_changes(|boot| boot.awake(&device.node))?;
         if let Some(medium) = medium
@@ -449,8 +451,8 @@ impl Boot<'_> {
         force || device.superblock.as_ref().is_none_or(forgotten)
     }
 
-    /// Makes the partition that was named but does not exist, in free space of the boot disk.
-    fn make_named(&mut self, medium: &MediumFacts, label: &str) -> Result<(PathBuf, Kind), Obstacle> {
+    /// The partition that was named but does not exist, in free space of the boot disk.
+    fn plan_named(&self, medium: &MediumFacts, label: &str) -> Result<Made, Obstacle> {
         if self.config.overlay.readonly {
             return Err(Obstacle::NothingToShow { place: "it".to_owned(), nothing: Nothing::Partition });
         }
@@ -461,9 +463,7 @@ impl Boot<'_> {
             Site::Host(_) => return Err(Obstacle::NoBootDisk),
         };
         let cowfs = self.config.overlay.autooverlay.as_ref().ok_or(Obstacle::NoPlace)?;
-        let made = named::partition(&disk, cowfs, label, &self.points)?;
-        self.perform("acquire", &made.steps)?;
-        Ok((made.node, made.kind))
+        named::partition(&disk, cowfs, label, &self.points)
     }
 
     /// The named device; `None` when it is to be made. A stick that is slow to come up is waited for, one that is not

@@ -61,10 +61,10 @@ impl Boot<'_> {
     pub(super) fn fetch_key(&mut self, needed: bool) -> Result<(), Obstacle> {
         let Some(file) = self.config.overlay.unlock.key_file.as_ref().filter(|_| needed) else { return Ok(()) };
         let key = match file {
-            KeyFile::Initrd(path) => Secret::of_file(&self.env.path(path)).map_err(|error| error.to_string()),
-            KeyFile::On { device, path } => self.key_on(device, path).map_err(|why| why.to_string()),
+            KeyFile::Initrd(path) => Secret::of_file(&self.env.path(path)).map_err(unreadable),
+            KeyFile::On { device, path } => self.key_on(device, path),
         };
-        self.exec.key = Some(key.map_err(|why| Obstacle::Key { file: file.to_string(), why })?);
+        self.exec.key = Some(key.map_err(|why| Obstacle::Key { file: file.to_string(), why: Box::new(why) })?);
         Ok(())
     }
 
@@ -80,6 +80,11 @@ impl Boot<'_> {
         let steps = acquire::key(&self.points, device)?;
         self.perform("acquire", &steps)?;
         let key = foreign::open(&self.env.path(&self.points.key), path).and_then(Secret::read);
-        key.map_err(|error| Obstacle::Unreadable { node: path.to_owned(), why: error.to_string() })
+        key.map_err(unreadable)
     }
+}
+
+/// A key; its name is said by who asks for it.
+fn unreadable(error: io::Error) -> Obstacle {
+    Stop::new(Code::AreaUnavailable, error.to_string()).into()
 }

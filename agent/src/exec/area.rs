@@ -76,8 +76,7 @@ impl Executor<'_> {
         let random = random::sixteen(self.env).map_err(|error| failed(format!("random numbers: {error}")))?;
         let geometry = witness.geometry(disk, image, gap.size)?;
         let shown = witness.others_shown(self.env, disk, gap)?;
-        let addition =
-            geometry.addition(&mut file, &shown, random).map_err(|error| blank::changed(disk, &error.to_string()))?;
+        let addition = geometry.addition(&mut file, &shown, random).map_err(|error| blank::no_gap(disk, error))?;
         if addition.gap != gap {
             return Err(blank::changed(disk, &format!("the gap is now {}, planned was {gap}", addition.gap)));
         }
@@ -242,7 +241,8 @@ fn format_quietly(env: &Env, target: &Target, fs: Kind, label: Option<&str>) -> 
 /// otherwise.
 pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), MakeError>) -> Result<(), MakeError> {
     let synchronised = |blank: &Blank| blank.device.device.sync_all().and_then(|()| blank.below.file().sync_all());
-    let filled = work(&blank).and_then(|()| synchronised(&blank).map_err(|error| MakeError::Io("writing it", error)));
+    let filled =
+        work(&blank).and_then(|()| synchronised(&blank).map_err(|error| MakeError::Io("writing it".to_owned(), error)));
     blank.finish(filled)
 }
 
@@ -260,7 +260,7 @@ fn fill(
     arguments.extend(uuid.iter().map(String::as_str));
     make(program, &arguments, fs, label, &blank.node, blank.size)?;
     let durable = blank.device.device.sync_all().and_then(|()| blank.below.file().sync_all());
-    durable.map_err(|error| MakeError::Io("writing it", error))?;
+    durable.map_err(|error| MakeError::Io("writing it".to_owned(), error))?;
     let found = format::identify(&mut &blank.device.device).ok().flatten();
     match found.is_some_and(|found| found.kind == fs) {
         true => Ok(()),
@@ -311,7 +311,7 @@ pub(super) fn wipe(blank: &Blank) -> Result<(), MakeError> {
     let device = &blank.device.device;
     let mut ends = [0, blank.size - length].into_iter();
     let wiped = ends.try_for_each(|offset| device.write_all_at(&zeros, offset));
-    wiped.and_then(|()| device.sync_data()).map_err(|error| MakeError::Io("wiping old signatures", error))
+    wiped.and_then(|()| device.sync_data()).map_err(|error| MakeError::Io("wiping old signatures".to_owned(), error))
 }
 
 /// How mkfs is told the UUID.

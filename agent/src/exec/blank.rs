@@ -15,7 +15,7 @@ use super::sign::{self, Noted};
 use super::tool::ToolError;
 use super::unfinished;
 use super::witness::Witness;
-use crate::area::TEMPORARY_LABEL;
+use crate::area::{NoGap, TEMPORARY_LABEL};
 use crate::env::Env;
 use crate::error::{CHECK_IT, Code, Stop, is_damage};
 use crate::format::{self, Kind, Superblock, partition};
@@ -25,7 +25,7 @@ use crate::probe::block;
 use crate::probe::empty::{self, Extent};
 use crate::probe::unfinished::Note;
 use crate::random;
-use crate::table::Gap;
+use crate::table::{Gap, TableError};
 
 /// What to do about a given device that is not empty.
 const GIVEN: &str =
@@ -202,7 +202,9 @@ impl Blank {
         }
         // What could not be made stays unfinished, for a later boot.
         let committed = match begun.filter(|_| made.is_ok()) {
-            Some(begun) => begun.commit(below.file()).map_err(|error| MakeError::Io("its last block", error)),
+            Some(begun) => {
+                begun.commit(below.file()).map_err(|error| MakeError::Io("its last block".to_owned(), error))
+            }
             None => Ok(()),
         };
         drop(below);
@@ -214,7 +216,9 @@ impl Blank {
         } else {
             noted.iter().for_each(Noted::note);
         }
-        made.and_then(|()| note.remove().map_err(|error| MakeError::Io("removing the note beside it", error)))?;
+        made.and_then(|()| {
+            note.remove().map_err(|error| MakeError::Io("removing the note beside it".to_owned(), error))
+        })?;
         note.settle();
         Ok(())
     }
@@ -231,7 +235,7 @@ pub(super) enum MakeError {
     Volume(#[from] VolumeError),
     /// What was being done, and what the kernel says.
     #[error("{0}: {1}")]
-    Io(&'static str, io::Error),
+    Io(String, io::Error),
     /// The program says that all is well.
     #[error("{} left no {what}", .program.display())]
     Nothing {
@@ -248,8 +252,14 @@ fn check_gap(env: &Env, witness: &Witness, disk: &Path, image: u64, gap: Gap) ->
     match witness.geometry(disk, image, gap.size)?.gap(&mut witness.file(), &shown) {
         Ok(found) if found == gap => Ok(()),
         Ok(found) => Err(changed(disk, &format!("the gap is now {found}, planned was {gap}"))),
-        Err(error) => Err(changed(disk, &error.to_string())),
+        Err(error) => Err(no_gap(disk, error)),
     }
+}
+
+/// The tables have no gap any more.
+pub(super) fn no_gap(disk: &Path, error: TableError) -> Stop {
+    let why = NoGap::Table(error);
+    changed(disk, &why.to_string()).advice(why.remedy())
 }
 
 pub(super) fn changed(disk: &Path, words: &str) -> Stop {

@@ -39,7 +39,7 @@ impl Executor<'_> {
         self.e2fsck(slot, &program, arguments, &node)
     }
 
-    /// See [`AreaAct::Repair`](crate::plan::AreaAct::Repair).
+    /// See [`AreaAct::Repair`](crate::plan::act::AreaAct::Repair).
     pub(super) fn repair(&mut self, slot: Slot, always: bool) -> Result<(), Stop> {
         let (witness, mended) = self.mended(slot)?;
         // What a power cut leaves needs no more than in any other boot.

@@ -249,11 +249,14 @@ fn locked(crypt: &Crypt, cause: String) -> Stop {
 
 /// Makes the file system of an opened volume and writes it out.
 fn make_inside(node: &Path, make: impl FnOnce(u64) -> Result<(), MakeError>) -> Result<(), MakeError> {
-    let failed = |what: &'static str| move |error: io::Error| MakeError::Io(what, error);
-    let mut device = OpenOptions::new().read(true).write(true).open(node).map_err(failed("opening the new volume"))?;
-    let size = device.seek(SeekFrom::End(0)).map_err(failed("the size of the new volume"))?;
+    let failed = |what: &str| {
+        let what = format!("{what} {}", node.display());
+        |error: io::Error| MakeError::Io(what, error)
+    };
+    let mut device = OpenOptions::new().read(true).write(true).open(node).map_err(failed("opening"))?;
+    let size = device.seek(SeekFrom::End(0)).map_err(failed("the size of"))?;
     make(size)?;
-    device.sync_all().map_err(failed("writing the new volume"))
+    device.sync_all().map_err(failed("writing"))
 }
 
 /// Another program of the initrd may have opened the volume before us, such as dracut's module crypt.

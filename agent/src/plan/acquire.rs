@@ -203,6 +203,16 @@ mod tests {
     use super::*;
     use crate::config::Dialect;
     use crate::format::Superblock;
+    use crate::plan::act::Writes;
+
+    /// Otherwise what is only shown could not be shown at all.
+    #[test]
+    fn a_mount_for_reading_may_change_nothing() {
+        for kind in Kind::ALL {
+            let step = mount_kind(Slot::Cow, kind, Access::ReadOnly, Path::new("/run/x"));
+            assert_eq!(step.writes(), Writes::Nothing, "{step}");
+        }
+    }
 
     /// The volume that was opened for changes is held when a key or a Windows is looked for.
     #[test]

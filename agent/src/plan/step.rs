@@ -226,7 +226,8 @@ fn mounted(what: &Place, fs: &str, access: Access, options: &[String]) -> Writes
 /// The options with which a mount for reading replays no journal and recovers no log; the first one is what counts.
 pub(super) fn no_replay(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Ext3 | Kind::Ext4 => &["noload"],
+        // An ext2 has no journal, but a list of orphans, which the driver of ext4 works off unless the device is protected for this option.
+        Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => &["noload"],
         Kind::Xfs => &["norecovery", "nouuid"],
         Kind::Btrfs => &["rescue=nologreplay"],
         _ => &[],

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::format;
+use crate::printable::human;
 
 /// Why a partition cannot be added.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub enum TableError {
     #[error("a partition takes the last sectors of the disk, where the copy of the table belongs")]
     EndTaken,
     /// There is no room.
-    #[error("no room behind the image: the largest gap has {} MiB, {} MiB are needed", .largest >> 20, .least >> 20)]
+    #[error("no room behind the image: the largest gap has {}, {} are needed", human(*.largest), human(*.least))]
     NoRoom {
         /// Bytes in the largest gap.
         largest: u64,

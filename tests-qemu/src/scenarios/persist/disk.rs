@@ -105,7 +105,7 @@ fn kinds() -> Vec<Scenario> {
         ),
         scenario(
             "persist/T-22 too little room for xfs",
-            forgets(stick(hybrid(Table::Gpt, 96)).kargs("rd.live.overlay.cowfs=xfs"), "are needed")
+            forgets(stick(hybrid(Table::Gpt, 96)).kargs("rd.live.overlay.cowfs=xfs"), "xfs needs 320 MiB")
                 .expect(untouched(0)),
         ),
     ]
