@@ -8,6 +8,8 @@ mod ram;
 mod search;
 mod writable;
 
+pub(crate) use area::required;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

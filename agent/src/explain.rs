@@ -14,8 +14,8 @@ use lexopt::prelude::*;
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Method, Selector, Source};
 use crate::error::Stop;
-use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
-use crate::format::{self, Kind, iso9660};
+use crate::facts::{Content, Device, ImageFile, Inner, MediumFacts, Origin, RamFacts};
+use crate::format::{self, Kind, Superblock, iso9660};
 use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
 use crate::plan::ram::{self, Choice};
 use crate::plan::step::describe;
@@ -73,7 +73,8 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<Vec<String>, Box<dyn E
     if config.covers_root() {
         return Ok(ordinary_plan(config));
     }
-    if let Source::NotLive(_) | Source::Malformed { .. } = config.source {
+    // Of the rest the warnings say why the boot stops.
+    if !matches!(config.source, Source::Device(_) | Source::InitrdFile(_)) {
         return Ok(Vec::new());
     }
     let found = medium.map(|path| look(config, path)).transpose()?;
@@ -84,7 +85,7 @@ fn plan(config: &Config, medium: Option<&Path>) -> Result<Vec<String>, Box<dyn E
 fn plan_on(config: &Config, found: Option<(MediumFacts, Option<Content>)>) -> Result<Vec<String>, Stop> {
     let mut points = Points::new(config.dialect);
     let mut lines = Vec::new();
-    let (facts, content) = match found {
+    let (mut facts, content) = match found {
         Some((facts, content)) => {
             lines.extend(mismatch(config, &facts));
             (facts, content)
@@ -103,7 +104,8 @@ fn plan_on(config: &Config, found: Option<(MediumFacts, Option<Content>)>) -> Re
                 .to_owned(),
         );
     }
-    let mut acquire = acquire::medium(acquire::medium_access(config, &facts), &points, &facts);
+    let mut acquire = host(config, &points, &mut facts)?;
+    acquire.extend(acquire::medium(acquire::medium_access(config, &facts), &points, &facts));
     let (copied, content) = ram_copy(config, &mut points, &facts, content)?;
     let in_ram = !copied.is_empty();
     if in_ram {
@@ -113,31 +115,52 @@ fn plan_on(config: &Config, found: Option<(MediumFacts, Option<Content>)>) -> Re
         true => acquire.extend(copied),
         false => acquire.extend(acquire::container(&points, &facts, content.as_ref())),
     }
-    let area::Assumed { remark, acquire: reach, area } = area::assumed(config, &points, Some(&facts));
+    let area::Assumed { remark, acquire: reach, area, stops } = area::assumed(config, &points, Some(&facts));
     lines.extend(remark);
     acquire.extend(reach);
-    if in_ram && area.is_none() && ram::may_keep(config) {
+    if in_ram && area.is_none() && stops.is_none() && ram::may_keep(config) {
         acquire.extend(release(&mut points, &facts));
     }
     let (content, inner) = (content.as_ref(), inner.as_ref());
     let assemble = assemble::assemble_on(config, &points, &facts, content, inner, Path::new(SYSROOT), area.as_ref());
     lines.extend(describe("prepare", &prepare::prepare(config, &points)));
     lines.extend(describe("acquire", &acquire));
-    lines.extend(describe("assemble", &assemble));
+    lines.extend(end(&assemble, stops.as_ref()));
     Ok(lines)
 }
 
 const SYSROOT: &str = "/sysroot";
 
+/// How it ends: with the root, or with why the boot stops.
+fn end(assemble: &[Step], stops: Option<&Stop>) -> Vec<String> {
+    match stops {
+        Some(stop) => ["then the boot stops:".to_owned()].into_iter().chain(stop.lines()).collect(),
+        None => describe("assemble", assemble).collect(),
+    }
+}
+
+/// The file system that holds the ISO file, if there is one; then that file is the medium.
+fn host(config: &Config, points: &Points, medium: &mut MediumFacts) -> Result<Vec<Step>, Stop> {
+    let Some(scan) = &config.iso_scan else { return Ok(Vec::new()) };
+    medium.origin = Origin::File(points.host.join(&scan.path));
+    let superblock = Some(Superblock::new(Kind::Ext4));
+    let device = Device { node: "/dev/…".into(), superblock, ..Device::default() };
+    let mut steps = acquire::host(points, &device)?;
+    if config.overlay.wish().is_some() && !config.overlay.readonly {
+        steps.extend(acquire::host_for_changes(points, &device).into_iter().flatten());
+    }
+    Ok(steps)
+}
+
 /// The plan over the root of a machine that is no live system, as an initrd made by dracut has mounted it.
 fn ordinary_plan(config: &Config) -> Vec<String> {
     let points = Points::ordinary();
     let mut acquire = ordinary::taken(&points, Path::new(SYSROOT));
-    let area::Assumed { remark, acquire: reach, area } = area::assumed(config, &points, None);
+    let area::Assumed { remark, acquire: reach, area, stops } = area::assumed(config, &points, None);
     acquire.extend(reach);
     let assemble = ordinary::assemble(config, &points, Path::new(SYSROOT), area.as_ref());
     let assumed = format!("assuming that the root is mounted at {SYSROOT}:");
-    let steps = describe("acquire", &acquire).chain(describe("assemble", &assemble));
+    let steps = describe("acquire", &acquire).chain(end(&assemble, stops.as_ref()));
     [assumed].into_iter().chain(remark).chain(steps).collect()
 }
 
@@ -310,6 +333,31 @@ mod tests {
         ]);
         let shown = |found: &(MediumFacts, Option<Content>)| plan_on(&config, Some(found.clone())).unwrap();
         assert_eq!(with_each_text(&sample, |value| serde_json::from_value(value).ok(), shown), 4);
+    }
+
+    /// What the boot does, and nothing else (redesign.md §1).
+    #[test]
+    fn the_plan_ends_where_the_boot_does_and_begins_where_it_does() {
+        let plan = |cmdline: &str| plan(&interpret_text(cmdline).0, None).unwrap().join("\n");
+        let network = "root=live:http://h/x.iso rd.live.overlay.persistent";
+        assert_eq!(plan(network), "", "the boot stops before it does anything");
+        let file = plan("root=live:CDLABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso");
+        let at = |words: &str| file.find(words).unwrap_or_else(|| panic!("{words} is not in\n{file}"));
+        let mounted = at("mount host ext4 (ro) [noload] at /run/initramfs/isoscan");
+        assert!(mounted < at("loop /run/initramfs/isoscan/a.iso (ro, direct) as medium"), "{file}");
+        assert!(mounted < at("remount /run/initramfs/isoscan"), "{file}");
+        for (kargs, code) in [
+            (
+                "root=live:CDLABEL=x rd.live.overlay.persistent=required rd.overlay=none",
+                "RDL-050: the command line leaves",
+            ),
+            ("root=live:CDLABEL=x rd.live.overlay.persistent=required rd.live.overlay.cowfs=vfat", "RDL-050: rd.live"),
+            ("root=LABEL=x rd.overlay rd.live.overlay.persistent=required", "RDL-050: the root is no live medium"),
+        ] {
+            let text = plan(kargs);
+            assert!(text.contains(&format!("then the boot stops:\n{code}")), "{kargs}:\n{text}");
+            assert!(!text.contains("assemble"), "{kargs}:\n{text}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ const GRACE_NAMED: Duration = Duration::from_secs(10);
 const GRACE_MADE: Duration = Duration::from_secs(3);
 
 /// The end of a boot that must have an area.
-fn required(stop: Stop) -> Stop {
+pub(crate) fn required(stop: Stop) -> Stop {
     let advice = format!("{}; or remove =required to boot with changes in RAM", stop.advice);
     stop.wanted("a persistent area (rd.live.overlay.persistent=required)").advice(advice)
 }

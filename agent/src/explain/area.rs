@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::area::{DiskSite, Found, HostSite, Identity, NamedSite, NoGap, Obstacle, Site};
+use crate::boot::required;
 use crate::config::{Config, Method, OverlayCrypt, Persistence, Selector};
+use crate::error::Stop;
 use crate::facts::{Device, MediumFacts, Seen};
 use crate::format::Kind;
 use crate::plan::persist::{self, Area, Planner};
@@ -21,33 +23,34 @@ pub(super) struct Assumed {
     pub acquire: Vec<Step>,
     /// The area.
     pub area: Option<Area>,
+    /// Why the boot stops instead: an area is required.
+    pub stops: Option<Stop>,
 }
 
 /// The area for a configuration; without a medium the root is an ordinary one.
 pub(super) fn assumed(config: &Config, points: &Points, medium: Option<&MediumFacts>) -> Assumed {
     let overlay = &config.overlay;
-    let wanted = match (&overlay.crypt, &overlay.persistence) {
-        _ if overlay.method == Method::Direct => return Assumed::default(),
-        (None, None) => return Assumed::default(),
-        (Some(crypt), _) => return answered(encrypted_device(config, points, crypt)),
-        (None, Some(Persistence::Automatic(_))) => overlay.persistence.as_ref(),
-        (None, Some(_)) if overlay.unlock.encrypt => None,
-        (None, wanted) => wanted.as_ref(),
+    let none = |why| (None, Vec::new(), Err(why));
+    let answer = match (&overlay.crypt, &overlay.persistence, medium) {
+        (None, None, _) if !overlay.required => return Assumed::default(),
+        _ if overlay.method == Method::Direct && !overlay.required => return Assumed::default(),
+        _ if overlay.method == Method::Direct => none(Obstacle::NoPlace),
+        (None, None, _) => none(Obstacle::NoPlace),
+        (Some(crypt), ..) => encrypted_device(config, points, crypt),
+        (_, Some(Persistence::Automatic(_)), Some(medium)) => automatic(config, points, medium),
+        (_, Some(Persistence::Automatic(_)), None) => none(Obstacle::NoMedium),
+        (_, Some(_), _) if overlay.unlock.encrypt => none(Obstacle::NamedPlain),
+        (_, Some(Persistence::Named { device, path }), _) => on_device(config, points, medium, device, path.clone()),
+        (_, Some(Persistence::OnMedium { path }), Some(medium)) => on_medium(config, points, medium, path.clone()),
+        (_, Some(_), None) => none(Obstacle::NoMedium),
     };
-    let Some(wanted) = wanted else {
-        return answered((None, Vec::new(), Err(Obstacle::NamedPlain)));
-    };
-    answered(match (wanted, medium) {
-        (Persistence::Automatic(_), Some(medium)) => automatic(config, points, medium),
-        (Persistence::Named { device, path }, _) => on_device(config, points, medium, device, path.clone()),
-        (Persistence::OnMedium { path }, Some(medium)) => on_medium(config, points, medium, path.clone()),
-        (_, None) => (None, Vec::new(), Err(Obstacle::NoMedium)),
-    })
+    answered(config, answer)
 }
 
-fn answered((remark, acquire, area): Answer) -> Assumed {
+fn answered(config: &Config, (remark, acquire, area): Answer) -> Assumed {
     match area {
-        Ok(area) => Assumed { remark, acquire, area: Some(area) },
+        Ok(area) => Assumed { remark, acquire, area: Some(area), stops: None },
+        Err(why) if config.overlay.required => Assumed { stops: Some(required(why.into())), ..Assumed::default() },
         Err(why) => Assumed {
             remark: Some(GivenUp { what: Wanted::Changes, why: why.into() }.to_string()),
             ..Assumed::default()
