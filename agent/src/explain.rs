@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use lexopt::prelude::*;
 
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Method, Selector, Source};
+use crate::config::{self, Conf, Config, Method, Persistence, Selector, Source};
 use crate::error::Stop;
 use crate::facts::{Content, Device, ImageFile, Inner, MediumFacts, Origin, RamFacts};
 use crate::format::{self, Kind, Superblock, iso9660};
@@ -141,12 +141,13 @@ fn end(assemble: &[Step], stops: Option<&Stop>) -> Vec<String> {
 
 /// The file system that holds the ISO file, if there is one; then that file is the medium.
 fn host(config: &Config, points: &Points, medium: &mut MediumFacts) -> Result<Vec<Step>, Stop> {
-    let Some(scan) = &config.iso_scan else { return Ok(Vec::new()) };
+    let (Source::Device(_), Some(scan)) = (&config.source, &config.iso_scan) else { return Ok(Vec::new()) };
     medium.origin = Origin::File(points.host.join(&scan.path));
     let superblock = Some(Superblock::new(Kind::Ext4));
     let device = Device { node: "/dev/…".into(), superblock, ..Device::default() };
     let mut steps = acquire::host(points, &device)?;
-    if config.overlay.wish().is_some() && !config.overlay.readonly {
+    let keeps = matches!(config.overlay.persistence, Some(Persistence::Automatic(_) | Persistence::OnMedium { .. }));
+    if keeps && !config.overlay.readonly {
         steps.extend(acquire::host_for_changes(points, &device).into_iter().flatten());
     }
     Ok(steps)
@@ -340,12 +341,14 @@ mod tests {
     fn the_plan_ends_where_the_boot_does_and_begins_where_it_does() {
         let plan = |cmdline: &str| plan(&interpret_text(cmdline).0, None).unwrap().join("\n");
         let network = "root=live:http://h/x.iso rd.live.overlay.persistent";
-        assert_eq!(plan(network), "", "the boot stops before it does anything");
+        assert_eq!(plan(network), "", "the boot stops before it looks for a medium");
         let file = plan("root=live:CDLABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso");
         let at = |words: &str| file.find(words).unwrap_or_else(|| panic!("{words} is not in\n{file}"));
         let mounted = at("mount host ext4 (ro) [noload] at /run/initramfs/isoscan");
         assert!(mounted < at("loop /run/initramfs/isoscan/a.iso (ro, direct) as medium"), "{file}");
         assert!(mounted < at("remount /run/initramfs/isoscan"), "{file}");
+        let beside = plan("root=live:CDLABEL=x rd.overlay=:auto iso-scan/filename=/a.iso");
+        assert!(beside.contains("either unmount /run/initramfs/isoscan"), "{beside}");
         for (kargs, code) in [
             (
                 "root=live:CDLABEL=x rd.live.overlay.persistent=required rd.overlay=none",
