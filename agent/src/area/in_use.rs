@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ELSEWHERE;
 use crate::format::Kind;
 
 /// Who knows that no system sleeps may say so.
@@ -85,9 +84,8 @@ impl InUse {
             }
             Self::Hibernated { .. } => format!("wake that system and shut it down; {AWAKE}").into(),
             Self::Windows(Windows::Asleep(_)) => format!("shut it down fully first; {AWAKE}").into(),
-            Self::Windows(Windows::Unseen { .. }) => ELSEWHERE.into(),
             Self::PartOf { .. } => format!("shut it down fully; {AWAKE}").into(),
-            Self::Silent { .. } => AWAKE.into(),
+            Self::Windows(Windows::Unseen { .. }) | Self::Silent { .. } => AWAKE.into(),
         }
     }
 }

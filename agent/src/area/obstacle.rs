@@ -334,6 +334,7 @@ impl NoGap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::area::AWAKE;
 
     fn image(label: &str) -> Identity {
         Identity { volume_id: Some(label.to_owned()), image_uuid: None, agent: String::new() }
@@ -346,6 +347,10 @@ mod tests {
         let accept = "rd.live.overlay.persistent=accept uses it all the same, with rd.live.overlay.reset emptied";
         let step = Stop::new(Code::AreaFormat, "mkfs: a; b").wanted("w").found(["f"]).advice("try; again");
         for (obstacle, expected) in [
+            (
+                Windows::Unseen { node: "/dev/sda1".into(), why: "EIO".to_owned() }.into(),
+                &*format!("RDL-050: whether a Windows sleeps on /dev/sda1 cannot be seen (EIO); {AWAKE}"),
+            ),
             (Obstacle::Optical("/dev/sr0".into()), "RDL-050: /dev/sr0 is an optical drive, which cannot be written to"),
             (
                 Obstacle::Unseen("/dev/sda".into()),

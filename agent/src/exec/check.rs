@@ -22,7 +22,7 @@ impl Executor<'_> {
     pub(super) fn check(&mut self, slot: Slot, fs: Kind) -> Result<(), Stop> {
         let (witness, mended) = self.mended(slot)?;
         // Even `e2fsck -p` changes a file system that it then gives up on, and writes to one that has nothing to repair.
-        if !fs.name().starts_with("ext") || !mended && is_clean(&witness) {
+        if !matches!(fs, Kind::Ext2 | Kind::Ext3 | Kind::Ext4) || !mended && is_clean(&witness) {
             return Ok(());
         }
         let node = witness.node().to_string_lossy().into_owned();

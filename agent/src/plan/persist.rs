@@ -338,7 +338,7 @@ pub(super) fn no_room(disk: &DiskSite, kind: Kind, needs: u64) -> Obstacle {
 pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, because: &'static str) -> Vec<Step> {
     let repairs = |always: bool| {
         let repair = |step: &Step| match step {
-            Step::Area(AreaAct::Check { what, fs }) if fs.name().starts_with("ext") => {
+            Step::Area(AreaAct::Check { what, fs: Kind::Ext2 | Kind::Ext3 | Kind::Ext4 }) => {
                 Step::Area(AreaAct::Repair { what: *what, always })
             }
             step => step.clone(),
