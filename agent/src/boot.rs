@@ -6,22 +6,22 @@ mod medium;
 mod ordinary;
 mod ram;
 mod search;
+mod world;
 mod writable;
 
 pub(crate) use area::required;
+pub use world::{KeyPlace, Tone, World};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use crate::area::Windows;
-use crate::attempt::Avoid;
+use crate::attempt::Watchdog;
 use crate::config::explain::without_password;
 use crate::config::{Config, Source};
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::exec::Executor;
-use crate::facts::{Content, Device, Inner, MediumFacts};
+use crate::facts::{Content, Device, Inner, MediumFacts, Moment};
 use crate::handover::{Considered, Report};
 use crate::layout;
 use crate::mountinfo::{self, Mount};
@@ -29,25 +29,19 @@ use crate::plan::persist::Area;
 use crate::plan::ram::Copy;
 use crate::plan::snapshot::Form;
 use crate::plan::{Done, Points, Step, assemble, prepare};
-use crate::watch::Watch;
 
 /// What a boot works with.
 pub struct Boot<'a> {
-    /// The machine.
-    pub env: &'a Env,
+    pub(crate) world: &'a mut dyn World,
     /// What was asked for.
     pub config: &'a Config,
     /// Where the root is attached.
     pub sysroot: &'a Path,
-    /// Does the steps.
-    pub exec: Executor<'a>,
-    /// Sees the devices.
-    pub watch: Watch,
     /// Grows with the boot.
     pub report: Report,
     pub(crate) points: Points,
     rejected: BTreeMap<String, Rejection>,
-    last_rejection: Option<Instant>,
+    last_rejection: Option<Moment>,
     /// Devices that had not answered when the last decision was made.
     silent: Vec<String>,
     /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
@@ -62,7 +56,7 @@ pub struct Boot<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     /// What can be undone.
-    exec: usize,
+    done: usize,
     /// What was given up.
     fallbacks: usize,
 }
@@ -83,15 +77,11 @@ struct Acquired {
 
 impl<'a> Boot<'a> {
     /// A boot that has not begun.
-    pub fn new(env: &'a Env, config: &'a Config, sysroot: &'a Path, exec: Executor<'a>, report: Report) -> Self {
-        let mut watch = Watch::new(env);
-        watch.watchdog = exec.watchdog.clone();
+    pub fn new(world: &'a mut dyn World, config: &'a Config, sysroot: &'a Path, report: Report) -> Self {
         Self {
-            env,
+            world,
             config,
             sysroot,
-            exec,
-            watch,
             report,
             points: Points::new(config.dialect),
             rejected: BTreeMap::new(),
@@ -103,11 +93,10 @@ impl<'a> Boot<'a> {
         }
     }
 
-    /// The same, keeping away from where an earlier attempt has hung.
+    /// The same, keeping no changes if an earlier attempt has hung where they were to be kept; `why` says so.
     #[must_use]
-    pub fn avoiding(mut self, avoid: Avoid) -> Self {
-        self.watch.avoid(avoid.devices);
-        self.area_hangs = avoid.area;
+    pub fn avoiding_area(mut self, why: Option<String>) -> Self {
+        self.area_hangs = why;
         self
     }
 
@@ -116,18 +105,18 @@ impl<'a> Boot<'a> {
     /// # Errors
     /// Why the boot stopped.
     pub fn run(&mut self) -> Result<(), Stop> {
-        let mark = self.exec.mark();
+        let mark = self.world.mark();
         let result = self.stages();
         if result.is_err() {
-            self.exec.unwind(mark);
+            self.undo(mark);
             // What was made on the way to a place for changes is there all the same.
-            let done = self.exec.done_before_failing();
+            let done = self.world.done_before_failing();
             self.book(&done);
             if self.report.write_mode.is_none() && !self.notes.is_empty() {
                 self.no_write_mode();
             }
         }
-        self.report.steps = std::mem::take(&mut self.exec.records);
+        self.report.steps = self.world.take_records();
         let rejected = self.rejected.iter();
         self.report
             .considered
@@ -154,28 +143,28 @@ impl<'a> Boot<'a> {
             (other, _) => return Err(malformed(other)),
         };
         self.report.moment("acquired");
-        self.exec.watchdog.acquired(true);
+        self.watchdog().acquired(true);
         let Acquired { medium, content, inner, copy } = acquired;
         let copied = copy.is_some();
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
         let (used, inside) = self.copy_image(used, inner.clone())?;
         let (used, inside) = (used.as_ref(), inside.as_ref());
-        let before = self.exec.mark();
+        let before = self.world.mark();
         let mut area = self.area(Some(&medium))?;
-        let (after, planned) = (self.exec.mark(), area.is_some());
+        let (after, planned) = (self.world.mark(), area.is_some());
         let form = self.form(&medium, used, inside, &mut area)?;
         if copied && !planned {
             self.settle(&medium, false)?;
         }
         let image = assemble::base(&self.points, used, inside).map(|base| base.path());
         let steps = assemble::assemble_on(config, &self.points, &medium, used, inside, self.sysroot, area.as_ref());
-        let device = self.exec.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
+        let device = self.world.node(crate::plan::Slot::Medium).map(|node| node.display().to_string());
         (self.report.device, self.report.medium) = (device, Some(medium.clone()));
         (self.report.content, self.report.inner) = (content, inner);
         let kept = self.assemble(&steps, &form, image.as_deref(), area.as_ref())?;
         if !kept && planned {
             // What the area needed stays neither mounted nor open when changes go to RAM.
-            self.exec.unwind_between(before, after);
+            self.world.unwind(before, after);
         }
         if copied {
             self.settle(&medium, kept)?;
@@ -187,14 +176,14 @@ impl<'a> Boot<'a> {
     /// Does the steps of a stage. What is given up goes into the report, what is told about a place for changes to it later.
     ///
     /// # Errors
-    /// As [`Executor::perform`].
+    /// As [`World::perform`].
     pub(crate) fn perform(&mut self, stage: &str, steps: &[Step]) -> Result<Done, Stop> {
         self.perform_or_show(stage, steps, false)
     }
 
-    /// As [`Boot::perform`]; of steps that only show what is kept ([`Executor::show`]) none may write.
+    /// As [`Boot::perform`]; of steps that only show what is kept none may write.
     fn perform_or_show(&mut self, stage: &str, steps: &[Step], shows: bool) -> Result<Done, Stop> {
-        let done = if shows { self.exec.show(stage, steps)? } else { self.exec.perform(stage, steps)? };
+        let done = self.world.perform(stage, steps, shows)?;
         self.book(&done);
         Ok(done)
     }
@@ -211,7 +200,7 @@ impl<'a> Boot<'a> {
         let result = self.perform_or_show("assemble", steps, area.is_some_and(|area| area.readonly));
         let done = match &result {
             Ok(done) => done.clone(),
-            Err(_) => self.exec.done_before_failing(),
+            Err(_) => self.world.done_before_failing(),
         };
         if let Err(stop) = result {
             self.book(&done);
@@ -226,9 +215,28 @@ impl<'a> Boot<'a> {
         self.notes.extend_from_slice(&done.notes);
     }
 
+    fn watchdog(&self) -> &Watchdog {
+        self.world.watchdog()
+    }
+
+    fn say(&mut self, tone: Tone, line: impl AsRef<str>) {
+        self.world.say(tone, line.as_ref());
+    }
+
+    /// Undoes all that was done since a mark.
+    fn undo(&mut self, from: usize) {
+        let to = self.world.mark();
+        self.world.unwind(from, to);
+    }
+
+    /// The devices that were seen until now.
+    fn devices(&self) -> Vec<Device> {
+        self.world.view().devices
+    }
+
     /// How far the boot is, to go back to.
     fn mark(&self) -> Mark {
-        Mark { exec: self.exec.mark(), fallbacks: self.report.fallbacks.len() }
+        Mark { done: self.world.mark(), fallbacks: self.report.fallbacks.len() }
     }
 }
 

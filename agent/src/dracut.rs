@@ -18,6 +18,7 @@ use crate::exec::{Executor, ModuleError};
 use crate::handover::Report;
 use crate::kmsg;
 use crate::layout;
+use crate::machine::Machine;
 use crate::native::{finish, room_for_shutdown};
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
@@ -178,16 +179,18 @@ fn attempt(
     room_for_shutdown(env);
     prefetch(config);
     let exec = Executor::new(env, &modprobe).watched(watchdog);
-    let mut boot = Boot::new(env, config, &call.sysroot, exec, report).avoiding(avoid);
-    let result = match Socket::open() {
+    let mut machine = Machine::new(env, exec).avoiding(avoid.devices);
+    let (result, report) = match Socket::open() {
         Ok(socket) => {
-            boot.watch.listen(socket, None);
-            boot.run()
+            machine.watch.listen(socket, None);
+            let mut boot = Boot::new(&mut machine, config, &call.sysroot, report).avoiding_area(avoid.area);
+            let result = boot.run();
+            (result, boot.report)
         }
-        Err(error) => Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))),
+        Err(error) => (Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))), report),
     };
-    watchdog.telling("handing over the report", || finish(env, config, boot.report, &result));
-    (result, boot.watch)
+    watchdog.telling("handing over the report", || finish(env, config, report, &result));
+    (result, machine.watch)
 }
 
 /// udev loads drivers for hardware; what no device announces is asked for here, beside the search for the medium. The program

@@ -1,11 +1,15 @@
 //! What was found: plain values that decisions are made from. Tests write them by hand; probes fill them in.
 
+mod view;
+
 use std::path::PathBuf;
 
 pub use rdlive_media::printable::human;
 use serde::{Deserialize, Serialize};
 
 use crate::format::{Compressor, Kind, Superblock};
+
+pub use view::{Drivers, Moment, PATIENCE, Pending, SILENCE, View, sleeping_place};
 
 /// A block device as sysfs and its first bytes describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

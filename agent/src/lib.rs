@@ -29,6 +29,7 @@ pub mod fuzzing;
 pub mod generator;
 pub mod handover;
 pub mod kmsg;
+pub mod machine;
 pub mod mapper;
 pub mod mountinfo;
 pub mod native;

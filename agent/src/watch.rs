@@ -7,13 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::attempt::{Avoided, Stays, Watchdog, fault};
 use crate::env::Env;
-use crate::facts::Device;
+use crate::facts::{Device, Drivers, Moment, PATIENCE, Pending, View};
 use crate::probe::block;
 use crate::probe::uevent::{Received, Socket};
-
-/// How long a device may take to answer before the others go on without it: a drive that spins up, or reads a scratched
-/// disc again and again, needs some seconds; a dying one may need minutes.
-pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Something happened.
 enum Event {
@@ -33,15 +29,6 @@ pub struct Hardware {
     pub announce: Box<dyn Fn(&str) + Send>,
     /// How far the drivers are that were asked for.
     pub drivers: Box<dyn Fn() -> Drivers>,
-}
-
-/// How far drivers are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drivers {
-    /// One is asked for, or is being loaded and has not had [`PATIENCE`].
-    pub busy: bool,
-    /// Those that had it and are not loaded: the hardware that they look for does not answer.
-    pub silent: Vec<String>,
 }
 
 /// A way to wake the watch from another thread.
@@ -80,7 +67,7 @@ impl Stays for Watch {
 
     fn stay(mut self) {
         while self.is_waiting() {
-            self.wait(Instant::now() + Duration::from_secs(3600));
+            self.wait(self.begin.elapsed() + Duration::from_secs(3600));
         }
     }
 }
@@ -104,11 +91,6 @@ impl Watch {
         }
     }
 
-    /// When the watch was made: deadlines count from here.
-    pub fn begin(&self) -> Instant {
-        self.begin
-    }
-
     /// Begins to listen, then walks sysfs once; in this order nothing falls between. `hardware` is told about every
     /// device that wants a driver.
     pub fn listen(&mut self, socket: Socket, hardware: Option<Hardware>) {
@@ -126,42 +108,27 @@ impl Watch {
         Nudge(self.sender.clone())
     }
 
-    /// Devices that have been looked at.
-    pub fn devices(&self) -> Vec<Device> {
-        self.devices.values().cloned().collect()
-    }
-
-    /// One device.
-    pub fn device(&self, name: &str) -> Option<&Device> {
-        self.devices.get(name)
-    }
-
-    /// How long a device has been known.
-    pub fn known_for(&self, name: &str) -> Duration {
-        self.first_seen.get(name).map_or(Duration::ZERO, Instant::elapsed)
+    /// What is known now.
+    pub fn view(&self) -> View {
+        let since = |at: Instant| at.saturating_duration_since(self.begin);
+        let pending = self.pending.iter();
+        View {
+            now: self.begin.elapsed(),
+            devices: self.devices.values().cloned().collect(),
+            known: self.first_seen.iter().map(|(name, at)| (name.clone(), since(*at))).collect(),
+            pending: pending
+                .map(|(name, at)| Pending { name: name.clone(), since: since(*at), given_up: self.is_given_up(name) })
+                .collect(),
+            drivers: self.drivers.as_ref().map(|drivers| drivers()).unwrap_or_default(),
+            // It keeps this file while it has events to work on.
+            udev: self.env.path("run/udev/queue").exists(),
+            last_news: since(self.last_news),
+        }
     }
 
     /// Disks that are not looked at, and what lies on them: they have hung before.
     pub fn avoid(&mut self, devices: Vec<Avoided>) {
         self.avoided = devices;
-    }
-
-    /// Whether nothing is on its way: every device seen was looked at or has had [`PATIENCE`], and so has every driver
-    /// that was asked for.
-    pub fn quiet(&self) -> bool {
-        let waited_for = |(name, since): (&String, &Instant)| since.elapsed() < PATIENCE && !self.is_given_up(name);
-        !self.pending.iter().any(waited_for) && self.drivers.as_ref().is_none_or(|drivers| !drivers().busy)
-    }
-
-    /// Kernel names of devices that have been looked at for so long and have not answered yet, or never will.
-    pub fn unanswered(&self, at_least: Duration) -> Vec<String> {
-        let asked = self.pending.iter().filter(|(name, since)| since.elapsed() >= at_least || self.is_given_up(name));
-        asked.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Drivers that had [`PATIENCE`]: behind each there may be a disk that nobody has seen.
-    pub fn silent_drivers(&self) -> Vec<String> {
-        self.drivers.as_ref().map(|drivers| drivers().silent).unwrap_or_default()
     }
 
     /// Whether nobody waits for this device: it has hung before, or looking at it has failed.
@@ -174,14 +141,9 @@ impl Watch {
         self.avoided.iter().any(is)
     }
 
-    /// How long nothing has happened.
-    pub fn silence(&self) -> Duration {
-        self.last_news.elapsed()
-    }
-
     /// Waits for news, at most until `until`; false when the time is over.
-    pub fn wait(&mut self, until: Instant) -> bool {
-        let left = until.saturating_duration_since(Instant::now());
+    pub fn wait(&mut self, until: Moment) -> bool {
+        let left = until.saturating_sub(self.begin.elapsed());
         let _waiting = self.watchdog.waiting();
         match self.news.recv_timeout(left) {
             Ok(event) => {
@@ -263,7 +225,7 @@ impl Watch {
 pub fn summaries(env: &Env) -> (Vec<String>, Watch) {
     let mut watch = Watch::new(env);
     watch.walk();
-    let until = Instant::now() + PATIENCE;
+    let until = watch.begin.elapsed() + PATIENCE;
     while !watch.pending.is_empty() && watch.wait(until) {}
     let devices = watch.devices.values().filter(|device| device.size > 0).map(Device::summary);
     let silent = watch.pending.keys().map(|name| format!("/dev/{name} does not answer"));

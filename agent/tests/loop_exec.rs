@@ -494,16 +494,16 @@ fn loop_whole_boot_from_an_image_in_the_initrd() {
     for dialect in ["kiwi", "dmsquash"] {
         let (config, _) = interpret_text(&format!("root=live:/squashfs.img rd.live.dialect={dialect}"));
         let sysroot = PathBuf::from("/sysroot");
-        let exec = Executor::new(&machine.env, &nothing_to_load);
-        let mut boot = Boot::new(&machine.env, &config, &sysroot, exec, Report::new("dracut", &config, &[]));
+        let mut real = rdlive::machine::Machine::new(&machine.env, Executor::new(&machine.env, &nothing_to_load));
+        let mut boot = Boot::new(&mut real, &config, &sysroot, Report::new("dracut", &config, &[]));
         boot.run().unwrap_or_else(|stop| panic!("{dialect}: {:?}", stop.lines()));
         assert_eq!(fs::read_to_string(machine.path("sysroot/usr/mark")).unwrap(), "from the image", "{dialect}");
         for link in ["run/rootfsbase", "run/overlay/rootfsbase"] {
             let link = fs::read_link(machine.path(link)).map_or(machine.path(link), |to| machine.env.path(to));
             assert!(link.join("usr/mark").exists(), "{dialect}: {}", link.display());
         }
-        boot.exec.unwind(0);
-        drop(boot);
+        real.exec.unwind(0);
+        drop(real);
         assert_eq!(machine.mounts(), Vec::<String>::new(), "{dialect}");
     }
 }
@@ -516,12 +516,11 @@ fn loop_failed_boot_leaves_nothing_behind() {
     run("mksquashfs", &[&tree, &image, Path::new("-quiet"), Path::new("-no-progress")]);
     let (config, _) = interpret_text("root=live:/empty.img rd.live.dialect=kiwi");
     let sysroot = PathBuf::from("/sysroot");
-    let exec = Executor::new(&machine.env, &nothing_to_load);
-    let mut boot = Boot::new(&machine.env, &config, &sysroot, exec, Report::new("dracut", &config, &[]));
-    let stop = boot.run().unwrap_err();
+    let mut real = rdlive::machine::Machine::new(&machine.env, Executor::new(&machine.env, &nothing_to_load));
+    let stop = Boot::new(&mut real, &config, &sysroot, Report::new("dracut", &config, &[])).run().unwrap_err();
     assert_eq!(stop.code, Code::RootMissing);
     assert!(stop.found.iter().any(|line| line.contains("home")), "shows what is there: {:?}", stop.found);
-    drop(boot);
+    drop(real);
     assert_eq!((machine.mounts(), machine.loops()), (vec![], vec![]));
 }
 

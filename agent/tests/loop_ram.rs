@@ -133,15 +133,20 @@ fn filesystem(machine: &Machine, image: &str, label: &str, mib: u64, from: &str)
     run("mke2fs", &["-q", "-t", "ext4", "-L", label, "-d", from, image], machine.dir.path());
 }
 
-fn boot<'a>(machine: &'a Machine, config: &'a rdlive::config::Config, sysroot: &'a Path) -> Boot<'a> {
-    let exec = Executor::new(&machine.env, &nothing_to_load);
-    Boot::new(&machine.env, config, sysroot, exec, Report::new("dracut", config, &[]))
+/// A boot that has built a root: the machine, which undoes it, and the report.
+struct Started<'a> {
+    exec: Executor<'a>,
+    report: Report,
 }
 
-fn started<'a>(machine: &'a Machine, config: &'a rdlive::config::Config) -> Result<Boot<'a>, Stop> {
-    let mut boot = boot(machine, config, Path::new("/sysroot"));
-    boot.watch.listen(rdlive::probe::uevent::Socket::open().unwrap(), None);
-    boot.run().map(|()| boot)
+fn started<'a>(machine: &'a Machine, config: &rdlive::config::Config) -> Result<Started<'a>, Stop> {
+    let exec = Executor::new(&machine.env, &nothing_to_load);
+    let mut real = rdlive::machine::Machine::new(&machine.env, exec);
+    real.watch.listen(rdlive::probe::uevent::Socket::open().unwrap(), None);
+    let mut boot = Boot::new(&mut real, config, Path::new("/sysroot"), Report::new("dracut", config, &[]));
+    boot.run()?;
+    let report = boot.report;
+    Ok(Started { exec: real.exec, report })
 }
 
 #[test]

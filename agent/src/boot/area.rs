@@ -1,21 +1,18 @@
 //! The part of a boot that decides where changes are kept.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::Boot;
-use super::search::{SILENCE, sleeping_place};
+use super::{Boot, Tone};
 use crate::area::{Found, Identity, InUse, NamedSite, Nothing, Obstacle, Site, TEMPORARY_LABEL, Windows};
 use crate::config::{Access, Method, Mkfs, Persistence, Selector, Wish};
 use crate::discover;
 use crate::error::{Code, Stop};
-use crate::facts::{Device, MediumFacts, Origin};
+use crate::facts::{Device, MediumFacts, Origin, SILENCE, sleeping_place};
 use crate::format::{Kind, Superblock};
-use crate::kmsg::NOTICE;
 use crate::plan::named::Made;
 use crate::plan::persist::{self, Area, Planner};
 use crate::plan::{Slot, Step, acquire, named, ordinary};
-use crate::probe::site as probe;
 use crate::probe::sleep::{self, Sleep};
 
 /// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
@@ -51,25 +48,25 @@ impl Boot<'_> {
         if overlay.method == Method::Direct || (overlay.persistence.is_none() && overlay.crypt.is_none()) {
             return if overlay.required { Err(required(Obstacle::NoPlace.into())) } else { Ok(None) };
         }
-        let _looking = self.exec.watchdog.doing("looking where changes can be kept");
-        let mark = self.exec.mark();
+        let _looking = self.watchdog().doing("looking where changes can be kept");
+        let mark = self.world.mark();
         let area = match &self.area_hangs {
             Some(why) => Err(Stop::new(Code::Silent, why.clone()).into()),
             None => self.asked_area(medium),
         };
         // Keys are not needed any longer than this; those of new volumes go with their first use.
         if area.is_err() {
-            self.exec.key = None;
+            self.world.forget_key();
         }
         match area {
             Ok(area) => {
-                log::info!(target: NOTICE, "changes are kept on {}", area.place);
-                area.notes.iter().for_each(|note| log::warn!("{note}"));
+                self.say(Tone::Notice, format!("changes are kept on {}", area.place));
+                area.notes.iter().for_each(|note| self.say(Tone::Warning, note));
                 Ok(Some(area))
             }
             Err(why) if overlay.required => Err(required(why.into())),
             Err(why) => {
-                self.exec.unwind(mark);
+                self.undo(mark);
                 self.keep_nothing(why.into());
                 Ok(None)
             }
@@ -99,14 +96,12 @@ impl Boot<'_> {
         if !identity.is_known() && !wish.accept {
             return Err(Obstacle::Nameless);
         }
-        let devices = self.watch.devices();
-        let site = match (&medium.origin, self.exec.node(Slot::Host)) {
+        let site = match (&medium.origin, self.world.node(Slot::Host)) {
             (Origin::Device(node), _) => {
-                let _looking = self.exec.watchdog.doing(format!("looking for room on the disk of {}", node.display()));
-                probe::disk(self.env, &devices, medium, node, false)
+                let _looking = self.watchdog().doing(format!("looking for room on the disk of {}", node.display()));
+                self.world.disk(medium, node, false)
             }
             (Origin::File(_), Some(host)) => {
-                let host = self.without_root(host);
                 // A disk with a system that sleeps may be found later than the medium.
                 self.for_changes(|boot| boot.awake(&host))?;
                 if let Some(device) = self.below(medium).filter(|_| !self.config.overlay.readonly) {
@@ -125,7 +120,7 @@ impl Boot<'_> {
             if opening.is_none() {
                 return Err(why);
             }
-            log::warn!("{why}, asking for a passphrase");
+            self.say(Tone::Warning, format!("{why}, asking for a passphrase"));
         }
         let Some(opening) = opening else {
             return planner.automatic(&site);
@@ -162,7 +157,7 @@ impl Boot<'_> {
     /// power cut leaves half-written directories, which only the journal has as a whole (found by 5,000 cuts). Nothing is done with
     /// the journal of anybody else, nor where nothing may be written.
     pub(super) fn replay_own(&mut self, device: &Device) -> Result<(), Stop> {
-        match sleep::is_left_by_us(self.env, device) && self.for_changes(|boot| boot.awake(&device.node)).is_ok() {
+        match self.world.is_left_by_us(device) && self.for_changes(|boot| boot.awake(&device.node)).is_ok() {
             true => self.usual_host(device),
             false => Ok(()),
         }
@@ -176,8 +171,8 @@ impl Boot<'_> {
 
     /// The file system of an ISO file, with what lies at two paths.
     fn host_with(&self, node: &Path, paths: (&Path, &Path)) -> Site {
-        let devices = self.watch.devices();
-        let mut site = probe::host(self.env, &self.sleep(&devices), node, &self.points.host, paths);
+        let devices = self.devices();
+        let mut site = self.world.host(&self.sleep(&devices), node, &self.points.host, paths);
         let silent = self.silent_disk().filter(|_| !self.config.overlay.awake);
         if let (Site::Host(host), Some(what)) = (&mut site, silent) {
             host.refusal.get_or_insert_with(|| InUse::Silent { what, node: node.to_owned() }.into());
@@ -197,7 +192,7 @@ impl Boot<'_> {
         if self.config.overlay.awake || !sleep::concerns_windows(device) {
             return;
         }
-        for other in self.watch.devices() {
+        for other in self.devices() {
             let known = other.node == device.node || self.windows.contains_key(&other.node);
             if !is_ntfs(&other) || other.removable || known {
                 continue;
@@ -210,14 +205,14 @@ impl Boot<'_> {
     /// Why a Windows may sleep on an NTFS that is not mounted.
     fn windows_on(&mut self, device: &Device) -> Option<Windows> {
         let node = device.node.display();
-        let _looking = self.exec.watchdog.doing(format!("looking for a hibernated Windows on {node}"));
-        let mark = self.exec.mark();
+        let _looking = self.watchdog().doing(format!("looking for a hibernated Windows on {node}"));
+        let mark = self.world.mark();
         let steps = acquire::windows(&self.points, device);
         let why = match steps.and_then(|steps| self.perform("acquire", &steps)) {
-            Ok(_) => sleep::sleeping_windows(self.env, device, &self.points.look),
+            Ok(_) => self.world.sleeping_windows(device, &self.points.look),
             Err(stop) => Some(Windows::Unseen { node: device.node.clone(), why: stop.cause }),
         };
-        self.exec.unwind(mark);
+        self.undo(mark);
         why
     }
 
@@ -234,8 +229,8 @@ impl Boot<'_> {
         if let Some(why) = looked.then(|| self.windows_on(device)).flatten() {
             return Err(why.into());
         }
-        let devices = self.watch.devices();
-        sleep::in_use(self.env, device, &self.sleep(&devices), at, false).map_or(Ok(()), Err)
+        let devices = self.devices();
+        self.world.in_use(device, &self.sleep(&devices), at).map_or(Ok(()), Err)
     }
 
     /// Whether the journal of the medium may be replayed: nobody else may still use it.
@@ -276,17 +271,12 @@ impl Boot<'_> {
 
     /// The device whose file system is mounted for the medium: its own, or the one that holds its ISO file.
     fn below(&self, medium: &MediumFacts) -> Option<Device> {
-        let node = match (&medium.origin, self.exec.node(Slot::Host)) {
+        let node = match (&medium.origin, self.world.node(Slot::Host)) {
             (Origin::Device(node), _) => node.clone(),
-            (Origin::File(_), Some(host)) => self.without_root(host),
+            (Origin::File(_), Some(host)) => host,
             (Origin::File(_), None) => return None,
         };
-        self.watch.devices().into_iter().find(|device| device.node == node)
-    }
-
-    /// The path of a node as the devices list has it.
-    pub(super) fn without_root(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(self.env.root()).map_or_else(|_| path.to_owned(), |path| Path::new("/").join(path))
+        self.devices().into_iter().find(|device| device.node == node)
     }
 
     /// An area on the medium itself, or beside its ISO file.
@@ -318,11 +308,9 @@ impl Boot<'_> {
             Origin::Device(_) => self.points.live.clone(),
             Origin::File(_) => self.points.host.clone(),
         };
-        let devices = self.watch.devices();
+        let devices = self.devices();
         let refusal = match &medium.origin {
-            Origin::Device(_) => {
-                sleep::in_use(self.env, device, &self.sleep(&devices), Some(&from), false).map(Obstacle::InUse)
-            }
+            Origin::Device(_) => self.world.in_use(device, &self.sleep(&devices), Some(&from)).map(Obstacle::InUse),
             Origin::File(_) => host_refusal(&self.host_site(device)),
         };
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {
@@ -334,7 +322,7 @@ impl Boot<'_> {
             at: self.points.named.clone(),
             path: path.to_owned(),
             found: self.found_at(&from, path),
-            stranger: probe::is_stranger(self.env, &from, path),
+            stranger: self.world.is_stranger(&from, path),
             shared: Some(from),
             image: Some(Identity::of(medium)),
         };
@@ -343,8 +331,8 @@ impl Boot<'_> {
 
     /// What is at a named path of a file system that is mounted `at`. A large file of zeros takes its time.
     fn found_at(&self, at: &Path, path: &Path) -> Found {
-        let _looking = self.exec.watchdog.doing(format!("reading {}", path.display()));
-        probe::at_named_path(self.env, at, path)
+        let _looking = self.watchdog().doing(format!("reading {}", path.display()));
+        self.world.found(at, path)
     }
 
     /// Waits for the named device, mounts it, and looks what is there.
@@ -389,7 +377,7 @@ impl Boot<'_> {
             return Err(Obstacle::WriteProtected(device.node));
         }
         // What it shows may be the beginning of what was to be made there.
-        let complete = |_: &Kind| !probe::is_begun(self.env, &device);
+        let complete = |_: &Kind| !self.world.is_begun(&device);
         let kind = device.superblock.as_ref().map(|found| found.kind).filter(complete);
         if automatic && kind == Some(Kind::SnapshotCow) {
             return Ok(named::store_device(overlay, device.seen()));
@@ -420,7 +408,7 @@ impl Boot<'_> {
             self.perform("acquire", &[Step::Remount { at: at.clone() }])?;
         }
         let found = self.found_at(&at, &path);
-        let stranger = probe::is_stranger(self.env, &at, &path);
+        let stranger = self.world.is_stranger(&at, &path);
         named::area(overlay, &self.points, &NamedSite { stranger, ..site(device.node, kind, found) })
     }
 
@@ -429,18 +417,19 @@ impl Boot<'_> {
         if self.config.overlay.awake {
             return Ok(());
         }
-        let deadline = self.watch.begin() + self.config.deadline;
-        let _looking = self.exec.watchdog.doing("looking for systems that sleep");
+        let deadline = self.config.deadline;
+        let _looking = self.watchdog().doing("looking for systems that sleep");
         loop {
             // What has come while steps were done.
-            self.watch.wait(Instant::now());
-            let quiet = self.watch.quiet() && !self.udev_at_work();
-            if (quiet && self.watch.silence() >= SILENCE) || Instant::now() >= deadline {
-                let silent = sleeping_place(&self.unanswered(), &self.watch.silent_drivers());
+            self.world.wait(Duration::ZERO);
+            let view = self.world.view();
+            let quiet = view.is_quiet() && !view.is_udev_at_work();
+            if (quiet && view.silence() >= SILENCE) || view.now >= deadline {
+                let silent = sleeping_place(&self.unanswered(&view), &view.drivers.silent);
                 let why = silent.map(|what| InUse::Silent { what, node: node.to_owned() });
-                return why.or_else(|| sleep::sleeper(&self.watch.devices(), node)).map_or(Ok(()), Err);
+                return why.or_else(|| sleep::sleeper(&view.devices, node)).map_or(Ok(()), Err);
             }
-            self.watch.wait(deadline.min(Instant::now() + SILENCE));
+            self.world.wait(deadline.min(view.now + SILENCE));
         }
     }
 
@@ -457,7 +446,7 @@ impl Boot<'_> {
             return Err(Obstacle::NothingToShow { place: "it".to_owned(), nothing: Nothing::Partition });
         }
         let Origin::Device(node) = &medium.origin else { return Err(Obstacle::NoBootDisk) };
-        let disk = match probe::disk(self.env, &self.watch.devices(), medium, node, true) {
+        let disk = match self.world.disk(medium, node, true) {
             Site::Disk(disk) => disk,
             Site::Nowhere(why) => return Err(why),
             Site::Host(_) => return Err(Obstacle::NoBootDisk),
@@ -469,21 +458,22 @@ impl Boot<'_> {
     /// The named device; `None` when it is to be made. A stick that is slow to come up is waited for, one that is not
     /// plugged in must not hold up the boot: changes in RAM are better than a machine that seems to hang.
     pub(super) fn wait_for(&mut self, selector: &Selector, may_make: bool) -> Result<Option<Device>, Obstacle> {
-        let deadline = self.watch.begin() + self.config.deadline;
-        let _waiting = self.exec.watchdog.doing(format!("waiting for {selector}, where changes are kept"));
+        let deadline = self.config.deadline;
+        let _waiting = self.watchdog().doing(format!("waiting for {selector}, where changes are kept"));
         let mut said = false;
         loop {
             // What has come while steps were done.
-            self.watch.wait(Instant::now());
-            let quiet = self.watch.quiet() && !self.udev_at_work();
-            let settled = quiet && self.watch.silence() >= SILENCE;
+            self.world.wait(Duration::ZERO);
+            let view = self.world.view();
+            let (now, silence) = (view.now, view.silence());
+            let quiet = view.is_quiet() && !view.is_udev_at_work();
+            let settled = quiet && silence >= SILENCE;
             let is_label = matches!(selector, Selector::Label(_));
             let make = self.config.overlay.autooverlay.is_some() && is_label;
-            let now = Instant::now();
             let seen = settled || now >= deadline;
-            let mut found = discover::named(selector, &self.watch.devices());
+            let mut found = discover::named(selector, &view.devices);
             // The medium in its file is no place of its own.
-            found.retain(|device| !self.exec.has_looped(&self.env.path(&device.node)));
+            found.retain(|device| !self.world.is_looped(&device.node));
             match found.as_slice() {
                 [device] if seen || !self.is_made_anew(device) => return Ok(Some(device.clone())),
                 // Any of them would be a guess, and another one at the next boot.
@@ -493,26 +483,27 @@ impl Boot<'_> {
                 }
                 [] => {}
                 _ => {
-                    self.watch.wait(deadline.min(now + SILENCE));
+                    self.world.wait(deadline.min(now + SILENCE));
                     continue;
                 }
             }
             // A machine where something is plugged in all the time is not quiet before the deadline either.
-            if may_make && make && (now >= deadline || (quiet && self.watch.silence() >= GRACE_MADE)) {
+            if may_make && make && (now >= deadline || (quiet && silence >= GRACE_MADE)) {
                 return Ok(None);
             }
-            if now >= deadline || (quiet && self.watch.silence() >= GRACE_NAMED) {
-                let (waited_s, can_be_made) = (self.watch.silence().as_secs(), may_make && is_label);
+            if now >= deadline || (quiet && silence >= GRACE_NAMED) {
+                let (waited_s, can_be_made) = (silence.as_secs(), may_make && is_label);
                 return Err(Obstacle::NotThere { name: selector.to_string(), waited_s, can_be_made });
             }
             if !said && settled {
                 let most = GRACE_NAMED.as_secs();
-                log::info!(target: NOTICE, "waiting for {selector}, where changes are kept, at most {most} s");
+                let line = format!("waiting for {selector}, where changes are kept, at most {most} s");
+                self.say(Tone::Notice, line);
                 said = true;
             }
             let patience = if may_make && make { GRACE_MADE } else { GRACE_NAMED };
-            let pause = if settled { patience.saturating_sub(self.watch.silence()) } else { SILENCE };
-            self.watch.wait(deadline.min(now + pause));
+            let pause = if settled { patience.saturating_sub(silence) } else { SILENCE };
+            self.world.wait(deadline.min(now + pause));
         }
     }
 }

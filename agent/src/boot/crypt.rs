@@ -3,17 +3,14 @@
 use std::io;
 use std::path::Path;
 
-use super::Boot;
+use super::{Boot, KeyPlace, Tone};
 use crate::area::Obstacle;
 use crate::config::{KeyFile, OverlayCrypt, Selector};
 use crate::error::{Code, Stop};
-use crate::exec::secret::Secret;
 use crate::facts::Device;
-use crate::foreign;
 use crate::plan::crypt::{self, Inside, Opening};
 use crate::plan::persist::Area;
 use crate::plan::{Slot, acquire};
-use crate::probe::block;
 
 impl Boot<'_> {
     /// The area on the device that `rd.overlay.crypt` names.
@@ -28,7 +25,7 @@ impl Boot<'_> {
     /// What a passphrase opens may be the file system of another system, and that may sleep (attacks.md F3).
     fn not_in_use_inside(&mut self, volume: &Device, node: &Path) -> Result<(), Obstacle> {
         let unreadable = |error: io::Error| Obstacle::Unreadable { node: node.to_owned(), why: error.to_string() };
-        let (superblock, size) = block::identify(self.env, node).map_err(unreadable)?;
+        let (superblock, size) = self.world.identify(node).map_err(unreadable)?;
         let inside = Device { node: node.to_owned(), size, superblock, ..volume.clone() };
         Ok(self.for_changes(|boot| boot.not_in_use(&inside, None))?)
     }
@@ -40,7 +37,7 @@ impl Boot<'_> {
         self.for_changes(|boot| boot.awake(&device.node))?;
         let opening = crypt::device(wish, &self.config.overlay, &device)?;
         if let Err(why) = self.fetch_key(true) {
-            log::warn!("{why}, asking for a passphrase");
+            self.say(Tone::Warning, format!("{why}, asking for a passphrase"));
         }
         let inside = self.opened(&opening)?;
         Ok((device, opening, inside))
@@ -50,9 +47,9 @@ impl Boot<'_> {
     pub(super) fn opened(&mut self, opening: &Opening) -> Result<Inside, Stop> {
         self.perform_or_show("acquire", &opening.steps, self.config.overlay.readonly)?;
         let failed = |cause: String| Stop::new(Code::AreaUnavailable, cause);
-        let node = self.exec.node(Slot::Cow).map(|node| self.without_root(node));
+        let node = self.world.node(Slot::Cow);
         let node = node.ok_or_else(|| failed(format!("{} is not open", opening.place)))?;
-        let found = block::identify(self.env, &node);
+        let found = self.world.identify(&node);
         let (found, size) = found.map_err(|error| failed(format!("reading {}: {error}", opening.place)))?;
         Ok(Inside { node, size, kind: found.map(|found| found.kind) })
     }
@@ -60,27 +57,25 @@ impl Boot<'_> {
     /// Reads the key file, if one is named and a key is `needed`.
     pub(super) fn fetch_key(&mut self, needed: bool) -> Result<(), Obstacle> {
         let Some(file) = self.config.overlay.unlock.key_file.as_ref().filter(|_| needed) else { return Ok(()) };
-        let key = match file {
-            KeyFile::Initrd(path) => Secret::of_file(&self.env.path(path)).map_err(unreadable),
+        let taken = match file {
+            KeyFile::Initrd(path) => self.world.take_key(KeyPlace::Initrd(path)).map_err(unreadable),
             KeyFile::On { device, path } => self.key_on(device, path),
         };
-        self.exec.key = Some(key.map_err(|why| Obstacle::Key { file: file.to_string(), why: Box::new(why) })?);
-        Ok(())
+        taken.map_err(|why| Obstacle::Key { file: file.to_string(), why: Box::new(why) })
     }
 
-    fn key_on(&mut self, selector: &Selector, path: &Path) -> Result<Secret, Obstacle> {
+    fn key_on(&mut self, selector: &Selector, path: &Path) -> Result<(), Obstacle> {
         let device = self.wait_for(selector, false)?.ok_or_else(|| Obstacle::not_there(selector))?;
-        let mark = self.exec.mark();
-        let key = self.key_of(&device, path);
-        self.exec.unwind(mark);
-        key
+        let mark = self.world.mark();
+        let taken = self.key_of(&device, path);
+        self.undo(mark);
+        taken
     }
 
-    fn key_of(&mut self, device: &Device, path: &Path) -> Result<Secret, Obstacle> {
+    fn key_of(&mut self, device: &Device, path: &Path) -> Result<(), Obstacle> {
         let steps = acquire::key(&self.points, device)?;
         self.perform("acquire", &steps)?;
-        let key = foreign::open(&self.env.path(&self.points.key), path).and_then(Secret::read);
-        key.map_err(unreadable)
+        self.world.take_key(KeyPlace::Mounted(&self.points.key, path)).map_err(unreadable)
     }
 }
 

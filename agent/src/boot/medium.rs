@@ -2,39 +2,35 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::area::is_ntfs;
-use super::{Acquired, Boot, Mark, Rejection};
+use super::{Acquired, Boot, Mark, Rejection, Tone, World};
 use crate::config::{Config, IsoScan, Selector};
 use crate::discover::Candidate;
-use crate::env::Env;
 use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin};
 use crate::format;
 use crate::handover::Considered;
-use crate::kmsg::NOTICE;
 use crate::plan::{acquire, ram};
-use crate::probe::{block, content};
 
 impl Boot<'_> {
     pub(super) fn try_devices(&mut self) -> Result<Option<Acquired>, Stop> {
         for candidate in self.open_candidates() {
-            if !self.ripe(&candidate) {
+            let view = self.world.view();
+            if !self.ripe(&view, &candidate) {
                 // A better one may come before a worse one is used.
                 return Ok(None);
             }
-            let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
-            self.go_on_without_silent();
+            let Some(device) = view.device(&candidate.name).cloned() else { continue };
+            self.go_on_without_silent(&view);
             self.report.moment("medium");
             let chosen = format!("medium: {}, {}", device.summary(), candidate.why);
-            if candidate.certain {
-                log::info!(target: NOTICE, "{chosen}");
-            } else {
-                log::warn!("{chosen}, using it because no other has come");
+            match candidate.certain {
+                true => self.say(Tone::Notice, chosen),
+                false => self.say(Tone::Warning, format!("{chosen}, using it because no other has come")),
             }
             let mark = self.mark();
-            let _reading = self.exec.watchdog.doing(format!("reading {}", device.node.display()));
+            let _reading = self.watchdog().doing(format!("reading {}", device.node.display()));
             match medium_facts(&device).and_then(|facts| self.acquire(facts)) {
                 Ok(acquired) => {
                     self.consider("chosen", &candidate);
@@ -55,14 +51,15 @@ impl Boot<'_> {
     }
 
     pub(super) fn try_iso_files(&mut self, scan: &IsoScan, selector: &Selector) -> Result<Option<Acquired>, Stop> {
-        if !self.settled() {
+        let view = self.world.view();
+        if !self.settled(&view) {
             return Ok(None);
         }
-        self.go_on_without_silent();
+        self.go_on_without_silent(&view);
         for candidate in self.open_candidates() {
-            let Some(device) = self.watch.device(&candidate.name).cloned() else { continue };
+            let Some(device) = self.world.view().device(&candidate.name).cloned() else { continue };
             let mark = self.mark();
-            let _reading = self.exec.watchdog.doing(format!("reading {}", device.node.display()));
+            let _reading = self.watchdog().doing(format!("reading {}", device.node.display()));
             match self.iso_file_on(scan, selector, &device).and_then(|facts| self.acquire(facts)) {
                 Ok(acquired) => {
                     let verdict = format!("chosen: holds {}", scan.path.display());
@@ -79,11 +76,11 @@ impl Boot<'_> {
     fn iso_file_on(&mut self, scan: &IsoScan, selector: &Selector, device: &Device) -> Result<MediumFacts, Stop> {
         self.perform("acquire", &acquire::host(&self.points, device)?)?;
         let file = self.points.host.join(&scan.path);
-        if !self.env.path(&file).is_file() {
+        if !self.world.is_file(&file).is_ok_and(|is| is) {
             self.replay_own(device)?;
         }
-        match self.env.path(&file).metadata() {
-            Ok(facts) if facts.is_file() => {}
+        match self.world.is_file(&file) {
+            Ok(true) => {}
             Err(error) if is_damage(&error) || (is_ntfs(device) && error.kind() == ErrorKind::InvalidInput) => {
                 let cause = format!("looking for {} on {}: {error}", scan.path.display(), device.node.display());
                 return Err(Stop::new(Code::MediumMount, cause).advice(CHECK_IT));
@@ -94,8 +91,8 @@ impl Boot<'_> {
             }
         }
         self.report.moment("medium");
-        log::info!(target: NOTICE, "medium: {} on {}", scan.path.display(), device.summary());
-        let facts = file_facts(self.env, &file)?;
+        self.say(Tone::Notice, format!("medium: {} on {}", scan.path.display(), device.summary()));
+        let facts = file_facts(self.world, &file)?;
         let label_differs = matches!(selector, Selector::Label(label) if facts.label.as_ref() != Some(label));
         let uuid_differs = matches!(selector, Selector::Uuid(uuid)
             if !facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)));
@@ -111,11 +108,11 @@ impl Boot<'_> {
     }
 
     pub(super) fn take_initrd_file(&mut self, file: &Path) -> Result<Acquired, Stop> {
-        if !self.env.path(file).is_file() {
+        if !self.world.is_file(file).is_ok_and(|is| is) {
             return Err(Stop::new(Code::InitrdFileMissing, format!("{} is not in the initrd", file.display()))
                 .advice("append it to the initrd as a cpio archive, or use iso-scan/filename= for a file on a disk"));
         }
-        let facts = file_facts(self.env, file)?;
+        let facts = file_facts(self.world, file)?;
         self.acquire(facts)
     }
 
@@ -132,7 +129,7 @@ impl Boot<'_> {
         self.perform("acquire", &steps)?;
         let content = match medium.is_container() {
             true => None,
-            false => Some(content::medium(self.env, self.config, &self.points.live)?),
+            false => Some(self.world.content(self.config, &self.points.live)?),
         };
         if let Some(Content::Container(file) | Content::Image(file)) = &content {
             decompressor(self.config, file)?;
@@ -145,7 +142,7 @@ impl Boot<'_> {
         self.perform("acquire", &steps)?;
         let inner = match steps.is_empty() {
             true => None,
-            false => Some(content::container(self.env, self.config, &self.points.container)?),
+            false => Some(self.world.inner(self.config, &self.points.container)?),
         };
         if copy.is_some() && !self.waits_for_area(&medium) {
             self.release(&medium)?;
@@ -156,20 +153,21 @@ impl Boot<'_> {
     /// Gives a candidate back and remembers why, or ends the boot if the reason is not the candidate's. What was told of it is not told of
     /// the next.
     fn reject(&mut self, name: String, mark: Mark, stop: Stop) -> Result<(), Stop> {
-        self.exec.unwind(mark.exec);
+        self.undo(mark.done);
         if stop.code.disposition() == Disposition::Stop {
             return Err(stop);
         }
-        drop(self.exec.done_before_failing());
+        drop(self.world.done_before_failing());
         self.notes.clear();
         self.report.fallbacks.truncate(mark.fallbacks);
         self.report.ram = None;
-        let level = if stop.code == Code::IsoFileNotFound { log::Level::Info } else { log::Level::Warn };
-        log::log!(level, "{name}: {stop}, trying the next");
+        let tone = if stop.code == Code::IsoFileNotFound { Tone::Info } else { Tone::Warning };
+        self.say(tone, format!("{name}: {stop}, trying the next"));
+        let view = self.world.view();
         if stop.code != Code::IsoFileNotFound {
-            self.last_rejection = Some(Instant::now());
+            self.last_rejection = Some(view.now);
         }
-        let device = self.watch.device(&name).cloned();
+        let device = view.device(&name).cloned();
         self.rejected.insert(name, Rejection { device, stop });
         Ok(())
     }
@@ -212,12 +210,12 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
     })
 }
 
-fn file_facts(env: &Env, file: &Path) -> Result<MediumFacts, Stop> {
+fn file_facts(world: &dyn World, file: &Path) -> Result<MediumFacts, Stop> {
     let damaged = |cause: String| {
         Stop::new(Code::ImageDamaged, cause).advice("the file is damaged or incomplete: copy or download it again")
     };
     let shown = file.display();
-    let (found, size) = block::identify(env, file).map_err(|error| damaged(format!("reading {shown}: {error}")))?;
+    let (found, size) = world.identify(file).map_err(|error| damaged(format!("reading {shown}: {error}")))?;
     let Some(found) = found.filter(|found| found.kind.driver().is_some()) else {
         return Err(damaged(format!("{shown} is no image that is known")));
     };

@@ -1,17 +1,11 @@
 //! The part of a boot that covers the root of a machine that is no live system (`rd.overlay` without a live `root=`).
 
-use std::path::Path;
-use std::time::Instant;
-
-use super::Boot;
-use super::search::SILENCE;
+use super::{Boot, Tone};
 use crate::config::{Method, Selector, Source};
 use crate::discover;
 use crate::error::{Code, Stop};
-use crate::facts::Device;
+use crate::facts::{Device, SILENCE};
 use crate::format::Kind;
-use crate::kmsg::NOTICE;
-use crate::mountinfo;
 use crate::plan::snapshot::Form;
 use crate::plan::{Points, ordinary};
 
@@ -19,9 +13,9 @@ impl Boot<'_> {
     /// Lays the overlay over the root: where it has been mounted by the initrd's own means, or mounted here.
     pub(super) fn ordinary(&mut self) -> Result<(), Stop> {
         self.points = Points::ordinary();
-        match self.mounted_at(self.sysroot) {
+        match self.world.source_at(self.sysroot) {
             Some(source) => {
-                log::info!(target: NOTICE, "root: {source}, below an overlay");
+                self.say(Tone::Notice, format!("root: {source}, below an overlay"));
                 self.report.device = Some(source);
                 let steps = ordinary::taken(&self.points, self.sysroot);
                 self.perform("acquire", &steps)?;
@@ -29,21 +23,16 @@ impl Boot<'_> {
             None => self.mount_root()?,
         }
         self.report.moment("acquired");
-        let before = self.exec.mark();
+        let before = self.world.mark();
         let area = self.area(None)?;
-        let after = self.exec.mark();
+        let after = self.world.mark();
         let steps = ordinary::assemble(self.config, &self.points, self.sysroot, area.as_ref());
         let form = Form { method: Method::Overlayfs, why: None };
         if !self.assemble(&steps, &form, None, area.as_ref())? && area.is_some() {
-            self.exec.unwind_between(before, after);
+            self.world.unwind(before, after);
         }
         self.report.moment("root");
         Ok(())
-    }
-
-    /// The source of what is mounted at a path.
-    fn mounted_at(&self, at: &Path) -> Option<String> {
-        mountinfo::at(&mountinfo::all(self.env), &self.env.path(at)).map(|mount| mount.source.clone())
     }
 
     fn mount_root(&mut self) -> Result<(), Stop> {
@@ -57,12 +46,12 @@ impl Boot<'_> {
                 .advice("correct root= in the boot menu, or use an initrd made by dracut, which knows more kinds")
         })?;
         let device = self.wait_for_root(&selector)?;
-        log::info!(target: NOTICE, "root: {}, below an overlay", device.summary());
+        self.say(Tone::Notice, format!("root: {}, below an overlay", device.summary()));
         self.report.device = Some(device.node.display().to_string());
         self.report.moment("medium");
         let asleep = self.asleep();
         if let Some(why) = &asleep {
-            log::warn!("{why}, replaying no journal");
+            self.say(Tone::Warning, format!("{why}, replaying no journal"));
         }
         let steps = ordinary::mounted(self.config, &self.points, &device, asleep.is_some())?;
         self.perform("acquire", &steps).map(drop)
@@ -70,7 +59,7 @@ impl Boot<'_> {
 
     /// Why a hibernated system may own the root: it lies on a device, or on one that does not tell.
     fn asleep(&self) -> Option<String> {
-        let devices = self.watch.devices();
+        let devices = self.devices();
         let asleep = |device: &Device| device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation);
         let found = devices.into_iter().find(asleep);
         let known = found.map(|device| format!("{} holds a hibernated system", device.node.display()));
@@ -79,27 +68,26 @@ impl Boot<'_> {
 
     /// The root's device, for which an ordinary boot waits as long.
     fn wait_for_root(&mut self, selector: &Selector) -> Result<Device, Stop> {
-        let deadline = self.watch.begin() + self.config.deadline;
-        let _looking = self.exec.watchdog.doing(format!("looking for the root {selector}"));
+        let deadline = self.config.deadline;
+        let _looking = self.watchdog().doing(format!("looking for the root {selector}"));
         loop {
+            let view = self.world.view();
             // Everything that answers has been looked at: a hibernated system must not be overlooked.
-            let settled = self.settled();
-            let devices = self.watch.devices();
+            let (settled, devices) = (self.settled(&view), &view.devices);
             let found = devices.iter().filter(|device| discover::selects(selector, device));
             if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled) {
                 let device = device.clone();
-                self.go_on_without_silent();
+                self.go_on_without_silent(&view);
                 return Ok(device);
             }
-            let now = Instant::now();
-            if now >= deadline {
+            if view.now >= deadline {
                 let seconds = self.config.deadline.as_secs();
                 return Err(Stop::new(Code::MediumNotFound, format!("no root file system after {seconds} s"))
                     .wanted(selector.to_string())
                     .found(devices.iter().filter(|device| device.size > 0).map(Device::summary))
                     .advice("plug the disk in and retry, or correct root= (labels are case-sensitive)"));
             }
-            self.watch.wait(deadline.min(now + if settled { self.config.deadline } else { SILENCE }));
+            self.world.wait(deadline.min(view.now + if settled { deadline } else { SILENCE }));
         }
     }
 }

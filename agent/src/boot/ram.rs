@@ -1,13 +1,11 @@
 //! `rd.live.ram` in the course of a boot: look, decide, copy, and let the medium go.
 
-use super::Boot;
+use super::{Boot, Tone};
 use crate::error::{Code, Stop};
 use crate::facts::{Content, MediumFacts};
 use crate::handover::RamRecord;
-use crate::kmsg;
 use crate::plan::ram::{self, Choice, Copy};
 use crate::plan::{Presence, Wanted};
-use crate::probe;
 
 impl Boot<'_> {
     /// Copies the image to RAM if that was asked for and can be done. `None`: it is read from where it is.
@@ -28,7 +26,7 @@ impl Boot<'_> {
             Err(stop) if !self.config.ram_required && stop.code == Code::RamRefused => {
                 let mut lines = stop.lines();
                 lines.push("falling back to reading from the medium, which must stay in place".to_owned());
-                lines.iter().for_each(|line| kmsg::fall_back(self.env, &format!("rd.live.ram: {line}")));
+                lines.iter().for_each(|line| self.say(Tone::GivenUp, format!("rd.live.ram: {line}")));
                 self.report.fallbacks.push(format!("rd.live.ram: {}, reading from the medium", stop.with_advice()));
                 Ok(None)
             }
@@ -40,16 +38,16 @@ impl Boot<'_> {
         let copy = match ram::choose(&self.points, medium, content)? {
             Choice::Copy(copy) => copy,
             Choice::InRam => {
-                log::info!("rd.live.ram: the image is a file of the initrd, which is RAM already");
+                self.say(Tone::Info, "rd.live.ram: the image is a file of the initrd, which is RAM already");
                 return Ok(None);
             }
         };
-        let mut facts = probe::ram::facts(self.env, &copy.from).map_err(|error| {
+        let mut facts = self.world.ram(&copy.from).map_err(|error| {
             Stop::new(Code::RamCopy, format!("looking at {}: {error}", copy.from.display()))
                 .advice("check the medium and its cable, or write it again")
         })?;
         ram::budget(self.config, &facts)?;
-        facts.sha256 = probe::sums::sha256(&self.env.path(&self.points.live), &self.env.path(&copy.from));
+        facts.sha256 = self.world.sum(&self.points.live, &copy.from);
         if self.perform("acquire", &ram::copy(self.config, &copy, &facts))?.gave_up(Wanted::RamCopy) {
             return Ok(None);
         }
@@ -79,14 +77,12 @@ impl Boot<'_> {
         }
         if kept {
             let text = "the live image is in RAM, but changes are kept on the medium: the medium must stay in place";
-            kmsg::tell(self.env, text);
+            self.say(Tone::Told, text);
             self.report.write_mode.iter_mut().for_each(|mode| mode.notes.push(text.to_owned()));
             return Ok(());
         }
         self.release(medium)?;
-        for link in self.points.stale_links() {
-            self.exec.remove_link(&link);
-        }
+        self.world.forget_links(&self.points.stale_links());
         Ok(())
     }
 
@@ -103,7 +99,7 @@ impl Boot<'_> {
         if let Some(ram) = &mut self.report.ram {
             ram.released = true;
         }
-        kmsg::tell(self.env, "the live image is in RAM, the medium may be taken away");
+        self.say(Tone::Told, "the live image is in RAM, the medium may be taken away");
         Ok(())
     }
 }

@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use super::Boot;
+use super::{Boot, Tone};
 use crate::config::Method;
 use crate::error::{Code, Stop};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, human};
 use crate::handover::{NO_METHOD, Store, WriteMode};
-use crate::kmsg::{self, NOTICE};
 use crate::plan::assemble;
 use crate::plan::persist::Area;
 use crate::plan::snapshot::{self, FSIMG_DIR, Form, LIVE, POOL};
 use crate::plan::{Done, GivenUp, Slot, Wanted, ram};
-use crate::probe;
 
 impl Boot<'_> {
     /// `rd.writable.fsimg`: the image becomes a copy in RAM, if it fits; then a later step writes to that.
@@ -27,7 +25,9 @@ impl Boot<'_> {
             return Ok((content, inner));
         };
         let from = base.at.join(&base.file.path);
-        let fits = probe::ram::facts(self.env, &from)
+        let fits = self
+            .world
+            .ram(&from)
             .map_err(|error| format!("looking at {}: {error}", from.display()))
             .and_then(|facts| ram::budget(self.config, &facts).map(|()| facts).map_err(|stop| stop.with_advice()));
         let facts = match fits {
@@ -59,7 +59,7 @@ impl Boot<'_> {
     ) -> Result<Form, Stop> {
         let form = snapshot::form(self.config, medium, content, inner, area.as_ref());
         if form.method == Method::Overlayfs && self.config.ignores_rootflags() {
-            log::info!("rootflags= are for the file system of an image, not for an overlay, ignoring");
+            self.say(Tone::Info, "rootflags= are for the file system of an image, not for an overlay, ignoring");
         }
         let Some(why) = &form.why else { return Ok(form) };
         match area.as_ref().filter(|area| area.store && form.method == Method::Overlayfs) {
@@ -78,13 +78,14 @@ impl Boot<'_> {
     }
 
     pub(super) fn fall_back(&mut self, text: String) {
-        kmsg::fall_back(self.env, &text);
+        self.say(Tone::GivenUp, &text);
         self.report.fallbacks.push(text);
     }
 
     /// Says that changes go to RAM, why, and what to do.
     pub(super) fn keep_nothing(&mut self, why: Stop) {
-        kmsg::fall_back(self.env, &format!("{}, falling back to RAM: {}", Wanted::Changes, why.with_advice()));
+        let line = format!("{}, falling back to RAM: {}", Wanted::Changes, why.with_advice());
+        self.say(Tone::GivenUp, line);
         self.report.fallbacks.push(GivenUp { what: Wanted::Changes, why }.to_string());
     }
 
@@ -95,10 +96,10 @@ impl Boot<'_> {
         let mut notes = std::mem::take(&mut self.notes);
         notes.extend(area.iter().flat_map(|area| area.notes.clone()));
         // Without it, device-mapper has failed, and an overlay is there instead.
-        let mapped = self.exec.node(Slot::Live).is_some();
+        let mapped = self.world.node(Slot::Live).is_some();
         let method = match form.method {
             // A persistent store takes the changes itself.
-            Method::Snapshot { .. } if self.exec.node(Slot::Pool).is_some() => "thin",
+            Method::Snapshot { .. } if self.world.node(Slot::Pool).is_some() => "thin",
             Method::Snapshot { .. } if mapped => "snapshot",
             Method::Direct if mapped => "linear",
             _ => "overlayfs",
@@ -111,12 +112,12 @@ impl Boot<'_> {
             readonly: kept.is_some_and(|area| area.readonly),
             store: None,
             encrypted: kept.is_some_and(|area| area.encrypted),
-            cipher: kept.and(self.exec.cipher.as_ref()).map(ToString::to_string),
+            cipher: kept.and_then(|_| self.world.cipher()),
             notes,
         };
         match (method, base) {
             ("linear", Some(image)) => {
-                mode.size = self.bytes(Slot::Live).to_string();
+                mode.size = self.world.bytes(Slot::Live).to_string();
                 if !image.starts_with(FSIMG_DIR) && !image.starts_with(ram::RAM_DIR) {
                     mode.persistence = "image".into();
                     mode.place = Some(image.display().to_string());
@@ -147,32 +148,22 @@ impl Boot<'_> {
     }
 
     /// How much fits into the store, so that nobody is surprised when it does not.
-    fn store_of(&self, device: &str, mode: &mut WriteMode) {
-        let slot = if self.exec.node(Slot::Store).is_some() { Slot::Store } else { Slot::Cow };
-        let store = Store { device: device.into(), origin: self.bytes(Slot::Image), size: self.bytes(slot) };
+    fn store_of(&mut self, device: &str, mode: &mut WriteMode) {
+        let slot = if self.world.node(Slot::Store).is_some() { Slot::Store } else { Slot::Cow };
+        let store =
+            Store { device: device.into(), origin: self.world.bytes(Slot::Image), size: self.world.bytes(slot) };
         mode.size = store.size.to_string();
-        log::info!(
-            target: NOTICE,
+        let line = format!(
             "changes go to a store of {}; when it is full, writes fail: `rdlive report` tells how full it is",
             human(store.size)
         );
-        if let Some(ram) = self.ram().filter(|ram| slot == Slot::Store && *ram < store.size) {
+        self.say(Tone::Notice, line);
+        if let Some(ram) = self.world.memory().filter(|ram| slot == Slot::Store && *ram < store.size) {
             let (size, ram) = (human(store.size), human(ram));
             let note = format!("the store may grow to {size} and the machine has {ram} of RAM: memory may end first");
-            log::warn!("{note}, ignoring; see rd.live.overlay.size");
+            self.say(Tone::Warning, format!("{note}, ignoring; see rd.live.overlay.size"));
             mode.notes.push(note);
         }
         mode.store = Some(store);
-    }
-
-    /// Bytes of RAM that the machine has.
-    fn ram(&self) -> Option<u64> {
-        let text = self.env.text("proc/meminfo")?;
-        let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix("kB")?.trim();
-        kib.parse::<u64>().ok()?.checked_mul(1024)
-    }
-
-    fn bytes(&self, slot: Slot) -> u64 {
-        self.exec.sectors(slot).unwrap_or(0).saturating_mul(512)
     }
 }

@@ -15,12 +15,14 @@ use crate::config::{self, Conf, Config, Source, Warning, Warnings};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::exec::Executor;
+use crate::facts::PATIENCE;
 use crate::handover::{Outcome, Report};
 use crate::kmsg;
+use crate::machine::Machine;
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
 use crate::shutdown::install;
-use crate::watch::{Hardware, PATIENCE, Watch};
+use crate::watch::{Hardware, Watch};
 
 use modules::Loader;
 
@@ -111,10 +113,10 @@ fn attempt(
     let load = |name: &str| loader.load_apart(name);
     let exec = Executor::new(env, &load).watched(watchdog);
     let sysroot = PathBuf::from(SYSROOT);
-    let mut boot = Boot::new(env, config, &sysroot, exec, report).avoiding(avoid);
-    let nudge = boot.watch.nudge();
+    let mut machine = Machine::new(env, exec).avoiding(avoid.devices);
+    let nudge = machine.watch.nudge();
     loader.on_idle(Box::new(move || nudge.nudge()));
-    let result = match Socket::open() {
+    let (result, report) = match Socket::open() {
         Ok(socket) => {
             let (for_events, for_patience) = (Arc::clone(loader), Arc::clone(loader));
             let hardware = Hardware {
@@ -126,14 +128,16 @@ fn attempt(
                     loader.request(&module);
                 }
             }
-            boot.watch.listen(socket, Some(hardware));
+            machine.watch.listen(socket, Some(hardware));
             loader.coldplug(env);
-            boot.run()
+            let mut boot = Boot::new(&mut machine, config, &sysroot, report).avoiding_area(avoid.area);
+            let result = boot.run();
+            (result, boot.report)
         }
-        Err(error) => Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))),
+        Err(error) => (Err(Stop::new(Code::Environment, format!("opening the event socket: {error}"))), report),
     };
-    watchdog.telling("handing over the report", || finish(env, config, boot.report, &result));
-    (result, boot.watch)
+    watchdog.telling("handing over the report", || finish(env, config, report, &result));
+    (result, machine.watch)
 }
 
 /// Lets the program for power-off run from `/run/initramfs`, before anything is mounted there.

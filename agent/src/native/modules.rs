@@ -16,9 +16,9 @@ use crate::clock;
 use crate::config::Modules;
 use crate::env::Env;
 use crate::exec::ModuleError;
+use crate::facts::{Drivers, PATIENCE};
 use crate::layout;
 use crate::modindex::{self, Index, Loadable};
-use crate::watch::{Drivers, PATIENCE};
 
 /// Threads that load. More than processors: most of a probe is waiting.
 const WORKERS: usize = 4;

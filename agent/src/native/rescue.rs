@@ -27,7 +27,7 @@ const LOG_LINES: usize = 40;
 /// Bytes of one kernel log record (`PRINTK_MESSAGE_MAX`).
 const RECORD_BYTES: usize = 8192;
 const SHELL: &str = "/bin/sh";
-/// How long the list of devices may take; one that does not answer is named after [`crate::watch::PATIENCE`].
+/// How long the list of devices may take; one that does not answer is named after [`crate::facts::PATIENCE`].
 const DEVICES_LIMIT: Duration = Duration::from_secs(15);
 /// How long the report of a fault may take.
 const FAULT_LIMIT: Duration = Duration::from_secs(3);

@@ -118,12 +118,10 @@ impl Machine {
         let (config, _) = interpret_text(cmdline);
         let sysroot = PathBuf::from("/sysroot");
         let exec = Executor::new(&self.env, &nothing_to_load);
-        let mut boot = Boot::new(&self.env, &config, &sysroot, exec, Report::new("dracut", &config, &[]));
-        boot.watch.listen(Socket::open().unwrap(), None);
-        let result = boot.run();
-        let report = boot.report.clone();
-        drop(boot);
-        (result, report)
+        let mut real = rdlive::machine::Machine::new(&self.env, exec);
+        real.watch.listen(Socket::open().unwrap(), None);
+        let mut boot = Boot::new(&mut real, &config, &sysroot, Report::new("dracut", &config, &[]));
+        (boot.run(), boot.report)
     }
 }
 
