@@ -5,7 +5,6 @@ mod crypt;
 mod medium;
 mod ordinary;
 mod ram;
-mod search;
 mod world;
 mod writable;
 
@@ -21,7 +20,7 @@ use crate::config::explain::without_password;
 use crate::config::{Config, Source};
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Device, Inner, MediumFacts, Moment};
+use crate::facts::{Content, Device, Inner, MediumFacts, View, sleeping_place};
 use crate::handover::{Considered, Report};
 use crate::layout;
 use crate::mountinfo::{self, Mount};
@@ -29,6 +28,7 @@ use crate::plan::persist::Area;
 use crate::plan::ram::Copy;
 use crate::plan::snapshot::Form;
 use crate::plan::{Done, Points, Step, assemble, prepare};
+use crate::source::search::wanted;
 
 /// What a boot works with.
 pub struct Boot<'a> {
@@ -40,8 +40,6 @@ pub struct Boot<'a> {
     /// Grows with the boot.
     pub report: Report,
     pub(crate) points: Points,
-    rejected: BTreeMap<String, Rejection>,
-    last_rejection: Option<Moment>,
     /// Devices that had not answered when the last decision was made.
     silent: Vec<String>,
     /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
@@ -61,12 +59,6 @@ struct Mark {
     fallbacks: usize,
 }
 
-/// A candidate that turned out unusable, and how it looked then: a device that changes gets another try.
-struct Rejection {
-    device: Option<Device>,
-    stop: Stop,
-}
-
 /// A medium whose images are within reach.
 struct Acquired {
     medium: MediumFacts,
@@ -84,8 +76,6 @@ impl<'a> Boot<'a> {
             sysroot,
             report,
             points: Points::new(config.dialect),
-            rejected: BTreeMap::new(),
-            last_rejection: None,
             silent: Vec::new(),
             area_hangs: None,
             windows: BTreeMap::new(),
@@ -117,10 +107,6 @@ impl<'a> Boot<'a> {
             }
         }
         self.report.steps = self.world.take_records();
-        let rejected = self.rejected.iter();
-        self.report
-            .considered
-            .extend(rejected.map(|(name, was)| Considered { device: name.clone(), verdict: was.stop.to_string() }));
         let silent = self.silent.iter();
         self.report
             .considered
@@ -135,8 +121,7 @@ impl<'a> Boot<'a> {
         self.perform("prepare", &prepare::prepare(self.config, &self.points))?;
         let config = self.config;
         let acquired = match (&config.source, &config.iso_scan) {
-            (Source::Device(_), None) => self.search(Self::try_devices)?,
-            (Source::Device(selector), Some(scan)) => self.search(|boot| boot.try_iso_files(scan, selector))?,
+            (Source::Device(selector), _) => self.search(selector)?,
             (Source::InitrdFile(file), _) => self.take_initrd_file(file)?,
             (Source::Aoe(node), _) => return Err(not_built(&format!("AoE node {node}"))),
             (Source::Url(url), _) => return Err(not_built(&format!("network source {}", without_password(url)))),
@@ -234,21 +219,23 @@ impl<'a> Boot<'a> {
         self.world.view().devices
     }
 
+    /// Remembers which devices have no say in a decision that is made now.
+    fn go_on_without_silent(&mut self, view: &View) {
+        let silent = view.unanswered(self.config.deadline);
+        let before = std::mem::replace(&mut self.silent, silent.clone());
+        for name in silent.iter().filter(|name| !before.contains(name)) {
+            self.say(Tone::Warning, format!("/dev/{name} does not answer, going on without it"));
+        }
+    }
+
+    /// What may hold anything, for it does not answer.
+    fn silent_disk(&self) -> Option<String> {
+        sleeping_place(&self.silent, &self.world.view().drivers.silent)
+    }
+
     /// How far the boot is, to go back to.
     fn mark(&self) -> Mark {
         Mark { done: self.world.mark(), fallbacks: self.report.fallbacks.len() }
-    }
-}
-
-/// What `root=` asks for, for a person.
-fn wanted(source: &Source) -> String {
-    match source {
-        Source::Device(selector) => selector.to_string(),
-        Source::InitrdFile(file) => format!("file {} in the initrd", file.display()),
-        Source::Aoe(node) => format!("AoE node {node}"),
-        Source::Url(url) => without_password(url),
-        Source::NotLive(root) => root.clone().unwrap_or_default(),
-        Source::Malformed { value, why } => format!("{value} ({why})"),
     }
 }
 

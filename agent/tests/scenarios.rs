@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use rdlive::area::{Found, Identity, NamedSite, Obstacle, Site};
 use rdlive::cmdline::Cmdline;
 use rdlive::config::{self, Conf, Config, Source};
-use rdlive::discover;
 use rdlive::error::Stop;
 use rdlive::facts::{Content, Device, Inner, MediumFacts, RamFacts};
 use rdlive::format::Kind;
@@ -18,6 +17,7 @@ use rdlive::plan::persist::{self, Area, Planner};
 use rdlive::plan::ram::{self, Choice};
 use rdlive::plan::step::{self, Step};
 use rdlive::plan::{Points, acquire, assemble, named, ordinary, prepare};
+use rdlive::source::discover;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{Boot, Tone};
 use crate::area::{Found, Identity, InUse, NamedSite, Nothing, Obstacle, Site, TEMPORARY_LABEL, Windows};
 use crate::config::{Access, Method, Mkfs, Persistence, Selector, Wish};
-use crate::discover;
 use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts, Origin, SILENCE, sleeping_place};
 use crate::format::{Kind, Superblock};
@@ -14,6 +13,7 @@ use crate::plan::named::Made;
 use crate::plan::persist::{self, Area, Planner};
 use crate::plan::{Slot, Step, acquire, named, ordinary};
 use crate::probe::sleep::{self, Sleep};
+use crate::source::discover;
 
 /// How long a named place for changes is waited for when nothing is being plugged in any more: a USB disk needs a few
 /// seconds from power to its first answer.
@@ -425,7 +425,7 @@ impl Boot<'_> {
             let view = self.world.view();
             let quiet = view.is_quiet() && !view.is_udev_at_work();
             if (quiet && view.silence() >= SILENCE) || view.now >= deadline {
-                let silent = sleeping_place(&self.unanswered(&view), &view.drivers.silent);
+                let silent = sleeping_place(&view.unanswered(deadline), &view.drivers.silent);
                 let why = silent.map(|what| InUse::Silent { what, node: node.to_owned() });
                 return why.or_else(|| sleep::sleeper(&view.devices, node)).map_or(Ok(()), Err);
             }

@@ -4,72 +4,83 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::area::is_ntfs;
-use super::{Acquired, Boot, Mark, Rejection, Tone, World};
+use super::{Acquired, Boot, Mark, Tone, World};
 use crate::config::{Config, IsoScan, Selector};
-use crate::discover::Candidate;
 use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
-use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, View};
 use crate::format;
 use crate::handover::Considered;
 use crate::plan::{acquire, ram};
+use crate::source::discover::Candidate;
+use crate::source::search::{Next, Search, wanted};
 
 impl Boot<'_> {
-    pub(super) fn try_devices(&mut self) -> Result<Option<Acquired>, Stop> {
-        for candidate in self.open_candidates() {
+    /// Asks the search again with each change of devices, until there is a medium or the time is over.
+    pub(super) fn search(&mut self, selector: &Selector) -> Result<Acquired, Stop> {
+        let mut search = Search::new(self.config);
+        let _looking = self.watchdog().doing(match &self.config.iso_scan {
+            Some(scan) => format!("looking for a file system that holds {}", scan.path.display()),
+            None => format!("looking for the live medium {}", wanted(&self.config.source)),
+        });
+        let result = loop {
             let view = self.world.view();
-            if !self.ripe(&view, &candidate) {
-                // A better one may come before a worse one is used.
-                return Ok(None);
-            }
-            let Some(device) = view.device(&candidate.name).cloned() else { continue };
-            self.go_on_without_silent(&view);
-            self.report.moment("medium");
-            let chosen = format!("medium: {}, {}", device.summary(), candidate.why);
-            match candidate.certain {
-                true => self.say(Tone::Notice, chosen),
-                false => self.say(Tone::Warning, format!("{chosen}, using it because no other has come")),
-            }
-            let mark = self.mark();
-            let _reading = self.watchdog().doing(format!("reading {}", device.node.display()));
-            match medium_facts(&device).and_then(|facts| self.acquire(facts)) {
-                Ok(acquired) => {
-                    self.consider("chosen", &candidate);
-                    let others = self.open_candidates().into_iter().filter(|other| other.name != candidate.name);
-                    others.for_each(|other| self.consider("not chosen", &other));
-                    return Ok(Some(acquired));
+            match search.next(&view) {
+                Next::Try(candidate) => {
+                    let mark = self.mark();
+                    match self.tried(selector, &candidate, &view) {
+                        Ok(acquired) => {
+                            self.chosen(&candidate, search.open(&self.world.view()));
+                            break Ok(acquired);
+                        }
+                        Err(stop) => {
+                            if let Err(stop) = self.reject(&mut search, candidate.name, mark, stop) {
+                                break Err(stop);
+                            }
+                        }
+                    }
                 }
-                Err(stop) => self.reject(candidate.name, mark, stop)?,
+                Next::Wait(until) => drop(self.world.wait(until)),
+                Next::GiveUp(stop) => break Err(stop),
             }
-        }
-        Ok(None)
+        };
+        let rejected = search.rejected().iter();
+        self.report
+            .considered
+            .extend(rejected.map(|was| Considered { device: was.name.clone(), verdict: was.stop.to_string() }));
+        result
     }
 
-    /// Notes what became of a candidate.
-    fn consider(&mut self, verdict: &str, candidate: &Candidate) {
-        let verdict = format!("{verdict}: {}", candidate.why);
-        self.report.considered.push(Considered { device: candidate.name.clone(), verdict });
+    /// Looks into a candidate.
+    fn tried(&mut self, selector: &Selector, candidate: &Candidate, view: &View) -> Result<Acquired, Stop> {
+        let gone = || Stop::new(Code::MediumMount, format!("/dev/{} is gone", candidate.name));
+        let device = view.device(&candidate.name).ok_or_else(gone)?;
+        self.go_on_without_silent(view);
+        let _reading = self.watchdog().doing(format!("reading {}", device.node.display()));
+        let facts = match &self.config.iso_scan {
+            Some(scan) => self.iso_file_on(scan, selector, device)?,
+            None => {
+                self.report.moment("medium");
+                let chosen = format!("medium: {}, {}", device.summary(), candidate.why);
+                match candidate.certain {
+                    true => self.say(Tone::Notice, chosen),
+                    false => self.say(Tone::Warning, format!("{chosen}, using it because no other has come")),
+                }
+                medium_facts(device)?
+            }
+        };
+        self.acquire(facts)
     }
 
-    pub(super) fn try_iso_files(&mut self, scan: &IsoScan, selector: &Selector) -> Result<Option<Acquired>, Stop> {
-        let view = self.world.view();
-        if !self.settled(&view) {
-            return Ok(None);
-        }
-        self.go_on_without_silent(&view);
-        for candidate in self.open_candidates() {
-            let Some(device) = self.world.view().device(&candidate.name).cloned() else { continue };
-            let mark = self.mark();
-            let _reading = self.watchdog().doing(format!("reading {}", device.node.display()));
-            match self.iso_file_on(scan, selector, &device).and_then(|facts| self.acquire(facts)) {
-                Ok(acquired) => {
-                    let verdict = format!("chosen: holds {}", scan.path.display());
-                    self.report.considered.push(Considered { device: candidate.name, verdict });
-                    return Ok(Some(acquired));
-                }
-                Err(stop) => self.reject(candidate.name, mark, stop)?,
-            }
-        }
-        Ok(None)
+    /// Notes what became of a candidate, and of those that were not tried.
+    fn chosen(&mut self, candidate: &Candidate, open: Vec<Candidate>) {
+        let why = match &self.config.iso_scan {
+            Some(scan) => format!("holds {}", scan.path.display()),
+            None => candidate.why.clone(),
+        };
+        let others = open.into_iter().filter(|other| other.name != candidate.name && self.config.iso_scan.is_none());
+        let others = others.map(|other| (other.name, format!("not chosen: {}", other.why)));
+        let all = [(candidate.name.clone(), format!("chosen: {why}"))].into_iter().chain(others);
+        self.report.considered.extend(all.map(|(device, verdict)| Considered { device, verdict }));
     }
 
     /// Mounts a file system and looks for the ISO file on it.
@@ -152,7 +163,7 @@ impl Boot<'_> {
 
     /// Gives a candidate back and remembers why, or ends the boot if the reason is not the candidate's. What was told of it is not told of
     /// the next.
-    fn reject(&mut self, name: String, mark: Mark, stop: Stop) -> Result<(), Stop> {
+    fn reject(&mut self, search: &mut Search<'_>, name: String, mark: Mark, stop: Stop) -> Result<(), Stop> {
         self.undo(mark.done);
         if stop.code.disposition() == Disposition::Stop {
             return Err(stop);
@@ -163,12 +174,7 @@ impl Boot<'_> {
         self.report.ram = None;
         let tone = if stop.code == Code::IsoFileNotFound { Tone::Info } else { Tone::Warning };
         self.say(tone, format!("{name}: {stop}, trying the next"));
-        let view = self.world.view();
-        if stop.code != Code::IsoFileNotFound {
-            self.last_rejection = Some(view.now);
-        }
-        let device = view.device(&name).cloned();
-        self.rejected.insert(name, Rejection { device, stop });
+        search.reject(&self.world.view(), name, stop);
         Ok(())
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{Boot, Tone};
 use crate::config::{Method, Selector, Source};
-use crate::discover;
 use crate::error::{Code, Stop};
 use crate::facts::{Device, SILENCE};
 use crate::format::Kind;
 use crate::plan::snapshot::Form;
 use crate::plan::{Points, ordinary};
+use crate::source::discover;
 
 impl Boot<'_> {
     /// Lays the overlay over the root: where it has been mounted by the initrd's own means, or mounted here.
@@ -73,7 +73,7 @@ impl Boot<'_> {
         loop {
             let view = self.world.view();
             // Everything that answers has been looked at: a hibernated system must not be overlooked.
-            let (settled, devices) = (self.settled(&view), &view.devices);
+            let (settled, devices) = (view.is_settled(deadline), &view.devices);
             let found = devices.iter().filter(|device| discover::selects(selector, device));
             if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled) {
                 let device = device.clone();

@@ -15,6 +15,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Silence after which all that is plugged in has been seen, where no identity says which medium is meant.
 pub const SILENCE: Duration = Duration::from_millis(100);
 
+/// How long before the deadline what matches is used anyway: a worse medium, or one beside a device that does not answer.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
+
 /// The devices as they are known at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -82,9 +85,22 @@ impl View {
         !self.drivers.busy && !self.pending.iter().any(waited_for)
     }
 
-    /// Kernel names of devices that have been looked at for so long and have not answered yet, or never will.
+    /// Whether all that is plugged in has been seen, or there is no more time to wait for it.
     #[must_use]
-    pub fn unanswered(&self, at_least: Duration) -> Vec<String> {
+    pub fn is_settled(&self, deadline: Moment) -> bool {
+        (self.is_quiet() && self.silence() >= SILENCE) || self.is_last_chance(deadline)
+    }
+
+    /// Whether the deadline is so near that what is there must do.
+    #[must_use]
+    pub fn is_last_chance(&self, deadline: Moment) -> bool {
+        self.now + LAST_CHANCE.min(deadline / 2) >= deadline
+    }
+
+    /// Kernel names of devices that had their time, or will not get it before the deadline, and have not answered.
+    #[must_use]
+    pub fn unanswered(&self, deadline: Moment) -> Vec<String> {
+        let at_least = if self.is_last_chance(deadline) { Duration::ZERO } else { PATIENCE };
         let asked = |one: &&Pending| one.given_up || self.now.saturating_sub(one.since) >= at_least;
         self.pending.iter().filter(asked).map(|one| one.name.clone()).collect()
     }

@@ -1,0 +1,4 @@
+//! Where a live system comes from: which devices may hold it, and which of them is tried when. Pure.
+
+pub mod discover;
+pub mod search;

@@ -1,0 +1,195 @@
+//! The search for the medium as a value: what is tried next, how long is waited, and when it ends. Each rule is a row of the table
+//! below, with a clock that is no clock.
+
+use std::time::Duration;
+
+use super::discover::{self, Candidate};
+use crate::config::explain::without_password;
+use crate::config::{Config, Source};
+use crate::error::{Code, Stop};
+use crate::facts::{Device, Moment, SILENCE, View};
+
+/// How long a medium that matches, but is not the one the loader came from, waits for a better one.
+const GRACE_OTHER: Duration = Duration::from_secs(10);
+/// How long a whole disk waits for the partitions that its table lists.
+const GRACE_PARTITIONS: Duration = Duration::from_secs(2);
+/// How long a boot goes on looking after the only match turned out unusable.
+const GRACE_REJECTED: Duration = Duration::from_secs(5);
+/// How much longer a boot waits while udev is still at work: a slow machine that still loads drivers has not had its time yet.
+const GRACE_UDEV: Duration = Duration::from_secs(60);
+const UDEV_STEP: Duration = Duration::from_secs(1);
+/// The next moment at which anything changes although nothing happens, where there is none.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// What the search wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This candidate looked into.
+    Try(Candidate),
+    /// News of devices, at most until then.
+    Wait(Moment),
+    /// Its end: there is no medium.
+    GiveUp(Stop),
+}
+
+/// A candidate that turned out unusable, and how it looked then: a device that changes gets another try.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// Kernel name.
+    pub name: String,
+    device: Option<Device>,
+    /// Why.
+    pub stop: Stop,
+}
+
+/// A search that goes on.
+#[derive(Clone, Debug)]
+pub struct Search<'a> {
+    config: &'a Config,
+    rejected: Vec<Rejection>,
+    last_rejection: Option<Moment>,
+}
+
+impl<'a> Search<'a> {
+    /// One that has not begun.
+    #[must_use]
+    pub fn new(config: &'a Config) -> Self {
+        Self { config, rejected: Vec::new(), last_rejection: None }
+    }
+
+    /// What to do now. Deadlines count from the moment 0.
+    #[must_use]
+    pub fn next(&self, view: &View) -> Next {
+        let open = self.open(view);
+        // A better one may come before a worse one is used.
+        if let Some(candidate) = open.first().filter(|candidate| self.is_ripe(view, candidate)) {
+            return Next::Try((*candidate).clone());
+        }
+        if self.is_over(view, &open) {
+            return Next::GiveUp(self.not_found(view));
+        }
+        let undecided = self.last_rejection.is_some() || !open.is_empty();
+        let look_again = view.now + if undecided { SILENCE } else { NEVER };
+        // Beyond the deadline udev is at work.
+        let deadline = self.config.deadline;
+        Next::Wait(look_again.min(if view.now < deadline { deadline } else { view.now + UDEV_STEP }))
+    }
+
+    /// Candidates that were not rejected as they are now, best first.
+    #[must_use]
+    pub fn open(&self, view: &View) -> Vec<Candidate> {
+        let mut all = self.candidates(view);
+        all.retain(|candidate| self.rejection(view, &candidate.name).is_none());
+        all
+    }
+
+    /// A candidate is unusable; `view` is what is known after it was tried.
+    pub fn reject(&mut self, view: &View, name: String, stop: Stop) {
+        if stop.code != Code::IsoFileNotFound {
+            self.last_rejection = Some(view.now);
+        }
+        let device = view.device(&name).cloned();
+        self.rejected.retain(|was| was.name != name);
+        self.rejected.push(Rejection { name, device, stop });
+    }
+
+    /// All candidates that turned out unusable.
+    #[must_use]
+    pub fn rejected(&self) -> &[Rejection] {
+        &self.rejected
+    }
+
+    fn candidates(&self, view: &View) -> Vec<Candidate> {
+        match (&self.config.source, &self.config.iso_scan) {
+            (_, Some(scan)) => discover::hosts(scan, &view.devices),
+            (Source::Device(selector), None) => discover::media(self.config, selector, &view.devices),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Why a device was rejected that is as it was.
+    fn rejection(&self, view: &View, name: &str) -> Option<&Rejection> {
+        self.rejected.iter().find(|was| was.name == name && was.device.as_ref() == view.device(name))
+    }
+
+    /// Whether a candidate may be used now, or a better one may still come. Time counts from the candidate's own
+    /// appearance: a stick that needs three seconds to show up has its partitions after three seconds too.
+    fn is_ripe(&self, view: &View, candidate: &Candidate) -> bool {
+        let (known, deadline) = (view.known_for(&candidate.name), self.config.deadline);
+        // Which of all the disks holds the ISO file, none of them tells.
+        let identified = self.config.iso_scan.is_none() && self.config.medium.is_some() && candidate.certain;
+        let settled = identified || view.is_settled(deadline);
+        let complete = !candidate.incomplete || known >= GRACE_PARTITIONS;
+        // With a short `rd.retry=` a medium that is not the loader's must still get its turn.
+        settled && complete && (candidate.certain || known >= GRACE_OTHER || view.is_last_chance(deadline))
+    }
+
+    fn is_over(&self, view: &View, open: &[Candidate]) -> bool {
+        // A file that is not on one file system says nothing about the next one to be plugged in; and who is held back has not had its turn.
+        let rejected = self.last_rejection.filter(|_| self.config.iso_scan.is_none() && open.is_empty());
+        let deadline = self.config.deadline;
+        let late = view.now >= deadline && (!view.udev || view.now >= deadline + GRACE_UDEV);
+        late || rejected.is_some_and(|at| view.now >= at + GRACE_REJECTED)
+    }
+
+    /// The error for "nothing found": why the best candidate was rejected, if there was one, and what else is plugged in.
+    fn not_found(&self, view: &View) -> Stop {
+        let best = self.best_rejected(view);
+        let others = view.devices.iter().filter(|device| device.size > 0);
+        let others = others.filter(|device| best.is_none_or(|best| best.name != device.name));
+        let silent =
+            view.unanswered(self.config.deadline).into_iter().map(|name| format!("/dev/{name}: does not answer"));
+        let found = others.map(|device| self.told(view, device)).chain(silent);
+        let seconds = self.config.deadline.as_secs();
+        match (best, &self.config.iso_scan) {
+            (Some(best), _) => {
+                let mut stop = best.stop.clone();
+                stop.found.extend(found);
+                stop
+            }
+            (None, Some(scan)) => {
+                Stop::new(Code::IsoFileNotFound, format!("no file system holds the ISO file after {seconds} s"))
+                    .wanted(format!("file {}", scan.path.display()))
+                    .found(found)
+                    .advice("check iso-scan/filename= (path from the root of its file system) and the disk's cable")
+            }
+            (None, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
+                .wanted(wanted(&self.config.source))
+                .found(found),
+        }
+    }
+
+    /// The rejection that tells most: of the candidate that comes first, and of one that is gone last of all.
+    fn best_rejected(&self, view: &View) -> Option<&Rejection> {
+        let order = self.candidates(view);
+        let rank =
+            |was: &&Rejection| order.iter().position(|candidate| candidate.name == was.name).unwrap_or(order.len());
+        self.rejected.iter().filter(|was| was.stop.code != Code::IsoFileNotFound).min_by_key(rank)
+    }
+
+    /// A device, and why it is not the medium as far as that is known.
+    fn told(&self, view: &View, device: &Device) -> String {
+        let rejected = self.rejection(view, &device.name).map(|was| &was.stop);
+        let rejected = rejected.filter(|stop| stop.code != Code::IsoFileNotFound).map(|stop| stop.cause.clone());
+        let scan = self.config.iso_scan.as_ref();
+        let not_there = || "searched, file not there".to_owned();
+        let why = rejected.or_else(|| scan.map(|scan| discover::refusal(scan, device).unwrap_or_else(not_there)));
+        why.map_or_else(|| device.summary(), |why| format!("{}: {why}", device.summary()))
+    }
+}
+
+/// What `root=` asks for, for a person.
+#[must_use]
+pub fn wanted(source: &Source) -> String {
+    match source {
+        Source::Device(selector) => selector.to_string(),
+        Source::InitrdFile(file) => format!("file {} in the initrd", file.display()),
+        Source::Aoe(node) => format!("AoE node {node}"),
+        Source::Url(url) => without_password(url),
+        Source::NotLive(root) => root.clone().unwrap_or_default(),
+        Source::Malformed { value, why } => format!("{value} ({why})"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
