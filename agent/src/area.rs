@@ -11,11 +11,12 @@ use crate::foreign::LINK;
 use crate::format::Kind;
 use crate::table::Gap;
 
+pub mod course;
 mod in_use;
 mod mark;
 mod obstacle;
 
-pub use in_use::{AWAKE, InUse, Sleeper, Windows};
+pub use in_use::{AWAKE, InUse, Sleeper, Windows, hibernated};
 pub use mark::Owner;
 pub use obstacle::{NoGap, Nothing, Obstacle};
 

@@ -1,8 +1,10 @@
 //! The boot on one screen: the stages in order, shared by both personalities.
 
 mod area;
+mod asleep;
 mod crypt;
 mod medium;
+mod named;
 mod ordinary;
 mod ram;
 mod world;
@@ -20,7 +22,7 @@ use crate::config::explain::without_password;
 use crate::config::{Config, Source};
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Device, Inner, MediumFacts, View, sleeping_place};
+use crate::facts::{Content, Device, Inner, MediumFacts, Moment, Next, View, sleeping_place};
 use crate::handover::{Considered, Report};
 use crate::layout;
 use crate::mountinfo::{self, Mount};
@@ -192,7 +194,17 @@ impl<'a> Boot<'a> {
             self.no_write_mode();
             return Err(stop);
         }
-        Ok(self.write_mode(form, base, area, &done))
+        let kept = self.write_mode(form, base, area, &done);
+        if let Some(area) = area.filter(|_| kept) {
+            self.say(
+                Tone::Notice,
+                match area.readonly {
+                    true => format!("changes on {} are shown, new ones are lost at power-off", area.place),
+                    false => format!("changes are kept on {}", area.place),
+                },
+            );
+        }
+        Ok(kept)
     }
 
     fn book(&mut self, done: &Done) {
@@ -217,6 +229,19 @@ impl<'a> Boot<'a> {
     /// The devices that were seen until now.
     fn devices(&self) -> Vec<Device> {
         self.world.view().devices
+    }
+
+    /// Asks again with each change of devices, until there is an answer.
+    fn until_known<T>(&mut self, mut ask: impl FnMut(&mut Self, &View) -> Next<T>) -> T {
+        loop {
+            // What has come while steps were done.
+            self.world.wait(Moment::ZERO);
+            let view = self.world.view();
+            match ask(self, &view) {
+                Next::Wait(until) => drop(self.world.wait(until)),
+                Next::Known(answer) => return answer,
+            }
+        }
     }
 
     /// Remembers which devices have no say in a decision that is made now.

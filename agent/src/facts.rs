@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{Compressor, Kind, Superblock};
 
-pub use view::{Drivers, Moment, PATIENCE, Pending, SILENCE, View, sleeping_place};
+pub use view::{Drivers, Moment, Next, PATIENCE, Pending, SILENCE, View, sleeping_place};
 
 /// A block device as sysfs and its first bytes describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

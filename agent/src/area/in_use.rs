@@ -1,10 +1,11 @@
 //! Why a file system that is not ours is left alone: somebody may still use it (attacks.md F3).
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Device;
 use crate::format::Kind;
 
 /// Who knows that no system sleeps may say so.
@@ -88,4 +89,15 @@ impl InUse {
             Self::Windows(Windows::Unseen { .. }) | Self::Silent { .. } => AWAKE.into(),
         }
     }
+}
+
+/// Why a file system that the operator named, or that of the medium, must not be written to, mounted for writing or
+/// checked: a system that sleeps knows what is on it.
+pub fn hibernated(devices: &[Device], node: &Path) -> Option<InUse> {
+    let holder = devices.iter().find(|device| is_hibernation(device))?.node.clone();
+    Some(InUse::Hibernated { holder, node: node.to_owned() })
+}
+
+fn is_hibernation(device: &Device) -> bool {
+    device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation)
 }

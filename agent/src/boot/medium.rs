@@ -7,12 +7,12 @@ use super::area::is_ntfs;
 use super::{Acquired, Boot, Mark, Tone, World};
 use crate::config::{Config, IsoScan, Selector};
 use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
-use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, View};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin};
 use crate::format;
 use crate::handover::Considered;
 use crate::plan::{acquire, ram};
 use crate::source::discover::Candidate;
-use crate::source::search::{Next, Search, wanted};
+use crate::source::search::{Search, wanted};
 
 impl Boot<'_> {
     /// Asks the search again with each change of devices, until there is a medium or the time is over.
@@ -23,24 +23,20 @@ impl Boot<'_> {
             None => format!("looking for the live medium {}", wanted(&self.config.source)),
         });
         let result = loop {
-            let view = self.world.view();
-            match search.next(&view) {
-                Next::Try(candidate) => {
-                    let mark = self.mark();
-                    match self.tried(selector, &candidate, &view) {
-                        Ok(acquired) => {
-                            self.chosen(&candidate, search.open(&self.world.view()));
-                            break Ok(acquired);
-                        }
-                        Err(stop) => {
-                            if let Err(stop) = self.reject(&mut search, candidate.name, mark, stop) {
-                                break Err(stop);
-                            }
-                        }
-                    }
+            let candidate = match self.until_known(|_, view| search.next(view)) {
+                Ok(candidate) => candidate,
+                Err(stop) => break Err(stop),
+            };
+            let mark = self.mark();
+            let rejected = match self.tried(selector, &candidate) {
+                Ok(acquired) => {
+                    self.chosen(&candidate, search.open(&self.world.view()));
+                    break Ok(acquired);
                 }
-                Next::Wait(until) => drop(self.world.wait(until)),
-                Next::GiveUp(stop) => break Err(stop),
+                Err(stop) => self.reject(&mut search, candidate.name, mark, stop),
+            };
+            if let Err(stop) = rejected {
+                break Err(stop);
             }
         };
         let rejected = search.rejected().iter();
@@ -51,10 +47,11 @@ impl Boot<'_> {
     }
 
     /// Looks into a candidate.
-    fn tried(&mut self, selector: &Selector, candidate: &Candidate, view: &View) -> Result<Acquired, Stop> {
+    fn tried(&mut self, selector: &Selector, candidate: &Candidate) -> Result<Acquired, Stop> {
+        let view = self.world.view();
         let gone = || Stop::new(Code::MediumMount, format!("/dev/{} is gone", candidate.name));
         let device = view.device(&candidate.name).ok_or_else(gone)?;
-        self.go_on_without_silent(view);
+        self.go_on_without_silent(&view);
         let _reading = self.watchdog().doing(format!("reading {}", device.node.display()));
         let facts = match &self.config.iso_scan {
             Some(scan) => self.iso_file_on(scan, selector, device)?,

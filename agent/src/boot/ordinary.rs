@@ -3,11 +3,11 @@
 use super::{Boot, Tone};
 use crate::config::{Method, Selector, Source};
 use crate::error::{Code, Stop};
-use crate::facts::{Device, SILENCE};
+use crate::facts::{Device, Next};
 use crate::format::Kind;
 use crate::plan::snapshot::Form;
 use crate::plan::{Points, ordinary};
-use crate::source::discover;
+use crate::source::search;
 
 impl Boot<'_> {
     /// Lays the overlay over the root: where it has been mounted by the initrd's own means, or mounted here.
@@ -70,24 +70,12 @@ impl Boot<'_> {
     fn wait_for_root(&mut self, selector: &Selector) -> Result<Device, Stop> {
         let deadline = self.config.deadline;
         let _looking = self.watchdog().doing(format!("looking for the root {selector}"));
-        loop {
-            let view = self.world.view();
-            // Everything that answers has been looked at: a hibernated system must not be overlooked.
-            let (settled, devices) = (view.is_settled(deadline), &view.devices);
-            let found = devices.iter().filter(|device| discover::selects(selector, device));
-            if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled) {
-                let device = device.clone();
-                self.go_on_without_silent(&view);
-                return Ok(device);
+        self.until_known(|boot, view| {
+            let next = search::root(view, deadline, selector);
+            if matches!(next, Next::Known(Ok(_))) {
+                boot.go_on_without_silent(view);
             }
-            if view.now >= deadline {
-                let seconds = self.config.deadline.as_secs();
-                return Err(Stop::new(Code::MediumNotFound, format!("no root file system after {seconds} s"))
-                    .wanted(selector.to_string())
-                    .found(devices.iter().filter(|device| device.size > 0).map(Device::summary))
-                    .advice("plug the disk in and retry, or correct root= (labels are case-sensitive)"));
-            }
-            self.world.wait(deadline.min(view.now + if settled { deadline } else { SILENCE }));
-        }
+            next
+        })
     }
 }

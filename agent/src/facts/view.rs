@@ -18,6 +18,15 @@ pub const SILENCE: Duration = Duration::from_millis(100);
 /// How long before the deadline what matches is used anyway: a worse medium, or one beside a device that does not answer.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
 
+/// What a wait has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    /// News of devices, at most until then.
+    Wait(Moment),
+    /// Its answer.
+    Known(T),
+}
+
 /// The devices as they are known at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {

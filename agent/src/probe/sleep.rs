@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use crate::area::{InUse, LABEL, LUKS_LABEL, Sleeper, TEMPORARY_LABEL, Windows};
+use crate::area::{InUse, LABEL, LUKS_LABEL, Sleeper, TEMPORARY_LABEL, Windows, hibernated};
 use crate::env::Env;
 use crate::facts::Device;
 use crate::foreign;
@@ -35,7 +35,7 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
         return None;
     }
     let windows = at.and_then(|at| sleeping_windows(env, device, at)).map(InUse::Windows);
-    if let Some(why) = sleeper(sleep.devices, &device.node).or(windows) {
+    if let Some(why) = hibernated(sleep.devices, &device.node).or(windows) {
         return Some(why);
     }
     let left = how_left(env, device, at);
@@ -151,18 +151,7 @@ fn locked_windows(devices: &[Device]) -> Option<Sleeper> {
     devices.iter().find(locked).map(|device| Sleeper::Bitlocker(device.node.clone()))
 }
 
-/// Why a file system that the operator named, or that of the medium, must not be written to, mounted for writing or
-/// checked: a system that sleeps knows what is on it.
-pub fn sleeper(devices: &[Device], node: &Path) -> Option<InUse> {
-    let holder = devices.iter().find(|device| is_hibernation(device))?.node.clone();
-    Some(InUse::Hibernated { holder, node: node.to_owned() })
-}
-
-fn is_hibernation(device: &Device) -> bool {
-    device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Hibernation)
-}
-
-/// As [`sleeper`], for the NTFS that is mounted at `at`: Windows notes it in a file.
+/// As [`hibernated`], for the NTFS that is mounted at `at`: Windows notes it in a file.
 pub fn sleeping_windows(env: &Env, device: &Device, at: &Path) -> Option<Windows> {
     let ntfs = device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs);
     let asleep = ntfs && is_windows_asleep(&env.path(at));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::discover::{self, Candidate};
 use crate::config::explain::without_password;
-use crate::config::{Config, Source};
+use crate::config::{Config, Selector, Source};
 use crate::error::{Code, Stop};
-use crate::facts::{Device, Moment, SILENCE, View};
+use crate::facts::{Device, Moment, Next, SILENCE, View};
 
 /// How long a medium that matches, but is not the one the loader came from, waits for a better one.
 const GRACE_OTHER: Duration = Duration::from_secs(10);
@@ -20,17 +20,6 @@ const GRACE_UDEV: Duration = Duration::from_secs(60);
 const UDEV_STEP: Duration = Duration::from_secs(1);
 /// The next moment at which anything changes although nothing happens, where there is none.
 const NEVER: Duration = Duration::from_secs(3600);
-
-/// What the search wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// This candidate looked into.
-    Try(Candidate),
-    /// News of devices, at most until then.
-    Wait(Moment),
-    /// Its end: there is no medium.
-    GiveUp(Stop),
-}
 
 /// A candidate that turned out unusable, and how it looked then: a device that changes gets another try.
 #[derive(Clone, Debug)]
@@ -57,16 +46,15 @@ impl<'a> Search<'a> {
         Self { config, rejected: Vec::new(), last_rejection: None }
     }
 
-    /// What to do now. Deadlines count from the moment 0.
-    #[must_use]
-    pub fn next(&self, view: &View) -> Next {
+    /// The candidate to look into, or why there is no medium. Deadlines count from the moment 0.
+    pub fn next(&self, view: &View) -> Next<Result<Candidate, Stop>> {
         let open = self.open(view);
         // A better one may come before a worse one is used.
         if let Some(candidate) = open.first().filter(|candidate| self.is_ripe(view, candidate)) {
-            return Next::Try((*candidate).clone());
+            return Next::Known(Ok((*candidate).clone()));
         }
         if self.is_over(view, &open) {
-            return Next::GiveUp(self.not_found(view));
+            return Next::Known(Err(self.not_found(view)));
         }
         let undecided = self.last_rejection.is_some() || !open.is_empty();
         let look_again = view.now + if undecided { SILENCE } else { NEVER };
@@ -176,6 +164,23 @@ impl<'a> Search<'a> {
         let why = rejected.or_else(|| scan.map(|scan| discover::refusal(scan, device).unwrap_or_else(not_there)));
         why.map_or_else(|| device.summary(), |why| format!("{}: {why}", device.summary()))
     }
+}
+
+/// The device of an ordinary root, as soon as everything that answers has been looked at: a hibernated system must not be overlooked.
+pub fn root(view: &View, deadline: Moment, selector: &Selector) -> Next<Result<Device, Stop>> {
+    let settled = view.is_settled(deadline);
+    let found = view.devices.iter().filter(|device| discover::selects(selector, device));
+    if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled) {
+        return Next::Known(Ok(device.clone()));
+    }
+    if view.now < deadline {
+        return Next::Wait(deadline.min(view.now + if settled { NEVER } else { SILENCE }));
+    }
+    let seconds = deadline.as_secs();
+    Next::Known(Err(Stop::new(Code::MediumNotFound, format!("no root file system after {seconds} s"))
+        .wanted(selector.to_string())
+        .found(view.devices.iter().filter(|device| device.size > 0).map(Device::summary))
+        .advice("plug the disk in and retry, or correct root= (labels are case-sensitive)")))
 }
 
 /// What `root=` asks for, for a person.

@@ -88,7 +88,7 @@ fn searched(kargs: &str, events: &[(u64, Event)]) -> (Tried, Result<(), (u64, St
         }
         let at = u64::try_from(view.now.as_millis()).unwrap();
         match search.next(&view) {
-            Next::Try(candidate) => {
+            Next::Known(Ok(candidate)) => {
                 tried.push((at, candidate.name.clone()));
                 let label = view.device(&candidate.name).unwrap().superblock.as_ref().unwrap().label.clone().unwrap();
                 let code = match label.as_str() {
@@ -102,7 +102,7 @@ fn searched(kargs: &str, events: &[(u64, Event)]) -> (Tried, Result<(), (u64, St
                 assert!(until > view.now, "waits for what is past: {view:?}");
                 view.now = events.peek().map_or(until, |(at, _)| until.min(ms(*at)));
             }
-            Next::GiveUp(stop) => return (tried, Err((at, stop))),
+            Next::Known(Err(stop)) => return (tried, Err((at, stop))),
         }
     }
     panic!("it never ends: {tried:?}");
@@ -327,4 +327,37 @@ fn the_end_is_told_by_rank_with_all_others() {
     let events = [(10, comes("sda", "bad")), (20, comes("sdc", "bad")), (3000, Goes("sdc"))];
     let (_, end) = searched(kargs, &events);
     assert_eq!(end.unwrap_err().1.cause, "sda is bad");
+}
+
+#[test]
+fn an_ordinary_root_is_taken_when_all_have_answered() {
+    let ask = |events: &[(u64, Event)]| {
+        let (selector, mut view) = (Selector::Label("x".into()), View::default());
+        let mut events = events.iter().peekable();
+        loop {
+            while let Some((_, event)) = events.next_if(|(at, _)| ms(*at) <= view.now) {
+                happens(&mut view, event);
+            }
+            match root(&view, ms(30_000), &selector) {
+                Next::Known(answer) => return (view.now.as_millis(), answer),
+                Next::Wait(until) => view.now = events.peek().map_or(until, |(at, _)| until.min(ms(*at))),
+            }
+        }
+    };
+    for (what, events, expected, name) in [
+        ("all have answered", vec![(50, comes("sda", "x"))], 150, Some("sda")),
+        (
+            "a partition, not the disk",
+            vec![(50, comes("sda", "x")), (60, disk("sda1", Some("sda"), &[]))],
+            160,
+            Some("sda1"),
+        ),
+        ("it comes late", vec![(50, comes("sda", "y")), (7000, comes("sdb", "x"))], 7100, Some("sdb")),
+        ("one does not answer", vec![(0, Asked("sdb")), (50, comes("sda", "x"))], 10_000, Some("sda")),
+        ("it does not come", vec![(50, comes("sda", "y"))], 30_000, None),
+    ] {
+        let (at, answer) = ask(&events);
+        assert_eq!(answer.as_ref().ok().map(|device| device.name.as_str()), name, "{what}: {answer:?}");
+        assert!((expected..=expected + 100).contains(&at), "{what}: {at}");
+    }
 }

@@ -1,0 +1,132 @@
+//! A place for changes on a device that was named: it is waited for, looked at, and made where that was asked for.
+
+use std::path::{Path, PathBuf};
+
+use super::{Boot, Tone};
+use crate::area::course::{Course, GRACE_NAMED};
+use crate::area::{Found, Identity, NamedSite, Nothing, Obstacle, Site};
+use crate::config::Selector;
+use crate::facts::{Device, MediumFacts, Next, Origin, SILENCE};
+use crate::format::Kind;
+use crate::plan::named::Made;
+use crate::plan::persist::Area;
+use crate::plan::{Step, acquire, named};
+
+impl Boot<'_> {
+    /// Waits for the named device, mounts it, and looks what is there.
+    pub(super) fn named(
+        &mut self,
+        medium: Option<&MediumFacts>,
+        selector: &Selector,
+        path: Option<&Path>,
+    ) -> Result<Area, Obstacle> {
+        let overlay = &self.config.overlay;
+        let automatic = path.is_none();
+        let path = self.named_path(medium, path);
+        let Some(device) = self.wait_for(selector, medium.is_some())? else {
+            let (Selector::Label(label), Some(medium)) = (selector, medium) else {
+                return Err(Obstacle::not_there(selector));
+            };
+            let made = self.plan_named(medium, label);
+            let made = made.map_err(|why| Obstacle::NoLabel { label: label.clone(), why: Box::new(why) })?;
+            return self.made(Some(medium), path, made);
+        };
+        self.for_changes(|boot| boot.awake(&device.node))?;
+        if let Some(medium) = medium
+            && self.below(medium).is_some_and(|below| below.node == device.node)
+        {
+            if !overlay.readonly {
+                self.look_for_windows(&device);
+            }
+            return self.shared(medium, &device, &path);
+        }
+        let node = device.node.display();
+        if medium.is_none() && self.report.device.as_ref().is_some_and(|root| *root == node.to_string()) {
+            return Err(Obstacle::RootItself(device.node));
+        }
+        if device.read_only && !overlay.readonly {
+            return Err(Obstacle::WriteProtected(device.node));
+        }
+        // What it shows may be the beginning of what was to be made there.
+        let complete = |_: &Kind| !self.world.is_begun(&device);
+        match device.superblock.as_ref().map(|found| found.kind).filter(complete) {
+            Some(Kind::SnapshotCow) if automatic => Ok(named::store_device(overlay, device.seen())),
+            Some(kind) if kind.driver().is_some() => self.on_device(medium, &device, kind, path),
+            Some(kind) => Err(Obstacle::Holds { place: node.to_string(), kind: Some(kind), volume: false }),
+            None => match &device.unreadable {
+                Some(why) => Err(Obstacle::Unreadable { node: device.node.clone(), why: why.clone() }),
+                None => self.made(medium, path, named::format(overlay, &device, &self.points)?),
+            },
+        }
+    }
+
+    /// An area on a file system that is made first.
+    fn made(&mut self, medium: Option<&MediumFacts>, path: PathBuf, made: Made) -> Result<Area, Obstacle> {
+        self.perform("acquire", &made.steps)?;
+        let site = self.named_site(medium, made.node, made.kind, path);
+        named::area(&self.config.overlay, &self.points, &site)
+    }
+
+    /// A named place where nothing is known to be yet.
+    fn named_site(&self, medium: Option<&MediumFacts>, node: PathBuf, kind: Kind, path: PathBuf) -> NamedSite {
+        let (at, image) = (self.points.named.clone(), medium.map(Identity::of));
+        NamedSite { node, kind, at, path, found: Found::Absent, stranger: false, shared: None, image }
+    }
+
+    /// An area on the file system of a device, which is mounted for it.
+    fn on_device(
+        &mut self,
+        medium: Option<&MediumFacts>,
+        device: &Device,
+        kind: Kind,
+        path: PathBuf,
+    ) -> Result<Area, Obstacle> {
+        let (at, readonly) = (self.points.named.clone(), self.config.overlay.readonly);
+        // What Windows has written down of its sleep, and our own note, show only when their file systems are mounted.
+        let look = matches!(kind, Kind::Ntfs | Kind::Vfat | Kind::Exfat);
+        if !look {
+            self.for_changes(|boot| boot.not_in_use(device, None))?;
+        }
+        let steps = acquire::named(&self.points, device, kind, readonly || look);
+        self.perform_or_show("acquire", &steps, readonly)?;
+        if look {
+            self.for_changes(|boot| boot.not_in_use(device, Some(&at)))?;
+        }
+        if look && !readonly {
+            self.perform("acquire", &[Step::Remount { at: at.clone() }])?;
+        }
+        let (found, stranger) = (self.found_at(&at, &path), self.world.is_stranger(&at, &path));
+        let site = NamedSite { found, stranger, ..self.named_site(medium, device.node.clone(), kind, path) };
+        named::area(&self.config.overlay, &self.points, &site)
+    }
+
+    /// The partition that was named but does not exist, in free space of the boot disk.
+    fn plan_named(&self, medium: &MediumFacts, label: &str) -> Result<Made, Obstacle> {
+        if self.config.overlay.readonly {
+            return Err(Obstacle::NothingToShow { place: "it".to_owned(), nothing: Nothing::Partition });
+        }
+        let Origin::Device(node) = &medium.origin else { return Err(Obstacle::NoBootDisk) };
+        let disk = match self.world.disk(medium, node, true) {
+            Site::Disk(disk) => disk,
+            Site::Nowhere(why) => return Err(why),
+            Site::Host(_) => return Err(Obstacle::NoBootDisk),
+        };
+        let cowfs = self.config.overlay.autooverlay.as_ref().ok_or(Obstacle::NoPlace)?;
+        named::partition(&disk, cowfs, label, &self.points)
+    }
+
+    /// The named device; `None` when it is to be made.
+    pub(super) fn wait_for(&mut self, selector: &Selector, may_make: bool) -> Result<Option<Device>, Obstacle> {
+        let course = Course::new(self.config, selector, may_make);
+        let _waiting = self.watchdog().doing(format!("waiting for {selector}, where changes are kept"));
+        let mut said = false;
+        self.until_known(|boot, view| {
+            let next = course.next(view, |node| boot.world.is_looped(node));
+            if matches!(next, Next::Wait(until) if until > view.now + SILENCE && !std::mem::replace(&mut said, true)) {
+                let most = GRACE_NAMED.as_secs();
+                boot.say(Tone::Notice, format!("waiting for {selector}, where changes are kept, at most {most} s"));
+            }
+            next
+        })
+    }
+}
