@@ -169,6 +169,16 @@ pub struct HostSite {
     pub bound_mark: Option<String>,
 }
 
+impl HostSite {
+    /// One with nothing of ours, and nothing against it; nobody knows how much is free.
+    #[must_use]
+    pub fn empty(node: &Path, kind: Kind) -> Self {
+        let (node, refusal) = (node.to_owned(), None);
+        let (asked, bound, asked_mark, bound_mark) = (Found::Absent, Found::Absent, None, None);
+        Self { node, kind, free: 0, refusal, asked, bound, asked_mark, bound_mark }
+    }
+}
+
 /// What is at a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -7,10 +7,11 @@ mod medium;
 mod named;
 mod ordinary;
 mod ram;
+mod told;
 mod world;
 mod writable;
 
-pub(crate) use area::required;
+pub use told::Told;
 pub use world::{KeyPlace, Tone, World};
 
 use std::collections::BTreeMap;
@@ -108,7 +109,8 @@ impl<'a> Boot<'a> {
                 self.no_write_mode();
             }
         }
-        self.report.steps = self.world.take_records();
+        let (steps, facts) = self.world.take_records();
+        (self.report.steps, self.report.facts) = (steps, Some(facts));
         let silent = self.silent.iter();
         self.report
             .considered
@@ -196,13 +198,12 @@ impl<'a> Boot<'a> {
         }
         let kept = self.write_mode(form, base, area, &done);
         if let Some(area) = area.filter(|_| kept) {
-            self.say(
-                Tone::Notice,
-                match area.readonly {
-                    true => format!("changes on {} are shown, new ones are lost at power-off", area.place),
-                    false => format!("changes are kept on {}", area.place),
-                },
-            );
+            let line = match (area.readonly, area.persistence) {
+                (true, _) => format!("changes on {} are shown, new ones are lost at power-off", area.place),
+                (false, "temporary") => format!("changes go to {} and are lost at power-off", area.place),
+                (false, _) => format!("changes are kept on {}", area.place),
+            };
+            self.say(Tone::Notice, line);
         }
         Ok(kept)
     }

@@ -23,7 +23,7 @@ As PID 1 it boots. Otherwise:
                                        build the live root at DIR (default /sysroot); with --claims only tell
                                        whether the command line asks for one (exit 0 yes, 1 no)
   rdlive generator NORMAL EARLY LATE   systemd generator
-  rdlive explain [--cmdline TEXT] [--medium FILE|DEV] [--json]
+  rdlive explain [--cmdline TEXT] [--medium FILE|DEV | --facts FILE] [--json]
                                        what a command line means, every warning, and the plan; touches nothing
   rdlive report [--json]               in a booted system: what was done, with times, and how full the store of a
                                        snapshot is now

@@ -1,6 +1,6 @@
 //! `rdlive explain`: what a command line means and what would be done, on any machine, touching nothing.
 
-mod area;
+mod assumed;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -11,29 +11,30 @@ use std::process::ExitCode;
 
 use lexopt::prelude::*;
 
+use crate::boot::{Boot, Told};
 use crate::cmdline::Cmdline;
-use crate::config::{self, Conf, Config, Method, Persistence, Selector, Source};
-use crate::error::Stop;
-use crate::facts::{Content, Device, ImageFile, Inner, MediumFacts, Origin, RamFacts};
+use crate::config::{self, Conf, Config, Source};
+use crate::facts::{Content, ImageFile};
 use crate::format::{self, Kind, Superblock, iso9660};
+use crate::handover::{Facts, Report};
 use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
-use crate::plan::ram::{self, Choice};
-use crate::plan::step::describe;
-use crate::plan::{Points, Step, acquire, assemble, ordinary, prepare};
 use crate::terminal;
+
+use assumed::Assumed;
 
 /// How `rdlive explain` was called.
 #[derive(Debug, Default)]
 struct Call {
     cmdline: Option<String>,
     medium: Option<PathBuf>,
+    facts: Option<PathBuf>,
     json: bool,
 }
 
 /// Explains; the exit code is 1 when the command line has an error in it.
 ///
 /// # Errors
-/// Unreadable command line or medium.
+/// Unreadable command line, medium or facts.
 pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let call = parse(arguments)?;
     let cmdline = match &call.cmdline {
@@ -43,7 +44,10 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let conf = Conf::load(Path::new("/"))?;
     let (config, warnings) = config::interpret(&cmdline, &conf);
     let warnings = warnings.for_a_person();
-    let plan = plan(&config, call.medium.as_deref())?;
+    let plan = match &call.facts {
+        Some(path) => happened(&config, read_facts(path)?),
+        None => plan(&config, call.medium.as_deref().map(|path| look(&config, path)).transpose()?),
+    };
     if call.json {
         let json = config::explain::explain_json(&config, &warnings, &plan);
         terminal::print_json(&json)?;
@@ -61,176 +65,72 @@ fn parse(arguments: &[String]) -> Result<Call, lexopt::Error> {
         match argument {
             Long("cmdline") => call.cmdline = Some(parser.value()?.string()?),
             Long("medium") => call.medium = Some(PathBuf::from(parser.value()?)),
+            Long("facts") => call.facts = Some(PathBuf::from(parser.value()?)),
             Long("json") => call.json = true,
             other => return Err(other.unexpected()),
         }
     }
+    if call.medium.is_some() && call.facts.is_some() {
+        return Err("--facts says all of the medium, so --medium has no place beside it".into());
+    }
     Ok(call)
 }
 
-/// The lines of the three plans. Without a medium, the plan for the usual one: an ISO with a container that is a root tree.
-fn plan(config: &Config, medium: Option<&Path>) -> Result<Vec<String>, Box<dyn Error>> {
-    if config.covers_root() {
-        return Ok(ordinary_plan(config));
+/// What is assumed, and what a boot does then.
+fn plan(config: &Config, medium: Option<Medium>) -> Vec<String> {
+    // Nothing is asked of us.
+    if !config.concerns_us() {
+        return Vec::new();
     }
-    // Of the rest the warnings say why the boot stops.
-    if !matches!(config.source, Source::Device(_) | Source::InitrdFile(_)) {
-        return Ok(Vec::new());
-    }
-    let found = medium.map(|path| look(config, path)).transpose()?;
-    Ok(plan_on(config, found)?)
-}
-
-/// The plan for a medium.
-fn plan_on(config: &Config, found: Option<(MediumFacts, Option<Content>)>) -> Result<Vec<String>, Stop> {
-    let mut points = Points::new(config.dialect);
-    let mut lines = Vec::new();
-    let (mut facts, content) = match found {
-        Some((facts, content)) => {
-            lines.extend(mismatch(config, &facts));
-            (facts, content)
-        }
-        None => {
-            lines.push("assuming an ISO whose container holds the root tree:".to_owned());
-            (usual_medium(), usual_content(config))
-        }
+    let Assumed { facts, remarks } = match config.source {
+        Source::Device(_) | Source::InitrdFile(_) | Source::NotLive(_) => assumed::assumed(config, medium),
+        Source::Aoe(_) | Source::Url(_) | Source::Malformed { .. } => Assumed::default(),
     };
-    // A container is not mounted here, so what it holds is not known: a nested image would add one loop and one mount.
-    let inner = matches!(content, Some(Content::Container(_))) || facts.is_container();
-    let inner = inner.then_some(Inner::Tree);
-    if config.overlay.method != Method::Overlayfs && inner.is_some() {
-        lines.push(
-            "a nested image would become a device-mapper root; assuming that the container is the root tree:"
-                .to_owned(),
-        );
+    remarks.into_iter().chain(course(config, Told::assumed(facts))).collect()
+}
+
+/// What a boot has done, decided once more from what it was told.
+fn happened(config: &Config, facts: Facts) -> Vec<String> {
+    if config.concerns_us() { course(config, Told::happened(facts)) } else { Vec::new() }
+}
+
+/// What a boot does and says, and why it stops if it does.
+fn course(config: &Config, mut world: Told) -> Vec<String> {
+    let report = Report::new("explain", config, &[]);
+    let result = Boot::new(&mut world, config, Path::new("/sysroot"), report).run();
+    let mut lines = world.lines();
+    if let Err(stop) = result {
+        lines.push("then the boot stops:".to_owned());
+        lines.extend(stop.lines());
     }
-    let mut acquire = host(config, &points, &mut facts)?;
-    acquire.extend(acquire::medium(acquire::medium_access(config, &facts), &points, &facts));
-    let (copied, content) = ram_copy(config, &mut points, &facts, content)?;
-    let in_ram = !copied.is_empty();
-    if in_ram {
-        lines.push("assuming an image of 1 GiB, and room for it:".to_owned());
+    lines
+}
+
+/// The facts of a report, or facts alone.
+fn read_facts(path: &Path) -> Result<Facts, Box<dyn Error>> {
+    let say = |error: &dyn std::fmt::Display| Box::<dyn Error>::from(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| say(&error))?;
+    let mut value: serde_json::Value = serde_json::from_str(&text).map_err(|error| say(&error))?;
+    let is_report = value.get("schema").is_some();
+    if is_report {
+        let facts = value.get_mut("facts").map(serde_json::Value::take);
+        value = facts.ok_or_else(|| say(&"it is the report of an rdlive that kept no facts"))?;
     }
-    match in_ram {
-        true => acquire.extend(copied),
-        false => acquire.extend(acquire::container(&points, &facts, content.as_ref())),
-    }
-    let area::Assumed { remark, acquire: reach, area, stops } = area::assumed(config, &points, Some(&facts));
-    lines.extend(remark);
-    acquire.extend(reach);
-    if in_ram && area.is_none() && stops.is_none() && ram::may_keep(config) {
-        acquire.extend(release(&mut points, &facts));
-    }
-    let (content, inner) = (content.as_ref(), inner.as_ref());
-    let assemble = assemble::assemble_on(config, &points, &facts, content, inner, Path::new(SYSROOT), area.as_ref());
-    lines.extend(describe("prepare", &prepare::prepare(config, &points)));
-    lines.extend(describe("acquire", &acquire));
-    lines.extend(end(&assemble, stops.as_ref()));
-    Ok(lines)
+    serde_json::from_value(value).map_err(|error| say(&error))
 }
 
-const SYSROOT: &str = "/sysroot";
-
-/// How it ends: with the root, or with why the boot stops.
-fn end(assemble: &[Step], stops: Option<&Stop>) -> Vec<String> {
-    match stops {
-        Some(stop) => ["then the boot stops:".to_owned()].into_iter().chain(stop.lines()).collect(),
-        None => describe("assemble", assemble).collect(),
-    }
-}
-
-/// The file system that holds the ISO file, if there is one; then that file is the medium.
-fn host(config: &Config, points: &Points, medium: &mut MediumFacts) -> Result<Vec<Step>, Stop> {
-    let (Source::Device(_), Some(scan)) = (&config.source, &config.iso_scan) else { return Ok(Vec::new()) };
-    medium.origin = Origin::File(points.host.join(&scan.path));
-    let superblock = Some(Superblock::new(Kind::Ext4));
-    let device = Device { node: "/dev/…".into(), superblock, ..Device::default() };
-    let mut steps = acquire::host(points, &device)?;
-    let keeps = matches!(config.overlay.persistence, Some(Persistence::Automatic(_) | Persistence::OnMedium { .. }));
-    if keeps && !config.overlay.readonly {
-        steps.extend(acquire::host_for_changes(points, &device).into_iter().flatten());
-    }
-    Ok(steps)
-}
-
-/// The plan over the root of a machine that is no live system, as an initrd made by dracut has mounted it.
-fn ordinary_plan(config: &Config) -> Vec<String> {
-    let points = Points::ordinary();
-    let mut acquire = ordinary::taken(&points, Path::new(SYSROOT));
-    let area::Assumed { remark, acquire: reach, area, stops } = area::assumed(config, &points, None);
-    acquire.extend(reach);
-    let assemble = ordinary::assemble(config, &points, Path::new(SYSROOT), area.as_ref());
-    let assumed = format!("assuming that the root is mounted at {SYSROOT}:");
-    let steps = describe("acquire", &acquire).chain(end(&assemble, stops.as_ref()));
-    [assumed].into_iter().chain(remark).chain(steps).collect()
-}
-
-/// What a boot would say about this medium although the plan below is for it.
-fn mismatch(config: &Config, facts: &MediumFacts) -> Option<String> {
-    let (wanted, found, same) = match &config.source {
-        Source::Device(Selector::Label(wanted)) => (wanted, &facts.label, facts.label.as_ref() == Some(wanted)),
-        Source::Device(Selector::Uuid(wanted)) => {
-            let same = facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(wanted));
-            (wanted, &facts.uuid, same)
-        }
-        _ => return None,
-    };
-    let found = found.as_deref().unwrap_or("none");
-    (!same).then(|| format!("this medium would not be chosen: wanted is {wanted}, it has {found}"))
-}
-
-/// The steps of a copy to RAM up to the medium's release; none when there is nothing to copy.
-fn ram_copy(
-    config: &Config,
-    points: &mut Points,
-    medium: &MediumFacts,
-    content: Option<Content>,
-) -> Result<(Vec<Step>, Option<Content>), Stop> {
-    if !config.ram {
-        return Ok((Vec::new(), content));
-    }
-    let copy = match ram::choose(points, medium, content.as_ref()) {
-        Ok(Choice::Copy(copy)) => copy,
-        Err(stop) if config.ram_required => return Err(stop),
-        // The boot goes on from the medium.
-        Ok(Choice::InRam) | Err(_) => return Ok((Vec::new(), content)),
-    };
-    let facts = RamFacts { bytes: 1 << 30, data: 1 << 30, available: u64::MAX, huge_pages: true, sha256: None };
-    let mut steps = ram::copy(config, &copy, &facts);
-    steps.extend(ram::container(points, &copy));
-    if !ram::may_keep(config) {
-        steps.extend(release(points, medium));
-    }
-    Ok((steps, content.map(|content| copy.content(content))))
-}
-
-fn release(points: &mut Points, medium: &MediumFacts) -> Vec<Step> {
-    let (steps, presence) = ram::release(points, medium);
-    points.medium = presence;
-    steps
-}
-
-fn usual_medium() -> MediumFacts {
-    let origin = Origin::Device("/dev/…".into());
-    MediumFacts { origin, kind: Kind::Iso9660, label: None, uuid: None, device: None }
-}
-
-fn usual_content(config: &Config) -> Option<Content> {
-    let path = Path::new(&config.live_dir).join(&config.squashimg);
-    Some(Content::Container(ImageFile { path, kind: Kind::Squashfs, compressor: None, dirty: false }))
-}
+/// What is on a medium: its superblock, and what a mount of it would offer.
+type Medium = (Superblock, Option<Content>);
 
 /// Reads a medium without mounting it.
-fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), Box<dyn Error>> {
+fn look(config: &Config, path: &Path) -> Result<Medium, Box<dyn Error>> {
     let say = |error: &dyn std::fmt::Display| Box::<dyn Error>::from(format!("{}: {error}", path.display()));
     let mut file = File::open(path).map_err(|error| say(&error))?;
     let found =
         format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
-    let is_node = path.starts_with("/dev");
-    let origin = if is_node { Origin::Device(path.to_owned()) } else { Origin::File(path.to_owned()) };
-    let facts = MediumFacts { origin, kind: found.kind, uuid: found.identity(), label: found.label, device: None };
-    if facts.kind != Kind::Iso9660 {
-        return Ok((facts.clone(), (!facts.is_container()).then(|| usual_content(config)).flatten()));
+    if found.kind != Kind::Iso9660 {
+        let content = (!matches!(found.kind, Kind::Squashfs | Kind::Erofs)).then(|| assumed::usual_content(config));
+        return Ok((found, content));
     }
     let mut volume = iso9660::Volume::open(&mut file).map_err(|error| say(&error))?;
     let dir = Path::new(&config.live_dir);
@@ -244,7 +144,7 @@ fn look(config: &Config, path: &Path) -> Result<(MediumFacts, Option<Content>), 
         let Some(kind) = kind else { return Err(say(&format!("{} is no file system", inside.display()))) };
         let image = ImageFile { path: inside, kind: kind.kind, compressor: kind.compressor, dirty: kind.dirty };
         let container = matches!(image.kind, Kind::Squashfs | Kind::Erofs) && name == config.squashimg;
-        return Ok((facts, Some(if container { Content::Container(image) } else { Content::Image(image) })));
+        return Ok((found, Some(if container { Content::Container(image) } else { Content::Image(image) })));
     }
     Err(say(&format!("neither {} nor {} is on it", config.squashimg, ROOTFS_IMG)))
 }
@@ -284,20 +184,31 @@ impl<R> Seek for Window<'_, R> {
 mod tests {
     use super::*;
     use crate::config::interpret_text;
+    use crate::error::{Code, Stop};
+    use crate::facts::Device;
     use crate::terminal::tests::with_each_text;
+
+    fn planned(cmdline: &str) -> String {
+        plan(&interpret_text(cmdline).0, None).join("\n")
+    }
 
     #[test]
     fn a_medium_that_would_not_be_chosen_is_named() {
-        let facts = MediumFacts { label: Some("LIVE".into()), uuid: Some("2026-aB".into()), ..usual_medium() };
-        for (cmdline, expected) in [
-            ("root=live:CDLABEL=LIVE", None),
-            ("root=live:CDLABEL=live", Some("wanted is live, it has LIVE")),
-            ("root=live:UUID=2026-Ab", None),
-            ("root=live:UUID=2026-cc", Some("wanted is 2026-cc, it has 2026-aB")),
-            ("root=live:/dev/sr0", None),
+        let found = || {
+            let names = (Some("LIVE".to_owned()), Some("2026-aB".to_owned()));
+            Superblock { label: names.0, uuid: names.1, ..Superblock::new(Kind::Iso9660) }
+        };
+        for (cmdline, chosen) in [
+            ("root=live:CDLABEL=LIVE", true),
+            ("root=live:CDLABEL=live", false),
+            ("root=live:UUID=2026-Ab", true),
+            ("root=live:UUID=2026-cc", false),
+            ("root=live:/dev/sr0", true),
         ] {
-            let expected = expected.map(|words| format!("this medium would not be chosen: {words}"));
-            assert_eq!(mismatch(&interpret_text(cmdline).0, &facts), expected, "{cmdline}");
+            let (config, _) = interpret_text(cmdline);
+            let text = plan(&config, Some((found(), Some(assumed::usual_content(&config))))).join("\n");
+            let stops = text.contains("RDL-010") && text.contains("found:  /dev/sda1 iso9660 LABEL=\"LIVE\"");
+            assert_eq!((stops, text.contains("overlay lower")), (!chosen, chosen), "{cmdline}:\n{text}");
         }
     }
 
@@ -317,37 +228,39 @@ mod tests {
             ("root=LABEL=x rd.overlay.crypt=LABEL=c rd.live.encrypt.keyfile=/k:LABEL=y", 6),
         ] {
             let (config, warnings) = interpret_text(cmdline);
-            let shown = |config: &Config| {
-                config::explain::explain_lines(
-                    config,
-                    &warnings,
-                    &plan(config, None).unwrap_or_else(|why| vec![why.to_string()]),
-                )
-            };
+            let shown = |config: &Config| config::explain::explain_lines(config, &warnings, &plan(config, None));
             let checked = with_each_text(&serde_json::to_value(&config).unwrap(), read, shown);
             assert!(checked >= texts, "{cmdline}: {checked}");
         }
-        let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.live.ram");
-        let sample = serde_json::json!([
-            { "origin": { "device": "/dev/sr0" }, "kind": "iso9660", "label": "x", "uuid": "y" },
-            { "container": { "path": "LiveOS/squashfs.img", "kind": "squashfs" } },
-        ]);
-        let shown = |found: &(MediumFacts, Option<Content>)| plan_on(&config, Some(found.clone())).unwrap();
-        assert_eq!(with_each_text(&sample, |value| serde_json::from_value(value).ok(), shown), 4);
+        let (config, _) = interpret_text("root=live:/dev/sr0 rd.live.ram");
+        let sample = serde_json::json!({
+            "devices": [
+                { "name": "sr0", "node": "/dev/sr0", "size": 9, "superblock": { "kind": "iso9660", "label": "x", "uuid": "y", "dirty": false } },
+                { "name": "sda", "node": "/dev/sda", "size": 9, "unreadable": "EIO" },
+            ],
+            "silent": ["sdz"], "silent_drivers": ["stuck"],
+            "looks": [
+                { "content": { "container": { "path": "LiveOS/squashfs.img", "kind": "squashfs" } } },
+                { "failed": ["ram", null, "no memory"] },
+            ],
+            "failed": { "1": { "code": "RDL-012", "cause": "why", "wanted": "this", "found": ["that"], "advice": "do" } },
+        });
+        let shown = |facts: &Facts| happened(&config, facts.clone());
+        assert!(with_each_text(&sample, |value| serde_json::from_value(value).ok(), shown) > 10);
     }
 
     /// What the boot does, and nothing else (redesign.md §1).
     #[test]
     fn the_plan_ends_where_the_boot_does_and_begins_where_it_does() {
-        let plan = |cmdline: &str| plan(&interpret_text(cmdline).0, None).unwrap().join("\n");
-        let network = "root=live:http://h/x.iso rd.live.overlay.persistent";
-        assert_eq!(plan(network), "", "the boot stops before it looks for a medium");
-        let file = plan("root=live:CDLABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso");
+        let network = planned("root=live:http://h/x.iso rd.live.overlay.persistent");
+        let end = "then the boot stops:\nRDL-002: network source http://h/x.iso is not supported";
+        assert!(network.contains(end) && !network.contains("partition"), "{network}");
+        let file = planned("root=live:CDLABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso");
         let at = |words: &str| file.find(words).unwrap_or_else(|| panic!("{words} is not in\n{file}"));
         let mounted = at("mount host ext4 (ro) [noload] at /run/initramfs/isoscan");
         assert!(mounted < at("loop /run/initramfs/isoscan/a.iso (ro, direct) as medium"), "{file}");
         assert!(mounted < at("remount /run/initramfs/isoscan"), "{file}");
-        let beside = plan("root=live:CDLABEL=x rd.overlay=:auto iso-scan/filename=/a.iso");
+        let beside = planned("root=live:CDLABEL=x rd.overlay=:auto iso-scan/filename=/a.iso");
         assert!(beside.contains("either unmount /run/initramfs/isoscan"), "{beside}");
         for (kargs, code) in [
             (
@@ -357,7 +270,7 @@ mod tests {
             ("root=live:CDLABEL=x rd.live.overlay.persistent=required rd.live.overlay.cowfs=vfat", "RDL-050: rd.live"),
             ("root=LABEL=x rd.overlay rd.live.overlay.persistent=required", "RDL-050: the root is no live medium"),
         ] {
-            let text = plan(kargs);
+            let text = planned(kargs);
             assert!(text.contains(&format!("then the boot stops:\n{code}")), "{kargs}:\n{text}");
             assert!(!text.contains("assemble"), "{kargs}:\n{text}");
         }
@@ -365,13 +278,68 @@ mod tests {
 
     #[test]
     fn without_a_medium_the_plan_is_for_the_usual_one() {
-        let (config, _) = interpret_text("root=live:CDLABEL=LIVE");
-        let text = plan(&config, None).unwrap().join("\n");
+        let text = planned("root=live:CDLABEL=LIVE");
         assert!(text.starts_with("assuming") && text.contains("mount container squashfs"), "{text}");
         assert!(text.contains("a nested image would become a device-mapper root"), "{text}");
+        assert!(!planned("root=live:CDLABEL=LIVE rd.overlay").contains("device-mapper"));
+        assert_eq!(planned("root=/dev/sda1"), "");
+        // Whatever names the medium, one is assumed that has this name.
+        for source in ["UUID=ab", "PARTUUID=ab", "PARTLABEL=ab", "/dev/disk/by-id/ab", "/dev/sr0", "/live.iso"] {
+            for kargs in ["", " iso-scan/filename=/a.iso", " rd.live.medium=UUID=cd"] {
+                let text = planned(&format!("root=live:{source} rd.overlay{kargs}"));
+                assert!(text.contains("overlay lower"), "{source}{kargs}:\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn plans_show_where_changes_are_kept() {
+        for (cmdline, expected) in [
+            ("root=live:LABEL=x rd.live.overlay.persistent", &["partition /dev/sda number 3", "label cow"][..]),
+            ("root=live:LABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso", &["live_system.cow"]),
+            (
+                "root=live:LABEL=x rd.overlay=LABEL=P",
+                &["assuming an ext4 with nothing at LABEL=P", "device /dev/sdc1 as cow"],
+            ),
+            (
+                "root=live:LABEL=x rd.overlay=LABEL=P:/d rd.overlay.readonly",
+                &["/run/overlayfs-r to /run/initramfs/overlayfs/d"],
+            ),
+            ("root=live:LABEL=x rd.overlay=:auto", &["iso9660, which cannot be written to", "tmpfs"]),
+            ("root=live:LABEL=x rd.overlay=:auto iso-scan/filename=/a.iso", &["remount /run/initramfs/isoscan"]),
+            ("root=live:LABEL=x rd.overlay.crypt=/dev/sdx", &["is empty", "encrypt device /dev/sdx"]),
+            ("root=live:LABEL=x rd.overlay.crypt=LABEL=c", &["is a LUKS volume", "unlock cow"]),
+            (
+                "root=live:LABEL=x rd.live.overlay.persistent rd.live.encrypt rd.live.encrypt.keyfile=LABEL=K:/k",
+                &["device /dev/sdd1 as looked", "key LABEL=K:/k", "LUKS2 label lukscow"],
+            ),
+            ("root=LABEL=x rd.overlay", &["move /sysroot to /run/rootfsbase", "overlay lower /run/rootfsbase"]),
+            ("root=LABEL=x rd.overlay=LABEL=P", &["mount cow ext4 (rw) at /run/overlayfs-backing"]),
+        ] {
+            let text = planned(cmdline);
+            for words in expected {
+                assert!(text.contains(words), "{cmdline}: {words} is not in\n{text}");
+            }
+        }
+    }
+
+    /// A boot that has happened is told as it did, with what failed in it.
+    #[test]
+    fn what_has_happened_is_told_with_what_failed() {
         let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.overlay");
-        assert!(!plan(&config, None).unwrap().join("\n").contains("device-mapper"));
-        let (config, _) = interpret_text("root=/dev/sda1");
-        assert_eq!(plan(&config, None).unwrap(), Vec::<String>::new());
+        let Assumed { mut facts, .. } = assumed::assumed(&config, None);
+        let second = Device { name: "sdb".into(), node: "/dev/sdb".into(), ..facts.devices[0].clone() };
+        facts.devices.push(second);
+        facts.failed.insert(2, Stop::new(Code::MediumMount, "the driver gives up"));
+        let facts: Facts = serde_json::from_str(&serde_json::to_string(&facts).unwrap()).unwrap();
+        let text = happened(&config, facts).join("\n");
+        for words in [
+            "acquire   mount medium iso9660 (ro) at /run/initramfs/live failed: RDL-012: the driver gives up",
+            "warns     sda1: RDL-012: the driver gives up, trying the next",
+            "acquire   device /dev/sdb as medium",
+            "assemble  overlay lower /run/rootfsbase",
+        ] {
+            assert!(text.contains(words), "{words} is not in\n{text}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What a boot leaves behind for programs: the report in `/run/rdlive/report.json` (schema in `docs/handover.md`).
 
+mod facts;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,6 +17,8 @@ use crate::error::{Code, Stop};
 use crate::facts::{Content, Inner, MediumFacts};
 use crate::layout;
 use crate::terminal;
+
+pub use facts::{Facts, Look, Which};
 
 /// The method of a root that was not built.
 pub const NO_METHOD: &str = "none";
@@ -195,6 +199,9 @@ pub struct Report {
     /// Why the boot stopped.
     #[serde(default)]
     pub stop: Option<Stop>,
+    /// What the boot decided on, for `rdlive explain --facts`; only in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Facts>,
 }
 
 impl Report {
@@ -222,6 +229,7 @@ impl Report {
             steps: Vec::new(),
             timeline: Vec::new(),
             stop: None,
+            facts: None,
         }
     }
 
@@ -301,7 +309,8 @@ impl Report {
         if !fs::metadata(&path)?.file_type().is_char_device() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a character device"));
         }
-        let line = format!("{LINE_PREFIX}{}\n", serde_json::to_string(self)?);
+        let short = Self { facts: None, ..self.clone() };
+        let line = format!("{LINE_PREFIX}{}\n", serde_json::to_string(&short)?);
         let (done, sent) = channel();
         // The kernel's own waits for a line have no limit.
         thread::Builder::new().spawn(move || done.send(write_line(&path, line.as_bytes())))?;

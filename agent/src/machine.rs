@@ -1,5 +1,6 @@
 //! The machine itself as the world of a boot: what is asked is looked at, what is to be done is done.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use crate::exec::secret::Secret;
 use crate::facts::{Content, Device, Inner, MediumFacts, Moment, RamFacts, View};
 use crate::foreign;
 use crate::format::Superblock;
-use crate::handover::StepRecord;
+use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::kmsg::{self, NOTICE};
 use crate::mountinfo;
 use crate::plan::{Done, Slot, Step};
@@ -29,6 +30,10 @@ pub struct Machine<'a> {
     pub exec: Executor<'a>,
     /// Sees the devices.
     pub watch: Watch,
+    /// What was told until now.
+    facts: RefCell<Facts>,
+    /// Steps of the search for the medium have been done: from now on devices change by what is done to them.
+    acquired: bool,
 }
 
 impl<'a> Machine<'a> {
@@ -36,7 +41,7 @@ impl<'a> Machine<'a> {
     pub fn new(env: &'a Env, exec: Executor<'a>) -> Self {
         let mut watch = Watch::new(env);
         watch.watchdog = exec.watchdog.clone();
-        Self { env, exec, watch }
+        Self { env, exec, watch, facts: RefCell::default(), acquired: false }
     }
 
     /// The same, keeping away from disks that have hung an earlier attempt.
@@ -44,6 +49,35 @@ impl<'a> Machine<'a> {
     pub fn avoiding(mut self, devices: Vec<Avoided>) -> Self {
         self.watch.avoid(devices);
         self
+    }
+
+    /// Notes what was seen.
+    fn saw(&self, look: Look) {
+        self.facts.borrow_mut().looks.push(look);
+    }
+
+    /// The same, and hands it on.
+    fn noted<T: Clone>(&self, seen: T, look: impl FnOnce(T) -> Look) -> T {
+        self.saw(look(seen.clone()));
+        seen
+    }
+
+    /// Notes the devices that a decision is made from. What is done to one is no fact about it, and what is made of one is none.
+    fn saw_devices(&self, view: &View) {
+        let mut facts = self.facts.borrow_mut();
+        let real = |device: &&Device| !self.is_looped(&device.node) && !device.name.starts_with("dm-");
+        for device in view.devices.iter().filter(real) {
+            match facts.devices.iter_mut().find(|known| known.name == device.name) {
+                Some(_) if self.acquired => {}
+                Some(known) => known.clone_from(device),
+                None => facts.devices.push(device.clone()),
+            }
+        }
+        if !self.acquired {
+            facts.devices.retain(|known| view.device(&known.name).is_some());
+        }
+        facts.silent = view.pending.iter().map(|pending| pending.name.clone()).collect();
+        facts.silent_drivers.clone_from(&view.drivers.silent);
     }
 
     /// The path of a node as the list of devices has it.
@@ -54,7 +88,9 @@ impl<'a> Machine<'a> {
 
 impl World for Machine<'_> {
     fn view(&self) -> View {
-        self.watch.view()
+        let view = self.watch.view();
+        self.saw_devices(&view);
+        view
     }
 
     fn wait(&mut self, until: Moment) -> bool {
@@ -62,6 +98,7 @@ impl World for Machine<'_> {
     }
 
     fn perform(&mut self, stage: &str, steps: &[Step], shows: bool) -> Result<Done, Stop> {
+        self.acquired = self.acquired || stage == "acquire";
         if shows { self.exec.show(stage, steps) } else { self.exec.perform(stage, steps) }
     }
 
@@ -69,8 +106,9 @@ impl World for Machine<'_> {
         self.exec.done_before_failing()
     }
 
-    fn take_records(&mut self) -> Vec<StepRecord> {
-        std::mem::take(&mut self.exec.records)
+    fn take_records(&mut self) -> (Vec<StepRecord>, Facts) {
+        let failed = std::mem::take(&mut self.exec.failed).into_iter().collect();
+        (std::mem::take(&mut self.exec.records), Facts { failed, ..self.facts.take() })
     }
 
     fn mark(&self) -> usize {
@@ -86,7 +124,7 @@ impl World for Machine<'_> {
     }
 
     fn bytes(&self, slot: Slot) -> u64 {
-        self.exec.sectors(slot).unwrap_or(0).saturating_mul(512)
+        self.noted(self.exec.sectors(slot).unwrap_or(0).saturating_mul(512), Look::Bytes)
     }
 
     fn is_looped(&self, node: &Path) -> bool {
@@ -98,10 +136,12 @@ impl World for Machine<'_> {
     }
 
     fn take_key(&mut self, place: KeyPlace<'_>) -> io::Result<()> {
-        self.exec.key = Some(match place {
-            KeyPlace::Initrd(path) => Secret::of_file(&self.env.path(path))?,
-            KeyPlace::Mounted(at, path) => foreign::open(&self.env.path(at), path).and_then(Secret::read)?,
-        });
+        let key = match place {
+            KeyPlace::Initrd(path) => Secret::of_file(&self.env.path(path)),
+            KeyPlace::Mounted(at, path) => foreign::open(&self.env.path(at), path).and_then(Secret::read),
+        };
+        self.saw(Look::of(Which::Key, &key, |_| Look::Key));
+        self.exec.key = Some(key?);
         Ok(())
     }
 
@@ -128,68 +168,88 @@ impl World for Machine<'_> {
     }
 
     fn is_file(&self, path: &Path) -> io::Result<bool> {
-        self.env.path(path).metadata().map(|facts| facts.is_file())
+        let is = self.env.path(path).metadata().map(|facts| facts.is_file());
+        self.saw(Look::of(Which::File, &is, |is| Look::File(*is)));
+        is
     }
 
     fn identify(&self, path: &Path) -> io::Result<(Option<Superblock>, u64)> {
-        block::identify(self.env, path)
+        let held = block::identify(self.env, path);
+        self.saw(Look::of(Which::Held, &held, |(superblock, size)| Look::Held(superblock.clone(), *size)));
+        held
     }
 
     fn content(&self, config: &Config, at: &Path) -> Result<Content, Stop> {
-        content::medium(self.env, config, at)
+        let content = content::medium(self.env, config, at);
+        self.saw(match &content {
+            Ok(content) => Look::Content(content.clone()),
+            Err(stop) => Look::NoContent(stop.clone()),
+        });
+        content
     }
 
     fn inner(&self, config: &Config, at: &Path) -> Result<Inner, Stop> {
-        content::container(self.env, config, at)
+        let inner = content::container(self.env, config, at);
+        self.saw(match &inner {
+            Ok(inner) => Look::Inner(inner.clone()),
+            Err(stop) => Look::NoInner(stop.clone()),
+        });
+        inner
     }
 
     fn ram(&self, image: &Path) -> io::Result<RamFacts> {
-        probe::ram::facts(self.env, image)
+        let facts = probe::ram::facts(self.env, image);
+        self.saw(Look::of(Which::Ram, &facts, |facts| Look::Ram(facts.clone())));
+        facts
     }
 
     fn sum(&self, medium: &Path, file: &Path) -> Option<String> {
-        sums::sha256(&self.env.path(medium), &self.env.path(file))
+        self.noted(sums::sha256(&self.env.path(medium), &self.env.path(file)), Look::Sum)
     }
 
     fn memory(&self) -> Option<u64> {
-        let text = self.env.text("proc/meminfo")?;
-        let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim().strip_suffix("kB")?.trim();
-        kib.parse::<u64>().ok()?.checked_mul(1024)
+        let text = self.env.text("proc/meminfo");
+        let line = text.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("MemTotal:")));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        self.noted(kib.and_then(|kib| kib.checked_mul(1024)), Look::Memory)
     }
 
     fn source_at(&self, at: &Path) -> Option<String> {
-        mountinfo::at(&mountinfo::all(self.env), &self.env.path(at)).map(|mount| mount.source.clone())
+        self.noted(
+            mountinfo::at(&mountinfo::all(self.env), &self.env.path(at)).map(|mount| mount.source.clone()),
+            Look::Mounted,
+        )
     }
 
     fn disk(&self, medium: &MediumFacts, node: &Path, beside: bool) -> Site {
-        site::disk(self.env, &self.watch.view().devices, medium, node, beside)
+        self.noted(site::disk(self.env, &self.watch.view().devices, medium, node, beside), Look::Site)
     }
 
     fn host(&self, sleep: &Sleep<'_>, node: &Path, at: &Path, paths: (&Path, &Path)) -> Site {
-        site::host(self.env, sleep, node, at, paths)
+        self.noted(site::host(self.env, sleep, node, at, paths), Look::Site)
     }
 
     fn found(&self, at: &Path, path: &Path) -> Found {
-        site::at_named_path(self.env, at, path)
+        self.noted(site::at_named_path(self.env, at, path), Look::Found)
     }
 
     fn is_stranger(&self, at: &Path, path: &Path) -> bool {
-        site::is_stranger(self.env, at, path)
+        self.noted(site::is_stranger(self.env, at, path), Look::Stranger)
     }
 
     fn is_begun(&self, device: &Device) -> bool {
-        site::is_begun(self.env, device)
+        self.noted(site::is_begun(self.env, device), Look::Begun)
     }
 
     fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<InUse> {
-        sleep::in_use(self.env, device, sleep, at, false)
+        self.noted(sleep::in_use(self.env, device, sleep, at, false), Look::InUse)
     }
 
     fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows> {
-        sleep::sleeping_windows(self.env, device, at)
+        self.noted(sleep::sleeping_windows(self.env, device, at), Look::Windows)
     }
 
     fn is_left_by_us(&self, device: &Device) -> bool {
-        sleep::is_left_by_us(self.env, device)
+        self.noted(sleep::is_left_by_us(self.env, device), Look::LeftByUs)
     }
 }

@@ -13,7 +13,7 @@ use crate::plan::{Slot, named, ordinary};
 use crate::source::discover;
 
 /// The end of a boot that must have an area.
-pub(crate) fn required(stop: Stop) -> Stop {
+fn required(stop: Stop) -> Stop {
     let advice = format!("{}; or remove =required to boot with changes in RAM", stop.advice);
     stop.wanted("a persistent area (rd.live.overlay.persistent=required)").advice(advice)
 }

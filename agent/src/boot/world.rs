@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::Stop;
 use crate::facts::{Content, Device, Inner, MediumFacts, Moment, RamFacts, View};
 use crate::format::Superblock;
-use crate::handover::StepRecord;
+use crate::handover::{Facts, StepRecord};
 use crate::plan::{Done, Slot, Step};
 use crate::probe::sleep::Sleep;
 
@@ -37,7 +37,7 @@ pub enum KeyPlace<'a> {
     Mounted(&'a Path, &'a Path),
 }
 
-/// A world in which a boot takes place. All paths are those of the boot.
+/// A world in which a boot takes place. All paths are those of the boot. The machine is one, [`Told`](super::Told) another.
 pub trait World {
     /// The devices as they are known now.
     fn view(&self) -> View;
@@ -55,8 +55,8 @@ pub trait World {
     /// What has come of steps of which one has failed.
     fn done_before_failing(&mut self) -> Done;
 
-    /// All that was done, and how long it took.
-    fn take_records(&mut self) -> Vec<StepRecord>;
+    /// All that was done, how long it took, and what was told.
+    fn take_records(&mut self) -> (Vec<StepRecord>, Facts);
 
     /// How much can be undone.
     fn mark(&self) -> usize;

@@ -157,7 +157,10 @@ impl Boot<'_> {
             "changes go to a store of {}; when it is full, writes fail: `rdlive report` tells how full it is",
             human(store.size)
         );
-        self.say(Tone::Notice, line);
+        // A world of facts may know no size.
+        if store.size > 0 {
+            self.say(Tone::Notice, line);
+        }
         if let Some(ram) = self.world.memory().filter(|ram| slot == Slot::Store && *ram < store.size) {
             let (size, ram) = (human(store.size), human(ram));
             let note = format!("the store may grow to {size} and the machine has {ram} of RAM: memory may end first");

@@ -29,7 +29,7 @@ use crate::format::torn;
 use crate::handover::StepRecord;
 use crate::kmsg;
 use crate::mapper::cipher::Cipher;
-use crate::plan::act::Writes;
+use crate::plan::step::only_show;
 use crate::plan::{Done, GivenUp, Place, Slot, Step, Wanted};
 
 /// A device in a slot. A loop device is held open until something is mounted from it.
@@ -58,6 +58,8 @@ pub struct Executor<'a> {
     pub cipher: Option<Cipher>,
     /// Everything done so far.
     pub records: Vec<StepRecord>,
+    /// Those that failed, by their place in the records, and why.
+    pub failed: Vec<(usize, Stop)>,
     /// What has come of the steps that are being done.
     done: Done,
     /// The area was repaired, and what it shows may be what is left of it.
@@ -70,7 +72,7 @@ impl<'a> Executor<'a> {
     /// An executor on a machine.
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
         let (slots, undos, sums) = (HashMap::new(), Undos::default(), HashMap::new());
-        let (records, done) = (Vec::new(), Done::default());
+        let (records, failed, done) = (Vec::new(), Vec::new(), Done::default());
         let (keys, volumes, watchdog) = (HashMap::new(), HashMap::new(), Watchdog::default());
         Self {
             env,
@@ -83,6 +85,7 @@ impl<'a> Executor<'a> {
             volumes,
             cipher: None,
             records,
+            failed,
             done,
             repaired: false,
             watchdog,
@@ -143,12 +146,8 @@ impl<'a> Executor<'a> {
     /// # Errors
     /// As [`Executor::perform`]; [`Code::Fault`] for a plan that is wrong.
     pub fn show(&mut self, stage: &str, steps: &[Step]) -> Result<Done, Stop> {
-        match steps.iter().find(|step| step.writes() == Writes::Place) {
-            Some(step) => {
-                Err(Stop::new(Code::Fault, format!("changes are only to be shown, and this may write: {step}")))
-            }
-            None => self.perform(stage, steps),
-        }
+        only_show(steps)?;
+        self.perform(stage, steps)
     }
 
     /// What has come of steps of which one has failed.
@@ -268,6 +267,7 @@ impl<'a> Executor<'a> {
             None => log::info!("{stage}: {step} [{took_ms:.1} ms]"),
             Some(error) => log::info!("{stage}: {step} failed: {error}"),
         }
+        self.failed.extend(error.map(|error| (self.records.len(), error.clone())));
         let (code, error) = error.map(|error| (error.code, error.cause.clone())).unzip();
         self.records.push(StepRecord { stage: stage.to_owned(), step: step.to_string(), at_ms, took_ms, error, code });
     }

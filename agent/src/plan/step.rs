@@ -8,7 +8,7 @@ use super::slot::{Place, Slot};
 use super::wanted::Wanted;
 use crate::area::Found;
 use crate::config::{Access, TmpfsSize};
-use crate::error::Code;
+use crate::error::{Code, Stop};
 use crate::facts::Seen;
 use crate::format::Kind;
 
@@ -208,6 +208,16 @@ impl Step {
 #[must_use]
 pub fn most(steps: &[Step]) -> Writes {
     steps.iter().map(Step::writes).max().unwrap_or(Writes::Nothing)
+}
+
+/// Whether steps only show what is kept.
+///
+/// # Errors
+/// [`Code::Fault`], with the step that may change it: the plan is wrong.
+pub fn only_show(steps: &[Step]) -> Result<(), Stop> {
+    let changes = |step: &Step| format!("changes are only to be shown, and this may write: {step}");
+    let wrong = steps.iter().find(|step| step.writes() == Writes::Place);
+    wrong.map_or(Ok(()), |step| Err(Stop::new(Code::Fault, changes(step))))
 }
 
 /// What a mount may change: a journal is replayed by a mount for reading, too. What device-mapper has made changes what it is made from,

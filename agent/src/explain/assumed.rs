@@ -1,0 +1,190 @@
+//! What is assumed of a machine that nobody looks at: the medium that is asked for is there, and the place for changes is as on a first
+//! boot.
+
+use std::path::Path;
+
+use crate::area::{DiskSite, Found, HostSite, NoGap, Site};
+use crate::config::{Config, KeyFile, Method, Persistence, Selector, Source};
+use crate::facts::{Content, Device, ImageFile, Inner, RamFacts, Seen};
+use crate::format::{Kind, Superblock};
+use crate::handover::{Facts, Look};
+use crate::table::Gap;
+
+const GIB: u64 = 1 << 30;
+
+/// Facts, and what to say of them.
+#[derive(Debug, Default)]
+pub(super) struct Assumed {
+    pub facts: Facts,
+    pub remarks: Vec<String>,
+}
+
+/// The facts for a command line; `medium` is what was found on the medium, if one was looked at.
+pub(super) fn assumed(config: &Config, medium: Option<(Superblock, Option<Content>)>) -> Assumed {
+    let mut all = Assumed::default();
+    if config.covers_root() {
+        all.facts.looks.push(Look::Mounted(Some("/dev/…".to_owned())));
+        all.remarks.push("assuming that the root is mounted at /sysroot:".to_owned());
+    } else {
+        all.medium(config, medium);
+    }
+    if config.ram || config.overlay.fsimg {
+        let ram = RamFacts { bytes: GIB, data: GIB, available: u64::MAX, huge_pages: true, sha256: None };
+        all.facts.looks.push(Look::Ram(ram));
+        all.remarks.push("assuming an image of 1 GiB, and room for it:".to_owned());
+    }
+    all.area(config);
+    all
+}
+
+impl Assumed {
+    fn medium(&mut self, config: &Config, medium: Option<(Superblock, Option<Content>)>) {
+        let selector = match &config.source {
+            Source::Device(selector) => Some(selector),
+            _ => None,
+        };
+        let is_assumed = medium.is_none();
+        let (superblock, content) = medium.unwrap_or_else(|| {
+            self.remarks.push("assuming an ISO whose container holds the root tree:".to_owned());
+            let mut found = device("", 0, Some(Kind::Iso9660), selector);
+            (found.superblock.take().unwrap_or(Superblock::new(Kind::Iso9660)), Some(usual_content(config)))
+        });
+        let size = superblock.size.unwrap_or(GIB);
+        let container = matches!(superblock.kind, Kind::Squashfs | Kind::Erofs);
+        // A container is not mounted here, so what it holds is not known: a nested image would add one loop and one mount.
+        if container || matches!(content, Some(Content::Container(_))) {
+            self.facts.looks.push(Look::Inner(Inner::Tree));
+            if config.overlay.method != Method::Overlayfs {
+                let text =
+                    "a nested image would become a device-mapper root; assuming that the container is the root tree:";
+                self.remarks.push(text.to_owned());
+            }
+        }
+        self.facts.looks.extend(content.map(Look::Content));
+        match &config.iso_scan {
+            Some(scan) => {
+                self.facts.devices.push(device("sda1", 200 * GIB, Some(Kind::Ext4), scan.device.as_ref()));
+                self.facts.looks.push(Look::Held(Some(superblock), size));
+            }
+            None if selector.is_none() => self.facts.looks.push(Look::Held(Some(superblock), size)),
+            None => {
+                let mut found = Device { superblock: Some(superblock), ..device("sda1", size, None, None) };
+                // A medium that was looked at has its own names, and lies where it is asked for.
+                let place =
+                    |selector: &&Selector| is_assumed || !matches!(selector, Selector::Label(_) | Selector::Uuid(_));
+                // What `root=` asks for counts, should both not go together.
+                let names = config.medium.iter().chain(selector).filter(place);
+                names.for_each(|selector| name(&mut found, selector));
+                self.facts.devices.push(found);
+            }
+        }
+    }
+
+    fn area(&mut self, config: &Config) {
+        let overlay = &config.overlay;
+        if overlay.method == Method::Direct {
+            return;
+        }
+        if let Some(KeyFile::On { device: selector, .. }) = &overlay.unlock.key_file {
+            self.facts.devices.push(device("sdd1", GIB, Some(Kind::Ext4), Some(selector)));
+        }
+        match (&overlay.crypt, &overlay.persistence) {
+            (Some(crypt), _) => {
+                let found = match &crypt.device {
+                    Selector::Label(_) | Selector::Uuid(_) => "a LUKS volume",
+                    Selector::PartUuid(_) | Selector::PartLabel(_) | Selector::Path(_) => "empty",
+                };
+                self.remarks.push(format!("assuming that the device of rd.overlay.crypt is {found}:"));
+                self.facts.devices.push(device("sdc1", 8 * GIB, None, Some(&crypt.device)));
+                self.facts.looks.push(Look::Held(Some(Superblock::new(crypt.fstype)), 8 * GIB));
+            }
+            (None, Some(Persistence::Automatic(_))) if config.covers_root() => {}
+            (None, Some(Persistence::Automatic(_))) => {
+                let (remark, site) = match config.iso_scan {
+                    Some(_) => (
+                        "assuming an ISO file on an ext4 with 100 GiB free, and the first boot:",
+                        beside_the_iso_file(),
+                    ),
+                    None => ("assuming a stick with 8 GiB behind the image, and the first boot:", stick()),
+                };
+                self.remarks.push(remark.to_owned());
+                self.facts.looks.push(Look::Site(site));
+            }
+            (None, Some(Persistence::Named { device: selector, .. })) => {
+                let (found, what) = match overlay.readonly || overlay.reset {
+                    true => (Found::Directory, "with earlier changes"),
+                    false => (Found::Absent, "with nothing"),
+                };
+                self.remarks.push(format!("assuming an ext4 {what} at {selector}:"));
+                self.facts.devices.push(device("sdc1", 8 * GIB, Some(Kind::Ext4), Some(selector)));
+                self.facts.looks.push(Look::Found(found));
+            }
+            (None, Some(Persistence::OnMedium { .. })) => {
+                if config.iso_scan.is_some() {
+                    self.remarks.push("assuming an ISO file on an ext4:".to_owned());
+                }
+                let found = if overlay.readonly { Found::Directory } else { Found::Absent };
+                self.facts.looks.push(Look::Found(found));
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// A device that a selector names.
+fn device(kernel_name: &str, size: u64, kind: Option<Kind>, selector: Option<&Selector>) -> Device {
+    let mut device = Device {
+        name: kernel_name.to_owned(),
+        node: Path::new("/dev").join(kernel_name),
+        size,
+        superblock: kind.map(Superblock::new),
+        ..Device::default()
+    };
+    selector.iter().for_each(|selector| name(&mut device, selector));
+    device
+}
+
+/// Gives a device the name that a selector asks for.
+fn name(device: &mut Device, selector: &Selector) {
+    let named = |found: &mut Option<Superblock>, name: fn(&mut Superblock, String), text: &String| {
+        // Nothing but a superblock can have such a name.
+        name(found.get_or_insert_with(|| Superblock::new(Kind::Luks)), text.clone());
+    };
+    match selector {
+        Selector::Label(label) => named(&mut device.superblock, |found, text| found.label = Some(text), label),
+        Selector::Uuid(uuid) => named(&mut device.superblock, |found, text| found.uuid = Some(text), uuid),
+        Selector::PartUuid(uuid) => device.part_uuid = Some(uuid.clone()),
+        Selector::PartLabel(label) => device.part_label = Some(label.clone()),
+        Selector::Path(path) => device.node.clone_from(path),
+    }
+}
+
+pub(super) fn usual_content(config: &Config) -> Content {
+    let path = Path::new(&config.live_dir).join(&config.squashimg);
+    Content::Container(ImageFile { path, kind: Kind::Squashfs, compressor: None, dirty: false })
+}
+
+fn stick() -> Site {
+    let gap = Some(Gap { number: 3, start: GIB, size: 8 * GIB });
+    let (area, locked, unused, no_gap, foreign) = (None, None, None, NoGap::default(), Vec::new());
+    let (seen, name, unused_doubt) = (Seen::default(), "sda".to_owned(), None);
+    let (read_only, whole, image) = (false, false, GIB);
+    Site::Disk(Box::new(DiskSite {
+        name,
+        seen,
+        read_only,
+        whole,
+        image,
+        area,
+        locked,
+        unused,
+        unused_doubt,
+        gap,
+        no_gap,
+        foreign,
+    }))
+}
+
+fn beside_the_iso_file() -> Site {
+    Site::Host(HostSite { free: 100 * GIB, ..HostSite::empty(Path::new("/dev/sda1"), Kind::Ext4) })
+}

@@ -1,0 +1,110 @@
+//! What a boot was told when it asked: the report carries it, and `rdlive explain --facts` decides from it once more.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::area::{Found, InUse, Site, Windows};
+use crate::error::Stop;
+use crate::facts::{Content, Device, Inner, RamFacts};
+use crate::format::Superblock;
+
+/// All that the decisions of a boot were made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Facts {
+    /// The devices.
+    pub devices: Vec<Device>,
+    /// Kernel names of devices that did not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
+    /// Drivers that did not come up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent_drivers: Vec<String>,
+    /// What was seen, in the order of the questions. The last answer of a kind holds for all later questions, too.
+    pub looks: Vec<Look>,
+    /// Steps that failed, by their number in the boot, from 0, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<usize, Stop>,
+}
+
+/// What was seen at one look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Look {
+    /// Whether a file is there.
+    File(bool),
+    /// What a device or file holds, and its bytes.
+    Held(Option<Superblock>, u64),
+    /// What the medium offers.
+    Content(Content),
+    /// Why it is no live medium.
+    NoContent(Stop),
+    /// What the container offers.
+    Inner(Inner),
+    /// Why there is no root in it.
+    NoInner(Stop),
+    /// The image and the memory.
+    Ram(RamFacts),
+    /// The sum that the medium states for its image.
+    Sum(Option<String>),
+    /// Bytes of RAM that the machine has.
+    Memory(Option<u64>),
+    /// A key was read.
+    Key,
+    /// The source of what is mounted where the root will be.
+    Mounted(Option<String>),
+    /// Where an area is or could be.
+    Site(Site),
+    /// What is at a named path.
+    Found(Found),
+    /// Whether a directory there was never a place for changes.
+    Stranger(bool),
+    /// Whether an attempt to make a file system was cut short.
+    Begun(bool),
+    /// Why somebody may still use a file system.
+    InUse(Option<InUse>),
+    /// Why a Windows may sleep on one.
+    Windows(Option<Windows>),
+    /// Whether a session of ours left its journal.
+    LeftByUs(bool),
+    /// Bytes of the device in a slot.
+    Bytes(u64),
+    /// A look that failed: which, the number of the kernel's error, and its words.
+    Failed(Which, Option<i32>, String),
+}
+
+/// A look that may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// For a file.
+    File,
+    /// At what a device or file holds.
+    Held,
+    /// At an image and the memory.
+    Ram,
+    /// At a key.
+    Key,
+}
+
+impl Look {
+    /// The answer to a look that may fail.
+    pub fn of<T>(which: Which, answer: &io::Result<T>, look: impl FnOnce(&T) -> Self) -> Self {
+        match answer {
+            Ok(answer) => look(answer),
+            Err(error) => Self::Failed(which, error.raw_os_error(), error.to_string()),
+        }
+    }
+
+    /// The error of a look that failed.
+    #[must_use]
+    pub fn error(&self, which: Which) -> Option<io::Error> {
+        match self {
+            Self::Failed(failed, Some(number), _) if *failed == which => Some(io::Error::from_raw_os_error(*number)),
+            Self::Failed(failed, None, words) if *failed == which => Some(io::Error::other(words.clone())),
+            _ => None,
+        }
+    }
+}
