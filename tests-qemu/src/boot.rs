@@ -394,7 +394,8 @@ impl Boot {
         let report = outcome::report_of(running.result(), guest.as_ref());
         let (console, spent) = (running.console().to_owned(), running.spent());
         let served = wire.map_or(Vec::new(), |wire| wire.served().to_vec());
-        Ok(Outcome { end, took, spent, names, console, guest, report, media, served })
+        let (agent, cmdline) = (lab.built.agent.path.clone(), names.fill(&self.cmdline()));
+        Ok(Outcome { end, took, spent, names, console, guest, report, media, served, agent, cmdline })
     }
 
     fn drives(&self, media: &[Pair]) -> Vec<Drive> {

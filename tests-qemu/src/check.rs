@@ -1,9 +1,10 @@
 //! What a scenario expects, as named questions to an outcome.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::outcome::{End, Guest, Lease, Network, Outcome, Pair};
 use crate::tool;
@@ -279,6 +280,53 @@ pub fn stops_with(code: &'static str) -> Check {
     })
 }
 
+/// `rdlive explain --facts` on the host tells from the report of this boot what the boot itself has logged, step for step.
+pub fn explained() -> Check {
+    Check::new("explain --facts tells what the boot has logged", |outcome| {
+        let report = outcome.guest.as_ref().and_then(|guest| guest.report.as_deref()).ok_or("there is no report")?;
+        let told = explain(&outcome.agent, &outcome.cmdline, report).map_err(|error| format!("{error:#}"))?;
+        let (told, logged) = (told_steps(&told), logged_steps(&outcome.console));
+        ensure(logged.len() > 5, || format!("the boot has logged {logged:?}"))?;
+        let differ = told.iter().zip(&logged).position(|(told, logged)| told != logged);
+        let differ = differ.or_else(|| (told.len() != logged.len()).then(|| told.len().min(logged.len())));
+        differ.map_or(Ok(()), |at| Err(format!("step {at}: told {:?}, logged {:?}", told.get(at), logged.get(at))))
+    })
+}
+
+fn explain(agent: &Path, cmdline: &str, report: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(agent);
+    command.args(["explain", "--facts", "/dev/stdin", "--cmdline", cmdline]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    // It reads all of its input before it writes.
+    child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(report.as_bytes()))?;
+    Ok(String::from_utf8(child.wait_with_output()?.stdout)?)
+}
+
+const STAGES: [&str; 3] = ["prepare", "acquire", "assemble"];
+
+/// Steps as `explain` prints them: the stage in the first ten columns.
+fn told_steps(text: &str) -> Vec<String> {
+    let step = |line: &str| {
+        let stage = STAGES.into_iter().find(|stage| line.starts_with(&format!("{stage:<10}")))?;
+        Some(format!("{stage}: {}", line.get(10..)?))
+    };
+    text.lines().filter_map(step).collect()
+}
+
+/// Steps as the boot logs them, without the time that each took.
+fn logged_steps(console: &str) -> Vec<String> {
+    let step = |line: &str| {
+        let (_, said) = line.split_once("rdlive: ")?;
+        let stage = said.split(": ").next().filter(|stage| STAGES.contains(stage))?;
+        let said = said.trim_end();
+        // A step that failed has no time.
+        let end = said.rfind(" [").filter(|_| said.ends_with(" ms]")).unwrap_or(said.len());
+        let step = said.get(stage.len() + 2..end)?;
+        Some(format!("{stage}: {step}"))
+    };
+    console.lines().filter_map(step).collect()
+}
+
 /// The report has this text somewhere (a warning, a fallback, a name).
 pub fn report_says(text: &'static str) -> Check {
     Check::new(format!("the report says {text:?}"), move |outcome| {
@@ -443,6 +491,22 @@ pub fn ends(end: End) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_read_alike_from_what_is_told_and_what_was_logged() {
+        let told = "assuming nothing\nsays      medium: acquire   x\nprepare   tmpfs 50% at /run/overlay\n\
+                    acquire   mount medium iso9660 (ro) [noload] at /run/x failed: RDL-012: EIO\nassemble  link /a to /b\n";
+        let console = "[    1.0] rdlive: medium: /dev/sda1, matches\r\n[    1.1] rdlive: prepare: tmpfs 50% at /run/overlay [0.1 ms]\r\n\
+                       rdlive: acquire: mount medium iso9660 (ro) [noload] at /run/x failed: RDL-012: EIO\r\nnoise\n\
+                       rdlive: assemble: link /a to /b [12.0 ms]\n";
+        let expected = [
+            "prepare: tmpfs 50% at /run/overlay",
+            "acquire: mount medium iso9660 (ro) [noload] at /run/x failed: RDL-012: EIO",
+            "assemble: link /a to /b",
+        ];
+        assert_eq!(told_steps(told), expected);
+        assert_eq!(logged_steps(console), expected);
+    }
 
     #[test]
     fn a_fallback_has_a_number_a_cause_and_a_remedy() {

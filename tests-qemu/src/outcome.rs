@@ -44,6 +44,10 @@ pub struct Outcome {
     pub media: Vec<Pair>,
     /// What could be fetched by HTTP, by its path, and where it is on the host.
     pub served: Vec<(String, PathBuf)>,
+    /// The agent that booted, as a program of the host.
+    pub agent: PathBuf,
+    /// The kernel's command line, as far as the scenario gave it.
+    pub cmdline: String,
 }
 
 /// A medium's bytes before and after a boot; the same file when the boot's writes were dropped.

@@ -3,6 +3,7 @@
 mod buses;
 mod disks;
 mod dracut;
+mod explain;
 mod failures;
 mod firmware;
 mod init;
@@ -129,6 +130,7 @@ pub fn all() -> Vec<Scenario> {
         layouts::all(),
         iso_scan::all(),
         kiwi::all(),
+        explain::all(),
         network::all(),
         dracut::all(),
     ];
