@@ -110,7 +110,7 @@ impl<'a> Boot<'a> {
             }
         }
         let (steps, facts) = self.world.take_records();
-        (self.report.steps, self.report.facts) = (steps, Some(facts));
+        (self.report.steps, self.report.facts) = (steps, serde_json::to_value(facts).ok());
         let silent = self.silent.iter();
         self.report
             .considered

@@ -162,7 +162,7 @@ fn fault(arguments: &[String]) -> Answer {
             kmsg::start(&env);
             // First what is waited for: the report may go through a slow line.
             let failure = native::asked(&env).0.failure;
-            terminal::print([serde_json::to_string(&failure)?]);
+            terminal::print([crate::json::line(&failure)?]);
             native::leave_fault(&env, stop);
         }
         "boot" => {

@@ -102,7 +102,7 @@ fn on_fault(env: Env, told: impl Fn(&Stop) + Send + Sync + 'static) {
 fn told(arguments: &[String]) -> impl Fn(&Stop) + Send + Sync + 'static {
     let arguments = arguments.to_vec();
     move |stop| {
-        let Ok(stop) = serde_json::to_string(stop) else { return };
+        let Ok(stop) = crate::json::line(stop) else { return };
         let words: Vec<&str> =
             ["fault", "boot", &stop].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         if let Err(error) = attempt::answer(&words, FAULT_LIMIT) {

@@ -17,6 +17,7 @@ use crate::config::{self, Conf, Config, Source};
 use crate::facts::{Content, ImageFile};
 use crate::format::{self, Kind, Superblock, iso9660};
 use crate::handover::{Facts, Report};
+use crate::json;
 use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
 use crate::terminal;
 
@@ -49,8 +50,8 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
         None => plan(&config, call.medium.as_deref().map(|path| look(&config, path)).transpose()?),
     };
     if call.json {
-        let json = config::explain::explain_json(&config, &warnings, &plan);
-        terminal::print_json(&json)?;
+        let whole = config::explain::explain_json(&config, &warnings, &plan);
+        terminal::print_json(&whole)?;
     } else {
         terminal::print(config::explain::explain_lines(&config, &warnings, &plan));
     }
@@ -110,7 +111,7 @@ fn course(config: &Config, mut world: Told) -> Vec<String> {
 fn read_facts(path: &Path) -> Result<Facts, Box<dyn Error>> {
     let say = |error: &dyn std::fmt::Display| Box::<dyn Error>::from(format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| say(&error))?;
-    let mut value: serde_json::Value = serde_json::from_str(&text).map_err(|error| say(&error))?;
+    let mut value: serde_json::Value = json::read(text.as_bytes()).map_err(|error| say(&error))?;
     let is_report = value.get("schema").is_some();
     if is_report {
         let facts = value.get_mut("facts").map(serde_json::Value::take);
@@ -243,7 +244,7 @@ mod tests {
                 { "content": { "container": { "path": "LiveOS/squashfs.img", "kind": "squashfs" } } },
                 { "failed": ["ram", null, "no memory"] },
             ],
-            "failed": { "1": { "code": "RDL-012", "cause": "why", "wanted": "this", "found": ["that"], "advice": "do" } },
+            "failed": [[1, { "code": "RDL-012", "cause": "why", "wanted": "this", "found": ["that"], "advice": "do" }]],
         });
         let shown = |facts: &Facts| happened(&config, facts.clone());
         assert!(with_each_text(&sample, |value| serde_json::from_value(value).ok(), shown) > 10);
@@ -330,7 +331,7 @@ mod tests {
         let Assumed { mut facts, .. } = assumed::assumed(&config, None);
         let second = Device { name: "sdb".into(), node: "/dev/sdb".into(), ..facts.devices[0].clone() };
         facts.devices.push(second);
-        facts.failed.insert(2, Stop::new(Code::MediumMount, "the driver gives up"));
+        facts.failed.push((2, Stop::new(Code::MediumMount, "the driver gives up")));
         let facts: Facts = serde_json::from_str(&serde_json::to_string(&facts).unwrap()).unwrap();
         let text = happened(&config, facts).join("\n");
         for words in [

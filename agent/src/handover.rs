@@ -199,9 +199,10 @@ pub struct Report {
     /// Why the boot stopped.
     #[serde(default)]
     pub stop: Option<Stop>,
-    /// What the boot decided on, for `rdlive explain --facts`; only in the file.
+    /// What the boot decided on: [`Facts`], for `rdlive explain --facts`; only in the file. A value, so that the code that writes and reads
+    /// reports does not exist once more for all that facts are made of (100 kB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub facts: Option<Facts>,
+    pub facts: Option<serde_json::Value>,
 }
 
 impl Report {
@@ -294,7 +295,7 @@ impl Report {
             fs::create_dir_all(dir)?;
         }
         let temporary = path.with_extension("json.new");
-        fs::write(&temporary, serde_json::to_vec_pretty(self)?)?;
+        fs::write(&temporary, crate::json::lines(self)?)?;
         fs::rename(&temporary, &path)
     }
 
@@ -310,7 +311,7 @@ impl Report {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a character device"));
         }
         let short = Self { facts: None, ..self.clone() };
-        let line = format!("{LINE_PREFIX}{}\n", serde_json::to_string(&short)?);
+        let line = format!("{LINE_PREFIX}{}\n", crate::json::line(&short)?);
         let (done, sent) = channel();
         // The kernel's own waits for a line have no limit.
         thread::Builder::new().spawn(move || done.send(write_line(&path, line.as_bytes())))?;

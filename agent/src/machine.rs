@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::area::{Found, InUse, Site, Windows};
+use crate::area::{Found, Obstacle, Site, Windows};
 use crate::attempt::{Avoided, Watchdog};
 use crate::boot::{KeyPlace, Tone, World};
 use crate::config::Config;
@@ -107,7 +107,7 @@ impl World for Machine<'_> {
     }
 
     fn take_records(&mut self) -> (Vec<StepRecord>, Facts) {
-        let failed = std::mem::take(&mut self.exec.failed).into_iter().collect();
+        let failed = std::mem::take(&mut self.exec.failed);
         (std::mem::take(&mut self.exec.records), Facts { failed, ..self.facts.take() })
     }
 
@@ -241,8 +241,8 @@ impl World for Machine<'_> {
         self.noted(site::is_begun(self.env, device), Look::Begun)
     }
 
-    fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<InUse> {
-        self.noted(sleep::in_use(self.env, device, sleep, at, false), Look::InUse)
+    fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<Obstacle> {
+        self.noted(sleep::in_use(self.env, device, sleep, at, false).map(Obstacle::InUse), Look::InUse)
     }
 
     fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows> {

@@ -12,8 +12,7 @@ use crate::format::Kind;
 pub const AWAKE: &str = "if you know that no system sleeps on this machine, add rd.live.host.awake=1";
 
 /// Why somebody may still use a file system that is not ours (attacks.md F3).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are the words of the text beside them")]
 pub enum InUse {
     /// An NTFS with a mark that only its own check takes away.
@@ -50,8 +49,7 @@ pub enum Windows {
 }
 
 /// What may hold a system that sleeps and knows other file systems.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are the words of the text beside them")]
 pub enum Sleeper {
     /// A Windows on a fixed disk.

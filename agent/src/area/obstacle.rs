@@ -14,7 +14,8 @@ use crate::table::TableError;
 
 /// Why changes are not kept over a reboot. Its text is the cause alone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+// Written down and read as what a person is told of it: whoever reads it needs the words, and the code to read each variant is large.
+#[serde(into = "Stop", from = "Stop")]
 #[expect(
     missing_docs,
     reason = "the fields are the words of the text beside them; sizes are in bytes unless they say MiB"
@@ -154,8 +155,7 @@ pub enum Obstacle {
 }
 
 /// What is missing where changes are only to be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Nothing {
     /// The disk has no area.
     #[error("has no persistent area yet")]
@@ -367,8 +367,9 @@ mod tests {
             ),
         ] {
             let text = serde_json::to_string(&obstacle).unwrap();
-            assert_eq!(serde_json::from_str::<Obstacle>(&text).unwrap(), obstacle, "{text}");
-            let said = Stop::from(obstacle).with_advice();
+            let stop = Stop::from(obstacle);
+            assert_eq!(Stop::from(serde_json::from_str::<Obstacle>(&text).unwrap()), stop, "{text}");
+            let said = stop.with_advice();
             assert!(said.starts_with(expected), "{said}");
         }
         // Nothing of what a step says is lost.

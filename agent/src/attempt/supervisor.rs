@@ -140,7 +140,7 @@ impl<'a> Supervisor<'a> {
     fn attempt(&self, avoid: &Avoid) -> io::Result<Ended> {
         let mut words = self.arguments.clone();
         // After the personality, before what is given to that.
-        words.insert(2.min(words.len()), serde_json::to_string(avoid)?.into());
+        words.insert(2.min(words.len()), crate::json::line(avoid)?.into());
         let mut child = Command::new(&self.program)
             .arg0(KEPT)
             .args(words)

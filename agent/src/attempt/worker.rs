@@ -70,8 +70,8 @@ fn taken() -> io::Result<File> {
 }
 
 fn send(pipe: &Mutex<File>, message: &Message) {
-    let Ok(mut line) = serde_json::to_vec(message) else { return };
-    line.push(b'\n');
+    let Ok(mut line) = crate::json::line(message) else { return };
+    line.push('\n');
     // A supervisor that has gone needs no answer.
-    let _ = pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
+    let _ = pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
 }

@@ -172,7 +172,7 @@ impl Boot<'_> {
         };
         let devices = self.devices();
         let refusal = match &medium.origin {
-            Origin::Device(_) => self.world.in_use(device, &self.sleep(&devices), Some(&from)).map(Obstacle::InUse),
+            Origin::Device(_) => self.world.in_use(device, &self.sleep(&devices), Some(&from)),
             Origin::File(_) => host_refusal(&self.host_site(device)),
         };
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {

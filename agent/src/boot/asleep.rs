@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Boot;
 use super::area::{host_refusal, is_ntfs};
-use crate::area::{InUse, Site, Windows, course};
+use crate::area::{InUse, Obstacle, Site, Windows, course};
 use crate::config::{Access, Persistence};
 use crate::error::Stop;
 use crate::facts::{Device, MediumFacts};
@@ -100,17 +100,17 @@ impl Boot<'_> {
     }
 
     /// Looks whether the place for changes may be written to. To one that is only shown nothing is written.
-    pub(super) fn for_changes(&mut self, look: impl FnOnce(&mut Self) -> Result<(), InUse>) -> Result<(), InUse> {
+    pub(super) fn for_changes(&mut self, look: impl FnOnce(&mut Self) -> Result<(), Obstacle>) -> Result<(), Obstacle> {
         if self.config.overlay.readonly { Ok(()) } else { look(self) }
     }
 
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
-    pub(super) fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), InUse> {
+    pub(super) fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), Obstacle> {
         self.look_for_windows(device);
         // What Windows has written down of its sleep is in a file.
         let looked = !self.config.overlay.awake && at.is_none() && is_ntfs(device);
         if let Some(why) = looked.then(|| self.windows_on(device)).flatten() {
-            return Err(why.into());
+            return Err(InUse::Windows(why).into());
         }
         let devices = self.devices();
         self.world.in_use(device, &self.sleep(&devices), at).map_or(Ok(()), Err)
@@ -140,12 +140,12 @@ impl Boot<'_> {
     }
 
     /// Waits until all that is plugged in has been looked at, and says why nothing may be written to a device then.
-    pub(super) fn awake(&mut self, node: &Path) -> Result<(), InUse> {
+    pub(super) fn awake(&mut self, node: &Path) -> Result<(), Obstacle> {
         if self.config.overlay.awake {
             return Ok(());
         }
         let deadline = self.config.deadline;
         let _looking = self.watchdog().doing("looking for systems that sleep");
-        self.until_known(|_, view| course::awake(view, deadline, node))
+        Ok(self.until_known(|_, view| course::awake(view, deadline, node))?)
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::world::{KeyPlace, Tone, World};
-use crate::area::{Found, HostSite, InUse, Obstacle, Site, Windows};
+use crate::area::{Found, HostSite, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::{Code, Stop};
@@ -106,7 +106,7 @@ impl Told {
     }
 
     fn step(&mut self, stage: &str, step: &Step) -> Result<(), Stop> {
-        let failed = self.facts.failed.get(&self.steps).cloned();
+        let failed = self.facts.failed.iter().find(|failed| failed.0 == self.steps).map(|failed| failed.1.clone());
         self.steps += 1;
         if self.happened {
             let failed = failed.as_ref().map(|stop| format!(" failed: {stop}")).unwrap_or_default();
@@ -304,7 +304,7 @@ impl World for Told {
         self.answer(seen!(Begun)).unwrap_or_default()
     }
 
-    fn in_use(&self, _device: &Device, _sleep: &Sleep<'_>, _at: Option<&Path>) -> Option<InUse> {
+    fn in_use(&self, _device: &Device, _sleep: &Sleep<'_>, _at: Option<&Path>) -> Option<Obstacle> {
         self.answer(seen!(InUse)).flatten()
     }
 

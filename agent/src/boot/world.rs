@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::area::{Found, InUse, Site, Windows};
+use crate::area::{Found, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::Stop;
@@ -149,7 +149,7 @@ pub trait World {
     fn is_begun(&self, device: &Device) -> bool;
 
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
-    fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<InUse>;
+    fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<Obstacle>;
 
     /// Why a Windows may sleep on an NTFS that is mounted.
     fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows>;

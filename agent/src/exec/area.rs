@@ -324,7 +324,7 @@ fn uuid_arguments(fs: Kind, uuid: &str) -> Vec<String> {
 
 /// Writes the mark as a whole or not at all.
 fn mark(path: &Path, image: &Identity) -> io::Result<()> {
-    foreign::replace(path, &serde_json::to_vec_pretty(image)?)
+    foreign::replace(path, &json::lines(image)?)
 }
 
 /// It is there and can be read, and says nothing. serde_json reports text that ends too early as an end of file.

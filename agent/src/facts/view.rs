@@ -1,6 +1,5 @@
 //! What is known of the devices at one moment: all that a decision about waiting is made from.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Device;
@@ -35,7 +34,7 @@ pub struct View {
     /// Devices that have been looked at, by kernel name.
     pub devices: Vec<Device>,
     /// Since when each of them is known, by kernel name.
-    pub known: BTreeMap<String, Moment>,
+    pub known: Vec<(String, Moment)>,
     /// Devices that are being looked at.
     pub pending: Vec<Pending>,
     /// How far the drivers are that were asked for.
@@ -77,7 +76,8 @@ impl View {
     /// How long a device has been known.
     #[must_use]
     pub fn known_for(&self, name: &str) -> Duration {
-        self.known.get(name).map_or(Duration::ZERO, |since| self.now.saturating_sub(*since))
+        let since = self.known.iter().find(|known| known.0 == name).map_or(self.now, |known| known.1);
+        self.now.saturating_sub(since)
     }
 
     /// How long nothing has happened.

@@ -1,11 +1,10 @@
 //! What a boot was told when it asked: the report carries it, and `rdlive explain --facts` decides from it once more.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::area::{Found, InUse, Site, Windows};
+use crate::area::{Found, Obstacle, Site, Windows};
 use crate::error::Stop;
 use crate::facts::{Content, Device, Inner, RamFacts};
 use crate::format::Superblock;
@@ -25,8 +24,8 @@ pub struct Facts {
     /// What was seen, in the order of the questions. The last answer of a kind holds for all later questions, too.
     pub looks: Vec<Look>,
     /// Steps that failed, by their number in the boot, from 0, and why.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub failed: BTreeMap<usize, Stop>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<(usize, Stop)>,
 }
 
 /// What was seen at one look.
@@ -64,7 +63,7 @@ pub enum Look {
     /// Whether an attempt to make a file system was cut short.
     Begun(bool),
     /// Why somebody may still use a file system.
-    InUse(Option<InUse>),
+    InUse(Option<Obstacle>),
     /// Why a Windows may sleep on one.
     Windows(Option<Windows>),
     /// Whether a session of ours left its journal.

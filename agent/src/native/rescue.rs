@@ -130,7 +130,7 @@ const ASKS: &str = "fault";
 /// Has the report of a fault written in another process, which says what the command line asks for then: both are done by code
 /// that may have failed here.
 fn told(stop: &Stop) -> Option<Failure> {
-    let stop = serde_json::to_string(stop).ok()?;
+    let stop = crate::json::line(stop).ok()?;
     let said = attempt::answer(&["fault", "init", &stop], FAULT_LIMIT).ok()?;
     said.lines().find_map(|line| crate::json::read(line.as_bytes()).ok())
 }

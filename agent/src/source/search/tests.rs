@@ -53,7 +53,9 @@ fn happens(view: &mut View, event: &Event) {
         Comes(device) => {
             view.pending.retain(|one| one.name != device.name);
             view.devices.retain(|one| one.name != device.name);
-            view.known.entry(device.name.clone()).or_insert(view.now);
+            if !view.known.iter().any(|known| known.0 == device.name) {
+                view.known.push((device.name.clone(), view.now));
+            }
             view.devices.push((**device).clone());
             view.devices.sort_by(|one, other| one.name.cmp(&other.name));
         }
@@ -61,7 +63,7 @@ fn happens(view: &mut View, event: &Event) {
         Goes(name) => {
             view.pending.retain(|one| one.name != *name);
             view.devices.retain(|one| one.name != *name);
-            view.known.remove(*name);
+            view.known.retain(|known| known.0 != *name);
         }
         Chatters => {}
         Udev(works) => view.udev = *works,
