@@ -14,7 +14,6 @@ mod writable;
 pub use told::Told;
 pub use world::{KeyPlace, Tone, World};
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::area::Windows;
@@ -48,7 +47,7 @@ pub struct Boot<'a> {
     /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
     area_hangs: Option<String>,
     /// Why a Windows may sleep on an NTFS that was looked at, by node.
-    windows: BTreeMap<PathBuf, Option<Windows>>,
+    windows: Vec<(PathBuf, Option<Windows>)>,
     /// What happened to the place for changes so far, for a person.
     notes: Vec<String>,
 }
@@ -81,7 +80,7 @@ impl<'a> Boot<'a> {
             points: Points::new(config.dialect),
             silent: Vec::new(),
             area_hangs: None,
-            windows: BTreeMap::new(),
+            windows: Vec::new(),
             notes: Vec::new(),
         }
     }

@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use crate::kmsg;
 use crate::layout;
 use crate::machine::Machine;
 use crate::native::{finish, room_for_shutdown};
+use crate::patient::Apart;
 use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
 use crate::terminal;
@@ -257,12 +257,7 @@ fn loaded_modules() -> usize {
 fn output_within(mut command: Command, limit: Duration) -> io::Result<Option<Output>> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let child = command.spawn()?;
-    let (sender, ended) = mpsc::channel();
-    thread::spawn(move || drop(sender.send(child.wait_with_output())));
-    match ended.recv_timeout(limit) {
-        Ok(output) => output.map(Some),
-        Err(_) => Ok(None),
-    }
+    Apart::begin(move || child.wait_with_output())?.within(limit).map_or(Ok(None), |output| output.map(Some))
 }
 
 #[cfg(test)]

@@ -5,8 +5,6 @@ mod facts;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +14,7 @@ use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::{Content, Inner, MediumFacts};
 use crate::layout;
+use crate::patient::Apart;
 use crate::terminal;
 
 pub use facts::{Facts, Look, Which};
@@ -312,10 +311,9 @@ impl Report {
         }
         let short = Self { facts: None, ..self.clone() };
         let line = format!("{LINE_PREFIX}{}\n", crate::json::line(&short)?);
-        let (done, sent) = channel();
         // The kernel's own waits for a line have no limit.
-        thread::Builder::new().spawn(move || done.send(write_line(&path, line.as_bytes())))?;
-        sent.recv_timeout(SEND_LIMIT).unwrap_or_else(|_| {
+        let sent = Apart::begin(move || write_line(&path, line.as_bytes()))?;
+        sent.within(SEND_LIMIT).unwrap_or_else(|_| {
             let cause = format!("it has not accepted the report within {} s", SEND_LIMIT.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, cause))
         })

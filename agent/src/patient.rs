@@ -1,7 +1,8 @@
 //! Waits that end: for what is busy, and for work that may never be done, on a thread that is left behind then.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::env::Env;
@@ -26,6 +27,51 @@ pub fn patiently<T, E>(
     }
 }
 
+/// Work on a thread of its own, which is left behind when nobody waits for it any longer.
+#[derive(Debug)]
+pub struct Apart<T> {
+    worker: JoinHandle<T>,
+    // Says only that the work is done: a channel for each kind of answer would be 8 kB of program each.
+    ended: Receiver<()>,
+}
+
+impl<T: Send + 'static> Apart<T> {
+    /// Begins the work.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn begin(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+        Self::named("", work)
+    }
+
+    /// The same, with a name for the thread.
+    ///
+    /// # Errors
+    /// As [`Apart::begin`].
+    pub fn named(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+        let (done, ended) = channel();
+        let worker = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let answer = work();
+            // Nobody listens any more when the time was over.
+            let _ = done.send(());
+            answer
+        })?;
+        Ok(Self { worker, ended })
+    }
+
+    /// Its answer; the work itself again when it is not done within `limit`.
+    ///
+    /// # Errors
+    /// It is not done, or it has failed with a fault.
+    pub fn within(self, limit: Duration) -> Result<T, Option<Self>> {
+        match self.ended.recv_timeout(limit) {
+            Ok(()) => self.worker.join().map_err(|_| None),
+            Err(RecvTimeoutError::Disconnected) => Err(None),
+            Err(RecvTimeoutError::Timeout) => Err(Some(self)),
+        }
+    }
+}
+
 /// Does the work; `None` when `limit` has passed without the kernel having written anything in that time. A slow stick
 /// that is still taking data is not cut off. A limit of zero waits for ever. A person is told `what` is waited for.
 pub fn bounded<T: Send + 'static>(
@@ -34,26 +80,24 @@ pub fn bounded<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let (sender, result) = channel();
-    let worker = thread::Builder::new().spawn(move || {
-        // Nobody listens any more when the time was over.
-        let _ = sender.send(work());
-    });
-    if let Err(error) = worker {
-        log::warn!("{what}: no thread for it: {error}, going on");
-        return None;
-    }
+    let mut work = match Apart::begin(work) {
+        Ok(work) => work,
+        Err(error) => {
+            log::warn!("{what}: no thread for it: {error}, going on");
+            return None;
+        }
+    };
     let mut silence = Silence::new(format!("shutdown: {what}"));
     let (mut unwritten, mut since) = (waiting(env), Instant::now());
     loop {
         let now = Instant::now();
         let word = silence.left(now);
         let wait = if limit.is_zero() { word } else { word.min(limit.saturating_sub(now.duration_since(since))) };
-        match result.recv_timeout(wait) {
+        work = match work.within(wait) {
             Ok(value) => return Some(value),
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => silence.tell(env),
-        }
+            Err(left) => left?,
+        };
+        silence.tell(env);
         if !limit.is_zero() && since.elapsed() >= limit {
             let now = waiting(env);
             if now >= unwritten {

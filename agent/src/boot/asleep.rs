@@ -65,7 +65,7 @@ impl Boot<'_> {
 
     /// What is known of systems that may sleep.
     pub(super) fn sleep<'s>(&'s self, devices: &'s [Device]) -> Sleep<'s> {
-        let windows = self.windows.values().find_map(Option::as_ref);
+        let windows = self.windows.iter().find_map(|(_, why)| why.as_ref());
         Sleep { devices, windows, awake: self.config.overlay.awake }
     }
 
@@ -76,12 +76,12 @@ impl Boot<'_> {
             return;
         }
         for other in self.devices() {
-            let known = other.node == device.node || self.windows.contains_key(&other.node);
+            let known = other.node == device.node || self.windows.iter().any(|(node, _)| *node == other.node);
             if !is_ntfs(&other) || other.removable || known {
                 continue;
             }
             let why = self.windows_on(&other);
-            self.windows.insert(other.node, why);
+            self.windows.push((other.node, why));
         }
     }
 

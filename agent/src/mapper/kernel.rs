@@ -1,13 +1,12 @@
 //! The requests themselves.
 
 use std::path::Path;
-use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Duration;
 
 use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmNameBuf, DmOptions, errors};
 
 use super::{Made, MapperError, Status, Target};
+use crate::patient::Apart;
 
 /// How long udev may take to confirm a device; the crate itself would wait for ever.
 const UDEV_LIMIT: Duration = Duration::from_secs(5);
@@ -112,17 +111,16 @@ pub fn table(name: &str) -> Result<String, MapperError> {
 
 /// Does a request that waits for udev on a thread of its own; `None` when that took too long.
 fn bounded<T: Send + 'static>(request: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (sender, answer) = channel();
-    thread::spawn(move || {
-        // Nobody listens any more when the time was over.
-        let _ = sender.send(request());
-    });
-    // Without udev the crate does not wait, so there is only the kernel's own time, which ends by itself.
-    if !Path::new("/run/udev/control").exists() {
-        return answer.recv().ok();
-    }
+    let asked = Apart::begin(request).ok()?;
     let answers = RULES.iter().any(|dir| Path::new(dir).join(ANSWER).exists());
-    answer.recv_timeout(if answers { UDEV_LIMIT } else { ALONE_LIMIT }).ok()
+    asked
+        .within(match Path::new("/run/udev/control").exists() {
+            true if answers => UDEV_LIMIT,
+            true => ALONE_LIMIT,
+            // Without udev the crate does not wait, so there is only the kernel's own time, which ends by itself.
+            false => Duration::MAX,
+        })
+        .ok()
 }
 
 fn control(name: &str) -> Result<DM, MapperError> {

@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::exec::ModuleError;
 use crate::facts::{Drivers, PATIENCE};
 use crate::layout;
 use crate::modindex::{self, Index, Loadable};
+use crate::patient::Apart;
 
 /// Threads that load. More than processors: most of a probe is waiting.
 const WORKERS: usize = 4;
@@ -248,8 +249,7 @@ impl Loader {
         let (worker, loader, names) = (state.workers, Arc::clone(self), names.to_vec());
         state.workers += 1;
         drop(state);
-        let (sender, all) = mpsc::channel();
-        let thread = thread::Builder::new().spawn(move || {
+        let thread = Apart::begin(move || {
             for name in &names {
                 loader.lock().begin(worker, &modindex::normalise(name));
                 if let Err(why) = loader.load(name) {
@@ -257,10 +257,9 @@ impl Loader {
                 }
             }
             loader.ended(worker);
-            let _ = sender.send(());
         });
         match thread {
-            Ok(_) => drop(all.recv_timeout(wait)),
+            Ok(all) => drop(all.within(wait)),
             Err(error) => log::error!("a thread that loads drivers: {error}"),
         }
         self.progress();

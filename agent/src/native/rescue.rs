@@ -3,7 +3,6 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,7 @@ use crate::env::Env;
 use crate::error::Stop;
 use crate::format::udev_decode;
 use crate::kmsg;
-use crate::patient::bounded;
+use crate::patient::{Apart, bounded};
 
 /// How long the message stays on the screen before the machine acts by itself.
 const READING_TIME: Duration = Duration::from_secs(10);
@@ -114,10 +113,9 @@ fn prompts_on_fault(
         }
         let (place, what) = fault::described(info);
         let stop = fault::stop(&place, &what);
-        let (answers, answer) = channel();
         let (asks, about) = (Arc::clone(&told), stop.clone());
-        let asked = thread::Builder::new().name(ASKS.to_owned()).spawn(move || answers.send(asks(&about)));
-        let failure = asked.ok().and_then(|_| answer.recv_timeout(FAULT_LIMIT + FAULT_LIMIT / 6).ok()).flatten();
+        let asked = Apart::named(ASKS, move || asks(&about));
+        let failure = asked.ok().and_then(|asked| asked.within(FAULT_LIMIT + FAULT_LIMIT / 6).ok()).flatten();
         // Where the command line cannot be read, a person is asked.
         prompt(&env, failure.unwrap_or(Failure { shell: true, panic: None, emergency: None }), &stop);
         retry();

@@ -58,7 +58,7 @@ fn is_link(path: &Path, device: &Device) -> bool {
 /// then by kernel name.
 pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Candidate> {
     let by_content = !matches!(selector, Selector::Path(_));
-    let mut found: Vec<(&Device, Candidate)> = Vec::new();
+    let mut found = Vec::new();
     for device in devices.iter().filter(|device| device.size > 0 && selects(selector, device)) {
         let twin = |other: &Device| other.parent.as_ref() == Some(&device.name) && selects(selector, other);
         // On a hybrid stick the disk and its partition carry the same volume. The partition leaves the disk free, so
@@ -75,32 +75,27 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
         };
         let incomplete = by_content && seen < device.table.len();
         let candidate = Candidate { name: device.name.clone(), certain: loader, incomplete, why: why.to_owned() };
-        found.push((device, candidate));
+        found.push((format!("{}{}", u8::from(!loader), natural(&device.name)), candidate));
     }
-    found.sort_by_key(|(device, candidate)| (!candidate.certain, natural(&device.name)));
-    found.into_iter().map(|(_, candidate)| candidate).collect()
+    in_order(found)
 }
 
 /// File systems that may hold the ISO file, in the order of their UUIDs, as the original scans them.
 pub fn hosts(scan: &IsoScan, devices: &[Device]) -> Vec<Candidate> {
-    let mut found: Vec<_> = devices
-        .iter()
-        .filter(|device| refusal(scan, device).is_none())
-        .map(|device| {
-            let uuid = device.superblock.as_ref().and_then(|found| found.uuid.clone());
-            (uuid.unwrap_or_default(), natural(&device.name), device)
-        })
-        .collect();
-    found.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-    found
-        .into_iter()
-        .map(|(_, _, device)| Candidate {
-            name: device.name.clone(),
-            certain: true,
-            incomplete: false,
-            why: "may hold the ISO file".to_owned(),
-        })
-        .collect()
+    let searched = devices.iter().filter(|device| refusal(scan, device).is_none());
+    let found = searched.map(|device| {
+        let uuid = device.superblock.as_ref().and_then(|found| found.uuid.as_deref()).unwrap_or_default();
+        let (name, why) = (device.name.clone(), "may hold the ISO file".to_owned());
+        // No name has this character, so a short UUID comes before all that begin with it.
+        let order = format!("{uuid}\0{}", natural(&name));
+        (order, Candidate { name, certain: true, incomplete: false, why })
+    });
+    in_order(found.collect())
+}
+
+fn in_order(mut found: Vec<(String, Candidate)>) -> Vec<Candidate> {
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    found.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
 /// Why a device is not searched for an ISO file; `None` if it is.
@@ -121,19 +116,17 @@ pub fn refusal(scan: &IsoScan, device: &Device) -> Option<String> {
     }
 }
 
-/// `sda2` before `sda10`: text and numbers compared piece by piece.
-fn natural(name: &str) -> Vec<(String, u64)> {
-    let mut pieces = Vec::new();
-    let mut rest = name;
-    while !rest.is_empty() {
-        let text_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let (text, tail) = rest.split_at(text_end);
-        let number_end = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
-        let (number, tail) = tail.split_at(number_end);
-        pieces.push((text.to_owned(), number.parse().unwrap_or(0)));
-        rest = tail;
+/// A text that puts `sda2` before `sda10`: numbers are as long as they can be.
+fn natural(name: &str) -> String {
+    let mut text = String::new();
+    for piece in name.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = piece.trim_end_matches(|c: char| !c.is_ascii_digit());
+        if !digits.is_empty() {
+            text += &format!("{:020}", digits.parse::<u64>().unwrap_or(0));
+        }
+        text += &piece[digits.len()..];
     }
-    pieces
+    text
 }
 
 #[cfg(test)]
