@@ -23,7 +23,7 @@ use crate::config::{Config, Source};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::{Content, Device, Inner, MediumFacts, Moment, Next, View, sleeping_place};
-use crate::handover::{Considered, Report};
+use crate::handover::{Considered, Facts, Report};
 use crate::layout;
 use crate::mountinfo::{self, Mount};
 use crate::plan::persist::Area;
@@ -44,6 +44,8 @@ pub struct Boot<'a> {
     pub(crate) points: Points,
     /// Devices that had not answered when the last decision was made.
     silent: Vec<String>,
+    /// All that have not answered when any decision was made.
+    unheard: Vec<String>,
     /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
     area_hangs: Option<String>,
     /// Why a Windows may sleep on an NTFS that was looked at, by node.
@@ -79,6 +81,7 @@ impl<'a> Boot<'a> {
             report,
             points: Points::new(config.dialect),
             silent: Vec::new(),
+            unheard: Vec::new(),
             area_hangs: None,
             windows: Vec::new(),
             notes: Vec::new(),
@@ -109,6 +112,8 @@ impl<'a> Boot<'a> {
             }
         }
         let (steps, facts) = self.world.take_records();
+        let (silent, area_hangs) = (std::mem::take(&mut self.unheard), self.area_hangs.clone());
+        let facts = Facts { silent, area_hangs, ..facts };
         (self.report.steps, self.report.facts) = (steps, serde_json::to_value(facts).ok());
         let silent = self.silent.iter();
         self.report
@@ -247,10 +252,17 @@ impl<'a> Boot<'a> {
     /// Remembers which devices have no say in a decision that is made now.
     fn go_on_without_silent(&mut self, view: &View) {
         let silent = view.unanswered(self.config.deadline);
+        self.is_unheard(&silent);
         let before = std::mem::replace(&mut self.silent, silent.clone());
         for name in silent.iter().filter(|name| !before.contains(name)) {
             self.say(Tone::Warning, format!("/dev/{name} does not answer, going on without it"));
         }
+    }
+
+    /// Notes which devices have not answered.
+    fn is_unheard(&mut self, silent: &[String]) {
+        let new: Vec<_> = silent.iter().filter(|name| !self.unheard.contains(name)).cloned().collect();
+        self.unheard.extend(new);
     }
 
     /// What may hold anything, for it does not answer.

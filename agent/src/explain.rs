@@ -42,11 +42,15 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
         Some(text) => Cmdline::parse(text),
         None => Cmdline::load(Path::new("/"))?,
     };
-    let conf = Conf::load(Path::new("/"))?;
+    let facts = call.facts.as_deref().map(read_facts).transpose()?;
+    let conf = match &facts {
+        Some(facts) => Conf::parse(&facts.conf),
+        None => Conf::load(Path::new("/"))?,
+    };
     let (config, warnings) = config::interpret(&cmdline, &conf);
     let warnings = warnings.for_a_person();
-    let plan = match &call.facts {
-        Some(path) => happened(&config, read_facts(path)?),
+    let plan = match facts {
+        Some(facts) => happened(&config, facts),
         None => plan(&config, call.medium.as_deref().map(|path| look(&config, path)).transpose()?),
     };
     if call.json {
@@ -97,8 +101,8 @@ fn happened(config: &Config, facts: Facts) -> Vec<String> {
 
 /// What a boot does and says, and why it stops if it does.
 fn course(config: &Config, mut world: Told) -> Vec<String> {
-    let report = Report::new("explain", config, &[]);
-    let result = Boot::new(&mut world, config, Path::new("/sysroot"), report).run();
+    let (report, hangs) = (Report::new("explain", config, &[]), world.area_hangs());
+    let result = Boot::new(&mut world, config, Path::new("/sysroot"), report).avoiding_area(hangs).run();
     let mut lines = world.lines();
     if let Err(stop) = result {
         lines.push("then the boot stops:".to_owned());
@@ -314,6 +318,12 @@ mod tests {
                 "root=live:LABEL=x rd.live.overlay.persistent rd.live.encrypt rd.live.encrypt.keyfile=LABEL=K:/k",
                 &["device /dev/sdd1 as looked", "key LABEL=K:/k", "LUKS2 label lukscow"],
             ),
+            // The medium itself, or what holds its ISO file, is no second device of that name.
+            ("root=live:LABEL=x rd.overlay=LABEL=x", &["the medium /dev/sda1 is iso9660", "tmpfs"]),
+            (
+                "root=live:LABEL=x iso-scan/filename=LABEL=d:/a.iso rd.overlay=LABEL=d:/dir",
+                &["remount /run/initramfs/isoscan", "changes are kept on dir on /dev/sda1"],
+            ),
             ("root=LABEL=x rd.overlay", &["move /sysroot to /run/rootfsbase", "overlay lower /run/rootfsbase"]),
             ("root=LABEL=x rd.overlay=LABEL=P", &["mount cow ext4 (rw) at /run/overlayfs-backing"]),
         ] {
@@ -331,9 +341,11 @@ mod tests {
         let Assumed { mut facts, .. } = assumed::assumed(&config, None);
         let second = Device { name: "sdb".into(), node: "/dev/sdb".into(), ..facts.devices[0].clone() };
         facts.devices.push(second);
+        facts.conf = "medium = LABEL=LIVE\n".to_owned();
         facts.failed.push((2, Stop::new(Code::MediumMount, "the driver gives up")));
         let facts: Facts = serde_json::from_str(&serde_json::to_string(&facts).unwrap()).unwrap();
         let text = happened(&config, facts).join("\n");
+        assert!(!text.contains("not kept"), "{text}");
         for words in [
             "acquire   mount medium iso9660 (ro) at /run/initramfs/live failed: RDL-012: the driver gives up",
             "warns     sda1: RDL-012: the driver gives up, trying the next",

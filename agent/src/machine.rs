@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::area::{Found, Obstacle, Site, Windows};
 use crate::attempt::{Avoided, Watchdog};
 use crate::boot::{KeyPlace, Tone, World};
-use crate::config::Config;
+use crate::config::{Conf, Config};
 use crate::env::Env;
 use crate::error::Stop;
 use crate::exec::Executor;
@@ -32,8 +32,8 @@ pub struct Machine<'a> {
     pub watch: Watch,
     /// What was told until now.
     facts: RefCell<Facts>,
-    /// Steps of the search for the medium have been done: from now on devices change by what is done to them.
-    acquired: bool,
+    /// From which mark on devices change by what is done to them, if steps have been done that bring a medium into reach.
+    acquired: Option<usize>,
 }
 
 impl<'a> Machine<'a> {
@@ -41,7 +41,7 @@ impl<'a> Machine<'a> {
     pub fn new(env: &'a Env, exec: Executor<'a>) -> Self {
         let mut watch = Watch::new(env);
         watch.watchdog = exec.watchdog.clone();
-        Self { env, exec, watch, facts: RefCell::default(), acquired: false }
+        Self { env, exec, watch, facts: RefCell::default(), acquired: None }
     }
 
     /// The same, keeping away from disks that have hung an earlier attempt.
@@ -65,18 +65,20 @@ impl<'a> Machine<'a> {
     /// Notes the devices that a decision is made from. What is done to one is no fact about it, and what is made of one is none.
     fn saw_devices(&self, view: &View) {
         let mut facts = self.facts.borrow_mut();
-        let real = |device: &&Device| !self.is_looped(&device.node) && !device.name.starts_with("dm-");
+        if self.acquired.is_none() {
+            facts.devices.clear();
+        }
+        let real = |device: &&Device| !self.is_looped(&device.node);
         for device in view.devices.iter().filter(real) {
             match facts.devices.iter_mut().find(|known| known.name == device.name) {
-                Some(_) if self.acquired => {}
-                Some(known) => known.clone_from(device),
-                None => facts.devices.push(device.clone()),
+                // A drive that was empty has got something.
+                Some(known) if known.size == 0 => known.clone_from(device),
+                None if self.acquired.is_none() || !device.name.starts_with("dm-") => {
+                    facts.devices.push(device.clone())
+                }
+                _ => {}
             }
         }
-        if !self.acquired {
-            facts.devices.retain(|known| view.device(&known.name).is_some());
-        }
-        facts.silent = view.pending.iter().map(|pending| pending.name.clone()).collect();
         facts.silent_drivers.clone_from(&view.drivers.silent);
     }
 
@@ -98,7 +100,9 @@ impl World for Machine<'_> {
     }
 
     fn perform(&mut self, stage: &str, steps: &[Step], shows: bool) -> Result<Done, Stop> {
-        self.acquired = self.acquired || stage == "acquire";
+        if stage == "acquire" {
+            self.acquired.get_or_insert(self.exec.mark());
+        }
         if shows { self.exec.show(stage, steps) } else { self.exec.perform(stage, steps) }
     }
 
@@ -108,7 +112,8 @@ impl World for Machine<'_> {
 
     fn take_records(&mut self) -> (Vec<StepRecord>, Facts) {
         let failed = std::mem::take(&mut self.exec.failed);
-        (std::mem::take(&mut self.exec.records), Facts { failed, ..self.facts.take() })
+        let conf = Conf::text(self.env.root()).unwrap_or_default();
+        (std::mem::take(&mut self.exec.records), Facts { failed, conf, ..self.facts.take() })
     }
 
     fn mark(&self) -> usize {
@@ -117,6 +122,8 @@ impl World for Machine<'_> {
 
     fn unwind(&mut self, from: usize, to: usize) {
         self.exec.unwind_between(from, to);
+        // The medium is given back.
+        self.acquired = self.acquired.filter(|mark| *mark < from);
     }
 
     fn node(&self, slot: Slot) -> Option<PathBuf> {

@@ -56,8 +56,7 @@ fn outcome(dir: &Path) -> String {
     let read =
         |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_else(|e| panic!("{}/{name}: {e}", dir.display()));
     let facts: Facts = serde_json::from_str(&read("facts.json")).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
-    let conf = fs::read_to_string(dir.join("rdlive.conf")).unwrap_or_default();
-    let (config, warnings) = config::interpret(&Cmdline::parse(read("cmdline").trim()), &Conf::parse(&conf));
+    let (config, warnings) = config::interpret(&Cmdline::parse(read("cmdline").trim()), &Conf::parse(&facts.conf));
     let mut text = format!("{:?}, {}\n", config.dialect, config.dialect_reason).to_lowercase();
     for warning in &warnings.for_a_person() {
         text += &format!("warning   {} [{}]\n", warning.karg, warning.id);

@@ -7,7 +7,7 @@ use super::area::{host_refusal, is_ntfs};
 use crate::area::{InUse, Obstacle, Site, Windows, course};
 use crate::config::{Access, Persistence};
 use crate::error::Stop;
-use crate::facts::{Device, MediumFacts};
+use crate::facts::{Device, MediumFacts, Next, View};
 use crate::plan::acquire;
 use crate::probe::sleep::{self, Sleep};
 
@@ -146,6 +146,13 @@ impl Boot<'_> {
         }
         let deadline = self.config.deadline;
         let _looking = self.watchdog().doing("looking for systems that sleep");
-        Ok(self.until_known(|_, view| course::awake(view, deadline, node))?)
+        let asked = |boot: &mut Self, view: &View| {
+            let next = course::awake(view, deadline, node);
+            if matches!(next, Next::Known(_)) {
+                boot.is_unheard(&view.unanswered(deadline));
+            }
+            next
+        };
+        Ok(self.until_known(asked)?)
     }
 }

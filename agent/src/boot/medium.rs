@@ -7,7 +7,7 @@ use super::area::is_ntfs;
 use super::{Acquired, Boot, Mark, Tone, World};
 use crate::config::{Config, IsoScan, Selector};
 use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
-use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, View};
 use crate::format;
 use crate::handover::Considered;
 use crate::plan::{acquire, ram};
@@ -23,11 +23,20 @@ impl Boot<'_> {
             None => format!("looking for the live medium {}", wanted(&self.config.source)),
         });
         let result = loop {
-            let candidate = match self.until_known(|_, view| search.next(view)) {
+            let next = |boot: &mut Self, view: &View| {
+                // Any disk may hold the ISO file, so who waits for it is told which do not answer.
+                if boot.config.iso_scan.is_some() && view.is_settled(boot.config.deadline) {
+                    boot.go_on_without_silent(view);
+                }
+                search.next(view)
+            };
+            let candidate = match self.until_known(next) {
                 Ok(candidate) => candidate,
                 Err(stop) => break Err(stop),
             };
             let mark = self.mark();
+            // Giving a medium back may take as long as reading it.
+            let _reading = self.watchdog().doing(format!("reading /dev/{}", candidate.name));
             let rejected = match self.tried(selector, &candidate) {
                 Ok(acquired) => {
                     self.chosen(&candidate, search.open(&self.world.view()));
@@ -52,7 +61,6 @@ impl Boot<'_> {
         let gone = || Stop::new(Code::MediumMount, format!("/dev/{} is gone", candidate.name));
         let device = view.device(&candidate.name).ok_or_else(gone)?;
         self.go_on_without_silent(&view);
-        let _reading = self.watchdog().doing(format!("reading {}", device.node.display()));
         let facts = match &self.config.iso_scan {
             Some(scan) => self.iso_file_on(scan, selector, device)?,
             None => {

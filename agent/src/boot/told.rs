@@ -57,6 +57,12 @@ impl Told {
         Self { happened: true, ..Self::assumed(facts) }
     }
 
+    /// Why nothing is kept in it, as [`Boot::avoiding_area`](super::Boot::avoiding_area) has it.
+    #[must_use]
+    pub fn area_hangs(&self) -> Option<String> {
+        self.facts.area_hangs.clone()
+    }
+
     /// What was done and said.
     #[must_use]
     pub fn lines(self) -> Vec<String> {
@@ -91,6 +97,7 @@ impl Told {
                     let mark = self.slots.len();
                     if let Err(why) = self.run(stage, first) {
                         self.slots.truncate(mark);
+                        self.say(Tone::GivenUp, &format!("{because}, falling back: {}", why.with_advice()));
                         self.done.given_up.push(GivenUp { what: *because, why });
                         self.run(stage, otherwise)?;
                     }
@@ -187,6 +194,7 @@ impl World for Told {
     }
 
     fn unwind(&mut self, from: usize, to: usize) {
+        let to = to.min(self.slots.len());
         self.slots.drain(from.min(to)..to);
     }
 

@@ -50,10 +50,18 @@ impl Conf {
     /// # Errors
     /// The file exists but cannot be read.
     pub fn load(root: &Path) -> Result<Self, ReadError> {
+        Self::text(root).map(|text| Self::parse(&text))
+    }
+
+    /// The text of that file; empty without one.
+    ///
+    /// # Errors
+    /// As [`Conf::load`].
+    pub fn text(root: &Path) -> Result<String, ReadError> {
         let path = root.join(layout::CONF);
         match fs::read(&path) {
-            Ok(bytes) => Ok(Self::parse(&lossless(&bytes))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Ok(bytes) => Ok(lossless(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
             Err(source) => Err(ReadError { path, source }),
         }
     }

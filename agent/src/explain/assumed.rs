@@ -80,13 +80,25 @@ impl Assumed {
         }
     }
 
+    /// A further device, unless the name is that of the medium, or of what holds its ISO file; tells whether it is one.
+    fn place(&mut self, config: &Config, device: Device, selector: &Selector) -> bool {
+        let scan = config.iso_scan.as_ref().map(|scan| scan.device.as_ref());
+        let medium = match &config.source {
+            Source::Device(medium) if scan.is_none() => Some(medium),
+            _ => scan.flatten(),
+        };
+        let further = medium != Some(selector);
+        self.facts.devices.extend(further.then_some(device));
+        further
+    }
+
     fn area(&mut self, config: &Config) {
         let overlay = &config.overlay;
         if overlay.method == Method::Direct {
             return;
         }
         if let Some(KeyFile::On { device: selector, .. }) = &overlay.unlock.key_file {
-            self.facts.devices.push(device("sdd1", GIB, Some(Kind::Ext4), Some(selector)));
+            self.place(config, device("sdd1", GIB, Some(Kind::Ext4), Some(selector)), selector);
         }
         match (&overlay.crypt, &overlay.persistence) {
             (Some(crypt), _) => {
@@ -115,8 +127,9 @@ impl Assumed {
                     true => (Found::Directory, "with earlier changes"),
                     false => (Found::Absent, "with nothing"),
                 };
-                self.remarks.push(format!("assuming an ext4 {what} at {selector}:"));
-                self.facts.devices.push(device("sdc1", 8 * GIB, Some(Kind::Ext4), Some(selector)));
+                if self.place(config, device("sdc1", 8 * GIB, Some(Kind::Ext4), Some(selector)), selector) {
+                    self.remarks.push(format!("assuming an ext4 {what} at {selector}:"));
+                }
                 self.facts.looks.push(Look::Found(found));
             }
             (None, Some(Persistence::OnMedium { .. })) => {

@@ -13,6 +13,9 @@ use crate::format::Superblock;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Facts {
+    /// The text of the initrd's `/etc/rdlive.conf`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub conf: String,
     /// The devices.
     pub devices: Vec<Device>,
     /// Kernel names of devices that did not answer.
@@ -21,6 +24,9 @@ pub struct Facts {
     /// Drivers that did not come up.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub silent_drivers: Vec<String>,
+    /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area_hangs: Option<String>,
     /// What was seen, in the order of the questions. The last answer of a kind holds for all later questions, too.
     pub looks: Vec<Look>,
     /// Steps that failed, by their number in the boot, from 0, and why.

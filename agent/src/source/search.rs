@@ -48,7 +48,11 @@ impl<'a> Search<'a> {
 
     /// The candidate to look into, or why there is no medium. Deadlines count from the moment 0.
     pub fn next(&self, view: &View) -> Next<Result<Candidate, Stop>> {
-        let open = self.open(view);
+        let mut open = self.open(view);
+        if view.now >= self.config.deadline {
+            // A device that changes again and again is not tried for ever.
+            open.retain(|candidate| !self.rejected.iter().any(|was| was.name == candidate.name));
+        }
         // A better one may come before a worse one is used.
         if let Some(candidate) = open.first().filter(|candidate| self.is_ripe(view, candidate)) {
             return Next::Known(Ok((*candidate).clone()));
@@ -56,7 +60,7 @@ impl<'a> Search<'a> {
         if self.is_over(view, &open) {
             return Next::Known(Err(self.not_found(view)));
         }
-        let undecided = self.last_rejection.is_some() || !open.is_empty();
+        let undecided = (self.last_rejection.is_some() && self.config.iso_scan.is_none()) || !open.is_empty();
         let look_again = view.now + if undecided { SILENCE } else { NEVER };
         // Beyond the deadline udev is at work.
         let deadline = self.config.deadline;
@@ -116,7 +120,9 @@ impl<'a> Search<'a> {
         // A file that is not on one file system says nothing about the next one to be plugged in; and who is held back has not had its turn.
         let rejected = self.last_rejection.filter(|_| self.config.iso_scan.is_none() && open.is_empty());
         let deadline = self.config.deadline;
-        let late = view.now >= deadline && (!view.udev || view.now >= deadline + GRACE_UDEV);
+        // What udev has just shown is looked at first.
+        let idle = !view.udev && (view.now < deadline + UDEV_STEP || view.is_quiet());
+        let late = view.now >= deadline && (idle || view.now >= deadline + GRACE_UDEV);
         late || rejected.is_some_and(|at| view.now >= at + GRACE_REJECTED)
     }
 

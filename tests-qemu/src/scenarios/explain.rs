@@ -40,7 +40,7 @@ pub fn all() -> Vec<Scenario> {
             Boot::from(folder(Fs::Ext4, "ISO", vec![]))
                 .on(Bus::Disk)
                 .and(iso(), Bus::Disk)
-                .kargs("rd.live.medium=LABEL=ISO")
+                .kargs("rd.live.medium=/dev/{0} rd.retry=6")
                 .expect(overlay_root())
                 .expect(console_says("trying the next")),
         ),

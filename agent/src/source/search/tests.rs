@@ -98,7 +98,15 @@ fn searched(kargs: &str, events: &[(u64, Event)]) -> (Tried, Result<(), (u64, St
                     label if label.contains("empty") => Code::IsoFileNotFound,
                     _ => return (tried, Ok(())),
                 };
-                search.reject(&view, candidate.name.clone(), Stop::new(code, format!("{} is {label}", candidate.name)));
+                let why = Stop::new(code, format!("{} is {label}", candidate.name));
+                if label.contains("restless") {
+                    // It changes while it is tried, and that takes its time.
+                    view.now += ms(300);
+                    search.reject(&view, candidate.name.clone(), why);
+                    view.devices.iter_mut().for_each(|device| device.size += 1);
+                } else {
+                    search.reject(&view, candidate.name.clone(), why);
+                }
             }
             Next::Wait(until) => {
                 assert!(until > view.now, "waits for what is past: {view:?}");
@@ -329,6 +337,24 @@ fn the_end_is_told_by_rank_with_all_others() {
     let events = [(10, comes("sda", "bad")), (20, comes("sdc", "bad")), (3000, Goes("sdc"))];
     let (_, end) = searched(kargs, &events);
     assert_eq!(end.unwrap_err().1.cause, "sda is bad");
+}
+
+#[test]
+fn a_device_that_changes_at_each_try_is_not_tried_for_ever() {
+    let kargs = "root=live:LABEL=bad-restless rd.retry=30";
+    let (tried, end) = searched(kargs, &[(50, comes("sda", "bad-restless"))]);
+    let (at, stop) = end.unwrap_err();
+    assert!(tried.len() > 50 && tried.last().unwrap().0 < 30_000, "{tried:?}");
+    assert!((30_000..30_400).contains(&at), "{at}");
+    assert_eq!(stop.code, Code::ImageDamaged);
+}
+
+#[test]
+fn what_udev_shows_at_the_very_end_is_looked_at() {
+    let events = [(0, Udev(true)), (40_000, Asked("sda")), (40_000, Udev(false)), (40_300, comes("sda", "x"))];
+    let (tried, end) = searched("root=live:LABEL=x rd.retry=30", &events);
+    assert!(matches!(tried.as_slice(), [(at, name)] if name == "sda" && *at >= 40_300), "{tried:?}");
+    assert!(end.is_ok());
 }
 
 #[test]
