@@ -252,7 +252,7 @@ impl<'a> Boot<'a> {
     /// Remembers which devices have no say in a decision that is made now.
     fn go_on_without_silent(&mut self, view: &View) {
         let silent = view.unanswered(self.config.deadline);
-        self.is_unheard(&silent);
+        self.note_unheard(&silent);
         let before = std::mem::replace(&mut self.silent, silent.clone());
         for name in silent.iter().filter(|name| !before.contains(name)) {
             self.say(Tone::Warning, format!("/dev/{name} does not answer, going on without it"));
@@ -260,7 +260,7 @@ impl<'a> Boot<'a> {
     }
 
     /// Notes which devices have not answered.
-    fn is_unheard(&mut self, silent: &[String]) {
+    fn note_unheard(&mut self, silent: &[String]) {
         let new: Vec<_> = silent.iter().filter(|name| !self.unheard.contains(name)).cloned().collect();
         self.unheard.extend(new);
     }

@@ -149,7 +149,7 @@ impl Boot<'_> {
         let asked = |boot: &mut Self, view: &View| {
             let next = course::awake(view, deadline, node);
             if matches!(next, Next::Known(_)) {
-                boot.is_unheard(&view.unanswered(deadline));
+                boot.note_unheard(&view.unanswered(deadline));
             }
             next
         };
