@@ -18,10 +18,9 @@ use std::path::{Path, PathBuf};
 
 use crate::area::Windows;
 use crate::attempt::Watchdog;
-use crate::config::explain::without_password;
-use crate::config::{Config, Source};
+use crate::config::Config;
 use crate::env::Env;
-use crate::error::{Code, Stop};
+use crate::error::Stop;
 use crate::facts::{Content, Device, Inner, MediumFacts, Moment, Next, View, sleeping_place};
 use crate::handover::{Considered, Facts, Report};
 use crate::layout;
@@ -30,7 +29,6 @@ use crate::plan::persist::Area;
 use crate::plan::ram::Copy;
 use crate::plan::snapshot::Form;
 use crate::plan::{Done, Points, Step, assemble, prepare};
-use crate::source::search::wanted;
 
 /// What a boot works with.
 pub struct Boot<'a> {
@@ -128,16 +126,9 @@ impl<'a> Boot<'a> {
         }
         self.perform("prepare", &prepare::prepare(self.config, &self.points))?;
         let config = self.config;
-        let acquired = match (&config.source, &config.iso_scan) {
-            (Source::Device(selector), _) => self.search(selector)?,
-            (Source::InitrdFile(file), _) => self.take_initrd_file(file)?,
-            (Source::Aoe(node), _) => return Err(not_built(&format!("AoE node {node}"))),
-            (Source::Url(url), _) => return Err(not_built(&format!("network source {}", without_password(url)))),
-            (other, _) => return Err(malformed(other)),
-        };
+        let Acquired { medium, content, inner, copy } = self.take()?;
         self.report.moment("acquired");
         self.watchdog().acquired(true);
-        let Acquired { medium, content, inner, copy } = acquired;
         let copied = copy.is_some();
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
         let (used, inside) = self.copy_image(used, inner.clone())?;
@@ -274,15 +265,6 @@ impl<'a> Boot<'a> {
     fn mark(&self) -> Mark {
         Mark { done: self.world.mark(), fallbacks: self.report.fallbacks.len() }
     }
-}
-
-fn not_built(what: &str) -> Stop {
-    Stop::new(Code::SourceNotBuilt, format!("{what} is not supported by rdlive {}", env!("CARGO_PKG_VERSION")))
-}
-
-fn malformed(source: &Source) -> Stop {
-    Stop::new(Code::RootMalformed, format!("root= is no live root: {}", wanted(source)))
-        .wanted("root=live:CDLABEL=…, LABEL=, UUID=, PARTUUID=, PARTLABEL=, /dev/…, /file.iso or a URL".to_owned())
 }
 
 /// Whether an earlier run has already built the root.

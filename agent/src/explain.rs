@@ -87,10 +87,8 @@ fn plan(config: &Config, medium: Option<Medium>) -> Vec<String> {
     if !config.concerns_us() {
         return Vec::new();
     }
-    let Assumed { facts, remarks } = match config.source {
-        Source::Device(_) | Source::InitrdFile(_) | Source::NotLive(_) => assumed::assumed(config, medium),
-        Source::Aoe(_) | Source::Url(_) | Source::Malformed { .. } => Assumed::default(),
-    };
+    let ends_at_once = config.source.is_not_built() || matches!(config.source, Source::Malformed { .. });
+    let Assumed { facts, remarks } = if ends_at_once { Assumed::default() } else { assumed::assumed(config, medium) };
     remarks.into_iter().chain(course(config, Told::assumed(facts))).collect()
 }
 
@@ -258,7 +256,7 @@ mod tests {
     #[test]
     fn the_plan_ends_where_the_boot_does_and_begins_where_it_does() {
         let network = planned("root=live:http://h/x.iso rd.live.overlay.persistent");
-        let end = "then the boot stops:\nRDL-002: network source http://h/x.iso is not supported";
+        let end = "then the boot stops:\nRDL-002: URL http://h/x.iso is not supported";
         assert!(network.contains(end) && !network.contains("partition"), "{network}");
         let file = planned("root=live:CDLABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso");
         let at = |words: &str| file.find(words).unwrap_or_else(|| panic!("{words} is not in\n{file}"));

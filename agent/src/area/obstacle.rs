@@ -67,9 +67,9 @@ pub enum Obstacle {
     /// Its file system cannot be written to.
     #[error("{place} is {}, which cannot be written to", known(*.kind))]
     NotWritable { place: String, kind: Option<Kind> },
-    /// The medium is a file of the initrd.
-    #[error("the medium is in the initrd, which keeps nothing")]
-    InInitrd,
+    /// The medium is a file of the initrd, or of somebody else.
+    #[error("the medium is a file that lies on no disk of this machine")]
+    OnNoDisk,
     /// The medium is a file, which has no boot disk.
     #[error("the medium is a file, so there is no boot disk for a new partition")]
     NoBootDisk,
@@ -298,7 +298,7 @@ impl Obstacle {
             | Self::Unseen(_)
             | Self::Gone(_)
             | Self::NotWritable { .. }
-            | Self::InInitrd
+            | Self::OnNoDisk
             | Self::NoBootDisk
             | Self::Unreadable { .. }
             | Self::NoPartitions(_)

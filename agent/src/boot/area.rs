@@ -99,7 +99,7 @@ impl Boot<'_> {
                 let bound = persist::bound_path(&wish.cowfile_path, &identity);
                 self.host_with(&host, (&wish.cowfile_path, &bound))
             }
-            (Origin::File(_), None) => Site::Nowhere(Obstacle::InInitrd),
+            (Origin::File(_), None) => Site::Nowhere(Obstacle::OnNoDisk),
         };
         let points = self.points.clone();
         let planner = Planner { overlay: &self.config.overlay, wish, points: &points, image: &identity };
@@ -143,7 +143,7 @@ impl Boot<'_> {
 
     /// An area on the medium itself, or beside its ISO file.
     fn on_medium(&mut self, medium: &MediumFacts, path: Option<&Path>) -> Result<Area, Obstacle> {
-        let device = self.below(medium).ok_or(Obstacle::InInitrd)?;
+        let device = self.below(medium).ok_or(Obstacle::OnNoDisk)?;
         self.for_changes(|boot| boot.awake(&device.node).map(|()| boot.look_for_windows(&device)))?;
         self.shared(medium, &device, &self.named_path(Some(medium), path))
     }

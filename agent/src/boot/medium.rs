@@ -5,22 +5,38 @@ use std::path::{Path, PathBuf};
 
 use super::area::is_ntfs;
 use super::{Acquired, Boot, Mark, Tone, World};
-use crate::config::{Config, IsoScan, Selector};
+use crate::config::root::FORMS;
+use crate::config::{Config, IsoScan, Selector, Source};
 use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, View};
 use crate::format;
 use crate::handover::Considered;
 use crate::plan::{acquire, ram};
 use crate::source::discover::Candidate;
-use crate::source::search::{Search, wanted};
+use crate::source::search::Search;
 
 impl Boot<'_> {
+    /// The medium that is asked for, with its images within reach.
+    pub(super) fn take(&mut self) -> Result<Acquired, Stop> {
+        let source = &self.config.source;
+        match source {
+            Source::Device(selector) => self.search(selector),
+            Source::InitrdFile(file) => self.take_initrd_file(file),
+            Source::Aoe(_) | Source::Url(_) => {
+                let version = env!("CARGO_PKG_VERSION");
+                Err(Stop::new(Code::SourceNotBuilt, format!("{source} is not supported by rdlive {version}")))
+            }
+            Source::NotLive(root) => Err(malformed(root.as_deref().unwrap_or_default())),
+            Source::Malformed { value, why } => Err(malformed(&format!("{value} ({why})"))),
+        }
+    }
+
     /// Asks the search again with each change of devices, until there is a medium or the time is over.
-    pub(super) fn search(&mut self, selector: &Selector) -> Result<Acquired, Stop> {
+    fn search(&mut self, selector: &Selector) -> Result<Acquired, Stop> {
         let mut search = Search::new(self.config);
         let _looking = self.watchdog().doing(match &self.config.iso_scan {
             Some(scan) => format!("looking for a file system that holds {}", scan.path.display()),
-            None => format!("looking for the live medium {}", wanted(&self.config.source)),
+            None => format!("looking for the live medium {selector}"),
         });
         let result = loop {
             let next = |boot: &mut Self, view: &View| {
@@ -123,7 +139,7 @@ impl Boot<'_> {
         Ok(facts)
     }
 
-    pub(super) fn take_initrd_file(&mut self, file: &Path) -> Result<Acquired, Stop> {
+    fn take_initrd_file(&mut self, file: &Path) -> Result<Acquired, Stop> {
         if !self.world.is_file(file).is_ok_and(|is| is) {
             return Err(Stop::new(Code::InitrdFileMissing, format!("{} is not in the initrd", file.display()))
                 .advice("append it to the initrd as a cpio archive, or use iso-scan/filename= for a file on a disk"));
@@ -196,6 +212,10 @@ fn decompressor(config: &Config, file: &ImageFile) -> Result<(), Stop> {
     Err(Stop::new(Code::DriverMissing, cause)
         .wanted(format!("a kernel with {option}"))
         .advice("build the image with --compression zstd or xz, or use another kernel"))
+}
+
+fn malformed(what: &str) -> Stop {
+    Stop::new(Code::RootMalformed, format!("root= is no live root: {what}")).wanted(FORMS)
 }
 
 fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {

@@ -69,8 +69,10 @@ fn lines(config: &Config) -> Vec<(&'static str, String)> {
         Dialect::Kiwi => "kiwi",
         Dialect::Dmsquash => "dmsquash",
     };
-    let mut lines =
-        vec![("dialect", format!("{dialect}, because {}", config.dialect_reason)), ("source", source(&config.source))];
+    let mut lines = vec![
+        ("dialect", format!("{dialect}, because {}", config.dialect_reason)),
+        ("source", config.source.to_string()),
+    ];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
     add("medium", config.medium.as_ref().map(|medium| format!("{medium} is preferred")));
     add("iso file", config.iso_scan.as_ref().map(iso_scan));
@@ -86,20 +88,6 @@ fn lines(config: &Config) -> Vec<(&'static str, String)> {
     add("modules", modules(&config.modules));
     add("report", config.report.as_ref().map(|path| path.display().to_string()));
     lines
-}
-
-fn source(source: &Source) -> String {
-    match source {
-        Source::NotLive(None) => "not a live system: no root= and no rd.live.image".to_owned(),
-        Source::NotLive(Some(root)) => {
-            format!("not a live system: root={root} does not begin with live: and rd.live.image is off")
-        }
-        Source::Malformed { value, .. } => format!("unusable: root={value}"),
-        Source::Device(selector) => format!("device {selector}"),
-        Source::InitrdFile(path) => format!("file {} in the initrd", path.display()),
-        Source::Aoe(node) => format!("AoE node {node}"),
-        Source::Url(url) => format!("URL {}", without_password(url)),
-    }
 }
 
 /// A URL without user and password.

@@ -15,7 +15,7 @@ mod modules;
 mod net;
 mod overlay;
 pub mod registry;
-mod root;
+pub mod root;
 mod selector;
 mod shutdown;
 mod size;

@@ -1,15 +1,44 @@
 //! What `root=` asks for, and where the image lies on it.
 
+use std::fmt;
 use std::path::PathBuf;
 
+use super::explain::without_password;
 use super::lookup::Lookup;
 use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT, ROOTFSTYPE};
 use super::{Access, Conf, IsoScan, Level, Selector, Source, net};
 use crate::layout;
 
 /// The forms `root=` may have, for messages.
-const FORMS: &str = "accepted are live:CDLABEL=<label>, live:LABEL=, live:UUID=, live:PARTUUID=, live:PARTLABEL=, \
+pub const FORMS: &str = "accepted are live:CDLABEL=<label>, live:LABEL=, live:UUID=, live:PARTUUID=, live:PARTLABEL=, \
     live:/dev/<device>, live:/<file in the initrd>.iso or .img, live:AOEINTERFACE=<node> and live:<URL>";
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLive(None) => f.write_str("not a live system: no root= and no rd.live.image"),
+            Self::NotLive(Some(root)) => {
+                write!(f, "not a live system: root={root} does not begin with live: and rd.live.image is off")
+            }
+            Self::Malformed { value, .. } => write!(f, "unusable: root={value}"),
+            Self::Device(selector) => write!(f, "device {selector}"),
+            Self::InitrdFile(path) => write!(f, "file {} in the initrd", path.display()),
+            Self::Aoe(node) => write!(f, "AoE node {node}"),
+            Self::Url(url) => write!(f, "URL {}", without_password(url)),
+        }
+    }
+}
+
+impl Source {
+    /// Whether a boot ends because this cannot be provided yet.
+    #[must_use]
+    pub fn is_not_built(&self) -> bool {
+        match self {
+            Self::Aoe(_) | Self::Url(_) => true,
+            Self::NotLive(_) | Self::Malformed { .. } | Self::Device(_) | Self::InitrdFile(_) => false,
+        }
+    }
+}
 
 /// Reads `root=` in the light of `rd.live.image`. Both dialects take all forms of both (kiwi-live T-03, T-04).
 pub(super) fn source(lookup: &mut Lookup) -> Source {

@@ -382,7 +382,7 @@ impl<'a> Executor<'a> {
                 let missing = if code == Code::AreaDamaged { Code::AreaUnavailable } else { code };
                 (node.ok_or_else(|| Stop::new(missing, format!("no device is known as {slot}")))?, code)
             }
-            Place::Path(path) => (self.env.path(path).to_string_lossy().into_owned(), Code::ImageMount),
+            Place::Named(name) => (name.clone(), Code::MediumMount),
         };
         // A journal is replayed by a mount for reading, too. The witness lives until the mount itself holds the device.
         let _witness = match what {
@@ -390,7 +390,7 @@ impl<'a> Executor<'a> {
                 Code::AreaDamaged => stop,
                 code => Stop { code, ..stop },
             })?),
-            Place::Path(_) => None,
+            Place::Named(_) => None,
         };
         let target = self.env.path(at);
         make_dir(&target)?;

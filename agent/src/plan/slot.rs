@@ -1,7 +1,6 @@
 //! Devices by their roles, and what can be mounted.
 
 use std::fmt;
-use std::path::PathBuf;
 
 /// A device by its role; loop and device-mapper numbers exist only at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,15 +66,15 @@ impl fmt::Display for Slot {
 pub enum Place {
     /// A device another step has made or found.
     Slot(Slot),
-    /// A path: a node in `/dev`, or a file.
-    Path(PathBuf),
+    /// What the driver itself knows by this name: a mount tag, a server's directory.
+    Named(String),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Slot(slot) => slot.fmt(f),
-            Place::Path(path) => path.display().fmt(f),
+            Place::Named(name) => f.write_str(name),
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::discover::{self, Candidate};
-use crate::config::explain::without_password;
 use crate::config::{Config, Selector, Source};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, Moment, Next, SILENCE, View};
@@ -148,7 +147,10 @@ impl<'a> Search<'a> {
                     .advice("check iso-scan/filename= (path from the root of its file system) and the disk's cable")
             }
             (None, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
-                .wanted(wanted(&self.config.source))
+                .wanted(match &self.config.source {
+                    Source::Device(selector) => selector.to_string(),
+                    other => other.to_string(),
+                })
                 .found(found),
         }
     }
@@ -187,19 +189,6 @@ pub fn root(view: &View, deadline: Moment, selector: &Selector) -> Next<Result<D
         .wanted(selector.to_string())
         .found(view.devices.iter().filter(|device| device.size > 0).map(Device::summary))
         .advice("plug the disk in and retry, or correct root= (labels are case-sensitive)")))
-}
-
-/// What `root=` asks for, for a person.
-#[must_use]
-pub fn wanted(source: &Source) -> String {
-    match source {
-        Source::Device(selector) => selector.to_string(),
-        Source::InitrdFile(file) => format!("file {} in the initrd", file.display()),
-        Source::Aoe(node) => format!("AoE node {node}"),
-        Source::Url(url) => without_password(url),
-        Source::NotLive(root) => root.clone().unwrap_or_default(),
-        Source::Malformed { value, why } => format!("{value} ({why})"),
-    }
 }
 
 #[cfg(test)]
