@@ -110,7 +110,9 @@ impl<'a> Boot<'a> {
             }
         }
         let (steps, facts) = self.world.take_records();
-        let (silent, area_hangs) = (std::mem::take(&mut self.unheard), self.area_hangs.clone());
+        let (mut silent, area_hangs) = (std::mem::take(&mut self.unheard), self.area_hangs.clone());
+        // What answered in the end had its say in what was decided then.
+        silent.retain(|name| !facts.devices.iter().any(|device| device.name == *name));
         let facts = Facts { silent, area_hangs, ..facts };
         (self.report.steps, self.report.facts) = (steps, serde_json::to_value(facts).ok());
         let silent = self.silent.iter();

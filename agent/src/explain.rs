@@ -339,11 +339,9 @@ mod tests {
         let Assumed { mut facts, .. } = assumed::assumed(&config, None);
         let second = Device { name: "sdb".into(), node: "/dev/sdb".into(), ..facts.devices[0].clone() };
         facts.devices.push(second);
-        facts.conf = "medium = LABEL=LIVE\n".to_owned();
         facts.failed.push((2, Stop::new(Code::MediumMount, "the driver gives up")));
         let facts: Facts = serde_json::from_str(&serde_json::to_string(&facts).unwrap()).unwrap();
         let text = happened(&config, facts).join("\n");
-        assert!(!text.contains("not kept"), "{text}");
         for words in [
             "acquire   mount medium iso9660 (ro) at /run/initramfs/live failed: RDL-012: the driver gives up",
             "warns     sda1: RDL-012: the driver gives up, trying the next",
@@ -351,6 +349,49 @@ mod tests {
             "assemble  overlay lower /run/rootfsbase",
         ] {
             assert!(text.contains(words), "{words} is not in\n{text}");
+        }
+    }
+
+    /// All that a boot was told counts, and nothing of this machine.
+    #[test]
+    fn what_has_happened_is_told_from_all_of_its_facts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("facts.json");
+        let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.live.overlay.persistent");
+        let Assumed { mut facts, .. } = assumed::assumed(&config, None);
+        facts.conf = "dialect = kiwi\n".to_owned();
+        facts.silent = vec!["sdz".to_owned()];
+        facts.area_hangs = Some("writing to /dev/sda has hung".to_owned());
+        std::fs::write(&path, serde_json::to_vec(&facts).unwrap()).unwrap();
+        let facts = read_facts(&path).unwrap();
+        let (config, _) =
+            config::interpret(&Cmdline::parse("root=live:CDLABEL=LIVE rd.overlay"), &Conf::parse(&facts.conf));
+        assert_eq!(config.dialect, config::Dialect::Kiwi);
+        let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.live.overlay.persistent");
+        let text = happened(&config, facts).join("\n");
+        for words in [
+            "warns     /dev/sdz does not answer",
+            "falling back to RAM: RDL-042: writing to /dev/sda has hung",
+            "tmpfs",
+        ] {
+            assert!(text.contains(words), "{words} is not in\n{text}");
+        }
+        assert!(!text.contains("partition /dev/sda"), "{text}");
+        std::fs::write(&path, "{\"schema\": 1}").unwrap();
+        assert!(read_facts(&path).unwrap_err().to_string().contains("kept no facts"));
+    }
+
+    /// docs/explain.md promises that no URL has a user or password.
+    #[test]
+    fn no_url_tells_a_password() {
+        for cmdline in
+            ["root=live:cifs://u:secret@h/x.iso", "root=ftp://u:secret@h/x", "root=live:http://u:secret@h/x.iso"]
+        {
+            let (config, warnings) = interpret_text(cmdline);
+            let plan = plan(&config, None);
+            let lines = config::explain::explain_lines(&config, &warnings, &plan).join("\n");
+            let whole = config::explain::explain_json(&config, &warnings, &plan).to_string();
+            assert!(!lines.contains("secret") && !whole.contains("secret"), "{cmdline}:\n{lines}\n{whole}");
         }
     }
 }

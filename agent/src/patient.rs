@@ -41,7 +41,7 @@ impl<T: Send + 'static> Apart<T> {
     /// # Errors
     /// There is no thread for it.
     pub fn begin(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
-        Self::named("", work)
+        Self::on(thread::Builder::new(), work)
     }
 
     /// The same, with a name for the thread.
@@ -49,8 +49,12 @@ impl<T: Send + 'static> Apart<T> {
     /// # Errors
     /// As [`Apart::begin`].
     pub fn named(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
+        Self::on(thread::Builder::new().name(name.to_owned()), work)
+    }
+
+    fn on(thread: thread::Builder, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Self> {
         let (done, ended) = channel();
-        let worker = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let worker = thread.spawn(move || {
             let answer = work();
             // Nobody listens any more when the time was over.
             let _ = done.send(());

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::area::is_ntfs;
 use super::{Acquired, Boot, Mark, Tone, World};
+use crate::config::explain::without_password;
 use crate::config::root::FORMS;
 use crate::config::{Config, IsoScan, Selector, Source};
 use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
-use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, View};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Next, Origin, View};
 use crate::format;
 use crate::handover::Considered;
 use crate::plan::{acquire, ram};
@@ -26,7 +27,8 @@ impl Boot<'_> {
                 let version = env!("CARGO_PKG_VERSION");
                 Err(Stop::new(Code::SourceNotBuilt, format!("{source} is not supported by rdlive {version}")))
             }
-            Source::NotLive(root) => Err(malformed(root.as_deref().unwrap_or_default())),
+            Source::NotLive(root) => Err(malformed(root.as_deref().unwrap_or_default()).wanted(FORMS)),
+            // What is accepted is in the reason.
             Source::Malformed { value, why } => Err(malformed(&format!("{value} ({why})"))),
         }
     }
@@ -44,7 +46,11 @@ impl Boot<'_> {
                 if boot.config.iso_scan.is_some() && view.is_settled(boot.config.deadline) {
                     boot.go_on_without_silent(view);
                 }
-                search.next(view)
+                let next = search.next(view);
+                if matches!(next, Next::Known(_)) {
+                    boot.note_unheard(&view.unanswered(boot.config.deadline));
+                }
+                next
             };
             let candidate = match self.until_known(next) {
                 Ok(candidate) => candidate,
@@ -215,7 +221,7 @@ fn decompressor(config: &Config, file: &ImageFile) -> Result<(), Stop> {
 }
 
 fn malformed(what: &str) -> Stop {
-    Stop::new(Code::RootMalformed, format!("root= is no live root: {what}")).wanted(FORMS)
+    Stop::new(Code::RootMalformed, format!("root= is no live root: {}", without_password(what)))
 }
 
 fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {

@@ -72,8 +72,10 @@ impl Boot<'_> {
         let _looking = self.watchdog().doing(format!("looking for the root {selector}"));
         self.until_known(|boot, view| {
             let next = search::root(view, deadline, selector);
-            if matches!(next, Next::Known(Ok(_))) {
-                boot.go_on_without_silent(view);
+            match next {
+                Next::Known(Ok(_)) => boot.go_on_without_silent(view),
+                Next::Known(Err(_)) => boot.note_unheard(&view.unanswered(deadline)),
+                Next::Wait(_) => {}
             }
             next
         })

@@ -44,8 +44,11 @@ pub fn explain_json(config: &Config, warnings: &[Warning], plan: &[String]) -> V
 /// The configuration without the passwords in its URLs.
 fn without_secrets(config: &Config) -> Config {
     let mut config = config.clone();
-    if let Source::Url(url) = &mut config.source {
-        *url = without_password(url);
+    match &mut config.source {
+        Source::Url(text) | Source::NotLive(Some(text)) | Source::Malformed { value: text, .. } => {
+            *text = without_password(text);
+        }
+        Source::NotLive(None) | Source::Device(_) | Source::InitrdFile(_) | Source::Aoe(_) => {}
     }
     for value in config.network.iter_mut().filter_map(|setting| setting.value.as_mut()) {
         *value = without_password(value);

@@ -18,9 +18,10 @@ impl fmt::Display for Source {
         match self {
             Self::NotLive(None) => f.write_str("not a live system: no root= and no rd.live.image"),
             Self::NotLive(Some(root)) => {
+                let root = without_password(root);
                 write!(f, "not a live system: root={root} does not begin with live: and rd.live.image is off")
             }
-            Self::Malformed { value, .. } => write!(f, "unusable: root={value}"),
+            Self::Malformed { value, .. } => write!(f, "unusable: root={}", without_password(value)),
             Self::Device(selector) => write!(f, "device {selector}"),
             Self::InitrdFile(path) => write!(f, "file {} in the initrd", path.display()),
             Self::Aoe(node) => write!(f, "AoE node {node}"),

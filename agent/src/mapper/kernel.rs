@@ -110,8 +110,16 @@ pub fn table(name: &str) -> Result<String, MapperError> {
 }
 
 /// Does a request that waits for udev on a thread of its own; `None` when that took too long.
-fn bounded<T: Send + 'static>(request: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let asked = Apart::begin(request).ok()?;
+fn bounded<T: Send + 'static>(
+    request: impl FnOnce() -> Result<T, DmError> + Send + 'static,
+) -> Option<Result<T, DmError>> {
+    let asked = match Apart::begin(request) {
+        Ok(asked) => asked,
+        // Nothing was asked; what follows asks the kernel, or says what it is told.
+        Err(error) => {
+            return Some(Err(DmError::Core(errors::Error::ContextInit(format!("no thread for it: {error}")))));
+        }
+    };
     let answers = RULES.iter().any(|dir| Path::new(dir).join(ANSWER).exists());
     asked
         .within(match Path::new("/run/udev/control").exists() {

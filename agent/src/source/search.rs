@@ -120,7 +120,8 @@ impl<'a> Search<'a> {
         let rejected = self.last_rejection.filter(|_| self.config.iso_scan.is_none() && open.is_empty());
         let deadline = self.config.deadline;
         // What udev has just shown is looked at first.
-        let idle = !view.udev && (view.now < deadline + UDEV_STEP || view.is_quiet());
+        let shown = view.pending.iter().any(|one| !one.given_up && one.since >= deadline);
+        let idle = !view.udev && !shown;
         let late = view.now >= deadline && (idle || view.now >= deadline + GRACE_UDEV);
         late || rejected.is_some_and(|at| view.now >= at + GRACE_REJECTED)
     }

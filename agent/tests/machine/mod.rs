@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rdlive::boot::Boot;
+use rdlive::boot::{Boot, World};
 use rdlive::config::interpret_text;
 use rdlive::env::Env;
 use rdlive::error::Stop;
@@ -321,6 +321,15 @@ impl Stick {
         let exec = Executor::new(&machine.env, &nothing_to_load);
         let mut world = tree::Tree { machine: rdlive::machine::Machine::new(&machine.env, exec), root };
         world.machine.watch.listen(Socket::open().unwrap(), None);
+        // Disk and partition are looked at side by side, and on a loaded machine one may come seconds after the other.
+        let part = format!("{}p1", self.disk.node.trim_start_matches("/dev/"));
+        for _ in 0..300 {
+            if world.machine.view().device(&part).is_some() {
+                break;
+            }
+            let now = world.machine.view().now;
+            world.machine.wait(now + std::time::Duration::from_millis(100));
+        }
         let mut boot = Boot::new(&mut world, &config, Path::new("/sysroot"), Report::new("dracut", &config, &[]));
         boot.run()?;
         let report = boot.report;
