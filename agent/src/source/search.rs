@@ -48,13 +48,17 @@ impl<'a> Search<'a> {
     /// The candidate to look into, or why there is no medium. Deadlines count from the moment 0.
     pub fn next(&self, view: &View) -> Next<Result<Candidate, Stop>> {
         let mut open = self.open(view);
+        // A device that changes again and again is not tried for ever, and holds up nobody else.
+        let tried = |candidate: &&Candidate| self.rejected.iter().any(|was| was.name == candidate.name);
         if view.now >= self.config.deadline {
-            // A device that changes again and again is not tried for ever.
-            open.retain(|candidate| !self.rejected.iter().any(|was| was.name == candidate.name));
+            open.retain(|candidate| !tried(&candidate));
         }
+        let ripe = |candidate: &&Candidate| self.is_ripe(view, candidate);
+        let fresh = || open.iter().find(|candidate| !tried(candidate) && ripe(candidate));
+        let again = open.first().filter(tried).and_then(|_| fresh());
         // A better one may come before a worse one is used.
-        if let Some(candidate) = open.first().filter(|candidate| self.is_ripe(view, candidate)) {
-            return Next::Known(Ok((*candidate).clone()));
+        if let Some(candidate) = again.or(open.first()).filter(ripe) {
+            return Next::Known(Ok(candidate.clone()));
         }
         if self.is_over(view, &open) {
             return Next::Known(Err(self.not_found(view)));

@@ -347,6 +347,12 @@ fn a_device_that_changes_at_each_try_is_not_tried_for_ever() {
     assert!(tried.len() > 50 && tried.last().unwrap().0 < 30_000, "{tried:?}");
     assert!((30_000..30_400).contains(&at), "{at}");
     assert_eq!(stop.code, Code::ImageDamaged);
+    // Nor does it keep another one from its turn.
+    let events =
+        [(50, comes("sda", "bad-restless")), (60, comes("sdb", "bad-restless")), (70, comes("sdc", "bad-restless"))];
+    let (tried, _) = searched(kargs, &events);
+    let first: Vec<&str> = tried.iter().take(3).map(|(_, name)| name.as_str()).collect();
+    assert_eq!(first, ["sda", "sdb", "sdc"]);
 }
 
 #[test]
