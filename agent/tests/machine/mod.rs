@@ -1,21 +1,24 @@
 //! A machine below a temporary directory, with the real devices and kernel tables; sticks and disks are loop devices.
 
-mod tree;
-
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rdlive::boot::{Boot, World};
+use rdlive::area::Identity;
+use rdlive::boot::Boot;
 use rdlive::config::interpret_text;
 use rdlive::env::Env;
 use rdlive::error::Stop;
 use rdlive::exec::Executor;
+use rdlive::facts::{Inner, MediumFacts, Origin};
 use rdlive::format::partition::{self, Table};
 use rdlive::handover::{Report, WriteMode};
+use rdlive::plan::persist::Planner;
+use rdlive::plan::{Points, Wanted, assemble, prepare};
 use rdlive::probe::uevent::Socket;
+use rdlive::probe::{block, site};
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, Setup};
 use tempfile::TempDir;
@@ -312,28 +315,65 @@ impl Stick {
         disk.write_all_at(bytes, at).and_then(|()| disk.sync_all()).unwrap();
     }
 
-    /// A boot from it. The ISO itself is not mounted, for not every test kernel can; scenarios in QEMU boot it.
+    /// What a boot does from the moment the medium's tree is in reach: probe the disk, plan, assemble. The ISO itself is
+    /// not mounted, for not every test kernel can; scenarios in QEMU boot it.
     pub fn boot(&self, machine: &Machine, more: &str) -> Result<Booted, Stop> {
-        // The loader's own medium is used as soon as it is there: other tests plug in theirs all the time.
-        let label = &self.label;
-        let (config, _) = interpret_text(&format!("root=live:CDLABEL={label} rd.live.medium=LABEL={label} {more}"));
-        let root = machine.dir.path().to_owned();
-        let exec = Executor::new(&machine.env, &nothing_to_load);
-        let mut world = tree::Tree { machine: rdlive::machine::Machine::new(&machine.env, exec), root };
-        world.machine.watch.listen(Socket::open().unwrap(), None);
-        // The loader's own medium is used at once. What a test has plugged in beside it counts only when it was looked at, and disk and
-        // partition may come seconds after one another on a loaded machine.
-        let part = format!("{}p1", self.disk.node.trim_start_matches("/dev/"));
-        for _ in 0..300 {
-            let view = world.machine.view();
-            if view.device(&part).is_some() && view.is_quiet() {
-                break;
+        let (config, _) = interpret_text(&format!("root=live:CDLABEL={} {more}", self.label));
+        let env = &machine.env;
+        let points = Points::new(config.dialect);
+        let devices: Vec<_> = block::names(env).iter().filter_map(|name| block::device(env, name)).collect();
+        let node = PathBuf::from(format!("{}p1", self.disk.node));
+        let found = block::identify(env, Path::new(&self.disk.node)).unwrap().0.unwrap();
+        let medium = MediumFacts {
+            origin: Origin::Device(node.clone()),
+            kind: found.kind,
+            label: found.label,
+            uuid: found.uuid,
+            device: None,
+        };
+        let image = Identity::of(&medium);
+        let planner = Planner::of(&config.overlay, &points, &image).unwrap();
+        let site = site::disk(env, &devices, &medium, &node, false);
+        let planned = planner.automatic(&site);
+        let mut report = Report::new("dracut", &config, &[]);
+        let area = match planned {
+            Ok(area) => Some(area),
+            Err(why) if config.overlay.required => return Err(why.into()),
+            Err(why) => {
+                report.fallbacks.push(why.to_string());
+                None
             }
-            world.machine.wait(view.now + std::time::Duration::from_millis(100));
-        }
-        let mut boot = Boot::new(&mut world, &config, Path::new("/sysroot"), Report::new("dracut", &config, &[]));
-        boot.run()?;
-        let report = boot.report;
+        };
+        let sysroot = PathBuf::from("/sysroot");
+        let mut exec = Executor::new(env, &nothing_to_load);
+        exec.perform("prepare", &prepare::prepare(&config, &points)).unwrap();
+        let container = env.path(&points.container);
+        fs::create_dir_all(container.join("usr")).unwrap();
+        fs::write(container.join("usr/mark"), "from the image").unwrap();
+        let steps = assemble::assemble_on(&config, &points, &medium, None, Some(&Inner::Tree), &sysroot, area.as_ref());
+        let done = match exec.perform("assemble", &steps) {
+            Ok(done) => done,
+            Err(stop) => {
+                exec.unwind(0);
+                return Err(stop);
+            }
+        };
+        let kept = area.filter(|_| !done.gave_up(Wanted::Changes));
+        report.fallbacks.extend(done.given_up.iter().map(ToString::to_string));
+        report.steps.append(&mut exec.records);
+        let mut notes = done.notes;
+        notes.extend(kept.iter().flat_map(|area| area.notes.clone()));
+        report.write_mode = Some(WriteMode {
+            method: "overlayfs".into(),
+            persistence: kept.as_ref().map_or("temporary", |area| area.persistence).into(),
+            size: String::new(),
+            place: kept.as_ref().map(|area| area.place.clone()),
+            encrypted: false,
+            cipher: None,
+            readonly: kept.is_some_and(|area| area.readonly),
+            store: None,
+            notes,
+        });
         Ok(Booted { root: machine.dir.path().to_owned(), sysroot: machine.path("sysroot"), report })
     }
 
