@@ -487,6 +487,23 @@ fn loop_either_undoes_the_first_and_reports_the_fallback() {
     exec.unwind(0);
 }
 
+/// The driver is loaded beside the search, and a medium that is there at once may be faster (twin/rd.live.medium in the lab).
+#[test]
+fn a_loop_device_waits_for_its_driver() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("image"), "x").unwrap();
+    let (env, loaded) = (Env::new(dir.path()), std::sync::Mutex::new(Vec::new()));
+    let load = |name: &str| {
+        loaded.lock().unwrap().push(name.to_owned());
+        nothing_to_load(name)
+    };
+    let mut exec = Executor::new(&env, &load);
+    let (file, access, into) = ("/image".into(), Access::ReadOnly, Slot::Image);
+    let step = Step::Loop { file, access, direct: false, into, found: None };
+    let stop = exec.perform("acquire", &[step]).unwrap_err();
+    assert_eq!((stop.code, loaded.into_inner().unwrap()), (Code::LoopSetup, vec!["loop".to_owned()]));
+}
+
 #[test]
 fn loop_whole_boot_from_an_image_in_the_initrd() {
     let machine = Machine::new();

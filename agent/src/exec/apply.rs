@@ -44,7 +44,7 @@ struct Held {
 /// Does steps, remembers devices by role, records what it did and how to undo it.
 pub struct Executor<'a> {
     pub(super) env: &'a Env,
-    load: LoadModule<'a>,
+    pub(super) load: LoadModule<'a>,
     slots: HashMap<Slot, Held>,
     undos: Undos,
     pub(super) sums: HashMap<PathBuf, String>,
@@ -339,12 +339,12 @@ impl<'a> Executor<'a> {
         into: Slot,
         found: Option<Found>,
     ) -> Result<(), Stop> {
+        self.loop_driver();
         let path = self.env.path(file);
         let fail = |operation: &str, error: io::Error| {
             Stop::new(Code::LoopSetup, format!("{operation} {}: {error}", file.display()))
                 .advice("see docs/troubleshooting.md; is the medium readable to its end?")
         };
-        let read_only = access == Access::ReadOnly;
         let witness = match access {
             Access::ReadOnly => None,
             Access::ReadWrite => {
@@ -362,7 +362,7 @@ impl<'a> Executor<'a> {
                 unfinished::forget_replacing(self.env, file);
             }
         }
-        let setup = Setup { read_only, direct_io, autoclear: true, ..Setup::default() };
+        let setup = Setup { read_only: access == Access::ReadOnly, direct_io, autoclear: true, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), opened, &path.to_string_lossy(), setup)
             .map_err(|error| fail("attaching a loop device to", error))?;
         let node = self.env.path(format!("dev/loop{}", device.number));

@@ -27,3 +27,15 @@ pub enum ModuleError {
 
 /// Loads a kernel module by name with all it needs.
 pub type LoadModule<'a> = &'a (dyn Fn(&str) -> Result<(), ModuleError> + Sync);
+
+impl super::Executor<'_> {
+    /// Sees that there are loop devices. Their driver is asked for when the boot begins, and loaded beside the search: a medium that is
+    /// there at once may be faster. That there is none is said by who attaches one.
+    pub(super) fn loop_driver(&self) {
+        if !self.env.path("dev/loop-control").exists()
+            && let Err(why) = (self.load)("loop")
+        {
+            log::debug!("loop: {why}");
+        }
+    }
+}
