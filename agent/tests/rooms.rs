@@ -1,5 +1,5 @@
 //! The gate of the house (architecture.md and redesign.md, "Rooms"): which room may use which, how long a file and a function may be,
-//! and how much there is of all. What breaks a rule today stands in a list that may only shrink.
+//! and how much there is of all. There are no exceptions.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, GenericArgument, ImplItemFn, Item, ItemFn, ItemUse, Macro, PathArguments, Type, UseTree};
 
 /// Lines of `agent/src` and `agent/media/src` without tests; let it go down with them. There were 26,583 when this gate was built, and in the end there are fewer.
-const LINES: usize = 29_015;
+const LINES: usize = 28_754;
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 60;
 
@@ -91,28 +91,6 @@ const ROOMS: &[Room] = &[
         ],
     ),
 ];
-
-/// Arrows of today that are none of the table: a file, and the room that it should not use.
-const ARROWS: &[(&str, &str)] = &[];
-
-/// Files of today that are too long, and how long.
-const LONG_FILES: &[(&str, usize)] = &[
-    ("attempt/supervisor.rs", 482),
-    ("config/mod.rs", 410),
-    ("exec/apply.rs", 527),
-    ("format/fat.rs", 418),
-    ("format/iso9660/volume.rs", 511),
-    ("format/kind.rs", 440),
-    ("format/signature.rs", 422),
-    ("native/modules.rs", 432),
-    ("plan/persist.rs", 425),
-    ("plan/snapshot.rs", 478),
-    ("table/tests.rs", 505),
-];
-
-/// Functions of today that are too long.
-const LONG_FUNCTIONS: &[&str] =
-    &["exec/blank.rs: prove", "format/kind.rs: row", "table/tests.rs: f2_what_anybody_claims_is_not_free"];
 
 /// A file of the agent, as far as its tests are left out.
 #[derive(Debug, Default)]
@@ -272,7 +250,15 @@ fn files_below(root: &Path) -> Vec<(String, usize, Seen)> {
                 let mut seen = Seen { depth, ..Seen::default() };
                 seen.visit_file(&syn::parse_file(&text).unwrap_or_else(|error| panic!("{name}: {error}")));
                 let lines = text.lines().count();
-                seen.tests = if is_tests { lines } else { seen.tests };
+                // The readers of foreign bytes for the fuzzer: in no program that is shipped.
+                if name == "fuzzing.rs" {
+                    seen.tests = lines;
+                }
+                if is_tests {
+                    // As of tests in the file itself: they may use what they like.
+                    seen.names.clear();
+                    seen.tests = lines;
+                }
                 found.push((name, lines, seen));
             }
         }
@@ -289,15 +275,6 @@ fn room_of(path: &str) -> Option<&'static str> {
     ROOMS.iter().find(|(_, all, _)| all.iter().any(holds)).map(|(name, ..)| *name)
 }
 
-/// What a list of today says that is true no more.
-fn settled<T: PartialEq + std::fmt::Debug>(listed: &[T], found: &[T]) -> Vec<String> {
-    listed
-        .iter()
-        .filter(|one| !found.contains(one))
-        .map(|one| format!("{one:?} is settled: take it out of the list"))
-        .collect()
-}
-
 #[test]
 fn each_file_has_a_room_and_rooms_use_what_is_above_them() {
     let place = |name: &str| ROOMS.iter().position(|(room, ..)| *room == name);
@@ -306,7 +283,7 @@ fn each_file_has_a_room_and_rooms_use_what_is_above_them() {
             assert!(place(used).is_some_and(|place| place < at), "{name} may use {used}, which is no room above it");
         }
     }
-    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    let mut wrong = Vec::new();
     for (file, _, seen) in files() {
         let Some(room) = room_of(&file) else { panic!("{file} has no room") };
         let (at, (.., uses)) = (place(room).unwrap(), ROOMS[place(room).unwrap()]);
@@ -318,41 +295,23 @@ fn each_file_has_a_room_and_rooms_use_what_is_above_them() {
             };
             let open = OPEN.contains(&other) && place(other).unwrap() < at;
             if other != room && !open && !uses.contains(&other) {
-                found.push((file.clone(), other));
+                wrong.push(format!("{file} uses {other}"));
             }
         }
     }
-    found.dedup();
-    let found: Vec<(&str, &str)> = found.iter().map(|(file, room)| (file.as_str(), *room)).collect();
-    wrong
-        .extend(found.iter().filter(|arrow| !ARROWS.contains(arrow)).map(|(file, room)| format!("{file} uses {room}")));
-    wrong.extend(settled(ARROWS, &found));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn files_and_functions_are_short() {
     let mut wrong = Vec::new();
-    let (mut long_files, mut long_functions) = (Vec::new(), Vec::new());
     for (file, lines, seen) in files() {
         if lines > FILE_LINES {
-            long_files.push((file.clone(), lines));
+            wrong.push(format!("{file} has {lines} lines, at most {FILE_LINES} are allowed"));
         }
         let long = seen.functions.iter().filter(|(_, lines)| *lines > FUNCTION_LINES);
-        long_functions.extend(long.map(|(name, _)| format!("{file}: {name}")));
+        wrong.extend(long.map(|(name, lines)| format!("{name} in {file} has {lines} lines")));
     }
-    for (file, lines) in &long_files {
-        match LONG_FILES.iter().find(|(listed, _)| listed == file) {
-            Some((_, listed)) if lines == listed => {}
-            listed => wrong.push(format!("{file} has {lines} lines, the list says {listed:?}")),
-        }
-    }
-    let names = |list: &[(&str, usize)]| list.iter().map(|(file, _)| (*file).to_owned()).collect::<Vec<_>>();
-    let long: Vec<_> = long_files.iter().map(|(file, _)| file.clone()).collect();
-    wrong.extend(settled(&names(LONG_FILES), &long));
-    let listed: Vec<_> = LONG_FUNCTIONS.iter().map(|name| (*name).to_owned()).collect();
-    wrong.extend(long_functions.iter().filter(|name| !listed.contains(name)).map(|name| format!("{name} is too long")));
-    wrong.extend(settled(&listed, &long_functions));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

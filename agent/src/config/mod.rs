@@ -28,7 +28,7 @@ mod tests;
 pub use conf::Conf;
 pub use interpret::{interpret, interpret_text};
 pub use size::{ParseSizeError, Size};
-pub use warnings::Warnings;
+pub use warnings::{Level, Warning, Warnings};
 pub use wish::{AreaFs, Wish};
 
 use std::path::PathBuf;
@@ -382,29 +382,4 @@ pub struct Modules {
     pub post: Vec<String>,
     /// Module parameters from the command line (`module.param=value`), module → parameter string.
     pub parameters: Vec<(String, String)>,
-}
-
-/// Something the operator should know about the command line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Warning {
-    /// Stable id, for machines; all are in [`explain::WARNING_IDS`].
-    pub id: &'static str,
-    /// How bad it is.
-    pub level: Level,
-    /// The argument as written, or the name of the file it stands in.
-    pub karg: String,
-    /// What is wrong and what happens now (", ignoring", ", using …").
-    pub message: String,
-}
-
-/// How bad a warning is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// The boot cannot do what was asked and stops.
-    Error,
-    /// The boot goes on, but not quite as asked.
-    Warning,
-    /// Good to know.
-    Notice,
 }

@@ -1,8 +1,34 @@
 //! What there is to say about a command line. What a misspelt karg may have meant is looked for when a person is told, not before:
 //! that compares with every name, and most kargs that nobody here knows belong to somebody else.
 
+use serde::Serialize;
+
 use super::registry::spelling::{Unknown, unknown};
-use super::{Level, Warning};
+
+/// Something the operator should know about the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Stable id, for machines; all are in [`super::explain::WARNING_IDS`].
+    pub id: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// The argument as written, or the name of the file it stands in.
+    pub karg: String,
+    /// What is wrong and what happens now (", ignoring", ", using …").
+    pub message: String,
+}
+
+/// How bad a warning is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The boot cannot do what was asked and stops.
+    Error,
+    /// The boot goes on, but not quite as asked.
+    Warning,
+    /// Good to know.
+    Notice,
+}
 
 /// What there is to say about a command line.
 #[derive(Clone, Debug, Default)]

@@ -19,7 +19,7 @@ use crate::area::{NoGap, TEMPORARY_LABEL};
 use crate::env::Env;
 use crate::error::{CHECK_IT, Code, Stop, is_damage};
 use crate::format::{self, Kind, Superblock, partition};
-use crate::plan::act::{Consent, Target};
+use crate::plan::act::{Consent, Replace, Target};
 use crate::probe::begun::{self, Begun};
 use crate::probe::block;
 use crate::probe::empty::{self, Extent};
@@ -108,27 +108,25 @@ impl Blank {
                 }
                 Ok(blank)
             }
-            Target::File { path, size, replace } => {
-                // Below the directories that are made for it nothing is mounted.
-                let noted = sign::noted(env, path);
-                let begin = || noted.iter().for_each(Noted::begin);
-                // Otherwise a host that a power cut has left marked would be refused from now on.
-                let given_back = || noted.iter().for_each(Noted::note);
-                let (file, note) =
-                    unfinished::begin(env, path, *size, *replace, begin, given_back).map_err(|error| {
-                        let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
-                        if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput {
-                            stop.advice(CHECK_IT)
-                        } else {
-                            stop
-                        }
-                    })?;
-                // From here on only the content of the file changes: whoever finds another state was not alone on it.
-                noted.iter().for_each(Noted::note);
-                let blank = Self::show(env, Witness::of_new_file(env, file, path), path, 0, 0)?;
-                Ok(Self { note: Some(note), noted, ..blank })
-            }
+            Target::File { path, size, replace } => Self::new_file(env, path, *size, *replace),
         }
+    }
+
+    /// A file that is made now.
+    fn new_file(env: &Env, path: &Path, size: u64, replace: Replace) -> Result<Self, Stop> {
+        // Below the directories that are made for it nothing is mounted.
+        let noted = sign::noted(env, path);
+        let begin = || noted.iter().for_each(Noted::begin);
+        // Otherwise a host that a power cut has left marked would be refused from now on.
+        let given_back = || noted.iter().for_each(Noted::note);
+        let (file, note) = unfinished::begin(env, path, size, replace, begin, given_back).map_err(|error| {
+            let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
+            if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput { stop.advice(CHECK_IT) } else { stop }
+        })?;
+        // From here on only the content of the file changes: whoever finds another state was not alone on it.
+        noted.iter().for_each(Noted::note);
+        let blank = Self::show(env, Witness::of_new_file(env, file, path), path, 0, 0)?;
+        Ok(Self { note: Some(note), noted, ..blank })
     }
 
     fn show(env: &Env, below: Witness, path: &Path, offset: u64, size_limit: u64) -> Result<Self, Stop> {

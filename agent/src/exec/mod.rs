@@ -2,6 +2,7 @@
 
 pub mod apply;
 mod area;
+mod basics;
 mod begun;
 pub mod blank;
 mod check;

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-use super::apply::{Executor, environment, make_dir};
+use super::apply::Executor;
+use super::basics::{environment, make_dir};
 use super::mount::{self, FileSystem, Purpose};
 use super::unwind::Undo;
 use crate::error::{Code, Stop};

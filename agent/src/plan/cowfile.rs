@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::acquire::driver;
 use super::act::{Replace, Target};
-use super::persist::{Planner, bound_path, checked, is_area, or_anew, remounted};
+use super::common::{checked, or_anew, remounted};
+use super::persist::{Planner, bound_path, is_area};
 use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;

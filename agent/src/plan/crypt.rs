@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::acquire::driver;
 use super::act::{AreaAct, Consent, Crypt, Key, Target, VolumeAct};
+use super::common::{checked, mount, or_anew, reach_as_found, remounted};
 use super::cowfile;
 use super::persist::{self, Area, Planner, bound_path, is_area};
 use super::points::Points;
@@ -113,7 +114,7 @@ impl Planner<'_> {
         let accept = self.wish.accept || self.overlay.reset;
         own(&owner, self.image, accept)?;
         let place = part.device.node.display().to_string();
-        let reach = persist::reach_as_found(disk, part, self.overlay.access());
+        let reach = reach_as_found(disk, part, self.overlay.access());
         let steps = vec![crypt_driver(), reach, unlock(automatic(self.overlay, &place))];
         let mut notes: Vec<_> =
             disk.foreign.iter().map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
@@ -173,7 +174,7 @@ impl Planner<'_> {
         own(owner, self.image, accept)?;
         let place = format!("{} on {}", cowfile::below(self.points, file).display(), host.node.display());
         let mut steps = vec![crypt_driver()];
-        steps.extend(persist::remounted(self.overlay, &self.points.host));
+        steps.extend(remounted(self.overlay, &self.points.host));
         steps.push(cowfile::loop_file(file, self.overlay.access(), Some(Found::File(Some(Kind::Luks)))));
         steps.push(unlock(automatic(self.overlay, &place)));
         let mark = self.marking(owner);
@@ -193,12 +194,12 @@ impl Planner<'_> {
             Err(_) if reset => anew()?,
             Err(why) => return Err(why),
             Ok(kind) => {
-                let mut used = persist::checked(self.overlay, kind);
+                let mut used = checked(self.overlay, kind);
                 used.extend(self.mounted_by(kind, accept));
                 let used = match anew() {
                     Ok(anew) if reset => {
                         let reach = Step::Device { device: Seen::named(inside.node.clone()), into: Slot::Cow };
-                        persist::or_anew(used, Some(reach), anew, "the area is damaged, and a reset was asked for")
+                        or_anew(used, Some(reach), anew, "the area is damaged, and a reset was asked for")
                     }
                     _ => used,
                 };
@@ -336,8 +337,8 @@ pub fn device_area(
     let kind = area_kind(&opening.place, inside, false)?;
     let at = &points.named;
     let mut steps = driver(kind);
-    steps.extend(persist::checked(overlay, kind));
-    steps.push(persist::mount(kind, !overlay.readonly, at));
+    steps.extend(checked(overlay, kind));
+    steps.push(mount(kind, !overlay.readonly, at));
     if !overlay.readonly {
         steps.push(Step::Area(AreaAct::Sign { at: at.clone() }));
     }

@@ -3,6 +3,7 @@
 pub mod acquire;
 pub mod act;
 pub mod assemble;
+mod common;
 mod cowfile;
 pub mod crypt;
 pub mod named;

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, mount_kind};
 use super::act::{AreaAct, MapAct, Target};
+use super::common::{checked, mount, reach, remounted};
 use super::cowfile::loop_file;
-use super::persist::{Area, area_kind, checked, is_area, least, mount, no_room, reach, remounted};
+use super::persist::{Area, area_kind, is_area, least, no_room};
 use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;

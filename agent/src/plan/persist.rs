@@ -3,16 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::acquire::{driver, mount_kind};
+use super::acquire::driver;
 use super::act::{AreaAct, Target};
+use super::common::{checked, mount, or_anew, reach, reach_as_found};
 use super::crypt;
 use super::points::Points;
-use super::slot::Slot;
 use super::step::{NO_LINKS, Step};
 use crate::area::{DiskSite, Found, Identity, LABEL, Nothing, Obstacle, Part, Site};
-use crate::config::{Access, AreaFs, Overlay, Wish};
-use crate::error::Code;
-use crate::facts::Seen;
+use crate::config::{AreaFs, Overlay, Wish};
 use crate::format::Kind;
 use crate::table::{Gap, PARTITION_NAME, name};
 
@@ -332,85 +330,14 @@ pub(super) fn no_room(disk: &DiskSite, kind: Kind, needs: u64) -> Obstacle {
     }
 }
 
-/// Tries an area that a reset is to empty. One that is damaged is repaired, for more than changes may lie on it, and made anew only when its
-/// own checker calls it beyond repair (attacks.md F6). Of XFS and btrfs the kernel is the judge. `reach` brings it into reach once more,
-/// where that is not a part of what is tried.
-pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, because: &'static str) -> Vec<Step> {
-    let repairs = |always: bool| {
-        let repair = |step: &Step| match step {
-            Step::Area(AreaAct::Check { what, fs: Kind::Ext2 | Kind::Ext3 | Kind::Ext4 }) => {
-                Step::Area(AreaAct::Repair { what: *what, always })
-            }
-            step => step.clone(),
-        };
-        used.iter().map(repair).collect::<Vec<Step>>()
-    };
-    let (first, second) = (repairs(false), repairs(true));
-    let with = match first == used {
-        true => anew,
-        false => {
-            // `e2fsck -p` would take away what it is afraid of, the journal for one, and give up: it is not even tried.
-            let attempt = reach.into_iter().chain(second).collect();
-            let because = "it is beyond repair";
-            vec![Step::Recover { attempt, from: Code::AreaDamaged, with: anew, because }]
-        }
-    };
-    vec![Step::Recover { attempt: first, from: Code::AreaDamaged, with, because }]
-}
-
 /// Whether an overlay's upper directory may lie on it, and we know how to look after it.
 pub fn is_area(kind: Kind) -> bool {
     matches!(kind, Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Xfs | Kind::Btrfs)
 }
 
-/// Names a partition that a step before has made; while the medium is mounted from the whole disk, a window into the disk stands in for it.
-pub(super) fn reach(disk: &DiskSite, node: &Path, start: u64, size: u64) -> Step {
-    match disk.whole {
-        true => Step::Area(AreaAct::Window {
-            disk: disk.seen().made_anew(),
-            start,
-            size,
-            access: Access::ReadWrite,
-            into: Slot::Cow,
-        }),
-        false => {
-            let device = Seen { node: node.to_owned(), size, part_uuid: None, ..disk.seen().made_anew() };
-            Step::Device { device, into: Slot::Cow }
-        }
-    }
-}
-
-/// Checks the area before it is used; one that is only shown stays as it is.
-pub(super) fn checked(overlay: &Overlay, kind: Kind) -> Vec<Step> {
-    let check = Step::Area(AreaAct::Check { what: Slot::Cow, fs: kind });
-    if overlay.readonly { Vec::new() } else { vec![check] }
-}
-
-/// Makes the file system that is mounted at `at` writable, if that is needed.
-pub(super) fn remounted(overlay: &Overlay, at: &Path) -> Vec<Step> {
-    if overlay.readonly { Vec::new() } else { vec![Step::Remount { at: at.to_owned() }] }
-}
-
-/// As [`reach`], for a partition that is used as it was found.
-pub(super) fn reach_as_found(disk: &DiskSite, part: &Part, access: Access) -> Step {
-    match disk.whole {
-        true => {
-            let (start, size) = (part.start, part.device.size);
-            Step::Area(AreaAct::Window { disk: disk.seen(), start, size, access, into: Slot::Cow })
-        }
-        false => Step::Device { device: part.device.seen(), into: Slot::Cow },
-    }
-}
-
 /// Upper and work directory of an automatic area.
 fn in_area(at: &Path) -> (PathBuf, PathBuf) {
     (at.join("rw"), at.join("work"))
-}
-
-/// Mounts an area. One that is only shown keeps its journal as it is.
-pub(super) fn mount(kind: Kind, write: bool, at: &Path) -> Step {
-    let access = if write { Access::ReadWrite } else { Access::ReadOnly };
-    mount_kind(Slot::Cow, kind, access, at)
 }
 
 /// Mounts an area on which nothing but our own directories lies: no link on it is followed. One made by kiwi-live has none either.
