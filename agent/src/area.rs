@@ -31,6 +31,8 @@ pub const IDENTITY_FILE: &str = ".rdlive-identity";
 
 /// The work directory of a named place lies beside it under this name (dracut-live spec 2.6).
 pub const WORK: &str = "ovlwork";
+/// The extended attribute of a work directory that says which directory beside it has the changes: its name.
+pub const UPPER: &str = "trusted.rdlive.upper";
 
 /// The image that an area belongs to. The agent's version is for people; it decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

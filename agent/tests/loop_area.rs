@@ -1253,6 +1253,16 @@ fn loop_f13_a_reset_empties_no_directory_that_never_held_changes() {
     assert!(why.contains("never was a place for changes") && why.contains("name another path"), "{why}");
     drop(reset);
     disk.inside(|at| assert_eq!(fs::read_to_string(at.join("photos/one.jpg")).unwrap(), "a photo"));
+    // Nor one that lies beside a place for changes.
+    let beside = format!("rd.overlay=LABEL={}:/changes", disk.label);
+    drop(file_boot(&machine, (&host, &label), &beside));
+    let reset = boot("rd.overlay.reset");
+    assert_eq!(reset.mode().persistence, "temporary", "{:?}", reset.report.fallbacks);
+    drop(reset);
+    disk.inside(|at| assert_eq!(fs::read_to_string(at.join("photos/one.jpg")).unwrap(), "a photo"));
+    let reset = file_boot(&machine, (&host, &label), &format!("{beside} rd.overlay.reset"));
+    assert_eq!(reset.mode().persistence, "named", "{:?}", reset.report.fallbacks);
+    drop(reset);
     // Once it has been one, it is emptied; and an empty one may become one.
     let used = boot("");
     assert_eq!(used.mode().persistence, "named", "{:?}", used.report.fallbacks);

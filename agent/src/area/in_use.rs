@@ -30,6 +30,9 @@ pub enum InUse {
     /// Something on this machine may hold a system that sleeps.
     #[error("{sleeper}, and {} may be part of it", .node.display())]
     PartOf { sleeper: Sleeper, node: PathBuf },
+    /// It is one half of a mirror, and the other half would not be written to.
+    #[error("{} may be one half of a mirror ({} is on {})", .node.display(), .kind.name(), .holder.display())]
+    Half { node: PathBuf, holder: PathBuf, kind: Kind },
     /// A disk that may hold anything, for it does not answer.
     #[error("{what} does not answer and may hold a hibernated system, {} with it", .node.display())]
     Silent { what: String, node: PathBuf },
@@ -84,6 +87,10 @@ impl InUse {
             Self::Hibernated { .. } => format!("wake that system and shut it down; {AWAKE}").into(),
             Self::Windows(Windows::Asleep(_)) => format!("shut it down fully first; {AWAKE}").into(),
             Self::PartOf { .. } => format!("shut it down fully; {AWAKE}").into(),
+            Self::Half { holder, .. } => {
+                let holder = holder.display();
+                format!("name the whole mirror; what is only left over, wipefs {holder} shows, and wipefs -o <offset> {holder} takes away").into()
+            }
             Self::Windows(Windows::Unseen { .. }) | Self::Silent { .. } => AWAKE.into(),
         }
     }

@@ -5,10 +5,13 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{XattrFlags, lsetxattr};
+
 use super::apply::Executor;
 use super::basics::{environment, make_dir};
 use super::mount::{self, FileSystem, Purpose};
 use super::unwind::Undo;
+use crate::area::{UPPER, WORK};
 use crate::error::{Code, Stop};
 use crate::foreign;
 use crate::layout;
@@ -24,6 +27,7 @@ impl Executor<'_> {
     ) -> Result<(), Stop> {
         self.directory(upper)?;
         self.directory(work)?;
+        self.say_whose(upper, work);
         // All but the last are kept changes; that one is the image's, where there may be a link of ours.
         for kept in lower.iter().rev().skip(1) {
             foreign::directory(self.env, kept)?;
@@ -57,6 +61,14 @@ impl Executor<'_> {
         })?;
         self.undo(Undo::Unmount(target));
         Ok(())
+    }
+
+    /// Writes down whose work directory it is, so that a reset empties no other directory beside it. What cannot be written down is asked of
+    /// the directory itself then.
+    fn say_whose(&self, upper: &Path, work: &Path) {
+        if let Some(name) = upper.file_name().filter(|_| work.file_name().is_some_and(|name| name == WORK)) {
+            let _ = lsetxattr(self.env.path(work), UPPER, name.as_encoded_bytes(), XattrFlags::empty());
+        }
     }
 
     /// How the overlay is told of a layer, in at most `room` bytes. Colons and backslashes have a meaning there, older

@@ -1,7 +1,6 @@
 //! Signing a file system that belongs to somebody else: after a power cut the next boot knows whose unfinished work is on it
 //! (`format/left.rs` says what is read then).
 
-use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -69,22 +68,33 @@ pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
 impl Noted {
     /// What was written down is of a state that is about to change: until it is written anew, it says how the file system looked just before
     /// that. The file stays, so that nothing but its one sector changes.
+    ///
+    /// One that a cut has left without content goes, before room is taken for anything else: its name may have reached the disk without its
+    /// place in the table or the bitmap, and that would be given to the next file, too.
     pub(super) fn begin(&self) {
         let path = self.at.join(left::NOTE);
-        let is_ours = matches!(foreign::entry(&self.at, Path::new(left::NOTE)), foreign::Entry::File)
-            && path.metadata().is_ok_and(|facts| facts.len() == left::NOTE_LENGTH as u64);
-        if !is_ours {
-            return;
-        }
-        let begun = OpenOptions::new().write(true).open(&path).and_then(|file| {
-            // What cannot be read is not known to be the same later.
-            let now = self.fingerprint(&file).map_or_else(|_| vec![0; left::NOTE_LENGTH], |now| left::begun(&now));
-            file.write_all_at(&now, 0)?;
-            file.sync_all()
-        });
+        let begun = match self.known() {
+            Some(known) if left::is_empty(&known) => unfinished::remove(&path),
+            Some(known) if left::is_ours(&known) => self.write_begun(&path),
+            _ => Ok(()),
+        };
         if let Err(error) = begun {
             log::warn!("writing the note on {}: {error}, ignoring", self.at.display());
         }
+    }
+
+    fn write_begun(&self, path: &Path) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        // What cannot be read is not known to be the same later.
+        let now = self.fingerprint(&file).unwrap_or_else(|_| "-".repeat(64));
+        let now = left::begun(&now);
+        file.write_all_at(&now, 0)?;
+        file.sync_all()
+    }
+
+    /// What a file of the note's name holds, as far as it may be a note; `None` where there is no file, or it is longer.
+    fn known(&self) -> Option<Vec<u8>> {
+        foreign::read(&self.at, Path::new(left::NOTE), left::NOTE_LENGTH as u64).ok()
     }
 
     /// As [`Noted::note`], where there is a note: one of an earlier session may be of another state.
@@ -129,13 +139,13 @@ impl Noted {
         let name = Path::new(left::NOTE);
         let path = self.at.join(name);
         match foreign::entry(&self.at, name) {
-            foreign::Entry::File => match path.metadata()?.len().cmp(&(left::NOTE_LENGTH as u64)) {
-                Ordering::Equal => OpenOptions::new().read(true).write(true).open(path),
-                // A power cut has ended its making.
-                Ordering::Less if fs::read(&path)?.iter().all(|byte| *byte == 0) => {
-                    unfinished::allocated(&path, left::NOTE_LENGTH as u64)
+            foreign::Entry::File => match self.known() {
+                Some(known) if left::is_ours(&known) && known.len() == left::NOTE_LENGTH => {
+                    OpenOptions::new().read(true).write(true).open(path)
                 }
-                Ordering::Less | Ordering::Greater => Err(io::Error::other("there is another file of its name")),
+                // A power cut has ended its making.
+                Some(known) if left::is_empty(&known) => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
+                _ => Err(io::Error::other("there is another file of its name")),
             },
             foreign::Entry::Absent => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
             _ => Err(io::Error::other("something else has its name")),

@@ -67,50 +67,60 @@ fn may_be_replaced(path: &Path, replace: Replace) -> bool {
     }
 }
 
-/// Makes a file of zeros of this length, and the note beside it; `begun` is called between them, and `given_back` as [`Note::give_up`] does.
+/// Makes a file of zeros of this length, and the note beside it. `begun` is called before anything changes, be it a directory that is
+/// missing, and `given_back` when the file cannot be made after that.
 pub(super) fn begin(
     env: &Env,
     file: &Path,
     size: u64,
     replace: Replace,
     begun: impl FnOnce(),
-    given_back: impl FnOnce(),
+    given_back: impl Fn(),
 ) -> io::Result<(File, Note)> {
     let path = env.path(file);
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
-    }
     let discard = replace != Replace::Nothing;
     // Looked at once more, before there is a note: what is planned protects nobody's file.
     if discard && !may_be_replaced(&path, replace) {
         return Err(io::Error::other(format!("it {} and is kept as it is", content(&path).objection())));
     }
-    let known = notes(&path)?;
+    begun();
+    let made = noted(env, file, &path, discard).and_then(|note| match allocated(&path, size) {
+        Ok(file) => Ok((file, note)),
+        Err(error) => {
+            note.give_up(&given_back);
+            Err(error)
+        }
+    });
+    if made.is_err() {
+        given_back();
+    }
+    made
+}
+
+/// The note beside a file that is going to be made.
+fn noted(env: &Env, file: &Path, path: &Path, discard: bool) -> io::Result<Note> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let known = notes(path)?;
     let note = match known.first() {
         Some(note) => note.clone(),
         None => {
             let uuid = random::uuid_v4(env)?;
-            let note = Note { path: with_suffix(&path, &format!("{BETWEEN}{uuid}")), file: path.clone(), uuid };
+            let note = Note { path: with_suffix(path, &format!("{BETWEEN}{uuid}")), file: path.to_owned(), uuid };
             // Before the note is there, nothing may be: it would make any file that is there an unfinished one.
             if !discard && path.symlink_metadata().is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             sync_new(&OpenOptions::new().write(true).create_new(true).open(&note.path)?)?;
-            sync_dir(&path)?;
+            sync_dir(path)?;
             note
         }
     };
     if !discard && !may_be_made(env, file, std::slice::from_ref(&note)) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    begun();
-    match allocated(&path, size) {
-        Ok(file) => Ok((file, note)),
-        Err(error) => {
-            note.give_up(given_back);
-            Err(error)
-        }
-    }
+    Ok(note)
 }
 
 /// A file of this length at the path; what is there may be replaced.
@@ -156,7 +166,7 @@ fn reserve(file: &File, size: u64) -> io::Result<()> {
 }
 
 /// The room is given back when the file is closed: not before the name is gone from the disk.
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let _old = File::open(path);
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

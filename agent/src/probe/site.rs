@@ -5,10 +5,12 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{lgetxattr, llistxattr};
+
 use super::empty::{self, Doubt, Extent};
 use super::sleep::{self, Sleep, in_use};
 use super::{begun, block, unfinished};
-use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, NoGap, Obstacle, Part, Site, WORK};
+use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, NoGap, Obstacle, Part, Site, UPPER, WORK};
 use crate::env::Env;
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
@@ -223,17 +225,49 @@ fn subsystem(env: &Env, path: &Path) -> Option<String> {
     env.path(path).is_file().then(|| block::identify(env, path).ok().and_then(|(found, _)| found)?.subsystem)?
 }
 
-/// Whether a directory holds something and never was a place for changes, as far as can be seen: beside one lies its work directory, or what
-/// a reset has set aside that was cut short.
+/// Whether a directory holds something and never was a place for changes, as far as can be seen. Beside one lies its work directory, or
+/// what a reset has set aside that was cut short. Other directories lie beside that too, of which somebody may name one by mistake: so it
+/// says whose it is ([`UPPER`]), or the directory has a name that dracut's places have, or bears what the kernel writes where files of a
+/// lower layer were changed.
 pub fn is_stranger(env: &Env, at: &Path, path: &Path) -> bool {
     let is_directory = |path: &Path| matches!(foreign::entry(&env.path(at), path), Entry::Directory);
     let full = env.path(at).join(path);
     let holds = |dir: &Path| std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-    is_directory(path)
-        && holds(&full)
-        && !is_directory(&path.with_file_name(WORK))
-        && full.parent().is_none_or(|dir| unfinished::set_aside(dir).is_empty())
+    if !is_directory(path) || !holds(&full) {
+        return false;
+    }
+    let mut works = full.parent().map(unfinished::set_aside).unwrap_or_default();
+    works.retain(|aside| aside.symlink_metadata().is_ok_and(|facts| facts.is_dir()));
+    if is_directory(&path.with_file_name(WORK)) {
+        works.push(full.with_file_name(WORK));
+    }
+    let name = full.file_name().unwrap_or_default();
+    let says_so = works.iter().any(|work| belongs_to(work, name.as_encoded_bytes()));
+    let usual = name.as_encoded_bytes().starts_with(b"overlay");
+    works.is_empty() || !(says_so || usual || is_layer(&full))
 }
+
+/// Whether a work directory says that the changes are in a directory of this name.
+fn belongs_to(work: &Path, name: &[u8]) -> bool {
+    let mut said = [0; 256];
+    lgetxattr(work, UPPER, &mut said).is_ok_and(|length| said.get(..length) == Some(name))
+}
+
+/// Whether a directory, or one of the first things in it, bears what the kernel writes in the upper layer of an overlay.
+fn is_layer(dir: &Path) -> bool {
+    let mut names = vec![0; MAX_NAMES];
+    let mut bears = |path: &Path| {
+        let length = llistxattr(path, &mut names[..]).unwrap_or_default();
+        names[..length].split(|byte| *byte == 0).any(|name| name.starts_with(b"trusted.overlay."))
+    };
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().take(ENTRIES);
+    bears(dir) || entries.map(|entry| entry.path()).any(|path| bears(&path))
+}
+
+/// Bytes that the names of all extended attributes of a file can have (Linux: `XATTR_LIST_MAX`).
+const MAX_NAMES: usize = 64 << 10;
+/// So many entries of a directory are looked at: the top of a system has fewer.
+const ENTRIES: usize = 1024;
 
 /// As [`at_path`], and tells a file of zeros from one that is not known: it may become the store of a snapshot.
 pub fn at_named_path(env: &Env, at: &Path, path: &Path) -> Found {
@@ -272,89 +306,4 @@ fn host_refusal(env: &Env, device: &Device, sleep: &Sleep<'_>, at: &Path, begun:
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::FileExt;
-
-    use super::super::sleep::tests::{device, fits};
-    use super::*;
-
-    #[test]
-    fn a_host_that_was_not_left_in_order_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let env = Env::new(dir.path());
-        std::fs::create_dir(dir.path().join("dev")).unwrap();
-        std::fs::write(dir.path().join("dev/sda1"), [0; 4096]).unwrap();
-        let sleep = Sleep { devices: &[], windows: None, awake: false };
-        for (kind, dirty, begun, expected, awake) in [
-            (Kind::Ntfs, true, false, Some("chkdsk"), Some("chkdsk")),
-            (Kind::Ntfs, false, false, None, None),
-            (Kind::Exfat, true, false, Some("fsck.exfat"), None),
-            (Kind::Exfat, true, true, None, None),
-            (Kind::Exfat, false, false, None, None),
-            (Kind::Vfat, true, false, Some("rd.live.host.awake=1"), None),
-            (Kind::Vfat, true, true, None, None),
-            (Kind::Vfat, false, false, None, None),
-            // The log of this one is nowhere.
-            (Kind::Xfs, false, false, Some("xfs_repair"), None),
-            (Kind::Btrfs, true, false, None, None),
-            (Kind::Ext2, true, false, Some("e2fsck"), None),
-            (Kind::Ext4, true, false, Some("e2fsck"), None),
-            (Kind::Ext4, true, true, Some("e2fsck"), None),
-            (Kind::Ext4, false, false, None, None),
-            (Kind::Iso9660, false, false, Some("cannot be written to"), Some("cannot be written to")),
-        ] {
-            let device = device("sda1", Some("sda"), kind, dirty);
-            let found = host_refusal(&env, &device, &sleep, Path::new("/"), begun);
-            assert!(fits(found.as_ref(), expected), "{kind:?} {dirty} {begun}: {found:?}");
-            let sleep = Sleep { awake: true, ..sleep };
-            let found = host_refusal(&env, &device, &sleep, Path::new("/"), begun);
-            assert!(fits(found.as_ref(), awake), "{kind:?} {dirty} {begun}, awake: {found:?}");
-        }
-    }
-
-    #[test]
-    fn f13_a_directory_is_a_place_for_changes_or_a_stranger() {
-        let dir = tempfile::tempdir().unwrap();
-        let (env, at) = (Env::new(dir.path()), Path::new("/disk"));
-        let make = |name: &str| std::fs::create_dir_all(dir.path().join("disk").join(name)).unwrap();
-        let aside = ".rdlive-discarded-01234567-89ab-4def-8123-456789abcdef";
-        for name in ["own/x/f", "own/ovlwork", "cut/x/f", &format!("cut/{aside}"), "photos/f", "empty", "link/x/f"] {
-            make(name);
-        }
-        std::fs::write(dir.path().join("disk/file"), "x").unwrap();
-        std::os::unix::fs::symlink("../own/ovlwork", dir.path().join("disk/link/ovlwork")).unwrap();
-        for (path, stranger) in [
-            ("own/x", false),
-            ("cut/x", false),
-            ("photos", true),
-            ("empty", false),
-            ("file", false),
-            ("absent", false),
-            ("link/x", true),
-        ] {
-            assert_eq!(is_stranger(&env, at, Path::new(path)), stranger, "{path}");
-        }
-    }
-
-    #[test]
-    fn c3_only_zeros_become_a_store() {
-        let dir = tempfile::tempdir().unwrap();
-        let env = Env::new(dir.path());
-        let rows = [
-            ("zeros", 8 << 20, None, Found::Zeros),
-            ("small", 512, None, Found::Zeros),
-            ("empty", 0, None, Found::File(None)),
-            ("first", 8 << 20, Some(17), Found::File(None)),
-            ("last", 8 << 20, Some((8 << 20) - 1), Found::File(None)),
-            ("middle", 4 << 20, Some((2 << 20) + 5), Found::File(None)),
-        ];
-        for (name, size, byte, expected) in rows {
-            let file = File::create(dir.path().join(name)).unwrap();
-            file.set_len(size).unwrap();
-            if let Some(at) = byte {
-                file.write_all_at(b"x", at).unwrap();
-            }
-            assert_eq!(at_named_path(&env, Path::new("/"), Path::new(name)), expected, "{name}");
-        }
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use crate::env::Env;
 use crate::facts::Device;
 use crate::foreign;
 use crate::format::left::{self, Left};
-use crate::format::{Kind, Superblock};
+use crate::format::{self, Kind, Superblock};
 
 /// What is known of systems that may sleep.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,9 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
     // ntfs3 keeps no journal of what it writes: nothing but a check says which clusters are really free.
     if found.kind == Kind::Ntfs && found.dirty {
         return Some(InUse::DirtyNtfs(node));
+    }
+    if let Some(half) = half_of_a_mirror(env, device, sleep.devices) {
+        return Some(half);
     }
     if sleep.awake {
         return None;
@@ -58,6 +61,23 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
     Some(InUse::PartOf { sleeper, node })
 }
 
+/// Of which mirror a file system is one half, if it is. The record of a RAID of the machine's firmware lies at the end of the disk, and is
+/// often left over from another life: it counts where another disk has one, too. Neither is made of sticks.
+fn half_of_a_mirror(env: &Env, device: &Device, devices: &[Device]) -> Option<InUse> {
+    let half = |holder: &Path, kind| Some(InUse::Half { node: device.node.clone(), holder: holder.to_owned(), kind });
+    if device.removable {
+        return None;
+    }
+    let mut file = File::open(env.path(&device.node)).ok()?;
+    if format::is_mirrored(&mut file).unwrap_or(false) {
+        return half(&device.node, Kind::Drbd);
+    }
+    let has_record = |disk: &&Device| disk.superblock.as_ref().is_some_and(|found| found.kind == Kind::FirmwareRaid);
+    let mut disks = devices.iter().filter(|disk| disk.parent.is_none()).filter(has_record);
+    let own = disks.clone().find(|disk| device.parent.as_ref() == Some(&disk.name))?;
+    disks.any(|disk| disk.name != own.name).then(|| half(&own.node, Kind::FirmwareRaid))?
+}
+
 /// Whether what a Windows has written down of its sleep says anything about this device.
 pub fn concerns_windows(device: &Device) -> bool {
     use Kind::{Btrfs, Exfat, Ext3, Ext4, Ntfs, Vfat};
@@ -80,11 +100,10 @@ fn noted(env: &Env, at: Option<&Path>) -> Option<Vec<u8>> {
     foreign::read(&env.path(at?), Path::new(left::NOTE), left::NOTE_LENGTH as u64).ok()
 }
 
-/// Whether a session of ours had begun to change what it had noted, and neither it nor anybody else has come to that.
+/// As [`left::has_only_begun`], of a file system that is mounted.
 pub(super) fn has_only_begun(env: &Env, device: &Device, found: &Superblock, at: &Path) -> bool {
-    let Some(note) = noted(env, Some(at)).filter(|note| note.starts_with(&[0; 64])) else { return false };
-    let now = File::open(env.path(&device.node)).ok().and_then(|mut file| left::fingerprint(&mut file, found));
-    now.is_some_and(|now| note == left::begun(&now))
+    let device = File::open(env.path(&device.node)).ok();
+    noted(env, Some(at)).zip(device).is_some_and(|(note, mut device)| left::has_only_begun(&mut device, found, &note))
 }
 
 /// What may hold the file system of a whole system, or be a part of what does, and is not looked into.
@@ -312,6 +331,41 @@ pub(super) mod tests {
                 let device = device("sda1", Some("sda"), kind, true);
                 let found = in_use(&env, &device, &sleep, Some(Path::new("/")), true);
                 assert_eq!(found.is_some(), refused, "{kind:?}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn f7_half_of_a_mirror_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        std::fs::create_dir(dir.path().join("dev")).unwrap();
+        let mut drbd = vec![0; 4 << 20];
+        let made = format::signatures(drbd.len() as u64).into_iter().rfind(|made| made.kind == Kind::Drbd).unwrap();
+        for (at, bytes) in made.writes {
+            drbd[at as usize..][..bytes.len()].copy_from_slice(&bytes);
+        }
+        std::fs::write(dir.path().join("dev/sda1"), vec![0; 4 << 20]).unwrap();
+        std::fs::write(dir.path().join("dev/sda2"), drbd).unwrap();
+        let disk = |name: &str| Device { partition: None, ..device(name, None, Kind::FirmwareRaid, false) };
+        let (plain, mirrored) =
+            (device("sda1", Some("sda"), Kind::Ext4, false), device("sda2", Some("sda"), Kind::Ext4, false));
+        for (found, disks, expected) in [
+            (&plain, vec![], None),
+            (&plain, vec![disk("sda")], None),
+            (&plain, vec![disk("sdb"), disk("sdc")], None),
+            (&plain, vec![disk("sda"), disk("sdb")], Some("wipefs /dev/sda shows")),
+            (&mirrored, vec![], Some("wipefs /dev/sda2 shows")),
+        ] {
+            let mut devices = disks;
+            devices.push(found.clone());
+            // Whoever says that nothing sleeps does not say that there is no mirror.
+            for awake in [false, true] {
+                let sleep = Sleep { devices: &devices, windows: None, awake };
+                let why = in_use(&env, found, &sleep, None, false);
+                assert!(fits(why.as_ref(), expected), "{}: {why:?}", found.name);
+                let stick = Device { removable: true, ..found.clone() };
+                assert_eq!(in_use(&env, &stick, &sleep, None, false), None, "{}", found.name);
             }
         }
     }

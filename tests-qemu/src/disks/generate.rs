@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::media::{Area, CHANGES, COW, GuestMedia, ISO, Media, STORE};
+use super::media::{Area, CHANGES, COW, GuestMedia, ISO, Media, PHOTO_DIR, STORE};
 use super::sparse;
 use super::table::{self, Entry, Gpt};
 use crate::powercut::Random;
@@ -371,12 +371,13 @@ fn ask(random: &mut Random, media: &Media) -> Asked {
             encrypted: false,
             whole: false,
         },
-        80..88 => Asked {
+        // Somebody mistypes the path of a place for changes: a reset empties nothing beside it.
+        path @ 80..88 => Asked {
             medium: labelled,
             second: Some((48 * MIB, Some(media.store.clone()))),
             holds: Holds::Store,
-            kargs: format!("{on_medium} rd.overlay=LOOPp2:/{CHANGES}"),
-            must: Must::Keep,
+            kargs: format!("{on_medium} rd.overlay=LOOPp2:/{}", if path < 86 { CHANGES } else { PHOTO_DIR }),
+            must: if path >= 86 && reset { Must::Refuse } else { Must::Keep },
             reset,
             fs: "ext4",
             by_table: false,

@@ -16,6 +16,8 @@ pub const OTHER: &str = "ELSE";
 pub const CHANGES: &str = "changes";
 /// The file beside an ISO file.
 pub const COW: &str = "live_system.cow";
+/// Where a person has the first of [`PHOTOS`].
+pub const PHOTO_DIR: &str = "photos";
 /// Files that belong to a person, on each file system that could be written to.
 pub const PHOTOS: [&str; 2] = ["photos/one.jpg", "a letter.txt"];
 
@@ -105,6 +107,7 @@ impl Media {
         };
         let store = format!(
             r#"photos top; mkdir -p top/{CHANGES}/deep top/ovlwork; seq 3000 > top/{CHANGES}/deep/old; ext4 store top 48M -L STORE
+            debugfs -w -R "ea_set /{CHANGES} trusted.overlay.impure y" store 2>/dev/null
             "#
         );
         Ok(Self {

@@ -55,7 +55,8 @@ const STORE_DEVICE: &str = r#"
 const IN_A_DIRECTORY: &str = r#"
     mkdir "$1.at"; mount -o loop,offset=1M "$1" "$1.at"
     for n in $(seq 1500); do mkdir "$1.at/changes/dir$n"; echo old > "$1.at/changes/dir$n/old"; done
-    mkdir "$1.at/ovlwork"; umount "$1.at"; rmdir "$1.at""#;
+    mkdir "$1.at/ovlwork"; umount "$1.at"; rmdir "$1.at"
+    debugfs -w -R "ea_set /changes trusted.overlay.impure y" "$1?offset=1048576" 2>/dev/null"#;
 
 fn setup(medium: Recipe, bus: Bus, kargs: &str, place: Place) -> Setup {
     Setup { medium, bus, kargs: kargs.to_owned(), once: "", place, mode: Mode::NativeWrite }

@@ -22,6 +22,8 @@ const IN_USE: u8 = 0x80;
 const MAX_BITMAP: u64 = 1 << 20;
 const TYPE_LABEL: u8 = 0x83;
 const VOLUME_DIRTY: u16 = 0x2;
+/// What every system sets where a file is written to, and a backup program clears.
+const ATTRIBUTE_ARCHIVE: u8 = 0x20;
 
 /// Where things are, in bytes.
 struct Geometry {
@@ -127,7 +129,7 @@ pub(super) fn allocation<R: Read + Seek>(reader: &mut R) -> Result<Option<Vec<u8
             // Names of a set whose first entry is gone are nobody's.
             kind if kind & IN_USE == 0 => file.clear(),
             // How many entries follow, and attributes; a checksum and times lie between and behind.
-            TYPE_FILE => file = [&entry[..2], &entry[4..6]].concat(),
+            TYPE_FILE => file = [&entry[..2], &[entry[4] & !ATTRIBUTE_ARCHIVE, entry[5]]].concat(),
             // Valid length and checksum of the set change while a file is written.
             TYPE_STREAM if entry[24..] == [0; 8] => file.clear(),
             TYPE_STREAM => kept.extend([&file, &entry[..8], &entry[20..]].concat()),
@@ -207,6 +209,35 @@ mod tests {
             let mut image = sample();
             image[at] = value;
             assert_eq!(found(image).is_some(), recognised, "{at} {value}");
+        }
+    }
+
+    /// A file of one cluster is in the root directory, behind the label, with these bytes of its entries changed.
+    fn allocation_with(changes: &[(usize, u8)]) -> Vec<u8> {
+        let mut image = sample();
+        let file = 20 * 512 + ENTRY;
+        image[file..file + 6].copy_from_slice(&[TYPE_FILE, 2, 0, 0, ATTRIBUTE_ARCHIVE, 0]);
+        image[file + 32..file + 36].copy_from_slice(&[TYPE_STREAM, 3, 0, 1]);
+        image[file + 52] = 5;
+        image[file + 56] = 100;
+        image[file + 64..file + 68].copy_from_slice(&[0xc1, 0, b'x', 0]);
+        for (at, value) in changes {
+            image[file + at] = *value;
+        }
+        allocation(&mut Cursor::new(image)).unwrap().unwrap()
+    }
+
+    /// What we do to a file that has all its room leaves it as it is, what others do does not.
+    #[test]
+    fn f3_times_and_the_archive_bit_are_no_part_of_what_others_change() {
+        let known = allocation_with(&[]);
+        // A checksum, the archive bit, times, and how much of it is valid.
+        for same in [(2, 7), (4, 0), (8, 7), (12, 7), (16, 7), (22, 7), (40, 7)] {
+            assert_eq!(allocation_with(&[same]), known, "{same:?}");
+        }
+        // Hidden, another hash of the name, place, length, name; another kind of entry behind it.
+        for other in [(4, 0x22), (36, 1), (52, 6), (56, 101), (66, b'y'), (96, 0x83)] {
+            assert_ne!(allocation_with(&[other]), known, "{other:?}");
         }
     }
 }

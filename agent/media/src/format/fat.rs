@@ -17,6 +17,8 @@ const ENTRY: usize = 32;
 const ATTRIBUTE_LONG_NAME: u8 = 0x0f;
 const ATTRIBUTE_VOLUME: u8 = 0x08;
 const ATTRIBUTE_DIRECTORY: u8 = 0x10;
+/// What every system sets where a file is written to, and a backup program clears.
+const ATTRIBUTE_ARCHIVE: u8 = 0x20;
 const FAT12_MAX: u64 = 0xff4;
 const FAT16_MAX: u64 = 0xfff4;
 const FAT32_MAX: u64 = 0x0fff_fff6;
@@ -267,7 +269,9 @@ impl Entries {
                     }
                     self.kept.extend(names);
                     // Between these lie the times.
-                    for part in [&entry[..13], &entry[20..22], &entry[26..]] {
+                    for part in
+                        [&entry[..11], &[attributes & !ATTRIBUTE_ARCHIVE, entry[12]], &entry[20..22], &entry[26..]]
+                    {
                         self.kept.extend(part);
                     }
                 }

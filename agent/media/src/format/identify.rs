@@ -61,6 +61,15 @@ fn best(reader: &mut &mut dyn Input) -> Result<Option<Superblock>, Error> {
     }
 }
 
+/// Whether a record of DRBD lies behind a file system, which is then one half of a mirror. [`identify`] says what is in front of it.
+///
+/// # Errors
+/// The end could not be read.
+pub fn is_mirrored<R: Read + Seek>(reader: &mut R) -> Result<bool, Error> {
+    let found = signature::at_end(&mut Source::new(&mut (reader as &mut dyn Input)))?;
+    Ok(found.is_some_and(|found| found.kind == Kind::Drbd))
+}
+
 /// Every signature that is present, in the order in which [`identify`] prefers them.
 ///
 /// Made for the proof that a device is blank, so an unreadable place is an error, never an absence.

@@ -146,11 +146,32 @@ pub fn is_whole(note: &[u8]) -> bool {
     note.len() == NOTE_LENGTH && note[..64].iter().all(u8::is_ascii_hexdigit)
 }
 
+/// What stands in the note behind the fingerprint, for people.
+const TEXT: &str = "\nA live system (rdlive) has written to this disk and was not shut down yet, or this is how it looked then.\n\
+                    If the power fails meanwhile, this tells the next live system that nobody else has written here since.\n";
+
+/// Whether a file of the note's name is one that may be written over: a note, one that is being changed, or what a cut has left of its
+/// making. Anybody may have a file of that name.
+pub fn is_ours(content: &[u8]) -> bool {
+    let of_length = content.len() == NOTE_LENGTH;
+    let whole = is_whole(content) && content[64..].starts_with(TEXT.as_bytes());
+    let begun = of_length && content[..64] == [0; 64] && content[128..].iter().all(|byte| *byte == 0);
+    of_length && (whole || begun) || is_empty(content)
+}
+
+/// Whether nothing was ever written into a note, because a cut has ended its making.
+pub fn is_empty(content: &[u8]) -> bool {
+    content.len() <= NOTE_LENGTH && content.iter().all(|byte| *byte == 0)
+}
+
+/// Whether a session of ours had begun to change what it had noted, and neither it nor anybody else has come to that.
+pub fn has_only_begun<R: Read + Seek>(reader: &mut R, found: &Superblock, content: &[u8]) -> bool {
+    content.starts_with(&[0; 64]) && fingerprint(reader, found).is_some_and(|now| content == begun(&now))
+}
+
 /// The content of the note.
 pub fn note(fingerprint: &str) -> Vec<u8> {
-    let text = "\nA live system (rdlive) has written to this disk and was not shut down yet, or this is how it looked then.\n\
-                If the power fails meanwhile, this tells the next live system that nobody else has written here since.\n";
-    let mut bytes = [fingerprint, text].concat().into_bytes();
+    let mut bytes = [fingerprint, TEXT].concat().into_bytes();
     bytes.resize(NOTE_LENGTH, b' ');
     bytes
 }
@@ -209,5 +230,24 @@ mod tests {
         for torn in [&note[..100], &[0; NOTE_LENGTH], &[b'0'; 64]] {
             assert!(!is_whole(torn));
         }
+    }
+
+    /// What is written over is a note: somebody may have a file of its name and length.
+    #[test]
+    fn only_a_note_is_written_over() {
+        let (whole, begun) = (note(&"0".repeat(64)), begun(&"0".repeat(64)));
+        for ours in [&whole[..], &begun, &[0; NOTE_LENGTH], &[0; 100], &[]] {
+            assert!(is_ours(ours), "{ours:?}");
+        }
+        let mut other = whole.clone();
+        other[70] = b'?';
+        let mut longer = begun.clone();
+        longer[200] = 1;
+        for theirs in
+            [&other[..], &longer, &[b'x'; NOTE_LENGTH], &[b'0'; NOTE_LENGTH], &whole[..100], &[0; NOTE_LENGTH + 1]]
+        {
+            assert!(!is_ours(theirs), "{theirs:?}");
+        }
+        assert!(is_empty(&[0; NOTE_LENGTH]) && is_empty(&[]) && !is_empty(&begun) && !is_empty(&[0; NOTE_LENGTH + 1]));
     }
 }

@@ -23,11 +23,20 @@ pub(super) fn label(bytes: &[u8]) -> Option<String> {
     trimmed(&lossless(bytes.get(..end)?))
 }
 
-/// UTF-16 units up to the first NUL, without trailing white space; `None` if nothing is left.
+/// UTF-16 units up to the first NUL, without trailing white space; `None` if nothing is left. Of half a surrogate pair nothing is lost:
+/// it becomes the `\xNN` of the three bytes that stand for it where such halves are written at all (WTF-8).
 pub(super) fn utf16(units: impl Iterator<Item = u16>) -> Option<String> {
-    let text: String = char::decode_utf16(units.take_while(|unit| *unit != 0))
-        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
+    let mut text = String::new();
+    for c in char::decode_utf16(units.take_while(|unit| *unit != 0)) {
+        match c {
+            Ok(c) => text.push(c),
+            Err(half) => {
+                let [high, low] = half.unpaired_surrogate().to_be_bytes();
+                let bytes = [0xe0 | high >> 4, 0x80 | (high & 0x0f) << 2 | low >> 6, 0x80 | low & 0x3f];
+                text.push_str(&lossless(&bytes));
+            }
+        }
+    }
     trimmed(&text)
 }
 
@@ -68,7 +77,10 @@ mod tests {
 
     #[test]
     fn utf16_survives_lone_surrogates() {
-        assert_eq!(utf16(units_le(&[0x41, 0, 0, 0xd8, 0x42, 0, 9])).as_deref(), Some("A\u{fffd}B"));
+        // Python: '\ud800'.encode('utf-8', 'surrogatepass').
+        assert_eq!(utf16(units_le(&[0x41, 0, 0, 0xd8, 0x42, 0, 9])).as_deref(), Some(r"A\xed\xa0\x80B"));
+        assert_eq!(utf16(units_le(&[0xff, 0xdf])).as_deref(), Some(r"\xed\xbf\xbf"));
+        assert_eq!(utf16(units_le(&[0x3d, 0xd8, 0, 0xde])).as_deref(), Some("\u{1f600}"));
         assert_eq!(utf16(units_be(&[0, 0x41, 0, 0x20])).as_deref(), Some("A"));
     }
 }

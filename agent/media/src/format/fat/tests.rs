@@ -55,3 +55,41 @@ fn dirty_bit_in_the_table() {
         assert_eq!(found(image).unwrap().dirty, dirty, "{entry:#x}");
     }
 }
+
+/// The second entry of the root directory is a file of one cluster with these bytes changed.
+fn allocation_with(changes: &[(usize, u8)]) -> Vec<u8> {
+    let mut image = sample();
+    let file = 4 * 512 + ENTRY;
+    image[file..file + 11].copy_from_slice(b"LIVE    COW");
+    image[file + 11] = ATTRIBUTE_ARCHIVE;
+    image[file + 26] = 5;
+    image[file + 28] = 100;
+    for (at, value) in changes {
+        image[*at] = *value;
+    }
+    allocation(&mut Cursor::new(image)).unwrap().unwrap()
+}
+
+/// What we do to a file that has all its room leaves it as it is, what others do does not.
+#[test]
+fn f3_times_and_the_archive_bit_are_no_part_of_what_others_change() {
+    let (file, table) = (4 * 512 + ENTRY, 2 * 512);
+    let known = allocation_with(&[]);
+    for same in [[(file + 11, 0)], [(file + 14, 7)], [(file + 18, 7)], [(file + 22, 7)], [(file + 25, 7)]] {
+        assert_eq!(allocation_with(&same), known, "{same:?}");
+    }
+    // Its name, hidden, another place, another length, a cluster that is taken, another file.
+    for other in [
+        [(file, b'X')],
+        [(file + 11, 2)],
+        [(file + 26, 6)],
+        [(file + 28, 101)],
+        [(table + 20, 1)],
+        [(file + ENTRY, b'X')],
+    ] {
+        let other = if other[0].0 == file + ENTRY { vec![other[0], (file + ENTRY + 26, 9)] } else { other.to_vec() };
+        assert_ne!(allocation_with(&other), known, "{other:?}");
+    }
+    // An empty file comes and goes.
+    assert_eq!(allocation_with(&[(file + ENTRY, b'X')]), known);
+}
