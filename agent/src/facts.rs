@@ -192,12 +192,19 @@ impl Device {
 
 /// Where the bytes of a medium or image come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// A block device.
     Device(PathBuf),
-    /// A file to be looped: an ISO found by iso-scan or packed into the initrd.
-    File(PathBuf),
+    /// An ISO file on a file system of this machine.
+    HostFile {
+        /// The device of that file system.
+        host: PathBuf,
+        /// The file, below the place where that is mounted.
+        file: PathBuf,
+    },
+    /// A file of the initrd, which lies in RAM.
+    Initrd(PathBuf),
 }
 
 /// The medium: the device or ISO file that holds the live system.

@@ -9,7 +9,7 @@ use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
 use crate::format::Kind;
 use crate::plan::persist::{self, Area, Planner};
-use crate::plan::{Slot, named, ordinary};
+use crate::plan::{named, ordinary};
 use crate::source::discover;
 
 /// The end of a boot that must have an area.
@@ -85,21 +85,21 @@ impl Boot<'_> {
         if !identity.is_known() && !wish.accept {
             return Err(Obstacle::Nameless);
         }
-        let site = match (&medium.origin, self.world.node(Slot::Host)) {
-            (Origin::Device(node), _) => {
+        let site = match &medium.origin {
+            Origin::Device(node) => {
                 let _looking = self.watchdog().doing(format!("looking for room on the disk of {}", node.display()));
                 self.world.disk(medium, node, false)
             }
-            (Origin::File(_), Some(host)) => {
+            Origin::HostFile { host, .. } => {
                 // A disk with a system that sleeps may be found later than the medium.
-                self.for_changes(|boot| boot.awake(&host))?;
+                self.for_changes(|boot| boot.awake(host))?;
                 if let Some(device) = self.below(medium).filter(|_| !self.config.overlay.readonly) {
                     self.look_for_windows(&device);
                 }
                 let bound = persist::bound_path(&wish.cowfile_path, &identity);
-                self.host_with(&host, (&wish.cowfile_path, &bound))
+                self.host_with(host, (&wish.cowfile_path, &bound))
             }
-            (Origin::File(_), None) => Site::Nowhere(Obstacle::OnNoDisk),
+            Origin::Initrd(_) => Site::Nowhere(Obstacle::OnNoDisk),
         };
         let points = self.points.clone();
         let planner = Planner { overlay: &self.config.overlay, wish, points: &points, image: &identity };
@@ -133,12 +133,11 @@ impl Boot<'_> {
 
     /// The device whose file system is mounted for the medium: its own, or the one that holds its ISO file.
     pub(super) fn below(&self, medium: &MediumFacts) -> Option<Device> {
-        let node = match (&medium.origin, self.world.node(Slot::Host)) {
-            (Origin::Device(node), _) => node.clone(),
-            (Origin::File(_), Some(host)) => host,
-            (Origin::File(_), None) => return None,
+        let node = match &medium.origin {
+            Origin::Device(node) | Origin::HostFile { host: node, .. } => node,
+            Origin::Initrd(_) => return None,
         };
-        self.devices().into_iter().find(|device| device.node == node)
+        self.devices().into_iter().find(|device| device.node == *node)
     }
 
     /// An area on the medium itself, or beside its ISO file.
@@ -166,14 +165,12 @@ impl Boot<'_> {
         if device.read_only && !self.config.overlay.readonly {
             return Err(Obstacle::WriteProtected(device.node.clone()));
         }
-        let from = match medium.origin {
-            Origin::Device(_) => self.points.live.clone(),
-            Origin::File(_) => self.points.host.clone(),
-        };
+        let on_host = matches!(medium.origin, Origin::HostFile { .. });
+        let from = if on_host { self.points.host.clone() } else { self.points.live.clone() };
         let devices = self.devices();
-        let refusal = match &medium.origin {
-            Origin::Device(_) => self.world.in_use(device, &self.sleep(&devices), Some(&from)),
-            Origin::File(_) => host_refusal(&self.host_site(device)),
+        let refusal = match on_host {
+            true => host_refusal(&self.host_site(device)),
+            false => self.world.in_use(device, &self.sleep(&devices), Some(&from)),
         };
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {
             return Err(why);

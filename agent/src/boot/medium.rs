@@ -1,7 +1,7 @@
 //! One candidate: its layers are looked at one after the other, and it is taken, or given back with the reason.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::area::is_ntfs;
 use super::{Acquired, Boot, Mark, Tone, World};
@@ -130,7 +130,8 @@ impl Boot<'_> {
         }
         self.report.moment("medium");
         self.say(Tone::Notice, format!("medium: {} on {}", scan.path.display(), device.summary()));
-        let facts = file_facts(self.world, &file)?;
+        let origin = Origin::HostFile { host: device.node.clone(), file: file.clone() };
+        let facts = file_facts(self.world, &file, origin)?;
         let label_differs = matches!(selector, Selector::Label(label) if facts.label.as_ref() != Some(label));
         let uuid_differs = matches!(selector, Selector::Uuid(uuid)
             if !facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)));
@@ -150,7 +151,7 @@ impl Boot<'_> {
             return Err(Stop::new(Code::InitrdFileMissing, format!("{} is not in the initrd", file.display()))
                 .advice("append it to the initrd as a cpio archive, or use iso-scan/filename= for a file on a disk"));
         }
-        let facts = file_facts(self.world, file)?;
+        let facts = file_facts(self.world, file, Origin::Initrd(file.to_owned()))?;
         self.acquire(facts)
     }
 
@@ -247,7 +248,7 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
     })
 }
 
-fn file_facts(world: &dyn World, file: &Path) -> Result<MediumFacts, Stop> {
+fn file_facts(world: &dyn World, file: &Path, origin: Origin) -> Result<MediumFacts, Stop> {
     let damaged = |cause: String| {
         Stop::new(Code::ImageDamaged, cause).advice("the file is damaged or incomplete: copy or download it again")
     };
@@ -259,13 +260,7 @@ fn file_facts(world: &dyn World, file: &Path) -> Result<MediumFacts, Stop> {
     if let Some(missing) = format::truncated(&found, size) {
         return Err(damaged(format!("{shown} is truncated: {} are missing", crate::facts::human(missing))));
     }
-    Ok(MediumFacts {
-        origin: Origin::File(PathBuf::from(file)),
-        kind: found.kind,
-        uuid: found.identity(),
-        label: found.label,
-        device: None,
-    })
+    Ok(MediumFacts { origin, kind: found.kind, uuid: found.identity(), label: found.label, device: None })
 }
 
 fn or_none(text: Option<&String>) -> &str {

@@ -65,11 +65,11 @@ impl Copy {
 /// # Errors
 /// [`Code::RamRefused`] for a medium without an image.
 pub fn choose(points: &Points, medium: &MediumFacts, content: Option<&Content>) -> Result<Choice, Stop> {
-    if matches!(&medium.origin, Origin::File(file) if !file.starts_with(&points.host)) {
-        return Ok(Choice::InRam);
-    }
     let copy = match (&medium.origin, content) {
-        (Origin::Device(from) | Origin::File(from), None) => Copy::new(from.clone(), "squashed.img", Some(medium.kind)),
+        (Origin::Initrd(_), _) => return Ok(Choice::InRam),
+        (Origin::Device(from) | Origin::HostFile { file: from, .. }, None) => {
+            Copy::new(from.clone(), "squashed.img", Some(medium.kind))
+        }
         (_, Some(Content::Container(file))) => Copy::new(points.live.join(&file.path), "squashed.img", Some(file.kind)),
         (_, Some(Content::Image(file))) => Copy::new(points.live.join(&file.path), "rootfs.img", None),
         (_, Some(Content::Tree)) => {
@@ -170,7 +170,7 @@ pub fn release(points: &Points, medium: &MediumFacts) -> (Vec<Step>, Presence) {
     let mounted = (!medium.is_container()).then(|| points.live.clone());
     let presence = match medium.origin {
         Origin::Device(_) => Presence::Released,
-        Origin::File(_) => Presence::Gone,
+        Origin::HostFile { .. } | Origin::Initrd(_) => Presence::Gone,
     };
     if mounted.is_some() || presence == Presence::Gone {
         steps.push(Step::Release { slot: Slot::Medium, at: mounted });
@@ -201,7 +201,7 @@ mod tests {
     fn only_the_image_is_copied() {
         let points = Points::new(Dialect::Dmsquash);
         let disc = || Origin::Device("/dev/sr0".into());
-        let host = || Origin::File("/run/initramfs/isoscan/a.iso".into());
+        let host = || Origin::HostFile { host: "/dev/sda1".into(), file: "/run/initramfs/isoscan/a.iso".into() };
         let (container, image) = (
             || Some(Content::Container(file("LiveOS/squashfs.img", Kind::Squashfs))),
             || Some(Content::Image(file("LiveOS/rootfs.img", Kind::Ext4))),
@@ -213,8 +213,8 @@ mod tests {
             (medium(disc(), Kind::Ext4), image(), Some((format!("{live}/rootfs.img"), "rootfs.img"))),
             (medium(disc(), Kind::Erofs), None, Some(("/dev/sr0".into(), "squashed.img"))),
             (medium(host(), Kind::Squashfs), None, Some(("/run/initramfs/isoscan/a.iso".into(), "squashed.img"))),
-            (medium(Origin::File("/live.iso".into()), Kind::Iso9660), container(), None),
-            (medium(Origin::File("/squashfs.img".into()), Kind::Squashfs), None, None),
+            (medium(Origin::Initrd("/live.iso".into()), Kind::Iso9660), container(), None),
+            (medium(Origin::Initrd("/squashfs.img".into()), Kind::Squashfs), None, None),
         ];
         for (medium, content, expected) in rows {
             let shown = format!("{medium:?} {content:?}");
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn d3_the_medium_stays_only_while_changes_may_be_kept_on_it() {
         let points = Points::new(Dialect::Dmsquash);
-        let file = || Origin::File("/run/initramfs/isoscan/a.iso".into());
+        let file = || Origin::HostFile { host: "/dev/sda1".into(), file: "/run/initramfs/isoscan/a.iso".into() };
         let disc = || Origin::Device("/dev/sr0".into());
         let rows = [
             (disc(), Kind::Iso9660, Presence::Released, "release medium at /run/initramfs/live"),

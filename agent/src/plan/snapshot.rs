@@ -125,7 +125,7 @@ fn without_image(config: &Config, store: bool) -> Form {
 fn unwritable(config: &Config, medium: &MediumFacts, inner: Option<&Inner>) -> Option<&'static str> {
     match &medium.origin {
         _ if inner.is_some() => Some("the image is compressed"),
-        Origin::File(_) => Some("the medium is an ISO file"),
+        Origin::HostFile { .. } | Origin::Initrd(_) => Some("the medium is an ISO file"),
         Origin::Device(_) if matches!(medium.kind, Kind::Iso9660 | Kind::Udf) => Some("the medium is read-only"),
         Origin::Device(_) if config.medium_access == Access::ReadOnly => {
             Some("the medium is mounted read-only (add rw to the command line)")
