@@ -351,7 +351,7 @@ fn steps_that_only_show_are_not_done_when_one_may_write() {
     let make = |name: &str| Step::MakeDir { path: Path::new("/run").join(name) };
     let writes: Step = AreaAct::MakeDir { path: "/run/area/rw".into() }.into();
     let first = vec![make("b"), writes];
-    let stop = exec.show("assemble", &[make("a"), Step::Either { first, otherwise: vec![], because: Wanted::Changes }]);
+    let stop = exec.show("assemble", &[make("a"), Step::either(first, vec![], Wanted::Changes)]);
     assert_eq!(stop.unwrap_err().code, Code::Fault);
     assert!(!dir.path().join("run").exists(), "nothing of it is done");
     exec.show("assemble", &[make("a")]).unwrap();
@@ -477,7 +477,7 @@ fn loop_either_undoes_the_first_and_reports_the_fallback() {
         loop_step("/absent.img"),
     ];
     let otherwise = vec![Step::Tmpfs { size: TmpfsSize::Bytes(1 << 20), options: vec![], at: "/run/second".into() }];
-    let done = exec.perform("assemble", &[Step::Either { first, otherwise, because: Wanted::Mapped }]).unwrap();
+    let done = exec.perform("assemble", &[Step::either(first, otherwise, Wanted::Mapped)]).unwrap();
     let mounts = machine.mounts().join("\n");
     assert!(mounts.contains("/run/second ") && !mounts.contains("/run/first "), "{mounts}");
     let [GivenUp { what: Wanted::Mapped, why }] = done.given_up.as_slice() else { panic!("{done:?}") };

@@ -329,7 +329,7 @@ fn loop_no_room_for_the_copy_is_undone_and_reported() {
         ]
     };
     let mut exec = Executor::new(&machine.env, &nothing_to_load);
-    let either = Step::Either { first: steps(), otherwise: vec![], because: Wanted::RamCopy };
+    let either = Step::either(steps(), vec![], Wanted::RamCopy);
     let done = exec.perform("acquire", &[either]).unwrap();
     let [GivenUp { what: Wanted::RamCopy, why }] = done.given_up.as_slice() else { panic!("{done:?}") };
     assert!(why.cause.contains("at byte 2097152"), "{why:?}");

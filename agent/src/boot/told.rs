@@ -15,7 +15,7 @@ use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::plan::act::{AreaAct, MapAct, VolumeAct};
 use crate::plan::step::{self, describe};
-use crate::plan::{Done, GivenUp, Slot, Step};
+use crate::plan::{Done, GivenUp, Slot, Step, When};
 use crate::probe::sleep::Sleep;
 
 /// Whether a look is of a kind, and what was seen then.
@@ -93,19 +93,19 @@ impl Told {
     fn run(&mut self, stage: &str, steps: &[Step]) -> Result<(), Stop> {
         for step in steps {
             match step {
-                Step::Either { first, otherwise, because } => {
+                Step::Branch { first, when, then } => {
                     let mark = self.slots.len();
-                    if let Err(why) = self.run(stage, first) {
-                        self.slots.truncate(mark);
-                        self.say(Tone::GivenUp, &format!("{because}, falling back: {}", why.with_advice()));
-                        self.done.given_up.push(GivenUp { what: *because, why });
-                        self.run(stage, otherwise)?;
+                    let Err(why) = self.run(stage, first) else { continue };
+                    if !when.meets(&why) {
+                        return Err(why);
                     }
+                    if let When::Any(what) = *when {
+                        self.slots.truncate(mark);
+                        self.say(Tone::GivenUp, &format!("{what}, falling back: {}", why.with_advice()));
+                        self.done.given_up.push(GivenUp { what, why });
+                    }
+                    self.run(stage, then)?;
                 }
-                Step::Recover { attempt, from, with, .. } => match self.run(stage, attempt) {
-                    Err(stop) if stop.code == *from => self.run(stage, with)?,
-                    result => result?,
-                },
                 _ => self.step(stage, step)?,
             }
         }

@@ -70,9 +70,9 @@ impl Boot<'_> {
             }
             Some(_) => {
                 *area = None;
-                self.keep_nothing(Stop::new(Code::AreaUnavailable, why.clone()));
+                self.keep_nothing(Stop::new(Code::AreaUnavailable, why.to_string()));
             }
-            None => self.fall_back(why.clone()),
+            None => self.fall_back(why.to_string()),
         }
         Ok(form)
     }

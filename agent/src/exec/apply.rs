@@ -21,7 +21,7 @@ use crate::handover::StepRecord;
 use crate::kmsg;
 use crate::mapper::cipher::Cipher;
 use crate::plan::step::only_show;
-use crate::plan::{Done, GivenUp, Slot, Step, Wanted};
+use crate::plan::{Done, GivenUp, Slot, Step, When};
 
 /// A device in a slot. A loop device is held open until something is mounted from it.
 #[derive(Debug)]
@@ -160,16 +160,9 @@ impl<'a> Executor<'a> {
 
     fn run(&mut self, stage: &str, steps: &[Step]) -> Result<(), Stop> {
         for step in steps {
-            match step {
-                Step::Either { first, otherwise, because } => {
-                    self.either(stage, first, otherwise, *because)?;
-                    continue;
-                }
-                Step::Recover { attempt, from, with, because } => {
-                    self.recover(stage, attempt, *from, with, because)?;
-                    continue;
-                }
-                _ => {}
+            if let Step::Branch { first, when, then } = step {
+                self.branch(stage, first, *when, then)?;
+                continue;
             }
             let at = clock::since_boot();
             let doing = self.watchdog.doing(step.to_string());
@@ -182,31 +175,29 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn either(&mut self, stage: &str, first: &[Step], otherwise: &[Step], what: Wanted) -> Result<(), Stop> {
+    fn branch(&mut self, stage: &str, first: &[Step], when: When, then: &[Step]) -> Result<(), Stop> {
         let (mark, given_up) = (self.mark(), self.done.given_up.len());
         let Err(why) = self.run(stage, first) else { return Ok(()) };
+        if !when.meets(&why) {
+            return Err(why);
+        }
         self.unwind(mark);
-        kmsg::fall_back(self.env, &format!("{what}, falling back: {}", why.with_advice()));
-        // What was given up on a way that led nowhere is not what is missing, unless it is the same: then its reason comes first.
-        let on_the_way = self.done.given_up.split_off(given_up);
-        self.done.given_up.extend(on_the_way.into_iter().filter(|given_up| given_up.what == what));
-        self.done.given_up.push(GivenUp { what, why });
-        self.run(stage, otherwise)
-    }
-
-    fn recover(&mut self, stage: &str, attempt: &[Step], from: Code, with: &[Step], because: &str) -> Result<(), Stop> {
-        let mark = self.mark();
-        match self.run(stage, attempt) {
-            Err(stop) if stop.code == from => {
-                self.unwind(mark);
+        match when {
+            When::Any(what) => {
+                kmsg::fall_back(self.env, &format!("{what}, falling back: {}", why.with_advice()));
+                // What was given up on a way that led nowhere is not what is missing, unless it is the same: then its reason comes first.
+                let on_the_way = self.done.given_up.split_off(given_up);
+                self.done.given_up.extend(on_the_way.into_iter().filter(|given_up| given_up.what == what));
+                self.done.given_up.push(GivenUp { what, why });
+            }
+            When::Found(found) => {
                 // What is made anew must not be held through a device of the old.
                 self.slots.remove(&Slot::Cow);
-                log::info!("{because}: {stop}");
-                self.note(format!("{because}: {}", stop.cause));
-                self.run(stage, with)
+                log::info!("{found}: {why}");
+                self.note(format!("{found}: {}", why.cause));
             }
-            result => result,
         }
+        self.run(stage, then)
     }
 
     /// Remembers a device by its role; a loop device lives as long as it is held or mounted.
@@ -287,8 +278,7 @@ impl<'a> Executor<'a> {
                 node.map_or(Ok(()), |node| self.symlink(at, &node))
             }
             Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
-            Step::Either { first, otherwise, because } => self.either("", first, otherwise, *because),
-            Step::Recover { attempt, from, with, because } => self.recover("", attempt, *from, with, because),
+            Step::Branch { first, when, then } => self.branch("", first, *when, then),
             Step::Remount { at } => self.remount(at),
             Step::Unmount { at } => self.unmount(at),
             Step::Area(act) => self.area_act(act),

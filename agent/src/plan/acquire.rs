@@ -71,15 +71,9 @@ pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
     let inert = mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host);
     let usual = mount(Slot::Host, kind.driver()?, Access::ReadOnly, &[], &points.host);
     (inert != usual).then(|| {
-        vec![Step::Either {
-            first: vec![
-                Step::Unmount { at: points.host.clone() },
-                Step::Area(AreaAct::Mend { what: Slot::Host }),
-                usual,
-            ],
-            otherwise: vec![inert],
-            because: Wanted::HostWritable,
-        }]
+        let mend = Step::Area(AreaAct::Mend { what: Slot::Host });
+        let first = vec![Step::Unmount { at: points.host.clone() }, mend, usual];
+        vec![Step::either(first, vec![inert], Wanted::HostWritable)]
     })
 }
 
@@ -148,11 +142,8 @@ pub fn medium_for_changes(access: Access, points: &Points, facts: &MediumFacts) 
     if let (Some(usual), Some(last)) = (usual.filter(|usual| *usual != inert), steps.last_mut())
         && *last == inert
     {
-        *last = Step::Either {
-            first: vec![Step::Area(AreaAct::Check { what: Slot::Medium, fs: facts.kind }), usual],
-            otherwise: vec![inert],
-            because: Wanted::MediumWritable,
-        };
+        let first = vec![Step::Area(AreaAct::Check { what: Slot::Medium, fs: facts.kind }), usual];
+        *last = Step::either(first, vec![inert], Wanted::MediumWritable);
     }
     steps
 }

@@ -83,7 +83,7 @@ pub(super) fn layers(config: &Config, points: &Points, sysroot: &Path, area: Opt
                 steps.append(&mut first);
             } else {
                 temporary.push(overlay(vec![lowest], &points.upper, &points.work));
-                steps.push(Step::Either { first, otherwise: temporary, because: Wanted::Changes });
+                steps.push(Step::either(first, temporary, Wanted::Changes));
             }
         }
     }

@@ -6,16 +6,16 @@ use super::acquire::mount_kind;
 use super::act::AreaAct;
 use super::slot::Slot;
 use super::step::Step;
+use super::wanted::{Finding, When};
 use crate::area::{DiskSite, Part};
 use crate::config::{Access, Overlay};
-use crate::error::Code;
 use crate::facts::Seen;
 use crate::format::Kind;
 
 /// Tries an area that a reset is to empty. One that is damaged is repaired, for more than changes may lie on it, and made anew only when its
 /// own checker calls it beyond repair (attacks.md F6). Of XFS and btrfs the kernel is the judge. `reach` brings it into reach once more,
 /// where that is not a part of what is tried.
-pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, because: &'static str) -> Vec<Step> {
+pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, found: Finding) -> Vec<Step> {
     let repairs = |always: bool| {
         let repair = |step: &Step| match step {
             Step::Area(AreaAct::Check { what, fs: Kind::Ext2 | Kind::Ext3 | Kind::Ext4 }) => {
@@ -26,16 +26,15 @@ pub(super) fn or_anew(used: Vec<Step>, reach: Option<Step>, anew: Vec<Step>, bec
         used.iter().map(repair).collect::<Vec<Step>>()
     };
     let (first, second) = (repairs(false), repairs(true));
-    let with = match first == used {
+    let then = match first == used {
         true => anew,
         false => {
             // `e2fsck -p` would take away what it is afraid of, the journal for one, and give up: it is not even tried.
-            let attempt = reach.into_iter().chain(second).collect();
-            let because = "it is beyond repair";
-            vec![Step::Recover { attempt, from: Code::AreaDamaged, with: anew, because }]
+            let first = reach.into_iter().chain(second).collect();
+            vec![Step::Branch { first, when: When::Found(Finding::BeyondRepair), then: anew }]
         }
     };
-    vec![Step::Recover { attempt: first, from: Code::AreaDamaged, with, because }]
+    vec![Step::Branch { first, when: When::Found(found), then }]
 }
 
 /// Names a partition that a step before has made; while the medium is mounted from the whole disk, a window into the disk stands in for it.

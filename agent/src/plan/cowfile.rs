@@ -9,9 +9,9 @@ use super::persist::{Planner, bound_path, is_area};
 use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;
+use super::wanted::{Finding, When};
 use crate::area::{Found, HostSite, Nothing, Obstacle};
 use crate::config::Access;
-use crate::error::Code;
 use crate::format::Kind;
 
 impl Planner<'_> {
@@ -56,23 +56,16 @@ impl Planner<'_> {
         let Ok(anew) = self.make_file(host, new) else { return Ok(used) };
         Ok(match may_be_anothers {
             true => {
-                let because =
-                    "the cow file is damaged, a reset was asked for, and it may be another image's, so it stays";
-                vec![Step::Recover { attempt: used, from: Code::AreaDamaged, with: anew, because }]
+                vec![Step::Branch { first: used, when: When::Found(Finding::OthersFileDamaged), then: anew }]
             }
-            false => or_anew(used, None, anew, "the cow file is damaged, and a reset was asked for"),
+            false => or_anew(used, None, anew, Finding::FileDamaged),
         })
     }
 
     /// The file under the usual name, or, when it turns out to be another image's, a new one that bears this image's name.
     fn with_own_file(&self, host: &HostSite, first: Vec<Step>, bound: &Path) -> Vec<Step> {
         let Ok(own) = self.make_file(host, bound) else { return first };
-        vec![Step::Recover {
-            attempt: first,
-            from: Code::AreaOther,
-            with: own,
-            because: "the cow file belongs to another image",
-        }]
+        vec![Step::Branch { first, when: When::Found(Finding::OthersFile), then: own }]
     }
 
     /// An own file beside the encrypted one of another image.

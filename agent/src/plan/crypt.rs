@@ -14,6 +14,7 @@ use super::persist::{self, Area, Planner, bound_path, is_area};
 use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;
+use super::wanted::Finding;
 use crate::area::{
     DiskSite, Found, HostSite, Identity, LABEL, LUKS_LABEL, Nothing, Obstacle, Owner, Part, Site, TEMPORARY_LABEL,
 };
@@ -199,7 +200,7 @@ impl Planner<'_> {
                 let used = match anew() {
                     Ok(anew) if reset => {
                         let reach = Step::Device { device: Seen::named(inside.node.clone()), into: Slot::Cow };
-                        or_anew(used, Some(reach), anew, "the area is damaged, and a reset was asked for")
+                        or_anew(used, Some(reach), anew, Finding::AreaDamaged)
                     }
                     _ => used,
                 };

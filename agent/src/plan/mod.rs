@@ -20,4 +20,4 @@ pub mod wanted;
 pub use points::{Points, Presence};
 pub use slot::{Place, Slot};
 pub use step::Step;
-pub use wanted::{Done, GivenUp, Wanted};
+pub use wanted::{Done, Finding, GivenUp, Wanted, When};

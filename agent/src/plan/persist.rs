@@ -9,6 +9,7 @@ use super::common::{checked, mount, or_anew, reach, reach_as_found};
 use super::crypt;
 use super::points::Points;
 use super::step::{NO_LINKS, Step};
+use super::wanted::Finding;
 use crate::area::{DiskSite, Found, Identity, LABEL, Nothing, Obstacle, Part, Site};
 use crate::config::{AreaFs, Overlay, Wish};
 use crate::format::Kind;
@@ -219,7 +220,7 @@ impl<'a> Planner<'a> {
             anew.push(Step::Area(AreaAct::Format { target, fs, label: Some(LABEL.to_owned()) }));
             anew.push(reach(disk, &part.device.node, part.start, part.device.size));
             anew.extend(self.mounted(fs));
-            used = or_anew(used, Some(found), anew, "the area is damaged, and a reset was asked for");
+            used = or_anew(used, Some(found), anew, Finding::AreaDamaged);
         }
         steps.extend(used);
         Ok(steps)

@@ -135,7 +135,7 @@ pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
         steps.push(Step::Symlink { at: Path::new(HISTORIC_DIR).join(name), to: copy.to.clone() });
     }
     if !config.ram_required {
-        steps = vec![Step::Either { first: steps, otherwise: Vec::new(), because: Wanted::RamCopy }];
+        steps = vec![Step::either(steps, Vec::new(), Wanted::RamCopy)];
     }
     // Outside: an image that is not what it should be is no reason to boot from the medium it came from.
     let file = copy.to.clone();
@@ -179,7 +179,7 @@ pub fn release(points: &Points, medium: &MediumFacts) -> (Vec<Step>, Presence) {
         steps.push(Step::Release { slot: Slot::Host, at: Some(points.host.clone()) });
     }
     if !steps.is_empty() {
-        steps = vec![Step::Either { first: steps, otherwise: Vec::new(), because: Wanted::Release }];
+        steps = vec![Step::either(steps, Vec::new(), Wanted::Release)];
     }
     (steps, presence)
 }

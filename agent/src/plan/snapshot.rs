@@ -44,8 +44,47 @@ const METADATA: u64 = 10;
 pub struct Form {
     /// The mechanism.
     pub method: Method,
-    /// Why it is another one than what was asked for; text for a person.
-    pub why: Option<String>,
+    /// Why it is another one than what was asked for.
+    pub why: Option<Instead>,
+}
+
+/// Why the root becomes writable in another way than was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Instead {
+    /// Device-mapper needs an image that can be written to.
+    #[error("{file} is {}, which cannot be written to, using an overlay", .kind.name())]
+    ReadOnly {
+        /// The image.
+        file: String,
+        /// Its file system.
+        kind: Kind,
+    },
+    /// Device-mapper needs an image; this asked for it.
+    #[error("{0}: there is a root tree and no nested image, using an overlay")]
+    NoImage(&'static str),
+    /// `rd.writable.fsimg`, and the image could not be copied.
+    #[error("rd.writable.fsimg: the image is not in RAM, using a snapshot with changes in RAM")]
+    NotInRam,
+    /// `rd.live.overlay=none`, and the image itself cannot be written to.
+    #[error("rd.live.overlay=none: {0}, using a snapshot with changes in RAM")]
+    Unwritable(Unwritable),
+}
+
+/// Why an image cannot be written to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    /// It lies in a squashfs or EROFS.
+    #[error("the image is compressed")]
+    Compressed,
+    /// It lies in an ISO file.
+    #[error("the medium is an ISO file")]
+    IsoFile,
+    /// It lies on a disc.
+    #[error("the medium is read-only")]
+    Disc,
+    /// The medium could be written to.
+    #[error("the medium is mounted read-only (add rw to the command line)")]
+    MountedReadOnly,
 }
 
 impl Form {
@@ -53,8 +92,8 @@ impl Form {
         Self { method, why: None }
     }
 
-    fn instead(method: Method, why: impl Into<String>) -> Self {
-        Self { method, why: Some(why.into()) }
+    fn instead(method: Method, why: Instead) -> Self {
+        Self { method, why: Some(why) }
     }
 }
 
@@ -82,8 +121,7 @@ pub fn form(
     }
     let Some(file) = image(content, inner) else { return without_image(config, store) };
     if !is_area(file.kind) {
-        let why = format!("{} is {}, which cannot be written to, using an overlay", shown(file), file.kind.name());
-        return Form::instead(Method::Overlayfs, why);
+        return Form::instead(Method::Overlayfs, Instead::ReadOnly { file: shown(file), kind: file.kind });
     }
     let copied = is_in_ram(file);
     match overlay.method {
@@ -93,16 +131,10 @@ pub fn form(
         Method::Snapshot { .. } if copied && !overlay.readonly => Form::plain(Method::Direct),
         Method::Snapshot { thin } => Form::plain(Method::Snapshot { thin }),
         Method::Direct if copied => Form::plain(Method::Direct),
-        Method::Direct if overlay.fsimg => {
-            let why = "rd.writable.fsimg: the image is not in RAM, using a snapshot with changes in RAM";
-            Form::instead(Method::Snapshot { thin: false }, why)
-        }
+        Method::Direct if overlay.fsimg => Form::instead(Method::Snapshot { thin: false }, Instead::NotInRam),
         Method::Direct => match unwritable(config, medium, inner) {
             None => Form::plain(Method::Direct),
-            Some(why) => {
-                let why = format!("rd.live.overlay=none: {why}, using a snapshot with changes in RAM");
-                Form::instead(Method::Snapshot { thin: false }, why)
-            }
+            Some(why) => Form::instead(Method::Snapshot { thin: false }, Instead::Unwritable(why)),
         },
     }
 }
@@ -118,18 +150,16 @@ fn without_image(config: &Config, store: bool) -> Form {
         Method::Direct => "rd.live.overlay=none",
         Method::Snapshot { .. } | Method::Overlayfs => return Form::plain(Method::Overlayfs),
     };
-    Form::instead(Method::Overlayfs, format!("{asked}: there is a root tree and no nested image, using an overlay"))
+    Form::instead(Method::Overlayfs, Instead::NoImage(asked))
 }
 
 /// Why the image itself cannot be written to.
-fn unwritable(config: &Config, medium: &MediumFacts, inner: Option<&Inner>) -> Option<&'static str> {
+fn unwritable(config: &Config, medium: &MediumFacts, inner: Option<&Inner>) -> Option<Unwritable> {
     match &medium.origin {
-        _ if inner.is_some() => Some("the image is compressed"),
-        Origin::HostFile { .. } | Origin::Initrd(_) => Some("the medium is an ISO file"),
-        Origin::Device(_) if matches!(medium.kind, Kind::Iso9660 | Kind::Udf) => Some("the medium is read-only"),
-        Origin::Device(_) if config.medium_access == Access::ReadOnly => {
-            Some("the medium is mounted read-only (add rw to the command line)")
-        }
+        _ if inner.is_some() => Some(Unwritable::Compressed),
+        Origin::HostFile { .. } | Origin::Initrd(_) => Some(Unwritable::IsoFile),
+        Origin::Device(_) if matches!(medium.kind, Kind::Iso9660 | Kind::Udf) => Some(Unwritable::Disc),
+        Origin::Device(_) if config.medium_access == Access::ReadOnly => Some(Unwritable::MountedReadOnly),
         Origin::Device(_) => None,
     }
 }
@@ -194,8 +224,8 @@ pub fn root(
     if area.is_some_and(|area| area.required) {
         return steps;
     }
-    let because = if area.is_some() { Wanted::Changes } else { Wanted::Mapped };
-    vec![Step::Either { first: steps, otherwise, because }]
+    let what = if area.is_some() { Wanted::Changes } else { Wanted::Mapped };
+    vec![Step::either(steps, otherwise, what)]
 }
 
 fn target_driver(module: &str, option: &str) -> Step {
@@ -238,7 +268,7 @@ fn layered(config: &Config, base: &Base<'_>, thin: bool, area: Option<&Area>) ->
             let otherwise = temporary(config, Slot::Image, thin);
             match area.required {
                 true => steps.extend(first),
-                false => steps.push(Step::Either { first, otherwise, because: Wanted::Changes }),
+                false => steps.push(Step::either(first, otherwise, Wanted::Changes)),
             }
         }
     }
@@ -313,7 +343,7 @@ pub fn fsimg(base: &Base<'_>, facts: &RamFacts) -> (Vec<Step>, PathBuf) {
         Step::Tmpfs { size, options: Vec::new(), at: FSIMG_DIR.into() },
         Step::Ram(RamAct::Copy { from: base.path(), to: to.clone(), bytes: facts.bytes, digest: false }),
     ];
-    (vec![Step::Either { first: steps, otherwise: Vec::new(), because: Wanted::Fsimg }], to)
+    (vec![Step::either(steps, Vec::new(), Wanted::Fsimg)], to)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::act::{AreaAct, MapAct, RamAct, VolumeAct, Writes};
 use super::slot::{Place, Slot};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, When};
 use crate::area::Found;
 use crate::config::{Access, TmpfsSize};
 use crate::error::{Code, Stop};
@@ -141,25 +141,14 @@ pub enum Step {
     Map(MapAct),
     /// Something with an image in RAM.
     Ram(RamAct),
-    /// Try a list; if it fails for one certain reason, undo it and do another.
-    Recover {
-        /// What is wanted.
-        attempt: Vec<Step>,
-        /// The reason that is expected.
-        from: Code,
-        /// What happens then.
-        with: Vec<Step>,
-        /// The reason in words.
-        because: &'static str,
-    },
-    /// Try the first list; if a step of it fails, undo it and do the second.
-    Either {
+    /// Try the first list; if a step of it fails, and that is a reason, undo it and do the second.
+    Branch {
         /// What is wanted.
         first: Vec<Step>,
+        /// Which failure leads to the second list, and what that means.
+        when: When,
         /// What happens instead.
-        otherwise: Vec<Step>,
-        /// What is given up then.
-        because: Wanted,
+        then: Vec<Step>,
     },
 }
 
@@ -176,6 +165,12 @@ impl From<MapAct> for Step {
 }
 
 impl Step {
+    /// Does a list, or gives up what is wanted and does another.
+    #[must_use]
+    pub fn either(first: Vec<Self>, then: Vec<Self>, what: Wanted) -> Self {
+        Self::Branch { first, when: When::Any(what), then }
+    }
+
     /// What it may change. A place that is used for writing counts, also where nothing is written yet.
     #[must_use]
     pub fn writes(&self) -> Writes {
@@ -198,8 +193,7 @@ impl Step {
             Self::Volume(act) => act.writes(),
             Self::Map(act) => act.writes(),
             Self::Ram(act) => act.writes(),
-            Self::Recover { attempt, with, .. } => most(attempt).max(most(with)),
-            Self::Either { first, otherwise, .. } => most(first).max(most(otherwise)),
+            Self::Branch { first, then, .. } => most(first).max(most(then)),
         }
     }
 }
@@ -299,11 +293,11 @@ impl fmt::Display for Step {
             Step::Volume(act) => act.fmt(f),
             Step::Map(act) => act.fmt(f),
             Step::Ram(act) => act.fmt(f),
-            Step::Recover { attempt, from, with, because } => {
-                write!(f, "try {} | {} on {from}, {because}", line(attempt), line(with))
+            Step::Branch { first, when: When::Found(found), then } => {
+                write!(f, "try {} | {} on {}, {found}", line(first), line(then), found.code())
             }
-            Step::Either { first, otherwise, because } => {
-                write!(f, "either {} | {} because {because}", line(first), line(otherwise))
+            Step::Branch { first, when: When::Any(what), then } => {
+                write!(f, "either {} | {} because {what}", line(first), line(then))
             }
         }
     }
@@ -335,6 +329,7 @@ pub fn mount(slot: Slot, fs: &str, access: Access, options: &[&str], at: &Path) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Finding;
 
     #[test]
     fn a_step_that_may_change_a_place_says_so() {
@@ -363,9 +358,8 @@ mod tests {
         ] {
             assert_eq!(step.writes(), expected, "{step}");
             // What is tried counts, and what comes after it.
-            let (none, because) = (Vec::new(), Wanted::Changes);
-            let first = Step::Either { first: vec![step.clone()], otherwise: none.clone(), because };
-            let then = Step::Recover { attempt: none, from: Code::AreaDamaged, with: vec![step], because: "" };
+            let first = Step::either(vec![step.clone()], Vec::new(), Wanted::Changes);
+            let then = Step::Branch { first: Vec::new(), when: When::Found(Finding::BeyondRepair), then: vec![step] };
             assert_eq!([first.writes(), then.writes()], [expected; 2], "{then}");
         }
     }

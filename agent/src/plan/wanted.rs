@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Stop;
+use crate::error::{Code, Stop};
 
 /// What was asked for, and is given up where it cannot be done; then something else is there instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,66 @@ impl fmt::Display for Wanted {
             Self::HostWritable => "the file system of the ISO file stays read-only",
             Self::MediumWritable => "the medium stays read-only",
         })
+    }
+}
+
+/// Which failure of a first list of steps leads to a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Any; this is given up then.
+    Any(Wanted),
+    /// One that is expected.
+    Found(Finding),
+}
+
+/// What may be found of a place for changes while it is used, and is no end of keeping them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A partition is damaged.
+    AreaDamaged,
+    /// What was found damaged cannot be repaired.
+    BeyondRepair,
+    /// A cow file is damaged that is this image's.
+    FileDamaged,
+    /// The same, of one that may be another image's.
+    OthersFileDamaged,
+    /// A cow file is another image's.
+    OthersFile,
+}
+
+impl Finding {
+    /// The number of the failure.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            Self::AreaDamaged | Self::BeyondRepair | Self::FileDamaged | Self::OthersFileDamaged => Code::AreaDamaged,
+            Self::OthersFile => Code::AreaOther,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AreaDamaged => "the area is damaged, and a reset was asked for",
+            Self::BeyondRepair => "it is beyond repair",
+            Self::FileDamaged => "the cow file is damaged, and a reset was asked for",
+            Self::OthersFileDamaged => {
+                "the cow file is damaged, a reset was asked for, and it may be another image's, so it stays"
+            }
+            Self::OthersFile => "the cow file belongs to another image",
+        })
+    }
+}
+
+impl When {
+    /// Whether a failure is one of these.
+    #[must_use]
+    pub fn meets(self, failure: &Stop) -> bool {
+        match self {
+            Self::Any(_) => true,
+            Self::Found(found) => failure.code == found.code(),
+        }
     }
 }
 

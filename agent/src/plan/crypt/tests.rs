@@ -116,7 +116,7 @@ fn t33_a_reset_makes_the_inside_anew() {
             Ok(area) => {
                 // What an ext is repaired with stands in between.
                 fn recovers(step: &Step, is_new: &impl Fn(&Step) -> bool) -> bool {
-                    let Step::Recover { with, .. } = step else { return false };
+                    let Step::Branch { then: with, .. } = step else { return false };
                     with.iter().any(|step| is_new(step) || recovers(step, is_new))
                 }
                 if area.steps.iter().any(|step| recovers(step, &is_new)) { "used, or anew" } else { "used" }

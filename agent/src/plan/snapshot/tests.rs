@@ -59,7 +59,7 @@ fn b2_to_b23_what_the_root_becomes() {
         let (config, _) = interpret_text(&format!("root=live:LABEL=x {kargs}"));
         let found = form(&config, &medium(kind), Some(&content), inner.as_ref(), None);
         assert_eq!(found.method, method, "{case} {kargs} {content:?} {inner:?}");
-        let said = found.why.unwrap_or_default();
+        let said = found.why.map(|why| why.to_string()).unwrap_or_default();
         assert!(said.contains(why) && said.is_empty() == why.is_empty(), "{case} {kargs}: {said}");
     }
 }
@@ -82,7 +82,7 @@ fn c1_c4_a_persistent_place_decides() {
     }
     let tree = form(&config, &medium(Kind::Ext4), Some(&Content::Tree), None, Some(&store));
     assert_eq!(tree.method, Method::Overlayfs);
-    assert!(tree.why.unwrap().contains("the store of a device-mapper snapshot"));
+    assert!(tree.why.unwrap().to_string().contains("the store of a device-mapper snapshot"));
 }
 
 /// dracut-live spec 2.7, line by line.
