@@ -26,7 +26,7 @@ use crate::handover::{Considered, Facts, Report};
 use crate::layout;
 use crate::mountinfo::{self, Mount};
 use crate::plan::persist::Area;
-use crate::plan::ram::Copy;
+use crate::plan::ram::RamCopy;
 use crate::plan::snapshot::Form;
 use crate::plan::{Done, Points, Step, assemble, prepare};
 
@@ -66,7 +66,7 @@ struct Acquired {
     medium: MediumFacts,
     content: Option<Content>,
     inner: Option<Inner>,
-    copy: Option<Copy>,
+    copy: Option<RamCopy>,
 }
 
 impl<'a> Boot<'a> {

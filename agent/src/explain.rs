@@ -25,7 +25,7 @@ use assumed::Assumed;
 
 /// How `rdlive explain` was called.
 #[derive(Debug, Default)]
-struct Call {
+struct Question {
     cmdline: Option<String>,
     medium: Option<PathBuf>,
     facts: Option<PathBuf>,
@@ -63,8 +63,8 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn parse(arguments: &[String]) -> Result<Call, lexopt::Error> {
-    let mut call = Call::default();
+fn parse(arguments: &[String]) -> Result<Question, lexopt::Error> {
+    let mut call = Question::default();
     let mut parser = lexopt::Parser::from_args(arguments.iter().map(OsString::from));
     while let Some(argument) = parser.next()? {
         match argument {

@@ -52,6 +52,12 @@ pub struct Device {
     pub unreadable: Option<String>,
 }
 
+/// Whether the kernel gives such a name to optical drives.
+#[must_use]
+pub fn is_optical(name: &str) -> bool {
+    name.strip_prefix("sr").is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
 /// A device as it was when a plan was made for it. After any wait, another one may have its kernel name (attacks.md F5): whatever
 /// destroys compares this with what it has open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -291,6 +297,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn optical_names() {
+        for (name, expected) in [("sr0", true), ("sr12", true), ("sra", false), ("sda1", false), ("sr", false)] {
+            assert_eq!(is_optical(name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn a_name_that_lasts_is_that_of_the_partition_then_the_serial_number_then_the_port() {

@@ -27,7 +27,7 @@ pub struct MapperError {
 
 /// A device that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Made {
+pub struct Created {
     /// Its node is `/dev/dm-<minor>`.
     pub minor: u32,
     /// udev did not confirm it in time, so its names may be missing.

@@ -10,7 +10,7 @@ use rdlive::env::Env;
 use rdlive::exec::Executor;
 use rdlive::format;
 use rdlive::plan::{Place, Slot, Step};
-use rdlive::shutdown::teardown::{Outcome, Scope, Teardown};
+use rdlive::shutdown::teardown::{Scope, Teardown, TornDown};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount as mount_tmpfs, mount_bind, mount_change, mount_move,
     unmount,
@@ -116,7 +116,7 @@ impl Stack {
         drop(exec);
     }
 
-    fn tear_down(&self) -> Outcome {
+    fn tear_down(&self) -> TornDown {
         Teardown::new(&self.env, Scope::below(self.env.root()), Duration::from_secs(20)).run()
     }
 

@@ -58,7 +58,7 @@ struct Found {
 
 /// What a guard ends.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum Guarded {
     Doing,
     Waiting,
     Asking,
@@ -68,16 +68,16 @@ enum Kind {
 #[derive(Debug)]
 pub struct Guard {
     watchdog: Watchdog,
-    kind: Kind,
+    kind: Guarded,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut state = self.watchdog.lock();
         match self.kind {
-            Kind::Doing => drop(state.doing.pop()),
-            Kind::Waiting => state.waiting -= 1,
-            Kind::Asking => state.asking -= 1,
+            Guarded::Doing => drop(state.doing.pop()),
+            Guarded::Waiting => state.waiting -= 1,
+            Guarded::Asking => state.asking -= 1,
         }
         // What was waited for has come: a wait that follows is another one.
         state.still = None;
@@ -89,7 +89,7 @@ impl Watchdog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn guard(&self, kind: Kind, enter: impl FnOnce(&mut State)) -> Guard {
+    fn guard(&self, kind: Guarded, enter: impl FnOnce(&mut State)) -> Guard {
         enter(&mut self.lock());
         Guard { watchdog: self.clone(), kind }
     }
@@ -97,7 +97,7 @@ impl Watchdog {
     /// Something begins that may take longer than a person waits without a word.
     pub fn doing(&self, what: impl Into<String>) -> Guard {
         let work = Work { what: what.into(), since: Instant::now() };
-        self.guard(Kind::Doing, |state| state.doing.push(work))
+        self.guard(Guarded::Doing, |state| state.doing.push(work))
     }
 
     /// Does something that may take longer than a person waits without a word.
@@ -108,12 +108,12 @@ impl Watchdog {
 
     /// A wait with a limit of its own, which is no hang however long it takes.
     pub fn waiting(&self) -> Guard {
-        self.guard(Kind::Waiting, |state| state.waiting += 1)
+        self.guard(Guarded::Waiting, |state| state.waiting += 1)
     }
 
     /// A question to a person: nobody talks into that.
     pub fn asking(&self) -> Guard {
-        self.guard(Kind::Asking, |state| state.asking += 1)
+        self.guard(Guarded::Asking, |state| state.asking += 1)
     }
 
     /// A person was told something, so there is no silence.

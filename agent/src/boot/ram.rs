@@ -4,7 +4,7 @@ use super::{Boot, Tone};
 use crate::error::{Code, Stop};
 use crate::facts::{Content, MediumFacts};
 use crate::handover::RamRecord;
-use crate::plan::ram::{self, Choice, Copy};
+use crate::plan::ram::{self, Choice, RamCopy};
 use crate::plan::{Presence, Wanted};
 
 impl Boot<'_> {
@@ -16,7 +16,7 @@ impl Boot<'_> {
         &mut self,
         medium: &MediumFacts,
         content: Option<&Content>,
-    ) -> Result<Option<Copy>, Stop> {
+    ) -> Result<Option<RamCopy>, Stop> {
         // An earlier candidate may have come as far as this.
         (self.points.medium, self.report.ram) = (Presence::Needed, None);
         if !self.config.ram {
@@ -34,7 +34,7 @@ impl Boot<'_> {
         }
     }
 
-    fn try_copy(&mut self, medium: &MediumFacts, content: Option<&Content>) -> Result<Option<Copy>, Stop> {
+    fn try_copy(&mut self, medium: &MediumFacts, content: Option<&Content>) -> Result<Option<RamCopy>, Stop> {
         let copy = match ram::choose(&self.points, medium, content)? {
             Choice::Copy(copy) => copy,
             Choice::InRam => {

@@ -34,7 +34,7 @@ fn known(lookup: &mut Lookup, karg: &'static Karg, token: &Token) {
         lookup.report(Level::Notice, "deprecated", &token.raw, message);
     }
     let decides = lookup.token(karg).is_some_and(|last| std::ptr::eq(last, token));
-    let off = karg.kind == Kind::Bool && !token.is_true();
+    let off = karg.kind == ValueKind::Bool && !token.is_true();
     if !decides || off {
         return;
     }

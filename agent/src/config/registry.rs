@@ -27,7 +27,7 @@ pub struct Karg {
     /// Where it comes from.
     pub origin: Origin,
     /// What its value is.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The default, as a person would write it; empty when there is none.
     pub default: &'static str,
     /// The first release that has it, where known.
@@ -68,7 +68,7 @@ pub enum Origin {
 
 /// What the value of a karg is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// True unless `0`, `no` or `off`.
     Bool,
     /// Any text; empty means not given.
@@ -130,7 +130,7 @@ impl Karg {
     }
 
     /// An entry with neither aliases nor default that we act on.
-    const fn new(name: &'static str, kind: Kind, origin: Origin, meaning: &'static str) -> Self {
+    const fn new(name: &'static str, kind: ValueKind, origin: Origin, meaning: &'static str) -> Self {
         Self {
             name,
             aliases: &[],

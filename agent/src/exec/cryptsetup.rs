@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::secret::Secret;
-use super::tool::{self, Call, Output, ToolError};
+use super::tool::{self, Invocation, Output, ToolError};
 use crate::config::Access;
 use crate::env::Env;
 use crate::error::Stop;
@@ -193,7 +193,7 @@ impl Cryptsetup {
     fn call(&self, arguments: &[&str], key: Option<&Secret>) -> Result<Output, ToolError> {
         let alone: &[(&str, &str)] = if self.udev { &[] } else { &[("DM_DISABLE_UDEV", "1")] };
         let input = key.map(Secret::bytes);
-        tool::call(&Call { arguments, input, variables: alone, ..Call::of(&self.program) }, LIMIT)
+        tool::call(&Invocation { arguments, input, variables: alone, ..Invocation::of(&self.program) }, LIMIT)
     }
 
     /// Makes a volume. A random key is not stretched.

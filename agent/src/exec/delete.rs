@@ -17,7 +17,7 @@ const DEPTH: usize = 200;
 
 /// Why something is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(super) enum HeldUp {
     /// The time was over.
     Late,
     /// The first thing that could not be deleted, and why.
@@ -31,7 +31,7 @@ pub(super) struct Deletion {
     /// Names from the path that was given down to where we are.
     trail: Vec<CString>,
     /// Why not all is gone.
-    pub held: Option<Held>,
+    pub held: Option<HeldUp>,
 }
 
 impl Deletion {
@@ -53,7 +53,7 @@ impl Deletion {
     fn late(&mut self) -> bool {
         let late = Instant::now() >= self.deadline;
         if late {
-            self.held.get_or_insert(Held::Late);
+            self.held.get_or_insert(HeldUp::Late);
         }
         late
     }
@@ -108,7 +108,7 @@ impl Deletion {
     /// The first reason counts: that a directory is not empty follows from what is inside.
     fn refused(&mut self, error: Errno) {
         let names: Vec<_> = self.trail.iter().map(|name| name.to_string_lossy()).collect();
-        self.held.get_or_insert(Held::Refused(format!("{}: {error}", names.join("/"))));
+        self.held.get_or_insert(HeldUp::Refused(format!("{}: {error}", names.join("/"))));
     }
 }
 
@@ -178,11 +178,11 @@ mod tests {
         fs::write(doomed.join("file"), "").unwrap();
         let mut late = Deletion::until(Instant::now());
         late.delete(&doomed);
-        assert_eq!(late.held, Some(Held::Late));
+        assert_eq!(late.held, Some(HeldUp::Late));
         assert!(doomed.join("file").exists());
         let mut deletion = Deletion::until(Instant::now() + Duration::from_secs(60));
         deletion.delete(&doomed);
-        let Some(Held::Refused(why)) = &deletion.held else { panic!("{:?}", deletion.held) };
+        let Some(HeldUp::Refused(why)) = &deletion.held else { panic!("{:?}", deletion.held) };
         assert!(why.contains("doomed/d/d"), "{why}");
         assert!(doomed.exists() && !doomed.join("file").exists(), "what can go is gone");
     }

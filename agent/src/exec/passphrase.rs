@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::secret::Secret;
-use super::tool::{self, Call, ToolError};
+use super::tool::{self, Invocation, ToolError};
 use crate::console::{Console, SECRET_BYTES, Typed, Unseen};
 use crate::env::Env;
 use crate::terminal::printable;
@@ -87,7 +87,7 @@ fn through_systemd(program: &Path, question: &Question<'_>) -> Result<Secret, As
     let id = format!("--id=rdlive:{}", question.id);
     let arguments = [timeout.as_str(), &id, "--icon=drive-harddisk", &printable(question.text)];
     let limit = if question.limit.is_zero() { FOREVER } else { question.limit + MARGIN };
-    let output = tool::call(&Call { arguments: &arguments, ..Call::of(program) }, limit)?;
+    let output = tool::call(&Invocation { arguments: &arguments, ..Invocation::of(program) }, limit)?;
     if !output.status.success() {
         return Err(AskError::Refused(output.errors()));
     }

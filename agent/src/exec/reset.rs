@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::apply::Executor;
 use super::area;
-use super::delete::{Deletion, Held};
+use super::delete::{Deletion, HeldUp};
 use crate::env::Env;
 use crate::error::Stop;
 use crate::foreign;
@@ -69,15 +69,15 @@ impl Executor<'_> {
             loop {
                 let mut deletion = Deletion::until(Instant::now() + LIMIT);
                 doomed.iter().for_each(|path| deletion.delete(path));
-                if deletion.held != Some(Held::Late) || free(&top) >= NEEDED {
+                if deletion.held != Some(HeldUp::Late) || free(&top) >= NEEDED {
                     break deletion.held;
                 }
             }
         });
         let why = match held {
             None => return log::info!("deleted what a reset removed from {}", dir.display()),
-            Some(Held::Late) => format!("it takes longer than {} s", LIMIT.as_secs()),
-            Some(Held::Refused(why)) => why,
+            Some(HeldUp::Late) => format!("it takes longer than {} s", LIMIT.as_secs()),
+            Some(HeldUp::Refused(why)) => why,
         };
         let note =
             format!("reset: what was removed from {} is not deleted yet: {why}; the next boot goes on", dir.display());

@@ -101,7 +101,7 @@ pub(super) fn find(env: &Env, names: &[&str], package: &str) -> Result<PathBuf, 
 
 /// How a program is run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call<'a> {
+pub(super) struct Invocation<'a> {
     /// The program.
     pub program: &'a Path,
     /// Its arguments.
@@ -112,7 +112,7 @@ pub(super) struct Call<'a> {
     pub variables: &'a [(&'a str, &'a str)],
 }
 
-impl<'a> Call<'a> {
+impl<'a> Invocation<'a> {
     /// A program without arguments and input.
     pub fn of(program: &'a Path) -> Self {
         Self { program, arguments: &[], input: None, variables: &[] }
@@ -147,7 +147,7 @@ fn one_line(bytes: &[u8]) -> String {
 /// # Errors
 /// It could not be started, or took too long.
 pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Ended, ToolError> {
-    let call = Call { arguments, variables: &[("LC_ALL", "C")], ..Call::of(program) };
+    let call = Invocation { arguments, variables: &[("LC_ALL", "C")], ..Invocation::of(program) };
     let Output { status, out, err } = self::call(&call, limit)?;
     let words = [one_line(&out), one_line(&err)].join(" ");
     let says = |text: &[u8]| [&out, &err].iter().any(|said| said.windows(text.len()).any(|part| part == text));
@@ -158,7 +158,7 @@ pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn call(call: &Call<'_>, limit: Duration) -> Result<Output, ToolError> {
+pub(super) fn call(call: &Invocation<'_>, limit: Duration) -> Result<Output, ToolError> {
     let shown = call.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut child = Command::new(call.program)
         .args(call.arguments)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use devicemapper::{DM, DevId, DmError, DmFlags, DmName, DmNameBuf, DmOptions, errors};
 
-use super::{Made, MapperError, Status, Target};
+use super::{Created, MapperError, Status, Target};
 use crate::patient::Apart;
 
 /// How long udev may take to confirm a device; the crate itself would wait for ever.
@@ -20,7 +20,7 @@ const ANSWER: &str = "95-dm-notify.rules";
 ///
 /// # Errors
 /// The request that failed; nothing is left of the device then.
-pub fn create(name: &str, sectors: u64, target: &Target, read_only: bool) -> Result<Made, MapperError> {
+pub fn create(name: &str, sectors: u64, target: &Target, read_only: bool) -> Result<Created, MapperError> {
     let dm = control(name)?;
     let id = dm_name(name)?;
     let flags = if read_only { DmFlags::DM_READONLY } else { DmFlags::empty() };
@@ -32,7 +32,7 @@ pub fn create(name: &str, sectors: u64, target: &Target, read_only: bool) -> Res
         .map_err(failed(name, "loading its table"))
         .and_then(|_| resume(name, &id));
     match loaded {
-        Ok(confirmed) => Ok(Made { minor: info.device().minor, unconfirmed: !confirmed }),
+        Ok(confirmed) => Ok(Created { minor: info.device().minor, unconfirmed: !confirmed }),
         Err(error) => {
             let _ = remove(name);
             Err(error)

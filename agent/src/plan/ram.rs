@@ -30,14 +30,14 @@ const MIB: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// This file or device.
-    Copy(Copy),
+    Copy(RamCopy),
     /// It comes from the initrd, which is RAM already.
     InRam,
 }
 
 /// One copy: from where to where, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copy {
+pub struct RamCopy {
     /// File on the medium, ISO-scan file or device.
     pub from: PathBuf,
     /// File in [`RAM_DIR`].
@@ -46,7 +46,7 @@ pub struct Copy {
     pub container: Option<Kind>,
 }
 
-impl Copy {
+impl RamCopy {
     fn new(from: PathBuf, name: &str, container: Option<Kind>) -> Self {
         Self { from, to: Path::new(RAM_DIR).join(name), container }
     }
@@ -68,10 +68,12 @@ pub fn choose(points: &Points, medium: &MediumFacts, content: Option<&Content>) 
     let copy = match (&medium.origin, content) {
         (Origin::Initrd(_), _) => return Ok(Choice::InRam),
         (Origin::Device(from) | Origin::HostFile { file: from, .. }, None) => {
-            Copy::new(from.clone(), "squashed.img", Some(medium.kind))
+            RamCopy::new(from.clone(), "squashed.img", Some(medium.kind))
         }
-        (_, Some(Content::Container(file))) => Copy::new(points.live.join(&file.path), "squashed.img", Some(file.kind)),
-        (_, Some(Content::Image(file))) => Copy::new(points.live.join(&file.path), "rootfs.img", None),
+        (_, Some(Content::Container(file))) => {
+            RamCopy::new(points.live.join(&file.path), "squashed.img", Some(file.kind))
+        }
+        (_, Some(Content::Image(file))) => RamCopy::new(points.live.join(&file.path), "rootfs.img", None),
         (_, Some(Content::Tree)) => {
             return Err(Stop::new(Code::RamRefused, "the medium is a plain root tree, there is no image to copy")
                 .wanted("a container such as LiveOS/squashfs.img")
@@ -113,7 +115,7 @@ pub fn budget(config: &Config, facts: &RamFacts) -> Result<(), Stop> {
 }
 
 /// Makes the copy. A failure leads back to the medium, unless the copy is required.
-pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
+pub fn copy(config: &Config, copy: &RamCopy, facts: &RamFacts) -> Vec<Step> {
     let mut options = Vec::new();
     // A hole inside a huge page would take memory all the same.
     if facts.huge_pages && facts.data >= facts.bytes {
@@ -144,7 +146,7 @@ pub fn copy(config: &Config, copy: &Copy, facts: &RamFacts) -> Vec<Step> {
 }
 
 /// Mounts the container from its copy. Without a container there is nothing to do.
-pub fn container(points: &Points, copy: &Copy) -> Vec<Step> {
+pub fn container(points: &Points, copy: &RamCopy) -> Vec<Step> {
     let Some(kind) = copy.container else { return Vec::new() };
     let mut steps = vec![Step::Loop {
         file: copy.to.clone(),
@@ -263,7 +265,7 @@ mod tests {
     #[test]
     fn huge_pages_only_without_holes_and_a_tmpfs_of_the_datas_size() {
         let (config, _) = interpret_text("rd.live.ram=required");
-        let what = Copy::new("/a".into(), "squashed.img", Some(Kind::Squashfs));
+        let what = RamCopy::new("/a".into(), "squashed.img", Some(Kind::Squashfs));
         let rows = [
             ((5 * MIB, 5 * MIB, true), (6 * MIB, true)),
             ((5 * MIB, 5 * MIB, false), (6 * MIB, false)),
@@ -280,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_sum_is_computed_on_the_way_and_compared_outside_the_fallback() {
-        let what = Copy::new("/a".into(), "squashed.img", Some(Kind::Squashfs));
+        let what = RamCopy::new("/a".into(), "squashed.img", Some(Kind::Squashfs));
         let facts = |sha256: Option<&str>| RamFacts {
             bytes: MIB,
             data: MIB,

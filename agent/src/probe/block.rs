@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::links;
 use crate::env::Env;
-use crate::facts::{Device, Holds, Seen};
+use crate::facts::{Device, Holds, Seen, is_optical};
 use crate::format;
 use crate::format::partition::{self, Table};
 use crate::table::Shown;
@@ -69,7 +69,7 @@ pub fn device(env: &Env, name: &str) -> Option<Device> {
         part_label: value("PARTNAME"),
         read_only: number::<u8>(&dir, "ro") == Some(1),
         removable: is_removable(if partition.is_some() { dir.parent()? } else { &dir }),
-        optical: name.starts_with("sr"),
+        optical: is_optical(name),
         ..Device::default()
     };
     device.links = links::of(env, name, device.parent.as_deref());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::console::Console;
 use crate::env::Env;
-use crate::facts::Origin;
+use crate::facts::{Origin, is_optical};
 use crate::handover::Report;
 use crate::patient::bounded;
 
@@ -18,7 +18,7 @@ const DOOR_LIMIT: Duration = Duration::from_secs(20);
 pub fn eject(env: &Env, report: Option<&Report>, prompt: bool) {
     let medium = report.and_then(|report| report.medium.as_ref());
     match medium.map(|medium| &medium.origin) {
-        Some(Origin::Device(node)) if is_optical(node) => open_door(env, node),
+        Some(Origin::Device(node)) if is_drive(node) => open_door(env, node),
         Some(Origin::Device(_)) => {}
         _ => log::info!("rd.live.eject: the medium was no device of its own, ejecting nothing"),
     }
@@ -42,19 +42,6 @@ fn open_door(env: &Env, node: &Path) {
 }
 
 /// Other drives have no door.
-fn is_optical(node: &Path) -> bool {
-    let name = node.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.strip_prefix("sr").is_some_and(|number| number.parse::<u32>().is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn optical_table() {
-        for (node, expected) in [("/dev/sr0", true), ("/dev/sr12", true), ("/dev/sra", false), ("/dev/sda1", false)] {
-            assert_eq!(is_optical(Path::new(node)), expected, "{node}");
-        }
-    }
+fn is_drive(node: &Path) -> bool {
+    node.file_name().and_then(|name| name.to_str()).is_some_and(is_optical)
 }

@@ -55,7 +55,7 @@ impl Scope {
 
 /// What was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TornDown {
     /// In the order in which it went.
     pub gone: Vec<String>,
     /// What is still there.
@@ -69,7 +69,7 @@ pub struct Teardown<'a> {
     scope: Scope,
     limit: Duration,
     stuck: Vec<PathBuf>,
-    outcome: Outcome,
+    outcome: TornDown,
 }
 
 /// What is there at one moment.
@@ -89,12 +89,12 @@ impl Picture {
 impl<'a> Teardown<'a> {
     /// A teardown that gives each operation `limit` without anything being written.
     pub fn new(env: &'a Env, scope: Scope, limit: Duration) -> Self {
-        Self { env, scope, limit, stuck: Vec::new(), outcome: Outcome::default() }
+        Self { env, scope, limit, stuck: Vec::new(), outcome: TornDown::default() }
     }
 
     /// Does it, in bounded time unless the limit is zero. What cannot be unmounted is made read-only, so that at least
     /// its data is safe.
-    pub fn run(mut self) -> Outcome {
+    pub fn run(mut self) -> TornDown {
         self.sync();
         self.set_aside();
         let mut before = self.picture();

@@ -1,23 +1,23 @@
 //! Kargs about the network and about what is fetched over it.
 
-use super::{Area, Karg, Kind, Origin, table};
+use super::{Area, Karg, Origin, ValueKind, table};
 
 table! { NETWORK_TABLE:
-    IP = net("ip", Kind::Text, Origin::Both, "Address configuration; may be given several times")
+    IP = net("ip", ValueKind::Text, Origin::Both, "Address configuration; may be given several times")
         .values("`dhcp`, `dhcp6`, `auto6`, `none` …; `<interface>:<method>`; `<address>:<peer>:<gateway>:<mask>:<host>:<interface>:<method>`");
-    BOOTIF = net("BOOTIF", Kind::Text, Origin::Both, "The interface the firmware booted from").values("`[type-]MAC`, dashes or colons");
-    RD_BOOTIF = net("rd.bootif", Kind::Bool, Origin::Dracut, "Whether `BOOTIF=` counts").default("1");
-    BOOTDEV = net("bootdev", Kind::Text, Origin::Dracut, "The interface that supplies routes and name servers").values("interface or MAC");
-    IFNAME = net("ifname", Kind::Text, Origin::Both, "Name an interface").values("`<name>:<MAC>`");
-    NAMESERVER = net("nameserver", Kind::Text, Origin::Dracut, "Name server; may be given several times").values("an address");
-    VLAN = net("vlan", Kind::Text, Origin::Dracut, "VLAN interface").values("`<name>:<parent>`");
-    BOND = net("bond", Kind::Text, Origin::Dracut, "Bonded interface").values("`<name>[:<members>[:<options>[:<mtu>]]]`");
-    TEAM = net("team", Kind::Text, Origin::Dracut, "Team interface").values("`<name>:<ports>[:<runner>]`");
-    BRIDGE = net("bridge", Kind::Text, Origin::Dracut, "Bridge interface").values("`<name>:<ports>`");
-    NEEDNET = net("rd.neednet", Kind::Bool, Origin::Both, "Bring the network up even if the root does not need it").default("0; implied by a network source");
-    PEERDNS = net("rd.peerdns", Kind::Bool, Origin::Dracut, "Use name servers from DHCP").default("1");
-    ROUTE = net("rd.route", Kind::Text, Origin::Dracut, "Static route; may be given several times").values("`<net>/<prefix>:<gateway>[:<interface>]`");
-    NETROOT = Karg::new("netroot", Kind::Text, Origin::Dracut, "Network root of dracut's own network modules").elsewhere("dracut's network modules; a live source is named by `root=`");
+    BOOTIF = net("BOOTIF", ValueKind::Text, Origin::Both, "The interface the firmware booted from").values("`[type-]MAC`, dashes or colons");
+    RD_BOOTIF = net("rd.bootif", ValueKind::Bool, Origin::Dracut, "Whether `BOOTIF=` counts").default("1");
+    BOOTDEV = net("bootdev", ValueKind::Text, Origin::Dracut, "The interface that supplies routes and name servers").values("interface or MAC");
+    IFNAME = net("ifname", ValueKind::Text, Origin::Both, "Name an interface").values("`<name>:<MAC>`");
+    NAMESERVER = net("nameserver", ValueKind::Text, Origin::Dracut, "Name server; may be given several times").values("an address");
+    VLAN = net("vlan", ValueKind::Text, Origin::Dracut, "VLAN interface").values("`<name>:<parent>`");
+    BOND = net("bond", ValueKind::Text, Origin::Dracut, "Bonded interface").values("`<name>[:<members>[:<options>[:<mtu>]]]`");
+    TEAM = net("team", ValueKind::Text, Origin::Dracut, "Team interface").values("`<name>:<ports>[:<runner>]`");
+    BRIDGE = net("bridge", ValueKind::Text, Origin::Dracut, "Bridge interface").values("`<name>:<ports>`");
+    NEEDNET = net("rd.neednet", ValueKind::Bool, Origin::Both, "Bring the network up even if the root does not need it").default("0; implied by a network source");
+    PEERDNS = net("rd.peerdns", ValueKind::Bool, Origin::Dracut, "Use name servers from DHCP").default("1");
+    ROUTE = net("rd.route", ValueKind::Text, Origin::Dracut, "Static route; may be given several times").values("`<net>/<prefix>:<gateway>[:<interface>]`");
+    NETROOT = Karg::new("netroot", ValueKind::Text, Origin::Dracut, "Network root of dracut's own network modules").elsewhere("dracut's network modules; a live source is named by `root=`");
     NET_TIMEOUT_DHCP = seconds("rd.net.timeout.dhcp", "Limit for DHCP");
     NET_TIMEOUT_IFLINK = seconds("rd.net.timeout.iflink", "Limit for an interface to appear").default("60");
     NET_TIMEOUT_IFUP = seconds("rd.net.timeout.ifup", "Limit for an interface to come up").default("20");
@@ -25,40 +25,40 @@ table! { NETWORK_TABLE:
     NET_TIMEOUT_IPV6DAD = seconds("rd.net.timeout.ipv6dad", "Limit for IPv6 duplicate address detection").default("50");
     NET_TIMEOUT_IPV6AUTO = seconds("rd.net.timeout.ipv6auto", "Limit for IPv6 autoconfiguration").default("40");
     NET_TIMEOUT_CARRIER = seconds("rd.net.timeout.carrier", "Limit for a carrier").default("10");
-    NET_DHCP_RETRY = net("rd.net.dhcp.retry", Kind::Number, Origin::Dracut, "How often DHCP is tried").default("1");
-    NET_DHCP_VENDOR_CLASS = net("rd.net.dhcp.vendor-class", Kind::Text, Origin::Dracut, "DHCP vendor class to send");
-    NET_DHCP_CLIENT_ID = net("rd.net.dhcp.client-id", Kind::Text, Origin::Dracut, "DHCP client identifier to send");
-    NET_DHCP_DSCP = net("rd.net.dhcp.dscp", Kind::Text, Origin::Dracut, "DSCP value of DHCP packets");
-    NET_DNS = net("rd.net.dns", Kind::Text, Origin::Dracut, "Name server as a URI");
-    ETHTOOL = net("rd.ethtool", Kind::Text, Origin::Dracut, "Link settings of an interface");
-    IB_PKEY = net("ib.pkey", Kind::Text, Origin::Dracut, "InfiniBand partition key interface");
-    GATEWAY = net("gateway", Kind::Text, Origin::Dracut, "Gateway for an `ip=` that holds only an address");
-    NETMASK = net("netmask", Kind::Text, Origin::Dracut, "Mask for an `ip=` that holds only an address");
-    HOSTNAME = net("hostname", Kind::Text, Origin::Dracut, "Host name for an `ip=` that holds only an address");
-    KSDEVICE = net("ksdevice", Kind::Text, Origin::Dracut, "Interface for an `ip=` that holds only an address");
-    MTU = net("mtu", Kind::Number, Origin::Dracut, "MTU for an `ip=` that holds only an address");
-    NET_IFNAMES = Karg::new("net.ifnames", Kind::Bool, Origin::Kernel, "Predictable interface names").default("1").elsewhere("udev");
-    BIOSDEVNAME = Karg::new("biosdevname", Kind::Bool, Origin::Kernel, "Interface names from the BIOS").elsewhere("biosdevname");
-    PROXY = net("proxy", Kind::Text, Origin::Dracut, "Proxy for downloads").values("a URL");
-    NOVERIFYSSL = net("rd.noverifyssl", Kind::Bool, Origin::Dracut, "Do not verify the certificates of servers").default("0");
-    LIVE_UPDATES = net("live.updates", Kind::Text, Origin::Dracut, "Archive or image with files that are copied over the root").values("a URL");
-    KIWI_PXE = Karg::new("rd.kiwi.live.pxe", Kind::Bool, Origin::Kiwi, "Once turned the network on; today kiwi-live renames all interfaces to lan0")
+    NET_DHCP_RETRY = net("rd.net.dhcp.retry", ValueKind::Number, Origin::Dracut, "How often DHCP is tried").default("1");
+    NET_DHCP_VENDOR_CLASS = net("rd.net.dhcp.vendor-class", ValueKind::Text, Origin::Dracut, "DHCP vendor class to send");
+    NET_DHCP_CLIENT_ID = net("rd.net.dhcp.client-id", ValueKind::Text, Origin::Dracut, "DHCP client identifier to send");
+    NET_DHCP_DSCP = net("rd.net.dhcp.dscp", ValueKind::Text, Origin::Dracut, "DSCP value of DHCP packets");
+    NET_DNS = net("rd.net.dns", ValueKind::Text, Origin::Dracut, "Name server as a URI");
+    ETHTOOL = net("rd.ethtool", ValueKind::Text, Origin::Dracut, "Link settings of an interface");
+    IB_PKEY = net("ib.pkey", ValueKind::Text, Origin::Dracut, "InfiniBand partition key interface");
+    GATEWAY = net("gateway", ValueKind::Text, Origin::Dracut, "Gateway for an `ip=` that holds only an address");
+    NETMASK = net("netmask", ValueKind::Text, Origin::Dracut, "Mask for an `ip=` that holds only an address");
+    HOSTNAME = net("hostname", ValueKind::Text, Origin::Dracut, "Host name for an `ip=` that holds only an address");
+    KSDEVICE = net("ksdevice", ValueKind::Text, Origin::Dracut, "Interface for an `ip=` that holds only an address");
+    MTU = net("mtu", ValueKind::Number, Origin::Dracut, "MTU for an `ip=` that holds only an address");
+    NET_IFNAMES = Karg::new("net.ifnames", ValueKind::Bool, Origin::Kernel, "Predictable interface names").default("1").elsewhere("udev");
+    BIOSDEVNAME = Karg::new("biosdevname", ValueKind::Bool, Origin::Kernel, "Interface names from the BIOS").elsewhere("biosdevname");
+    PROXY = net("proxy", ValueKind::Text, Origin::Dracut, "Proxy for downloads").values("a URL");
+    NOVERIFYSSL = net("rd.noverifyssl", ValueKind::Bool, Origin::Dracut, "Do not verify the certificates of servers").default("0");
+    LIVE_UPDATES = net("live.updates", ValueKind::Text, Origin::Dracut, "Archive or image with files that are copied over the root").values("a URL");
+    KIWI_PXE = Karg::new("rd.kiwi.live.pxe", ValueKind::Bool, Origin::Kiwi, "Once turned the network on; today kiwi-live renames all interfaces to lan0")
         .ignored("a network source turns the network on, and no interface is renamed");
-    KIWI_CURL_OPTIONS = net("rd.kiwi.live.curl_options", Kind::List, Origin::Kiwi, "Options for downloads, as for curl").values("`--retry,3` …");
-    KIWI_DOLLY_OPTIONS = net("rd.kiwi.live.dolly_options", Kind::List, Origin::Kiwi, "Options for a dolly receiver");
-    KIWI_SYSTEM = net("rd.kiwi.live.system", Kind::Text, Origin::Kiwi, "Write the downloaded ISO to this disk").values("a device").default("RAM");
-    KIWI_RESET = net("rd.kiwi.live.reset", Kind::Bool, Origin::Kiwi, "Download again even if the disk holds a system").default("0");
-    RAMDISK_SIZE = net("ramdisk_size", Kind::Number, Origin::Kiwi, "KiB of RAM for a downloaded ISO").default("what the download needs (kiwi-live: 2097152)");
-    KIWI_INSTALL_IMAGE = Karg::new("rd.kiwi.install.image", Kind::Text, Origin::Kiwi, "Image of a network installation").ignored(INSTALLER);
-    KIWI_INSTALL_DOLLY = Karg::new("rd.kiwi.install.pxe.dolly_options", Kind::List, Origin::Kiwi, "Options for the dolly receiver of a network installation").ignored(INSTALLER);
+    KIWI_CURL_OPTIONS = net("rd.kiwi.live.curl_options", ValueKind::List, Origin::Kiwi, "Options for downloads, as for curl").values("`--retry,3` …");
+    KIWI_DOLLY_OPTIONS = net("rd.kiwi.live.dolly_options", ValueKind::List, Origin::Kiwi, "Options for a dolly receiver");
+    KIWI_SYSTEM = net("rd.kiwi.live.system", ValueKind::Text, Origin::Kiwi, "Write the downloaded ISO to this disk").values("a device").default("RAM");
+    KIWI_RESET = net("rd.kiwi.live.reset", ValueKind::Bool, Origin::Kiwi, "Download again even if the disk holds a system").default("0");
+    RAMDISK_SIZE = net("ramdisk_size", ValueKind::Number, Origin::Kiwi, "KiB of RAM for a downloaded ISO").default("what the download needs (kiwi-live: 2097152)");
+    KIWI_INSTALL_IMAGE = Karg::new("rd.kiwi.install.image", ValueKind::Text, Origin::Kiwi, "Image of a network installation").ignored(INSTALLER);
+    KIWI_INSTALL_DOLLY = Karg::new("rd.kiwi.install.pxe.dolly_options", ValueKind::List, Origin::Kiwi, "Options for the dolly receiver of a network installation").ignored(INSTALLER);
 }
 
 const INSTALLER: &str = "it belongs to KIWI's installer; for a live system over the network write root=live:<URL>";
 
-const fn net(name: &'static str, kind: Kind, origin: Origin, meaning: &'static str) -> Karg {
+const fn net(name: &'static str, kind: ValueKind, origin: Origin, meaning: &'static str) -> Karg {
     Karg::new(name, kind, origin, meaning).not_built(Area::Network)
 }
 
 const fn seconds(name: &'static str, meaning: &'static str) -> Karg {
-    net(name, Kind::Number, Origin::Dracut, meaning).values("seconds")
+    net(name, ValueKind::Number, Origin::Dracut, meaning).values("seconds")
 }

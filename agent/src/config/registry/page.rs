@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::spelling::FOREIGN;
-use super::{Area, Karg, Kind, Origin, SECTIONS, Status};
+use super::{Area, Karg, Origin, SECTIONS, Status, ValueKind};
 
 /// `docs/cmdline.md`, complete: the hand-written frame around the generated tables.
 pub fn page() -> String {
@@ -58,14 +58,14 @@ fn code(text: &str) -> String {
     if text.contains(' ') { text.to_owned() } else { format!("`{text}`") }
 }
 
-fn kind(kind: Kind) -> &'static str {
+fn kind(kind: ValueKind) -> &'static str {
     match kind {
-        Kind::Bool => "bool",
-        Kind::Text => "string",
-        Kind::Number => "number",
-        Kind::Size => "size",
-        Kind::List => "list",
-        Kind::Word => "bare word",
+        ValueKind::Bool => "bool",
+        ValueKind::Text => "string",
+        ValueKind::Number => "number",
+        ValueKind::Size => "size",
+        ValueKind::List => "list",
+        ValueKind::Word => "bare word",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rules for whole command lines: warnings, aliases, random tokens.
 
-use super::super::registry::{self, Kind};
+use super::super::registry::{self, ValueKind};
 use super::*;
 
 /// Command lines of random tokens, the same ones in every run.
@@ -120,10 +120,10 @@ fn every_warning_has_a_documented_id_and_says_what_happens() {
 fn every_alias_reads_as_its_karg() {
     for karg in registry::all() {
         let value = match karg.kind {
-            Kind::Bool | Kind::Word => "",
-            Kind::Number => "=17",
-            Kind::Size => "=17m",
-            Kind::Text | Kind::List => "=LABEL=x",
+            ValueKind::Bool | ValueKind::Word => "",
+            ValueKind::Number => "=17",
+            ValueKind::Size => "=17m",
+            ValueKind::Text | ValueKind::List => "=LABEL=x",
         };
         let context = "root=LABEL=y rd.overlay.size=1";
         let expected = read(&format!("{context} {}{value}", karg.name));

@@ -20,7 +20,7 @@ const HEADER_MIN: usize = 92;
 const ATTRIBUTE_LEGACY_BOOT: u64 = 1 << 2;
 
 /// A header and its entries, checked.
-struct Copy {
+struct Backup {
     disk: Option<String>,
     alternate: u64,
     partitions: Vec<Partition>,
@@ -63,7 +63,7 @@ pub struct EndCopy {
 pub fn copy_at_end<R: Read + Seek>(reader: &mut R, sector: u32, size_bytes: u64) -> Result<Option<EndCopy>, Error> {
     let Some(last) = (size_bytes / u64::from(sector)).checked_sub(1) else { return Ok(None) };
     let copy = copy(reader, sector, last, last)?;
-    Ok(copy.map(|Copy { disk, partitions, .. }| EndCopy { disk, partitions }))
+    Ok(copy.map(|Backup { disk, partitions, .. }| EndCopy { disk, partitions }))
 }
 
 /// Whether a disk begins with a GPT that counts in sectors of so many bytes, with good checksums.
@@ -76,7 +76,7 @@ pub fn is_at_begin<R: Read + Seek>(reader: &mut R, sector: u32, size_bytes: u64)
 }
 
 /// Reads and checks the header at sector `lba` of a disk whose last sector is `last`.
-fn copy<R: Read + Seek>(reader: &mut R, sector: u32, lba: u64, last: u64) -> Result<Option<Copy>, Error> {
+fn copy<R: Read + Seek>(reader: &mut R, sector: u32, lba: u64, last: u64) -> Result<Option<Backup>, Error> {
     let Some(offset) = lba.checked_mul(u64::from(sector)).filter(|_| lba <= last) else {
         return Ok(None);
     };
@@ -85,7 +85,7 @@ fn copy<R: Read + Seek>(reader: &mut R, sector: u32, lba: u64, last: u64) -> Res
         return Ok(None);
     };
     let partitions = header.partitions(reader, u64::from(sector), last)?;
-    Ok(partitions.map(|partitions| Copy { disk: header.disk, alternate: header.alternate, partitions }))
+    Ok(partitions.map(|partitions| Backup { disk: header.disk, alternate: header.alternate, partitions }))
 }
 
 struct Header {
