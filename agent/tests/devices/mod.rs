@@ -93,6 +93,7 @@ fn loop_f5_a_device_that_holds_something_else_is_not_touched() {
     run("mkfs.ext4", &["-q".as_ref(), "-L".as_ref(), "mine".as_ref(), &path]);
     let disk = Disk::attach(&machine, path, "");
     let node = Path::new(&disk.node);
+    machine.show();
     let seen = block::device(&machine.env, node.file_name().unwrap().to_str().unwrap()).unwrap().seen();
     run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), "-L".as_ref(), "theirs".as_ref(), node]);
     let before = fs::read(&disk.node).unwrap();
@@ -139,6 +140,7 @@ fn loop_f5_another_disk_under_the_name_is_not_touched() {
     let (dev, setup) = (Path::new("/dev"), Setup { autoclear: true, ..Setup::default() });
     let device = loopdev::attach(dev, &opened(&seen_file), "seen", setup).unwrap();
     let number = device.number;
+    machine.show();
     let seen = block::device(&machine.env, &format!("loop{number}")).unwrap().seen();
     drop(device);
     let _other = loopdev::attach_to(dev, number, &opened(&other), "other", setup).unwrap();

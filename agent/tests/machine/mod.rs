@@ -1,24 +1,21 @@
 //! A machine below a temporary directory, with the real devices and kernel tables; sticks and disks are loop devices.
 
+mod tree;
+
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rdlive::area::Identity;
 use rdlive::boot::Boot;
 use rdlive::config::interpret_text;
 use rdlive::env::Env;
 use rdlive::error::Stop;
 use rdlive::exec::Executor;
-use rdlive::facts::{Inner, MediumFacts, Origin};
 use rdlive::format::partition::{self, Table};
 use rdlive::handover::{Report, WriteMode};
-use rdlive::plan::persist::Planner;
-use rdlive::plan::{Points, Wanted, assemble, prepare};
 use rdlive::probe::uevent::Socket;
-use rdlive::probe::{block, site};
 use rdlive_sys::blkpg;
 use rdlive_sys::loopdev::{self, Setup};
 use tempfile::TempDir;
@@ -38,13 +35,28 @@ impl Machine {
     pub fn new() -> Self {
         assert!(rustix::process::geteuid().is_root(), "loop tests mount and need root: run `cargo lab test` as root");
         let dir = tempfile::tempdir().unwrap();
-        for name in ["dev", "proc", "sys"] {
+        for name in ["dev", "proc"] {
             symlink(Path::new("/").join(name), dir.path().join(name)).unwrap();
+        }
+        // Of the block devices only its own are shown, by and by ([`tree::Own`]).
+        for folder in ["sys", "sys/class", "sys/class/block"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        for folder in ["sys", "sys/class"] {
+            for entry in fs::read_dir(Path::new("/").join(folder)).unwrap() {
+                let (path, name) = (entry.as_ref().unwrap().path(), entry.as_ref().unwrap().file_name());
+                let _ = symlink(path, dir.path().join(folder).join(name));
+            }
         }
         let name = format!("m{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let machine = Self { env: Env::new(dir.path()), dir, name };
         machine.link_usr();
         machine
+    }
+
+    /// What it sees of block devices is what there is now.
+    pub fn show(&self) {
+        tree::show(self.dir.path());
     }
 
     pub fn link_usr(&self) {
@@ -113,14 +125,19 @@ impl Machine {
         Ok(Booted { root: self.dir.path().to_owned(), sysroot: self.path("sysroot"), report })
     }
 
+    fn world(&self) -> tree::Own<'_> {
+        let exec = Executor::new(&self.env, &nothing_to_load);
+        let mut world = tree::Own::new(rdlive::machine::Machine::new(&self.env, exec), self.dir.path());
+        world.machine.watch.listen(Socket::open().unwrap(), None);
+        world
+    }
+
     /// A boot and its report, whether or not it has built a root.
     pub fn boot_anyway(&self, cmdline: &str) -> (Result<(), Stop>, Report) {
         let (config, _) = interpret_text(cmdline);
         let sysroot = PathBuf::from("/sysroot");
-        let exec = Executor::new(&self.env, &nothing_to_load);
-        let mut real = rdlive::machine::Machine::new(&self.env, exec);
-        real.watch.listen(Socket::open().unwrap(), None);
-        let mut boot = Boot::new(&mut real, &config, &sysroot, Report::new("dracut", &config, &[]));
+        let mut world = self.world();
+        let mut boot = Boot::new(&mut world, &config, &sysroot, Report::new("dracut", &config, &[]));
         (boot.run(), boot.report)
     }
 }
@@ -315,65 +332,13 @@ impl Stick {
         disk.write_all_at(bytes, at).and_then(|()| disk.sync_all()).unwrap();
     }
 
-    /// What a boot does from the moment the medium's tree is in reach: probe the disk, plan, assemble. The ISO itself is
-    /// not mounted, for not every test kernel can; scenarios in QEMU boot it.
+    /// A boot from it. The ISO itself is not mounted, for not every test kernel can; scenarios in QEMU boot it.
     pub fn boot(&self, machine: &Machine, more: &str) -> Result<Booted, Stop> {
         let (config, _) = interpret_text(&format!("root=live:CDLABEL={} {more}", self.label));
-        let env = &machine.env;
-        let points = Points::new(config.dialect);
-        let devices: Vec<_> = block::names(env).iter().filter_map(|name| block::device(env, name)).collect();
-        let node = PathBuf::from(format!("{}p1", self.disk.node));
-        let found = block::identify(env, Path::new(&self.disk.node)).unwrap().0.unwrap();
-        let medium = MediumFacts {
-            origin: Origin::Device(node.clone()),
-            kind: found.kind,
-            label: found.label,
-            uuid: found.uuid,
-            device: None,
-        };
-        let image = Identity::of(&medium);
-        let planner = Planner::of(&config.overlay, &points, &image).unwrap();
-        let site = site::disk(env, &devices, &medium, &node, false);
-        let planned = planner.automatic(&site);
-        let mut report = Report::new("dracut", &config, &[]);
-        let area = match planned {
-            Ok(area) => Some(area),
-            Err(why) if config.overlay.required => return Err(why.into()),
-            Err(why) => {
-                report.fallbacks.push(why.to_string());
-                None
-            }
-        };
-        let sysroot = PathBuf::from("/sysroot");
-        let mut exec = Executor::new(env, &nothing_to_load);
-        exec.perform("prepare", &prepare::prepare(&config, &points)).unwrap();
-        let container = env.path(&points.container);
-        fs::create_dir_all(container.join("usr")).unwrap();
-        fs::write(container.join("usr/mark"), "from the image").unwrap();
-        let steps = assemble::assemble_on(&config, &points, &medium, None, Some(&Inner::Tree), &sysroot, area.as_ref());
-        let done = match exec.perform("assemble", &steps) {
-            Ok(done) => done,
-            Err(stop) => {
-                exec.unwind(0);
-                return Err(stop);
-            }
-        };
-        let kept = area.filter(|_| !done.gave_up(Wanted::Changes));
-        report.fallbacks.extend(done.given_up.iter().map(ToString::to_string));
-        report.steps.append(&mut exec.records);
-        let mut notes = done.notes;
-        notes.extend(kept.iter().flat_map(|area| area.notes.clone()));
-        report.write_mode = Some(WriteMode {
-            method: "overlayfs".into(),
-            persistence: kept.as_ref().map_or("temporary", |area| area.persistence).into(),
-            size: String::new(),
-            place: kept.as_ref().map(|area| area.place.clone()),
-            encrypted: false,
-            cipher: None,
-            readonly: kept.is_some_and(|area| area.readonly),
-            store: None,
-            notes,
-        });
+        let mut world = machine.world();
+        let mut boot = Boot::new(&mut world, &config, Path::new("/sysroot"), Report::new("dracut", &config, &[]));
+        boot.run()?;
+        let report = boot.report;
         Ok(Booted { root: machine.dir.path().to_owned(), sysroot: machine.path("sysroot"), report })
     }
 
