@@ -234,6 +234,57 @@ mod tests {
         }
     }
 
+    /// The driver of FAT is not in every kernel, so a directory stands for what is mounted from a FAT.
+    #[test]
+    fn f3_a_note_says_what_is_or_that_it_is_being_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (at, source) = (dir.path().join("at"), dir.path().join("disk"));
+        fs::create_dir(&at).unwrap();
+        File::create(&source).unwrap().set_len(4 << 20).unwrap();
+        run("mkfs.vfat", &[source.to_str().unwrap()]);
+        let (noted, path) = (Noted { at, source }, dir.path().join("at").join(left::NOTE));
+        let content = || fs::read(&path).unwrap();
+        let now = || {
+            let mut device = File::open(&noted.source).unwrap();
+            let found = format::identify(&mut device).unwrap().unwrap();
+            left::fingerprint(&mut device, &found).unwrap()
+        };
+        // Where there is none, there is nothing to be changed or renewed.
+        noted.begin();
+        noted.renew();
+        assert!(!path.exists());
+        noted.note();
+        assert_eq!(content(), left::note(&now()));
+        noted.begin();
+        assert_eq!(content(), left::begun(&now()));
+        // Another state: it is not the one of the note any more.
+        run("mmd", &["-i", noted.source.to_str().unwrap(), "::/photos"]);
+        let before = content();
+        assert!(before != left::begun(&now()));
+        noted.renew();
+        assert_eq!(content(), left::note(&now()));
+        // What a cut has left without content goes before anything else is made, and is made anew behind that.
+        for length in [0, 100, left::NOTE_LENGTH] {
+            fs::write(&path, vec![0; length]).unwrap();
+            noted.begin();
+            assert!(!path.exists(), "{length}");
+            noted.note();
+            assert_eq!(content(), left::note(&now()), "{length}");
+        }
+        // What cannot be read now is not known to be the same later.
+        File::options().write(true).open(&noted.source).unwrap().set_len(0).unwrap();
+        noted.begin();
+        assert!(!left::is_whole(&content()) && left::is_ours(&content()) && !left::is_empty(&content()));
+        // Somebody's file of that name and length stays.
+        for theirs in [vec![b'x'; left::NOTE_LENGTH], vec![b'0'; left::NOTE_LENGTH], vec![0; left::NOTE_LENGTH + 1]] {
+            fs::write(&path, &theirs).unwrap();
+            noted.begin();
+            noted.renew();
+            noted.note();
+            assert_eq!(content(), theirs);
+        }
+    }
+
     /// What the real kernel leaves on the disk; needs root.
     #[test]
     fn loop_f3_a_session_of_ours_is_told_from_that_of_another_system() {

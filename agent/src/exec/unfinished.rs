@@ -225,6 +225,40 @@ mod tests {
         assert_eq!(uuids.map(|uuid| note(uuid).exists()), [true, false]);
     }
 
+    /// On FAT its host is noted between the file and its sign: before that the file is a part of the state, behind it the sign is missing.
+    #[test]
+    fn what_cannot_be_made_goes_before_its_note() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, file) = (dir.path().join(format!("x{BETWEEN}u")), dir.path().join("x"));
+        for path in [&path, &file] {
+            File::create(path).unwrap();
+        }
+        let mut seen = None;
+        let note = Note { path, file, uuid: String::new() };
+        note.give_up(|| seen = Some([&note.file, &note.path].map(|path| path.exists())));
+        assert_eq!(seen, Some([false, true]));
+        assert_eq!([&note.file, &note.path].map(|path| path.exists()), [false; 2]);
+    }
+
+    /// Of a host only that is said which it was left in: before anything is made, and when it cannot be.
+    #[test]
+    fn a_host_is_told_before_a_directory_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        std::os::unix::fs::symlink("/dev", dir.path().join("dev")).unwrap();
+        let below = dir.path().join("new/deep");
+        let told = std::cell::RefCell::new(Vec::new());
+        let begun = || told.borrow_mut().push(("begun", below.exists()));
+        let given_back = || told.borrow_mut().push(("given back", below.exists()));
+        let (_, note) = begin(&env, Path::new("/new/deep/x"), 4096, Replace::Nothing, begun, given_back).unwrap();
+        assert_eq!(told.take(), [("begun", false)]);
+        note.remove().unwrap();
+        // It is there now, and complete.
+        let again = begin(&env, Path::new("/new/deep/x"), 4096, Replace::Nothing, begun, given_back);
+        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(told.take(), [("begun", true), ("given back", true)]);
+    }
+
     #[test]
     fn room_that_is_used_again_has_no_holes() {
         let dir = tempfile::tempdir().unwrap();
