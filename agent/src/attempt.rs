@@ -13,7 +13,7 @@ pub mod watchdog;
 mod worker;
 
 pub use message::{Avoid, Avoided, Hang, Message, NO_PROGRESS};
-pub use sleep::{Sleep, sleep_of};
+pub use sleep::{Sleep, Stillness, answered, sleep_of};
 pub use supervisor::{Supervisor, Trouble, answer, detach};
 pub use watchdog::Watchdog;
 pub use worker::{Stays, run};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::thread::gettid;
 
 use super::message::{Avoided, Hang, Message, NO_PROGRESS};
-use super::sleep::{Sleep, sleep_of};
+use super::sleep::{Sleep, Stillness, answered, answered_of, sleep_of};
 use crate::env::Env;
 use crate::kmsg;
 use crate::silence::{FIRST_WORD, NEXT_WORD, still_at_it};
@@ -18,6 +18,8 @@ use crate::silence::{FIRST_WORD, NEXT_WORD, still_at_it};
 const LOOK: Duration = Duration::from_secs(1);
 /// How many times as long a thread may go on without a wait that does not wait for a device: it computes, or waits in another way.
 const OTHERWISE: u32 = 10;
+/// How long a device may take for what comes next when it has not answered for [`NO_PROGRESS`] already.
+const SECOND: Duration = Duration::from_secs(5);
 
 /// A handle for those who work and those who wait; clones are the same watchdog. Without a thread ([`Watchdog::start`]) it sees
 /// nothing, as in tests and in `explain`.
@@ -34,8 +36,8 @@ struct State {
     asking: u32,
     /// When a person was last told something about what is being done.
     spoke: Option<Instant>,
-    /// The count of waits of the thread that works, and since when it has been that.
-    still: Option<(u64, Instant)>,
+    /// Of the thread that works.
+    still: Stillness,
     acquired: bool,
     /// There is nothing more to watch.
     ended: bool,
@@ -45,6 +47,8 @@ struct State {
 struct Work {
     what: String,
     since: Instant,
+    /// A program for it has waited in vain for as long as a device may take.
+    unanswered: bool,
 }
 
 /// What one look has found.
@@ -54,6 +58,8 @@ struct Found {
     words: Option<String>,
     /// How long nothing has moved.
     still: Duration,
+    /// A program has waited in vain before.
+    unanswered: bool,
 }
 
 /// What a guard ends.
@@ -80,7 +86,7 @@ impl Drop for Guard {
             Guarded::Asking => state.asking -= 1,
         }
         // What was waited for has come: a wait that follows is another one.
-        state.still = None;
+        state.still.forget();
     }
 }
 
@@ -96,7 +102,7 @@ impl Watchdog {
 
     /// Something begins that may take longer than a person waits without a word.
     pub fn doing(&self, what: impl Into<String>) -> Guard {
-        let work = Work { what: what.into(), since: Instant::now() };
+        let work = Work { what: what.into(), since: Instant::now(), unanswered: false };
         self.guard(Guarded::Doing, |state| state.doing.push(work))
     }
 
@@ -104,6 +110,12 @@ impl Watchdog {
     pub fn telling<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
         let _doing = self.doing(what);
         work()
+    }
+
+    /// A program was given up because a device did not answer it. Until the end of what is being done, nobody waits for that as long again:
+    /// who closes the device after the program does.
+    pub fn unanswered(&self) {
+        self.lock().doing.iter_mut().for_each(|work| work.unanswered = true);
     }
 
     /// A wait with a limit of its own, which is no hang however long it takes.
@@ -145,7 +157,7 @@ impl Watchdog {
                     return;
                 }
                 let sleep = sleep_of(&task);
-                let found = watchdog.lock().look(now, sleep.map(|sleep| sleep.waits));
+                let found = watchdog.lock().look(now, sleep, answered(&env.path("sys/class/block")));
                 if found.still < LOOK {
                     // Whatever hangs later had answered until now.
                     disks = Disks::read(&env);
@@ -153,10 +165,11 @@ impl Watchdog {
                 if let Some(words) = &found.words {
                     kmsg::tell(&env, words);
                 }
-                if found.still >= patience(sleep) {
+                if found.still >= patience(sleep, found.unanswered) {
                     let state = watchdog.lock();
                     let devices = disks.silent(&Disks::read(&env));
-                    send(&Message::Hangs(state.hang(found.still, devices)));
+                    let before = if found.unanswered { NO_PROGRESS } else { Duration::ZERO };
+                    send(&Message::Hangs(state.hang(before + found.still, devices)));
                     std::process::exit(1);
                 }
                 send(&Message::Alive);
@@ -166,23 +179,21 @@ impl Watchdog {
 }
 
 /// How long nothing may move.
-fn patience(sleep: Option<Sleep>) -> Duration {
-    if sleep.is_some_and(|sleep| sleep.uninterruptible) { NO_PROGRESS } else { NO_PROGRESS * OTHERWISE }
+fn patience(sleep: Option<Sleep>, unanswered: bool) -> Duration {
+    match sleep.is_some_and(|sleep| sleep.uninterruptible) {
+        true if unanswered => SECOND,
+        true => NO_PROGRESS,
+        false => NO_PROGRESS * OTHERWISE,
+    }
 }
 
 impl State {
-    /// `waits` is the count of the thread that works, if the kernel tells.
-    fn look(&mut self, now: Instant, waits: Option<u64>) -> Found {
-        let still = match (waits, self.still) {
-            (Some(waits), Some((before, since))) if waits == before => now.duration_since(since),
-            (Some(waits), _) => {
-                self.still = Some((waits, now));
-                Duration::ZERO
-            }
-            (None, _) => Duration::ZERO,
-        };
+    /// `sleep` is that of the thread that works, if the kernel tells.
+    fn look(&mut self, now: Instant, sleep: Option<Sleep>, answered: u64) -> Found {
+        let still = self.still.of(sleep, answered, now);
         let still = if self.waiting > 0 || self.asking > 0 { Duration::ZERO } else { still };
-        Found { words: self.words(now), still }
+        let unanswered = self.doing.last().is_some_and(|work| work.unanswered);
+        Found { words: self.words(now), still, unanswered }
     }
 
     fn words(&mut self, now: Instant) -> Option<String> {
@@ -223,11 +234,10 @@ impl Disks {
             // Layers hang with what lies below them, which is what a person can unplug.
             let real = dir.join("device").exists() && !dir.join("partition").exists();
             let text = |file: &str| std::fs::read_to_string(dir.join(file)).ok().filter(|_| real);
-            let numbers: Vec<u64> = text("stat")?.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-            // Reads, writes, discards, flushes that were answered; in between the requests that are not.
-            let answered = [0, 4, 11, 15].iter().filter_map(|at| numbers.get(*at)).sum();
+            let stat = text("stat")?;
+            let unanswered = stat.split_whitespace().nth(8)?.parse().ok()?;
             let sequence = text("diskseq").and_then(|number| number.trim().parse().ok());
-            Some(Requests { answered, unanswered: *numbers.get(8)?, sequence })
+            Some(Requests { answered: answered_of(&stat), unanswered, sequence })
         };
         let known = |entry: std::fs::DirEntry| Some((entry.file_name().into_string().ok()?, disk(&entry.path())?));
         Self(entries.flatten().filter_map(known).collect())
@@ -255,7 +265,9 @@ mod tests {
         for (at, waits, words, still) in rows {
             // What was begun in the test began a little later.
             let now = begin + Duration::from_secs(*at) + Duration::from_millis(200);
-            let found = watchdog.lock().look(now, Some(*waits));
+            let sleep = Sleep { uninterruptible: true, waits: *waits };
+            // Each wait that ends is an answer here.
+            let found = watchdog.lock().look(now, Some(sleep), *waits);
             assert_eq!((found.words.as_deref(), found.still.as_secs()), (*words, *still), "after {at} s");
         }
     }
@@ -292,8 +304,30 @@ mod tests {
     #[test]
     fn who_computes_may_take_longer_than_who_waits_for_a_device() {
         let sleep = |uninterruptible| Some(Sleep { uninterruptible, waits: 7 });
-        assert_eq!(patience(sleep(true)), NO_PROGRESS);
-        assert!(patience(sleep(false)) > NO_PROGRESS && patience(None) > NO_PROGRESS);
+        assert_eq!(patience(sleep(true), false), NO_PROGRESS);
+        for unanswered in [false, true] {
+            assert!(patience(sleep(false), unanswered) > NO_PROGRESS && patience(None, unanswered) > NO_PROGRESS);
+        }
+    }
+
+    #[test]
+    fn f10_a_device_that_has_not_answered_a_program_gets_no_second_minute() {
+        let watchdog = Watchdog::default();
+        let unanswered = || watchdog.lock().look(Instant::now(), None, 0).unanswered;
+        let outer = watchdog.doing("check cow ext4");
+        let inner = watchdog.doing("checking the area on /dev/sda");
+        assert!(!unanswered());
+        watchdog.unanswered();
+        assert!(unanswered());
+        drop(inner);
+        assert!(unanswered(), "who started the program closes the device");
+        let after = watchdog.doing("taking it away");
+        assert!(!unanswered(), "what begins then may take its own time");
+        drop((after, outer));
+        let _next = watchdog.doing("mounting /dev/sdb");
+        assert!(!unanswered());
+        let asleep = Some(Sleep { uninterruptible: true, waits: 1 });
+        assert!(patience(asleep, true) < patience(asleep, false));
     }
 
     #[test]

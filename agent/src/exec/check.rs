@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::apply::Executor;
-use super::tool;
+use super::tool::{self, Ended, ToolError};
 use super::witness::Witness;
 use crate::error::{Code, Stop};
 use crate::format::{self, Kind, torn};
@@ -57,7 +57,7 @@ impl Executor<'_> {
         };
         // `-y` would agree to write over what cannot be read.
         let what = format!("looking at the damage on {node}");
-        let looked = self.watchdog.telling(&what, || tool::run(&program, &["-f", "-n", &node], CHECK_LIMIT));
+        let looked = self.run_checker(&what, &program, &["-f", "-n", &node]);
         let unreadable = |cause: String| Stop::new(Code::AreaUnavailable, format!("{what}: {cause}"));
         match looked {
             Ok(looked) if looked.unreadable => return Err(unreadable(looked.words)),
@@ -68,7 +68,7 @@ impl Executor<'_> {
         self.repaired = true;
         // What it has patched up must satisfy itself: the kernel would find the rest of the damage when there is something to lose.
         let what = format!("checking the repair of {node}");
-        let ended = self.watchdog.telling(&what, || tool::run(&program, &["-f", "-n", &node], CHECK_LIMIT));
+        let ended = self.run_checker(&what, &program, &["-f", "-n", &node]);
         let (code, cause) = match ended {
             Ok(ended) if ended.status.success() => return Ok(()),
             Ok(ended) if is_beyond_repair(&ended) => (Code::AreaDamaged, ended.words),
@@ -85,7 +85,7 @@ impl Executor<'_> {
         };
         let what = format!("checking the area on {node}");
         let arguments = [options, &[node]].concat();
-        let ended = self.watchdog.telling(&what, || tool::run(program, &arguments, CHECK_LIMIT));
+        let ended = self.run_checker(&what, program, &arguments);
         let ended = ended.map_err(|error| failed(Code::AreaUnavailable, error.to_string()))?;
         // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
         // does not know a feature, was stopped, or somebody uses the device.
@@ -100,6 +100,17 @@ impl Executor<'_> {
             _ => Code::AreaUnavailable,
         };
         Err(failed(code, format!("{}: {}", ended.status, ended.words)))
+    }
+
+    fn run_checker(&self, what: &str, program: &Path, arguments: &[&str]) -> Result<Ended, ToolError> {
+        self.watchdog.telling(what, || {
+            let ended = tool::run(program, arguments, CHECK_LIMIT);
+            // The program can be ended while it reads, and then the close of the device waits for that read.
+            if matches!(ended, Err(ToolError::Silent(..))) {
+                self.watchdog.unanswered();
+            }
+            ended
+        })
     }
 
     /// Mends a superblock that a power cut has torn.
@@ -134,7 +145,7 @@ fn has_no_errors(witness: &Witness) -> bool {
 
 /// Whether e2fsck has found errors that it left, or has given up in the middle of repairing (e2fsck(8): the bits 4, and 8 beside 1 or 2).
 /// What cannot be read is not known to be damaged, and 8 alone is about the machine, the program, or somebody who uses the device.
-fn is_beyond_repair(ended: &tool::Ended) -> bool {
+fn is_beyond_repair(ended: &Ended) -> bool {
     let Some(code @ 0..16) = ended.status.code() else { return false };
     !ended.unreadable && (code & 4 != 0 || code & 8 != 0 && code & 3 != 0)
 }
@@ -188,7 +199,7 @@ mod tests {
             (32 + 4, false, false),
             (128, false, false),
         ] {
-            let ended = tool::Ended { status: ExitStatus::from_raw(code << 8), words: String::new(), unreadable };
+            let ended = Ended { status: ExitStatus::from_raw(code << 8), words: String::new(), unreadable };
             assert_eq!(is_beyond_repair(&ended), beyond, "{code} {unreadable}");
         }
     }

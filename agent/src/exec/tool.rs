@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use zeroize::Zeroizing;
 
-use crate::attempt::{NO_PROGRESS, Sleep, sleep_of};
+use crate::attempt::{NO_PROGRESS, Stillness, answered, sleep_of};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 
@@ -211,7 +211,7 @@ enum Waited {
 /// As [`wait`], and sees whether the child goes on.
 fn patiently(child: &mut Child, limit: Duration) -> io::Result<Waited> {
     let (end, task) = (Instant::now() + limit, PathBuf::from(format!("/proc/{}", child.id())));
-    let mut progress = Progress::default();
+    let (mut stillness, devices) = (Stillness::default(), Path::new("/sys/class/block"));
     loop {
         let left = end.saturating_duration_since(Instant::now());
         if wait(child, left.min(LOOK))? {
@@ -220,7 +220,8 @@ fn patiently(child: &mut Child, limit: Duration) -> io::Result<Waited> {
         if left <= LOOK {
             return Ok(Waited::Late);
         }
-        if progress.still(sleep_of(&task), Instant::now()) >= NO_PROGRESS {
+        let sleep = sleep_of(&task).filter(|sleep| sleep.uninterruptible);
+        if stillness.of(sleep, answered(devices), Instant::now()) >= NO_PROGRESS {
             return Ok(Waited::Silent);
         }
     }
@@ -228,22 +229,6 @@ fn patiently(child: &mut Child, limit: Duration) -> io::Result<Waited> {
 
 /// How often is looked whether a program goes on.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// The wait that a program was seen in, and since when.
-#[derive(Debug, Default)]
-struct Progress(Option<(u64, Instant)>);
-
-impl Progress {
-    /// How long it has been in one wait that no signal ends.
-    fn still(&mut self, sleep: Option<Sleep>, now: Instant) -> Duration {
-        let waits = sleep.filter(|sleep| sleep.uninterruptible).map(|sleep| sleep.waits);
-        match (waits, self.0) {
-            (Some(waits), Some((before, since))) if waits == before => return now.duration_since(since),
-            (waits, _) => self.0 = waits.map(|waits| (waits, now)),
-        }
-        Duration::ZERO
-    }
-}
 
 /// Whether the child ends within the limit.
 fn wait(child: &mut Child, limit: Duration) -> io::Result<bool> {
@@ -326,27 +311,6 @@ mod tests {
         assert_eq!((ended.status.code(), ended.words.as_str()), (Some(4), "said"));
         assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
         assert!(run(Path::new("/no/such"), &[], Duration::from_secs(1)).unwrap_err().to_string().contains("such"));
-    }
-
-    #[test]
-    fn f10_a_program_that_waits_for_its_device_in_one_wait_makes_no_progress() {
-        let begin = Instant::now();
-        let mut progress = Progress::default();
-        // Second, state and count of waits; how long it is still.
-        for (second, uninterruptible, waits, expected) in [
-            (0, true, 7, 0),
-            (10, true, 7, 10),
-            (20, true, 8, 0),
-            (85, true, 8, 65),
-            (90, false, 8, 0),
-            (99, true, 8, 0),
-            (100, true, 8, 1),
-        ] {
-            let sleep = Some(Sleep { uninterruptible, waits });
-            let still = progress.still(sleep, begin + Duration::from_secs(second));
-            assert_eq!(still, Duration::from_secs(expected), "{second}");
-        }
-        assert_eq!(progress.still(None, begin + Duration::from_secs(200)), Duration::ZERO);
     }
 
     #[test]
