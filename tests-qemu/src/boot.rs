@@ -1,18 +1,19 @@
 //! A boot as a scenario writes it down, and how it is carried out.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::check::Check;
 use crate::lab::Lab;
-use crate::machine::{self, Bus, Clock, Drive, Hardware, Machine, Need, Off, Running, Start};
+use crate::machine::{self, Bus, Clock, Drive, Hardware, Machine, Need, Off, Running, Silent, Start, Trouble};
 use crate::medium::Recipe;
 use crate::mode::Mode;
 use crate::net::{self, Net, Wire};
 use crate::outcome::{self, End, Outcome, Pair};
+use crate::powercut::volume;
 use crate::tool;
 
 /// What starts the machine.
@@ -33,13 +34,37 @@ struct Medium {
     bus: Bus,
     late: Option<Duration>,
     locked: bool,
-    slow: Option<u64>,
-    silent: Option<u64>,
+    trouble: Trouble,
+    /// A script that prints sectors of the medium that cannot be read.
+    unreadable: Option<String>,
+    /// It is what a LUKS volume holds.
+    sealed: bool,
 }
 
 impl Medium {
     fn new(recipe: Recipe, bus: Bus) -> Self {
-        Self { recipe, bus, late: None, locked: false, slow: None, silent: None }
+        Self { recipe, bus, late: None, locked: false, trouble: Trouble::default(), unreadable: None, sealed: false }
+    }
+}
+
+impl Medium {
+    /// What is plugged in; a volume is made in `dir`.
+    fn file(&self, lab: &Lab, dir: &Path, index: usize) -> Result<PathBuf> {
+        let made = self.recipe.file(lab)?;
+        if !self.sealed {
+            return Ok(made);
+        }
+        let volume = dir.join(format!("medium{index}.sealed"));
+        volume::encrypt(&made, &volume)?;
+        Ok(volume)
+    }
+
+    fn unreadable_in(&self, medium: &Path) -> Result<Vec<u64>> {
+        let Some(script) = &self.unreadable else { return Ok(Vec::new()) };
+        let said = tool::shell(script, &[medium])?;
+        let sectors: Vec<u64> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        ensure!(!sectors.is_empty(), "the script names no sector that cannot be read");
+        Ok(sectors)
     }
 }
 
@@ -135,19 +160,46 @@ impl Boot {
     }
 
     /// The medium named last answers no more when this many bytes were read of it.
-    pub fn silent(mut self, bytes: u64) -> Self {
+    pub fn silent(self, bytes: u64) -> Self {
+        self.trouble(|trouble| trouble.silent = Some(Silent::Read(bytes)))
+    }
+
+    /// The medium named last answers no more when this many bytes were written to it.
+    pub fn silent_when_written(self, bytes: u64) -> Self {
+        self.trouble(|trouble| trouble.silent = Some(Silent::Written(bytes)))
+    }
+
+    /// What the silent medium named last was asked it answers after all, this many seconds after power-on.
+    pub fn answers_after(self, seconds: u64) -> Self {
+        self.trouble(|trouble| trouble.answers = Some(Duration::from_secs(seconds)))
+    }
+
+    /// Of the medium named last, which is `$1`, the sectors of 512 bytes cannot be read whose numbers the script prints.
+    pub fn unreadable(mut self, script: &str) -> Self {
         if let Some(medium) = self.media.last_mut() {
-            medium.silent = Some(bytes);
+            medium.unreadable = Some(script.to_owned());
+        }
+        self
+    }
+
+    /// The medium named last is a LUKS volume that the lab's key opens, and its recipe is what that holds.
+    pub fn sealed(mut self) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            medium.sealed = true;
+        }
+        self
+    }
+
+    fn trouble(mut self, change: impl FnOnce(&mut Trouble)) -> Self {
+        if let Some(medium) = self.media.last_mut() {
+            change(&mut medium.trouble);
         }
         self
     }
 
     /// The medium named last takes no more than this many bytes per second.
-    pub fn slow(mut self, bytes: u64) -> Self {
-        if let Some(medium) = self.media.last_mut() {
-            medium.slow = Some(bytes);
-        }
-        self
+    pub fn slow(self, bytes: u64) -> Self {
+        self.trouble(|trouble| trouble.slow = Some(bytes))
     }
 
     /// One more medium.
@@ -184,8 +236,9 @@ impl Boot {
         let mut needs = self.needs.clone();
         for medium in &self.media {
             needs.extend((!medium.bus.is_any()).then_some(Need::Bus(medium.bus)));
-            needs.extend(medium.slow.map(|_| Need::Slow));
-            needs.extend(medium.silent.map(|_| Need::Silent));
+            needs.extend(medium.trouble.slow.map(|_| Need::Slow));
+            needs.extend(medium.trouble.silent.map(|_| Need::Silent));
+            needs.extend(medium.unreadable.as_ref().map(|_| Need::Unreadable));
             needs.extend(medium.recipe.driver().map(Need::FileSystem));
         }
         if self.firmware != Firmware::Direct {
@@ -370,10 +423,10 @@ impl Boot {
         let media: Vec<Pair> = media
             .map(|(index, medium)| match left(index) {
                 Some(left) => Pair::left(&left.after, dir, index),
-                None => Pair::fresh(medium.recipe.file(lab)?, dir, index, self.keep_writes),
+                None => Pair::fresh(medium.file(lab, dir, index)?, dir, index, self.keep_writes),
             })
             .collect::<Result<_>>()?;
-        let drives = self.drives(&media);
+        let drives = self.drives(&media)?;
         let names = machine::names(machine, &drives);
         let start = match self.firmware {
             Firmware::SeaBios => Start::SeaBios,
@@ -395,19 +448,21 @@ impl Boot {
         let (console, spent) = (running.console().to_owned(), running.spent());
         let served = wire.map_or(Vec::new(), |wire| wire.served().to_vec());
         let (agent, cmdline) = (lab.built.agent.path.clone(), names.fill(&self.cmdline()));
-        Ok(Outcome { end, took, spent, names, console, guest, report, media, served, agent, cmdline })
+        let before = before.and_then(Outcome::times);
+        Ok(Outcome { end, took, spent, before, names, console, guest, report, media, served, agent, cmdline })
     }
 
-    fn drives(&self, media: &[Pair]) -> Vec<Drive> {
-        let drives = self.media.iter().zip(media).map(|(medium, pair)| Drive {
-            file: pair.after.clone(),
-            bus: medium.bus,
-            late: medium.late,
-            keep_writes: self.keep_writes,
-            log: None,
-            locked: medium.locked,
-            slow: medium.slow,
-            silent: medium.silent,
+    fn drives(&self, media: &[Pair]) -> Result<Vec<Drive>> {
+        let drives = self.media.iter().zip(media).map(|(medium, pair)| {
+            Ok(Drive {
+                file: pair.after.clone(),
+                bus: medium.bus,
+                late: medium.late,
+                keep_writes: self.keep_writes,
+                log: None,
+                locked: medium.locked,
+                trouble: Trouble { unreadable: medium.unreadable_in(&pair.after)?, ..medium.trouble.clone() },
+            })
         });
         drives.collect()
     }
@@ -437,7 +492,7 @@ impl Boot {
                 None => {}
             }
             // A kernel waits for ever to switch off a disk that does not answer.
-            if self.media.iter().any(|medium| medium.silent.is_some())
+            if self.media.iter().any(|medium| medium.trouble.is_for_good())
                 && outcome::guest_result(running.result()).is_some()
             {
                 return Ok(End::Off);
@@ -483,6 +538,7 @@ mod tests {
     fn a_boot_needs_what_it_consists_of() {
         use Need::{
             Bus as On, DistributionKernel, Eject, FileSystem, InitArguments, Initrd, Reboot, Silent, Slow, Unplug,
+            Unreadable,
         };
         let disk = || Boot::from(iso());
         let rows: Vec<(&str, Boot, Vec<Need>)> = vec![
@@ -500,6 +556,8 @@ mod tests {
             ("exFAT inside", Boot::from(disk_with_iso(Fs::Exfat, "x.iso", iso())), vec![FileSystem("exFAT")]),
             ("slow", disk().slow(1), vec![Slow]),
             ("silent", disk().silent(1), vec![Silent]),
+            ("silent for a while", disk().silent_when_written(1).answers_after(1), vec![Silent]),
+            ("with read errors", disk().unreadable("echo 1"), vec![Unreadable]),
             ("unplugged", disk().unplugged_on_text("x"), vec![Unplug]),
             ("ejected", disk().ejected_on_text("x"), vec![Eject]),
             ("arguments of init", disk().kargs("quiet -- one"), vec![InitArguments]),

@@ -349,6 +349,25 @@ pub fn root_within(seconds: f64) -> Check {
     })
 }
 
+/// The real init was there this many seconds after the kernel's start: nothing was waited for behind the root either.
+pub fn init_within(seconds: f64) -> Check {
+    guest(format!("the real init runs after {seconds} s"), move |guest| {
+        let found = guest.uptime;
+        ensure(found.is_some_and(|found| found <= seconds), || format!("it did after {found:?}"))
+    })
+}
+
+/// So many seconds at most are added to the boot before, until the agent begins and from there to the real init. How much slower the host
+/// is this time shows in the first part: what is no wait takes as much longer in the second.
+pub fn adds(seconds: f64) -> Check {
+    Check::new(format!("{seconds} s at most are added to the boot before"), move |outcome| {
+        let (before, now) = outcome.before.zip(outcome.times()).ok_or("the real init did not run in both boots")?;
+        let slower = (now.to_agent / before.to_agent).max(1.0);
+        let added = [now.to_agent - before.to_agent, now.to_init - before.to_init * slower];
+        ensure(added.iter().all(|added| *added <= seconds), || format!("{added:.1?}: {now:.1?}, before {before:.1?}"))
+    })
+}
+
 /// The report does not have this text.
 pub fn report_lacks(text: &'static str) -> Check {
     Check::new(format!("the report does not say {text:?}"), move |outcome| {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::guest::Tree;
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Start};
+use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Start, Trouble};
 use crate::medium::Recipe;
 
 /// What a person sees last when all went well.
@@ -39,7 +39,7 @@ pub fn boot(lab: &Lab, machine: &Hardware) -> Result<ExitCode> {
 /// A machine for one ISO.
 pub fn machine(start: Start, iso: std::path::PathBuf, bus: Bus) -> Hardware {
     let drive =
-        Drive { file: iso, bus, late: None, keep_writes: false, log: None, locked: false, slow: None, silent: None };
+        Drive { file: iso, bus, late: None, keep_writes: false, log: None, locked: false, trouble: Trouble::default() };
     Hardware { start, drives: vec![drive], memory: 2048, clock: Clock::Host { cpus: 2 }, net: None }
 }
 

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub took: Duration,
     /// Processor time on the host.
     pub spent: Duration,
+    /// In the boot before, what took how long.
+    pub before: Option<Times>,
     /// What the system calls the media.
     pub names: Names,
     /// Everything the first serial port showed.
@@ -48,6 +50,24 @@ pub struct Outcome {
     pub agent: PathBuf,
     /// The kernel's command line, as far as the scenario gave it.
     pub cmdline: String,
+}
+
+/// Seconds by the guest's own clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// From the kernel's start to the agent's.
+    pub to_agent: f64,
+    /// From there to the real init.
+    pub to_init: f64,
+}
+
+impl Outcome {
+    /// When who began.
+    pub fn times(&self) -> Option<Times> {
+        let moments = self.report.as_ref()?["timeline"].as_array()?;
+        let agent = moments.iter().find(|moment| moment["event"] == "agent")?["at_ms"].as_f64()? / 1e3;
+        Some(Times { to_agent: agent, to_init: self.guest.as_ref()?.uptime? - agent })
+    }
 }
 
 /// A medium's bytes before and after a boot; the same file when the boot's writes were dropped.

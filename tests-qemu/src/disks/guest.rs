@@ -11,7 +11,7 @@ use super::generate::{self, Disk, Must};
 use super::media::GuestMedia;
 use super::{Came, host, judge, sparse};
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock, Drive, Hardware, Machine};
+use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Trouble};
 use crate::mode::Mode;
 use crate::{outcome, spent};
 
@@ -73,8 +73,7 @@ fn booted(lab: &Lab, machine: Machine, disk: &Disk, file: &Path, dir: &Path, spe
         keep_writes: true,
         log: None,
         locked: false,
-        slow: None,
-        silent: None,
+        trouble: Trouble::default(),
     };
     let clock = Clock::Host { cpus: 1 };
     let hardware = Hardware { start, drives: vec![drive], memory: 768, clock, net: None };

@@ -39,6 +39,8 @@ pub enum Need {
     Slow,
     /// A medium that stops answering.
     Silent,
+    /// A medium with places that cannot be read.
+    Unreadable,
     /// A medium that is pulled out while it is in use.
     Unplug,
     /// A drive with a button.
@@ -66,6 +68,7 @@ impl std::fmt::Display for Need {
             Self::FileSystem(name) => write!(f, "driver for {name}"),
             Self::Slow => f.write_str("slow medium"),
             Self::Silent => f.write_str("medium that stops answering"),
+            Self::Unreadable => f.write_str("medium with read errors"),
             Self::Unplug => f.write_str("pulled plug"),
             Self::Eject => f.write_str("button of a drive"),
             Self::Reboot => f.write_str("reboot"),

@@ -5,6 +5,7 @@ mod choice;
 mod names;
 mod qemu;
 mod tail;
+mod trouble;
 mod uml;
 
 use std::fs;
@@ -19,6 +20,7 @@ pub use cards::{Card, Nic, Plug};
 pub use choice::{Machine, Need, Wanted, pick};
 pub use names::{Names, names};
 pub use qemu::has_kvm;
+pub use trouble::{Silent, Trouble};
 pub use uml::{fit as light_machines_that_fit, kernel, missing};
 
 use tail::Tail;
@@ -101,10 +103,8 @@ pub struct Drive {
     pub log: Option<PathBuf>,
     /// The write protection is on.
     pub locked: bool,
-    /// Bytes per second that it takes, if it is a slow one. QEMU only.
-    pub slow: Option<u64>,
-    /// Bytes that can be read of it; then it answers no more. QEMU only.
-    pub silent: Option<u64>,
+    /// What is wrong with it. QEMU only.
+    pub trouble: Trouble,
 }
 
 /// Everything that is put together before power-on.
@@ -131,11 +131,13 @@ impl Hardware {
             Machine::Uml => uml::start(self, dir)?,
         };
         let late = self.drives.iter().cloned().enumerate().filter(|(_, drive)| drive.late.is_some()).collect();
+        let mute = self.drives.iter().enumerate().filter_map(|(index, drive)| Some((index, drive.trouble.answers?)));
         Ok(Running {
             child,
             dir: dir.to_owned(),
             started: Instant::now(),
             late,
+            mute: mute.collect(),
             backend,
             console: Tail::new(dir.join("console.log")),
             result: Tail::new(dir.join("result")),
@@ -156,6 +158,8 @@ pub struct Running {
     dir: PathBuf,
     started: Instant,
     late: Vec<(usize, Drive)>,
+    /// Drives that will answer, and when.
+    mute: Vec<(usize, Duration)>,
     backend: Backend,
     console: Tail,
     result: Tail,
@@ -215,13 +219,16 @@ impl Running {
         }
     }
 
-    /// Plugs in the media whose time has come.
+    /// Plugs in the media whose time has come, and lets those answer that have been silent long enough.
     pub fn tick(&mut self) -> Result<()> {
         let age = self.age();
         let (due, later): (Vec<_>, Vec<_>) =
             self.late.drain(..).partition(|(_, drive)| drive.late.is_none_or(|at| at <= age));
         self.late = later;
-        due.iter().try_for_each(|(index, drive)| self.plug_in(*index, drive))
+        due.iter().try_for_each(|(index, drive)| self.plug_in(*index, drive))?;
+        let (due, later): (Vec<_>, Vec<_>) = self.mute.drain(..).partition(|(_, at)| *at <= age);
+        self.mute = later;
+        due.iter().try_for_each(|(index, _)| self.answer(*index))
     }
 
     /// Plugs in everything that is not yet.
@@ -234,6 +241,13 @@ impl Running {
         match &mut self.backend {
             Backend::Qemu(control) => control.plug_in(index, drive),
             Backend::Uml(control) => control.plug_in(index, drive),
+        }
+    }
+
+    fn answer(&mut self, index: usize) -> Result<()> {
+        match &mut self.backend {
+            Backend::Qemu(control) => control.answer(index),
+            Backend::Uml(_) => anyhow::bail!("in user-mode Linux every disk answers"),
         }
     }
 

@@ -96,11 +96,12 @@ impl Names {
 mod tests {
     use std::time::Duration;
 
+    use super::super::Trouble;
     use super::*;
 
     fn drive(bus: Bus, late: Option<u64>) -> Drive {
         let late = late.map(Duration::from_secs);
-        Drive { file: "x".into(), bus, late, keep_writes: false, log: None, locked: false, slow: None, silent: None }
+        Drive { file: "x".into(), bus, late, keep_writes: false, log: None, locked: false, trouble: Trouble::default() }
     }
 
     #[test]

@@ -213,20 +213,14 @@ fn add_logged(qemu: &mut Command, index: usize, file: &Path, log: &Path) {
     qemu.args(["-blockdev", &node.to_string()]);
 }
 
-/// Without the locks that QEMU puts on its files: user-mode Linux has locks of its own on a medium that both only read.
 fn add_plain(qemu: &mut Command, index: usize, drive: &Drive) {
-    let file = drive.file.display().to_string().replace(',', ",,");
     let writes = match (is_cd(drive.bus), drive.keep_writes) {
         (true, _) => "media=cdrom,readonly=on",
         (false, _) if drive.locked => "readonly=on",
         (false, true) => "snapshot=off",
         (false, false) => "snapshot=on",
     };
-    let slow = drive.slow.map_or(String::new(), |bytes| format!(",throttling.bps-write={bytes}"));
-    // A byte in a second is an answer in more than an hour.
-    let silent = |bytes: u64| format!(",throttling.bps-read=1,throttling.bps-read-max={}", bytes.max(1));
-    let silent = drive.silent.map_or(String::new(), silent);
-    let rest = format!("{writes}{slow}{silent},file.locking=off,file={file}");
+    let rest = format!("{writes}{}", drive.trouble.options(&drive.file));
     qemu.args(["-drive", &format!("if=none,id=drive{index},format=raw,{rest}")]);
 }
 
@@ -259,6 +253,13 @@ impl Control {
 
     pub(super) fn eject(&mut self, index: usize) -> Result<()> {
         self.qmp()?.command("eject", json!({"id": format!("dev{index}")}))?;
+        Ok(())
+    }
+
+    /// Without a limit, QEMU lets go of what it has held back.
+    pub(super) fn answer(&mut self, index: usize) -> Result<()> {
+        let none = json!({"device": format!("drive{index}"), "bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0});
+        self.qmp()?.command("block_set_io_throttle", none)?;
         Ok(())
     }
 

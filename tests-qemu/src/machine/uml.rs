@@ -305,7 +305,7 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Bus;
+    use crate::machine::{Bus, Trouble};
 
     #[test]
     fn a_disk_is_written_kept_or_protected() {
@@ -317,8 +317,7 @@ mod tests {
             keep_writes,
             log: None,
             locked,
-            slow: None,
-            silent: None,
+            trouble: Trouble::default(),
         };
         let cow = format!("ubdb={}/ubdb.cow,/m", dir.path().display());
         for (keep, locked, late, expected) in [

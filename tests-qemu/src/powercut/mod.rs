@@ -16,7 +16,7 @@ mod run;
 mod shown;
 mod sparse;
 mod store;
-mod volume;
+pub mod volume;
 
 pub use points::Phase;
 pub use random::Random;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::log;
 use crate::lab::Lab;
-use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Running};
+use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Running, Trouble};
 use crate::medium::{Fs, Recipe};
 use crate::mode::Mode;
 use crate::{cache, outcome, sources};
@@ -112,8 +112,7 @@ impl Setup {
             keep_writes: true,
             log,
             locked: false,
-            slow: None,
-            silent: None,
+            trouble: Trouble::default(),
         };
         let start = self.mode.start(lab, machine, append)?;
         Ok(Hardware { start, drives: vec![drive], memory: 768, clock: Clock::Host { cpus: 1 }, net: None })

@@ -6,6 +6,7 @@ use crate::check::*;
 use crate::machine::Bus;
 use crate::medium::*;
 use crate::mode::Mode;
+use crate::outcome::End;
 
 /// A disk of 64 MiB with nothing on it.
 fn blank() -> Recipe {
@@ -17,6 +18,42 @@ fn chained() -> Recipe {
     changed(blank(), "printf 'start=65536, size=60000, type=5\\nstart=65600, size=8192, type=83\\n' | sfdisk -q \"$1\"")
 }
 
+/// The booted system was there before the disk answers, and waits for that; then nothing of the boot is left. The disk never answers
+/// what reads past the system's cache before.
+const LATE: &str = "uptime() { read up rest < /proc/uptime; echo ${up%.*}; }; \
+    [ $(uptime) -le 20 ] && echo BEGAN''-IN-TIME; \
+    busybox dd if=/dev/{1} of=/dev/null bs=4k count=1 skip=9000 iflag=direct; \
+    [ $(uptime) -ge 45 ] && echo ANSWERED''-LATE; n=0; \
+    while busybox grep -q '[@]rdlive' /proc/[0-9]*/cmdline && [ $n -lt 10 ]; do n=$((n + 1)); sleep 1; done; \
+    [ $n -lt 10 ] && echo NOTHING''-STAYED; exec lab-guest report";
+
+/// An ext4 that is checked in full: a power cut has left it with an error, and all of its long tables of inodes are read.
+fn unchecked() -> Recipe {
+    changed(
+        Recipe::Text(""),
+        r#"truncate -s 64M "$1"
+        mke2fs -q -F -t ext4 -L CHANGES -N 30000 -E lazy_itable_init=0 -O ^metadata_csum,^uninit_bg "$1"
+        debugfs -w -R "set_super_value state 2" "$1" 2>/dev/null"#,
+    )
+}
+
+/// From a CD, with a disk for changes.
+fn beside_cd(disk: Recipe) -> Boot {
+    Boot::from(iso()).on(Bus::IdeCd).and(disk, Bus::Virtio).mode(Mode::NativeWrite)
+}
+
+/// After the patience of a minute the boot goes on with changes in RAM, and until then says what it is at.
+fn in_ram(boot: Boot, what: &'static str) -> Boot {
+    boot.expect(overlay_root())
+        .expect(persistence("temporary"))
+        .expect(console_says(what))
+        .expect(console_says("still at it after"))
+        .expect(says_what_to_do("changes are not kept over a reboot"))
+        .expect(root_within(100.0))
+        .expect(init_within(100.0))
+        .deadline(200)
+}
+
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let beside = |disk: Recipe, bytes: u64| Boot::from(iso()).on(Bus::IdeCd).and(disk, Bus::Virtio).silent(bytes);
@@ -25,6 +62,18 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "silent/F1 a disk that nobody asked for never answers",
             reached(beside(blank(), 40_000)).expect(root_within(20.0)).deadline(60),
+        ),
+        scenario(
+            "silent/F1 a disk that nobody asked for answers after a minute",
+            reached(beside(blank(), 40_000).answers_after(60))
+                .kargs("init=/bin/sh")
+                .on_text("# ", &format!("{LATE}\n"))
+                .expect(root_within(20.0))
+                .expect(console_says("BEGAN-IN-TIME"))
+                .expect(console_says("ANSWERED-LATE"))
+                .expect(console_says("NOTHING-STAYED"))
+                .expect(ends(End::Off))
+                .deadline(120),
         ),
         // Without the patience the medium is chosen near the deadline of 180 s.
         scenario(
@@ -57,10 +106,16 @@ pub fn all() -> Vec<Scenario> {
                 .expect(root_within(20.0))
                 .deadline(60),
         ),
+        // It takes 9 to 13 s: the patience of 10 s, of which a boot without it needs some for the medium, and 4 s until udev lets go.
         scenario(
-            "silent/F1 the same disk, dracut 106",
-            reached(beside(blank(), 40_000)).mode(Mode::Dracut106).deadline(150),
-        ),
+            "silent/F1 the same disk adds 15 s at most, dracut 106",
+            Boot::from(iso())
+                .on(Bus::IdeCd)
+                .mode(Mode::Dracut106)
+                .expect(overlay_root())
+                .then(reached(beside(blank(), 40_000)).mode(Mode::Dracut106).deadline(150).expect(adds(15.0))),
+        )
+        .in_every_run(Mode::Dracut106),
         scenario(
             "silent/F1 the same disk, dracut 059",
             reached(beside(blank(), 40_000)).mode(Mode::Dracut059).deadline(150),
@@ -88,6 +143,32 @@ pub fn all() -> Vec<Scenario> {
                 .expect(persistence("temporary"))
                 .expect(report_says("has not answered for 60 s"))
                 .expect(console_says("still at it after")),
+        ),
+        scenario(
+            "silent/F10 the place for changes stops while a file system is made on it",
+            in_ram(
+                beside_cd(blank())
+                    .silent_when_written(7_500_000)
+                    .kargs("rd.overlay=/dev/{1} rd.live.overlay.cowfs=ext4"),
+                "making an ext4 for changes",
+            ),
+        ),
+        scenario(
+            "silent/F10 the place for changes stops while it is checked",
+            in_ram(
+                beside_cd(unchecked()).silent(2_000_000).kargs("rd.overlay=LABEL=CHANGES rd.live.host.awake=1"),
+                "checking the area",
+            ),
+        ),
+        scenario(
+            "silent/F10 the place for changes stops while it is encrypted",
+            in_ram(
+                beside_cd(blank())
+                    .mode(Mode::NativeCryptQuick)
+                    .silent_when_written(7_500_000)
+                    .kargs("rd.overlay.crypt=/dev/{1}"),
+                "encrypting",
+            ),
         ),
     ]
 }
