@@ -18,7 +18,14 @@ const OTHER: &str = "rdlive:00112233aabbccdd:OLD";
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
-    vec![two_files(), another_images_partition(), header_asks_for_nothing(), damaged_inside()]
+    vec![
+        two_files(),
+        another_images_partition(),
+        header_asks_for_nothing(),
+        key_wants_more_memory(),
+        damaged_inside(),
+        somebody_elses(),
+    ]
 }
 
 /// The header of partition 3 says that it is for the image on the medium.
@@ -118,6 +125,50 @@ fn header_asks_for_nothing() -> Scenario {
     scenario(
         "encrypt/F4 a header that asks for no encryption",
         forgets(boot, "cipher_null-ecb").expect(report_says("RDL-061")).expect(untouched(0)),
+    )
+}
+
+/// A header may ask for any amount: the kernel would end a program for that, cryptsetup or another one.
+fn key_wants_more_memory() -> Scenario {
+    let volume = format!(
+        r#"truncate -s 64M "$1.area"; printf %s '{KEY}' > "$1.key"
+        cryptsetup luksFormat -q --type luks2 --label lukscow --pbkdf argon2id --pbkdf-force-iterations 4 \
+            --pbkdf-parallel 1 --pbkdf-memory 1048576 --key-file "$1.key" "$1.area"
+        rm "$1.key""#
+    );
+    let boot = stick(with_area(&volume)).mode(Mode::NativeCryptQuick).kargs(KEY_FILE).memory(512);
+    scenario(
+        "encrypt/T-36 a key that wants more memory than there is",
+        forgets(boot, "making the key takes 1 GiB of memory")
+            .expect(report_says("RDL-061"))
+            .expect(report_says("luksConvertKey"))
+            .expect(console_lacks("Out of memory"))
+            .expect(root_within(10.0))
+            .expect(untouched(0)),
+    )
+}
+
+/// The volume of another system, which may sleep, and whose key our initrd has: what is inside says so only when it is open
+/// (attacks.md F3). Then somebody says that nobody uses it.
+fn somebody_elses() -> Scenario {
+    let mounted = r#"
+        mkdir "$1.at"; mount -o loop "$1" "$1.at"; trap 'umount "$1.at"' EXIT; echo more > "$1.at/more"; sync -f "$1.at"
+        cp --sparse=always "$1" "$1.seen"; umount "$1.at"; trap - EXIT; mv "$1.seen" "$1"; rmdir "$1.at""#;
+    let home = folder(Fs::Ext4, "HOME", vec![("letter", Recipe::Text("dear"))]);
+    let boot = Boot::from(iso())
+        .and(changed(home, mounted), Bus::Disk)
+        .sealed()
+        .mode(Mode::NativeCryptQuick)
+        .root("root=live:CDLABEL=ISO rd.live.image rd.overlay.crypt=/dev/{1}")
+        .kargs(KEY_FILE)
+        .kargs("lab.shutdown");
+    let awake = boot.again().kargs("rd.live.host.awake=1");
+    scenario(
+        "encrypt/F3 a volume of another system that was not cleanly unmounted",
+        forgets(boot, "was not cleanly unmounted")
+            .expect(report_says("rd.live.host.awake=1"))
+            .expect(untouched(1))
+            .then(encrypted(keeps(awake, "named"))),
     )
 }
 
