@@ -187,7 +187,7 @@ const BEHIND: &str = r#"
     dd if="$1.area" of="$1" bs=1M seek=$at conv=notrunc,sparse status=none; rm "$1.area""#;
 
 /// An ext4 labelled `cow` whose upper layer holds a file.
-const STALE: &str = r#"
+pub(super) const STALE: &str = r#"
     mkdir -p "$1.tree/rw" "$1.tree/work"; echo stale > "$1.tree/rw/kept"; truncate -s 64M "$1.area"
     mke2fs -q -F -t ext4 -L cow -d "$1.tree" "$1.area"; rm -r --one-file-system "$1.tree""#;
 
@@ -321,7 +321,7 @@ const RUINED: &str = r#"
     head -c 60M /dev/zero | tr '\0' x | dd of="$1.area" bs=4096 seek=1 iflag=fullblock conv=notrunc status=none"#;
 
 /// Wrong counters and the mark of an error: what `e2fsck -p` repairs without asking.
-const UNCLEAN: &str = r#"
+pub(super) const UNCLEAN: &str = r#"
     debugfs -w -R "set_super_value free_blocks_count 5" "$1.area" 2>/dev/null
     debugfs -w -R "set_super_value state 0" "$1.area" 2>/dev/null"#;
 

@@ -1,12 +1,22 @@
 //! What goes wrong: tables that lie, media that vanish or are slow, and twins.
 
+use super::disk::{STALE, UNCLEAN, with_area};
 use super::outside::{GPT, look, made, untouched, used};
 use super::*;
 
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let mut list = tables();
-    list.extend([twin(), slow(), slow_file(), vanishes(), file_vanishes(), vanishes_too_early(), no_tool()]);
+    list.extend([
+        unreadable(),
+        twin(),
+        slow(),
+        slow_file(),
+        vanishes(),
+        file_vanishes(),
+        vanishes_too_early(),
+        no_tool(),
+    ]);
     list
 }
 
@@ -44,6 +54,23 @@ fn tables() -> Vec<Scenario> {
             .expect(untouched(0)),
         ),
     ]
+}
+
+/// attacks.md F6: an area with errors, and among them one that only the disk knows. A reset makes a damaged area anew, and what cannot be
+/// read is not known to be damaged: with the right cable all of it may be there.
+fn unreadable() -> Scenario {
+    let directory = r#"
+        start=$(sfdisk -d "$1" 2>/dev/null | sed -n 's/^.*3 : start= *\([0-9]*\).*/\1/p'); at="$1?offset=$((start * 512))"
+        block=$(debugfs -R 'blocks /rw' "$at" 2>/dev/null)
+        size=$(debugfs -R 'stats -h' "$at" 2>/dev/null | sed -n 's/^Block size: *//p')
+        echo $((start + block * (size / 512)))"#;
+    let boot = stick(with_area(&format!("{STALE}\n{UNCLEAN}"))).on(Bus::Disk).unreadable(directory);
+    scenario(
+        "persist/F6 a damaged area that cannot be read is not made anew by a reset",
+        forgets(boot.kargs("rd.live.overlay.reset"), "Input/output error")
+            .expect(report_says("looking at the damage"))
+            .expect(untouched(0)),
+    )
 }
 
 /// Two sticks with one label: the area comes to the one that the machine started from.
