@@ -229,7 +229,22 @@ fn places() -> Vec<Scenario> {
     ]
 }
 
-/// Late media refuse writes: the lab plugs them in so.
+/// F9 as an ext2 as a power cut has left it: with counters that a check would correct, and a file that was deleted while it was open, which
+/// a mount for reading takes away too.
+fn cut_off_store() -> Recipe {
+    let make = format!(
+        r#"mkdir -p "$1.tree/{AREA}/usr" "$1.tree/LiveOS/ovlwork"; echo earlier > "$1.tree/{AREA}/usr/earlier"
+        echo gone > "$1.tree/gone"; truncate -s 16M "$1"; mke2fs -q -F -t ext2 -L P -d "$1.tree" "$1"
+        rm -r --one-file-system "$1.tree"
+        gone=$(debugfs -R 'stat gone' "$1" 2>/dev/null | sed -n 's/^Inode: *\([0-9]*\).*/\1/p')
+        for change in 'set_inode_field gone links_count 0' 'unlink gone' "set_super_value last_orphan $gone" \
+            'set_super_value free_blocks_count 5' 'set_super_value state 0'; do debugfs -w -R "$change" "$1" 2>/dev/null; done
+        dumpe2fs -h "$1" 2>/dev/null | grep "^First orphan inode: *$gone$"; [ "$(blkid -p -o value -s TYPE "$1")" = ext2 ]"#
+    );
+    changed(Recipe::Text(""), &make)
+}
+
+/// Late media refuse writes: the lab plugs them in so. What is only shown is not written to either.
 fn write_protected() -> Vec<Scenario> {
     let late = |store: Recipe, kargs: &str| {
         Boot::from(iso())
@@ -250,6 +265,13 @@ fn write_protected() -> Vec<Scenario> {
         scenario(
             "overlay/C8 C5 an image file on a stick that refuses writes is shown",
             shown(late(image(), "rd.overlay=LABEL=P:/ovl.img rd.live.overlay.readonly")),
+        ),
+        scenario(
+            "overlay/C8 an ext2 that was not unmounted is shown, and not a byte of it changes",
+            keeps(beside(Mode::NativeWrite, cut_off_store(), "rd.overlay=LABEL=P rd.overlay.readonly"))
+                .expect(file_is("/usr/earlier", "earlier"))
+                .expect(report_says("\"readonly\":true"))
+                .expect(media_unchanged()),
         ),
         scenario(
             "overlay/a stick that refuses writes keeps nothing",
