@@ -14,6 +14,7 @@ pub fn all() -> Vec<Scenario> {
         || Boot::from(iso()).root("root=live:CDLABEL=NOWHERE").kargs("rd.retry=5").expect(stops_with("RDL-010"));
     let empty = || folder(Fs::Squashfs("zstd"), "", vec![("README", Recipe::Text("no root here\n"))]);
     let mut list = prompts();
+    list.extend(faults());
     list.extend([
         scenario(
             "fail/T-06 B25 label never appears",
@@ -78,9 +79,39 @@ pub fn all() -> Vec<Scenario> {
 /// The only block of a directory is noise.
 const ZAPPED: &str = "debugfs -w -R 'zap_block -p 165 -f /isos 0' \"$1?offset=1048576\" >/dev/null 2>&1";
 
+/// attacks.md F9, in the program as people get it, with nothing in it for this: the kernel promises no more memory than it has, and has
+/// enough for the stack of one thread. The second one of the attempt is a panic; the report that PID 1 sends takes one again.
+fn faults() -> Vec<Scenario> {
+    let fault = |kargs: &str| {
+        Boot::from(iso())
+            .kargs("sysctl.vm.overcommit_memory=2 sysctl.vm.overcommit_kbytes=3600")
+            .kargs(kargs)
+            .keep_after_failure()
+            .deadline(60)
+            .expect(stops_with("RDL-041"))
+            .expect(report_says("a fault in rdlive itself, at "))
+            .expect(report_says(".rs:"))
+            .expect(console_says("failed to spawn thread"))
+            .expect(console_says("report it with this line"))
+            .expect(ends(End::Off))
+    };
+    vec![
+        scenario(
+            "rescue/F9 a fault in an attempt, and a person switches the machine off",
+            fault("panic=0").on_text(ASKS, "p\n"),
+        ),
+        scenario(
+            "rescue/F9 a fault in an attempt, rd.emergency=reboot",
+            fault("rd.shell=0 panic=0 rd.emergency=reboot").expect(console_says("the machine restarts in 10 s")),
+        ),
+    ]
+}
+
+/// What is asked.
+const ASKS: &str = "[p]ower off > ";
+
 /// What follows a failure: the prompt, or what replaces it where nobody watches.
 fn prompts() -> Vec<Scenario> {
-    const ASKS: &str = "[p]ower off > ";
     let stopped =
         |medium| Boot::from(medium).root("root=live:CDLABEL=NOWHERE").kargs("rd.retry=3 panic=0").keep_after_failure();
     vec![
