@@ -202,10 +202,10 @@ impl Device {
 pub enum Origin {
     /// A block device.
     Device(PathBuf),
-    /// An ISO file on a file system of this machine.
+    /// An ISO file on a file system that is mounted for it.
     HostFile {
-        /// The device of that file system.
-        host: PathBuf,
+        /// The device of that file system; `None` for one without a device of this machine, as a share is: no changes are kept on it.
+        host: Option<PathBuf>,
         /// The file, below the place where that is mounted.
         file: PathBuf,
     },

@@ -90,7 +90,7 @@ impl Boot<'_> {
                 let _looking = self.watchdog().doing(format!("looking for room on the disk of {}", node.display()));
                 self.world.disk(medium, node, false)
             }
-            Origin::HostFile { host, .. } => {
+            Origin::HostFile { host: Some(host), .. } => {
                 // A disk with a system that sleeps may be found later than the medium.
                 self.for_changes(|boot| boot.awake(host))?;
                 if let Some(device) = self.below(medium).filter(|_| !self.config.overlay.readonly) {
@@ -99,7 +99,7 @@ impl Boot<'_> {
                 let bound = persist::bound_path(&wish.cowfile_path, &identity);
                 self.host_with(host, (&wish.cowfile_path, &bound))
             }
-            Origin::Initrd(_) => Site::Nowhere(Obstacle::OnNoDisk),
+            Origin::HostFile { host: None, .. } | Origin::Initrd(_) => Site::Nowhere(Obstacle::OnNoDisk),
         };
         let points = self.points.clone();
         let planner = Planner { overlay: &self.config.overlay, wish, points: &points, image: &identity };
@@ -134,8 +134,8 @@ impl Boot<'_> {
     /// The device whose file system is mounted for the medium: its own, or the one that holds its ISO file.
     pub(super) fn below(&self, medium: &MediumFacts) -> Option<Device> {
         let node = match &medium.origin {
-            Origin::Device(node) | Origin::HostFile { host: node, .. } => node,
-            Origin::Initrd(_) => return None,
+            Origin::Device(node) | Origin::HostFile { host: Some(node), .. } => node,
+            Origin::HostFile { host: None, .. } | Origin::Initrd(_) => return None,
         };
         self.devices().into_iter().find(|device| device.node == *node)
     }

@@ -130,7 +130,7 @@ impl Boot<'_> {
         }
         self.report.moment("medium");
         self.say(Tone::Notice, format!("medium: {} on {}", scan.path.display(), device.summary()));
-        let origin = Origin::HostFile { host: device.node.clone(), file: file.clone() };
+        let origin = Origin::HostFile { host: Some(device.node.clone()), file: file.clone() };
         let facts = file_facts(self.world, &file, origin)?;
         let label_differs = matches!(selector, Selector::Label(label) if facts.label.as_ref() != Some(label));
         let uuid_differs = matches!(selector, Selector::Uuid(uuid)

@@ -203,7 +203,7 @@ mod tests {
     fn only_the_image_is_copied() {
         let points = Points::new(Dialect::Dmsquash);
         let disc = || Origin::Device("/dev/sr0".into());
-        let host = || Origin::HostFile { host: "/dev/sda1".into(), file: "/run/initramfs/isoscan/a.iso".into() };
+        let host = || Origin::HostFile { host: Some("/dev/sda1".into()), file: "/run/initramfs/isoscan/a.iso".into() };
         let (container, image) = (
             || Some(Content::Container(file("LiveOS/squashfs.img", Kind::Squashfs))),
             || Some(Content::Image(file("LiveOS/rootfs.img", Kind::Ext4))),
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn d3_the_medium_stays_only_while_changes_may_be_kept_on_it() {
         let points = Points::new(Dialect::Dmsquash);
-        let file = || Origin::HostFile { host: "/dev/sda1".into(), file: "/run/initramfs/isoscan/a.iso".into() };
+        let file = || Origin::HostFile { host: Some("/dev/sda1".into()), file: "/run/initramfs/isoscan/a.iso".into() };
         let disc = || Origin::Device("/dev/sr0".into());
         let rows = [
             (disc(), Kind::Iso9660, Presence::Released, "release medium at /run/initramfs/live"),
