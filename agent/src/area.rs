@@ -1,6 +1,7 @@
 //! Persistent areas as facts: where one is or could be, and which image it was made for. Plain values; the probe fills
 //! them in, the plan decides from them.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -31,8 +32,26 @@ pub const IDENTITY_FILE: &str = ".rdlive-identity";
 
 /// The work directory of a named place lies beside it under this name (dracut-live spec 2.6).
 pub const WORK: &str = "ovlwork";
-/// The extended attribute of a work directory that says which directory beside it has the changes: its name.
-pub const UPPER: &str = "trusted.rdlive.upper";
+/// An extended attribute of a work directory that begins so ends with the name of a directory beside it: that has the changes. There may be
+/// several.
+const UPPER: &[u8] = b"trusted.rdlive.upper.";
+
+/// The attribute that a work directory has for a directory of this name; `None` for a name that is too long (Linux: `XATTR_NAME_MAX`).
+#[must_use]
+pub fn upper_attribute(name: &OsStr) -> Option<Vec<u8>> {
+    Some([UPPER, name.as_encoded_bytes()].concat()).filter(|attribute| attribute.len() <= 255)
+}
+
+/// Nothing is written to a file system that is only reached through a loop device ([`Device::has_long_sectors`]).
+///
+/// # Errors
+/// It is one.
+pub fn in_place(device: &Device) -> Result<(), Obstacle> {
+    match device.has_long_sectors() {
+        true => Err(Obstacle::LongSectors { node: device.node.clone(), sector: device.sector }),
+        false => Ok(()),
+    }
+}
 
 /// The image that an area belongs to. The agent's version is for people; it decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

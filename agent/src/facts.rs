@@ -52,6 +52,21 @@ pub struct Device {
     pub unreadable: Option<String>,
 }
 
+impl Device {
+    /// Whether its sectors are longer than what its file system can be mounted with, as where an image was written to a disk with sectors
+    /// of 4096 bytes: then a loop device with short ones stands between. XFS does not tell here.
+    #[must_use]
+    pub fn has_long_sectors(&self) -> bool {
+        let Some(found) = &self.superblock else { return false };
+        let longest = match found.kind {
+            Kind::Iso9660 | Kind::Udf => Some(2048),
+            Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Vfat | Kind::Exfat | Kind::Erofs => found.block_size,
+            _ => None,
+        };
+        longest.is_some_and(|longest| self.sector > longest)
+    }
+}
+
 /// Whether the kernel gives such a name to optical drives.
 #[must_use]
 pub fn is_optical(name: &str) -> bool {
@@ -196,9 +211,9 @@ impl Device {
     }
 }
 
-/// Where the bytes of a medium or image come from.
+/// Where the bytes of a medium or image come from. In a report a file is a file, wherever it lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "Reported", from = "Reported")]
 pub enum Origin {
     /// A block device.
     Device(PathBuf),
@@ -211,6 +226,32 @@ pub enum Origin {
     },
     /// A file of the initrd, which lies in RAM.
     Initrd(PathBuf),
+}
+
+/// An [`Origin`], as a report has it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reported {
+    Device(PathBuf),
+    File(PathBuf),
+}
+
+impl From<Origin> for Reported {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Device(node) => Self::Device(node),
+            Origin::HostFile { file, .. } | Origin::Initrd(file) => Self::File(file),
+        }
+    }
+}
+
+impl From<Reported> for Origin {
+    fn from(reported: Reported) -> Self {
+        match reported {
+            Reported::Device(node) => Self::Device(node),
+            Reported::File(file) => Self::HostFile { host: None, file },
+        }
+    }
 }
 
 /// The medium: the device or ISO file that holds the live system.
@@ -229,6 +270,9 @@ pub struct MediumFacts {
     /// The device as it was when it was found to be the medium: for the writes of this boot, not for the report.
     #[serde(skip)]
     pub device: Option<Seen>,
+    /// The device has longer sectors than the file system can do with ([`Device::has_long_sectors`]).
+    #[serde(skip)]
+    pub long_sectors: bool,
 }
 
 impl MediumFacts {

@@ -1235,6 +1235,42 @@ fn loop_c1_c8_c11_named_directory() {
     assert_eq!(kept(&reset), None);
 }
 
+/// field.md K: the upper directory stands in for that of the image in everything that `/` shows.
+#[test]
+fn loop_the_root_has_the_attributes_and_the_time_of_the_images() {
+    use rustix::fs::{XattrFlags, getxattr, setxattr};
+    let machine = Machine::new();
+    let tree = machine.path("tree");
+    fs::create_dir_all(tree.join("usr")).unwrap();
+    for (name, value) in [("security.rdlive", "root_t"), ("user.rdlive", "of a user"), ("trusted.rdlive", "no")] {
+        setxattr(&tree, name, value.as_bytes(), XattrFlags::empty()).unwrap();
+    }
+    fs::set_permissions(&tree, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    let (host, label) = host_with_medium(&machine, "ext4", 96 << 20);
+    let shown = |booted: &Booted, name: &str| {
+        let mut value = [0; 16];
+        let length = getxattr(&booted.sysroot, name, &mut value).ok()?;
+        Some(String::from_utf8_lossy(&value[..length]).into_owned())
+    };
+    let at = tree.metadata().unwrap().modified().unwrap();
+    let small = format!("{PERSISTENT} rd.live.cowfile.mbsize=34");
+    for kargs in ["", &small] {
+        let booted = file_boot(&machine, (&host, &label), kargs);
+        assert_eq!(shown(&booted, "security.rdlive").as_deref(), Some("root_t"), "{kargs}");
+        assert_eq!(shown(&booted, "user.rdlive").as_deref(), Some("of a user"), "{kargs}");
+        assert_eq!(shown(&booted, "trusted.rdlive"), None, "{kargs}");
+        let now = booted.sysroot.metadata().unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&now.permissions()) & 0o7777, 0o711, "{kargs}");
+        let differ = now.modified().unwrap().max(at).duration_since(now.modified().unwrap().min(at)).unwrap();
+        assert!(differ.as_secs() <= 1, "{kargs}: {differ:?}");
+        // What the system makes of it stays, once there is something else to keep.
+        setxattr(&booted.sysroot, "user.rdlive", b"changed", XattrFlags::empty()).unwrap();
+        remember(&booted, "kept");
+    }
+    let again = file_boot(&machine, (&host, &label), &small);
+    assert_eq!((kept(&again).as_deref(), shown(&again, "user.rdlive").as_deref()), (Some("kept"), Some("changed")));
+}
+
 /// attacks.md F13: whoever mistypes a path loses nothing.
 #[test]
 fn loop_f13_a_reset_empties_no_directory_that_never_held_changes() {

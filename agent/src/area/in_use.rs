@@ -33,6 +33,9 @@ pub enum InUse {
     /// It is one half of a mirror, and the other half would not be written to.
     #[error("{} may be one half of a mirror ({} is on {})", .node.display(), .kind.name(), .holder.display())]
     Half { node: PathBuf, holder: PathBuf, kind: Kind },
+    /// The place of such a record cannot be read.
+    #[error("the end of {} cannot be read, where it says whether it is one half of a mirror", .0.display())]
+    EndUnread(PathBuf),
     /// A disk that may hold anything, for it does not answer.
     #[error("{what} does not answer and may hold a hibernated system, {} with it", .node.display())]
     Silent { what: String, node: PathBuf },
@@ -89,8 +92,9 @@ impl InUse {
             Self::PartOf { .. } => format!("shut it down fully; {AWAKE}").into(),
             Self::Half { holder, .. } => {
                 let holder = holder.display();
-                format!("name the whole mirror; what is only left over, wipefs {holder} shows, and wipefs -o <offset> {holder} takes away").into()
+                format!("name the whole mirror; what is only left over, wipefs {holder} shows, and from another system wipefs -o <offset> {holder} takes it away").into()
             }
+            Self::EndUnread(_) => crate::error::ELSEWHERE.into(),
             Self::Windows(Windows::Unseen { .. }) | Self::Silent { .. } => AWAKE.into(),
         }
     }

@@ -73,6 +73,9 @@ pub enum Obstacle {
     /// The medium is a file, which has no boot disk.
     #[error("the medium is a file, so there is no boot disk for a new partition")]
     NoBootDisk,
+    /// It is only reached through a loop device with short sectors.
+    #[error("{} has sectors of {sector} bytes, and its file system was made for shorter ones, so it is only read", .node.display())]
+    LongSectors { node: PathBuf, sector: u32 },
     /// It cannot be read.
     #[error("{} cannot be read: {why}", .node.display())]
     Unreadable { node: PathBuf, why: String },
@@ -301,6 +304,7 @@ impl Obstacle {
             | Self::OnNoDisk
             | Self::NoBootDisk
             | Self::Unreadable { .. }
+            | Self::LongSectors { .. }
             | Self::NoPartitions(_)
             | Self::Holds { volume: false, .. }
             | Self::NoArea { .. }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Boot, Tone};
-use crate::area::{Found, Identity, NamedSite, Obstacle, Site};
+use crate::area::{Found, Identity, NamedSite, Obstacle, Site, in_place};
 use crate::config::{Method, Persistence, Wish};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts, Origin};
@@ -165,7 +165,13 @@ impl Boot<'_> {
         if device.read_only && !self.config.overlay.readonly {
             return Err(Obstacle::WriteProtected(device.node.clone()));
         }
-        let on_host = matches!(medium.origin, Origin::HostFile { .. });
+        if !self.config.overlay.readonly {
+            in_place(device)?;
+        }
+        let on_host = match medium.origin {
+            Origin::HostFile { .. } => true,
+            Origin::Device(_) | Origin::Initrd(_) => false,
+        };
         let from = if on_host { self.points.host.clone() } else { self.points.live.clone() };
         let devices = self.devices();
         let refusal = match on_host {

@@ -27,7 +27,8 @@ impl Boot<'_> {
         let unreadable = |error: io::Error| Obstacle::Unreadable { node: node.to_owned(), why: error.to_string() };
         let (superblock, size) = self.world.identify(node).map_err(unreadable)?;
         let inside = Device { node: node.to_owned(), size, superblock, ..volume.clone() };
-        self.for_changes(|boot| boot.not_in_use(&inside, None))
+        // A record of a mirror lies behind the volume, and is not seen from inside.
+        self.for_changes(|boot| boot.not_in_use(volume, None).and_then(|()| boot.not_in_use(&inside, None)))
     }
 
     /// Waits for the device that `rd.overlay.crypt` names and opens it into [`Slot::Cow`], encrypting it first if it is

@@ -245,6 +245,7 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
         label: found.label.clone(),
         uuid: found.identity(),
         device: Some(device.seen()),
+        long_sectors: device.has_long_sectors(),
     })
 }
 
@@ -260,7 +261,8 @@ fn file_facts(world: &dyn World, file: &Path, origin: Origin) -> Result<MediumFa
     if let Some(missing) = format::truncated(&found, size) {
         return Err(damaged(format!("{shown} is truncated: {} are missing", crate::facts::human(missing))));
     }
-    Ok(MediumFacts { origin, kind: found.kind, uuid: found.identity(), label: found.label, device: None })
+    let (kind, uuid) = (found.kind, found.identity());
+    Ok(MediumFacts { origin, kind, uuid, label: found.label, device: None, long_sectors: false })
 }
 
 fn or_none(text: Option<&String>) -> &str {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Boot, Tone};
 use crate::area::course::{Course, GRACE_NAMED};
-use crate::area::{Found, Identity, NamedSite, Nothing, Obstacle, Site};
+use crate::area::{Found, Identity, NamedSite, Nothing, Obstacle, Site, in_place};
 use crate::config::Selector;
 use crate::facts::{Device, MediumFacts, Next, Origin, SILENCE};
 use crate::format::Kind;
@@ -47,6 +47,7 @@ impl Boot<'_> {
         if device.read_only && !overlay.readonly {
             return Err(Obstacle::WriteProtected(device.node));
         }
+        in_place(&device)?;
         // What it shows may be the beginning of what was to be made there.
         let complete = |_: &Kind| !self.world.is_begun(&device);
         match device.superblock.as_ref().map(|found| found.kind).filter(complete) {

@@ -21,6 +21,9 @@ use crate::foreign;
 use crate::format::torn;
 use crate::plan::{Place, Slot};
 
+/// What is in a file was made for sectors of this length, or can do with them.
+const SECTOR: u32 = 512;
+
 impl Executor<'_> {
     pub(super) fn driver(&self, module: &str, filesystem: Option<&str>, option: &str) -> Result<(), Stop> {
         if filesystem.is_some_and(|name| self.has_filesystem(name)) {
@@ -77,7 +80,9 @@ impl Executor<'_> {
                 unfinished::forget_replacing(self.env, file);
             }
         }
-        let setup = Setup { read_only: access == Access::ReadOnly, direct_io, autoclear: true, ..Setup::default() };
+        // With direct I/O the kernel would take over the sectors of the disk below, which may be too long for what is in the file.
+        let read_only = access == Access::ReadOnly;
+        let setup = Setup { read_only, direct_io, autoclear: true, sector: SECTOR, ..Setup::default() };
         let device = loopdev::attach(&self.env.path("dev"), opened, &path.to_string_lossy(), setup)
             .map_err(|error| fail("attaching a loop device to", error))?;
         let node = self.env.path(format!("dev/loop{}", device.number));

@@ -13,7 +13,7 @@ use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use super::cryptsetup::VolumeError;
 use super::sign::{self, Noted};
 use super::tool::ToolError;
-use super::unfinished;
+use super::unfinished::{self, Host};
 use super::witness::Witness;
 use crate::area::{NoGap, TEMPORARY_LABEL};
 use crate::env::Env;
@@ -116,10 +116,15 @@ impl Blank {
     fn new_file(env: &Env, path: &Path, size: u64, replace: Replace) -> Result<Self, Stop> {
         // Below the directories that are made for it nothing is mounted.
         let noted = sign::noted(env, path);
-        let begin = || noted.iter().for_each(Noted::begin);
-        // Otherwise a host that a power cut has left marked would be refused from now on.
-        let given_back = || noted.iter().for_each(Noted::note);
-        let (file, note) = unfinished::begin(env, path, size, replace, begin, given_back).map_err(|error| {
+        let told = |host: Host| {
+            noted.iter().for_each(|noted| match host {
+                Host::Changes => noted.begin(),
+                Host::Stays => noted.renew(),
+                // Otherwise a host that a power cut has left marked would be refused from now on.
+                Host::GotBack => noted.note(),
+            });
+        };
+        let (file, note) = unfinished::begin(env, path, size, replace, told).map_err(|error| {
             let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
             if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput { stop.advice(CHECK_IT) } else { stop }
         })?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::{XattrFlags, lsetxattr};
 
@@ -11,7 +12,7 @@ use super::apply::Executor;
 use super::basics::{environment, make_dir};
 use super::mount::{self, FileSystem, Purpose};
 use super::unwind::Undo;
-use crate::area::{UPPER, WORK};
+use crate::area::{WORK, upper_attribute};
 use crate::error::{Code, Stop};
 use crate::foreign;
 use crate::layout;
@@ -25,16 +26,17 @@ impl Executor<'_> {
         options: &[String],
         at: &Path,
     ) -> Result<(), Stop> {
+        let is_new = is_empty(&self.env.path(upper));
         self.directory(upper)?;
         self.directory(work)?;
-        self.say_whose(upper, work);
         // All but the last are kept changes; that one is the image's, where there may be a link of ours.
         for kept in lower.iter().rev().skip(1) {
             foreign::directory(self.env, kept)?;
         }
+        let named = (upper, work);
         let (upper, work) = (self.env.path(upper), self.env.path(work));
         if let Some(top) = lower.first() {
-            same_owner_and_mode(&self.env.path(top), &upper)?;
+            as_below(&self.env.path(top), &upper, is_new)?;
         }
         // Each takes its share of the one value, with a colon behind it.
         let room = mount::VALUE_BYTES / lower.len().max(1) - 1;
@@ -60,14 +62,16 @@ impl Executor<'_> {
                 .advice("check rootflags=; the overlay needs an upper directory on tmpfs, ext4, xfs or btrfs")
         })?;
         self.undo(Undo::Unmount(target));
+        self.say_whose(named.0, named.1);
         Ok(())
     }
 
     /// Writes down whose work directory it is, so that a reset empties no other directory beside it. What cannot be written down is asked of
     /// the directory itself then.
     fn say_whose(&self, upper: &Path, work: &Path) {
-        if let Some(name) = upper.file_name().filter(|_| work.file_name().is_some_and(|name| name == WORK)) {
-            let _ = lsetxattr(self.env.path(work), UPPER, name.as_encoded_bytes(), XattrFlags::empty());
+        let attribute = upper.file_name().and_then(upper_attribute);
+        if let Some(attribute) = attribute.filter(|_| work.file_name().is_some_and(|name| name == WORK)) {
+            let _ = lsetxattr(self.env.path(work), attribute, b"", XattrFlags::empty());
         }
     }
 
@@ -91,10 +95,52 @@ impl Executor<'_> {
     }
 }
 
-/// The merged root shows the upper directory's mode and owner, so it must be given those of the image's root.
-fn same_owner_and_mode(from: &Path, to: &Path) -> Result<(), Stop> {
+/// Whether nothing is in a directory, or there is none.
+fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
+}
+
+/// The merged root shows the upper directory's mode, owner and attributes, so it must be given those of the image's root: a security module
+/// goes by the label of `/`. A directory that has been the upper one before keeps what the system has made of it since.
+fn as_below(from: &Path, to: &Path, is_new: bool) -> Result<(), Stop> {
     let meta = fs::metadata(from).map_err(|error| environment("reading", from, &error))?;
+    if is_new {
+        for name in attributes(from).iter().filter(|name| is_shown(name)) {
+            // What this file system or kernel has not, the root has not.
+            if let Err(error) = copy_attribute(from, to, name) {
+                log::warn!("giving the root {name} of the image's: {error}, ignoring");
+            }
+        }
+    }
     fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))
         .and_then(|()| chown(to, Some(meta.uid()), Some(meta.gid())))
-        .map_err(|error| environment("setting the mode of", to, &error))
+        .map_err(|error| environment("setting the mode of", to, &error))?;
+    if is_new {
+        let times = fs::FileTimes::new().set_modified(meta.modified().unwrap_or(UNIX_EPOCH));
+        let _ = fs::File::open(to).and_then(|dir| dir.set_times(times));
+    }
+    Ok(())
 }
+
+/// Whether an attribute of the image's root is one of the merged root: labels and capabilities, access lists, and what users put there. Those
+/// of an overlay are its own.
+fn is_shown(name: &str) -> bool {
+    ["security.", "system.posix_acl_", "user."].iter().any(|class| name.starts_with(class))
+}
+
+/// The names of the extended attributes of a directory.
+fn attributes(dir: &Path) -> Vec<String> {
+    let mut names = vec![0; MAX_ATTRIBUTES];
+    let length = rustix::fs::listxattr(dir, &mut names[..]).unwrap_or_default();
+    let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.filter_map(|name| std::str::from_utf8(name).ok()).map(str::to_owned).collect()
+}
+
+fn copy_attribute(from: &Path, to: &Path, name: &str) -> io::Result<()> {
+    let mut value = vec![0; MAX_ATTRIBUTES];
+    let length = rustix::fs::getxattr(from, name, &mut value[..])?;
+    Ok(rustix::fs::setxattr(to, name, &value[..length], XattrFlags::empty())?)
+}
+
+/// Bytes that a value, and all names together, can have (Linux: `XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
+const MAX_ATTRIBUTES: usize = 64 << 10;

@@ -13,12 +13,16 @@ use crate::env::Env;
 use crate::foreign;
 use crate::format::{self, left, xfs_log};
 use crate::mountinfo;
+use crate::probe::unfinished as probe_unfinished;
 
 /// A FAT or exFAT that is mounted, and what it is mounted from.
 #[derive(Debug)]
 pub(super) struct Noted {
     at: PathBuf,
     source: PathBuf,
+    /// An attempt of ours was cut short there. Its note may have got its name and length, and not its content: it has what lay in its
+    /// cluster before.
+    cut: bool,
 }
 
 /// Signs what is mounted at a path and was just made writable: no file on it may have been opened for that before. An ext and an
@@ -62,7 +66,8 @@ pub(super) fn option(fs: &str, source: &str, options: &[String]) -> Option<&'sta
 pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
     let mounts = mountinfo::all(env);
     let mount = mountinfo::around(&mounts, &env.path(file))?;
-    left::has_note(&mount.fs).then(|| Noted { at: mount.at.clone(), source: PathBuf::from(&mount.source) })
+    let cut = || probe_unfinished::notes(&env.path(file)).is_ok_and(|notes| !notes.is_empty());
+    left::has_note(&mount.fs).then(|| Noted { at: mount.at.clone(), source: PathBuf::from(&mount.source), cut: cut() })
 }
 
 impl Noted {
@@ -74,13 +79,18 @@ impl Noted {
     pub(super) fn begin(&self) {
         let path = self.at.join(left::NOTE);
         let begun = match self.known() {
-            Some(known) if left::is_empty(&known) => unfinished::remove(&path),
+            Some(known) if left::is_empty(&known) || self.is_torn(&known) => unfinished::remove(&path),
             Some(known) if left::is_ours(&known) => self.write_begun(&path),
             _ => Ok(()),
         };
         if let Err(error) = begun {
             log::warn!("writing the note on {}: {error}, ignoring", self.at.display());
         }
+    }
+
+    /// Whether it is a note whose content never came to the disk.
+    fn is_torn(&self, known: &[u8]) -> bool {
+        self.cut && known.len() == left::NOTE_LENGTH && !left::is_ours(known)
     }
 
     fn write_begun(&self, path: &Path) -> io::Result<()> {
@@ -144,8 +154,13 @@ impl Noted {
                     OpenOptions::new().read(true).write(true).open(path)
                 }
                 // A power cut has ended its making.
-                Some(known) if left::is_empty(&known) => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
-                _ => Err(io::Error::other("there is another file of its name")),
+                Some(known) if left::is_empty(&known) || self.is_torn(&known) => {
+                    unfinished::remove(&path)?;
+                    unfinished::allocated(&path, left::NOTE_LENGTH as u64)
+                }
+                _ => {
+                    Err(io::Error::other(format!("there is another file of its name: remove or rename {}", left::NOTE)))
+                }
             },
             foreign::Entry::Absent => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
             _ => Err(io::Error::other("something else has its name")),
@@ -242,7 +257,7 @@ mod tests {
         fs::create_dir(&at).unwrap();
         File::create(&source).unwrap().set_len(4 << 20).unwrap();
         run("mkfs.vfat", &[source.to_str().unwrap()]);
-        let (noted, path) = (Noted { at, source }, dir.path().join("at").join(left::NOTE));
+        let (noted, path) = (Noted { at, source, cut: false }, dir.path().join("at").join(left::NOTE));
         let content = || fs::read(&path).unwrap();
         let now = || {
             let mut device = File::open(&noted.source).unwrap();
@@ -271,10 +286,6 @@ mod tests {
             noted.note();
             assert_eq!(content(), left::note(&now()), "{length}");
         }
-        // What cannot be read now is not known to be the same later.
-        File::options().write(true).open(&noted.source).unwrap().set_len(0).unwrap();
-        noted.begin();
-        assert!(!left::is_whole(&content()) && left::is_ours(&content()) && !left::is_empty(&content()));
         // Somebody's file of that name and length stays.
         for theirs in [vec![b'x'; left::NOTE_LENGTH], vec![b'0'; left::NOTE_LENGTH], vec![0; left::NOTE_LENGTH + 1]] {
             fs::write(&path, &theirs).unwrap();
@@ -283,6 +294,27 @@ mod tests {
             noted.note();
             assert_eq!(content(), theirs);
         }
+        // Unless an attempt of ours was cut short there: then it is a note that has what lay in its cluster before.
+        let noted = Noted { cut: true, at: noted.at.clone(), source: noted.source.clone() };
+        for begins in [false, true] {
+            fs::write(&path, [b'x'; left::NOTE_LENGTH]).unwrap();
+            if begins {
+                noted.begin();
+                assert!(!path.exists());
+            }
+            noted.note();
+            assert_eq!(content(), left::note(&now()), "{begins}");
+        }
+        fs::write(&path, vec![b'x'; left::NOTE_LENGTH + 1]).unwrap();
+        noted.begin();
+        noted.note();
+        assert_eq!(content(), vec![b'x'; left::NOTE_LENGTH + 1]);
+        fs::remove_file(&path).unwrap();
+        noted.note();
+        // What cannot be read now is not known to be the same later.
+        File::options().write(true).open(&noted.source).unwrap().set_len(0).unwrap();
+        noted.begin();
+        assert!(!left::is_whole(&content()) && left::is_ours(&content()) && !left::is_empty(&content()));
     }
 
     /// What the real kernel leaves on the disk; needs root.

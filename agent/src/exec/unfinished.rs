@@ -67,15 +67,24 @@ fn may_be_replaced(path: &Path, replace: Replace) -> bool {
     }
 }
 
-/// Makes a file of zeros of this length, and the note beside it. `begun` is called before anything changes, be it a directory that is
-/// missing, and `given_back` when the file cannot be made after that.
+/// What becomes of the file system on which a file is made, for who has noted its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// It is going to change, be it by a directory that is missing.
+    Changes,
+    /// Nothing was made but that.
+    Stays,
+    /// The room of a file that cannot be made is free again, and its note is still there.
+    GotBack,
+}
+
+/// Makes a file of zeros of this length, and the note beside it; `told` of what becomes of its file system.
 pub(super) fn begin(
     env: &Env,
     file: &Path,
     size: u64,
     replace: Replace,
-    begun: impl FnOnce(),
-    given_back: impl Fn(),
+    told: impl Fn(Host),
 ) -> io::Result<(File, Note)> {
     let path = env.path(file);
     let discard = replace != Replace::Nothing;
@@ -83,18 +92,15 @@ pub(super) fn begin(
     if discard && !may_be_replaced(&path, replace) {
         return Err(io::Error::other(format!("it {} and is kept as it is", content(&path).objection())));
     }
-    begun();
-    let made = noted(env, file, &path, discard).and_then(|note| match allocated(&path, size) {
+    told(Host::Changes);
+    let note = noted(env, file, &path, discard).inspect_err(|_| told(Host::Stays))?;
+    match allocated(&path, size) {
         Ok(file) => Ok((file, note)),
         Err(error) => {
-            note.give_up(&given_back);
+            note.give_up(|| told(Host::GotBack));
             Err(error)
         }
-    });
-    if made.is_err() {
-        given_back();
     }
-    made
 }
 
 /// The note beside a file that is going to be made.
@@ -248,15 +254,18 @@ mod tests {
         std::os::unix::fs::symlink("/dev", dir.path().join("dev")).unwrap();
         let below = dir.path().join("new/deep");
         let told = std::cell::RefCell::new(Vec::new());
-        let begun = || told.borrow_mut().push(("begun", below.exists()));
-        let given_back = || told.borrow_mut().push(("given back", below.exists()));
-        let (_, note) = begin(&env, Path::new("/new/deep/x"), 4096, Replace::Nothing, begun, given_back).unwrap();
-        assert_eq!(told.take(), [("begun", false)]);
+        let tell = |host| told.borrow_mut().push((host, below.exists()));
+        let (_, note) = begin(&env, Path::new("/new/deep/x"), 4096, Replace::Nothing, tell).unwrap();
+        assert_eq!(told.take(), [(Host::Changes, false)]);
         note.remove().unwrap();
         // It is there now, and complete.
-        let again = begin(&env, Path::new("/new/deep/x"), 4096, Replace::Nothing, begun, given_back);
+        let again = begin(&env, Path::new("/new/deep/x"), 4096, Replace::Nothing, tell);
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(told.take(), [("begun", true), ("given back", true)]);
+        assert_eq!(told.take(), [(Host::Changes, true), (Host::Stays, true)]);
+        // No file system has so much room.
+        assert!(begin(&env, Path::new("/new/deep/y"), 1 << 60, Replace::Nothing, tell).is_err());
+        assert_eq!(told.take(), [(Host::Changes, true), (Host::GotBack, true)]);
+        assert!(!below.join("y").exists() && notes(&below.join("y")).unwrap().is_empty());
     }
 
     #[test]

@@ -21,7 +21,10 @@ use crate::format::Kind;
 pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
     let kind = mountable(device)?;
     let mut steps = driver(kind);
-    steps.push(Step::Device { device: device.seen(), into: Slot::Host });
+    steps.push(match device.has_long_sectors() {
+        true => between(&device.node, Slot::Host),
+        false => Step::Device { device: device.seen(), into: Slot::Host },
+    });
     steps.push(mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host));
     let link = device.superblock.as_ref().and_then(|found| found.uuid.as_ref());
     steps.push(match link {
@@ -29,6 +32,11 @@ pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
         None => Step::LinkDevice { at: points.host_link.clone(), slot: Slot::Host },
     });
     Ok(steps)
+}
+
+/// A loop device with short sectors over one with long ones. What is mounted from it is only read.
+fn between(node: &Path, into: Slot) -> Step {
+    Step::Loop { file: node.to_owned(), access: Access::ReadOnly, direct: false, into, found: None }
 }
 
 fn mountable(device: &Device) -> Result<Kind, Stop> {
@@ -95,7 +103,8 @@ pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Ve
 /// How the command line wants the medium mounted: `rw` lets the system write to it, where that can be.
 #[must_use]
 pub fn medium_access(config: &Config, medium: &MediumFacts) -> Access {
-    let writable = matches!(medium.origin, Origin::Device(_)) && !medium.is_container() && medium.kind.is_writable();
+    let in_place = matches!(medium.origin, Origin::Device(_)) && !medium.long_sectors;
+    let writable = in_place && !medium.is_container() && medium.kind.is_writable();
     if writable { config.medium_access } else { Access::ReadOnly }
 }
 
@@ -109,6 +118,7 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
         _ => Seen::named(node),
     };
     let mut steps = match &medium.origin {
+        Origin::Device(node) if medium.long_sectors => vec![between(node, Slot::Medium)],
         Origin::Device(node) => vec![Step::Device { device: seen(node), into: Slot::Medium }],
         Origin::HostFile { file, .. } | Origin::Initrd(file) => vec![Step::Loop {
             file: file.clone(),

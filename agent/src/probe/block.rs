@@ -52,7 +52,8 @@ pub fn belongs_to(env: &Env, name: &str, disk: &str, sequence: Option<u64>) -> b
 pub fn device(env: &Env, name: &str) -> Option<Device> {
     // The link resolves to …/block/sda or …/block/sda/sda1.
     let dir = env.path("sys/class/block").join(name).canonicalize().ok()?;
-    let uevent = fs::read_to_string(dir.join("uevent")).ok()?;
+    // The name of a partition stands in it as the kernel has it: the low byte of each of its UTF-16 units.
+    let uevent = format::lossless(&fs::read(dir.join("uevent")).ok()?);
     let value =
         |key: &str| uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned);
     let partition: Option<u32> = number(&dir, "partition");
@@ -118,9 +119,10 @@ fn read_content(env: &Env, dir: &Path, device: &mut Device) {
     }
 }
 
-/// Old kernels do not put PARTUUID into the uevent, and none does for MBR names: the disk's own table knows.
+/// Old kernels do not put PARTUUID into the uevent, and none does for MBR names; of other names than ASCII no kernel has more than a part:
+/// the disk's own table knows.
 fn partition_names(env: &Env, parent: &str, number: u32, device: &mut Device) {
-    if device.part_uuid.is_some() {
+    if device.part_uuid.is_some() && device.part_label.is_none() {
         return;
     }
     let dir = env.path("sys/class/block").join(parent);
@@ -128,8 +130,8 @@ fn partition_names(env: &Env, parent: &str, number: u32, device: &mut Device) {
     let table = File::open(env.path("dev").join(parent)).ok().and_then(|mut file| table(&mut file, size));
     let Some(table) = table else { return };
     if let Some(entry) = table.partitions.into_iter().find(|entry| entry.number == number) {
-        device.part_uuid = entry.uuid;
-        device.part_label = device.part_label.take().or(entry.name);
+        device.part_uuid = device.part_uuid.take().or(entry.uuid);
+        device.part_label = entry.name.or(device.part_label.take());
     }
 }
 
@@ -271,4 +273,56 @@ pub fn identify(env: &Env, path: &Path) -> io::Result<(Option<format::Superblock
     let size = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
     let found = format::identify(&mut file).map_err(|error| io::Error::other(error.to_string()))?;
     Ok((found, size))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// The kernel keeps the low byte of each unit of a name, which is a letter of Latin-1, or any other one.
+    #[test]
+    fn the_name_of_a_partition_is_that_of_its_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        let part = dir.path().join("sys/devices/block/sda/sda1");
+        fs::create_dir_all(&part).unwrap();
+        fs::create_dir_all(dir.path().join("sys/class/block")).unwrap();
+        fs::create_dir(dir.path().join("dev")).unwrap();
+        for (name, at) in [("sda", "sda"), ("sda1", "sda/sda1")] {
+            let link = dir.path().join("sys/class/block").join(name);
+            symlink(Path::new("../../devices/block").join(at), link).unwrap();
+        }
+        fs::write(part.parent().unwrap().join("size"), "16384\n").unwrap();
+        fs::write(part.join("partition"), "1\n").unwrap();
+        let disk = dir.path().join("dev/sda");
+        for (name, kernel) in
+            [("Größe", &b"Gr\xf6\xdfe"[..]), ("条", b"a"), ("plain", b"plain"), ("", b""), ("Größe", b"Gr!!e")]
+        {
+            File::create(&disk).unwrap().set_len(8 << 20).unwrap();
+            let named = if name.is_empty() { String::new() } else { format!(", name=\"{name}\"") };
+            let sfdisk = Command::new("sfdisk")
+                .args(["-q", "--no-reread", "--no-tell-kernel"])
+                .arg(&disk)
+                .env("LC_ALL", "C.UTF-8")
+                .stdin(Stdio::piped())
+                .spawn();
+            let mut sfdisk = sfdisk.unwrap();
+            let script = format!("label: gpt\nstart=2048, size=2048{named}\n");
+            io::Write::write_all(&mut sfdisk.stdin.take().unwrap(), script.as_bytes()).unwrap();
+            assert!(sfdisk.wait().unwrap().success());
+            let mut uevent = b"DEVNAME=sda1\nPARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4\n".to_vec();
+            if !kernel.is_empty() {
+                uevent.extend([b"PARTNAME=", kernel, b"\n"].concat());
+            }
+            fs::write(part.join("uevent"), uevent).unwrap();
+            fs::write(part.join("size"), "2048\n").unwrap();
+            fs::write(dir.path().join("dev/sda1"), [0; 4096]).unwrap();
+            let found = device(&env, "sda1").unwrap();
+            assert_eq!(found.part_label.as_deref(), Some(name).filter(|name| !name.is_empty()), "{kernel:?}");
+            assert_eq!(found.part_uuid.as_deref(), Some("0fc63daf-8483-4772-8e79-3d69d8477de4"), "{name}");
+        }
+    }
 }

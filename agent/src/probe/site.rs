@@ -5,12 +5,14 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{lgetxattr, llistxattr};
+use rustix::fs::llistxattr;
 
 use super::empty::{self, Doubt, Extent};
 use super::sleep::{self, Sleep, in_use};
 use super::{begun, block, unfinished};
-use crate::area::{DiskSite, Found, HostSite, LABEL, LUKS_LABEL, NoGap, Obstacle, Part, Site, UPPER, WORK};
+use crate::area::{
+    DiskSite, Found, HostSite, LABEL, LUKS_LABEL, NoGap, Obstacle, Part, Site, WORK, in_place, upper_attribute,
+};
 use crate::env::Env;
 use crate::facts::{Device, MediumFacts};
 use crate::foreign::{self, Entry};
@@ -241,27 +243,35 @@ pub fn is_stranger(env: &Env, at: &Path, path: &Path) -> bool {
     if is_directory(&path.with_file_name(WORK)) {
         works.push(full.with_file_name(WORK));
     }
+    // A directory that holds places is none.
+    let inside = |name: &str| is_directory(&path.join(name));
+    if works.is_empty() || inside(WORK) || !unfinished::set_aside(&full).is_empty() {
+        return true;
+    }
     let name = full.file_name().unwrap_or_default();
-    let says_so = works.iter().any(|work| belongs_to(work, name.as_encoded_bytes()));
-    let usual = name.as_encoded_bytes().starts_with(b"overlay");
-    works.is_empty() || !(says_so || usual || is_layer(&full))
+    let says =
+        upper_attribute(name).is_some_and(|attribute| works.iter().any(|work| attributes(work).contains(&attribute)));
+    let usual = name == "overlay" || name.as_encoded_bytes().starts_with(b"overlay-");
+    !(says || usual || is_layer(&full))
 }
 
-/// Whether a work directory says that the changes are in a directory of this name.
-fn belongs_to(work: &Path, name: &[u8]) -> bool {
-    let mut said = [0; 256];
-    lgetxattr(work, UPPER, &mut said).is_ok_and(|length| said.get(..length) == Some(name))
-}
-
-/// Whether a directory, or one of the first things in it, bears what the kernel writes in the upper layer of an overlay.
-fn is_layer(dir: &Path) -> bool {
+/// The names of the extended attributes of a file.
+fn attributes(path: &Path) -> Vec<Vec<u8>> {
     let mut names = vec![0; MAX_NAMES];
-    let mut bears = |path: &Path| {
-        let length = llistxattr(path, &mut names[..]).unwrap_or_default();
-        names[..length].split(|byte| *byte == 0).any(|name| name.starts_with(b"trusted.overlay."))
+    let length = llistxattr(path, &mut names[..]).unwrap_or_default();
+    names[..length].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+/// Whether a directory bears what the kernel writes at the top of the upper layer of an overlay, or one of the first things in it what it
+/// writes where something of a lower layer was changed.
+fn is_layer(dir: &Path) -> bool {
+    let bears = |path: &Path, marks: &[&[u8]]| {
+        let is_mark = |name: &Vec<u8>| name.strip_prefix(b"trusted.overlay.").is_some_and(|mark| marks.contains(&mark));
+        attributes(path).iter().any(is_mark)
     };
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().take(ENTRIES);
-    bears(dir) || entries.map(|entry| entry.path()).any(|path| bears(&path))
+    bears(dir, &[b"impure", b"origin", b"opaque"])
+        || entries.map(|entry| entry.path()).any(|path| bears(&path, &[b"origin", b"opaque", b"redirect"]))
 }
 
 /// Bytes that the names of all extended attributes of a file can have (Linux: `XATTR_LIST_MAX`).
@@ -301,6 +311,9 @@ fn host_refusal(env: &Env, device: &Device, sleep: &Sleep<'_>, at: &Path, begun:
     }
     if device.read_only {
         return Some(Obstacle::WriteProtected(device.node.clone()));
+    }
+    if let Err(why) = in_place(device) {
+        return Some(why);
     }
     in_use(env, device, sleep, Some(at), begun).map(Obstacle::InUse)
 }

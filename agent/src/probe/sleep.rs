@@ -62,20 +62,35 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
 }
 
 /// Of which mirror a file system is one half, if it is. The record of a RAID of the machine's firmware lies at the end of the disk, and is
-/// often left over from another life: it counts where another disk has one, too. Neither is made of sticks.
+/// often left over from another life: it counts where another fixed disk has one, too, or the same file system. Neither is made of sticks.
 fn half_of_a_mirror(env: &Env, device: &Device, devices: &[Device]) -> Option<InUse> {
-    let half = |holder: &Path, kind| Some(InUse::Half { node: device.node.clone(), holder: holder.to_owned(), kind });
+    let half = |holder: &Path, kind| InUse::Half { node: device.node.clone(), holder: holder.to_owned(), kind };
     if device.removable {
         return None;
     }
     let mut file = File::open(env.path(&device.node)).ok()?;
-    if format::is_mirrored(&mut file).unwrap_or(false) {
-        return half(&device.node, Kind::Drbd);
+    let record = match format::mirror(&mut file) {
+        Ok(record) => record,
+        Err(_) => return Some(InUse::EndUnread(device.node.clone())),
+    };
+    if record == Some(Kind::Drbd) {
+        return Some(half(&device.node, Kind::Drbd));
     }
-    let has_record = |disk: &&Device| disk.superblock.as_ref().is_some_and(|found| found.kind == Kind::FirmwareRaid);
-    let mut disks = devices.iter().filter(|disk| disk.parent.is_none()).filter(has_record);
-    let own = disks.clone().find(|disk| device.parent.as_ref() == Some(&disk.name))?;
-    disks.any(|disk| disk.name != own.name).then(|| half(&own.node, Kind::FirmwareRaid))?
+    let uuid = |device: &Device| device.superblock.as_ref().and_then(|found| found.uuid.clone());
+    let has_record = |disk: &Device| disk.superblock.as_ref().is_some_and(|found| found.kind == Kind::FirmwareRaid);
+    let disks = || devices.iter().filter(|disk| disk.parent.is_none() && !disk.removable);
+    let (own, twin) = match &device.parent {
+        Some(parent) => {
+            let own = disks().find(|disk| disk.name == *parent && has_record(disk))?;
+            (own, disks().find(|disk| disk.name != own.name && has_record(disk)))
+        }
+        None if record == Some(Kind::FirmwareRaid) => {
+            let same = |disk: &&Device| disk.name != device.name && (has_record(disk) || uuid(disk) == uuid(device));
+            (device, disks().find(same))
+        }
+        None => return None,
+    };
+    twin.map(|_| half(&own.node, Kind::FirmwareRaid))
 }
 
 /// Whether what a Windows has written down of its sleep says anything about this device.
@@ -347,7 +362,17 @@ pub(super) mod tests {
         }
         std::fs::write(dir.path().join("dev/sda1"), vec![0; 4 << 20]).unwrap();
         std::fs::write(dir.path().join("dev/sda2"), drbd).unwrap();
-        let disk = |name: &str| Device { partition: None, ..device(name, None, Kind::FirmwareRaid, false) };
+        let disk = |name: &str| device(name, None, Kind::FirmwareRaid, false);
+        let usb = |name: &str| Device { removable: true, ..disk(name) };
+        let of = |name: &str, uuid: &str| {
+            let mut device = device(name, None, Kind::Ext4, false);
+            device.superblock.as_mut().unwrap().uuid = Some(uuid.to_owned());
+            device
+        };
+        let mut isw = vec![0; 4 << 20];
+        isw[(4 << 20) - 1024..][..24].copy_from_slice(b"Intel Raid ISM Cfg Sig. ");
+        std::fs::write(dir.path().join("dev/sdd"), isw).unwrap();
+        let whole = of("sdd", "u");
         let (plain, mirrored) =
             (device("sda1", Some("sda"), Kind::Ext4, false), device("sda2", Some("sda"), Kind::Ext4, false));
         for (found, disks, expected) in [
@@ -355,7 +380,11 @@ pub(super) mod tests {
             (&plain, vec![disk("sda")], None),
             (&plain, vec![disk("sdb"), disk("sdc")], None),
             (&plain, vec![disk("sda"), disk("sdb")], Some("wipefs /dev/sda shows")),
+            (&plain, vec![disk("sda"), usb("sdb")], None),
             (&mirrored, vec![], Some("wipefs /dev/sda2 shows")),
+            (&whole, vec![], None),
+            (&whole, vec![of("sde", "v")], None),
+            (&whole, vec![of("sde", "u")], Some("wipefs /dev/sdd shows")),
         ] {
             let mut devices = disks;
             devices.push(found.clone());

@@ -1,9 +1,10 @@
 //! Disks whose sectors have 4096 bytes.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
-use crate::machine::{Disk, Machine, Stick};
-use crate::{STICK, kept, remember};
+use crate::machine::{Disk, Machine, Stick, run};
+use crate::{PERSISTENT, STICK, kept, remember};
 
 const SECTOR: u32 = 4096;
 
@@ -43,5 +44,45 @@ fn loop_blank_partition_with_sectors_of_4096_bytes() {
         assert_eq!(booted.mode().persistence, "named", "{:?}", booted.report.fallbacks);
         assert_eq!(kept(&booted).as_deref(), expected);
         remember(&booted, "kept");
+    }
+}
+
+/// field.md A: a file system with blocks of 1024 bytes, as a squashfs or an ISO 9660 has shorter ones than these sectors too.
+#[test]
+fn loop_a_medium_and_a_host_with_blocks_shorter_than_their_sectors() {
+    let machine = Machine::new();
+    let label = machine.label();
+    let (short, path) = (machine.path("short"), machine.medium(&label));
+    File::create(&short).unwrap().set_len(8 << 20).unwrap();
+    let top = machine.path("iso-tree");
+    let made = ["-q", "-t", "ext4", "-b", "1024", "-L", &label, "-d"].map(PathBuf::from);
+    let arguments: Vec<&Path> = made.iter().map(PathBuf::as_path).chain([top.as_path(), short.as_path()]).collect();
+    run("mke2fs", &arguments);
+    let disk = Disk::with_sectors(&machine, short, &label, SECTOR);
+    let before = fs::read(&disk.path).unwrap();
+    let booted = machine.boot(&format!("root=live:LABEL={label} rw rd.overlay=:/changes"));
+    assert_eq!(booted.mode().persistence, "temporary");
+    let why = booted.report.fallbacks.join(" ");
+    assert!(why.contains("has sectors of 4096 bytes, and its file system was made for shorter ones"), "{why}");
+    drop(booted);
+    assert!(fs::read(&disk.path).unwrap() == before);
+    drop(disk);
+    // An ISO file is looped with short sectors whatever lies below it, and a host with short blocks is only read.
+    for blocks in ["4096", "1024"] {
+        let (host, label) = (machine.path(&format!("host{blocks}")), machine.label());
+        fs::create_dir_all(machine.path("hosting")).unwrap();
+        fs::copy(&path, machine.path("hosting/live.iso")).unwrap();
+        File::create(&host).unwrap().set_len(96 << 20).unwrap();
+        let made = ["-q", "-t", "ext4", "-b", blocks, "-L", "HOST", "-d"].map(PathBuf::from);
+        let top = machine.path("hosting");
+        let arguments: Vec<&Path> = made.iter().map(PathBuf::as_path).chain([top.as_path(), host.as_path()]).collect();
+        run("mke2fs", &arguments);
+        let _disk = Disk::with_sectors(&machine, host, "HOST", SECTOR);
+        let kargs = format!(
+            "root=live:LABEL={label} rd.live.image iso-scan/filename=/live.iso {PERSISTENT} rd.live.cowfile.mbsize=34"
+        );
+        let booted = machine.boot(&kargs);
+        let expected = if blocks == "4096" { "file" } else { "temporary" };
+        assert_eq!(booted.mode().persistence, expected, "{blocks}: {:?}", booted.report.fallbacks);
     }
 }

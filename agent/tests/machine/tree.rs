@@ -38,6 +38,8 @@ impl<'a> Own<'a> {
     }
 }
 
+/// A disk that comes while a boot waits is not seen: no test here plugs one in late.
+///
 /// Shows a machine what the kernel does now, of the loop devices over files of this machine alone, and their partitions. What a test
 /// has put there itself stays.
 pub fn show(root: &Path) {

@@ -61,13 +61,14 @@ fn best(reader: &mut &mut dyn Input) -> Result<Option<Superblock>, Error> {
     }
 }
 
-/// Whether a record of DRBD lies behind a file system, which is then one half of a mirror. [`identify`] says what is in front of it.
+/// Of which kind of mirror a file system may be one half, as a record behind it says: DRBD, or a RAID of the machine's firmware.
+/// [`identify`] says what is in front of it.
 ///
 /// # Errors
 /// The end could not be read.
-pub fn is_mirrored<R: Read + Seek>(reader: &mut R) -> Result<bool, Error> {
-    let found = signature::at_end(&mut Source::new(&mut (reader as &mut dyn Input)))?;
-    Ok(found.is_some_and(|found| found.kind == Kind::Drbd))
+pub fn mirror<R: Read + Seek>(reader: &mut R) -> Result<Option<Kind>, Error> {
+    let found = signature::at_end(&mut Source::new(&mut (reader as &mut dyn Input)))?.map(|found| found.kind);
+    Ok(found.filter(|kind| matches!(kind, Kind::Drbd | Kind::FirmwareRaid)))
 }
 
 /// Every signature that is present, in the order in which [`identify`] prefers them.

@@ -44,7 +44,7 @@ pub mod xfs_log;
 mod hostile;
 
 pub use error::Error;
-pub use identify::{identify, identify_all, is_mirrored};
+pub use identify::{identify, identify_all, mirror};
 pub use kind::{Compressor, DECOMPRESSION_OPTIONS, Kind};
 #[doc(hidden)]
 pub use signature::{Signature, signatures};

@@ -8,7 +8,14 @@ const SNAPSHOT: Method = Method::Snapshot { thin: false };
 const THIN: Method = Method::Snapshot { thin: true };
 
 fn medium(kind: Kind) -> MediumFacts {
-    MediumFacts { origin: Origin::Device("/dev/vda1".into()), kind, label: None, uuid: None, device: None }
+    MediumFacts {
+        origin: Origin::Device("/dev/vda1".into()),
+        kind,
+        label: None,
+        uuid: None,
+        device: None,
+        long_sectors: false,
+    }
 }
 
 fn file(path: &str, kind: Kind) -> ImageFile {

@@ -45,6 +45,7 @@ fn f13_a_directory_is_a_place_for_changes_or_a_stranger() {
     let aside = ".rdlive-discarded-01234567-89ab-4def-8123-456789abcdef";
     for name in [
         "own/overlay-A-1/f",
+        "own/overlays/f",
         "own/photos/f",
         "own/ovlwork",
         "cut/overlay/f",
@@ -60,6 +61,7 @@ fn f13_a_directory_is_a_place_for_changes_or_a_stranger() {
     std::os::unix::fs::symlink("../own/ovlwork", dir.path().join("disk/link/ovlwork")).unwrap();
     for (path, stranger) in [
         ("own/overlay-A-1", false),
+        ("own/overlays", true),
         ("own/photos", true),
         ("cut/overlay", false),
         ("cut/photos", true),
@@ -79,28 +81,34 @@ fn loop_f13_the_work_directory_says_whose_changes_lie_beside_it() {
     use rustix::fs::{XattrFlags, lsetxattr};
     let dir = tempfile::tempdir().unwrap();
     let (env, at) = (Env::new(dir.path()), Path::new("/"));
-    for name in ["changes/f", "photos/f", "changed/etc", "emptied/f", "ovlwork"] {
+    for name in
+        ["changes/f", "photos/f", "changed/etc", "emptied/f", "ovlwork", "live/changes/f", "live/ovlwork", "many/f"]
+    {
         std::fs::create_dir_all(dir.path().join(name)).unwrap();
     }
     let set = |path: &str, name: &str, value: &[u8]| {
         lsetxattr(dir.path().join(path), name, value, XattrFlags::empty()).unwrap();
     };
-    set("ovlwork", UPPER, b"changes");
+    set("ovlwork", "trusted.rdlive.upper.changes", b"");
+    set("ovlwork", "trusted.rdlive.upper.elsewhere", b"");
     // What the kernel writes, in the directory and in something that was copied up.
     set("emptied", "trusted.overlay.impure", b"y");
     set("changed/etc", "trusted.overlay.origin", b"");
     set("photos/f", "user.comment", b"trusted.overlay.origin");
+    // Directories that hold a place for changes, or what was one.
+    set("live/changes", "trusted.overlay.impure", b"y");
+    set("many/f", "trusted.overlay.impure", b"y");
     let strangers = || {
-        let all = ["changes", "photos", "changed", "emptied"];
+        let all = ["changes", "photos", "changed", "emptied", "live", "many"];
         all.map(|path| is_stranger(&env, at, Path::new(path)))
     };
-    assert_eq!(strangers(), [false, true, false, false]);
+    assert_eq!(strangers(), [false, true, false, false, true, true]);
     // A reset was cut short behind the first of its two renames.
     let aside = dir.path().join(".rdlive-discarded-01234567-89ab-4def-8123-456789abcdef");
     std::fs::rename(dir.path().join("ovlwork"), &aside).unwrap();
-    assert_eq!(strangers(), [false, true, false, false]);
+    assert_eq!(strangers(), [false, true, false, false, true, true]);
     std::fs::remove_dir(aside).unwrap();
-    assert_eq!(strangers(), [true; 4]);
+    assert_eq!(strangers(), [true; 6]);
 }
 
 #[test]
