@@ -42,13 +42,15 @@ fn beside_cd(disk: Recipe) -> Boot {
     Boot::from(iso()).on(Bus::IdeCd).and(disk, Bus::Virtio).mode(Mode::NativeWrite)
 }
 
-/// After the patience of a minute the boot goes on with changes in RAM, and until then says what it is at.
-fn in_ram(boot: Boot, what: &'static str) -> Boot {
+/// After the patience of a minute the boot goes on with changes in RAM, and until then says what it is at. How much is read or written
+/// before the program begins decides the bytes at which each of them stops.
+fn in_ram(boot: Boot, what: &'static str, why: &'static str) -> Boot {
     boot.expect(overlay_root())
         .expect(persistence("temporary"))
         .expect(console_says(what))
         .expect(console_says("still at it after"))
         .expect(says_what_to_do("changes are not kept over a reboot"))
+        .expect(report_says(why))
         .expect(root_within(100.0))
         .expect(init_within(100.0))
         .deadline(200)
@@ -124,7 +126,7 @@ pub fn all() -> Vec<Scenario> {
             "silent/F10 the medium stops while it is copied to RAM",
             Boot::from(iso())
                 .on(Bus::Virtio)
-                .silent(500_000)
+                .silent(560_000)
                 .kargs("rd.live.ram rd.retry=5 panic=-1")
                 .keep_after_failure()
                 .expect(console_says("still at it after"))
@@ -151,6 +153,7 @@ pub fn all() -> Vec<Scenario> {
                     .silent_when_written(7_500_000)
                     .kargs("rd.overlay=/dev/{1} rd.live.overlay.cowfs=ext4"),
                 "making an ext4 for changes",
+                "mkfs.ext4 waits for a device that has not answered for 60 s",
             ),
         ),
         scenario(
@@ -158,6 +161,7 @@ pub fn all() -> Vec<Scenario> {
             in_ram(
                 beside_cd(unchecked()).silent(2_000_000).kargs("rd.overlay=LABEL=CHANGES rd.live.host.awake=1"),
                 "checking the area",
+                "/dev/{1} has not answered",
             ),
         ),
         scenario(
@@ -168,6 +172,7 @@ pub fn all() -> Vec<Scenario> {
                     .silent_when_written(7_500_000)
                     .kargs("rd.overlay.crypt=/dev/{1}"),
                 "encrypting",
+                "cryptsetup waits for a device that has not answered for 60 s",
             ),
         ),
     ]
