@@ -127,7 +127,7 @@ pub fn all() -> Vec<Scenario> {
             Boot::from(iso())
                 .on(Bus::Virtio)
                 .silent(560_000)
-                .kargs("rd.live.ram rd.retry=5 panic=-1")
+                .kargs("rd.live.ram rd.minmem=64 rd.retry=5 panic=-1")
                 .keep_after_failure()
                 .expect(console_says("still at it after"))
                 .expect(console_says("RDL-042"))
