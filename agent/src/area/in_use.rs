@@ -94,7 +94,7 @@ impl InUse {
                 let holder = holder.display();
                 format!("name the whole mirror; what is only left over, wipefs {holder} shows, and from another system wipefs -o <offset> {holder} takes it away").into()
             }
-            Self::EndUnread(_) => crate::error::ELSEWHERE.into(),
+            Self::EndUnread(_) => "if you know that it is none, add rd.live.host.awake=1".into(),
             Self::Windows(Windows::Unseen { .. }) | Self::Silent { .. } => AWAKE.into(),
         }
     }

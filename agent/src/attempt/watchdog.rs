@@ -115,7 +115,8 @@ impl Watchdog {
     /// A program was given up because a device did not answer it. Until the end of what is being done, nobody waits for that as long again:
     /// who closes the device after the program does.
     pub fn unanswered(&self) {
-        self.lock().doing.iter_mut().for_each(|work| work.unanswered = true);
+        // That of the program, and what it is a part of.
+        self.lock().doing.iter_mut().rev().take(2).for_each(|work| work.unanswered = true);
     }
 
     /// A wait with a limit of its own, which is no hang however long it takes.

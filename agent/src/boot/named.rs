@@ -47,7 +47,9 @@ impl Boot<'_> {
         if device.read_only && !overlay.readonly {
             return Err(Obstacle::WriteProtected(device.node));
         }
-        in_place(&device)?;
+        if !overlay.readonly {
+            in_place(&device)?;
+        }
         // What it shows may be the beginning of what was to be made there.
         let complete = |_: &Kind| !self.world.is_begun(&device);
         match device.superblock.as_ref().map(|found| found.kind).filter(complete) {

@@ -35,8 +35,8 @@ impl Executor<'_> {
         }
         let named = (upper, work);
         let (upper, work) = (self.env.path(upper), self.env.path(work));
-        if let Some(top) = lower.first() {
-            as_below(&self.env.path(top), &upper, is_new)?;
+        if let Some(top) = lower.first().filter(|_| is_new) {
+            as_below(&self.env.path(top), &upper)?;
         }
         // Each takes its share of the one value, with a colon behind it.
         let room = mount::VALUE_BYTES / lower.len().max(1) - 1;
@@ -97,35 +97,35 @@ impl Executor<'_> {
 
 /// Whether nothing is in a directory, or there is none.
 fn is_empty(dir: &Path) -> bool {
-    fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
+    match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
-/// The merged root shows the upper directory's mode, owner and attributes, so it must be given those of the image's root: a security module
-/// goes by the label of `/`. A directory that has been the upper one before keeps what the system has made of it since.
-fn as_below(from: &Path, to: &Path, is_new: bool) -> Result<(), Stop> {
+/// The merged root shows the upper directory's mode, owner and attributes, so a new one must be given those of the image's root: a security
+/// module goes by the label of `/`. One that holds changes keeps what the system has made of it since.
+fn as_below(from: &Path, to: &Path) -> Result<(), Stop> {
     let meta = fs::metadata(from).map_err(|error| environment("reading", from, &error))?;
-    if is_new {
-        for name in attributes(from).iter().filter(|name| is_shown(name)) {
-            // What this file system or kernel has not, the root has not.
-            if let Err(error) = copy_attribute(from, to, name) {
-                log::warn!("giving the root {name} of the image's: {error}, ignoring");
-            }
+    for name in attributes(from).iter().filter(|name| is_shown(name)) {
+        // What this file system or kernel has not, the root has not.
+        if let Err(error) = copy_attribute(from, to, name) {
+            log::info!("giving the root {name} of the image's: {error}, ignoring");
         }
     }
     fs::set_permissions(to, fs::Permissions::from_mode(meta.mode() & 0o7777))
         .and_then(|()| chown(to, Some(meta.uid()), Some(meta.gid())))
         .map_err(|error| environment("setting the mode of", to, &error))?;
-    if is_new {
-        let times = fs::FileTimes::new().set_modified(meta.modified().unwrap_or(UNIX_EPOCH));
-        let _ = fs::File::open(to).and_then(|dir| dir.set_times(times));
-    }
+    let times = fs::FileTimes::new().set_modified(meta.modified().unwrap_or(UNIX_EPOCH));
+    let _ = fs::File::open(to).and_then(|dir| dir.set_times(times));
     Ok(())
 }
 
 /// Whether an attribute of the image's root is one of the merged root: labels and capabilities, access lists, and what users put there. Those
 /// of an overlay are its own.
 fn is_shown(name: &str) -> bool {
-    ["security.", "system.posix_acl_", "user."].iter().any(|class| name.starts_with(class))
+    let classes = ["security.", "system.posix_acl_", "user."];
+    classes.iter().any(|class| name.starts_with(class)) && !name.starts_with("user.overlay.")
 }
 
 /// The names of the extended attributes of a directory.

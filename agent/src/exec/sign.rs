@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags, syncfs};
 
@@ -13,16 +14,16 @@ use crate::env::Env;
 use crate::foreign;
 use crate::format::{self, left, xfs_log};
 use crate::mountinfo;
-use crate::probe::unfinished as probe_unfinished;
+use crate::probe::unfinished::{Note, notes};
 
 /// A FAT or exFAT that is mounted, and what it is mounted from.
 #[derive(Debug)]
 pub(super) struct Noted {
     at: PathBuf,
     source: PathBuf,
-    /// An attempt of ours was cut short there. Its note may have got its name and length, and not its content: it has what lay in its
-    /// cluster before.
-    cut: bool,
+    /// An attempt of ours was cut short there, which began then. A note that it has made later may have got its name and length, and not its
+    /// content: it has what lay in its cluster before.
+    cut: Option<SystemTime>,
 }
 
 /// Signs what is mounted at a path and was just made writable: no file on it may have been opened for that before. An ext and an
@@ -66,7 +67,8 @@ pub(super) fn option(fs: &str, source: &str, options: &[String]) -> Option<&'sta
 pub(super) fn noted(env: &Env, file: &Path) -> Option<Noted> {
     let mounts = mountinfo::all(env);
     let mount = mountinfo::around(&mounts, &env.path(file))?;
-    let cut = || probe_unfinished::notes(&env.path(file)).is_ok_and(|notes| !notes.is_empty());
+    let began = |note: &Note| note.path.metadata().and_then(|facts| facts.modified()).ok();
+    let cut = || notes(&env.path(file)).ok()?.iter().filter_map(began).min();
     left::has_note(&mount.fs).then(|| Noted { at: mount.at.clone(), source: PathBuf::from(&mount.source), cut: cut() })
 }
 
@@ -90,7 +92,9 @@ impl Noted {
 
     /// Whether it is a note whose content never came to the disk.
     fn is_torn(&self, known: &[u8]) -> bool {
-        self.cut && known.len() == left::NOTE_LENGTH && !left::is_ours(known)
+        let made = || self.at.join(left::NOTE).metadata().and_then(|facts| facts.modified()).ok();
+        let is_later = self.cut.is_some_and(|began| made().is_some_and(|made| made >= began));
+        is_later && known.len() == left::NOTE_LENGTH && !left::is_ours(known)
     }
 
     fn write_begun(&self, path: &Path) -> io::Result<()> {
@@ -257,7 +261,7 @@ mod tests {
         fs::create_dir(&at).unwrap();
         File::create(&source).unwrap().set_len(4 << 20).unwrap();
         run("mkfs.vfat", &[source.to_str().unwrap()]);
-        let (noted, path) = (Noted { at, source, cut: false }, dir.path().join("at").join(left::NOTE));
+        let (noted, path) = (Noted { at, source, cut: None }, dir.path().join("at").join(left::NOTE));
         let content = || fs::read(&path).unwrap();
         let now = || {
             let mut device = File::open(&noted.source).unwrap();
@@ -295,7 +299,13 @@ mod tests {
             assert_eq!(content(), theirs);
         }
         // Unless an attempt of ours was cut short there: then it is a note that has what lay in its cluster before.
-        let noted = Noted { cut: true, at: noted.at.clone(), source: noted.source.clone() };
+        let (before, later) = (SystemTime::UNIX_EPOCH, SystemTime::now() + std::time::Duration::from_secs(60));
+        fs::write(&path, [b'x'; left::NOTE_LENGTH]).unwrap();
+        let other = Noted { cut: Some(later), at: noted.at.clone(), source: noted.source.clone() };
+        other.begin();
+        other.note();
+        assert_eq!(content(), [b'x'; left::NOTE_LENGTH], "it was there before the attempt");
+        let noted = Noted { cut: Some(before), ..other };
         for begins in [false, true] {
             fs::write(&path, [b'x'; left::NOTE_LENGTH]).unwrap();
             if begins {

@@ -118,7 +118,7 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
         _ => Seen::named(node),
     };
     let mut steps = match &medium.origin {
-        Origin::Device(node) if medium.long_sectors => vec![between(node, Slot::Medium)],
+        Origin::Device(node) if medium.long_sectors => vec![between(node, slot)],
         Origin::Device(node) => vec![Step::Device { device: seen(node), into: Slot::Medium }],
         Origin::HostFile { file, .. } | Origin::Initrd(file) => vec![Step::Loop {
             file: file.clone(),
@@ -130,7 +130,9 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
         }],
     };
     if medium.is_container() {
-        if let Origin::Device(node) = &medium.origin {
+        if let Origin::Device(node) = &medium.origin
+            && !medium.long_sectors
+        {
             steps.push(Step::Device { device: seen(node), into: slot });
         }
         return steps;

@@ -14,7 +14,7 @@ use super::step::Step;
 use super::wanted::Wanted;
 use crate::config::{Access, Config, Persistence, TmpfsSize};
 use crate::error::{Code, Stop};
-use crate::facts::{Content, ImageFile, MediumFacts, Origin, RamFacts};
+use crate::facts::{Content, ImageFile, MediumFacts, Origin, RamFacts, Seen};
 use crate::format::Kind;
 
 /// Mount point of the tmpfs that holds the copy. A file system of its own: `/run` may use a fifth of the RAM only. Below
@@ -176,6 +176,10 @@ pub fn release(points: &Points, medium: &MediumFacts) -> (Vec<Step>, Presence) {
     };
     if mounted.is_some() || presence == Presence::Gone {
         steps.push(Step::Release { slot: Slot::Medium, at: mounted });
+    }
+    // With the loop device that stood between, the disk would have no name any more.
+    if let (Origin::Device(node), true) = (&medium.origin, medium.long_sectors) {
+        steps.push(Step::Device { device: Seen::named(node), into: Slot::Medium });
     }
     if presence == Presence::Gone {
         steps.push(Step::Release { slot: Slot::Host, at: Some(points.host.clone()) });

@@ -122,9 +122,6 @@ fn read_content(env: &Env, dir: &Path, device: &mut Device) {
 /// Old kernels do not put PARTUUID into the uevent, and none does for MBR names; of other names than ASCII no kernel has more than a part:
 /// the disk's own table knows.
 fn partition_names(env: &Env, parent: &str, number: u32, device: &mut Device) {
-    if device.part_uuid.is_some() && device.part_label.is_none() {
-        return;
-    }
     let dir = env.path("sys/class/block").join(parent);
     let size = self::number::<u64>(&dir, "size").unwrap_or(0).saturating_mul(512);
     let table = File::open(env.path("dev").join(parent)).ok().and_then(|mut file| table(&mut file, size));

@@ -31,7 +31,8 @@ pub fn in_use(env: &Env, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>, 
     if found.kind == Kind::Ntfs && found.dirty {
         return Some(InUse::DirtyNtfs(node));
     }
-    if let Some(half) = half_of_a_mirror(env, device, sleep.devices) {
+    let half = half_of_a_mirror(env, device, sleep.devices);
+    if let Some(half) = half.filter(|half| !(sleep.awake && matches!(half, InUse::EndUnread(_)))) {
         return Some(half);
     }
     if sleep.awake {
@@ -68,24 +69,25 @@ fn half_of_a_mirror(env: &Env, device: &Device, devices: &[Device]) -> Option<In
     if device.removable {
         return None;
     }
-    let mut file = File::open(env.path(&device.node)).ok()?;
-    let record = match format::mirror(&mut file) {
-        Ok(record) => record,
-        Err(_) => return Some(InUse::EndUnread(device.node.clone())),
+    let file = File::open(env.path(&device.node)).ok();
+    let Some(record) = file.and_then(|mut file| format::mirror(&mut file).ok()) else {
+        return Some(InUse::EndUnread(device.node.clone()));
     };
     if record == Some(Kind::Drbd) {
         return Some(half(&device.node, Kind::Drbd));
     }
     let uuid = |device: &Device| device.superblock.as_ref().and_then(|found| found.uuid.clone());
     let has_record = |disk: &Device| disk.superblock.as_ref().is_some_and(|found| found.kind == Kind::FirmwareRaid);
-    let disks = || devices.iter().filter(|disk| disk.parent.is_none() && !disk.removable);
+    let is_layer = |disk: &Device| ["loop", "dm-"].iter().any(|kind| disk.name.starts_with(kind));
+    let disks = || devices.iter().filter(move |disk| disk.parent.is_none() && !disk.removable && !is_layer(disk));
     let (own, twin) = match &device.parent {
         Some(parent) => {
             let own = disks().find(|disk| disk.name == *parent && has_record(disk))?;
             (own, disks().find(|disk| disk.name != own.name && has_record(disk)))
         }
         None if record == Some(Kind::FirmwareRaid) => {
-            let same = |disk: &&Device| disk.name != device.name && (has_record(disk) || uuid(disk) == uuid(device));
+            let is_twin = |disk: &Device| uuid(device).is_some_and(|own| uuid(disk) == Some(own));
+            let same = |disk: &&Device| disk.name != device.name && (has_record(disk) || is_twin(disk));
             (device, disks().find(same))
         }
         None => return None,

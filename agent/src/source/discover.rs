@@ -54,27 +54,33 @@ fn is_link(path: &Path, device: &Device) -> bool {
     device.links.iter().any(|link| if device.partition.is_some() { link == name || part(link) } else { whole(link) })
 }
 
-/// Media that match `selector`, best first: the loader's own medium, then disks behind those of their partitions that match too,
-/// then by kernel name. A partition may turn out unusable that is shorter than its volume, and then the disk has all of it.
+/// Media that match `selector`, best first: the loader's own medium, then partitions before the disks that hold them,
+/// then by kernel name.
 pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Candidate> {
     let by_content = !matches!(selector, Selector::Path(_));
     let mut found = Vec::new();
     for device in devices.iter().filter(|device| device.size > 0 && selects(selector, device)) {
-        let twin = |other: &Device| other.parent.as_ref() == Some(&device.name) && selects(selector, other);
+        // A partition that is shorter than the volume that begins in it does not stand for the disk, which has all of it.
+        let is_short =
+            |part: &Device| part.superblock.as_ref().is_some_and(|found| format::truncated(found, part.size).is_some());
+        let twin = |other: &Device| {
+            other.parent.as_ref() == Some(&device.name) && selects(selector, other) && !is_short(other)
+        };
         // On a hybrid stick the disk and its partition carry the same volume. The partition leaves the disk free, so
         // that a partition for changes can be added to it (kiwi-live spec W-01).
-        let has_twin = by_content && devices.iter().any(twin);
+        if by_content && devices.iter().any(twin) {
+            continue;
+        }
         let seen = devices.iter().filter(|other| other.parent.as_ref() == Some(&device.name)).count();
         let loader = config.medium.as_ref().is_none_or(|medium| selects(medium, device));
         let why = match (&config.medium, loader) {
-            _ if has_twin => "matches, as a partition of it does",
             (None, _) => "matches",
             (Some(_), true) => "matches and is the medium the loader came from",
             (Some(_), false) => "matches, but is not the medium the loader came from",
         };
-        let incomplete = by_content && !has_twin && seen < device.table.len();
+        let incomplete = by_content && seen < device.table.len();
         let candidate = Candidate { name: device.name.clone(), certain: loader, incomplete, why: why.to_owned() };
-        found.push((format!("{}{}{}", u8::from(!loader), u8::from(has_twin), natural(&device.name)), candidate));
+        found.push((format!("{}{}", u8::from(!loader), natural(&device.name)), candidate));
     }
     in_order(found)
 }

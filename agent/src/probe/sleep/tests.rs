@@ -153,7 +153,7 @@ fn f7_half_of_a_mirror_is_not_written_to() {
     let mut isw = vec![0; 4 << 20];
     isw[(4 << 20) - 1024..][..24].copy_from_slice(b"Intel Raid ISM Cfg Sig. ");
     std::fs::write(dir.path().join("dev/sdd"), isw).unwrap();
-    let whole = of("sdd", "u");
+    let (whole, nameless) = (of("sdd", "u"), device("sdd", None, Kind::Ext4, false));
     let (plain, mirrored) =
         (device("sda1", Some("sda"), Kind::Ext4, false), device("sda2", Some("sda"), Kind::Ext4, false));
     for (found, disks, expected) in [
@@ -165,6 +165,8 @@ fn f7_half_of_a_mirror_is_not_written_to() {
         (&mirrored, vec![], Some("wipefs /dev/sda2 shows")),
         (&whole, vec![], None),
         (&whole, vec![of("sde", "v")], None),
+        (&whole, vec![of("dm-0", "u"), of("loop7", "u")], None),
+        (&nameless, vec![device("sde", None, Kind::Ext4, false)], None),
         (&whole, vec![of("sde", "u")], Some("wipefs /dev/sdd shows")),
     ] {
         let mut devices = disks;

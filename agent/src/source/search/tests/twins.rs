@@ -4,17 +4,15 @@ use super::*;
 
 /// A stick whose first partition is shorter than the volume that begins with it, as some images make it.
 #[test]
-fn a_disk_has_its_turn_behind_its_partition() {
-    let twin = |name: &str, parent: Option<&str>, label: &str| {
-        let mut device = device(name, label);
-        device.superblock.as_mut().unwrap().uuid = Some("u".to_owned());
-        Comes(Box::new(Device { parent: parent.map(str::to_owned), partition: parent.map(|_| 1), ..device }))
+fn a_disk_is_taken_where_its_partition_is_shorter_than_the_volume() {
+    let twin = |name: &str, parent: Option<&str>, size: u64| {
+        let mut device = device(name, "x");
+        device.superblock = Some(Superblock { size: Some(64 << 20), ..device.superblock.unwrap() });
+        Comes(Box::new(Device { parent: parent.map(str::to_owned), partition: parent.map(|_| 1), size, ..device }))
     };
-    let both = |part: &str, disk: &str| vec![(50, twin("sda", None, disk)), (60, twin("sda1", Some("sda"), part))];
-    let kargs = "root=live:UUID=u";
-    tries("the partition is good", kargs, &both("x", "x"), &[(160, "sda1")]);
-    tries("the partition is short", kargs, &both("bad", "x"), &[(160, "sda1"), (160, "sda")]);
-    let mut others = both("bad", "bad");
-    others.push((70, twin("sdb", None, "x")));
-    tries("neither is good, and another one is", kargs, &others, &[(170, "sda1"), (170, "sdb")]);
+    for (what, part, expected) in [("the partition is long enough", 64 << 20, "sda1"), ("it is short", 4 << 20, "sda")]
+    {
+        let events = [(50, twin("sda", None, 1 << 30)), (60, twin("sda1", Some("sda"), part))];
+        tries(what, LIVE, &events, &[(160, expected)]);
+    }
 }
