@@ -22,7 +22,7 @@ const EXFAT: &str = r#"mkdir -p "$1.at"; mount -t exfat-fuse -o loop,ro "$1.part
 /// ntfsfix marks the volume, so that Windows checks it.
 const DIRTY_NTFS: &str = r#"
     dd if="$1" of="$1.ntfs" bs=1M skip=1 conv=sparse status=none; ntfsfix "$1.ntfs" >/dev/null
-    ntfsinfo -fm "$1.ntfs" 2>/dev/null | grep -q 'Volume Flags.*DIRTY'
+    ntfsinfo -fm "$1.ntfs" 2>/dev/null | grep 'Volume Flags.*DIRTY' >/dev/null
     dd if="$1.ntfs" of="$1" bs=1M seek=1 conv=notrunc status=none; rm "$1.ntfs""#;
 
 fn take_out(fs: Fs) -> &'static str {

@@ -23,7 +23,7 @@ const FUNCTIONS: &str = r#"
     # The bytes outside of a partition and of the table's own sectors are the same.
     same_outside() {
         local start end size; start=$(first "$1" "$3"); end=$(behind "$1" "$3"); size=$(stat -c %s "$1")
-        if sfdisk -d "$1" 2>/dev/null | grep -q '^label: gpt'; then
+        if sfdisk -d "$1" 2>/dev/null | grep '^label: gpt' >/dev/null; then
             same "$1" "$2" 0 512; same "$1" "$2" 32768 "$start"; same "$1" "$2" "$end" $(( size - 32768 ))
         else
             same "$1" "$2" 0 446; same "$1" "$2" 510 "$start"; same "$1" "$2" "$end" "$size"
@@ -37,7 +37,7 @@ const FUNCTIONS: &str = r#"
         iso=$image
         for m in $(rows "$2" | cut -d' ' -f1); do at=$(behind "$2" "$m"); [ "$at" -le "$image" ] || image=$at; done
         start=$(first "$1" "$number"); at=0
-        if sfdisk -d "$1" 2>/dev/null | grep -q '^label: gpt'; then
+        if sfdisk -d "$1" 2>/dev/null | grep '^label: gpt' >/dev/null; then
             # The copy of the table that the image brought along stays, be it named by the table or not.
             at=$(( ($(od -An -tu8 -j 544 -N8 "$2") + 1) * 512 )); [ "$at" -lt "$end" ] || at=$(( iso + 512 ))
             # Header and entries of the copy at the disk's end.
@@ -91,7 +91,7 @@ pub(in crate::scenarios) fn made_as(number: u32, kind: &str, fs: &str, label: &s
             [ "$(rows "$1" | grep -v "^$n ")" = "$(rows "$2")" ] || fail "other entries: $(rows "$1")"
             [ "$(type_of "$1" $n)" = '{kind}' ] || fail "type $(type_of "$1" $n)"
             whole_room "$1" "$2" $n
-            sfdisk -V "$1" 2>&1 | grep -q 'No errors' || fail "$(sfdisk -V "$1" 2>&1)"
+            sfdisk -V "$1" 2>&1 | grep 'No errors' >/dev/null || fail "$(sfdisk -V "$1" 2>&1)"
             same_outside "$1" "$2" $n
             cut_out "$1" $n; sound "$1.part"
             [ "$(blkid -p -o value -s TYPE "$1.part")" = {fs} ] && [ "$(blkid -p -o value -s LABEL "$1.part")" = {label} ]"#
