@@ -51,5 +51,23 @@ pub fn all() -> Vec<Scenario> {
             .kargs("iso-scan/filename=/linux.iso rd.live.dialect=kiwi")
             .expect(mounted("/run/overlay/live", "iso9660")),
     ));
+    list.extend(long_sectors());
     list
+}
+
+/// field.md A: disks with sectors of 4096 bytes, on which an ISO 9660 cannot be mounted, nor a file system with shorter blocks.
+fn long_sectors() -> Vec<Scenario> {
+    let on = |medium: Recipe| {
+        Boot::from(medium).on(Bus::Virtio4k).writable().expect(overlay_root()).expect(media_unchanged())
+    };
+    let file = |fs: Fs| on(folder(fs, "STORE", vec![("linux.iso", iso())])).kargs("iso-scan/filename=/linux.iso");
+    vec![
+        scenario("isoscan/S1 on ext4, with sectors of 4096 bytes", file(Fs::Ext4)),
+        scenario("isoscan/S1 on a FAT with short sectors, with sectors of 4096 bytes", file(Fs::Vfat)),
+        scenario("isoscan/S2 an ISO written to a disk with sectors of 4096 bytes", on(iso())),
+        scenario(
+            "isoscan/S2 the same, copied to RAM",
+            on(iso()).kargs("rd.live.ram rd.minmem=64").expect(not_mounted("/run/initramfs/live")),
+        ),
+    ]
 }

@@ -48,6 +48,17 @@ pub fn all() -> Vec<Scenario> {
             .expect(overlay_root())
             .expect(mounted("/run/rootfsbase", "erofs")),
     ));
+    // field.md B: seen in a virtual machine as a CD it boots, and as a stick it had read errors.
+    let short = changed(hybrid(Table::Mbr, 8), "echo ', 1024' | sfdisk -q --no-reread -N 1 \"$1\"");
+    list.push(scenario(
+        "layout/S3 a partition that is shorter than the volume in it",
+        Boot::from(short)
+            .on(Bus::Stick)
+            .writable()
+            .expect(overlay_root())
+            .expect(report_says("/dev/{0}\""))
+            .expect(media_unchanged()),
+    ));
     list.push(scenario(
         "layout/B1 squashfs rootfs.img on an ext4 partition",
         disk(image_on_partition(Fs::Squashfs("zstd")), "root=live:/dev/disk/by-label/dracut rd.overlay")
