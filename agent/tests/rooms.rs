@@ -1,5 +1,5 @@
 //! The gate of the house (architecture.md and redesign.md, "Rooms"): which room may use which, how long a file and a function may be,
-//! and how much there is of all. No file of a program is excepted; tests may use what they like.
+//! how much there is of all, and that pages are wrapped. No file of a program is excepted; tests may use what they like.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -338,4 +338,26 @@ fn the_agent_grows_no_longer() {
         let lines: usize = files.iter().map(|(_, lines, seen)| lines - seen.tests).sum();
         assert!(lines <= most, "{root}: {lines} lines without tests, at most {most} are allowed");
     }
+}
+
+/// Prose is wrapped at 120 characters; tables and code are as long as they are.
+#[test]
+fn pages_are_wrapped() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut pages = vec![top.join("README.md"), top.join("CHANGELOG.md")];
+    for folder in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(top.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|kind| kind == "md")));
+    }
+    let mut long = Vec::new();
+    for page in pages {
+        let (text, mut is_code) = (fs::read_to_string(&page).unwrap(), false);
+        for (number, line) in text.lines().enumerate() {
+            is_code ^= line.trim_start().starts_with("```");
+            if !is_code && !line.starts_with('|') && line.chars().count() > 120 {
+                long.push(format!("{}:{}", page.display(), number + 1));
+            }
+        }
+    }
+    assert!(long.is_empty(), "more than 120 characters in {}", long.join(", "));
 }

@@ -58,7 +58,7 @@ table! { OVERLAYS_TABLE:
         .default("500");
     COWFILE_PATH = Karg::new("rd.live.cowfile.path", ValueKind::Text, Origin::Kiwi, "Cow file on the file system that holds the ISO file")
         .default("live_system.cow");
-    HOST_AWAKE = Karg::new("rd.live.host.awake", ValueKind::Bool, Origin::Rdlive, "You know that no system sleeps (hibernation, Windows' fast startup) which would still use the disks of this machine: write to file systems although they were not cleanly unmounted, or a system may sleep on them, or nobody can read whether they are one half of a mirror. **If one does, its file system is destroyed**")
+    HOST_AWAKE = Karg::new("rd.live.host.awake", ValueKind::Bool, Origin::Rdlive, "You know that no system sleeps (hibernation, Windows' fast startup) which would still use the disks of this machine: write to file systems although they were not cleanly unmounted, a system may sleep on them, or nobody can read whether they are one half of a mirror. **If a system does sleep on one, that is destroyed**")
         .default("0: changes go to RAM then, and the message says why");
     LIVE_ENCRYPT = Karg::new("rd.live.encrypt", ValueKind::Bool, Origin::Kiwi, "Encrypt a new persistent area (LUKS2); asks for a passphrase. An area without encryption is not used then. An encrypted one is found without this karg too")
         .default("0");
