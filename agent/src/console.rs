@@ -1,5 +1,7 @@
 //! The console: where a person reads and types.
 
+mod keys;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -10,6 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
+
+pub use keys::Keys;
 
 use crate::env::Env;
 use crate::terminal::{self, printable};

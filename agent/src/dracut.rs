@@ -179,7 +179,7 @@ fn attempt(
     room_for_shutdown(env);
     prefetch(config);
     let exec = Executor::new(env, &modprobe).watched(watchdog);
-    let mut machine = Machine::new(env, exec).avoiding(avoid.devices);
+    let mut machine = Machine::new(env, exec).avoiding(avoid.devices).asking(config.paths());
     let (result, report) = match Socket::open() {
         Ok(socket) => {
             machine.watch.listen(socket, None);

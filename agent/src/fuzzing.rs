@@ -257,7 +257,7 @@ pub fn text(data: &[u8]) {
             let _ = sums::in_list(&text, "squashfs.img").or_else(|| sums::in_info(&text, "LiveOS/squashfs.img"));
             let _ = uuid::is_uuid(&text);
             let _ = udev_decode(&text);
-            let _ = links::serial(rest);
+            let _ = (links::by_id::serial(rest), links::by_id::designators(rest));
         }
     }
 }

@@ -51,6 +51,13 @@ impl<'a> Machine<'a> {
         self
     }
 
+    /// The same, finding out which devices these paths lead to.
+    #[must_use]
+    pub fn asking(mut self, paths: Vec<PathBuf>) -> Self {
+        self.watch.ask(paths);
+        self
+    }
+
     /// Notes what was seen.
     fn saw(&self, look: Look) {
         self.facts.borrow_mut().looks.push(look);
@@ -97,6 +104,10 @@ impl World for Machine<'_> {
 
     fn wait(&mut self, until: Moment) -> bool {
         self.watch.wait(until)
+    }
+
+    fn hear_key(&mut self, on: bool) -> bool {
+        self.watch.hear_key(on)
     }
 
     fn perform(&mut self, stage: &str, steps: &[Step], shows: bool) -> Result<Done, Stop> {
@@ -178,6 +189,10 @@ impl World for Machine<'_> {
         let is = self.env.path(path).metadata().map(|facts| facts.is_file());
         self.saw(Look::of(Which::File, &is, |is| Look::File(*is)));
         is
+    }
+
+    fn has_end(&self, path: &Path) -> bool {
+        self.noted(content::has_end(&self.env.path(path)), Look::End)
     }
 
     fn identify(&self, path: &Path) -> io::Result<(Option<Superblock>, u64)> {

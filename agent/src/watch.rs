@@ -1,15 +1,17 @@
 //! Devices as they come and go: one walk of sysfs, then kernel events, under one deadline. No polling, no settle.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::attempt::{Avoided, Stays, Watchdog, fault};
+use crate::console::Keys;
 use crate::env::Env;
 use crate::facts::{Device, Drivers, Moment, PATIENCE, Pending, View};
-use crate::probe::block;
 use crate::probe::uevent::{Received, Socket};
+use crate::probe::{block, links};
 
 /// Something happened.
 enum Event {
@@ -17,10 +19,14 @@ enum Event {
     Block { name: String, gone: bool },
     /// A device was looked at; `None` if it had gone.
     Probed { name: String, device: Option<Box<Device>> },
+    /// udev has given names.
+    Named,
     /// Events were lost: walk sysfs again.
     Lost,
     /// Somebody else finished something worth a new look.
     Nudge,
+    /// A person wants to wait no longer.
+    Key,
 }
 
 /// What the native personality adds: it loads the drivers that devices ask for.
@@ -54,6 +60,10 @@ pub struct Watch {
     pending: BTreeMap<String, Instant>,
     drivers: Option<Box<dyn Fn() -> Drivers>>,
     avoided: Vec<Avoided>,
+    /// Paths of devices that were asked for; what they lead to is looked at again when udev has given names.
+    asked: Vec<PathBuf>,
+    keys: Option<Keys>,
+    key: bool,
     /// Hears of the waits for news.
     pub watchdog: Watchdog,
     begin: Instant,
@@ -85,6 +95,9 @@ impl Watch {
             pending: BTreeMap::new(),
             drivers: None,
             avoided: Vec::new(),
+            asked: Vec::new(),
+            keys: None,
+            key: false,
             watchdog: Watchdog::default(),
             begin: Instant::now(),
             last_news: Instant::now(),
@@ -123,12 +136,28 @@ impl Watch {
             // It keeps this file while it has events to work on.
             udev: self.env.path("run/udev/queue").exists(),
             last_news: since(self.last_news),
+            key: self.key,
         }
     }
 
     /// Disks that are not looked at, and what lies on them: they have hung before.
     pub fn avoid(&mut self, devices: Vec<Avoided>) {
         self.avoided = devices;
+    }
+
+    /// Paths of devices that were asked for.
+    pub fn ask(&mut self, paths: Vec<PathBuf>) {
+        self.asked = paths;
+    }
+
+    /// Listens for a key that ends the wait, or does not any more; true if there is somebody to press one.
+    pub fn hear_key(&mut self, on: bool) -> bool {
+        self.keys = self.keys.take().filter(|_| on);
+        if on && self.keys.is_none() {
+            let sender = self.sender.clone();
+            self.keys = Keys::listen(&self.env, move || drop(sender.send(Event::Key)));
+        }
+        self.keys.is_some()
     }
 
     /// Whether nobody waits for this device: it has hung before, or looking at it has failed.
@@ -179,12 +208,40 @@ impl Watch {
                         log::debug!("seen: {}", device.summary());
                         self.first_seen.entry(name.clone()).or_insert_with(Instant::now);
                         self.devices.insert(name, *device);
+                        self.resolve();
                     }
                     None => self.forget(&name),
                 }
             }
+            Event::Named => self.name(),
             Event::Lost => self.walk(),
             Event::Nudge => {}
+            Event::Key => self.key = true,
+        }
+    }
+
+    /// Takes the names that udev has given since.
+    fn name(&mut self) {
+        for device in self.devices.values_mut() {
+            device.links = links::of(&self.env, &device.name, device.parent.as_deref());
+        }
+        self.resolve();
+    }
+
+    /// Finds out which devices the paths lead to that were asked for.
+    fn resolve(&mut self) {
+        for path in &self.asked {
+            let target = links::target(&self.env, path);
+            for device in self.devices.values_mut() {
+                let is = target.as_ref() == Some(&device.name);
+                let known = device.paths.contains(path);
+                if is && !known {
+                    device.paths.push(path.clone());
+                } else if known && !is && target.is_some() {
+                    // It leads elsewhere now.
+                    device.paths.retain(|known| known != path);
+                }
+            }
         }
     }
 
@@ -245,6 +302,7 @@ fn forward(socket: &Socket, sender: &Sender<Event>, announce: Option<&(dyn Fn(&s
                 let gone = event.action == "remove";
                 sender.send(Event::Block { name: event.name().to_owned(), gone })
             }
+            Ok(Received::Named) => sender.send(Event::Named),
             Ok(Received::Lost) => sender.send(Event::Lost),
             Ok(Received::Other) => continue,
             Err(error) => {

@@ -37,6 +37,7 @@ const ROOMS: &[Room] = &[
             "foreign.rs",
             "cmdline.rs",
             "console.rs",
+            "console/",
             "mountinfo.rs",
             "patient.rs",
             "random.rs",

@@ -10,7 +10,7 @@ use crate::config::root::FORMS;
 use crate::config::{Config, IsoScan, Selector, Source};
 use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Next, Origin, View};
-use crate::format;
+use crate::format::{self, Kind};
 use crate::handover::Considered;
 use crate::plan::{acquire, ram};
 use crate::source::discover::Candidate;
@@ -52,7 +52,9 @@ impl Boot<'_> {
                 }
                 next
             };
-            let candidate = match self.until_known(next) {
+            let known = self.until_known(next);
+            self.world.hear_key(false);
+            let candidate = match known {
                 Ok(candidate) => candidate,
                 Err(stop) => break Err(stop),
             };
@@ -173,6 +175,7 @@ impl Boot<'_> {
         if let Some(Content::Container(file) | Content::Image(file)) = &content {
             decompressor(self.config, file)?;
         }
+        self.is_all_there(&medium, content.as_ref())?;
         let copy = self.copy_to_ram(&medium, content.as_ref())?;
         let steps = match &copy {
             Some(copy) => ram::container(&self.points, copy),
@@ -189,6 +192,27 @@ impl Boot<'_> {
         Ok(Acquired { medium, content, inner, copy })
     }
 
+    /// Whether all is there that the boot needs of a volume that says it is longer than its place.
+    fn is_all_there(&mut self, medium: &MediumFacts, content: Option<&Content>) -> Result<(), Stop> {
+        let Some(missing) = medium.missing else { return Ok(()) };
+        let (what, advice) = match &medium.origin {
+            Origin::Device(node) => (node, "the copy to this medium was cut short: write it again"),
+            Origin::HostFile { file, .. } | Origin::Initrd(file) => (file, AGAIN),
+        };
+        let what = what.display().to_string();
+        match content {
+            Some(Content::Container(image) | Content::Image(image))
+                if self.world.has_end(&self.points.live.join(&image.path)) =>
+            {
+                let (missing, image) = (crate::facts::human(missing), image.path.display());
+                let line = format!("{what} is {missing} shorter than its volume says; {image} is all there, going on");
+                self.say(Tone::Warning, line);
+                Ok(())
+            }
+            _ => Err(cut_short(&what, missing, advice)),
+        }
+    }
+
     /// Gives a candidate back and remembers why, or ends the boot if the reason is not the candidate's. What was told of it is not told of
     /// the next.
     fn reject(&mut self, search: &mut Search<'_>, name: String, mark: Mark, stop: Stop) -> Result<(), Stop> {
@@ -200,9 +224,16 @@ impl Boot<'_> {
         self.notes.clear();
         self.report.fallbacks.truncate(mark.fallbacks);
         self.report.ram = None;
-        let tone = if stop.code == Code::IsoFileNotFound { Tone::Info } else { Tone::Warning };
-        self.say(tone, format!("{name}: {stop}, trying the next"));
-        search.reject(&self.world.view(), name, stop);
+        // An ISO file is on one disk of many.
+        let tone = if stop.code == Code::IsoFileNotFound { Tone::Info } else { Tone::GivenUp };
+        let (said, view) = (format!("{name}: {stop}"), self.world.view());
+        search.reject(&view, name, stop);
+        let left = search.waits_on(&view);
+        self.say(tone, if left.is_none() { format!("{said}, trying the next") } else { said });
+        if let Some(left) = left {
+            let key = if self.world.hear_key(true) { "; a key ends the wait" } else { "" };
+            self.say(Tone::Told, format!("waiting up to {} s for another medium{key}", left.as_secs()));
+        }
         Ok(())
     }
 }
@@ -234,10 +265,13 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
     if found.kind.driver().is_none() {
         return Err(Stop::new(Code::MediumMount, format!("{node} holds {}, no live medium", found.kind.name())));
     }
-    if let Some(missing) = format::truncated(found, device.size) {
-        let missing = crate::facts::human(missing);
-        return Err(Stop::new(Code::ImageDamaged, format!("{node} is truncated: {missing} are missing at its end"))
-            .advice("the copy to this medium was cut short: write it again"));
+    let missing = format::truncated(found, device.size);
+    if let Some(missing) = missing.filter(|_| !may_be_padding(found.kind)) {
+        return Err(cut_short(
+            &device.node.display().to_string(),
+            missing,
+            "the copy to this medium was cut short: write it again",
+        ));
     }
     Ok(MediumFacts {
         origin: Origin::Device(device.node.clone()),
@@ -246,24 +280,38 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
         uuid: found.identity(),
         device: Some(device.seen()),
         long_sectors: device.has_long_sectors(),
+        missing,
     })
 }
 
+/// Whether what is missing at the end of a file system may hold nothing: images are padded, and some tools count more than they write
+/// (field.md B).
+fn may_be_padding(kind: Kind) -> bool {
+    matches!(kind, Kind::Iso9660 | Kind::Udf)
+}
+
+fn cut_short(what: &str, missing: u64, advice: &str) -> Stop {
+    let missing = crate::facts::human(missing);
+    Stop::new(Code::ImageDamaged, format!("{what} is truncated: {missing} are missing at its end")).advice(advice)
+}
+
 fn file_facts(world: &dyn World, file: &Path, origin: Origin) -> Result<MediumFacts, Stop> {
-    let damaged = |cause: String| {
-        Stop::new(Code::ImageDamaged, cause).advice("the file is damaged or incomplete: copy or download it again")
-    };
+    let damaged = |cause: String| Stop::new(Code::ImageDamaged, cause).advice(AGAIN);
     let shown = file.display();
     let (found, size) = world.identify(file).map_err(|error| damaged(format!("reading {shown}: {error}")))?;
     let Some(found) = found.filter(|found| found.kind.driver().is_some()) else {
         return Err(damaged(format!("{shown} is no image that is known")));
     };
-    if let Some(missing) = format::truncated(&found, size) {
-        return Err(damaged(format!("{shown} is truncated: {} are missing", crate::facts::human(missing))));
+    let missing = format::truncated(&found, size);
+    if let Some(missing) = missing.filter(|_| !may_be_padding(found.kind)) {
+        return Err(cut_short(&shown.to_string(), missing, AGAIN));
     }
     let (kind, uuid) = (found.kind, found.identity());
-    Ok(MediumFacts { origin, kind, uuid, label: found.label, device: None, long_sectors: false })
+    Ok(MediumFacts { origin, kind, uuid, label: found.label, device: None, long_sectors: false, missing })
 }
+
+/// What helps a file that is not what it was.
+const AGAIN: &str = "the file is damaged or incomplete: copy or download it again";
 
 fn or_none(text: Option<&String>) -> &str {
     text.map_or("none", String::as_str)

@@ -45,6 +45,11 @@ pub trait World {
     /// Waits for news of devices, at most until a moment; false when the time is over.
     fn wait(&mut self, until: Moment) -> bool;
 
+    /// Listens for a key that ends a wait ([`View::key`]), or does not any more; true if a person can press one.
+    fn hear_key(&mut self, _on: bool) -> bool {
+        false
+    }
+
     /// Does steps in order; the first failure ends it, and what was done before it stays. `shows`: they only show what is kept, and
     /// none of them may change it.
     ///
@@ -99,6 +104,9 @@ pub trait World {
     /// # Errors
     /// The error of looking.
     fn is_file(&self, path: &Path) -> io::Result<bool>;
+
+    /// Whether the last bytes of a file can be read.
+    fn has_end(&self, path: &Path) -> bool;
 
     /// What a device or file holds, and its bytes.
     ///

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::Selector;
+use super::{Config, KeyFile, Persistence, Selector, Source};
 use crate::format::udev_decode;
 
 impl Selector {
@@ -68,6 +68,34 @@ impl fmt::Display for Selector {
             Self::PartLabel(name) => write!(f, "PARTLABEL={name}"),
             Self::Path(path) => write!(f, "{}", path.display()),
         }
+    }
+}
+
+impl Config {
+    /// The paths below `/dev` by which devices were named.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let overlay = &self.overlay;
+        let root = match &self.source {
+            Source::Device(selector) => Some(selector),
+            _ => None,
+        };
+        let place = match &overlay.persistence {
+            Some(Persistence::Named { device, .. }) => Some(device),
+            _ => None,
+        };
+        let key = match &overlay.unlock.key_file {
+            Some(KeyFile::On { device, .. }) => Some(device),
+            _ => None,
+        };
+        let host = self.iso_scan.as_ref().and_then(|scan| scan.device.as_ref());
+        let crypt = overlay.crypt.as_ref().map(|crypt| &crypt.device);
+        let all = [root, self.medium.as_ref(), host, place, key, crypt];
+        let path = |selector: &Selector| match selector {
+            Selector::Path(path) => Some(path.clone()),
+            _ => None,
+        };
+        all.into_iter().flatten().filter_map(path).collect()
     }
 }
 

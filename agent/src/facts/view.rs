@@ -43,6 +43,8 @@ pub struct View {
     pub udev: bool,
     /// When something happened last.
     pub last_news: Moment,
+    /// Somebody who was told of the wait has pressed a key, to end it.
+    pub key: bool,
 }
 
 /// A device that is being looked at.
@@ -112,6 +114,12 @@ impl View {
         let at_least = if self.is_last_chance(deadline) { Duration::ZERO } else { PATIENCE };
         let asked = |one: &&Pending| one.given_up || self.now.saturating_sub(one.since) >= at_least;
         self.pending.iter().filter(asked).map(|one| one.name.clone()).collect()
+    }
+
+    /// Whether no bus is at work, so that nothing comes which nobody plugs in.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.is_quiet() && !self.udev && self.silence() >= SILENCE
     }
 
     /// Whether udev is at work, for as long as anything comes of it: a device that does not answer keeps it busy for minutes.

@@ -40,6 +40,8 @@ pub struct Facts {
 pub enum Look {
     /// Whether a file is there.
     File(bool),
+    /// Whether the last bytes of an image can be read.
+    End(bool),
     /// What a device or file holds, and its bytes.
     Held(Option<Superblock>, u64),
     /// What the medium offers.

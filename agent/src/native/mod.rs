@@ -113,7 +113,7 @@ fn attempt(
     let load = |name: &str| loader.load_apart(name);
     let exec = Executor::new(env, &load).watched(watchdog);
     let sysroot = PathBuf::from(SYSROOT);
-    let mut machine = Machine::new(env, exec).avoiding(avoid.devices);
+    let mut machine = Machine::new(env, exec).avoiding(avoid.devices).asking(config.paths());
     let nudge = machine.watch.nudge();
     loader.on_idle(Box::new(move || nudge.nudge()));
     let (result, report) = match Socket::open() {

@@ -74,6 +74,7 @@ pub fn device(env: &Env, name: &str) -> Option<Device> {
         ..Device::default()
     };
     device.links = links::of(env, name, device.parent.as_deref());
+    device.paths = links::paths(env, &device);
     // A loop device without a file and a card reader without a card have no size and nothing to read. An optical
     // drive learns its size only when it is opened.
     if device.size > 0 || device.optical {

@@ -1,5 +1,7 @@
 //! What a mounted medium or container holds.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::block;
@@ -90,6 +92,20 @@ fn image(env: &Env, base: &Path, path: PathBuf) -> Result<ImageFile, Stop> {
     }
     Ok(ImageFile { path, kind: found.kind, compressor: found.compressor, dirty: found.dirty })
 }
+
+/// Whether the last bytes of a file can be read: of an image on a medium that was cut short, the end is what is missing first.
+pub fn has_end(path: &Path) -> bool {
+    let end = || -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let size = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(size.saturating_sub(END)))?;
+        file.read_to_end(&mut Vec::new()).map(drop)
+    };
+    end().is_ok()
+}
+
+/// Bytes at the end of a file that are read for that.
+const END: u64 = 4096;
 
 /// What a directory, and the live directory in it, hold: enough to see a misspelt name.
 fn listing(root: &Path, live_dir: &Path) -> Vec<String> {

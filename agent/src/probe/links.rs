@@ -1,24 +1,69 @@
-//! The `/dev/disk/by-id` and `by-path` names of a device: udev's, or the common ones built from sysfs.
+//! The names of a device below `/dev`: those that udev has made, or the same built from sysfs.
+
+pub mod by_id;
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::env::Env;
-use crate::format::lossless;
+use crate::facts::Device;
 
-/// Link names without directory. Without udev the names of virtio, NVMe, SCSI/ATA and USB disks by their serial number
-/// and by their connection are built from sysfs, in the form udev's `60-persistent-storage.rules` documents. Those of a
-/// partition are its disk's then; `disk` is the kernel name of that.
+/// Link names of `/dev/disk/by-id` and `by-path`, without directory. Without udev they are built from sysfs, in the form udev's
+/// `60-persistent-storage.rules` documents. Those of a partition are its disk's then; `disk` is the kernel name of that.
 pub fn of(env: &Env, name: &str, disk: Option<&str>) -> Vec<String> {
     let known = from_udev(env, name);
     if !known.is_empty() {
         return known;
     }
     let disk = disk.unwrap_or(name);
-    let mut built = from_sysfs(env, disk);
+    let mut built = by_id::of(env, disk);
     built.extend(by_path(env, disk));
     built
 }
+
+/// The other paths that usually lead to a device, whether or not anybody has made a link: those of an optical drive, of a mapped
+/// device (`10-dm.rules`, `11-dm-lvm.rules`), and the one by the number of the disk.
+pub fn paths(env: &Env, device: &Device) -> Vec<PathBuf> {
+    let text =
+        |file: &str| env.text(format!("sys/class/block/{}/{file}", device.name)).map(|text| text.trim().to_owned());
+    let mut found: Vec<String> = Vec::new();
+    if device.optical {
+        found.extend(["cdrom", "cdrw", "dvd", "dvdrw"].map(str::to_owned));
+    }
+    if let Some(name) = text("dm/name") {
+        if text("dm/uuid").is_some_and(|uuid| uuid.starts_with("LVM-")) {
+            found.extend(volume(&name));
+        }
+        found.push(format!("mapper/{name}"));
+    }
+    if let Some(number) = device.sequence {
+        let part = device.partition.map(|part| format!("-part{part}")).unwrap_or_default();
+        found.push(format!("disk/by-diskseq/{number}{part}"));
+    }
+    found.iter().map(|path| Path::new("/dev").join(path)).collect()
+}
+
+/// `group/volume` of a mapped device that LVM has named: a hyphen stands between them, and two stand for one in them.
+fn volume(name: &str) -> Option<String> {
+    let marked = name.replace("--", "\0");
+    let (group, volume) = marked.split_once('-')?;
+    // Parts of a volume have a second one.
+    (!volume.contains('-')).then(|| format!("{group}/{volume}").replace('\0', "-"))
+}
+
+/// Kernel name of the block device that a path leads to, if it does.
+pub fn target(env: &Env, path: &Path) -> Option<String> {
+    // A link below the root of a test leads there too.
+    let node = fs::metadata(env.path(path)).ok()?;
+    let (major, minor) = (rustix::fs::major(node.rdev()), rustix::fs::minor(node.rdev()));
+    let dir = env.path(format!("sys/dev/block/{major}:{minor}")).canonicalize().ok()?;
+    dir.file_name()?.to_str().map(str::to_owned).filter(|_| node.mode() & S_IFMT == S_IFBLK)
+}
+
+/// See inode(7).
+const S_IFMT: u32 = 0o170_000;
+const S_IFBLK: u32 = 0o060_000;
 
 fn from_udev(env: &Env, name: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -34,49 +79,18 @@ fn from_udev(env: &Env, name: &str) -> Vec<String> {
     found
 }
 
-fn from_sysfs(env: &Env, name: &str) -> Vec<String> {
-    let text = |file: &str| {
-        let text = env.text(format!("sys/class/block/{name}/{file}"))?;
-        let text = underscores(&text);
-        (!text.is_empty()).then_some(text)
-    };
-    let mut found = Vec::new();
-    if name.starts_with("vd") {
-        found.extend(text("serial").map(|serial| format!("virtio-{serial}")));
-    } else if name.starts_with("nvme") {
-        if let (Some(model), Some(serial)) = (text("device/model"), text("device/serial")) {
-            found.push(format!("nvme-{model}_{serial}"));
-        }
-    } else if let (Some(vendor), Some(model)) = (text("device/vendor"), text("device/model")) {
-        let usb = env
-            .path(format!("sys/class/block/{name}"))
-            .canonicalize()
-            .ok()
-            .filter(|path| path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("usb")));
-        match usb.and_then(|path| path.ancestors().find_map(|dir| fs::read_to_string(dir.join("serial")).ok())) {
-            Some(serial) => found.push(format!("usb-{vendor}_{model}_{}-0:0", underscores(&serial))),
-            None if vendor == "ATA" => {
-                if let Some(serial) = unit_serial(env, name) {
-                    found.push(format!("ata-{model}_{serial}"));
-                }
-            }
-            None => {}
-        }
-    }
-    found.extend(text("wwid").or_else(|| text("device/wwid")).map(|wwid| wwid.replacen("naa.", "wwn-0x", 1)));
-    found
-}
-
 /// The names by connection: the PCI function, and what lies between it and the disk.
 fn by_path(env: &Env, name: &str) -> Vec<String> {
     let Ok(path) = env.path("sys/class/block").join(name).canonicalize() else { return Vec::new() };
     let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
     let Some(at) = parts.iter().rposition(|part| is_pci(part)) else { return Vec::new() };
     let (pci, below) = (parts[at], &parts[at + 1..]);
-    let Some(rest) = connection(env, name, &path, below) else { return Vec::new() };
-    let mut names = vec![format!("pci-{pci}{rest}")];
-    if below.first().is_some_and(|part| part.starts_with("virtio")) {
-        names.push(format!("virtio-pci-{pci}{rest}"));
+    let mut names = Vec::new();
+    for rest in connections(env, name, &path, below) {
+        names.push(format!("pci-{pci}{rest}"));
+        if below.first().is_some_and(|part| part.starts_with("virtio")) {
+            names.push(format!("virtio-pci-{pci}{rest}"));
+        }
     }
     names
 }
@@ -87,128 +101,48 @@ fn is_pci(part: &str) -> bool {
     hexadecimal && part.matches(':').count() == 2 && part.matches('.').count() == 1
 }
 
-/// What follows the PCI function in the name; empty where the disk is the function, `None` for a bus we do not know.
-fn connection(env: &Env, name: &str, path: &Path, below: &[&str]) -> Option<String> {
+/// What follows the PCI function in the names; empty where the disk is the function, none for a bus we do not know.
+fn connections(env: &Env, name: &str, path: &Path, below: &[&str]) -> Vec<String> {
     if name.starts_with("nvme") {
-        return Some(format!("-nvme-{}", env.text(format!("sys/class/block/{name}/nsid"))?));
+        let number = env.text(format!("sys/class/block/{name}/nsid"));
+        return number.map(|number| format!("-nvme-{}", number.trim())).into_iter().collect();
     }
     if name.starts_with("vd") {
-        return Some(String::new());
+        return vec![String::new()];
     }
+    // host:channel:target:lun; udev counts the hosts of each controller, and there is one.
+    let address = below.iter().rev().find(|part| part.split(':').count() == 4 && part.split(':').all(is_number));
+    let Some((_, address)) = address.and_then(|address| address.split_once(':')) else { return Vec::new() };
     if let Some(ata) = below.iter().find(|part| part.strip_prefix("ata").is_some_and(is_number)) {
-        let dir = path.ancestors().find(|dir| dir.ends_with(ata))?;
-        let port = fs::read_to_string(dir.join("ata_port").join(ata).join("port_no")).ok()?;
-        return Some(format!("-ata-{}", port.trim()));
+        return ata_connections(path, ata, address).unwrap_or_default();
     }
     let usb = below.iter().rev().find_map(|part| {
         let (_, port) = part.split_once('-')?;
-        port.contains(':').then(|| format!("-usb-0:{port}"))
+        port.contains(':').then_some(port)
     });
-    // host:channel:target:lun; udev counts the hosts of each controller, and there is one.
-    let address = below.iter().rev().find(|part| part.split(':').count() == 4 && part.split(':').all(is_number))?;
-    let (_, address) = address.split_once(':')?;
-    Some(format!("{}-scsi-0:{address}", usb.unwrap_or_default()))
+    let Some(port) = usb else { return vec![format!("-scsi-0:{address}")] };
+    let mut kinds = vec!["usb".to_owned()];
+    // systemd 254: the same port is one of USB 2 and one of USB 3.
+    let root =
+        path.ancestors().find(|dir| dir.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"usb")));
+    let version = root.and_then(|dir| fs::read_to_string(dir.join("version")).ok());
+    kinds.extend(version.and_then(|text| Some(format!("usbv{}", text.trim().split_once('.')?.0))));
+    kinds.iter().map(|usb| format!("-{usb}-0:{port}-scsi-0:{address}")).collect()
+}
+
+/// By the number of the port, and by what is behind it: a multiplier has channels, a cable with two ends has targets.
+fn ata_connections(path: &Path, ata: &str, address: &str) -> Option<Vec<String>> {
+    let dir = path.ancestors().find(|dir| dir.ends_with(ata))?;
+    let port = fs::read_to_string(dir.join("ata_port").join(ata).join("port_no")).ok()?;
+    let (port, mut behind) = (port.trim(), address.split(':'));
+    let (channel, target) = (behind.next()?, behind.next()?);
+    let exact = if channel == "0" { format!("-ata-{port}.{target}") } else { format!("-ata-{port}.{channel}.0") };
+    Some(vec![format!("-ata-{port}"), exact])
 }
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Unit serial number from vital product data page 0x80, which the kernel keeps for SCSI and ATA disks.
-fn unit_serial(env: &Env, name: &str) -> Option<String> {
-    serial(&fs::read(env.path(format!("sys/class/block/{name}/device/vpd_pg80"))).ok()?)
-}
-
-/// The serial number in that page (SPC-4, 7.8.19): a head of four bytes, then text.
-pub(crate) fn serial(page: &[u8]) -> Option<String> {
-    let serial = underscores(&lossless(page.get(4..)?));
-    (!serial.is_empty()).then_some(serial)
-}
-
-/// udev's spelling of free text in a link name: trimmed, inner white space as one underscore.
-fn underscores(text: &str) -> String {
-    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    clean.split_whitespace().collect::<Vec<_>>().join("_")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::{create_dir_all, write};
-
-    #[test]
-    fn names_from_sysfs_table() {
-        let dir = tempfile::tempdir().unwrap();
-        let env = Env::new(dir.path());
-        let put = |path: &str, text: &str| {
-            let path = env.path(path);
-            create_dir_all(path.parent().unwrap()).unwrap();
-            write(path, text).unwrap();
-        };
-        put("sys/class/block/vda/serial", "LIVE 1\n");
-        put("sys/class/block/nvme0n1/device/model", "QEMU NVMe Ctrl   \n");
-        put("sys/class/block/nvme0n1/device/serial", "abc\n");
-        for (name, expected) in
-            [("vda", vec!["virtio-LIVE_1"]), ("nvme0n1", vec!["nvme-QEMU_NVMe_Ctrl_abc"]), ("sdz", vec![])]
-        {
-            assert_eq!(of(&env, name, None), expected, "{name}");
-        }
-    }
-
-    /// dracut-live C13; the names are those that udev of Debian 13 gave in QEMU.
-    #[test]
-    fn c13_names_by_connection_table() {
-        let dir = tempfile::tempdir().unwrap();
-        let env = Env::new(dir.path());
-        create_dir_all(env.path("sys/class/block")).unwrap();
-        let pci = "pci0000:00/0000:00:05.0";
-        for (name, device, file, expected) in [
-            ("vda", "virtio0/block/vda", None, vec!["pci-0000:00:05.0", "virtio-pci-0000:00:05.0"]),
-            (
-                "sda",
-                "usb2/2-1/2-1:1.0/host2/target2:0:0/2:0:0:0/block/sda",
-                None,
-                vec!["pci-0000:00:05.0-usb-0:1:1.0-scsi-0:0:0:0"],
-            ),
-            (
-                "sdb",
-                "ata3/host2/target2:0:0/2:0:0:0/block/sdb",
-                Some(("ata3/ata_port/ata3/port_no", "3\n")),
-                vec!["pci-0000:00:05.0-ata-3"],
-            ),
-            (
-                "sdc",
-                "virtio1/host0/target0:0:2/0:0:2:1/block/sdc",
-                None,
-                vec!["pci-0000:00:05.0-scsi-0:0:2:1", "virtio-pci-0000:00:05.0-scsi-0:0:2:1"],
-            ),
-            (
-                "nvme0n1",
-                "nvme/nvme0/nvme0n1",
-                Some(("nvme/nvme0/nvme0n1/nsid", "1\n")),
-                vec!["pci-0000:00:05.0-nvme-1"],
-            ),
-            ("mmcblk0", "mmc_host/mmc0/mmc0:aaaa/block/mmcblk0", None, vec![]),
-        ] {
-            let base = env.path("sys/devices").join(pci);
-            create_dir_all(base.join(device)).unwrap();
-            if let Some((file, text)) = file {
-                create_dir_all(base.join(file).parent().unwrap()).unwrap();
-                write(base.join(file), text).unwrap();
-            }
-            std::os::unix::fs::symlink(base.join(device), env.path("sys/class/block").join(name)).unwrap();
-            assert_eq!(by_path(&env, name), expected, "{name}");
-        }
-        // A partition has its disk's names; the number is compared elsewhere.
-        assert_eq!(of(&env, "vda1", Some("vda")), ["pci-0000:00:05.0", "virtio-pci-0000:00:05.0"]);
-    }
-
-    #[test]
-    fn udev_links_win() {
-        let dir = tempfile::tempdir().unwrap();
-        let env = Env::new(dir.path());
-        create_dir_all(env.path("dev/disk/by-id")).unwrap();
-        std::os::unix::fs::symlink("../../vda", env.path("dev/disk/by-id/virtio-real")).unwrap();
-        assert_eq!(of(&env, "vda", None), ["virtio-real"]);
-    }
-}
+mod tests;

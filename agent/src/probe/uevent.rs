@@ -6,8 +6,11 @@ use std::os::fd::OwnedFd;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
-/// The multicast group of the kernel itself; group 2 is udev's.
-const KERNEL_GROUP: u32 = 1;
+/// The multicast groups of the kernel itself and of udev, which sends there what it has done its work for: links are there then.
+const GROUPS: u32 = 1 | 2;
+/// How a message of udev begins.
+const UDEV: &[u8] = b"libudev\0";
+const BLOCK: &[u8] = b"SUBSYSTEM=block\0";
 /// Bytes of one event: the kernel limits its environment to 2048 plus the path.
 const EVENT_BYTES: usize = 8192;
 
@@ -62,7 +65,7 @@ impl Socket {
     pub fn open() -> io::Result<Self> {
         let socket =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(KOBJECT_UEVENT))?;
-        bind(&socket, &SocketAddrNetlink::new(0, KERNEL_GROUP))?;
+        bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
         // A burst at coldplug must not overflow the default 200 KiB; failing to raise it only costs certainty.
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 16 << 20);
         Ok(Self(socket))
@@ -76,9 +79,7 @@ impl Socket {
     pub fn next(&self) -> io::Result<Received> {
         let mut buffer = [0; EVENT_BYTES];
         match recv(&self.0, &mut buffer, RecvFlags::empty()) {
-            Ok((_, length)) => {
-                Ok(Uevent::parse(&buffer[..length.min(EVENT_BYTES)]).map_or(Received::Other, Received::Event))
-            }
+            Ok((_, length)) => Ok(Received::of(&buffer[..length.min(EVENT_BYTES)])),
             Err(rustix::io::Errno::INTR) => Ok(Received::Other),
             Err(rustix::io::Errno::NOBUFS) => Ok(Received::Lost),
             Err(error) => Err(error.into()),
@@ -91,15 +92,43 @@ impl Socket {
 pub enum Received {
     /// A kernel event.
     Event(Uevent),
+    /// udev has worked on a block device: there may be new names.
+    Named,
     /// Nothing of interest.
     Other,
     /// The socket overflowed: look at everything again.
     Lost,
 }
 
+impl Received {
+    /// What a message says. Any program of root may send as udev does; nothing is believed but that it is time to look.
+    fn of(bytes: &[u8]) -> Self {
+        let is_block = || bytes.windows(BLOCK.len()).any(|field| field == BLOCK);
+        match bytes.starts_with(UDEV) {
+            true if is_block() => Self::Named,
+            true => Self::Other,
+            false => Uevent::parse(bytes).map_or(Self::Other, Self::Event),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The head is that of systemd's libudev (`sd-device/device-monitor.c`): sizes and hashes, then the properties.
+    #[test]
+    fn what_udev_says_is_a_reason_to_look() {
+        let head = [UDEV, &0xfeed_cafe_u32.to_be_bytes(), &40_u32.to_le_bytes(), &[0; 24]].concat();
+        for (properties, expected) in [
+            (&b"ACTION=add\0SUBSYSTEM=block\0DEVNAME=/dev/sda\0"[..], Received::Named),
+            (b"SUBSYSTEM=block\0ACTION=add\0", Received::Named),
+            (b"ACTION=add\0SUBSYSTEM=net\0", Received::Other),
+            (b"", Received::Other),
+        ] {
+            assert_eq!(Received::of(&[&head, properties].concat()), expected);
+        }
+    }
 
     #[test]
     fn event_table() {

@@ -27,16 +27,22 @@ pub fn selects(selector: &Selector, device: &Device) -> bool {
         Selector::Uuid(uuid) => same(uuid, found.and_then(|found| found.uuid.as_deref())),
         Selector::PartUuid(uuid) => same(uuid, device.part_uuid.as_deref()),
         Selector::PartLabel(label) => device.part_label.as_ref() == Some(label),
-        Selector::Path(path) => device.node == *path || is_link(path, device),
+        Selector::Path(path) => device.node == *path || device.paths.contains(path) || is_link(path, device),
     }
 }
 
 /// The devices that have a name. A disk and its partition may carry the same label: the partition is the one that can be
-/// mounted.
+/// mounted, unless it is too short for what begins in it.
 pub fn named(selector: &Selector, devices: &[Device]) -> Vec<Device> {
     let found: Vec<_> = devices.iter().filter(|device| selects(selector, device)).collect();
-    let has_part = |disk: &Device| found.iter().any(|device| device.parent.as_ref() == Some(&disk.name));
+    let has_part = |disk: &Device| found.iter().any(|device| stands_for(device, disk));
     found.iter().filter(|device| !has_part(device)).map(|device| Device::clone(device)).collect()
+}
+
+/// Whether a device is a partition with room for the volume that begins in it, which the disk shows as its own.
+fn stands_for(part: &Device, disk: &Device) -> bool {
+    let is_short = || part.superblock.as_ref().is_some_and(|found| format::truncated(found, part.size).is_some());
+    part.parent.as_ref() == Some(&disk.name) && !is_short()
 }
 
 /// UUIDs are hexadecimal: letter case says nothing.
@@ -60,27 +66,23 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
     let by_content = !matches!(selector, Selector::Path(_));
     let mut found = Vec::new();
     for device in devices.iter().filter(|device| device.size > 0 && selects(selector, device)) {
-        // A partition that is shorter than the volume that begins in it does not stand for the disk, which has all of it.
-        let is_short =
-            |part: &Device| part.superblock.as_ref().is_some_and(|found| format::truncated(found, part.size).is_some());
-        let twin = |other: &Device| {
-            other.parent.as_ref() == Some(&device.name) && selects(selector, other) && !is_short(other)
-        };
-        // On a hybrid stick the disk and its partition carry the same volume. The partition leaves the disk free, so
-        // that a partition for changes can be added to it (kiwi-live spec W-01).
-        if by_content && devices.iter().any(twin) {
-            continue;
-        }
-        let seen = devices.iter().filter(|other| other.parent.as_ref() == Some(&device.name)).count();
+        let part_of = |other: &&Device| other.parent.as_ref() == Some(&device.name);
+        // On a hybrid stick the disk and its partition carry the same volume. The partition leaves the disk free, so that a partition for
+        // changes can be added to it (kiwi-live spec W-01). It comes first; the disk has its turn if it turns out unusable (field.md B).
+        let twins = devices.iter().filter(|other| by_content && selects(selector, other) && stands_for(other, device));
+        let last_twin = twins.map(|other| natural(&other.name)).max();
+        let seen = devices.iter().filter(part_of).count();
         let loader = config.medium.as_ref().is_none_or(|medium| selects(medium, device));
         let why = match (&config.medium, loader) {
+            _ if last_twin.is_some() => "matches, and its partition comes first",
             (None, _) => "matches",
             (Some(_), true) => "matches and is the medium the loader came from",
             (Some(_), false) => "matches, but is not the medium the loader came from",
         };
         let incomplete = by_content && seen < device.table.len();
+        let place = last_twin.map_or_else(|| natural(&device.name), |twin| format!("{twin}\0"));
         let candidate = Candidate { name: device.name.clone(), certain: loader, incomplete, why: why.to_owned() };
-        found.push((format!("{}{}", u8::from(!loader), natural(&device.name)), candidate));
+        found.push((format!("{}{place}", u8::from(!loader)), candidate));
     }
     in_order(found)
 }

@@ -12,7 +12,7 @@ use crate::facts::{Device, Moment, Next, SILENCE, View};
 const GRACE_OTHER: Duration = Duration::from_secs(10);
 /// How long a whole disk waits for the partitions that its table lists.
 const GRACE_PARTITIONS: Duration = Duration::from_secs(2);
-/// How long a boot goes on looking after the only match turned out unusable.
+/// How long a boot goes on looking after the loader's own medium turned out unusable: the right one is not another one.
 const GRACE_REJECTED: Duration = Duration::from_secs(5);
 /// How much longer a boot waits while udev is still at work: a slow machine that still loads drivers has not had its time yet.
 const GRACE_UDEV: Duration = Duration::from_secs(60);
@@ -26,6 +26,8 @@ pub struct Rejection {
     /// Kernel name.
     pub name: String,
     device: Option<Device>,
+    /// It is the medium the loader came from.
+    own: bool,
     /// Why.
     pub stop: Stop,
 }
@@ -63,7 +65,7 @@ impl<'a> Search<'a> {
         if self.is_over(view, &open) {
             return Next::Known(Err(self.not_found(view)));
         }
-        let undecided = (self.last_rejection.is_some() && self.config.iso_scan.is_none()) || !open.is_empty();
+        let undecided = self.is_own_rejected() || !open.is_empty();
         let look_again = view.now + if undecided { SILENCE } else { NEVER };
         // Beyond the deadline udev is at work.
         let deadline = self.config.deadline;
@@ -84,8 +86,20 @@ impl<'a> Search<'a> {
             self.last_rejection = Some(view.now);
         }
         let device = view.device(&name).cloned();
+        let medium = self.config.medium.as_ref().filter(|_| self.config.iso_scan.is_none());
+        let own = device.as_ref().zip(medium).is_some_and(|(device, medium)| discover::selects(medium, device));
         self.rejected.retain(|was| was.name != name);
-        self.rejected.push(Rejection { name, device, stop });
+        self.rejected.push(Rejection { name, device, own, stop });
+    }
+
+    /// How long is waited for another medium at most, where what has come was unusable and nothing else is there to be tried.
+    #[must_use]
+    pub fn waits_on(&self, view: &View) -> Option<Duration> {
+        let left = match self.is_own_rejected() {
+            true => GRACE_REJECTED,
+            false => self.config.deadline.saturating_sub(view.now),
+        };
+        (self.last_rejection.is_some() && self.open(view).is_empty() && !left.is_zero()).then_some(left)
     }
 
     /// All candidates that turned out unusable.
@@ -104,7 +118,11 @@ impl<'a> Search<'a> {
 
     /// Why a device was rejected that is as it was.
     fn rejection(&self, view: &View, name: &str) -> Option<&Rejection> {
-        self.rejected.iter().find(|was| was.name == name && was.device.as_ref() == view.device(name))
+        let is_as_then = |was: &&Rejection| match (&was.device, view.device(name)) {
+            (Some(then), Some(now)) => then.is_as(now),
+            (then, now) => then.is_none() && now.is_none(),
+        };
+        self.rejected.iter().filter(|was| was.name == name).find(is_as_then)
     }
 
     /// Whether a candidate may be used now, or a better one may still come. Time counts from the candidate's own
@@ -119,15 +137,21 @@ impl<'a> Search<'a> {
         settled && complete && (candidate.certain || known >= GRACE_OTHER || view.is_last_chance(deadline))
     }
 
+    /// Whether the loader's own medium is there and unusable. A reason that concerns another one is no end of the search: the right one may
+    /// be plugged in, or be slow (field.md C).
+    fn is_own_rejected(&self) -> bool {
+        self.rejected.iter().any(|was| was.own)
+    }
+
     fn is_over(&self, view: &View, open: &[Candidate]) -> bool {
-        // A file that is not on one file system says nothing about the next one to be plugged in; and who is held back has not had its turn.
-        let rejected = self.last_rejection.filter(|_| self.config.iso_scan.is_none() && open.is_empty());
+        // Who is held back has not had its turn.
+        let own = self.last_rejection.filter(|_| open.is_empty() && self.is_own_rejected() && view.is_idle());
         let deadline = self.config.deadline;
         // What udev has just shown is looked at first.
         let shown = view.pending.iter().any(|one| !one.given_up && one.since >= deadline);
         let idle = !view.udev && !shown;
         let late = view.now >= deadline && (idle || view.now >= deadline + GRACE_UDEV);
-        late || rejected.is_some_and(|at| view.now >= at + GRACE_REJECTED)
+        late || own.is_some_and(|at| view.now >= at + GRACE_REJECTED) || (view.key && open.is_empty())
     }
 
     /// The error for "nothing found": why the best candidate was rejected, if there was one, and what else is plugged in.

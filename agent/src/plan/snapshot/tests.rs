@@ -15,6 +15,7 @@ fn medium(kind: Kind) -> MediumFacts {
         uuid: None,
         device: None,
         long_sectors: false,
+        missing: None,
     }
 }
 

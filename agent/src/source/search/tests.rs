@@ -1,5 +1,6 @@
 //! Each rule of the search, with a clock that is no clock.
 
+mod rejected;
 mod twins;
 
 use std::path::Path;
@@ -41,9 +42,11 @@ enum Event {
     Udev(bool),
     /// A driver is asked for, or had its time.
     Drivers(bool, &'static [&'static str]),
+    /// Somebody presses a key.
+    Key,
 }
 
-use Event::{Asked, Chatters, Comes, Drivers, Goes, Udev};
+use Event::{Asked, Chatters, Comes, Drivers, Goes, Key, Udev};
 
 fn comes(name: &str, label: &str) -> Event {
     Comes(Box::new(device(name, label)))
@@ -68,6 +71,7 @@ fn happens(view: &mut View, event: &Event) {
             view.known.retain(|known| known.0 != *name);
         }
         Chatters => {}
+        Key => view.key = true,
         Udev(works) => view.udev = *works,
         Drivers(busy, silent) => {
             view.drivers.busy = *busy;
@@ -272,50 +276,6 @@ fn without_a_medium_it_ends_at_the_deadline() {
         ),
     ] {
         ends(what, kargs, &events, &tried, (end, code));
-    }
-}
-
-#[test]
-fn after_a_rejection_it_ends_soon() {
-    let chatter = [(50, comes("sda", "bad"))].into_iter().chain((0..1000).map(|at| (at * 50 + 200, Chatters)));
-    for (what, kargs, events, tried, end) in [
-        (
-            "a worse one still gets its turn",
-            "root=live:LABEL=bad rd.live.medium=UUID=uuid-sdb",
-            vec![(50, comes("sda", "bad")), (60, comes("sdb", "bad"))],
-            vec!["sdb", "sda"],
-            15_050,
-        ),
-        (
-            "a bad one gives five seconds for another",
-            "root=live:LABEL=bad",
-            vec![(50, comes("sda", "bad"))],
-            vec!["sda"],
-            5150,
-        ),
-        (
-            "counted from the last one",
-            "root=live:LABEL=bad",
-            vec![(50, comes("sda", "bad")), (3000, comes("sdb", "bad"))],
-            vec!["sda", "sdb"],
-            8100,
-        ),
-        (
-            "one that changes is tried again",
-            "root=live:LABEL=bad",
-            vec![(50, comes("sda", "bad")), (1000, Comes(Box::new(Device { size: 2 << 30, ..device("sda", "bad") })))],
-            vec!["sda", "sda"],
-            6100,
-        ),
-        (
-            "a device that chatters does not put off the end",
-            "root=live:LABEL=bad rd.retry=30",
-            chatter.collect(),
-            vec!["sda"],
-            5150,
-        ),
-    ] {
-        ends(what, kargs, &events, &tried, (end, Code::ImageDamaged));
     }
 }
 
