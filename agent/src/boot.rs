@@ -3,6 +3,7 @@
 mod area;
 mod asleep;
 mod crypt;
+mod host;
 mod medium;
 mod named;
 mod ordinary;
@@ -21,7 +22,7 @@ use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, MediumFacts, Moment, Next, View, sleeping_place};
+use crate::facts::{Content, Device, Inner, MediumFacts, Moment, Next, Subvolume, View, sleeping_place};
 use crate::handover::{Considered, Facts, Report};
 use crate::layout;
 use crate::mountinfo::{self, Mount};
@@ -48,6 +49,8 @@ pub struct Boot<'a> {
     area_hangs: Option<String>,
     /// Why a Windows may sleep on an NTFS that was looked at, by node.
     windows: Vec<(PathBuf, Option<Windows>)>,
+    /// From where the file system of the ISO file is mounted.
+    host_subvolume: Subvolume,
     /// What happened to the place for changes so far, for a person.
     notes: Vec<String>,
 }
@@ -82,6 +85,7 @@ impl<'a> Boot<'a> {
             unheard: Vec::new(),
             area_hangs: None,
             windows: Vec::new(),
+            host_subvolume: Subvolume::Default,
             notes: Vec::new(),
         }
     }

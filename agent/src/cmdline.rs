@@ -45,15 +45,17 @@ pub const SOURCES: [&str; 4] = ["etc/cmdline.d", "etc/cmdline", "proc/cmdline", 
 impl Cmdline {
     /// Splits `text` by the kernel's rules. Any white space separates arguments; a double quote protects it. Quotes
     /// vanish where they enclose the whole argument or the whole value, and stay anywhere else. There is no escape
-    /// and no comment. What follows a bare `--` belongs to init.
+    /// and no comment, but a quote that GRUB has put a backslash before ends nothing where all others make pairs (field.md E): the
+    /// backslashes stay. What follows a bare `--` belongs to init.
     pub fn parse(text: &str) -> Self {
         let mut cmdline = Self::default();
         let mut rest = text;
-        while let Some((raw, tail)) = next_word(rest) {
+        let grub = is_escaped(text);
+        while let Some((raw, tail)) = next_word(rest, grub) {
             rest = tail;
             let token = Token::from_word(raw);
             if token.value.is_none() && token.key == "--" {
-                while let Some((word, tail)) = next_word(rest) {
+                while let Some((word, tail)) = next_word(rest, grub) {
                     cmdline.init_args.push(plain_word(word));
                     rest = tail;
                 }
@@ -161,16 +163,30 @@ impl Token {
     }
 }
 
-/// Cuts the first word off: white space inside double quotes does not end it.
-fn next_word(text: &str) -> Option<(&str, &str)> {
+/// Whether quotes with a backslash before them are those of names, and the other ones make pairs.
+fn is_escaped(text: &str) -> bool {
+    let (mut in_quotes, mut found, mut chars) = (false, false, text.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => found |= chars.next() == Some('"'),
+            '"' => in_quotes = !in_quotes,
+            _ => {}
+        }
+    }
+    found && !in_quotes
+}
+
+/// Cuts the first word off: white space inside double quotes does not end it. With `grub` no quote with a backslash before it counts.
+fn next_word(text: &str, grub: bool) -> Option<(&str, &str)> {
     let text = text.trim_start_matches(is_space);
     if text.is_empty() {
         return None;
     }
-    let mut in_quotes = false;
+    let (mut in_quotes, mut escaped) = (false, false);
     let end = text
         .find(|c| {
-            in_quotes ^= c == '"';
+            in_quotes ^= c == '"' && !escaped;
+            escaped = grub && c == '\\' && !escaped;
             is_space(c) && !in_quotes
         })
         .unwrap_or(text.len());
@@ -221,6 +237,23 @@ mod tests {
     use super::*;
 
     type Row<'a> = (&'a str, &'a [(&'a str, Option<&'a str>)]);
+
+    /// field.md E: as GRUB 2.06 writes `a "b c"`, and what a person may write who knows the kernel's rule.
+    #[test]
+    fn a_quote_that_grub_has_escaped_ends_nothing() {
+        let rows: &[Row] = &[
+            (r#""n=a \"b c\" d" e"#, &[("n", Some(r#"a \"b c\" d"#)), ("e", None)]),
+            (r#""n=a \"b" e"#, &[("n", Some(r#"a \"b"#)), ("e", None)]),
+            (r#""n=a b\\" e"#, &[("n", Some(r"a b\\")), ("e", None)]),
+            (r#""n=a b\" e"#, &[("n", Some(r"a b\")), ("e", None)]),
+            (r#"n="a b\" "m=c d" e"#, &[("n", Some(r"a b\")), ("m", Some("c d")), ("e", None)]),
+        ];
+        for (text, expected) in rows {
+            let parsed = Cmdline::parse(text);
+            let tokens: Vec<_> = parsed.tokens.iter().map(|token| (&*token.key, token.value.as_deref())).collect();
+            assert_eq!(tokens, *expected, "{text}");
+        }
+    }
 
     #[test]
     fn quoting_follows_the_kernel() {

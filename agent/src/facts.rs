@@ -264,6 +264,16 @@ impl From<Reported> for Origin {
     }
 }
 
+/// From where a btrfs is mounted. GRUB and its owner may name files from different ones (field.md G); other file systems have one root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subvolume {
+    /// The one that the file system says.
+    #[default]
+    Default,
+    /// Its top level.
+    Top,
+}
+
 /// The medium: the device or ISO file that holds the live system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediumFacts {
@@ -286,6 +296,9 @@ pub struct MediumFacts {
     /// Bytes that its volume descriptor counts and that are not there. What was cut may be padding.
     #[serde(skip)]
     pub missing: Option<u64>,
+    /// From where it is mounted.
+    #[serde(skip)]
+    pub subvolume: Subvolume,
 }
 
 impl MediumFacts {

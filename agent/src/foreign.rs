@@ -4,7 +4,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{
@@ -44,6 +45,28 @@ pub fn entry(root: &Path, path: &Path) -> Entry {
 /// `InvalidData` where there is no file but something else; otherwise the error of opening it.
 pub fn open(root: &Path, path: &Path) -> io::Result<File> {
     open_file(root, path, OFlags::RDONLY, ResolveFlags::NO_XDEV)
+}
+
+/// Where a file is that a path leads to on the file system mounted at `root`, below that. Links are followed as if it were the root
+/// of all, as its own system and boot loaders do (field.md E); `None` where no file is there.
+///
+/// # Errors
+/// The error of looking, such as that of a damaged file system.
+pub fn file_in(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let dir = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+    let file = match openat2(&dir, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), inside) {
+        Ok(file) => file,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Ok(None);
+    }
+    // The kernel knows where both are; without /proc the path itself must do.
+    let place = |fd: &OwnedFd| std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok();
+    let below = place(&file).zip(place(&dir)).and_then(|(file, dir)| Some(file.strip_prefix(dir).ok()?.to_owned()));
+    Ok(Some(below.unwrap_or_else(|| path.strip_prefix("/").unwrap_or(path).to_owned())))
 }
 
 /// Opens a file to write to it. No part of its path, from the environment's root on, may be a link.
@@ -204,6 +227,45 @@ mod tests {
             assert_eq!(open(dir.path(), inside).is_ok(), expected == File, "{path}");
             assert_eq!(open_for_writing(&env, inside).is_ok(), expected == File, "{path}");
             assert_eq!(directory(&env, &Path::new("/").join(path)).is_ok(), may_be_directory, "{path}");
+        }
+    }
+
+    #[test]
+    fn links_are_followed_as_if_the_file_system_were_all_there_is() {
+        let dir = laid_out();
+        for (link, to) in [
+            ("absolute", "/dir/file"),
+            ("relative", "dir/../dir/file"),
+            ("above", "../../../../dir/file"),
+            ("outside", "/etc/hostname"),
+            ("chain", "/absolute"),
+            ("to-dir", "/dir"),
+            ("circle", "/circle"),
+            ("magic", "/proc/self/exe"),
+        ] {
+            symlink(to, dir.path().join(link)).unwrap();
+        }
+        let file = Some(PathBuf::from("dir/file"));
+        for (path, expected) in [
+            ("dir/file", &file),
+            ("/dir/file", &file),
+            ("dir/link", &file),
+            ("absolute", &file),
+            ("relative", &file),
+            ("above", &file),
+            ("chain", &file),
+            ("to-dir/file", &file),
+            ("dir-link/file", &file),
+            ("outside", &None),
+            ("circle", &None),
+            ("magic", &None),
+            ("dangling", &None),
+            ("dir", &None),
+            ("pipe", &None),
+            ("new", &None),
+            ("dir/file/new", &None),
+        ] {
+            assert_eq!(&file_in(dir.path(), Path::new(path)).unwrap(), expected, "{path}");
         }
     }
 

@@ -191,6 +191,12 @@ impl World for Machine<'_> {
         is
     }
 
+    fn file_in(&self, at: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+        let file = foreign::file_in(&self.env.path(at), path);
+        self.saw(Look::of(Which::File, &file, |file| Look::Place(file.clone())));
+        file
+    }
+
     fn has_end(&self, path: &Path) -> bool {
         self.noted(content::has_end(&self.env.path(path)), Look::End)
     }

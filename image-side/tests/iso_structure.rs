@@ -135,7 +135,7 @@ fn b10_default_identity_is_unique_and_the_same_everywhere() {
         let (label, uuid) = (found["LABEL"].clone(), found["UUID"].clone());
         let menu = String::from_utf8(volume.read("/boot/grub/grub.cfg", 1 << 16).unwrap()).unwrap();
         assert_eq!(menu.matches(&format!("root=live:CDLABEL={label} ")).count(), 2, "{menu}");
-        assert_eq!(menu.matches(&format!("rd.live.medium=UUID={uuid}")).count(), 2, "{menu}");
+        assert_eq!(menu.matches(&format!("rd.live.medium=UUID={uuid},ID=")).count(), 2, "{menu}");
         label
     };
     let first = label(&[]);

@@ -16,6 +16,8 @@ pub const ROOT_DEVICE: &str = "/dev/mapper/live-rw";
 pub const CONF: &str = "etc/rdlive.conf";
 /// Module index of a native initramfs, relative to its root.
 pub const MODULE_INDEX: &str = "usr/lib/rdlive/modules.index";
+/// Directory of what a medium says about itself. Beside [`INFO`] it has a file whose name, 16 hexadecimal digits, marks the build.
+pub const MARKS: &str = ".rdlive";
 /// What a medium of our builder says about itself, relative to its root.
 pub const INFO: &str = ".rdlive/info.json";
 /// Report of the boot, relative to the root of the agent's environment.

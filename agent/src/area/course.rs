@@ -28,7 +28,7 @@ impl<'a> Course<'a> {
     /// One that has not begun. `may_make`: a partition with the label may be made where there is none.
     #[must_use]
     pub fn new(config: &'a Config, selector: &'a Selector, may_make: bool) -> Self {
-        Self { config, selector, may_make: may_make && matches!(selector, Selector::Label(_)) }
+        Self { config, selector, may_make: may_make && matches!(selector.readings()[1], Selector::Label(_)) }
     }
 
     /// The named device; `None` when it is to be made. A stick that is slow to come up is waited for, one that is not

@@ -30,6 +30,10 @@ pub(super) fn is_ntfs(device: &Device) -> bool {
     device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Ntfs)
 }
 
+pub(super) fn is_btrfs(device: &Device) -> bool {
+    device.superblock.as_ref().is_some_and(|found| found.kind == Kind::Btrfs)
+}
+
 impl Boot<'_> {
     /// The persistent area that was asked for. `None` when none was, or there can be none: then it has been said why.
     /// Without a medium the root is the machine's ordinary one.

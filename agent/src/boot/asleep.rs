@@ -32,7 +32,7 @@ impl Boot<'_> {
         if host_refusal(&self.host_site(device)).is_some() {
             return Ok(());
         }
-        let steps = acquire::host_for_changes(&self.points, device);
+        let steps = acquire::host_for_changes(&self.points, device, self.host_subvolume);
         steps.map_or(Ok(()), |steps| self.perform("acquire", &steps).map(drop))
     }
 

@@ -3,11 +3,12 @@
 use std::io;
 use std::path::Path;
 
+use super::area::is_btrfs;
 use super::{Boot, KeyPlace, Tone};
 use crate::area::Obstacle;
 use crate::config::{KeyFile, OverlayCrypt, Selector};
 use crate::error::{Code, Stop};
-use crate::facts::Device;
+use crate::facts::{Device, Subvolume};
 use crate::plan::crypt::{self, Inside, Opening};
 use crate::plan::persist::Area;
 use crate::plan::{Slot, acquire};
@@ -68,15 +69,19 @@ impl Boot<'_> {
     fn key_on(&mut self, selector: &Selector, path: &Path) -> Result<(), Obstacle> {
         let device = self.wait_for(selector, false)?.ok_or_else(|| Obstacle::not_there(selector))?;
         let mark = self.world.mark();
-        let taken = self.key_of(&device, path);
+        let mut taken = self.key_of(&device, path, Subvolume::Default);
         self.undo(mark);
-        taken
+        if matches!(&taken, Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound) && is_btrfs(&device) {
+            taken = self.key_of(&device, path, Subvolume::Top);
+            self.undo(mark);
+        }
+        taken?.map_err(unreadable)
     }
 
-    fn key_of(&mut self, device: &Device, path: &Path) -> Result<(), Obstacle> {
-        let steps = acquire::key(&self.points, device)?;
+    fn key_of(&mut self, device: &Device, path: &Path, subvolume: Subvolume) -> Result<io::Result<()>, Obstacle> {
+        let steps = acquire::key(&self.points, device, subvolume)?;
         self.perform("acquire", &steps)?;
-        self.world.take_key(KeyPlace::Mounted(&self.points.key, path)).map_err(unreadable)
+        Ok(self.world.take_key(KeyPlace::Mounted(&self.points.key, path)))
     }
 }
 

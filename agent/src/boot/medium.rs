@@ -1,20 +1,18 @@
 //! One candidate: its layers are looked at one after the other, and it is taken, or given back with the reason.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
-use super::area::is_ntfs;
 use super::{Acquired, Boot, Mark, Tone, World};
 use crate::config::explain::without_password;
 use crate::config::root::FORMS;
-use crate::config::{Config, IsoScan, Selector, Source};
-use crate::error::{CHECK_IT, Code, Disposition, Stop, is_damage};
-use crate::facts::{Content, Device, ImageFile, MediumFacts, Next, Origin, View};
+use crate::config::{Config, Selector, Source};
+use crate::error::{Code, Disposition, Stop};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Next, Origin, Subvolume, View};
 use crate::format::{self, Kind};
 use crate::handover::Considered;
 use crate::plan::{acquire, ram};
-use crate::source::discover::Candidate;
-use crate::source::search::Search;
+use crate::source::discover::{self, By, Candidate};
+use crate::source::search::{Search, is_elsewhere};
 
 impl Boot<'_> {
     /// The medium that is asked for, with its images within reach.
@@ -88,9 +86,12 @@ impl Boot<'_> {
         let facts = match &self.config.iso_scan {
             Some(scan) => self.iso_file_on(scan, selector, device)?,
             None => {
+                if candidate.by == By::Mark {
+                    self.look_for_mark(device)?;
+                }
                 self.report.moment("medium");
-                let chosen = format!("medium: {}, {}", device.summary(), candidate.why);
-                match candidate.certain {
+                let chosen = format!("medium: {}, {}", device.summary(), candidate.why.replace("may hold", "holds"));
+                match candidate.certain || candidate.by == By::Mark {
                     true => self.say(Tone::Notice, chosen),
                     false => self.say(Tone::Warning, format!("{chosen}, using it because no other has come")),
                 }
@@ -98,6 +99,20 @@ impl Boot<'_> {
             }
         };
         self.acquire(facts)
+    }
+
+    /// Whether the files of the loader's medium lie on a device.
+    fn look_for_mark(&mut self, device: &Device) -> Result<(), Stop> {
+        let Some(id) = &self.config.medium_id else { return Ok(()) };
+        let (file, before) = (discover::mark(id), self.world.mark());
+        let mounted = acquire::mark(&self.points, device).and_then(|steps| self.perform("acquire", &steps));
+        let found = mounted.map(|_| self.world.file_in(&self.points.look, Path::new(&file)));
+        self.undo(before);
+        match found {
+            Ok(Ok(Some(_))) => Ok(()),
+            // Whatever is wrong with it, nothing says that it is the medium.
+            _ => Err(Stop::new(Code::MediumNotFound, format!("{} does not hold {file}", device.node.display()))),
+        }
     }
 
     /// Notes what became of a candidate, and of those that were not tried.
@@ -112,42 +127,6 @@ impl Boot<'_> {
         self.report.considered.extend(all.map(|(device, verdict)| Considered { device, verdict }));
     }
 
-    /// Mounts a file system and looks for the ISO file on it.
-    fn iso_file_on(&mut self, scan: &IsoScan, selector: &Selector, device: &Device) -> Result<MediumFacts, Stop> {
-        self.perform("acquire", &acquire::host(&self.points, device)?)?;
-        let file = self.points.host.join(&scan.path);
-        if !self.world.is_file(&file).is_ok_and(|is| is) {
-            self.replay_own(device)?;
-        }
-        match self.world.is_file(&file) {
-            Ok(true) => {}
-            Err(error) if is_damage(&error) || (is_ntfs(device) && error.kind() == ErrorKind::InvalidInput) => {
-                let cause = format!("looking for {} on {}: {error}", scan.path.display(), device.node.display());
-                return Err(Stop::new(Code::MediumMount, cause).advice(CHECK_IT));
-            }
-            _ => {
-                let cause = format!("{} does not hold {}", device.node.display(), scan.path.display());
-                return Err(Stop::new(Code::IsoFileNotFound, cause));
-            }
-        }
-        self.report.moment("medium");
-        self.say(Tone::Notice, format!("medium: {} on {}", scan.path.display(), device.summary()));
-        let origin = Origin::HostFile { host: Some(device.node.clone()), file: file.clone() };
-        let facts = file_facts(self.world, &file, origin)?;
-        let label_differs = matches!(selector, Selector::Label(label) if facts.label.as_ref() != Some(label));
-        let uuid_differs = matches!(selector, Selector::Uuid(uuid)
-            if !facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)));
-        if label_differs || uuid_differs {
-            let cause = format!("{} on {} is another ISO", scan.path.display(), device.node.display());
-            return Err(Stop::new(Code::MediumMount, cause)
-                .found([format!("label {}, UUID {}", or_none(facts.label.as_ref()), or_none(facts.uuid.as_ref()))])
-                .wanted(selector.to_string())
-                .advice("correct root=live:CDLABEL= or iso-scan/filename="));
-        }
-        self.host_for_changes(device)?;
-        Ok(facts)
-    }
-
     fn take_initrd_file(&mut self, file: &Path) -> Result<Acquired, Stop> {
         if !self.world.is_file(file).is_ok_and(|is| is) {
             return Err(Stop::new(Code::InitrdFileMissing, format!("{} is not in the initrd", file.display()))
@@ -158,20 +137,18 @@ impl Boot<'_> {
     }
 
     /// Brings a medium's images into reach, looking at each layer before the next is planned.
-    fn acquire(&mut self, medium: MediumFacts) -> Result<Acquired, Stop> {
+    fn acquire(&mut self, mut medium: MediumFacts) -> Result<Acquired, Stop> {
         // The journal of a system that sleeps is not replayed; why nothing is kept is said when the place is looked at.
         let writes = self.keeps_on(&medium) && !self.config.overlay.readonly;
         let keeps = writes && self.awake(Path::new("")).is_ok() && self.journal_may_be_replayed(&medium);
-        let access = self.medium_access(&medium);
-        let steps = match keeps {
-            true => acquire::medium_for_changes(access, &self.points, &medium),
-            false => acquire::medium(access, &self.points, &medium),
-        };
-        self.perform("acquire", &steps)?;
-        let content = match medium.is_container() {
-            true => None,
-            false => Some(self.world.content(self.config, &self.points.live)?),
-        };
+        let before = self.world.mark();
+        let mut content = self.mount_medium(&medium, keeps);
+        if content.as_ref().is_err_and(|stop| stop.code == Code::ContainerMissing) && medium.kind == Kind::Btrfs {
+            self.undo(before);
+            medium.subvolume = Subvolume::Top;
+            content = self.mount_medium(&medium, keeps).or(content);
+        }
+        let content = content?;
         if let Some(Content::Container(file) | Content::Image(file)) = &content {
             decompressor(self.config, file)?;
         }
@@ -190,6 +167,17 @@ impl Boot<'_> {
             self.release(&medium)?;
         }
         Ok(Acquired { medium, content, inner, copy })
+    }
+
+    /// Mounts the medium, and looks what it offers where it is not itself the container.
+    fn mount_medium(&mut self, medium: &MediumFacts, keeps: bool) -> Result<Option<Content>, Stop> {
+        let access = self.medium_access(medium);
+        let steps = match keeps {
+            true => acquire::medium_for_changes(access, &self.points, medium),
+            false => acquire::medium(access, &self.points, medium),
+        };
+        self.perform("acquire", &steps)?;
+        (!medium.is_container()).then(|| self.world.content(self.config, &self.points.live)).transpose()
     }
 
     /// Whether all is there that the boot needs of a volume that says it is longer than its place.
@@ -225,7 +213,7 @@ impl Boot<'_> {
         self.report.fallbacks.truncate(mark.fallbacks);
         self.report.ram = None;
         // An ISO file is on one disk of many.
-        let tone = if stop.code == Code::IsoFileNotFound { Tone::Info } else { Tone::GivenUp };
+        let tone = if is_elsewhere(&stop) { Tone::Info } else { Tone::GivenUp };
         let (said, view) = (format!("{name}: {stop}"), self.world.view());
         search.reject(&view, name, stop);
         let left = search.waits_on(&view);
@@ -281,6 +269,7 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
         device: Some(device.seen()),
         long_sectors: device.has_long_sectors(),
         missing,
+        subvolume: Subvolume::Default,
     })
 }
 
@@ -295,7 +284,7 @@ fn cut_short(what: &str, missing: u64, advice: &str) -> Stop {
     Stop::new(Code::ImageDamaged, format!("{what} is truncated: {missing} are missing at its end")).advice(advice)
 }
 
-fn file_facts(world: &dyn World, file: &Path, origin: Origin) -> Result<MediumFacts, Stop> {
+pub(super) fn file_facts(world: &dyn World, file: &Path, origin: Origin) -> Result<MediumFacts, Stop> {
     let damaged = |cause: String| Stop::new(Code::ImageDamaged, cause).advice(AGAIN);
     let shown = file.display();
     let (found, size) = world.identify(file).map_err(|error| damaged(format!("reading {shown}: {error}")))?;
@@ -307,13 +296,14 @@ fn file_facts(world: &dyn World, file: &Path, origin: Origin) -> Result<MediumFa
         return Err(cut_short(&shown.to_string(), missing, AGAIN));
     }
     let (kind, uuid) = (found.kind, found.identity());
-    Ok(MediumFacts { origin, kind, uuid, label: found.label, device: None, long_sectors: false, missing })
+    let (label, subvolume) = (found.label, Subvolume::Default);
+    Ok(MediumFacts { origin, kind, uuid, label, device: None, long_sectors: false, missing, subvolume })
 }
 
 /// What helps a file that is not what it was.
 const AGAIN: &str = "the file is damaged or incomplete: copy or download it again";
 
-fn or_none(text: Option<&String>) -> &str {
+pub(super) fn or_none(text: Option<&String>) -> &str {
     text.map_or("none", String::as_str)
 }
 

@@ -24,7 +24,7 @@ impl Boot<'_> {
         let automatic = path.is_none();
         let path = self.named_path(medium, path);
         let Some(device) = self.wait_for(selector, medium.is_some())? else {
-            let (Selector::Label(label), Some(medium)) = (selector, medium) else {
+            let (Selector::Label(label), Some(medium)) = (selector.readings()[1], medium) else {
                 return Err(Obstacle::not_there(selector));
             };
             let made = self.plan_named(medium, label);

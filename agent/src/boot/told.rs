@@ -242,6 +242,11 @@ impl World for Told {
         told.unwrap_or(Ok(true))
     }
 
+    fn file_in(&self, _at: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+        let told = self.tried(Which::File, seen!(Place));
+        told.unwrap_or_else(|| Ok(Some(path.to_owned())))
+    }
+
     fn has_end(&self, _path: &Path) -> bool {
         self.answer(seen!(End)).unwrap_or(true)
     }

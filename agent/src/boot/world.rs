@@ -105,6 +105,12 @@ pub trait World {
     /// The error of looking.
     fn is_file(&self, path: &Path) -> io::Result<bool>;
 
+    /// Where a file is that a path leads to on the file system which is mounted at `at`, below that; links are followed inside of it.
+    ///
+    /// # Errors
+    /// The answer of a damaged file system.
+    fn file_in(&self, at: &Path, path: &Path) -> io::Result<Option<PathBuf>>;
+
     /// Whether the last bytes of a file can be read.
     fn has_end(&self, path: &Path) -> bool;
 

@@ -19,6 +19,7 @@ impl Default for Config {
             dialect_reason: String::new(),
             source: Source::NotLive(None),
             medium: None,
+            medium_id: None,
             iso_scan: None,
             live_dir: layout::LIVE_DIR.to_owned(),
             squashimg: layout::SQUASHIMG.to_owned(),

@@ -8,12 +8,16 @@ use super::*;
 pub const VERSION: u32 = 1;
 
 /// Every [`Warning::id`], with what it means. Documented in `docs/explain.md`.
-pub const WARNING_IDS: [(&str, &str); 12] = [
+pub const WARNING_IDS: [(&str, &str); 13] = [
     ("after-dashes", "a karg of ours stands after `--` and goes to init"),
     ("conf", "a line of `/etc/rdlive.conf` says nothing we know"),
     ("contradiction", "two kargs exclude each other; the message says which one wins"),
     ("deprecated", "an old name, or a karg that has a successor"),
     ("foreign", "a karg of another live system; the message names ours"),
+    (
+        "grub",
+        "a name is looked for in another reading too: GRUB 2 writes it with backslashes, or with a device before a path",
+    ),
     ("ignored", "accepted without effect; the message says why"),
     ("not-built", "understood, but that part of rdlive does not exist yet; the message says what happens instead"),
     ("quotes", "a quote inside a value"),
@@ -77,7 +81,9 @@ fn lines(config: &Config) -> Vec<(&'static str, String)> {
         ("source", config.source.to_string()),
     ];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
-    add("medium", config.medium.as_ref().map(|medium| format!("{medium} is preferred")));
+    let mark = config.medium_id.as_ref().map(|id| format!("what holds /{}/{id}", crate::layout::MARKS));
+    let preferred: Vec<_> = config.medium.iter().map(ToString::to_string).chain(mark).collect();
+    add("medium", (!preferred.is_empty()).then(|| format!("{} is preferred", preferred.join(" or "))));
     add("iso file", config.iso_scan.as_ref().map(iso_scan));
     add("image", Some(format!("/{}/{}", config.live_dir, config.squashimg).replace("//", "/")));
     add("access", (config.medium_access == Access::ReadWrite).then(|| "the medium is mounted read-write".to_owned()));

@@ -3,7 +3,9 @@
 use super::consistency::{contradictions, tokens};
 use super::lookup::{Lookup, split_list};
 use super::registry::{Area, LIVE_RAM, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
-use super::{Conf, Config, Level, Source, Warning, Warnings, debug, dialect, modules, net, overlay, root, shutdown};
+use super::{
+    Conf, Config, Level, Source, Warning, Warnings, debug, dialect, grub, modules, net, overlay, root, shutdown,
+};
 use crate::cmdline::Cmdline;
 
 impl Config {
@@ -33,11 +35,13 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
         lookup.warn("conf", "/etc/rdlive.conf", format!("{line:?} is not known, ignoring"));
     }
     let choice = dialect::choose(lookup, conf);
+    let (medium, medium_id) = root::medium(lookup, conf);
     let config = Config {
         dialect: choice.dialect,
         dialect_reason: choice.reason,
         source: root::source(lookup),
-        medium: root::medium(lookup, conf),
+        medium,
+        medium_id,
         kernel_lacks: conf.kernel_lacks.clone(),
         iso_scan: root::iso_scan(lookup),
         live_dir: root::live_dir(lookup),
@@ -66,6 +70,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
         let message = format!("{} is not built yet, the boot stops", Area::Network.what());
         lookup.report(Level::Error, "not-built", &token.raw, message);
     }
+    grub::notices(lookup, &config);
     tokens(lookup, &config.source);
     contradictions(lookup, &config, choice.guessed);
     (config, lookup.take_warnings())

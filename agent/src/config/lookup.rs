@@ -85,7 +85,8 @@ impl<'a> Lookup<'a> {
     /// The value of a token, without stray quotes (dracut-live A2).
     pub fn clean(&mut self, token: &Token) -> Option<String> {
         let value = token.text()?;
-        let inner = value.matches('"').count();
+        // Those that GRUB has put a backslash before are part of a name.
+        let inner = value.matches('"').count() - value.matches("\\\"").count();
         if inner == 0 {
             return Some(value.to_owned());
         }

@@ -9,6 +9,7 @@ mod debug;
 mod defaults;
 mod dialect;
 pub mod explain;
+mod grub;
 mod interpret;
 mod lookup;
 mod modules;
@@ -19,6 +20,7 @@ pub mod root;
 mod selector;
 mod shutdown;
 mod size;
+mod system;
 mod warnings;
 mod wish;
 
@@ -28,6 +30,7 @@ mod tests;
 pub use conf::Conf;
 pub use interpret::{interpret, interpret_text};
 pub use size::{ParseSizeError, Size};
+pub use system::{Eject, Emergency, Failure, Init, Modules, Shutdown};
 pub use warnings::{Level, Warning, Warnings};
 pub use wish::{AreaFs, Wish};
 
@@ -47,6 +50,9 @@ pub struct Config {
     pub source: Source,
     /// Identity of the medium this initrd was made for or loaded from, if known; preferred among equals.
     pub medium: Option<Selector>,
+    /// Name of the file in `/.rdlive` of that medium: its mark on whatever file system its files were copied to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub medium_id: Option<String>,
     /// Search for an ISO file on the file systems of this machine.
     pub iso_scan: Option<IsoScan>,
     /// Directory of the live image on the medium and inside the container (`rd.live.dir`), no leading slash, may be empty.
@@ -144,8 +150,15 @@ pub enum Selector {
     PartUuid(String),
     /// GPT partition name, decoded.
     PartLabel(String),
-    /// A device node, or a `/dev/disk/by-id` or `by-path` link.
+    /// A device node, or another path below `/dev` that leads to one.
     Path(PathBuf),
+    /// A name as it was written, and what it means if GRUB has written it; the first counts where a device has it.
+    Grub {
+        /// As written.
+        written: Box<Self>,
+        /// Without GRUB's backslashes.
+        meant: Box<Self>,
+    },
 }
 
 /// `iso-scan/filename=`: search a file on all file systems.
@@ -155,6 +168,9 @@ pub struct IsoScan {
     pub device: Option<Selector>,
     /// Path below the file system's root, without a leading slash.
     pub path: PathBuf,
+    /// What the path may mean besides, if GRUB has written it; looked for where it is not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<PathBuf>,
 }
 
 /// A karg that a later part will interpret.
@@ -313,73 +329,4 @@ pub enum Persistence {
         /// The path on it, without a leading slash; `None` for automatic.
         path: Option<PathBuf>,
     },
-}
-
-/// What may happen when the boot stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// A prompt or shell is allowed (`rd.shell`, default true).
-    pub shell: bool,
-    /// `panic=`: seconds before a reboot; 0 or absent waits for a person, negative reboots at once.
-    pub panic: Option<i64>,
-    /// `rd.emergency=`.
-    pub emergency: Option<Emergency>,
-}
-
-/// `rd.emergency=`: what to do after the prompt is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Emergency {
-    /// Reboot.
-    Reboot,
-    /// Power off.
-    Poweroff,
-    /// Halt.
-    Halt,
-}
-
-/// What happens at power-off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shutdown {
-    /// `rd.live.eject`.
-    pub eject: Eject,
-    /// How long one unmount may take without writing anything (`rd.shutdown.timeout.umount`); zero waits as long as it
-    /// takes. Seconds in JSON.
-    #[serde(rename = "umount_timeout_s", with = "defaults::seconds")]
-    pub umount_timeout: Duration,
-}
-
-/// `rd.live.eject`: what becomes of the medium when the machine has been taken down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Eject {
-    /// Nothing.
-    #[default]
-    No,
-    /// An optical drive opens.
-    Yes,
-    /// The same, and a person is asked to take the medium away.
-    Prompt,
-}
-
-/// The real init and its arguments.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Init {
-    /// `init=`, or `None` for the usual places (`/sbin/init`, `/etc/init`, `/bin/init`, `/bin/sh`).
-    pub path: Option<PathBuf>,
-    /// Arguments after argv\[0\]: what the kernel passed to us, unchanged.
-    pub args: Vec<String>,
-}
-
-/// Which kernel modules are forced or forbidden. Names use underscores.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Modules {
-    /// `rd.driver.blacklist=`, `modprobe.blacklist=`, `module_blacklist=`.
-    pub blacklist: Vec<String>,
-    /// `rd.driver.pre=`: loaded before anything else.
-    pub pre: Vec<String>,
-    /// `rd.driver.post=`: loaded after all others.
-    pub post: Vec<String>,
-    /// Module parameters from the command line (`module.param=value`), module → parameter string.
-    pub parameters: Vec<(String, String)>,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::explain::without_password;
 use super::lookup::Lookup;
 use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT, ROOTFSTYPE};
-use super::{Access, Conf, IsoScan, Level, Selector, Source, net};
+use super::{Access, Conf, IsoScan, Level, Selector, Source, grub, net};
 use crate::layout;
 
 /// The forms `root=` may have, for messages.
@@ -121,22 +121,34 @@ fn malformed(lookup: &mut Lookup, value: &str, why: &str) -> Source {
     Source::Malformed { value: value.to_owned(), why }
 }
 
+/// What the loader's medium is known by: a name of its device, and its mark.
+type Known = (Option<Selector>, Option<String>);
+
 /// `rd.live.medium=`, else what the initrd was told.
-pub(super) fn medium(lookup: &mut Lookup, conf: &Conf) -> Option<Selector> {
+pub(super) fn medium(lookup: &mut Lookup, conf: &Conf) -> Known {
+    const FORMS: &str = "is not LABEL=, UUID=, PARTUUID=, PARTLABEL=, nor ID= with 16 digits, ignoring";
     if let (Some(token), Some(text)) = (lookup.token(&LIVE_MEDIUM), lookup.text(&LIVE_MEDIUM)) {
-        let selector = Selector::parse(&text);
-        if selector.is_some() {
-            return selector;
+        let known = loader(&text);
+        if known != (None, None) {
+            return known;
         }
-        lookup.warn("value", &token.raw, "not LABEL=, UUID=, PARTUUID= or PARTLABEL=, ignoring");
+        lookup.warn("value", &token.raw, FORMS);
     }
-    let text = conf.medium.as_deref()?;
-    let selector = Selector::parse(text);
-    if selector.is_none() {
-        let message = format!("medium = {text} is not LABEL=, UUID=, PARTUUID= or PARTLABEL=, ignoring");
-        lookup.warn("conf", "/etc/rdlive.conf", message);
+    let Some(text) = conf.medium.as_deref() else { return (None, None) };
+    let known = loader(text);
+    if known == (None, None) {
+        lookup.warn("conf", "/etc/rdlive.conf", format!("medium = {text} {FORMS}"));
     }
-    selector
+    known
+}
+
+/// `<name>`, `ID=<16 hexadecimal digits>`, or both with a comma between.
+fn loader(text: &str) -> Known {
+    let is_id = |id: &str| id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    match text.rsplit_once("ID=").filter(|(name, id)| (name.is_empty() || name.ends_with(',')) && is_id(id)) {
+        Some((name, id)) => (Selector::parse(name.trim_end_matches(',')), Some(id.to_owned())),
+        None => (Selector::parse(text), None),
+    }
 }
 
 /// `iso-scan/filename=<path>`, perhaps with a device before the path.
@@ -147,12 +159,16 @@ pub(super) fn iso_scan(lookup: &mut Lookup) -> Option<IsoScan> {
         Some((device, path)) => (Selector::parse(device), path),
         None => (None, text.as_str()),
     };
-    let path = path.trim_start_matches('/');
-    if path.is_empty() || path.split('/').any(|part| part == "..") {
+    let below = |path: &str| {
+        let path = path.trim_start_matches('/');
+        (!path.is_empty() && path.split('/').all(|part| part != "..")).then(|| PathBuf::from(path))
+    };
+    let readings = grub::readings(path).iter().filter_map(|path| below(path)).collect();
+    let Some(path) = below(path) else {
         lookup.warn("value", &token.raw, "no path of a file, searching no ISO file");
         return None;
-    }
-    Some(IsoScan { device, path: PathBuf::from(path) })
+    };
+    Some(IsoScan { device, path, readings })
 }
 
 /// Cuts `<device>:/<path>` if the text begins with a device. Device names may hold colons but never `:/`.

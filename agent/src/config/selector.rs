@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Config, KeyFile, Persistence, Selector, Source};
+use super::{Config, KeyFile, Persistence, Selector, Source, grub};
 use crate::format::udev_decode;
 
 impl Selector {
@@ -11,6 +11,25 @@ impl Selector {
     /// `\x20` escapes. Links in `/dev/disk/by-label`, `by-uuid`, `by-partuuid` and `by-partlabel` become what they
     /// name, so that they work without udev. `None` for anything else, or when the name is empty.
     pub fn parse(text: &str) -> Option<Self> {
+        let written = Self::read(text);
+        match (written, grub::undone(text).and_then(|text| Self::read(&text))) {
+            (Some(written), Some(meant)) if written != meant => {
+                Some(Self::Grub { written: Box::new(written), meant: Box::new(meant) })
+            }
+            (written, meant) => written.or(meant),
+        }
+    }
+
+    /// What it says, as written or as it is meant.
+    #[must_use]
+    pub fn readings(&self) -> [&Self; 2] {
+        match self {
+            Self::Grub { written, meant } => [written, meant],
+            other => [other, other],
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
         if text.starts_with("/dev/") {
             return Self::from_path(text);
         }
@@ -24,6 +43,7 @@ impl Selector {
         match self {
             Self::PartUuid(_) | Self::PartLabel(_) => true,
             Self::Label(_) | Self::Uuid(_) => false,
+            Self::Grub { written, meant } => written.stays() && meant.stays(),
             Self::Path(path) => {
                 // `by-diskseq` counts from one at each start, as the kernel's own names do.
                 ["/dev/disk/by-id", "/dev/disk/by-path", "/dev/mapper"].iter().any(|dir| path.starts_with(dir))
@@ -67,14 +87,14 @@ impl fmt::Display for Selector {
             Self::PartUuid(name) => write!(f, "PARTUUID={name}"),
             Self::PartLabel(name) => write!(f, "PARTLABEL={name}"),
             Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Grub { meant, .. } => meant.fmt(f),
         }
     }
 }
 
 impl Config {
-    /// The paths below `/dev` by which devices were named.
-    #[must_use]
-    pub fn paths(&self) -> Vec<PathBuf> {
+    /// All devices that were named.
+    pub(super) fn selectors(&self) -> impl Iterator<Item = &Selector> {
         let overlay = &self.overlay;
         let root = match &self.source {
             Source::Device(selector) => Some(selector),
@@ -91,11 +111,17 @@ impl Config {
         let host = self.iso_scan.as_ref().and_then(|scan| scan.device.as_ref());
         let crypt = overlay.crypt.as_ref().map(|crypt| &crypt.device);
         let all = [root, self.medium.as_ref(), host, place, key, crypt];
+        all.into_iter().flatten()
+    }
+
+    /// The paths below `/dev` by which devices were named.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
         let path = |selector: &Selector| match selector {
             Selector::Path(path) => Some(path.clone()),
             _ => None,
         };
-        all.into_iter().flatten().filter_map(path).collect()
+        self.selectors().flat_map(Selector::readings).filter_map(path).collect()
     }
 }
 

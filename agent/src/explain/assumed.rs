@@ -102,9 +102,11 @@ impl Assumed {
         }
         match (&overlay.crypt, &overlay.persistence) {
             (Some(crypt), _) => {
-                let found = match &crypt.device {
+                let found = match crypt.device.readings()[1] {
                     Selector::Label(_) | Selector::Uuid(_) => "a LUKS volume",
-                    Selector::PartUuid(_) | Selector::PartLabel(_) | Selector::Path(_) => "empty",
+                    Selector::PartUuid(_) | Selector::PartLabel(_) | Selector::Path(_) | Selector::Grub { .. } => {
+                        "empty"
+                    }
                 };
                 self.remarks.push(format!("assuming that the device of rd.overlay.crypt is {found}:"));
                 self.facts.devices.push(device("sdc1", 8 * GIB, None, Some(&crypt.device)));
@@ -169,6 +171,7 @@ fn name(device: &mut Device, selector: &Selector) {
         Selector::PartUuid(uuid) => device.part_uuid = Some(uuid.clone()),
         Selector::PartLabel(label) => device.part_label = Some(label.clone()),
         Selector::Path(path) => device.node.clone_from(path),
+        Selector::Grub { meant, .. } => name(device, meant),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a boot was told when it asked: the report carries it, and `rdlive explain --facts` decides from it once more.
 
 use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,8 @@ pub struct Facts {
 pub enum Look {
     /// Whether a file is there.
     File(bool),
+    /// Where a file is on a file system, links followed; nothing where it is not.
+    Place(Option<PathBuf>),
     /// Whether the last bytes of an image can be read.
     End(bool),
     /// What a device or file holds, and its bytes.

@@ -10,7 +10,7 @@ use super::step::{self, Step, mount};
 use super::wanted::Wanted;
 use crate::config::{Access, Config};
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, Seen};
+use crate::facts::{Content, Device, ImageFile, MediumFacts, Origin, Seen, Subvolume};
 use crate::format::Kind;
 
 /// Mounts the file system on which an ISO file is looked for: read-only, and without replaying its journal, because
@@ -34,6 +34,22 @@ pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
     Ok(steps)
 }
 
+/// Mounts the file system of an ISO file from the top level of its btrfs.
+pub fn host_top(points: &Points, kind: Kind) -> [Step; 2] {
+    let inert = mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host);
+    [Step::Unmount { at: points.host.clone() }, rooted(Subvolume::Top, inert)]
+}
+
+/// A mount, from that root of a btrfs.
+fn rooted(subvolume: Subvolume, mut step: Step) -> Step {
+    if let (Subvolume::Top, Step::Mount { fs, options, .. }) = (subvolume, &mut step)
+        && fs == "btrfs"
+    {
+        options.push("subvolid=5".to_owned());
+    }
+    step
+}
+
 /// A loop device with short sectors over one with long ones. What is mounted from it is only read.
 fn between(node: &Path, into: Slot) -> Step {
     Step::Loop { file: node.to_owned(), access: Access::ReadOnly, direct: false, into, found: None }
@@ -51,8 +67,16 @@ fn mountable(device: &Device) -> Result<Kind, Stop> {
 ///
 /// # Errors
 /// As [`host`].
-pub fn key(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
-    looked_into(device, &points.key)
+pub fn key(points: &Points, device: &Device, subvolume: Subvolume) -> Result<Vec<Step>, Stop> {
+    looked_into(device, &points.key, subvolume)
+}
+
+/// Mounts a file system to see whether it is the medium the loader came from, as [`host`] does.
+///
+/// # Errors
+/// As [`host`].
+pub fn mark(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
+    looked_into(device, &points.look, Subvolume::Default)
 }
 
 /// Mounts an NTFS to see whether a Windows sleeps on it, as [`host`] does.
@@ -60,24 +84,27 @@ pub fn key(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
 /// # Errors
 /// As [`host`].
 pub fn windows(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
-    looked_into(device, &points.look)
+    looked_into(device, &points.look, Subvolume::Default)
 }
 
 /// What is mounted to read a file and unmounted again.
-fn looked_into(device: &Device, at: &Path) -> Result<Vec<Step>, Stop> {
+fn looked_into(device: &Device, at: &Path, subvolume: Subvolume) -> Result<Vec<Step>, Stop> {
     let kind = mountable(device)?;
     let mut steps = driver(kind);
-    steps.push(Step::Device { device: device.seen(), into: Slot::Looked });
-    steps.push(mount_kind(Slot::Looked, kind, Access::ReadOnly, at));
+    steps.push(match device.has_long_sectors() {
+        true => between(&device.node, Slot::Looked),
+        false => Step::Device { device: device.seen(), into: Slot::Looked },
+    });
+    steps.push(rooted(subvolume, mount_kind(Slot::Looked, kind, Access::ReadOnly, at)));
     Ok(steps)
 }
 
 /// Mounts the file system of an ISO file once more, so that it can be made writable later; `None` where it is mounted in
 /// that way already. The journal of a clean file system is not replayed, for there is nothing in it.
-pub fn host_for_changes(points: &Points, device: &Device) -> Option<Vec<Step>> {
+pub fn host_for_changes(points: &Points, device: &Device, subvolume: Subvolume) -> Option<Vec<Step>> {
     let kind = device.superblock.as_ref()?.kind;
-    let inert = mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host);
-    let usual = mount(Slot::Host, kind.driver()?, Access::ReadOnly, &[], &points.host);
+    let inert = rooted(subvolume, mount_kind(Slot::Host, kind, Access::ReadOnly, &points.host));
+    let usual = rooted(subvolume, mount(Slot::Host, kind.driver()?, Access::ReadOnly, &[], &points.host));
     (inert != usual).then(|| {
         let mend = Step::Area(AreaAct::Mend { what: Slot::Host });
         let first = vec![Step::Unmount { at: points.host.clone() }, mend, usual];
@@ -138,7 +165,7 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
         return steps;
     }
     steps.extend(driver(medium.kind));
-    steps.push(mount_kind(Slot::Medium, medium.kind, access, &points.live));
+    steps.push(rooted(medium.subvolume, mount_kind(Slot::Medium, medium.kind, access, &points.live)));
     if access == Access::ReadWrite {
         steps.push(Step::Area(AreaAct::Sign { at: points.live.clone() }));
     }
@@ -149,8 +176,9 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
 /// writable later.
 pub fn medium_for_changes(access: Access, points: &Points, facts: &MediumFacts) -> Vec<Step> {
     let mut steps = medium(access, points, facts);
-    let usual = facts.kind.driver().map(|fs| mount(Slot::Medium, fs, Access::ReadOnly, &[], &points.live));
-    let inert = mount_kind(Slot::Medium, facts.kind, Access::ReadOnly, &points.live);
+    let root = |step| rooted(facts.subvolume, step);
+    let usual = facts.kind.driver().map(|fs| root(mount(Slot::Medium, fs, Access::ReadOnly, &[], &points.live)));
+    let inert = root(mount_kind(Slot::Medium, facts.kind, Access::ReadOnly, &points.live));
     if let (Some(usual), Some(last)) = (usual.filter(|usual| *usual != inert), steps.last_mut())
         && *last == inert
     {
@@ -223,7 +251,7 @@ mod tests {
         let superblock = Some(Superblock::new(Kind::Ntfs));
         let device = Device { node: "/dev/sdb1".into(), superblock, ..Device::default() };
         let points = Points::new(Dialect::Dmsquash);
-        for steps in [windows(&points, &device).unwrap(), key(&points, &device).unwrap()] {
+        for steps in [windows(&points, &device).unwrap(), key(&points, &device, Subvolume::Default).unwrap()] {
             let taken = |step: &Step| match step {
                 Step::Device { into, .. } => Some(*into),
                 _ => None,

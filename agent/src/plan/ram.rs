@@ -196,7 +196,16 @@ mod tests {
     use crate::config::{Dialect, interpret_text};
 
     fn medium(origin: Origin, kind: Kind) -> MediumFacts {
-        MediumFacts { origin, kind, label: None, uuid: None, device: None, long_sectors: false, missing: None }
+        MediumFacts {
+            origin,
+            kind,
+            label: None,
+            uuid: None,
+            device: None,
+            long_sectors: false,
+            missing: None,
+            subvolume: crate::facts::Subvolume::Default,
+        }
     }
 
     fn file(path: &str, kind: Kind) -> ImageFile {

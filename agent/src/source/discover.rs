@@ -5,12 +5,26 @@ use std::path::Path;
 use crate::config::{Config, IsoScan, Selector};
 use crate::facts::Device;
 use crate::format::{self, Kind};
+use crate::layout;
+
+/// By what a device may be the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// It has the name that was asked for, or may hold the ISO file.
+    Name,
+    /// It may hold the files of the loader's medium, whatever its own name (field.md D): their mark is looked for.
+    Mark,
+    /// Its label is what FAT keeps of the one that was asked for.
+    Likeness,
+}
 
 /// A device worth trying.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Kernel name.
     pub name: String,
+    /// By what it is one.
+    pub by: By,
     /// It is the medium the loader came from, or no such medium is known: it may be used at once.
     pub certain: bool,
     /// Partitions of this disk that its table lists have not been seen yet; one of them may be the better choice.
@@ -28,12 +42,20 @@ pub fn selects(selector: &Selector, device: &Device) -> bool {
         Selector::PartUuid(uuid) => same(uuid, device.part_uuid.as_deref()),
         Selector::PartLabel(label) => device.part_label.as_ref() == Some(label),
         Selector::Path(path) => device.node == *path || device.paths.contains(path) || is_link(path, device),
+        Selector::Grub { written, meant } => selects(written, device) || selects(meant, device),
     }
+}
+
+/// What a name says: as it was written, unless no device has that name.
+pub fn said<'a>(selector: &'a Selector, devices: &[Device]) -> &'a Selector {
+    let [written, meant] = selector.readings();
+    if devices.iter().any(|device| selects(written, device)) { written } else { meant }
 }
 
 /// The devices that have a name. A disk and its partition may carry the same label: the partition is the one that can be
 /// mounted, unless it is too short for what begins in it.
 pub fn named(selector: &Selector, devices: &[Device]) -> Vec<Device> {
+    let selector = said(selector, devices);
     let found: Vec<_> = devices.iter().filter(|device| selects(selector, device)).collect();
     let has_part = |disk: &Device| found.iter().any(|device| stands_for(device, disk));
     found.iter().filter(|device| !has_part(device)).map(|device| Device::clone(device)).collect()
@@ -63,6 +85,7 @@ fn is_link(path: &Path, device: &Device) -> bool {
 /// Media that match `selector`, best first: the loader's own medium, then partitions before the disks that hold them,
 /// then by kernel name.
 pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Candidate> {
+    let selector = said(selector, devices);
     let by_content = !matches!(selector, Selector::Path(_));
     let mut found = Vec::new();
     for device in devices.iter().filter(|device| device.size > 0 && selects(selector, device)) {
@@ -81,11 +104,54 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
         };
         let incomplete = by_content && seen < device.table.len();
         let place = last_twin.map_or_else(|| natural(&device.name), |twin| format!("{twin}\0"));
-        let candidate = Candidate { name: device.name.clone(), certain: loader, incomplete, why: why.to_owned() };
-        found.push((format!("{}{place}", u8::from(!loader)), candidate));
+        let why = why.to_owned();
+        let candidate = Candidate { name: device.name.clone(), by: By::Name, certain: loader, incomplete, why };
+        found.push((format!("{}{place}", if loader { 0 } else { 2 }), candidate));
+    }
+    if by_content {
+        found.extend(copies(config, selector, devices));
     }
     in_order(found)
 }
+
+/// Devices of other names onto which the files of the medium may have been copied, with their places in the order: those that may have
+/// the mark of the loader's medium come before others of the wanted name, those of a like label behind.
+fn copies<'a>(
+    config: &'a Config,
+    selector: &'a Selector,
+    devices: &'a [Device],
+) -> impl Iterator<Item = (String, Candidate)> + 'a {
+    let other = move |device: &&Device| device.size > 0 && !selects(selector, device) && unsearched(device).is_none();
+    devices.iter().filter(other).filter_map(move |device| {
+        // A stick that somebody has made; on a fixed disk a copy is rare, and something that is slow to come may be the medium.
+        let certain = device.removable || device.optical;
+        let (by, place, certain, why) = match (&config.medium_id, is_like(selector, device)) {
+            (Some(id), _) => (By::Mark, format!("1{}", u8::from(!certain)), certain, format!("may hold {}", mark(id))),
+            (None, true) => (By::Likeness, "3".to_owned(), false, "its label is what FAT keeps of that".to_owned()),
+            (None, false) => return None,
+        };
+        let name = device.name.clone();
+        Some((place + &natural(&name), Candidate { name, by, certain, incomplete: false, why }))
+    })
+}
+
+/// The file that marks the medium of a build.
+#[must_use]
+pub fn mark(id: &str) -> String {
+    format!("/{}/{id}", layout::MARKS)
+}
+
+/// Whether a label is what a FAT or its kin keeps of the wanted one: eleven characters, often in upper case, without some.
+fn is_like(selector: &Selector, device: &Device) -> bool {
+    let (Selector::Label(wanted), Some(found)) = (selector, &device.superblock) else { return false };
+    let kept = |c: char| if c.is_control() || "*?.,;:/\\|+=<>[]\"".contains(c) { '_' } else { c };
+    let short: String = wanted.chars().take(FAT_LABEL).map(kept).collect();
+    let label = found.label.as_deref().map(str::trim_end).unwrap_or_default();
+    matches!(found.kind, Kind::Vfat | Kind::Exfat | Kind::Ntfs) && label.eq_ignore_ascii_case(short.trim_end())
+}
+
+/// Characters of a label on FAT.
+const FAT_LABEL: usize = 11;
 
 /// File systems that may hold the ISO file, in the order of their UUIDs, as the original scans them.
 pub fn hosts(scan: &IsoScan, devices: &[Device]) -> Vec<Candidate> {
@@ -95,7 +161,7 @@ pub fn hosts(scan: &IsoScan, devices: &[Device]) -> Vec<Candidate> {
         let (name, why) = (device.name.clone(), "may hold the ISO file".to_owned());
         // No name has this character, so a short UUID comes before all that begin with it.
         let order = format!("{uuid}\0{}", natural(&name));
-        (order, Candidate { name, certain: true, incomplete: false, why })
+        (order, Candidate { name, by: By::Name, certain: true, incomplete: false, why })
     });
     in_order(found.collect())
 }
@@ -110,6 +176,11 @@ pub fn refusal(scan: &IsoScan, device: &Device) -> Option<String> {
     if scan.device.as_ref().is_some_and(|selector| !selects(selector, device)) {
         return Some("another device was named".to_owned());
     }
+    unsearched(device)
+}
+
+/// Why no file is looked for on a device; `None` if one is.
+fn unsearched(device: &Device) -> Option<String> {
     let Some(found) = &device.superblock else {
         return Some(device.unreadable.clone().unwrap_or_else(|| "no file system".to_owned()));
     };

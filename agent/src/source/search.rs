@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::discover::{self, Candidate};
+use super::discover::{self, By, Candidate};
 use crate::config::{Config, Selector, Source};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, Moment, Next, SILENCE, View};
@@ -82,7 +82,7 @@ impl<'a> Search<'a> {
 
     /// A candidate is unusable; `view` is what is known after it was tried.
     pub fn reject(&mut self, view: &View, name: String, stop: Stop) {
-        if stop.code != Code::IsoFileNotFound {
+        if !is_elsewhere(&stop) {
             self.last_rejection = Some(view.now);
         }
         let device = view.device(&name).cloned();
@@ -128,13 +128,13 @@ impl<'a> Search<'a> {
     /// Whether a candidate may be used now, or a better one may still come. Time counts from the candidate's own
     /// appearance: a stick that needs three seconds to show up has its partitions after three seconds too.
     fn is_ripe(&self, view: &View, candidate: &Candidate) -> bool {
-        let (known, deadline) = (view.known_for(&candidate.name), self.config.deadline);
+        let (age, deadline) = (view.known_for(&candidate.name), self.config.deadline);
         // Which of all the disks holds the ISO file, none of them tells.
-        let identified = self.config.iso_scan.is_none() && self.config.medium.is_some() && candidate.certain;
-        let settled = identified || view.is_settled(deadline);
-        let complete = !candidate.incomplete || known >= GRACE_PARTITIONS;
+        let named = self.config.iso_scan.is_none() && self.config.medium.is_some() && candidate.by == By::Name;
+        let settled = (named && candidate.certain) || view.is_settled(deadline);
+        let complete = !candidate.incomplete || age >= GRACE_PARTITIONS;
         // With a short `rd.retry=` a medium that is not the loader's must still get its turn.
-        settled && complete && (candidate.certain || known >= GRACE_OTHER || view.is_last_chance(deadline))
+        settled && complete && (candidate.certain || age >= GRACE_OTHER || view.is_last_chance(deadline))
     }
 
     /// Whether the loader's own medium is there and unusable. A reason that concerns another one is no end of the search: the right one may
@@ -189,13 +189,13 @@ impl<'a> Search<'a> {
         let order = self.candidates(view);
         let rank =
             |was: &&Rejection| order.iter().position(|candidate| candidate.name == was.name).unwrap_or(order.len());
-        self.rejected.iter().filter(|was| was.stop.code != Code::IsoFileNotFound).min_by_key(rank)
+        self.rejected.iter().filter(|was| !is_elsewhere(&was.stop)).min_by_key(rank)
     }
 
     /// A device, and why it is not the medium as far as that is known.
     fn told(&self, view: &View, device: &Device) -> String {
         let rejected = self.rejection(view, &device.name).map(|was| &was.stop);
-        let rejected = rejected.filter(|stop| stop.code != Code::IsoFileNotFound).map(|stop| stop.cause.clone());
+        let rejected = rejected.filter(|stop| !is_elsewhere(stop)).map(|stop| stop.cause.clone());
         let scan = self.config.iso_scan.as_ref();
         let not_there = || "searched, file not there".to_owned();
         let why = rejected.or_else(|| scan.map(|scan| discover::refusal(scan, device).unwrap_or_else(not_there)));
@@ -203,9 +203,16 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Whether the reason is that the medium lies elsewhere, and none that concerns the candidate.
+#[must_use]
+pub fn is_elsewhere(stop: &Stop) -> bool {
+    matches!(stop.code, Code::IsoFileNotFound | Code::MediumNotFound)
+}
+
 /// The device of an ordinary root, as soon as everything that answers has been looked at: a hibernated system must not be overlooked.
 pub fn root(view: &View, deadline: Moment, selector: &Selector) -> Next<Result<Device, Stop>> {
     let settled = view.is_settled(deadline);
+    let selector = discover::said(selector, &view.devices);
     let found = view.devices.iter().filter(|device| discover::selects(selector, device));
     if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled) {
         return Next::Known(Ok(device.clone()));

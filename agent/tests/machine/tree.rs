@@ -106,6 +106,7 @@ impl World for Own<'_> {
         fn cipher(&self) -> Option<String>;
         fn watchdog(&self) -> &Watchdog;
         fn is_file(&self, path: &Path) -> io::Result<bool>;
+        fn file_in(&self, at: &Path, path: &Path) -> io::Result<Option<PathBuf>>;
         fn has_end(&self, path: &Path) -> bool;
         fn content(&self, config: &Config, at: &Path) -> Result<Content, Stop>;
         fn identify(&self, path: &Path) -> io::Result<(Option<Superblock>, u64)>;

@@ -33,6 +33,11 @@ impl Identity {
         &self.digest[..16]
     }
 
+    /// What the agent knows the medium by: the UUID, and the name of the id file where its files were copied to another file system.
+    pub fn medium(&self) -> String {
+        format!("UUID={},ID={}", self.uuid(), self.id())
+    }
+
     /// Serial number of the EFI system partition: 8 hex digits.
     pub fn fat_serial(&self) -> &str {
         &self.digest[16..24]

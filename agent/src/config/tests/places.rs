@@ -114,7 +114,11 @@ fn a24_t11_to_t13_places_on_the_medium() {
 #[test]
 fn t37_t45b_iso_scan() {
     let at = |device: Option<&str>, path: &str| {
-        Some(IsoScan { device: device.map(|device| Selector::parse(device).unwrap()), path: path.into() })
+        Some(IsoScan {
+            device: device.map(|device| Selector::parse(device).unwrap()),
+            path: path.into(),
+            readings: Vec::new(),
+        })
     };
     let rows = [
         ("iso-scan/filename=linux.iso", at(None, "linux.iso")),
@@ -140,6 +144,47 @@ fn the_medium_comes_from_the_command_line_or_the_initrd() {
     let medium = |text: &str| interpret(&Cmdline::parse(text), &conf).0.medium;
     assert_eq!(medium(""), Some(Selector::Label("From Conf".into())));
     assert_eq!(medium("rd.live.medium=UUID=x"), Some(Selector::Uuid("x".into())));
+    let both = |text: &str| {
+        let config = interpret(&Cmdline::parse(text), &conf).0;
+        (config.medium, config.medium_id)
+    };
+    let (id, name) = ("0123456789abcdef", |text: &str| Selector::parse(text));
+    for (text, expected) in [
+        ("rd.live.medium=UUID=x,ID=0123456789abcdef", (name("UUID=x"), Some(id))),
+        ("rd.live.medium=ID=0123456789abcdef", (None, Some(id))),
+        ("\"rd.live.medium=LABEL=My, Live,ID=0123456789abcdef\"", (name("LABEL=My, Live"), Some(id))),
+        // Neither of these is a mark.
+        ("rd.live.medium=UUID=0123456789ABCDEF", (name("UUID=0123456789ABCDEF"), None)),
+        ("rd.live.medium=LABEL=x,ID=7", (name("LABEL=x,ID=7"), None)),
+        ("rd.live.medium=ID=7", (name("LABEL=From Conf"), None)),
+        ("", (name("LABEL=From Conf"), None)),
+    ] {
+        assert_eq!(both(text), (expected.0, expected.1.map(str::to_owned)), "{text}");
+    }
     assert_eq!(medium("rd.live.medium=x"), Some(Selector::Label("From Conf".into())));
     assert_eq!(read("").medium, None);
+}
+
+/// field.md E.
+#[test]
+fn names_that_grub_has_written() {
+    for (text, written, meant) in [
+        (r"root=live:CDLABEL=My\\x20Live", r"LABEL=My\ Live", "LABEL=My Live"),
+        (r"root=live:LABEL=it\'s", r"LABEL=it\'s", "LABEL=it's"),
+        (r#""root=live:LABEL=a \"b c\"""#, r#"LABEL=a \"b c\""#, r#"LABEL=a "b c""#),
+    ] {
+        let Source::Device(selector) = read(text).source else { panic!("{text}") };
+        assert_eq!(selector.readings().map(ToString::to_string), [written, meant], "{text}");
+        assert_eq!(ids(text), ["grub"], "{text}");
+    }
+    for (text, path, readings) in [
+        ("iso-scan/filename=(hd0,gpt2)/iso/x.iso", "(hd0,gpt2)/iso/x.iso", vec!["iso/x.iso"]),
+        (r"iso-scan/filename=/it\'s.iso", r"it\'s.iso", vec!["it's.iso"]),
+        ("iso-scan/filename=(hd0)/../x.iso", "", vec![]),
+    ] {
+        let scan = read(text).iso_scan;
+        let found = scan.map(|scan| (scan.path, scan.readings)).unwrap_or_default();
+        assert_eq!(found, (path.into(), readings.into_iter().map(Into::into).collect()), "{text}");
+    }
+    assert_eq!(ids("iso-scan/filename=(hd0,gpt2)/iso/x.iso"), ["grub"]);
 }

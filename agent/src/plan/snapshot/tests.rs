@@ -16,6 +16,7 @@ fn medium(kind: Kind) -> MediumFacts {
         device: None,
         long_sectors: false,
         missing: None,
+        subvolume: crate::facts::Subvolume::Default,
     }
 }
 

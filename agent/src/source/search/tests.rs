@@ -1,5 +1,6 @@
 //! Each rule of the search, with a clock that is no clock.
 
+mod copies;
 mod rejected;
 mod twins;
 
@@ -101,6 +102,7 @@ fn searched(kargs: &str, events: &[(u64, Event)]) -> (Tried, Result<(), (u64, St
                 let label = view.device(&candidate.name).unwrap().superblock.as_ref().unwrap().label.clone().unwrap();
                 let code = match label.as_str() {
                     label if label.contains("bad") => Code::ImageDamaged,
+                    label if label.contains("empty") && config.iso_scan.is_none() => Code::MediumNotFound,
                     label if label.contains("empty") => Code::IsoFileNotFound,
                     _ => return (tried, Ok(())),
                 };

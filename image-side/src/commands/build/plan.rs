@@ -130,14 +130,14 @@ impl<'a> BuildPlan<'a> {
     }
 
     /// Arguments of the boot entries on a medium with this volume id and UUID.
-    pub fn kernel_arguments(&self, volume: &str, uuid: &str) -> Vec<Karg> {
+    pub fn kernel_arguments(&self, volume: &str, uuid: &str, medium: &str) -> Vec<Karg> {
         // GRUB would put backslashes before these, and no label would match.
         let source = match volume.contains(['\'', '"', '\\']) {
             true => format!("root=live:UUID={uuid}"),
             false => format!("root=live:CDLABEL={volume}"),
         };
         let mut kargs = vec![Karg::own(source), Karg::own("rd.live.image")];
-        kargs.push(Karg::own(format!("rd.live.medium=UUID={uuid}")));
+        kargs.push(Karg::own(format!("rd.live.medium={medium}")));
         if self.args.live_dir != rdlive_media::layout::LIVE_DIR {
             kargs.push(Karg::own(format!("rd.live.dir={}", self.args.live_dir)));
         }
@@ -206,7 +206,7 @@ impl<'a> BuildPlan<'a> {
         let container = &self.container;
         let volume = self.args.volume_id.clone().unwrap_or_else(|| volume_id::unique(&self.os, "????????"));
         let kargs: Vec<String> =
-            self.kernel_arguments(&volume, "DATE-OF-THE-BUILD").iter().map(|karg| karg.to_grub()).collect();
+            self.kernel_arguments(&volume, "DATE-OF-THE-BUILD", "UUID=DATE-OF-THE-BUILD,ID=NAME-OF-THE-BUILD").iter().map(|karg| karg.to_grub()).collect();
         let nested = container.nested.map_or(String::new(), |kind| format!(" around a {} image", kind.name()));
         let mut text = String::new();
         let mut line = |name: &str, value: &dyn std::fmt::Display| {

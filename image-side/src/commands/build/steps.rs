@@ -92,7 +92,7 @@ fn make_initrd(
     progress: &Progress,
 ) -> Result<()> {
     let mut conf = plan.conf();
-    conf.push(("medium".to_owned(), format!("UUID={}", identity.uuid())));
+    conf.push(("medium".to_owned(), identity.medium()));
     progress.stage(&format!("initramfs ({})", plan.args.mode.name()));
     if let (Mode::Dracut, Some(module)) = (plan.args.mode, &plan.dracut_module) {
         let job = dracut::Job {
@@ -146,7 +146,7 @@ fn stage(
     scratch: &Scratch,
 ) -> Result<Staged> {
     let dir = scratch.subdir("boot")?;
-    let kargs = plan.kernel_arguments(volume, &identity.uuid());
+    let kargs = plan.kernel_arguments(volume, &identity.uuid(), &identity.medium());
     let menu = menu::Menu {
         title: plan.title(),
         kargs: &kargs,

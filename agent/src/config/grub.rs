@@ -1,0 +1,82 @@
+//! Names that have passed GRUB. It puts a backslash before each backslash and quote of an argument, and a path may begin with a device as
+//! GRUB calls it; the kernel undoes neither (field.md E; GRUB manual, "File name syntax", `lib/cmdline.c`).
+
+use super::lookup::Lookup;
+use super::{Config, Level, Selector};
+
+/// The text without GRUB's backslashes; `None` where there are none.
+pub(super) fn undone(text: &str) -> Option<String> {
+    let (mut meant, mut chars, mut found) = (String::new(), text.chars().peekable(), false);
+    while let Some(c) = chars.next() {
+        let escaped = chars.next_if(|next| c == '\\' && matches!(next, '\\' | '\'' | '"'));
+        found |= escaped.is_some();
+        meant.push(escaped.unwrap_or(c));
+    }
+    found.then_some(meant)
+}
+
+/// A path without the device that GRUB has put before it, as in `(hd0,gpt2)/boot/x.iso`.
+fn without_device(path: &str) -> Option<&str> {
+    let (device, path) = path.strip_prefix('(')?.split_once(')')?;
+    (!device.is_empty() && path.starts_with('/')).then_some(path)
+}
+
+/// What a path may mean besides what it says, the likeliest first.
+pub(super) fn readings(path: &str) -> Vec<String> {
+    let undone = undone(path);
+    let mut found = Vec::new();
+    for text in [undone.as_deref(), Some(path)].into_iter().flatten() {
+        found.extend(without_device(text).map(str::to_owned));
+    }
+    found.extend(undone);
+    found.dedup();
+    found
+}
+
+/// Says which names are also looked for in another reading.
+pub(super) fn notices(lookup: &mut Lookup, config: &Config) {
+    let mut say = |name: String, shown: String| {
+        let message = format!("{shown} is looked for too, for GRUB writes {name} so");
+        lookup.report(Level::Notice, "grub", &name, message);
+    };
+    for selector in config.selectors() {
+        if let Selector::Grub { written, meant } = selector {
+            say(written.to_string(), meant.to_string());
+        }
+    }
+    if let Some(scan) = &config.iso_scan
+        && let Some(meant) = scan.readings.first()
+    {
+        say(scan.path.display().to_string(), format!("/{}", meant.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grub_has_written() {
+        for (text, expected) in [
+            (r"My\\x20Live", Some(r"My\x20Live")),
+            (r"it\'s", Some("it's")),
+            (r#"a \"b\" c"#, Some(r#"a "b" c"#)),
+            (r"a\\\\b", Some(r"a\\b")),
+            (r"My\x20Live", None),
+            (r"end\", None),
+            ("plain", None),
+        ] {
+            assert_eq!(undone(text).as_deref(), expected, "{text}");
+        }
+        for (path, expected) in [
+            ("(hd0,gpt2)/iso/x.iso", vec!["/iso/x.iso"]),
+            (r"(hd0,msdos1)/it\'s.iso", vec!["/it's.iso", r"/it\'s.iso", "(hd0,msdos1)/it's.iso"]),
+            (r"/it\'s.iso", vec!["/it's.iso"]),
+            ("(1) new.iso", vec![]),
+            ("()/x.iso", vec![]),
+            ("/a(b)/x.iso", vec![]),
+        ] {
+            assert_eq!(readings(path), expected, "{path}");
+        }
+    }
+}
