@@ -79,8 +79,9 @@ pub enum Recipe {
     Grown(Box<Recipe>, u64),
     /// An ISO made by `rdlive-image build` with extra arguments.
     Built { tree: Tree, args: Vec<String> },
-    /// A stick with its own GRUB that starts an ISO file on itself through loopback.cfg.
-    GrubStick { fs: Fs, iso: Box<Recipe>, path: &'static str },
+    /// A stick with its own GRUB for BIOS, on FAT for UEFI too, and an ISO file at a path. `menu` is what GRUB does when it has found the
+    /// stick.
+    GrubStick { fs: Fs, iso: Box<Recipe>, path: &'static str, menu: &'static str },
 }
 
 impl Recipe {

@@ -5,6 +5,7 @@ mod disks;
 mod dracut;
 mod explain;
 mod failures;
+mod field;
 mod firmware;
 mod init;
 mod iso_scan;
@@ -126,6 +127,7 @@ pub fn all() -> Vec<Scenario> {
         originals::all(),
         promises::all(),
         failures::all(),
+        field::all(),
         buses::all(),
         layouts::all(),
         iso_scan::all(),

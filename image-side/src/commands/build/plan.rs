@@ -205,8 +205,11 @@ impl<'a> BuildPlan<'a> {
     pub fn describe(&self) -> String {
         let container = &self.container;
         let volume = self.args.volume_id.clone().unwrap_or_else(|| volume_id::unique(&self.os, "????????"));
-        let kargs: Vec<String> =
-            self.kernel_arguments(&volume, "DATE-OF-THE-BUILD", "UUID=DATE-OF-THE-BUILD,ID=NAME-OF-THE-BUILD").iter().map(|karg| karg.to_grub()).collect();
+        let kargs: Vec<String> = self
+            .kernel_arguments(&volume, "DATE-OF-THE-BUILD", "UUID=DATE-OF-THE-BUILD,ID=NAME-OF-THE-BUILD")
+            .iter()
+            .map(|karg| karg.to_grub())
+            .collect();
         let nested = container.nested.map_or(String::new(), |kind| format!(" around a {} image", kind.name()));
         let mut text = String::new();
         let mut line = |name: &str, value: &dyn std::fmt::Display| {

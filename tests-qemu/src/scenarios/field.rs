@@ -1,0 +1,198 @@
+//! What people have, by the situations of field.md.
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Bus;
+use crate::medium::*;
+use crate::mode::Mode;
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = unusable();
+    list.extend(longer());
+    list.extend(copied());
+    list.extend(names());
+    list.extend(roots());
+    list
+}
+
+/// S4: a file system of the same label that is no live medium.
+fn decoy() -> Boot {
+    Boot::from(folder(Fs::Ext4, "ISO", vec![("photos/one", Recipe::Text("a photo\n"))])).on(Bus::Disk)
+}
+
+/// C: one match that is unusable.
+fn unusable() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "field/S4 the right medium comes after another one of its label",
+            decoy()
+                .and(iso(), Bus::Disk)
+                .kargs("rd.retry=60")
+                .plugged_in_on_text("s for another medium")
+                .expect(overlay_root())
+                .expect(marker("tiny")),
+        ),
+        scenario(
+            "field/S4 it is said at once, with quiet too, and a key ends the wait",
+            decoy()
+                .kargs("quiet rd.retry=200")
+                .on_text("RDL-013", "")
+                .on_text("a key ends the wait", "x")
+                .deadline(60)
+                .expect(stops_with("RDL-013")),
+        ),
+        scenario(
+            "field/S4 the loader's own medium is unusable",
+            decoy().kargs("rd.live.medium=LABEL=ISO rd.retry=200").deadline(60).expect(stops_with("RDL-013")),
+        ),
+    ]
+}
+
+/// B: a volume that says it is longer than its place.
+fn longer() -> Vec<Scenario> {
+    // The padding of an ISO is 300 KiB.
+    let shorter = |medium: Recipe| {
+        changed(medium, "echo \", $(( $(isosize \"$1\") / 512 - 400 ))\" | sfdisk -q --no-reread -N 1 \"$1\"")
+    };
+    let cut = |kib: u32| changed(iso(), &format!("truncate -s -{kib}K \"$1\""));
+    let cut_file = changed(iso(), "truncate -s -200K \"$1\"");
+    let says = "all there, going on";
+    vec![
+        scenario(
+            "field/S3 a partition that is shorter than its volume, by its name",
+            Boot::from(shorter(hybrid(Table::Mbr, 8)))
+                .on(Bus::Stick)
+                .root("root=live:/dev/{0.1} rd.overlay")
+                .writable()
+                .expect(overlay_root())
+                .expect(console_says(says))
+                .expect(media_unchanged()),
+        ),
+        scenario(
+            "field/S3 a disk without the end of its padding",
+            Boot::from(cut(200)).on(Bus::Disk).expect(overlay_root()).expect(console_says(says)),
+        ),
+        scenario(
+            "field/S3 an ISO file without the end of its padding",
+            Boot::from(disk_with_iso(Fs::Ext4, "a.iso", cut_file))
+                .on(Bus::Disk)
+                .kargs("iso-scan/filename=/a.iso")
+                .expect(overlay_root())
+                .expect(console_says(says)),
+        ),
+    ]
+}
+
+const MARK: &str = "0123456789abcdef";
+
+/// What lies on a medium of our builder, as far as it counts here.
+fn files(marker: &'static str, id: &str) -> Vec<(String, Recipe)> {
+    let root = Recipe::Image { tree: crate::guest::Tree::Tiny, fs: Fs::Squashfs("zstd"), marker, label: "" };
+    vec![("LiveOS/squashfs.img".to_owned(), root), (format!(".rdlive/{id}"), Recipe::Text("a build\n"))]
+}
+
+/// D: media whose files were copied to another file system.
+fn copied() -> Vec<Scenario> {
+    let copy = |fs: Fs, label: &str, id: &str, marker: &'static str| {
+        Recipe::Partition(Box::new(Recipe::Folder { fs, label: label.to_owned(), files: files(marker, id) }))
+    };
+    let boot = |medium: Recipe| {
+        Boot::from(medium)
+            .on(Bus::Stick)
+            .root("root=live:CDLABEL=TINY_29DAD730 rd.live.image rd.overlay")
+            .kargs("rd.live.medium=UUID=2026-01-01-00-00-00-00,ID=0123456789abcdef rd.retry=40")
+            .expect(overlay_root())
+            .expect(marker("tiny"))
+    };
+    let mut list: Vec<Scenario> = [
+        ("FAT, with the label cut", Fs::Vfat, "TINY_29DAD7"),
+        ("FAT, renamed", Fs::Vfat, "MY STICK"),
+        ("exFAT", Fs::Exfat, "TINY"),
+        ("NTFS", Fs::Ntfs, "TINY"),
+        ("ext4", Fs::Ext4, "photos"),
+    ]
+    .map(|(what, fs, label)| {
+        let medium = boot(copy(fs, label, MARK, "tiny")).expect(report_says("holds /.rdlive/0123456789abcdef"));
+        scenario(format!("field/S5 files copied to {what}"), medium)
+    })
+    .into();
+    list.push(scenario(
+        "field/S5 two sticks of different builds",
+        boot(copy(Fs::Vfat, "TINY_29DAD7", "fedcba9876543210", "other"))
+            .and(copy(Fs::Vfat, "TINY_29DAD7", MARK, "tiny"), Bus::Stick),
+    ));
+    list.push(scenario(
+        "field/S5 without a mark a label that FAT has cut is the last resort",
+        Boot::from(copy(Fs::Vfat, "TINY_29DAD7", MARK, "tiny"))
+            .on(Bus::Stick)
+            .root("root=live:CDLABEL=Tiny_29DAD730 rd.live.image rd.overlay rd.retry=12")
+            .expect(overlay_root())
+            .expect(console_says("using it because no other has come")),
+    ));
+    list
+}
+
+/// E, F: other names of devices and files.
+fn names() -> Vec<Scenario> {
+    let link = |to: &str| {
+        let medium = disk_with_iso(Fs::Ext4, "iso/real.iso", iso());
+        let script = format!("debugfs -w -R 'symlink /latest.iso {to}' \"$1?offset=1048576\" >/dev/null 2>&1");
+        Boot::from(changed(medium, &script)).on(Bus::Disk).kargs("iso-scan/filename=/latest.iso").expect(overlay_root())
+    };
+    let cdrom = |mode: Mode| {
+        Boot::from(iso()).on(Bus::ScsiCd).root("root=live:/dev/cdrom rd.overlay").mode(mode).expect(overlay_root())
+    };
+    vec![
+        scenario("field/S17 an ISO file behind an absolute link", link("/iso/real.iso")),
+        scenario("field/S17 an ISO file behind a relative link", link("iso/real.iso")),
+        scenario("field/S8 /dev/cdrom", cdrom(Mode::Native)),
+        scenario("field/S8 /dev/cdrom, dracut 106", cdrom(Mode::Dracut106)),
+    ]
+}
+
+/// A file system with a default subvolume, in which the directory lies.
+const SUBVOLUME: &str = r#"
+    mkdir "$1.mnt"; mount -o loop,offset=1048576 "$1" "$1.mnt"
+    cd "$1.mnt"; btrfs -q subvolume create @; cp -r --reflink=auto iso @/
+    [ "$DEFAULT" = top ] || btrfs subvolume set-default @
+    rm -r iso; cd /; umount "$1.mnt"; rmdir "$1.mnt""#;
+
+/// G: btrfs has two roots.
+fn roots() -> Vec<Scenario> {
+    let host = |default: &str| {
+        changed(store(Fs::Btrfs, vec![("iso/x.iso", iso())], 300), &format!("DEFAULT={default}\n{SUBVOLUME}"))
+    };
+    let medium = changed(
+        Recipe::Partition(Box::new(folder(
+            Fs::Btrfs,
+            "ISO",
+            vec![("LiveOS/squashfs.img", image(Fs::Squashfs("zstd")))],
+        ))),
+        &SUBVOLUME
+            .replace("cp -r --reflink=auto iso @/", "mkdir @/home")
+            .replace("rm -r iso; ", "")
+            .replace("$DEFAULT", "@"),
+    );
+    let boot = |medium: Recipe, path: &str| {
+        Boot::from(medium).on(Bus::Disk).kargs(&format!("iso-scan/filename={path}")).expect(overlay_root())
+    };
+    let kept = || {
+        let first = boot(host("@"), "/@/iso/x.iso").kargs("rd.live.overlay.persistent rd.live.cowfile.mbsize=150");
+        first.expect(persistence("cow-file")).writes("/kept")
+    };
+    vec![
+        scenario("field/S9 an ISO file by the path that GRUB uses", boot(host("@"), "/@/iso/x.iso")),
+        scenario("field/S9 an ISO file by the path that its owner uses", boot(host("@"), "/iso/x.iso")),
+        scenario("field/S9 an ISO file in a subvolume that is not the default", boot(host("top"), "/@/iso/x.iso")),
+        scenario(
+            "field/S9 a medium above the default subvolume",
+            Boot::from(medium).on(Bus::Disk).expect(overlay_root()),
+        ),
+        scenario(
+            "field/S9 a cow file lies where the ISO file was found",
+            kept().then(kept().again().expect(file_is("/kept", "kept"))),
+        ),
+    ]
+}
