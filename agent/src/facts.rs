@@ -64,13 +64,15 @@ impl Device {
     }
 
     /// Whether its sectors are longer than what its file system can be mounted with, as where an image was written to a disk with sectors
-    /// of 4096 bytes: then a loop device with short ones stands between. XFS does not tell here.
+    /// of 4096 bytes: then a loop device with short ones stands between.
     #[must_use]
     pub fn has_long_sectors(&self) -> bool {
         let Some(found) = &self.superblock else { return false };
         let longest = match found.kind {
             Kind::Iso9660 | Kind::Udf => Some(2048),
-            Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Vfat | Kind::Exfat | Kind::Erofs => found.block_size,
+            Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Vfat | Kind::Exfat | Kind::Erofs | Kind::Xfs => {
+                found.block_size
+            }
             _ => None,
         };
         longest.is_some_and(|longest| self.sector > longest)

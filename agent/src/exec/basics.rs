@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
-use rdlive_sys::loopdev::{self, Setup};
+use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 
 use super::apply::Executor;
 use super::mount::{self, FileSystem, Purpose};
@@ -23,6 +23,11 @@ use crate::plan::{Place, Slot};
 
 /// What is in a file was made for sectors of this length, or can do with them.
 const SECTOR: u32 = 512;
+
+/// Whether something can be read of a device: some file systems take a file for direct I/O and then refuse each request.
+fn reads(device: &LoopDevice) -> bool {
+    device.device.read_at(&mut [0; SECTOR as usize], 0).is_ok()
+}
 
 impl Executor<'_> {
     pub(super) fn driver(&self, module: &str, filesystem: Option<&str>, option: &str) -> Result<(), Stop> {
@@ -83,8 +88,10 @@ impl Executor<'_> {
         // With direct I/O the kernel would take over the sectors of the disk below, which may be too long for what is in the file.
         let read_only = access == Access::ReadOnly;
         let setup = Setup { read_only, direct_io, autoclear: true, sector: SECTOR, ..Setup::default() };
-        let device = loopdev::attach(&self.env.path("dev"), opened, &path.to_string_lossy(), setup)
-            .map_err(|error| fail("attaching a loop device to", error))?;
+        let attach = |setup| loopdev::attach(&self.env.path("dev"), opened, &path.to_string_lossy(), setup);
+        let direct = direct_io.then(|| attach(setup).ok().filter(reads)).flatten();
+        let device = direct.map_or_else(|| attach(Setup { direct_io: false, ..setup }), Ok);
+        let device = device.map_err(|error| fail("attaching a loop device to", error))?;
         let node = self.env.path(format!("dev/loop{}", device.number));
         self.hold(into, node, Some(device));
         Ok(())

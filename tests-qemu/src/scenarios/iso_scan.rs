@@ -64,6 +64,7 @@ fn long_sectors() -> Vec<Scenario> {
     vec![
         scenario("isoscan/S1 on ext4, with sectors of 4096 bytes", file(Fs::Ext4)),
         scenario("isoscan/S1 on a FAT with short sectors, with sectors of 4096 bytes", file(Fs::Vfat)),
+        scenario("isoscan/S1 on an XFS with short sectors, with sectors of 4096 bytes", file(Fs::Xfs)),
         scenario("isoscan/S2 an ISO written to a disk with sectors of 4096 bytes", on(iso())),
         scenario(
             "isoscan/S2 the same, copied to RAM",

@@ -65,7 +65,7 @@ pub struct Superblock {
     pub stamp: Option<String>,
     /// Bytes the file system says it has.
     pub size: Option<u64>,
-    /// Bytes per block (sector for vfat, exfat and ntfs).
+    /// Bytes per block (sector for vfat, exfat, ntfs and xfs).
     pub block_size: Option<u32>,
     /// Compressor of a squashfs or EROFS.
     pub compressor: Option<Compressor>,

@@ -17,11 +17,16 @@ pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
         label: label(head.span(108, 12)?),
         uuid: uuid(&head.array(32)?),
         size: head.be64(8)?.checked_mul(u64::from(block_size)),
-        block_size: Some(block_size),
+        block_size: Some(sector_size(head).unwrap_or(block_size)),
         // Only mkfs and growfs in progress are visible here; whether the log is clean is in the log.
         dirty: head.u8(126)? != 0,
         ..Superblock::new(Kind::Xfs)
     })
+}
+
+/// `sb_sectsize`: what the file system reads and writes at once, which no device below it may exceed.
+fn sector_size(head: &[u8]) -> Option<u32> {
+    head.be16(102).map(u32::from).filter(|size| size.is_power_of_two() && (512..=32_768).contains(size))
 }
 
 #[cfg(test)]
@@ -31,6 +36,7 @@ pub(super) fn sample() -> Vec<u8> {
     image[4..8].copy_from_slice(&4096u32.to_be_bytes());
     image[8..16].copy_from_slice(&100u64.to_be_bytes());
     image[32..48].copy_from_slice(&[0x22; 16]);
+    image[102..104].copy_from_slice(&512u16.to_be_bytes());
     image[108..113].copy_from_slice(b"store");
     image
 }
@@ -44,7 +50,10 @@ mod tests {
         let found = parse(&sample()).unwrap();
         assert_eq!(found.label.as_deref(), Some("store"));
         assert_eq!(found.size, Some(409_600));
-        assert_eq!(found.block_size, Some(4096));
+        assert_eq!(found.block_size, Some(512));
+        let mut odd = sample();
+        odd[102..104].copy_from_slice(&513u16.to_be_bytes());
+        assert_eq!(parse(&odd).unwrap().block_size, Some(4096));
     }
 
     #[test]
