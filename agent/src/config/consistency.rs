@@ -3,7 +3,7 @@
 use super::lookup::Lookup;
 use super::registry::spelling::foreign_karg;
 use super::registry::*;
-use super::{Config, Dialect, Level, Method, Persistence, Source};
+use super::{Access, Config, Dialect, Level, Method, Persistence, Source, meant, useless};
 use crate::cmdline::Token;
 
 /// Looks at each token: old, ignored, not built, misspelt, foreign.
@@ -91,6 +91,11 @@ pub(super) fn contradictions(lookup: &mut Lookup, config: &Config, guessed: bool
         lookup.report(Level::Notice, "ignored", &token.raw, message);
     }
     write_area(lookup, config);
+    useless::without_effect(lookup, config);
+    meant::misread(lookup, config);
+    if config.source.is_live() && lookup.has(&LIVE_IMAGE) && !lookup.flag(&LIVE_IMAGE, true) {
+        contradiction(lookup, &LIVE_IMAGE, "root=live: asks for a live system, looking for it");
+    }
     if lookup.has(&OVERLAY) && lookup.has(&LIVE_OVERLAY_OVERLAYFS) {
         let old = lookup.flag(&LIVE_OVERLAY_OVERLAYFS, false);
         if old == config.overlay.refused {
@@ -113,6 +118,14 @@ fn write_area(lookup: &mut Lookup, config: &Config) {
             contradiction(lookup, &OVERLAY_RESET, "no persistent area is named, emptying nothing");
         }
     }
+    if overlay.unlock.encrypt && overlay.persistence.is_none() && !lookup.has(&OVERLAY_CRYPT) {
+        let message = "no persistent area is asked for, encrypting nothing; rd.live.overlay.persistent asks for one";
+        contradiction(lookup, &LIVE_ENCRYPT, message);
+    }
+    if overlay.refused && overlay.method != Method::Direct && (overlay.wish().is_some() || overlay.crypt.is_some()) {
+        contradiction(lookup, &OVERLAY, "changes that are kept as files need an overlay, using one");
+    }
+    image_itself(lookup, config);
     if overlay.crypt.is_some() && overlay.persistence.is_some() {
         contradiction(lookup, &OVERLAY_CRYPT, "another karg names a place for changes too, using the encrypted device");
     }
@@ -128,6 +141,25 @@ fn write_area(lookup: &mut Lookup, config: &Config) {
     }
     if overlay.fsimg && overlay.persistence.is_some() {
         contradiction(lookup, &WRITABLE_FSIMG, "a copy in RAM is not kept, ignoring the persistent area");
+    }
+}
+
+/// What excludes that the image itself is written.
+fn image_itself(lookup: &mut Lookup, config: &Config) {
+    let overlay = &config.overlay;
+    if overlay.method != Method::Direct {
+        return;
+    }
+    if !overlay.fsimg && matches!(overlay.persistence, Some(Persistence::Named { .. } | Persistence::OnMedium { .. })) {
+        contradiction(lookup, &LIVE_OVERLAY, "rd.overlay=none writes the image itself, using no other place");
+    }
+    if overlay.fsimg && overlay.ordinary {
+        contradiction(lookup, &OVERLAY, "rd.writable.fsimg writes into a copy of the image, using no overlay");
+    }
+    let writable = config.medium_access == Access::ReadWrite || config.ram || overlay.fsimg;
+    if !writable && let Some(token) = lookup.token(&OVERLAY).or(lookup.token(&LIVE_OVERLAY)) {
+        let message = "the image itself can be written only with rw beside it, keeping changes in RAM";
+        lookup.report(Level::Notice, "ignored", &token.raw, message);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::lookup::{Lookup, split_list};
+use super::meant::{self, question};
 use super::registry::{LIVE_ENCRYPT, LIVE_ENCRYPT_KEYFILE, LIVE_ENCRYPT_TIMEOUT, OVERLAY_CRYPT};
 use super::root::split_place;
 use super::{KeyFile, Mkfs, OverlayCrypt, Selector, Unlocking};
@@ -22,7 +23,9 @@ pub(super) fn device(lookup: &mut Lookup) -> Option<OverlayCrypt> {
     let text = lookup.text(&OVERLAY_CRYPT).unwrap_or_default();
     let mut items = split_list(&text);
     let Some(device) = items.next().and_then(|device| Selector::parse(&device)) else {
-        lookup.warn("value", &token.raw, "names no device, encrypting nothing and keeping changes in RAM");
+        let why = meant::device(&text).map_or(String::new(), |why| format!(": {why}"));
+        let message = format!("names no device, encrypting nothing and keeping changes in RAM{why}");
+        lookup.warn("value", &token.raw, message);
         return None;
     };
     let mut wish = OverlayCrypt {
@@ -53,7 +56,10 @@ pub(super) fn device(lookup: &mut Lookup) -> Option<OverlayCrypt> {
             ("mapname" | "fstype" | "timeout", _) => {
                 lookup.warn("value", &token.raw, format!("{item} cannot be used, using the default"));
             }
-            _ => lookup.warn("value", &token.raw, format!("{item} is no option of it that we know, ignoring")),
+            (key, _) => {
+                let meant = question(key, &["mapname", "fstype", "mkfs", "timeout"]);
+                lookup.warn("value", &token.raw, format!("{item} is no option of it that we know, ignoring{meant}"));
+            }
         }
     }
     Some(wish)
@@ -79,7 +85,9 @@ pub(super) fn unlocking(lookup: &mut Lookup) -> Unlocking {
     if let (Some(token), Some(text)) = (lookup.token(&LIVE_ENCRYPT_KEYFILE), lookup.text(&LIVE_ENCRYPT_KEYFILE)) {
         unlocking.key_file = key_file(&text);
         if unlocking.key_file.is_none() {
-            lookup.warn("value", &token.raw, "is neither /path nor <device>:/path, asking for a passphrase instead");
+            let why = meant::device(&text).map_or(String::new(), |why| format!(": {why}"));
+            let message = format!("is neither /path nor <device>:/path, asking for a passphrase instead{why}");
+            lookup.warn("value", &token.raw, message);
         }
     }
     unlocking
@@ -177,7 +185,7 @@ mod tests {
     #[test]
     fn what_belongs_to_nothing_is_said() {
         for (text, id) in [
-            ("rd.live.encrypt", ""),
+            ("rd.live.encrypt", "contradiction"),
             ("rd.overlay=LABEL=P rd.live.encrypt", "contradiction"),
             ("rd.overlay=LABEL=P rd.overlay.crypt=LABEL=C", "contradiction"),
             ("rd.live.overlay.persistent rd.live.encrypt", ""),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::defaults::DEADLINE;
 use super::lookup::Lookup;
+use super::meant::question;
 use super::registry::{
     DEBUG, EMERGENCY, KIWI_DEBUG, LIVE_CHECK, LIVE_DEBUG, MEDIACHECK, PANIC, REPORT, RETRY, SHELL, TIMEOUT,
 };
@@ -32,14 +33,16 @@ pub(super) fn failure(lookup: &mut Lookup) -> Failure {
 
 fn emergency(lookup: &mut Lookup) -> Option<Emergency> {
     let token = lookup.token(&EMERGENCY)?;
-    let emergency = match lookup.text(&EMERGENCY)?.as_str() {
+    let text = lookup.text(&EMERGENCY)?;
+    let emergency = match text.as_str() {
         "reboot" => Some(Emergency::Reboot),
         "poweroff" => Some(Emergency::Poweroff),
         "halt" => Some(Emergency::Halt),
         _ => None,
     };
     if emergency.is_none() {
-        lookup.warn("value", &token.raw, "not reboot, poweroff or halt, ignoring");
+        let meant = question(&text, EMERGENCY.words);
+        lookup.warn("value", &token.raw, format!("not reboot, poweroff or halt, ignoring{meant}"));
     }
     emergency
 }

@@ -1,6 +1,7 @@
 //! Which of the two histories the kargs are read by (product.md §4).
 
 use super::lookup::Lookup;
+use super::meant::question;
 use super::registry::{LIVE_DIALECT, ROOT};
 use super::{Conf, Dialect};
 
@@ -34,7 +35,8 @@ fn from_cmdline(lookup: &mut Lookup) -> Option<Choice> {
     let token = lookup.token(&LIVE_DIALECT)?;
     let name = lookup.text(&LIVE_DIALECT)?;
     let Some(dialect) = by_name(&name) else {
-        lookup.warn("value", &token.raw, "neither kiwi nor dmsquash, ignoring");
+        let meant = question(&name, LIVE_DIALECT.words);
+        lookup.warn("value", &token.raw, format!("neither kiwi nor dmsquash, ignoring{meant}"));
         return None;
     };
     Some(Choice { dialect, reason: token.raw.clone(), guessed: false })

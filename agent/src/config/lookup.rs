@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::explain::without_password;
+use super::meant;
 use super::registry::Karg;
 use super::warnings::{Said, Warnings};
 use super::{Level, Warning};
@@ -60,7 +61,12 @@ impl<'a> Lookup<'a> {
         let Some(token) = self.token(karg) else {
             return default;
         };
-        self.doubt_truth(token);
+        if !self.doubt_truth(token)
+            && let Some(message) = meant::odd_item(token.value.as_deref().unwrap_or_default(), karg.words)
+            && token.is_true()
+        {
+            self.warn("value", &token.raw, message);
+        }
         token.is_true()
     }
 

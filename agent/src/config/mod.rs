@@ -12,6 +12,7 @@ pub mod explain;
 mod grub;
 mod interpret;
 mod lookup;
+mod meant;
 mod modules;
 mod net;
 mod overlay;
@@ -21,6 +22,7 @@ mod selector;
 mod shutdown;
 mod size;
 mod system;
+mod useless;
 mod warnings;
 mod wish;
 

@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::crypt;
 use super::lookup::{Lookup, split_list};
+use super::meant::{self, question};
 use super::registry::{
     AUTOOVERLAY, COWFILE_MBSIZE, COWFILE_PATH, HOST_AWAKE, LIVE_ENCRYPT, LIVE_OVERLAY, LIVE_OVERLAY_OVERLAYFS, OVERLAY,
     OVERLAY_COWFS, OVERLAY_CRYPT, OVERLAY_PERSISTENT, OVERLAY_READONLY, OVERLAY_RESET, OVERLAY_SIZE, OVERLAY_THIN,
@@ -14,6 +15,9 @@ use super::root::split_place;
 use super::size::{Bare, Size};
 use super::{Access, AreaFs, Dialect, Method, Overlay, Persistence, Selector, TmpfsSize, Wish};
 use crate::cmdline::Token;
+
+/// Values of `rd.overlay` that name no place.
+const MODES: [&str; 6] = ["none", "tmpfs", "auto", "yes", "true", "off"];
 
 /// What the value of `rd.overlay` or `rd.live.overlay` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +101,10 @@ fn said_by(lookup: &mut Lookup, token: Option<&Token>) -> Option<Said> {
     match &said {
         Said::Nonsense if lookup.doubt_truth(token) => {}
         Said::Nonsense => {
-            lookup.warn("value", &token.raw, "names neither a device nor a mode, keeping changes in RAM only")
+            let value = token.value.as_deref().unwrap_or_default();
+            let meant = meant::device(value).map_or_else(|| question(value, &MODES), |why| format!(": {why}"));
+            let message = format!("names neither a device nor a mode, keeping changes in RAM only{meant}");
+            lookup.warn("value", &token.raw, message);
         }
         Said::Tmpfs(_) if token.key == LIVE_OVERLAY.name => {
             lookup.warn("value", &token.raw, "only rd.overlay takes tmpfs options, ignoring");
@@ -189,6 +196,7 @@ fn method(lookup: &mut Lookup, dialect: Dialect, new: Option<&Said>, old: Option
 /// The storage role: `rd.overlay`'s place, else `rd.live.overlay`'s, else kiwi's automatic area.
 fn persistence(lookup: &mut Lookup, new: Option<Said>, old: Option<Said>) -> Option<Persistence> {
     let automatic = automatic(lookup);
+    other_place(lookup, new.as_ref(), old.as_ref());
     let named = match (new, old) {
         (Some(Said::Place(place)), _) | (_, Some(Said::Place(place))) => Some(place),
         _ => None,
@@ -201,6 +209,18 @@ fn persistence(lookup: &mut Lookup, new: Option<Said>, old: Option<Said>) -> Opt
         lookup.warn("contradiction", &token.raw, "another karg names the place for changes, using that one");
     }
     named.or(automatic)
+}
+
+/// Says that the older of two kargs names another place or none.
+fn other_place(lookup: &mut Lookup, new: Option<&Said>, old: Option<&Said>) {
+    let differs = match (new, old) {
+        (Some(Said::Place(new)), Some(Said::Place(old))) => new != old,
+        (Some(Said::Place(_)), Some(Said::Bare)) => true,
+        _ => false,
+    };
+    if let Some(token) = lookup.token(&LIVE_OVERLAY).filter(|_| differs) {
+        lookup.warn("contradiction", &token.raw, "rd.overlay says where changes are kept, using that");
+    }
 }
 
 /// `rd.live.overlay.persistent` and what belongs to it.
@@ -232,7 +252,8 @@ fn cowfs(lookup: &mut Lookup) -> AreaFs {
     if matches!(fs, AreaFs::Unknown(_))
         && let Some(token) = lookup.token(&OVERLAY_COWFS)
     {
-        lookup.warn("value", &token.raw, "not ext4, xfs or btrfs, creating no persistent area");
+        let meant = question(token.value.as_deref().unwrap_or_default(), OVERLAY_COWFS.words);
+        lookup.warn("value", &token.raw, format!("not ext4, xfs or btrfs, creating no persistent area{meant}"));
     }
     fs
 }
@@ -247,6 +268,7 @@ fn sizes(lookup: &mut Lookup, overlay: &mut Overlay, dialect: Dialect) {
             overlay.size = size;
             overlay.store = size;
             unit_warning(lookup, token, bare, dialect);
+            doubt(lookup, size, token);
         }
         Err(error) => lookup.warn("value", &token.raw, format!("{error}, using 50% of RAM")),
     }
@@ -283,7 +305,10 @@ fn tmpfs(lookup: &mut Lookup, overlay: &mut Overlay, options: &[String]) {
             ("size", Ok(size)) => tmpfs_size(lookup, overlay, size.size, token),
             ("size", Err(error)) => lookup.warn("value", &token.raw, format!("size {value:?}: {error}, ignoring")),
             ("nr_blocks" | "nr_inodes", _) if !value.is_empty() => overlay.tmpfs_options.push(option.clone()),
-            _ => lookup.warn("value", &token.raw, format!("{option} is no tmpfs option we know, ignoring")),
+            _ => {
+                let meant = question(key, &["size", "nr_blocks", "nr_inodes"]);
+                lookup.warn("value", &token.raw, format!("{option} is no tmpfs option we know, ignoring{meant}"));
+            }
         }
     }
 }
@@ -297,6 +322,14 @@ fn tmpfs_size(lookup: &mut Lookup, overlay: &mut Overlay, size: TmpfsSize, token
         );
     }
     overlay.size = size;
+    doubt(lookup, size, token);
+}
+
+/// Says that a size is beyond sense; it is used all the same.
+fn doubt(lookup: &mut Lookup, size: TmpfsSize, token: &Token) {
+    if let Some(why) = size.beyond_sense() {
+        lookup.warn("value", &token.raw, format!("{why}, using it all the same"));
+    }
 }
 
 impl Overlay {

@@ -40,6 +40,8 @@ pub struct Karg {
     pub meaning: &'static str,
     /// The values it takes; empty when the kind says it all.
     pub values: &'static str,
+    /// The words it knows, a switch besides yes and no. What comes close to one of them is a slip.
+    pub words: &'static [&'static str],
 }
 
 /// An older name of a karg.
@@ -142,6 +144,7 @@ impl Karg {
             status: Status::Built,
             meaning,
             values: "",
+            words: &[],
         }
     }
 
@@ -162,6 +165,11 @@ impl Karg {
 
     const fn values(mut self, values: &'static str) -> Self {
         self.values = values;
+        self
+    }
+
+    const fn words(mut self, words: &'static [&'static str]) -> Self {
+        self.words = words;
         self
     }
 

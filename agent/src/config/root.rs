@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::explain::without_password;
 use super::lookup::Lookup;
 use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT, ROOTFSTYPE};
-use super::{Access, Conf, IsoScan, Level, Selector, Source, grub, net};
+use super::{Access, Conf, IsoScan, Level, Selector, Source, grub, meant, net};
 use crate::layout;
 
 /// The forms `root=` may have, for messages.
@@ -74,6 +74,8 @@ pub(super) enum Unknown {
     Path(String),
     #[error("{0} is not a scheme we know")]
     Scheme(String),
+    #[error("{0}")]
+    Tag(String),
     #[error("{0} is no known form; a device needs its whole path, as in /dev/{0}")]
     Form(String),
     #[error("the {0} URL names no server")]
@@ -107,6 +109,7 @@ fn complaint(rest: &str, extension: Option<&str>) -> Unknown {
     match (rest.split_once('='), rest.split_once(':')) {
         _ if rest.is_empty() => Unknown::Empty,
         (Some((tag, "")), _) => Unknown::EmptyTag(tag.to_owned()),
+        _ if meant::device(rest).is_some() => Unknown::Tag(meant::device(rest).unwrap_or_default()),
         _ if matches!(extension, Some("squashfs" | "erofs" | "sqfs")) => Unknown::Container(text),
         _ if rest.starts_with('/') => Unknown::Path(text),
         (_, Some((scheme, _))) => Unknown::Scheme(scheme.to_owned()),
@@ -132,7 +135,8 @@ pub(super) fn medium(lookup: &mut Lookup, conf: &Conf) -> Known {
         if known != (None, None) {
             return known;
         }
-        lookup.warn("value", &token.raw, FORMS);
+        let why = meant::device(&text).map_or(String::new(), |why| format!(": {why}"));
+        lookup.warn("value", &token.raw, format!("{FORMS}{why}"));
     }
     let Some(text) = conf.medium.as_deref() else { return (None, None) };
     let known = loader(text);

@@ -65,6 +65,25 @@ impl FromStr for Size {
     }
 }
 
+/// More RAM than a machine has that boots a live system.
+const LARGEST: u64 = 16 << 40;
+/// What the first minute of a system writes.
+const SMALLEST: u64 = 4 << 20;
+
+impl TmpfsSize {
+    /// Why nobody can have meant this size; `None` for one that makes sense.
+    pub(super) fn beyond_sense(self) -> Option<&'static str> {
+        match self {
+            Self::Percent(100..) => {
+                Some("that is all of the RAM or more, and a machine whose RAM is full of changes ends")
+            }
+            Self::Bytes(LARGEST..) => Some("no machine has so much RAM"),
+            Self::Bytes(..SMALLEST) => Some("that is full before the system has started"),
+            Self::Percent(_) | Self::Bytes(_) => None,
+        }
+    }
+}
+
 /// Bytes of a unit: `k`, `m`, `g`, `t`, `p`, `e` of either case, optionally followed by `B` or `iB`; all are powers of 1024.
 fn factor(unit: &str) -> Result<u64, ParseSizeError> {
     let unit = unit.to_ascii_lowercase();

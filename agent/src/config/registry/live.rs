@@ -19,12 +19,14 @@ table! { LIVE_TABLE:
         .values("`<path>`; `<LABEL=, UUID=, PARTUUID=, PARTLABEL= or /dev/…>:<path>` looks on one device only");
     LIVE_DIALECT = Karg::new("rd.live.dialect", ValueKind::Text, Origin::Rdlive, "Read the kargs as kiwi-live or as dracut's dmsquash-live")
         .values("`kiwi`, `dmsquash`")
+        .words(&["kiwi", "dmsquash"])
         .default("from `/etc/rdlive.conf`; else `kiwi` if a kiwi-only karg is present; else `dmsquash`");
     LIVE_MEDIUM = Karg::new("rd.live.medium", ValueKind::Text, Origin::Rdlive, "Identity of the medium the boot loader came from; it wins when several media match. With its mark it is found under any label: on a file system that holds `/.rdlive/<16 digits>`")
         .values("`UUID=…`, `LABEL=…`, `PARTUUID=…`, `PARTLABEL=…`, `ID=<16 digits>`, or one of the first four and `,ID=…`")
         .default("from `/etc/rdlive.conf`");
     LIVE_RAM = Karg::new("rd.live.ram", ValueKind::Bool, Origin::Dracut, "Copy the image to RAM and release the medium. If it does not fit, the boot goes on from the medium and says why; with `=required` it stops")
         .values("bool or `required`")
+        .words(&["required"])
         .default("0")
         .aliases(&[alias("live_ram", "dracut before 104")]);
     MINMEM = Karg::new("rd.minmem", ValueKind::Number, Origin::Dracut, "MiB of RAM that must stay available after the image has been copied to RAM")

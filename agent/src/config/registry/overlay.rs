@@ -47,10 +47,12 @@ table! { OVERLAYS_TABLE:
         .ignored("rdlive never waits for an answer when a persistent area is missing");
     OVERLAY_PERSISTENT = Karg::new("rd.live.overlay.persistent", ValueKind::Bool, Origin::Kiwi, "Keep changes on the boot disk or beside the ISO file")
         .default("0")
-        .values("also `required` (rdlive): stop when that is impossible instead of using RAM; `accept` (rdlive): use an area, or a store at a named place, that was made for another image; `required,accept`");
+        .values("also `required` (rdlive): stop when that is impossible instead of using RAM; `accept` (rdlive): use an area, or a store at a named place, that was made for another image; `required,accept`")
+        .words(&["required", "accept"]);
     OVERLAY_COWFS = Karg::new("rd.live.overlay.cowfs", ValueKind::Text, Origin::Both, "File system of a new persistent area; given, it also lets one be made on a device that `rd.overlay=` names and that holds nothing")
         .default("ext4")
         .values("`ext4`, `xfs`, `btrfs`")
+        .words(&["ext4", "xfs", "btrfs"])
         .since("dracut 058");
     AUTOOVERLAY = Karg::new("rd.live.autooverlay", ValueKind::Bool, Origin::Rdlive, "Make the partition that `rd.overlay=LABEL=` names in free space of the boot disk, if no file system has that label; dracut does it when its module autooverlay is in the initrd")
         .default("0");

@@ -162,7 +162,7 @@ fn plain(name: &str) -> String {
 }
 
 /// Edit distance: insertions, deletions, substitutions and swaps of neighbours each cost one.
-fn distance(left: &str, right: &str) -> usize {
+pub(in crate::config) fn distance(left: &str, right: &str) -> usize {
     #[cfg(test)]
     tests::COMPARED.set(tests::COMPARED.get() + 1);
     let right: Vec<char> = right.chars().collect();

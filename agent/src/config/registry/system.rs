@@ -8,7 +8,8 @@ table! { SYSTEM_TABLE:
         .values("seconds; 0 is the default of `rd.retry`, nothing waits for ever");
     SHELL = Karg::new("rd.shell", ValueKind::Bool, Origin::Both, "Allow a prompt or shell when the boot fails").default("1");
     EMERGENCY = Karg::new("rd.emergency", ValueKind::Text, Origin::Both, "What to do after the prompt, or when it is not allowed")
-        .values("`reboot`, `poweroff`, `halt`");
+        .values("`reboot`, `poweroff`, `halt`")
+        .words(&["reboot", "poweroff", "halt"]);
     PANIC = Karg::new("panic", ValueKind::Number, Origin::Kernel, "Seconds until a failed boot restarts the machine; negative: at once")
         .default("0, wait for a person");
     BREAK = Karg::new("rd.break", ValueKind::Text, Origin::Both, "Stop at a hook of dracut").elsewhere("dracut; a native initrd has no hooks");
@@ -17,6 +18,7 @@ table! { SYSTEM_TABLE:
         .default("90");
     LIVE_EJECT = Karg::new("rd.live.eject", ValueKind::Bool, Origin::Rdlive, "Open the optical drive when the machine has been taken down; `=prompt` also asks to take the medium away")
         .values("bool or `prompt`")
+        .words(&["prompt"])
         .default("0");
     LIVE_DEBUG = Karg::new("rd.live.debug", ValueKind::Bool, Origin::Both, "Log every fact and decision").default("0")
         .aliases(&[alias("rdlivedebug", "dracut before 104")]);
