@@ -8,6 +8,7 @@ mod medium;
 mod named;
 mod ordinary;
 mod ram;
+mod rivals;
 mod told;
 mod world;
 mod writable;

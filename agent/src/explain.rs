@@ -1,11 +1,10 @@
 //! `rdlive explain`: what a command line means and what would be done, on any machine, touching nothing.
 
 mod assumed;
+mod medium;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,22 +13,30 @@ use lexopt::prelude::*;
 use crate::boot::{Boot, Told};
 use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Source};
-use crate::facts::{Content, ImageFile};
-use crate::format::{self, Kind, Superblock, iso9660};
 use crate::handover::{Facts, Report};
 use crate::json;
-use crate::layout::{EXT3FS_IMG, ROOTFS_IMG};
 use crate::terminal;
 
 use assumed::Assumed;
+use medium::{Medium, look};
 
 /// How `rdlive explain` was called.
 #[derive(Debug, Default)]
 struct Question {
     cmdline: Option<String>,
-    medium: Option<PathBuf>,
+    media: Vec<PathBuf>,
     facts: Option<PathBuf>,
     json: bool,
+}
+
+impl Question {
+    /// Which device stands for which medium, where there are several.
+    fn standing(&self) -> Vec<String> {
+        let several = self.media.iter().zip(assumed::DISKS).filter(|_| self.media.len() > 1);
+        several
+            .map(|(path, name)| format!("{} is /dev/{name}:", terminal::printable(&path.display().to_string())))
+            .collect()
+    }
 }
 
 /// Explains; the exit code is 1 when the command line has an error in it.
@@ -51,7 +58,10 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let warnings = warnings.for_a_person();
     let plan = match facts {
         Some(facts) => happened(&config, facts),
-        None => plan(&config, call.medium.as_deref().map(|path| look(&config, path)).transpose()?),
+        None => {
+            let media = call.media.iter().map(|path| look(&config, path)).collect::<Result<_, _>>()?;
+            call.standing().into_iter().chain(plan(&config, media)).collect()
+        }
     };
     if call.json {
         let whole = config::explain::explain_json(&config, &warnings, &plan);
@@ -69,26 +79,29 @@ fn parse(arguments: &[String]) -> Result<Question, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("cmdline") => call.cmdline = Some(parser.value()?.string()?),
-            Long("medium") => call.medium = Some(PathBuf::from(parser.value()?)),
+            Long("medium") => call.media.push(PathBuf::from(parser.value()?)),
             Long("facts") => call.facts = Some(PathBuf::from(parser.value()?)),
             Long("json") => call.json = true,
             other => return Err(other.unexpected()),
         }
     }
-    if call.medium.is_some() && call.facts.is_some() {
+    if !call.media.is_empty() && call.facts.is_some() {
         return Err("--facts says all of the medium, so --medium has no place beside it".into());
+    }
+    if call.media.len() > assumed::DISKS.len() {
+        return Err(format!("--medium may be given {} times", assumed::DISKS.len()).into());
     }
     Ok(call)
 }
 
 /// What is assumed, and what a boot does then.
-fn plan(config: &Config, medium: Option<Medium>) -> Vec<String> {
+fn plan(config: &Config, media: Vec<Medium>) -> Vec<String> {
     // Nothing is asked of us.
     if !config.concerns_us() {
         return Vec::new();
     }
     let ends_at_once = config.source.is_not_built() || matches!(config.source, Source::Malformed { .. });
-    let Assumed { facts, remarks } = if ends_at_once { Assumed::default() } else { assumed::assumed(config, medium) };
+    let Assumed { facts, remarks } = if ends_at_once { Assumed::default() } else { assumed::assumed(config, media) };
     remarks.into_iter().chain(course(config, Told::assumed(facts))).collect()
 }
 
@@ -122,77 +135,17 @@ fn read_facts(path: &Path) -> Result<Facts, Box<dyn Error>> {
     serde_json::from_value(value).map_err(|error| say(&error))
 }
 
-/// What is on a medium: its superblock, and what a mount of it would offer.
-type Medium = (Superblock, Option<Content>);
-
-/// Reads a medium without mounting it.
-fn look(config: &Config, path: &Path) -> Result<Medium, Box<dyn Error>> {
-    let say = |error: &dyn std::fmt::Display| Box::<dyn Error>::from(format!("{}: {error}", path.display()));
-    let mut file = File::open(path).map_err(|error| say(&error))?;
-    let found =
-        format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
-    if found.kind != Kind::Iso9660 {
-        let content = (!matches!(found.kind, Kind::Squashfs | Kind::Erofs)).then(|| assumed::usual_content(config));
-        return Ok((found, content));
-    }
-    let mut volume = iso9660::Volume::open(&mut file).map_err(|error| say(&error))?;
-    let dir = Path::new(&config.live_dir);
-    for name in [config.squashimg.as_str(), ROOTFS_IMG, EXT3FS_IMG] {
-        let inside = dir.join(name);
-        let Some(extent) = volume.find(&format!("/{}", inside.display())).map_err(|error| say(&error))? else {
-            continue;
-        };
-        let mut inside_file = Window { inner: volume.reader(), start: extent.offset, size: extent.size, at: 0 };
-        let kind = format::identify(&mut inside_file).map_err(|error| say(&error))?;
-        let Some(kind) = kind else { return Err(say(&format!("{} is no file system", inside.display()))) };
-        let image = ImageFile { path: inside, kind: kind.kind, compressor: kind.compressor, dirty: kind.dirty };
-        let container = matches!(image.kind, Kind::Squashfs | Kind::Erofs) && name == config.squashimg;
-        return Ok((found, Some(if container { Content::Container(image) } else { Content::Image(image) })));
-    }
-    Err(say(&format!("neither {} nor {} is on it", config.squashimg, ROOTFS_IMG)))
-}
-
-/// A part of a reader, as a reader of its own.
-struct Window<'a, R> {
-    inner: &'a mut R,
-    start: u64,
-    size: u64,
-    at: u64,
-}
-
-impl<R: Read + Seek> Read for Window<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.size.saturating_sub(self.at)).unwrap_or(usize::MAX);
-        let length = left.min(buffer.len());
-        self.inner.seek(SeekFrom::Start(self.start.saturating_add(self.at)))?;
-        let length = self.inner.read(&mut buffer[..length])?;
-        self.at += length as u64;
-        Ok(length)
-    }
-}
-
-impl<R> Seek for Window<'_, R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-        };
-        self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::interpret_text;
     use crate::error::{Code, Stop};
-    use crate::facts::Device;
+    use crate::facts::{Content, Device, ImageFile};
+    use crate::format::{Kind, Superblock};
     use crate::terminal::tests::with_each_text;
 
     fn planned(cmdline: &str) -> String {
-        plan(&interpret_text(cmdline).0, None).join("\n")
+        plan(&interpret_text(cmdline).0, Vec::new()).join("\n")
     }
 
     #[test]
@@ -209,9 +162,37 @@ mod tests {
             ("root=live:/dev/sr0", true),
         ] {
             let (config, _) = interpret_text(cmdline);
-            let text = plan(&config, Some((found(), Some(assumed::usual_content(&config))))).join("\n");
+            let text = plan(&config, vec![(found(), Some(assumed::usual_content(&config)))]).join("\n");
             let stops = text.contains("RDL-010") && text.contains("found:  /dev/sda1 iso9660 LABEL=\"LIVE\"");
             assert_eq!((stops, text.contains("overlay lower")), (!chosen, chosen), "{cmdline}:\n{text}");
+        }
+    }
+
+    /// Two media of one label: which one is used, with what is on that one, and why.
+    #[test]
+    fn of_several_media_one_is_chosen_and_it_is_said_why() {
+        let medium = |uuid: &str, file: &str| {
+            let names = (Some("LIVE".to_owned()), Some(uuid.to_owned()));
+            let image = ImageFile { path: file.into(), kind: Kind::Erofs, compressor: None, dirty: false };
+            (
+                Superblock { label: names.0, uuid: names.1, ..Superblock::new(Kind::Iso9660) },
+                Some(Content::Container(image)),
+            )
+        };
+        for (kargs, chosen, file, why) in [
+            (
+                "",
+                "sda1",
+                "first.img",
+                "/dev/sdb1 matches too; using /dev/sda1, the first by name; rd.live.medium=UUID=A",
+            ),
+            ("rd.live.medium=UUID=B", "sdb1", "second.img", "using /dev/sdb1, which the boot loader came from"),
+        ] {
+            let (config, _) = interpret_text(&format!("root=live:CDLABEL=LIVE {kargs}"));
+            let text = plan(&config, vec![medium("A", "first.img"), medium("B", "second.img")]).join("\n");
+            for words in [&format!("device /dev/{chosen} as medium"), file, why] {
+                assert!(text.contains(words), "{kargs}: {words} is not in\n{text}");
+            }
         }
     }
 
@@ -231,7 +212,7 @@ mod tests {
             ("root=LABEL=x rd.overlay.crypt=LABEL=c rd.live.encrypt.keyfile=/k:LABEL=y", 6),
         ] {
             let (config, warnings) = interpret_text(cmdline);
-            let shown = |config: &Config| config::explain::explain_lines(config, &warnings, &plan(config, None));
+            let shown = |config: &Config| config::explain::explain_lines(config, &warnings, &plan(config, Vec::new()));
             let checked = with_each_text(&serde_json::to_value(&config).unwrap(), read, shown);
             assert!(checked >= texts, "{cmdline}: {checked}");
         }
@@ -336,7 +317,7 @@ mod tests {
     #[test]
     fn what_has_happened_is_told_with_what_failed() {
         let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.overlay");
-        let Assumed { mut facts, .. } = assumed::assumed(&config, None);
+        let Assumed { mut facts, .. } = assumed::assumed(&config, Vec::new());
         let second = Device { name: "sdb".into(), node: "/dev/sdb".into(), ..facts.devices[0].clone() };
         facts.devices.push(second);
         facts.failed.push((2, Stop::new(Code::MediumMount, "the driver gives up")));
@@ -358,7 +339,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("facts.json");
         let (config, _) = interpret_text("root=live:CDLABEL=LIVE rd.live.overlay.persistent");
-        let Assumed { mut facts, .. } = assumed::assumed(&config, None);
+        let Assumed { mut facts, .. } = assumed::assumed(&config, Vec::new());
         facts.conf = "dialect = kiwi\n".to_owned();
         facts.silent = vec!["sdz".to_owned()];
         facts.area_hangs = Some("writing to /dev/sda has hung".to_owned());
@@ -388,7 +369,7 @@ mod tests {
             ["root=live:cifs://u:secret@h/x.iso", "root=ftp://u:secret@h/x", "root=live:http://u:secret@h/x.iso"]
         {
             let (config, warnings) = interpret_text(cmdline);
-            let plan = plan(&config, None);
+            let plan = plan(&config, Vec::new());
             let lines = config::explain::explain_lines(&config, &warnings, &plan).join("\n");
             let whole = config::explain::explain_json(&config, &warnings, &plan).to_string();
             assert!(!lines.contains("secret") && !whole.contains("secret"), "{cmdline}:\n{lines}\n{whole}");

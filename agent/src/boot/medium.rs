@@ -121,8 +121,10 @@ impl Boot<'_> {
             Some(scan) => format!("holds {}", scan.path.display()),
             None => candidate.why.clone(),
         };
-        let others = open.into_iter().filter(|other| other.name != candidate.name && self.config.iso_scan.is_none());
-        let others = others.map(|other| (other.name, format!("not chosen: {}", other.why)));
+        let mut others = open;
+        others.retain(|other| other.name != candidate.name && self.config.iso_scan.is_none());
+        self.say_rivals(candidate, &others);
+        let others = others.into_iter().map(|other| (other.name, format!("not chosen: {}", other.why)));
         let all = [(candidate.name.clone(), format!("chosen: {why}"))].into_iter().chain(others);
         self.report.considered.extend(all.map(|(device, verdict)| Considered { device, verdict }));
     }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::medium::Medium;
 use crate::area::{DiskSite, Found, HostSite, NoGap, Site};
 use crate::config::{Config, KeyFile, Method, Persistence, Selector, Source};
 use crate::facts::{Content, Device, ImageFile, Inner, RamFacts, Seen};
@@ -19,14 +20,25 @@ pub(super) struct Assumed {
     pub remarks: Vec<String>,
 }
 
-/// The facts for a command line; `medium` is what was found on the medium, if one was looked at.
-pub(super) fn assumed(config: &Config, medium: Option<(Superblock, Option<Content>)>) -> Assumed {
+/// Names that stand for the media that were looked at, in the order of the command line; `sdc1` and `sdd1` stand for others.
+pub(super) const DISKS: [&str; 6] = ["sda1", "sdb1", "sde1", "sdf1", "sdg1", "sdh1"];
+
+/// The facts for a command line; `media` is what was found on the media that were looked at.
+pub(super) fn assumed(config: &Config, mut media: Vec<Medium>) -> Assumed {
     let mut all = Assumed::default();
     if config.covers_root() {
         all.facts.looks.push(Look::Mounted(Some("/dev/…".to_owned())));
         all.remarks.push("assuming that the root is mounted at /sysroot:".to_owned());
     } else {
-        all.medium(config, medium);
+        let first = first(config, &media);
+        all.medium(config, (!media.is_empty()).then(|| media.remove(first)), DISKS[first]);
+        // The boot asks what is on them in the order in which it tries them.
+        let names = DISKS.iter().enumerate().filter(|(number, _)| *number != first).map(|(_, name)| name);
+        for ((superblock, content), name) in media.into_iter().zip(names) {
+            all.facts.looks.extend(content.map(Look::Content));
+            let size = superblock.size.unwrap_or(GIB);
+            all.facts.devices.push(Device { superblock: Some(superblock), ..device(name, size, None, None) });
+        }
     }
     if config.ram || config.overlay.fsimg {
         let ram = RamFacts { bytes: GIB, data: GIB, available: u64::MAX, huge_pages: true, sha256: None };
@@ -37,8 +49,24 @@ pub(super) fn assumed(config: &Config, medium: Option<(Superblock, Option<Conten
     all
 }
 
+/// Which of several media a boot tries first: the loader's own among those that match.
+fn first(config: &Config, media: &[Medium]) -> usize {
+    let names = |selector: Option<&Selector>, superblock: &Superblock| match selector {
+        Some(Selector::Label(label)) => superblock.label.as_ref() == Some(label),
+        Some(Selector::Uuid(uuid)) => superblock.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)),
+        _ => false,
+    };
+    let asked = match &config.source {
+        Source::Device(selector @ (Selector::Label(_) | Selector::Uuid(_))) => Some(selector),
+        _ => None,
+    };
+    let mut matching = media.iter().enumerate().filter(|(_, (found, _))| asked.is_none() || names(asked, found));
+    let loaders = matching.clone().find(|(_, (found, _))| names(config.medium.as_ref(), found));
+    loaders.or_else(|| matching.next()).map_or(0, |(number, _)| number)
+}
+
 impl Assumed {
-    fn medium(&mut self, config: &Config, medium: Option<(Superblock, Option<Content>)>) {
+    fn medium(&mut self, config: &Config, medium: Option<Medium>, disk: &str) {
         let selector = match &config.source {
             Source::Device(selector) => Some(selector),
             _ => None,
@@ -68,7 +96,7 @@ impl Assumed {
             }
             None if selector.is_none() => self.facts.looks.push(Look::Held(Some(superblock), size)),
             None => {
-                let mut found = Device { superblock: Some(superblock), ..device("sda1", size, None, None) };
+                let mut found = Device { superblock: Some(superblock), ..device(disk, size, None, None) };
                 // A medium that was looked at has its own names, and lies where it is asked for.
                 let place =
                     |selector: &&Selector| is_assumed || !matches!(selector, Selector::Label(_) | Selector::Uuid(_));
