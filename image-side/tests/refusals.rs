@@ -160,3 +160,18 @@ fn b57_ctrl_c_leaves_nothing_within_five_seconds() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert_eq!(names(&tiny.out()), Vec::<String>::new());
 }
+
+/// The agent that goes onto the medium is asked what it would say about the arguments of the boot menu.
+#[test]
+fn what_a_boot_would_say_about_the_kernel_arguments_is_a_note() {
+    let tiny = Tiny::new();
+    let script = "#!/bin/sh\n[ \"$1 $2 $3\" = 'explain --json --cmdline' ] || exit 1\n\
+        printf '{\"version\":1,\"warnings\":[{\"id\":\"value\",\"level\":\"warning\",\"karg\":\"rd.x\",\"message\":\"of %s\"}]}' \
+        \"$(printf %s \"$4\" | tr '\"' \"'\")\"\nexit 1\n";
+    fs::write(tiny.agent(), script).unwrap();
+    let output = tiny.command(&["--dry-run", "--append-karg", "a=b c", "--dialect", "kiwi"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let note = text.lines().find(|line| line.starts_with("note") && line.contains("rd.x: of root=live:CDLABEL="));
+    let note = note.unwrap_or_else(|| panic!("{text}{}", stderr(&output)));
+    assert!(note.contains("'a=b c'") && note.ends_with("rd.live.dialect=kiwi"), "{note}");
+}

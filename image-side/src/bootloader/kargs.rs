@@ -40,6 +40,11 @@ impl Karg {
         &self.0
     }
 
+    /// As it stands in the kernel's command line.
+    pub fn to_kernel(&self) -> String {
+        if self.0.contains(char::is_whitespace) { format!("\"{}\"", self.0) } else { self.0.clone() }
+    }
+
     /// As a word of GRUB's script language.
     pub fn to_grub(&self) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "=:/._,-+@%".contains(c);

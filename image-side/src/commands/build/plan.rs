@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rdlive_media::format::DECOMPRESSION_OPTIONS;
 
-use super::{BuildArgs, Dialect, Mode};
+use super::{BuildArgs, Dialect, Mode, doubts};
 use crate::bootloader::grub_image::Grub;
 use crate::bootloader::kargs::Karg;
 use crate::container::{Compression, ContainerPlan, Format};
@@ -115,12 +115,8 @@ impl<'a> BuildPlan<'a> {
 
     /// Lines of `/etc/rdlive.conf` that are known now.
     pub fn conf(&self) -> Vec<(String, String)> {
-        let dialect = self.args.dialect.map(|dialect| match dialect {
-            Dialect::Kiwi => "kiwi",
-            Dialect::Dmsquash => "dmsquash",
-        });
-        let mut conf: Vec<(String, String)> =
-            dialect.map(|name| ("dialect".to_owned(), name.to_owned())).into_iter().collect();
+        let dialect = self.dialect().map(|name| ("dialect".to_owned(), name.to_owned()));
+        let mut conf: Vec<(String, String)> = dialect.into_iter().collect();
         // The agent cannot read the kernel's configuration at boot; with this it can say why a mount would fail.
         let lacks = self.config.as_ref().map(|config| config.lacks(&DECOMPRESSION_OPTIONS)).unwrap_or_default();
         if !lacks.is_empty() {
@@ -129,7 +125,14 @@ impl<'a> BuildPlan<'a> {
         conf
     }
 
-    /// Arguments of the boot entries on a medium with this volume id and UUID.
+    fn dialect(&self) -> Option<&'static str> {
+        self.args.dialect.map(|dialect| match dialect {
+            Dialect::Kiwi => "kiwi",
+            Dialect::Dmsquash => "dmsquash",
+        })
+    }
+
+    /// Arguments of the boot entries on a medium with this volume id and UUID, and what the agent knows it by.
     pub fn kernel_arguments(&self, volume: &str, uuid: &str, medium: &str) -> Vec<Karg> {
         // GRUB would put backslashes before these, and no label would match.
         let source = match volume.contains(['\'', '"', '\\']) {
@@ -177,6 +180,7 @@ impl<'a> BuildPlan<'a> {
                 mode & 0o7777
             ));
         }
+        notes.extend(doubts::of(&self.agent, &self.likely_arguments(), self.dialect()));
         notes
     }
 
@@ -201,15 +205,21 @@ impl<'a> BuildPlan<'a> {
         space::require(&self.output_dir, &[iso])
     }
 
+    /// The volume id as far as it is known before the build.
+    fn likely_volume(&self) -> String {
+        self.args.volume_id.clone().unwrap_or_else(|| volume_id::unique(&self.os, "????????"))
+    }
+
+    fn likely_arguments(&self) -> Vec<Karg> {
+        let medium = "UUID=DATE-OF-THE-BUILD,ID=0000000000000000";
+        self.kernel_arguments(&self.likely_volume(), "DATE-OF-THE-BUILD", medium)
+    }
+
     /// The plan as text, for `--dry-run`.
     pub fn describe(&self) -> String {
         let container = &self.container;
-        let volume = self.args.volume_id.clone().unwrap_or_else(|| volume_id::unique(&self.os, "????????"));
-        let kargs: Vec<String> = self
-            .kernel_arguments(&volume, "DATE-OF-THE-BUILD", "UUID=DATE-OF-THE-BUILD,ID=NAME-OF-THE-BUILD")
-            .iter()
-            .map(|karg| karg.to_grub())
-            .collect();
+        let volume = self.likely_volume();
+        let kargs: Vec<String> = self.likely_arguments().iter().map(|karg| karg.to_grub()).collect();
         let nested = container.nested.map_or(String::new(), |kind| format!(" around a {} image", kind.name()));
         let mut text = String::new();
         let mut line = |name: &str, value: &dyn std::fmt::Display| {
