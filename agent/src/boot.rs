@@ -16,6 +16,7 @@ mod writable;
 pub use told::Told;
 pub use world::{KeyPlace, Tone, World};
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::area::Windows;
@@ -30,7 +31,7 @@ use crate::mountinfo::{self, Mount};
 use crate::plan::persist::Area;
 use crate::plan::ram::RamCopy;
 use crate::plan::snapshot::Form;
-use crate::plan::{Done, Points, Step, assemble, prepare};
+use crate::plan::{Done, Points, Step, assemble, drivers, prepare};
 
 /// What a boot works with.
 pub struct Boot<'a> {
@@ -54,6 +55,8 @@ pub struct Boot<'a> {
     host_subvolume: Subvolume,
     /// What happened to the place for changes so far, for a person.
     notes: Vec<String>,
+    /// Modules that steps have waited for.
+    drivers: BTreeSet<String>,
 }
 
 /// How far a boot was.
@@ -88,6 +91,7 @@ impl<'a> Boot<'a> {
             windows: Vec::new(),
             host_subvolume: Subvolume::Default,
             notes: Vec::new(),
+            drivers: BTreeSet::new(),
         }
     }
 
@@ -174,7 +178,9 @@ impl<'a> Boot<'a> {
 
     /// As [`Boot::perform`]; of steps that only show what is kept none may write.
     fn perform_or_show(&mut self, stage: &str, steps: &[Step], shows: bool) -> Result<Done, Stop> {
-        let done = self.world.perform(stage, steps, shows)?;
+        let mut known = self.drivers.clone();
+        let done = self.world.perform(stage, &drivers::stated(steps, &mut known), shows)?;
+        self.drivers = known;
         self.book(&done);
         Ok(done)
     }

@@ -13,7 +13,7 @@ use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Warning, Warnings};
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::exec::{Executor, ModuleError};
+use crate::exec::{Executor, MODULE_LIMIT, ModuleError};
 use crate::handover::Report;
 use crate::kmsg;
 use crate::layout;
@@ -212,9 +212,6 @@ fn prefetch(config: &Config) {
 
 /// How long the report of a fault may take.
 const FAULT_LIMIT: Duration = Duration::from_secs(3);
-/// How long a module that makes no progress may take. The kernel waits at the end of each until every device that is just being looked
-/// at has answered; the module itself is at work by then (attacks.md F1).
-const MODULE_LIMIT: Duration = Duration::from_secs(30);
 /// How long all that one needs may take together.
 const MODULES_LIMIT: Duration = Duration::from_secs(120);
 /// How long one is waited for before another modprobe goes on with those that need it.
@@ -227,7 +224,8 @@ fn modprobe(name: &str) -> Result<(), ModuleError> {
     let (mut loaded, mut since) = (loaded_modules(), begun);
     let output = loop {
         let mut command = Command::new("modprobe");
-        command.args(["-q", "--", name]);
+        // Without -q: its words say whether the module is missing or refused.
+        command.args(["--", name]);
         if let Some(output) = output_within(command, SLICE).map_err(ModuleError::NoModprobe)? {
             break output;
         }

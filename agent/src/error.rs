@@ -157,7 +157,7 @@ impl Code {
             Code::RootMissing => "build the image from the top of a root tree",
             Code::DriverMissing => "add the module to the initrd (--add-module NAME, or dracut --add-drivers NAME)",
             Code::InitrdFileMissing => "append the file to the initrd as a cpio archive, or use iso-scan/filename=",
-            Code::LoopSetup => "see dmesg; is the medium readable to its end, and has the kernel the driver loop?",
+            Code::LoopSetup => "see dmesg; is the medium readable to its end?",
             Code::ImageMount => "see dmesg; write the medium again, or build the image with an older set of features",
             Code::OverlayMount => "remove rootflags=, and see dmesg",
             Code::WriteArea => "remove rd.live.overlay.size= and rd.overlay=tmpfs:…; the default is half of the RAM",

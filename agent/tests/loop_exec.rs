@@ -1,6 +1,7 @@
 //! Steps on real loop devices and mounts. Needs root, mksquashfs, mkfs.erofs, mke2fs, mkfs.xfs and mkfs.btrfs;
 //! `cargo lab test` provides both.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,7 @@ use rdlive::facts::Seen;
 use rdlive::format::Kind;
 use rdlive::handover::Report;
 use rdlive::plan::act::{AreaAct, MapAct};
+use rdlive::plan::drivers;
 use rdlive::plan::{GivenUp, Place, Slot, Step, Wanted};
 use tempfile::TempDir;
 
@@ -487,7 +489,8 @@ fn loop_either_undoes_the_first_and_reports_the_fallback() {
     exec.unwind(0);
 }
 
-/// The driver is loaded beside the search, and a medium that is there at once may be faster (twin/rd.live.medium in the lab).
+/// The driver is loaded beside the search, and a medium that is there at once may be faster (twin/rd.live.medium in the lab). Without it
+/// the step before says so, and nothing is said of the medium.
 #[test]
 fn a_loop_device_waits_for_its_driver() {
     let dir = tempfile::tempdir().unwrap();
@@ -500,8 +503,10 @@ fn a_loop_device_waits_for_its_driver() {
     let mut exec = Executor::new(&env, &load);
     let (file, access, into) = ("/image".into(), Access::ReadOnly, Slot::Image);
     let step = Step::Loop { file, access, direct: false, into, found: None };
-    let stop = exec.perform("acquire", &[step]).unwrap_err();
-    assert_eq!((stop.code, loaded.into_inner().unwrap()), (Code::LoopSetup, vec!["loop".to_owned()]));
+    let steps = drivers::stated(&[step], &mut BTreeSet::new());
+    let stop = exec.perform("acquire", &steps).unwrap_err();
+    assert_eq!((stop.code, loaded.into_inner().unwrap()), (Code::DriverMissing, vec!["loop".to_owned()]));
+    assert!(stop.cause.contains("module loop") && stop.advice.contains("--add-module loop"), "{stop:?}");
 }
 
 #[test]

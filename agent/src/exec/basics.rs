@@ -30,30 +30,6 @@ fn reads(device: &LoopDevice) -> bool {
 }
 
 impl Executor<'_> {
-    pub(super) fn driver(&self, module: &str, filesystem: Option<&str>, option: &str) -> Result<(), Stop> {
-        if filesystem.is_some_and(|name| self.has_filesystem(name)) {
-            return Ok(());
-        }
-        let loaded = (self.load)(module);
-        let present = match filesystem {
-            Some(name) => self.has_filesystem(name),
-            // Only file systems have a list to look into; for the rest the loader's word counts.
-            None => loaded.is_ok() || self.env.path("sys/module").join(module).exists(),
-        };
-        if present {
-            return Ok(());
-        }
-        let why = loaded.err().map_or("it loads, but provides nothing".to_owned(), |error| error.to_string());
-        Err(Stop::new(Code::DriverMissing, format!("kernel module {module} is not available: {why}"))
-            .wanted(format!("module {module} or {option}=y in the kernel"))
-            .advice(format!("add {module} to the initrd (--add-module {module}, or dracut --add-drivers {module})")))
-    }
-
-    fn has_filesystem(&self, name: &str) -> bool {
-        let table = self.env.text("proc/filesystems").unwrap_or_default();
-        table.lines().any(|line| line.split_whitespace().next_back() == Some(name))
-    }
-
     pub(super) fn loop_device(
         &mut self,
         file: &Path,
@@ -62,7 +38,6 @@ impl Executor<'_> {
         into: Slot,
         found: Option<Found>,
     ) -> Result<(), Stop> {
-        self.loop_driver();
         let path = self.env.path(file);
         let fail = |operation: &str, error: io::Error| {
             Stop::new(Code::LoopSetup, format!("{operation} {}: {error}", file.display()))

@@ -28,4 +28,4 @@ pub mod unwind;
 mod witness;
 
 pub use apply::Executor;
-pub use driver::{LoadModule, ModuleError};
+pub use driver::{LoadModule, MODULE_LIMIT, ModuleError};

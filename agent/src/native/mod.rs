@@ -14,7 +14,7 @@ use crate::cmdline::Cmdline;
 use crate::config::{self, Conf, Config, Source, Warning, Warnings};
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::exec::Executor;
+use crate::exec::{Executor, MODULE_LIMIT};
 use crate::facts::PATIENCE;
 use crate::handover::{Outcome, Report};
 use crate::kmsg;
@@ -110,7 +110,7 @@ fn attempt(
     let mut report = Report::new("native", config, warnings);
     report.moment("agent");
     room_for_shutdown(env);
-    let load = |name: &str| loader.load_apart(name);
+    let load = |name: &str| loader.load_within(name, MODULE_LIMIT);
     let exec = Executor::new(env, &load).watched(watchdog);
     let sysroot = PathBuf::from(SYSROOT);
     let mut machine = Machine::new(env, exec).avoiding(avoid.devices).asking(config.paths());

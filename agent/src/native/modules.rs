@@ -289,6 +289,17 @@ impl Loader {
         self.load_with(name, Probes::None)
     }
 
+    /// As [`Loader::load_apart`]. When `limit` is over ([`ModuleError::Silent`]) it goes on alone.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub fn load_within(self: &Arc<Self>, name: &str, limit: Duration) -> Result<(), ModuleError> {
+        let (loader, module) = (Arc::clone(self), name.to_owned());
+        let silent = |_| Err(ModuleError::Silent(name.to_owned(), limit.as_secs()));
+        let work = Apart::begin(move || loader.load_apart(&module));
+        work.map_or_else(|_| self.load_apart(name), |work| work.within(limit).unwrap_or_else(silent))
+    }
+
     fn load_with(&self, name: &str, probes: Probes) -> Result<(), ModuleError> {
         if self.index.is_builtin(name) {
             return Ok(());

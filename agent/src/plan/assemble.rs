@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, loop_image, mount_kind};
+use super::drivers;
 use super::persist::Area;
 use super::points::Points;
 use super::slot::Slot;
@@ -67,11 +68,11 @@ pub(super) fn layers(config: &Config, points: &Points, sysroot: &Path, area: Opt
     match area {
         None => {
             steps.append(&mut temporary);
-            steps.extend(driver_overlay());
+            steps.extend([drivers::overlay()]);
             steps.push(overlay(vec![lowest], &points.upper, &points.work));
         }
         Some(area) => {
-            steps.extend(driver_overlay());
+            steps.extend([drivers::overlay()]);
             let mut first = area.steps.clone();
             if area.readonly {
                 first.extend(temporary.clone());
@@ -134,14 +135,6 @@ fn temporary_area(config: &Config, points: &Points) -> Vec<Step> {
 /// The tmpfs of the temporary write area.
 pub fn area(config: &Config, points: &Points) -> Step {
     Step::Tmpfs { size: config.overlay.size, options: config.overlay.tmpfs_options.clone(), at: points.area.clone() }
-}
-
-fn driver_overlay() -> Vec<Step> {
-    vec![Step::Driver {
-        module: "overlay".into(),
-        filesystem: Some("overlay".into()),
-        option: "CONFIG_OVERLAY_FS".into(),
-    }]
 }
 
 /// In the kiwi dialect `rootflags=` are documented as overlay options (kiwi-live spec 1.3); in dmsquash's they mean

@@ -48,10 +48,6 @@ pub(super) fn unlock(crypt: Crypt) -> Step {
     Step::Volume(VolumeAct::Open { what: Slot::Cow, crypt })
 }
 
-fn crypt_driver() -> Step {
-    Step::Driver { module: "dm_crypt".into(), filesystem: None, option: "CONFIG_DM_CRYPT".into() }
-}
-
 /// An encrypted area to be opened, so that it can be seen what is inside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opening {
@@ -85,7 +81,7 @@ impl Planner<'_> {
     pub(super) fn encrypted(&self, target: Target, fs: Kind, label: Option<String>) -> Vec<Step> {
         let crypt = automatic(self.overlay, "the new persistent area");
         let (luks, mark) = (LUKS_LABEL.to_owned(), Some(self.image.header_mark()));
-        vec![crypt_driver(), Step::Volume(VolumeAct::Format { target, luks, mark, crypt, fs, label })]
+        vec![Step::Volume(VolumeAct::Format { target, luks, mark, crypt, fs, label })]
     }
 
     /// How the encrypted area that is there is opened; `None` when there is none for this image. One that is there is used with
@@ -116,7 +112,7 @@ impl Planner<'_> {
         own(&owner, self.image, accept)?;
         let place = part.device.node.display().to_string();
         let reach = reach_as_found(disk, part, self.overlay.access());
-        let steps = vec![crypt_driver(), reach, unlock(automatic(self.overlay, &place))];
+        let steps = vec![reach, unlock(automatic(self.overlay, &place))];
         let mut notes: Vec<_> =
             disk.foreign.iter().map(|text| format!("not used, because it is not on the boot disk: {text}")).collect();
         if let Some(plain) = &disk.area {
@@ -174,8 +170,7 @@ impl Planner<'_> {
         let accept = self.wish.accept;
         own(owner, self.image, accept)?;
         let place = format!("{} on {}", cowfile::below(self.points, file).display(), host.node.display());
-        let mut steps = vec![crypt_driver()];
-        steps.extend(remounted(self.overlay, &self.points.host));
+        let mut steps = remounted(self.overlay, &self.points.host);
         steps.push(cowfile::loop_file(file, self.overlay.access(), Some(Found::File(Some(Kind::Luks)))));
         steps.push(unlock(automatic(self.overlay, &place)));
         let mark = self.marking(owner);
@@ -269,7 +264,7 @@ pub fn device(wish: &OverlayCrypt, overlay: &Overlay, device: &Device) -> Result
     let timeout_s = wish.timeout_s.unwrap_or(unlocking.timeout_s);
     let (map, key) = (wish.mapname.clone(), passphrase(unlocking, timeout_s));
     let mut crypt = Crypt { map, place: place.clone(), key, access: overlay.access() };
-    let mut steps = vec![crypt_driver()];
+    let mut steps = Vec::new();
     let mut notes = Vec::new();
     let new = consent(wish, device)?;
     if new.is_some() && overlay.readonly {

@@ -6,6 +6,7 @@ pub mod assemble;
 mod common;
 mod cowfile;
 pub mod crypt;
+pub mod drivers;
 pub mod named;
 pub mod ordinary;
 pub mod persist;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::acquire::driver;
 use super::assemble::layers;
+use super::drivers;
 use super::persist::Area;
 use super::points::Points;
 use super::slot::{Place, Slot};
@@ -55,7 +56,7 @@ pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) 
     let found = device.superblock.as_ref().map(|found| found.kind);
     let known = found.filter(|kind| kind.driver().is_some());
     let (fs, mut steps) = match (&config.rootfstype, known) {
-        (Some(fs), _) => (fs.clone(), driver_named(fs)),
+        (Some(fs), _) => (fs.clone(), drivers::file_system(fs)),
         (None, Some(kind)) => (kind.driver().unwrap_or(kind.name()).to_owned(), driver(kind)),
         (None, None) => {
             let what = found.map_or("nothing that is known", Kind::name);
@@ -76,10 +77,6 @@ pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) 
         at: points.lower.clone(),
     });
     Ok(steps)
-}
-
-fn driver_named(fs: &str) -> Vec<Step> {
-    vec![Step::Driver { module: fs.to_owned(), filesystem: Some(fs.to_owned()), option: format!("a driver for {fs}") }]
 }
 
 fn for_driver(flag: &str) -> bool {

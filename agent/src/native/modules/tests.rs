@@ -30,6 +30,8 @@ fn a_driver_that_does_not_come_back_holds_up_nobody() {
     let begun = Instant::now();
     loader.load_all(&["stuck".to_owned(), "other".to_owned()], Duration::from_millis(200));
     assert!((200..5000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    let silent = loader.load_within("stuck", Duration::from_millis(50));
+    assert!(matches!(&silent, Err(ModuleError::Silent(name, _)) if name == "stuck"), "{silent:?}");
     // It has its patience; and a device that asks for it gets nobody stuck.
     assert_eq!(loader.progress(), Drivers { busy: true, silent: Vec::new() });
     loader.do_job(&Job::Name("stuck".to_owned()), 7);
