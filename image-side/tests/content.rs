@@ -74,26 +74,6 @@ fn compare(tiny: &Tiny, at: &Path, kind: &str) {
     assert_eq!(names(&root.join("run")), ["state"], "{kind}");
 }
 
-/// Runs `check` on the container (or the image in it), mounted.
-fn mounted(tiny: &Tiny, iso: &Path, nested: Option<&str>, check: impl Fn(&Path)) {
-    let container = tiny.extract(iso, "/LiveOS/squashfs.img");
-    let at = tempfile::tempdir().unwrap();
-    run(Command::new("mount").args(["-o", "loop,ro"]).arg(&container).arg(at.path()));
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match nested {
-        None => check(at.path()),
-        Some(options) => {
-            let image = tempfile::tempdir().unwrap();
-            let file = at.path().join("LiveOS/rootfs.img");
-            run(Command::new("mount").args(["-o", options]).arg(&file).arg(image.path()));
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(image.path())));
-            run(Command::new("umount").arg(image.path()));
-            result.unwrap();
-        }
-    }));
-    run(Command::new("umount").arg(at.path()));
-    result.unwrap();
-}
-
 #[test]
 fn b29_b30_root_everything_survives_in_every_kind_of_container() {
     if skip_without_root("b29") {
@@ -109,7 +89,7 @@ fn b29_b30_root_everything_survives_in_every_kind_of_container() {
         (&["--nested", "btrfs", "--compression", "lz4"], Some("loop,ro")),
     ] {
         let iso = tiny.build(args);
-        mounted(&tiny, &iso, nested, |at| compare(&tiny, at, &format!("{args:?}")));
+        tiny.mounted(&iso, nested, |at| compare(&tiny, at, &format!("{args:?}")));
     }
 }
 
@@ -121,7 +101,7 @@ fn b30_root_identity_is_kept_on_request() {
     let tiny = Tiny::new();
     awkward(&tiny);
     let iso = tiny.build(&["--keep-identity", "--compression", "lz4"]);
-    mounted(&tiny, &iso, None, |at| {
+    tiny.mounted(&iso, None, |at| {
         assert_eq!(fs::read(at.join("etc/machine-id")).unwrap(), b"0123456789abcdef\n");
         assert_eq!(names(&at.join("etc/ssh")), ["ssh_host_ed25519_key"]);
         assert_eq!(names(&at.join("run")), Vec::<String>::new());

@@ -131,7 +131,9 @@ impl ContainerPlan {
     }
 
     fn needs_view(&self) -> bool {
-        self.nested.is_some() || self.format == Format::Erofs
+        // mksquashfs would make a file with other content without the labels that it has. Who is not root cannot have a view.
+        let labels = || rustix::process::geteuid().is_root() && self.edits.have_attributes(&self.root);
+        self.nested.is_some() || self.format == Format::Erofs || labels()
     }
 
     /// Refuses what the installed programs cannot make or the kernel cannot read.

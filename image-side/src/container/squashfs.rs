@@ -102,26 +102,40 @@ fn exclude(command: &mut Command, edits: &Edits, tree: &Path, scratch: &Scratch)
         // The pattern language keeps a leading dot from matching a star.
         list.push_str(&format!("{0}/*\n{0}/.*\n", literal(dir)));
     }
-    for path in edits.removed.iter().chain(&edits.blanked) {
+    for path in edits.removed.iter().chain(edits.replaced.iter().map(|replaced| &replaced.path)) {
         list.push_str(&format!("{}\n", literal(path)));
     }
     let file = scratch.file("exclude");
     fs::write(&file, list).context("writing the exclude list")?;
     command.arg("-wildcards").arg("-ef").arg(&file);
-    for path in &edits.blanked {
+    let dir = scratch.subdir("replaced")?;
+    for (number, replaced) in edits.replaced.iter().enumerate() {
+        let path = &replaced.path;
         let meta = fs::symlink_metadata(tree.join(path)).with_context(|| format!("examining {}", path.display()))?;
-        // A file made from the output of a command that says nothing.
+        let content = dir.join(number.to_string());
+        fs::write(&content, &replaced.content).with_context(|| format!("writing {}", content.display()))?;
+        // A file made from what a shell's command prints.
         let definition = format!(
-            "{} F {} {:o} {} {} true",
-            path.display(),
+            "{} F {} {:o} {} {} cat {}",
+            quoted(path),
             meta.mtime(),
             meta.mode() & 0o7777,
             meta.uid(),
-            meta.gid()
+            meta.gid(),
+            for_shell(&content)
         );
         command.args(["-p", &definition]);
     }
     Ok(())
+}
+
+/// A name as mksquashfs reads it from a definition.
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn for_shell(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
 }
 
 fn literal(path: &Path) -> String {

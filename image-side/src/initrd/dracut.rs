@@ -11,6 +11,7 @@ use crate::epoch::{self, Epoch};
 use crate::run::run;
 use crate::scratch::Scratch;
 use crate::tools;
+use crate::tree::identity::Edits;
 use crate::tree::{resolve, view};
 
 /// Name of our module's directory below dracut's `modules.d`.
@@ -32,6 +33,8 @@ pub struct Job<'a> {
     pub module: &'a Path,
     /// The agent's binary.
     pub agent: &'a Path,
+    /// What is left out of the tree: dracut does not see the disks of another machine either.
+    pub edits: &'a Edits,
     /// Content of `/etc/rdlive.conf`.
     pub conf: &'a str,
     /// The build's time.
@@ -72,6 +75,7 @@ pub fn find_module(given: Option<&Path>, root: &Path) -> Result<PathBuf> {
 /// Without root rights, or when dracut fails.
 pub fn make(job: &Job, scratch: &Scratch, output: &Path) -> Result<()> {
     let tree = view::mount(scratch, job.root, "dracut")?;
+    view::apply(&tree, job.edits)?;
     prepare(job, &tree)?;
     for (kind, source, at) in [("proc", "proc", "proc"), ("sysfs", "sysfs", "sys"), ("tmpfs", "tmpfs", "run")] {
         make_dir(&tree.join(at))?;

@@ -3,9 +3,10 @@
 //! Both lists are applied as a view on the tree: squashfs gets exclude patterns, the other kinds an overlay.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::resolve;
+use super::machine::{self, Replaced};
 use super::size::VOLATILE;
 
 /// How the container differs from the input tree.
@@ -15,8 +16,10 @@ pub struct Edits {
     pub emptied: Vec<PathBuf>,
     /// Files that are left out.
     pub removed: Vec<PathBuf>,
-    /// Files that become empty.
-    pub blanked: Vec<PathBuf>,
+    /// Files that get other content.
+    pub replaced: Vec<Replaced>,
+    /// What a person may want to know of that.
+    pub notes: Vec<String>,
 }
 
 /// Seeds and keys of one machine, besides `/etc/machine-id`.
@@ -34,30 +37,47 @@ pub fn edits(root: &Path, keep_identity: bool) -> Edits {
         ..Edits::default()
     };
     edits.removed = matching(root, "var/cache/apt/archives", |name| name.ends_with(".deb"));
+    let left = machine::of_tree(root);
     if keep_identity {
+        let kept =
+            left.notes.iter().map(|note| format!("kept, and a live boot on another machine may wait for it: {note}"));
+        edits.notes = kept.collect();
         return edits;
     }
     edits.removed.extend(SECRETS.iter().map(PathBuf::from).filter(|path| is_file(&root.join(path))));
     edits.removed.extend(matching(root, "etc/ssh", |name| name.starts_with("ssh_host_") && name.contains("_key")));
+    let known: Vec<PathBuf> = left.removed.into_iter().filter(|path| !edits.removed.contains(path)).collect();
+    edits.removed.extend(known);
     let id = PathBuf::from("etc/machine-id");
     // Empty and not absent: systemd then makes an id for this boot without treating it as a first boot.
     if is_file(&root.join(&id)) {
-        edits.blanked.push(id);
+        edits.replaced.push(Replaced { path: id, content: Vec::new() });
     }
+    edits.replaced.extend(left.replaced);
+    let noted = left
+        .notes
+        .iter()
+        .map(|note| format!("left out, as it is of another machine (--keep-identity keeps it): {note}"));
+    edits.notes = noted.collect();
     edits
 }
 
-/// A remark on an fstab that wants to mount a root of its own; it stays as it is.
-pub fn fstab_note(root: &Path) -> Option<String> {
-    let path = resolve(root, Path::new("etc/fstab"))?;
-    let text = fs::read_to_string(path).ok()?;
-    let line = text.lines().find(|line| {
-        let mut fields = line.split_whitespace();
-        let source = fields.next().unwrap_or_default();
-        !source.starts_with('#') && fields.next() == Some("/")
-    })?;
-    let source = line.split_whitespace().next().unwrap_or_default();
-    Some(format!("/etc/fstab names {source} for /; it is kept, and systemd may remount the live root with its options"))
+impl Edits {
+    /// Bytes of the tree that are left out, each file as far as it takes room.
+    pub fn bytes(&self, root: &Path) -> u64 {
+        let size = |path: &PathBuf| {
+            fs::symlink_metadata(root.join(path)).map_or(0, |meta| meta.len().min(meta.blocks() * 512))
+        };
+        self.removed.iter().map(size).sum()
+    }
+
+    /// Whether a file that gets other content has labels or other extended attributes, which must stay.
+    pub fn have_attributes(&self, root: &Path) -> bool {
+        let any = |replaced: &Replaced| {
+            rustix::fs::llistxattr_query(root.join(&replaced.path)).is_ok_and(|length| length > 0)
+        };
+        self.replaced.iter().any(any)
+    }
 }
 
 fn matching(root: &Path, dir: &str, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
@@ -110,7 +130,9 @@ mod tests {
         let edits = edits(dir.path(), false);
         let expected = ["var/cache/apt/archives/a.deb", "etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_host_rsa_key.pub"];
         assert_eq!(edits.removed, expected.map(PathBuf::from));
-        assert_eq!(edits.blanked, [PathBuf::from("etc/machine-id")]);
+        let replaced = |path: &str, content: &str| Replaced { path: path.into(), content: content.into() };
+        assert_eq!(edits.replaced, [replaced("etc/machine-id", ""), replaced("etc/fstab", "# a\n")]);
+        assert!(edits.notes[0].contains("/etc/fstab: / (UUID=12)"), "{:?}", edits.notes);
         assert_eq!(edits.emptied, [PathBuf::from("run")]);
     }
 
@@ -119,14 +141,7 @@ mod tests {
         let dir = tree();
         let edits = edits(dir.path(), true);
         assert_eq!(edits.removed, [PathBuf::from("var/cache/apt/archives/a.deb")]);
-        assert_eq!(edits.blanked, Vec::<PathBuf>::new());
-    }
-
-    #[test]
-    fn an_fstab_with_a_root_is_mentioned() {
-        let dir = tree();
-        assert!(fstab_note(dir.path()).unwrap().contains("UUID=12"));
-        fs::write(dir.path().join("etc/fstab"), "#UUID=1 / ext4\nproc /proc proc\n").unwrap();
-        assert_eq!(fstab_note(dir.path()), None);
+        assert_eq!(edits.replaced, Vec::<Replaced>::new());
+        assert!(edits.notes[0].starts_with("kept") && edits.notes[0].contains("/ (UUID=12)"), "{:?}", edits.notes);
     }
 }

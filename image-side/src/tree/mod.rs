@@ -3,6 +3,7 @@
 pub mod identity;
 pub mod kernel;
 pub mod kernel_config;
+pub mod machine;
 pub mod os_release;
 pub mod size;
 pub mod view;

@@ -20,6 +20,13 @@ pub struct TreeSize {
     pub inodes: u64,
 }
 
+impl TreeSize {
+    /// The same without so many bytes of files.
+    pub fn without(self, bytes: u64) -> Self {
+        Self { bytes: self.bytes.saturating_sub(bytes), block_bytes: self.block_bytes.saturating_sub(bytes), ..self }
+    }
+}
+
 /// Top directories whose content is run-time state and never part of an image.
 pub const VOLATILE: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
 

@@ -41,9 +41,11 @@ pub fn apply(view: &Path, edits: &Edits) -> Result<()> {
         let parent = path.parent().unwrap_or(view);
         keeping_time(parent, || fs::remove_file(&path).with_context(|| format!("removing {}", path.display())))?;
     }
-    for path in &edits.blanked {
-        let path = view.join(path);
-        keeping_time(&path, || fs::write(&path, "").with_context(|| format!("emptying {}", path.display())))?;
+    for replaced in &edits.replaced {
+        let path = view.join(&replaced.path);
+        keeping_time(&path, || {
+            fs::write(&path, &replaced.content).with_context(|| format!("changing {}", path.display()))
+        })?;
     }
     Ok(())
 }

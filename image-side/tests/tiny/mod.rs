@@ -92,6 +92,26 @@ impl Tiny {
         run(Command::new("xorriso").args(["-osirrox", "on", "-indev"]).arg(iso).args(["-extract", path]).arg(&target));
         target
     }
+
+    /// Runs `check` on the container (or the image in it), mounted.
+    pub fn mounted(&self, iso: &Path, nested: Option<&str>, check: impl Fn(&Path)) {
+        let container = self.extract(iso, "/LiveOS/squashfs.img");
+        let at = tempfile::tempdir().unwrap();
+        run(Command::new("mount").args(["-o", "loop,ro"]).arg(&container).arg(at.path()));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match nested {
+            None => check(at.path()),
+            Some(options) => {
+                let image = tempfile::tempdir().unwrap();
+                let file = at.path().join("LiveOS/rootfs.img");
+                run(Command::new("mount").args(["-o", options]).arg(&file).arg(image.path()));
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(image.path())));
+                run(Command::new("umount").arg(image.path()));
+                result.unwrap();
+            }
+        }));
+        run(Command::new("umount").arg(at.path()));
+        result.unwrap();
+    }
 }
 
 pub fn stderr(output: &Output) -> String {

@@ -138,7 +138,7 @@ pub struct BuildArgs {
     /// Partition table of the image
     #[arg(long, value_enum, default_value_t)]
     pub table: Table,
-    /// Keep machine-id, ssh host keys and random seeds of the tree
+    /// Keep machine-id, ssh host keys and random seeds of the tree, and what names disks, shares and network cards of its machine
     #[arg(long)]
     pub keep_identity: bool,
     /// Directory for scratch files (default: that of the output)

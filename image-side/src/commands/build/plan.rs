@@ -98,7 +98,7 @@ impl<'a> BuildPlan<'a> {
         };
         tools::require(&plan.tools())?;
         plan.container.check(&plan.kernel.version, plan.config.as_ref())?;
-        plan.container.size = size::measure(root)?;
+        plan.container.size = size::measure(root)?.without(plan.container.edits.bytes(root));
         plan.check_space()?;
         Ok(plan)
     }
@@ -168,7 +168,7 @@ impl<'a> BuildPlan<'a> {
     /// What the operator may want to know.
     pub fn notes(&self) -> Vec<String> {
         let root = &self.args.input;
-        let mut notes: Vec<String> = identity::fstab_note(root).into_iter().chain(self.privacy.clone()).collect();
+        let mut notes: Vec<String> = self.container.edits.notes.iter().chain(&self.privacy).cloned().collect();
         if self.epoch.fixed && self.container.nested.is_some() {
             notes.push("a nested image is not reproducible: its times and order come from this machine".to_owned());
         }
@@ -248,7 +248,9 @@ impl<'a> BuildPlan<'a> {
         if !packages.is_empty() {
             line("left out", &format!("{} packages in apt's cache", packages.len()));
         }
-        container.edits.blanked.iter().for_each(|path| line("emptied", &path.display()));
+        for replaced in &container.edits.replaced {
+            line(if replaced.content.is_empty() { "emptied" } else { "shortened" }, &replaced.path.display());
+        }
         self.notes().iter().for_each(|note| line("note", note));
         for tool in self.tools() {
             line("runs", &format!("{}: {}", tool.program, tool.version()));

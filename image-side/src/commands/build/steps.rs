@@ -100,6 +100,7 @@ fn make_initrd(
             kernel: &plan.kernel.version,
             module,
             agent: &plan.agent,
+            edits: &plan.container.edits,
             conf: &initrd::conf_text(&conf)?,
             epoch: plan.epoch,
         };

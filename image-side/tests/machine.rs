@@ -1,0 +1,152 @@
+//! What belongs to the machine that a tree came from does not travel (kind H of the cases from the field).
+#![allow(missing_docs)]
+
+mod tiny;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use tiny::{Tiny, names, run, skip_without_root};
+
+const FSTAB: &str = "# of the installer\n\
+    UUID=3e6be9de-8139-4a9e-9106-a43f08d823a6 / ext4 errors=remount-ro 0 1\n\
+    UUID=2B1C-9A07\t/boot/efi\tvfat\tumask=0077\t0\t1\n\
+    /swapfile none swap sw 0 0\n\
+    tmpfs /tmp tmpfs size=1g 0 0\n\
+    /dev/cdrom /media/cdrom0 udf,iso9660 user,noauto 0 0\n\
+    # \u{e4}\u{f6}\n";
+
+const UNITS: &str = "etc/systemd/system";
+/// As systemd writes the unit of /dev/disk/by-uuid/1.
+const ODD: &str = "dev-disk-by\\x2duuid-1.swap";
+
+fn tiny() -> Tiny {
+    let tiny = Tiny::new();
+    // With a byte that is no UTF-8.
+    let fstab: Vec<u8> = FSTAB.chars().map(|c| c as u8).collect();
+    tiny.file("etc/fstab", fstab);
+    tiny.file("etc/crypttab", "vault UUID=77 /etc/vault.key luks\n");
+    tiny.file("etc/vault.key", "secret");
+    tiny.file("etc/initramfs-tools/conf.d/resume", "RESUME=UUID=7f\n");
+    tiny.file("etc/udev/rules.d/70-persistent-net.rules", "ATTR{address}==\"52:54:00:00:00:01\", NAME=\"eth0\"\n");
+    tiny.file("etc/systemd/network/10-lan.link", "[Match]\nMACAddress=52:54:00:00:00:01\n[Link]\nName=lan0\n");
+    tiny.file("etc/systemd/network/20-any.link", "[Match]\nOriginalName=*\n[Link]\nName=lan1\n");
+    tiny.file("etc/hostname", "live\n");
+    tiny.file(&format!("{UNITS}/{ODD}"), "[Swap]\nWhat=/dev/disk/by-uuid/1\n");
+    tiny.file(&format!("{UNITS}/srv-tmp.mount"), "[Mount]\nWhat=tmpfs\nWhere=/srv/tmp\nType=tmpfs\n");
+    tiny.file(&format!("{UNITS}/db.service.d/disk.conf"), "[Unit]\nRequires=boot-efi.mount\n");
+    for (folder, name) in [("swap.target.requires", ODD), ("multi-user.target.wants", "db.service")] {
+        let folder = tiny.root().join(UNITS).join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        symlink(format!("../{name}"), folder.join(name)).unwrap();
+    }
+    symlink("/usr/lib/systemd/system/ssh.service", tiny.root().join(UNITS).join("multi-user.target.wants/ssh.service"))
+        .unwrap();
+    let script = "truncate -s 1M swapfile; printf SWAPSPACE2 | dd of=swapfile bs=1 seek=4086 conv=notrunc status=none; \
+                  chmod 640 etc/fstab; chown 0:42 etc/fstab; \
+                  touch -d '2001-02-03 04:05:06Z' etc etc/fstab";
+    run(Command::new("sh").args(["-ec", script]).current_dir(tiny.root()));
+    tiny
+}
+
+fn compare(tiny: &Tiny, at: &Path, kind: &str) {
+    let root = tiny.root();
+    let left = "# of the installer\ntmpfs /tmp tmpfs size=1g 0 0\n\
+                /dev/cdrom /media/cdrom0 udf,iso9660 user,noauto 0 0\n# \u{e4}\u{f6}\n";
+    let left: Vec<u8> = left.chars().map(|c| c as u8).collect();
+    assert_eq!(fs::read(at.join("etc/fstab")).unwrap(), left, "{kind}: fstab");
+    let (found, before) = (at.join("etc/fstab").metadata().unwrap(), root.join("etc/fstab").metadata().unwrap());
+    let facts = |meta: &fs::Metadata| (meta.mode(), meta.uid(), meta.gid(), meta.mtime());
+    assert_eq!(facts(&found), facts(&before), "{kind}: fstab");
+    for path in ["etc/crypttab", "etc/initramfs-tools/conf.d/resume"] {
+        assert_eq!(fs::read(at.join(path)).unwrap(), b"", "{kind}: {path}");
+    }
+    assert_eq!(
+        names(&at.join(UNITS)),
+        ["db.service.d", "multi-user.target.wants", "srv-tmp.mount", "swap.target.requires"]
+    );
+    assert_eq!(names(&at.join(UNITS).join("swap.target.requires")), Vec::<String>::new(), "{kind}");
+    assert_eq!(names(&at.join(UNITS).join("multi-user.target.wants")), ["ssh.service"], "{kind}");
+    assert_eq!(names(&at.join("etc/systemd/network")), ["20-any.link"], "{kind}");
+    for path in ["swapfile", "etc/vault.key", "etc/udev/rules.d/70-persistent-net.rules"] {
+        assert!(!at.join(path).exists(), "{kind}: {path}");
+    }
+    assert_eq!(fs::read(at.join("etc/hostname")).unwrap(), b"live\n", "{kind}");
+    // The input is as it was.
+    assert!(fs::read(root.join("etc/fstab")).unwrap().starts_with(b"# of the installer\nUUID="), "{kind}");
+    assert!(root.join(UNITS).join(ODD).exists() && root.join("swapfile").exists(), "{kind}");
+}
+
+#[test]
+fn h_root_lines_and_units_of_the_machine_are_left_out_in_every_kind_of_container() {
+    if skip_without_root("h") {
+        return;
+    }
+    for args in [&["--compression", "lz4"][..], &["--erofs"], &["--nested", "ext4", "--compression", "lz4"]] {
+        let tiny = tiny();
+        let nested = args.contains(&"--nested").then_some("loop,ro");
+        let iso = tiny.build(args);
+        tiny.mounted(&iso, nested, |at| compare(&tiny, at, &format!("{args:?}")));
+    }
+}
+
+#[test]
+fn h_root_a_file_with_labels_keeps_them_when_lines_are_left_out() {
+    if skip_without_root("h") {
+        return;
+    }
+    for args in [&["--compression", "lz4"][..], &["--erofs"]] {
+        let tiny = tiny();
+        let fstab = tiny.root().join("etc/fstab");
+        rustix::fs::setxattr(&fstab, "user.color", b"blue", rustix::fs::XattrFlags::empty()).unwrap();
+        let iso = tiny.build(args);
+        tiny.mounted(&iso, None, |at| {
+            let mut found = vec![0; 16];
+            let count = rustix::fs::getxattr(at.join("etc/fstab"), "user.color", &mut found).unwrap_or(0);
+            assert_eq!(&found[..count], b"blue", "{args:?}");
+            compare(&tiny, at, &format!("{args:?} with labels"));
+        });
+    }
+}
+
+#[test]
+fn h_scratch_files_may_lie_below_any_name() {
+    let tiny = tiny();
+    let scratch = tiny.out().join("it's a \"scratch\"");
+    fs::create_dir(&scratch).unwrap();
+    let iso = tiny.build(&["--compression", "lz4", "--scratch-dir", scratch.to_str().unwrap()]);
+    let container = tiny.extract(&iso, "/LiveOS/squashfs.img");
+    let fstab = run(Command::new("unsquashfs").arg("-cat").arg(container).arg("etc/fstab"));
+    assert!(fstab.starts_with("# of the installer\ntmpfs /tmp"), "{fstab}");
+}
+
+#[test]
+fn h_what_is_left_out_is_told_by_kind_and_can_be_kept() {
+    let tiny = tiny();
+    let told = |args: &[&str]| {
+        let output = tiny.command(&[args, &["--dry-run"]].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", tiny::stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = told(&[]);
+    let kinds = [
+        "/etc/fstab: / (UUID=3e6be9de-8139-4a9e-9106-a43f08d823a6), /boot/efi (UUID=2B1C-9A07), swap (/swapfile)",
+        "swap files: /swapfile",
+        "mount and swap units: /etc/systemd/system/dev-disk-by\\x2duuid-1.swap",
+        "/etc/crypttab: vault (UUID=77)",
+        "keys of encrypted disks: /etc/vault.key",
+        "starts of units that wait for its disks: /etc/systemd/system/multi-user.target.wants/db.service",
+        "disks to resume from and to wait for: /etc/initramfs-tools/conf.d/resume",
+        "names of its network cards: /etc/udev/rules.d/70-persistent-net.rules, /etc/systemd/network/10-lan.link",
+    ];
+    let notes: Vec<&str> = text.lines().filter(|line| line.starts_with("note") && line.contains("left out")).collect();
+    for (kind, note) in kinds.iter().zip(&notes) {
+        assert!(note.ends_with(&format!("(--keep-identity keeps it): {kind}")), "{note}\n{kind}");
+    }
+    assert_eq!(notes.len(), kinds.len(), "{notes:#?}");
+    let kept = told(&["--keep-identity"]);
+    assert!(!kept.contains("(--keep-identity keeps it)") && kept.contains("kept,"), "{kept}");
+    assert!(!kept.contains("shortened"), "{kept}");
+}
