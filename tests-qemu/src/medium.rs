@@ -77,8 +77,9 @@ pub enum Recipe {
     Truncated(Box<Recipe>, u8),
     /// Padded with zeros by this many MiB: a medium written onto a larger disk.
     Grown(Box<Recipe>, u64),
-    /// An ISO made by `rdlive-image build` with extra arguments.
-    Built { tree: Tree, args: Vec<String> },
+    /// An ISO made by `rdlive-image build` with extra arguments, from a tree over which a bash script (`-euo pipefail`) has laid what
+    /// it makes in the directory `$1`.
+    Built { tree: Tree, over: &'static str, args: Vec<String> },
     /// A stick with its own GRUB for BIOS, on FAT for UEFI too, and an ISO file at a path. `menu` is what GRUB does when it has found the
     /// stick.
     GrubStick { fs: Fs, iso: Box<Recipe>, path: &'static str, menu: &'static str },
@@ -105,7 +106,7 @@ impl Recipe {
         let name = self.name();
         match self {
             Self::Image { tree, fs, .. } => format!("{fs:?} of the {} tree", tree.name()),
-            Self::Built { tree, args } => format!("ISO of the {} tree {}", tree.name(), args.join(" ")),
+            Self::Built { tree, args, .. } => format!("ISO of the {} tree {}", tree.name(), args.join(" ")),
             Self::WithInitrd(inner, mode) => format!("{} with the initrd {mode:?}", inner.what()),
             Self::Folder { files, .. } | Self::Store { files, .. } => {
                 let files: Vec<String> = files.iter().map(|(_, recipe)| recipe.what()).collect();
@@ -221,7 +222,11 @@ pub fn iso() -> Recipe {
 
 /// Volume id `ISO`, made by our builder. Its own initrd, which is never booted, has the fewest drivers.
 pub fn built_iso() -> Recipe {
-    Recipe::Built { tree: Tree::Tiny, args: ["--volume-id=ISO", "--profile=minimal"].map(str::to_owned).to_vec() }
+    Recipe::Built {
+        tree: Tree::Tiny,
+        over: "",
+        args: ["--volume-id=ISO", "--profile=minimal"].map(str::to_owned).to_vec(),
+    }
 }
 
 /// F2: as [`iso`], with an ext4 nested in the squashfs.

@@ -12,6 +12,7 @@ mod iso_scan;
 mod kiwi;
 mod late;
 mod layouts;
+mod machine;
 mod modes;
 mod network;
 mod ordinary;
@@ -116,6 +117,7 @@ pub fn all() -> Vec<Scenario> {
         firmware::all(),
         modes::all(),
         init::all(),
+        machine::all(),
         power::all(),
         disks::all(),
         shutdown::all(),
