@@ -105,6 +105,46 @@ fn h1_the_power_off_hook_says_how_and_never_fails() {
     }
 }
 
+/// What dracut provides to `install()`, and a module of another name (`included`) of which `files` are there.
+fn install_beside(included: &str, files: &[&str]) -> (bool, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display();
+    let other = dir.path().join(format!("base/modules.d/90{included}"));
+    fs::create_dir_all(&other).unwrap();
+    files.iter().for_each(|file| fs::write(other.join(file), "").unwrap());
+    fs::write(dir.path().join("agent"), "").unwrap();
+    let script = format!(
+        "set -u\ninitdir={at}/initrd dracutbasedir={at}/base RDLIVE_AGENT={at}/agent moddir={module}\n\
+         dracut_module_included() {{ [[ $1 = {included} ]]; }}\n\
+         dfatal() {{ echo \"$*\"; }}\ndwarn() {{ :; }}\ndinfo() {{ :; }}\nfind_binary() {{ return 1; }}\n\
+         for name in inst_multiple inst_hook inst_libdir_file inst_simple; do eval \"$name() {{ :; }}\"; done\n\
+         . {module}/module-setup.sh\ninstall\n",
+        module = module().display(),
+    );
+    let output = Command::new("bash").arg("-c").arg(&script).output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let installed = dir.path().join("initrd/usr/bin/rdlive").exists();
+    assert_eq!(installed, output.status.success(), "{included} {files:?}");
+    (installed, String::from_utf8(output.stdout).unwrap())
+}
+
+/// Users ask for this module by the names of those that it stands for. An original beside it would answer to the same kargs.
+#[test]
+fn an_original_is_refused_and_another_name_of_ours_is_not() {
+    for (name, file) in [
+        ("dmsquash-live", "dmsquash-live-root.sh"),
+        ("dmsquash-live-autooverlay", "create-overlay.sh"),
+        ("kiwi-live", "parse-kiwi-live.sh"),
+        ("livenet", "livenetroot.sh"),
+        ("overlayfs", "mount-overlayfs.sh"),
+        ("overlayfs-crypt", "prepare-overlayfs-crypt.sh"),
+    ] {
+        let (installed, said) = install_beside(name, &["module-setup.sh", file]);
+        assert!(!installed && said.contains(&format!("(use --omit {name})")), "{name}: {said}");
+        assert_eq!(install_beside(name, &["module-setup.sh"]), (true, String::new()), "{name}");
+    }
+}
+
 #[test]
 fn module_setup_is_valid_bash_and_the_unit_starts_what_is_installed() {
     let setup = module().join("module-setup.sh");

@@ -3,6 +3,17 @@
 #
 # RDLIVE_AGENT names another agent than /usr/bin/rdlive of the tree the initrd is made from (for a build from source).
 
+# The modules that answer to the same kargs, each with a file of its own: "NAME:FILE". This module may be asked for by these names too,
+# through a link to its directory, or a module of that name that depends on it. Such a one has none of these files.
+RDLIVE_ORIGINALS=(
+    dmsquash-live:dmsquash-live-root.sh
+    dmsquash-live-autooverlay:create-overlay.sh
+    kiwi-live:parse-kiwi-live.sh
+    livenet:livenetroot.sh
+    overlayfs:mount-overlayfs.sh
+    overlayfs-crypt:prepare-overlayfs-crypt.sh
+)
+
 # 255: only when asked for (--add rdlive, or another module depends on it), also in a host-only initrd.
 check() {
     local agent
@@ -53,17 +64,12 @@ installkernel() {
 install() {
     local agent
     agent=$(rdlive_agent)
-    for other in dmsquash-live kiwi-live; do
-        if dracut_module_included "$other"; then
-            dfatal "rdlive: the dracut module $other claims the same root=live: (use --omit $other)"
+    for other in "${RDLIVE_ORIGINALS[@]}"; do
+        if rdlive_original "${other%%:*}" "${other#*:}"; then
+            dfatal "rdlive: the dracut module ${other%%:*} answers to the same kargs (use --omit ${other%%:*})"
             exit 1
         fi
     done
-
-    if dracut_module_included overlayfs; then
-        dfatal "rdlive: the dracut module overlayfs answers to the same rd.overlay (use --omit overlayfs)"
-        exit 1
-    fi
 
     # A static program: no libraries to resolve, so a plain copy (of coreutils, not this function) also serves an
     # agent outside of the sysroot.
@@ -117,6 +123,14 @@ rdlive_has() {
     for program in "$@"; do
         find_binary "$program" > /dev/null || return 1
     done
+}
+
+# Whether the initrd gets a module (the first argument) that has this file: of several directories of one name dracut takes the first.
+rdlive_original() {
+    local directories
+    dracut_module_included "$1" || return 1
+    directories=("$dracutbasedir"/modules.d/[0-9][0-9]"$1")
+    [[ -e ${directories[0]}/$2 ]]
 }
 
 rdlive_omits() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::artifact;
 use crate::guest::Tree;
@@ -35,6 +35,8 @@ pub enum Mode {
     Dracut106,
     /// dracut 106 without systemd, Debian 13.
     Dracut106Shell,
+    /// As [`Mode::Dracut106`], where our module is asked for by the names of those it stands for ([`NAMES`]).
+    Dracut106Named,
     /// dracut 059 with systemd, Debian 12.
     Dracut059,
     /// The original dmsquash-live of dracut 059, Debian 12.
@@ -47,6 +49,10 @@ pub enum Mode {
 
 /// Content of the key file in the initrds that have one.
 pub const KEY: &str = "a key, and whoever has the initrd has it\n";
+
+/// Names that people ask for our module by.
+pub const NAMES: &[&str] =
+    &["kiwi-live", "dmsquash-live", "dmsquash-live-autooverlay", "livenet", "overlayfs", "overlayfs-crypt"];
 
 /// Kernel and initrd of a mode.
 pub struct Pair {
@@ -74,7 +80,8 @@ impl Mode {
             | Self::NativeCrypt
             | Self::NativeCryptQuick
             | Self::Dracut106
-            | Self::Dracut106Shell => Tree::Trixie,
+            | Self::Dracut106Shell
+            | Self::Dracut106Named => Tree::Trixie,
             Self::Native12
             | Self::NativeWrite12
             | Self::NativeCrypt12
@@ -93,7 +100,7 @@ impl Mode {
 
     /// Whether dracut has made it with our module.
     pub fn is_dracut(self) -> bool {
-        matches!(self, Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059)
+        matches!(self, Self::Dracut106 | Self::Dracut106Shell | Self::Dracut106Named | Self::Dracut059)
     }
 
     /// A direct start with this command line.
@@ -156,7 +163,7 @@ impl Mode {
             Self::NativeCryptQuick => {
                 format!("{:x} {:x} {:x}", lab.built.agent.hash, lab.built.builder.hash, lab.built.guest.hash)
             }
-            Self::Dracut106 | Self::Dracut106Shell | Self::Dracut059 => {
+            Self::Dracut106 | Self::Dracut106Shell | Self::Dracut106Named | Self::Dracut059 => {
                 format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash)
             }
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
@@ -166,7 +173,9 @@ impl Mode {
 
     /// With the modules of a version in the tree, or in the layer over it.
     fn make(self, lab: &Lab, over: Option<&Path>, version: &str, path: &Path) -> Result<()> {
-        let add = |module: &str| dracut(lab, self.tree(), over, version, &["--add", module], path);
+        let names = if self == Self::Dracut106Named { NAMES } else { &[] };
+        let with = |args: &[&str]| dracut(lab, self.tree(), over, version, (names, args), path);
+        let add = |module: &str| with(&["--add", module]);
         match self {
             Self::Native
             | Self::NativeNet
@@ -180,8 +189,9 @@ impl Mode {
             Self::Dracut106Shell => {
                 let omit = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \
                             systemd-tmpfiles systemd-sysusers systemd-ask-password systemd-cryptsetup systemd-pcrphase systemd-ac-power";
-                dracut(lab, self.tree(), over, version, &["--omit", omit, "--add", "rdlive"], path)
+                with(&["--omit", omit, "--add", "rdlive"])
             }
+            Self::Dracut106Named => add(&NAMES.join(" ")),
             Self::DmsquashLive => add("dmsquash-live"),
             Self::KiwiLive => add("kiwi-live"),
             Self::Floor => floor::initrd(lab, self.tree(), version, path),
@@ -255,41 +265,105 @@ const NATIVE: &str = r#"
     if [ -n "$over" ]; then mount -t overlay overlay -o "lowerdir=$over:$root" "$scratch"; root=$scratch; fi
     "$builder" initrd --profile generic --kernel "$version" "$@" --root "$root" --output "$output" --agent "$agent""#;
 
-/// dracut in the tree's own system. Agent and module are laid over the tree for this one run, so it stays as it is.
-fn dracut(lab: &Lab, tree: Tree, over: Option<&Path>, version: &str, args: &[&str], path: &Path) -> Result<()> {
+/// dracut in the tree's own system. Agent and module are laid over the tree for this one run, so it stays as it is. The module gets these
+/// further names, in place of the modules that have them.
+fn dracut(
+    lab: &Lab,
+    tree: Tree,
+    over: Option<&Path>,
+    version: &str,
+    (names, args): (&[&str], &[&str]),
+    path: &Path,
+) -> Result<()> {
     let dir = tree.ensure(lab)?;
     let scratch = lab.cache.scratch("dracut")?;
-    let script = r#"
-        tree=$1 work=$2 version=$3 agent=$4 module=$5 out=$6 over=$7; shift 7
+    let script = &format!(
+        r#"{NAMED}
+        tree=$1 work=$2 version=$3 agent=$4 module=$5 out=$6 over=$7 names=$8; shift 8
         exec 3>"$work/log"; exec >&3 2>&3
         mkdir -p "$work/root" "$work/tmp"
         mount -t tmpfs tmpfs "$work/root"
         mkdir "$work/root/upper" "$work/root/work" "$work/root/merged"
         root=$work/root/merged
-        mount -t overlay overlay -o "lowerdir=${over:+$over:}$tree,upperdir=$work/root/upper,workdir=$work/root/work" "$root"
+        mount -t overlay overlay -o "lowerdir=${{over:+$over:}}$tree,upperdir=$work/root/upper,workdir=$work/root/work" "$root"
         system_dirs "$root"
         mount --bind "$work/tmp" "$root/var/tmp"
         if [ -d "$module" ]; then
             install -m 755 "$agent" "$root/usr/bin/rdlive"
             cp -a "$module" "$root/usr/lib/dracut/modules.d/50rdlive"
+            named "$root/usr/lib/dracut/modules.d" $names
         fi
-        chroot "$root" dracut --force --no-hostonly --kver "$version" --compress "zstd -q -1" "$@" /var/tmp/initrd
+        chroot "$root" dracut --force --no-hostonly --kver "$version" --compress "zstd -q -1" --stdlog 3 "$@" /var/tmp/initrd
         mv "$work/tmp/initrd" "$out"
-    "#;
+    "#
+    );
     let mut all: Vec<&Path> = vec![&dir, &scratch, version.as_ref(), &lab.built.agent.path];
     let module = artifact::module_dir();
-    all.extend([module.as_path(), path, over.unwrap_or(Path::new(""))]);
+    let ours = !names.is_empty() || args.contains(&"rdlive");
+    let names = names.join(" ");
+    all.extend([module.as_path(), path, over.unwrap_or(Path::new("")), names.as_ref()]);
     all.extend(args.iter().map(Path::new));
-    let made = tool::shell_with_mounts(script, &all).with_context(|| {
-        let log = fs::read_to_string(scratch.join("log")).unwrap_or_default();
-        format!("dracut {}:\n{}", args.join(" "), tool::tail(&log, 20))
+    let made = tool::shell_with_mounts(script, &all);
+    let log = fs::read_to_string(scratch.join("log")).unwrap_or_default();
+    let said = || format!("dracut {}:\n{}", args.join(" "), tool::tail(&log, 20));
+    let made = made.with_context(said).and_then(|_| match warnings(&log) {
+        warnings if ours && !warnings.is_empty() => bail!("dracut warns: {}", warnings.join("\n")),
+        _ => Ok(()),
     });
     let _ = crate::remove::tree(&scratch);
-    made.map(drop)
+    made
+}
+
+/// `named MODULES-DIRECTORY NAME…`: further names of our module, every other one by a link, in place of what had them.
+pub const NAMED: &str = r#"
+    named() {
+        local dir=$1 name last=; shift
+        for name in "$@"; do
+            rm -rf --one-file-system "$dir"/[0-9][0-9]"$name"
+            if [ "$last" = link ]; then
+                mkdir "$dir/90$name"; printf 'check() { return 255; }\ndepends() { echo rdlive; }\n' > "$dir/90$name/module-setup.sh"; last=
+            else
+                ln -s 50rdlive "$dir/90$name"; last=link
+            fi
+        done
+    }
+"#;
+
+/// What dracut (with `--stdlog 3`) warns of, but for what is none of our module's: it names the others that ours does without, and libraries
+/// that systemd would use if they were there.
+pub fn warnings(log: &str) -> Vec<&str> {
+    let others = |line: &str| {
+        let left_out = ["can't be installed", "cannot be found or installed"].iter().any(|text| line.contains(text));
+        line.contains("could not locate dlopen dependency") || left_out && !line.contains("rdlive")
+    };
+    let dracut = |line: &&str| ["dracut: ", "dracut[", "dracut-install: "].iter().any(|start| line.starts_with(start));
+    log.lines().filter(dracut).filter(|line| !others(line)).collect()
 }
 
 /// Key part for fixtures that hold a tree, with a kernel and its modules: the tiny one, made of parts of Debian 13's, borrows those.
 pub fn kernel_key(tree: Tree, lab: &Lab) -> Result<String> {
     let kernel = if tree == Tree::Tiny { Tree::Trixie } else { tree }.kernel(lab)?.0;
     Ok(format!("{kernel} {}", cache::identity(&tree.ensure(lab)?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_dracut_warns_of_is_seen() {
+        let log = "Creating group 'tty' with GID 5.\n\
+                   dracut: dracut module 'dbus' depends on 'dbus-daemon', which can't be installed\n\
+                   dracut[E]: Module 'systemd-pcrextend' depends on module 'systemd', which can't be installed\n\
+                   dracut-install: WARNING: could not locate dlopen dependency for gcrypt feature requested by 'x'\n";
+        assert_eq!(warnings(log), [""; 0]);
+        for line in [
+            "dracut: rdlive: no mkfs.ext4 here",
+            "dracut[W]: rdlive: no mkfs.ext4 here",
+            "dracut[E]: Module 'rdlive' depends on module 'dm', which can't be installed",
+            "dracut-install: ERROR: installing 'modprobe'",
+        ] {
+            assert_eq!(warnings(&format!("{log}{line}\n")), [line]);
+        }
+    }
 }

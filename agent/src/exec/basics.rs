@@ -132,7 +132,7 @@ impl Executor<'_> {
         let mut options = options.to_vec();
         options.insert(0, format!("size={size}"));
         options.push("mode=0755".to_owned());
-        let what = FileSystem { fs: "tmpfs", source: "rdlive", options, read_only: false, purpose: Purpose::Data };
+        let what = FileSystem { fs: "tmpfs", source: "tmpfs", options, read_only: false, purpose: Purpose::Data };
         mount::attach(&what, &target).map_err(|error| {
             Stop::new(Code::WriteArea, error.to_string()).advice("check rd.live.overlay.size and rd.overlay=tmpfs:…")
         })?;

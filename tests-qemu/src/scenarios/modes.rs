@@ -45,5 +45,12 @@ pub fn all() -> Vec<Scenario> {
             ));
         }
     }
+    // People ask for our module by the names of those that it stands for; here by all of them at once.
+    let named = |medium| Boot::from(medium).mode(Mode::Dracut106Named).on(Bus::Disk).expect(overlay_root());
+    list.push(scenario("mode/B7 dracut 106, asked for by other names", named(iso()).expect(both_dialects())));
+    list.push(scenario(
+        "mode/T-01 kiwi dialect, dracut 106, asked for by other names",
+        named(nested_iso()).kargs("rd.live.dialect=kiwi"),
+    ));
     list
 }

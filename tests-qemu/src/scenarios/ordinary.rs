@@ -75,7 +75,9 @@ fn forms(name: &str, mode: Mode) -> Vec<Scenario> {
             in_ram(mode, "rd.overlay=tmpfs:size=32M,nr_inodes=100000")
                 .expect(no_fallbacks())
                 .expect(tmpfs_kib("/run/initramfs/overlay", 32 << 10, 32 << 10))
-                .expect(mount_option("/run/initramfs/overlay", "nr_inodes=100000")),
+                .expect(mount_option("/run/initramfs/overlay", "nr_inodes=100000"))
+                // dracut-ng's TEST-21 looks for it.
+                .expect(mount_source("/run/initramfs/overlay", "tmpfs")),
         ),
     ]
 }
