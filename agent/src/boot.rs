@@ -10,6 +10,7 @@ mod ordinary;
 mod ram;
 mod rivals;
 mod told;
+mod updates;
 mod world;
 mod writable;
 
@@ -49,6 +50,8 @@ pub struct Boot<'a> {
     unheard: Vec<String>,
     /// Why changes go to RAM whatever was asked for: an earlier attempt has hung there.
     area_hangs: Option<String>,
+    /// The medium that is taken has `updates/`, and it is wanted.
+    updates: bool,
     /// Why a Windows may sleep on an NTFS that was looked at, by node.
     windows: Vec<(PathBuf, Option<Windows>)>,
     /// From where the file system of the ISO file is mounted.
@@ -88,6 +91,7 @@ impl<'a> Boot<'a> {
             silent: Vec::new(),
             unheard: Vec::new(),
             area_hangs: None,
+            updates: false,
             windows: Vec::new(),
             host_subvolume: Subvolume::Default,
             notes: Vec::new(),
@@ -148,7 +152,7 @@ impl<'a> Boot<'a> {
         let mut area = self.area(Some(&medium))?;
         let (after, planned) = (self.world.mark(), area.is_some());
         let form = self.form(&medium, used, inside, &mut area)?;
-        if copied && !planned {
+        if copied && !planned && !self.updates {
             self.settle(&medium, false)?;
         }
         let image = assemble::base(&self.points, used, inside).map(|base| base.path());
@@ -161,6 +165,7 @@ impl<'a> Boot<'a> {
             // What the area needed stays neither mounted nor open when changes go to RAM.
             self.world.unwind(before, after);
         }
+        self.apply_updates()?;
         if copied {
             self.settle(&medium, kept)?;
         }

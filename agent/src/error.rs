@@ -72,6 +72,8 @@ codes! {
     WriteArea = 23, Stop;
     /// Device-mapper refuses a device.
     DeviceMapper = 24, Stop;
+    /// `updates/` on the medium cannot be copied over the root.
+    Updates = 26, Stop;
     /// The copy of the image in RAM is not what the medium says it should be.
     RamDigest = 27, NotThis;
     /// The image does not fit into RAM, or is none that can be copied.
@@ -162,6 +164,7 @@ impl Code {
             Code::OverlayMount => "remove rootflags=, and see dmesg",
             Code::WriteArea => "remove rd.live.overlay.size= and rd.overlay=tmpfs:…; the default is half of the RAM",
             Code::DeviceMapper => "rd.overlay does without device-mapper",
+            Code::Updates => "rd.live.updates=0 leaves it out",
             Code::RamDigest => "write the medium again; without rd.live.ram nothing is compared",
             Code::RamRefused => "remove rd.live.ram, or lower rd.minmem=",
             Code::RamCopy => "write the medium again or use another one, or remove rd.live.ram",

@@ -1,5 +1,6 @@
 //! What was found: plain values that decisions are made from. Tests write them by hand; probes fill them in.
 
+mod updated;
 mod view;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{Compressor, Kind, Superblock};
 
+pub use updated::Updated;
 pub use view::{Drivers, Moment, Next, PATIENCE, Pending, SILENCE, View, sleeping_place};
 
 /// A block device as sysfs and its first bytes describe it.

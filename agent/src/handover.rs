@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Dialect, Warning};
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Inner, MediumFacts};
+use crate::facts::{Content, Inner, MediumFacts, Updated};
 use crate::layout;
 use crate::patient::Apart;
 use crate::terminal;
@@ -185,6 +185,9 @@ pub struct Report {
     /// The image's copy in RAM, if it was made.
     #[serde(default)]
     pub ram: Option<RamRecord>,
+    /// What was copied from `updates/` of the medium, if it has that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Updated>,
     /// Warnings about the command line.
     pub warnings: Vec<WarningRecord>,
     /// Fallbacks that were taken, and why.
@@ -223,6 +226,7 @@ impl Report {
             inner: None,
             write_mode: None,
             ram: None,
+            updates: None,
             warnings: warnings.iter().map(Into::into).collect(),
             fallbacks: Vec::new(),
             considered: Vec::new(),
@@ -265,6 +269,10 @@ impl Report {
         if let Some(ram) = &self.ram {
             let medium = if ram.released { "medium released" } else { "medium in use" };
             lines.push(format!("in RAM    {} {}, {medium}", ram.path.display(), crate::facts::human(ram.data)));
+        }
+        if let Some(updates) = &self.updates {
+            lines.push(format!("updates   {updates}"));
+            lines.extend(updates.left_out.iter().map(|what| format!("updates   left out: {what}")));
         }
         lines.extend(self.warnings.iter().map(|warning| format!("warning   {}: {}", warning.karg, warning.message)));
         lines.extend(self.fallbacks.iter().map(|fallback| format!("fallback  {fallback}")));

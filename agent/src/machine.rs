@@ -17,6 +17,7 @@ use crate::foreign;
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::kmsg::{self, NOTICE};
+use crate::layout::UPDATES;
 use crate::mountinfo;
 use crate::plan::{Done, Slot, Step};
 use crate::probe::sleep::{self, Sleep};
@@ -214,6 +215,11 @@ impl World for Machine<'_> {
             Err(stop) => Look::NoContent(stop.clone()),
         });
         content
+    }
+
+    fn has_updates(&self, at: &Path) -> bool {
+        let there = foreign::entry(&self.env.path(at), Path::new(UPDATES)) != foreign::Entry::Absent;
+        self.noted(there, Look::Updates)
     }
 
     fn inner(&self, config: &Config, at: &Path) -> Result<Inner, Stop> {

@@ -21,6 +21,8 @@ use rdlive::plan::drivers;
 use rdlive::plan::{GivenUp, Place, Slot, Step, Wanted};
 use tempfile::TempDir;
 
+mod updates;
+
 /// A machine below a temporary directory, with the real devices and kernel tables.
 struct Machine {
     dir: TempDir,

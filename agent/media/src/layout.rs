@@ -8,6 +8,8 @@ pub const SQUASHIMG: &str = "squashfs.img";
 pub const ROOTFS_IMG: &str = "rootfs.img";
 /// Older name of [`ROOTFS_IMG`], still used by some distributions (dracut-live spec 8.2, `ext3fs.img`).
 pub const EXT3FS_IMG: &str = "ext3fs.img";
+/// Directory at the top of a medium that is copied over the root (dracut-live spec 2.13).
+pub const UPDATES: &str = "updates";
 /// Mount source of an overlay root; installers and desktop tools test for this name.
 pub const ROOT_SOURCE: &str = "LiveOS_rootfs";
 /// Mount source of a device-mapper root, known to the same programs.

@@ -155,6 +155,7 @@ impl Boot<'_> {
             decompressor(self.config, file)?;
         }
         self.is_all_there(&medium, content.as_ref())?;
+        self.updates = self.config.updates && content.is_some() && self.world.has_updates(&self.points.live);
         let copy = self.copy_to_ram(&medium, content.as_ref())?;
         let steps = match &copy {
             Some(copy) => ram::container(&self.points, copy),
@@ -165,7 +166,7 @@ impl Boot<'_> {
             true => None,
             false => Some(self.world.inner(self.config, &self.points.container)?),
         };
-        if copy.is_some() && !self.waits_for_area(&medium) {
+        if copy.is_some() && !self.waits_for_area(&medium) && !self.updates {
             self.release(&medium)?;
         }
         Ok(Acquired { medium, content, inner, copy })

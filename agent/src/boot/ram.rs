@@ -72,10 +72,11 @@ impl Boot<'_> {
     /// # Errors
     /// As [`Boot::release`].
     pub(crate) fn settle(&mut self, medium: &MediumFacts, kept: bool) -> Result<(), Stop> {
-        if !self.waits_for_area(medium) || self.points.medium != Presence::Needed {
+        let keeps = self.waits_for_area(medium);
+        if !(keeps || self.updates) || self.points.medium != Presence::Needed {
             return Ok(());
         }
-        if kept {
+        if kept && keeps {
             let text = "the live image is in RAM, but changes are kept on the medium: the medium must stay in place";
             self.say(Tone::Told, text);
             self.report.write_mode.iter_mut().for_each(|mode| mode.notes.push(text.to_owned()));

@@ -269,6 +269,10 @@ impl World for Told {
         told.unwrap_or_else(|| Err(Stop::new(Code::ContainerMissing, format!("nothing is known of {}", at.display()))))
     }
 
+    fn has_updates(&self, _at: &Path) -> bool {
+        self.answer(seen!(Updates)).unwrap_or_default()
+    }
+
     fn inner(&self, _config: &Config, _at: &Path) -> Result<Inner, Stop> {
         let told = self.answer(|look| match look {
             Look::Inner(inner) => Some(Ok(inner.clone())),

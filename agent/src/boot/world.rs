@@ -126,6 +126,9 @@ pub trait World {
     /// It is no live medium.
     fn content(&self, config: &Config, at: &Path) -> Result<Content, Stop>;
 
+    /// Whether there is anything called `updates` at the top of a mounted medium.
+    fn has_updates(&self, at: &Path) -> bool;
+
     /// What a mounted container offers.
     ///
     /// # Errors

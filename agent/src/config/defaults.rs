@@ -30,6 +30,7 @@ impl Default for Config {
             ram: false,
             ram_required: false,
             ram_reserve_mib: 1024,
+            updates: true,
             check: false,
             verity_options: Vec::new(),
             network: Vec::new(),

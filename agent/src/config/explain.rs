@@ -164,7 +164,8 @@ fn size(size: TmpfsSize) -> String {
 
 fn before_use(config: &Config) -> Option<String> {
     let ram = if config.ram_required { "copy the image to RAM or stop" } else { "copy the image to RAM" };
-    let steps = [(config.check, "check the medium"), (config.ram, ram)];
+    let updates = !config.updates && config.dialect == Dialect::Dmsquash;
+    let steps = [(config.check, "check the medium"), (config.ram, ram), (updates, "leave updates/ of the medium out")];
     let steps: Vec<_> = steps.iter().filter(|(wanted, _)| *wanted).map(|(_, step)| *step).collect();
     (!steps.is_empty()).then(|| steps.join(", "))
 }

@@ -2,9 +2,10 @@
 
 use super::consistency::{contradictions, tokens};
 use super::lookup::{Lookup, split_list};
-use super::registry::{Area, LIVE_RAM, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
+use super::registry::{Area, LIVE_RAM, MEDIUM_UPDATES, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
 use super::{
-    Conf, Config, Level, Source, Warning, Warnings, debug, dialect, grub, modules, net, overlay, root, shutdown,
+    Conf, Config, Dialect, Level, Source, Warning, Warnings, debug, dialect, grub, modules, net, overlay, root,
+    shutdown,
 };
 use crate::cmdline::Cmdline;
 
@@ -53,6 +54,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
         ram: lookup.flag(&LIVE_RAM, false),
         ram_required: lookup.text(&LIVE_RAM).as_deref() == Some("required"),
         ram_reserve_mib: lookup.number(&MINMEM, 0..=1 << 40).and_then(|mib| u64::try_from(mib).ok()).unwrap_or(1024),
+        updates: lookup.flag(&MEDIUM_UPDATES, choice.dialect == Dialect::Dmsquash),
         check: debug::check(lookup),
         verity_options: lookup.list(&VERITY_OPTIONS),
         network: net::settings(lookup),

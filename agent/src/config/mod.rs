@@ -75,6 +75,8 @@ pub struct Config {
     pub ram_required: bool,
     /// MiB of RAM to keep free when copying to RAM (`rd.minmem`).
     pub ram_reserve_mib: u64,
+    /// Copy `updates/` of the medium over the root (`rd.live.updates`).
+    pub updates: bool,
     /// Check the medium's checksum (`rd.live.check`, `mediacheck`).
     pub check: bool,
     /// dm-verity options (`rd.kiwi.verity_options`), in the order given.

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::Access;
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::facts::Seen;
+use crate::facts::{Seen, Updated};
 use crate::handover::StepRecord;
 use crate::kmsg;
 use crate::mapper::cipher::Cipher;
@@ -151,6 +151,11 @@ impl<'a> Executor<'a> {
         self.done.notes.push(note.into());
     }
 
+    /// Tells what was copied from `updates/`.
+    pub(super) fn updated(&mut self, updated: Updated) {
+        self.done.updated = Some(updated);
+    }
+
     /// As [`Executor::note`], once.
     pub(super) fn note_once(&mut self, note: String) {
         if !self.done.notes.contains(&note) {
@@ -279,6 +284,7 @@ impl<'a> Executor<'a> {
             }
             Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
             Step::Branch { first, when, then } => self.branch("", first, *when, then),
+            Step::Updates { from, to, kept } => self.updates(from, to, *kept),
             Step::Remount { at } => self.remount(at),
             Step::Unmount { at } => self.unmount(at),
             Step::Area(act) => self.area_act(act),

@@ -25,6 +25,7 @@ mod snapshot;
 mod tool;
 mod unfinished;
 pub mod unwind;
+mod updates;
 mod witness;
 
 pub use apply::Executor;

@@ -51,6 +51,8 @@ pub enum Look {
     Content(Content),
     /// Why it is no live medium.
     NoContent(Stop),
+    /// Whether the medium has `updates/`.
+    Updates(bool),
     /// What the container offers.
     Inner(Inner),
     /// Why there is no root in it.

@@ -32,6 +32,11 @@ impl Writes {
         }
     }
 
+    /// What is changed in a root whose changes are kept, or are forgotten.
+    pub(super) fn place_or_ram(kept: bool) -> Self {
+        if kept { Self::Place } else { Self::Ram }
+    }
+
     /// That, if it is done at all.
     pub(super) fn place_if(done: bool) -> Self {
         if done { Self::Place } else { Self::Nothing }

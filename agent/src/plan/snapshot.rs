@@ -28,9 +28,9 @@ pub const NAMES: [&str; 4] = [LIVE, SHOWN, POOL, BASE];
 /// The base's older name: a link to the loop device itself.
 const BASE_LINK: &str = "/dev/live-base";
 /// Mount point of the tmpfs that holds the store of a temporary snapshot.
-const STORE_DIR: &str = "/run/initramfs/store";
+pub const STORE_DIR: &str = "/run/initramfs/store";
 /// Mount point of the tmpfs that holds a thin pool.
-const THIN_DIR: &str = "/run/initramfs/thin-overlay";
+pub const THIN_DIR: &str = "/run/initramfs/thin-overlay";
 /// Mount point of the tmpfs that holds the copy of `rd.writable.fsimg`.
 pub const FSIMG_DIR: &str = "/run/initramfs/fsimg";
 /// What the directories and the last page of a tmpfs take beside its files.

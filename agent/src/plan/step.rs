@@ -123,6 +123,15 @@ pub enum Step {
         /// Mount point.
         at: PathBuf,
     },
+    /// Copy all below a directory of the medium over the root; devices and set-id bits are left out.
+    Updates {
+        /// The directory.
+        from: PathBuf,
+        /// Where the root is attached.
+        to: PathBuf,
+        /// Changes to the root outlive the boot.
+        kept: bool,
+    },
     /// Allow writing to a file system that is mounted read-only.
     Remount {
         /// Its mount point.
@@ -188,6 +197,7 @@ impl Step {
             | Self::LinkDevice { .. }
             | Self::Overlay { .. }
             | Self::Unmount { .. } => Writes::Ram,
+            Self::Updates { kept, .. } => Writes::place_or_ram(*kept),
             Self::Remount { .. } => Writes::Place,
             Self::Area(act) => act.writes(),
             Self::Volume(act) => act.writes(),
@@ -287,6 +297,7 @@ impl fmt::Display for Step {
                 let (lower, upper, work) = (paths(lower), upper.display(), work.display());
                 write!(f, "overlay lower {lower} upper {upper} work {work}{} at {}", list(options), at.display())
             }
+            Step::Updates { from, to, .. } => write!(f, "copy {} over {}", from.display(), to.display()),
             Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),
             Step::Unmount { at } => write!(f, "unmount {}", at.display()),
             Step::Area(act) => act.fmt(f),
@@ -355,6 +366,8 @@ mod tests {
             (Step::MakeDir { path: at() }, Writes::Ram),
             (AreaAct::MakeDir { path: at() }.into(), Writes::Place),
             (Step::Remount { at: at() }, Writes::Place),
+            (Step::Updates { from: at(), to: at(), kept: true }, Writes::Place),
+            (Step::Updates { from: at(), to: at(), kept: false }, Writes::Ram),
         ] {
             assert_eq!(step.writes(), expected, "{step}");
             // What is tried counts, and what comes after it.

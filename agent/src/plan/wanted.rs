@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Code, Stop};
+use crate::facts::Updated;
 
 /// What was asked for, and is given up where it cannot be done; then something else is there instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Wanted {
     HostWritable,
     /// The same of the medium.
     MediumWritable,
+    /// `updates/` of the medium is copied over the root; else the root stays as it is.
+    Updates,
 }
 
 impl fmt::Display for Wanted {
@@ -33,6 +36,7 @@ impl fmt::Display for Wanted {
             Self::Release => "the medium cannot be released",
             Self::HostWritable => "the file system of the ISO file stays read-only",
             Self::MediumWritable => "the medium stays read-only",
+            Self::Updates => "updates/ of the medium",
         })
     }
 }
@@ -119,6 +123,8 @@ pub struct Done {
     pub given_up: Vec<GivenUp>,
     /// What happened to a place for changes, for a person.
     pub notes: Vec<String>,
+    /// What was copied from `updates/` of the medium.
+    pub updated: Option<Updated>,
 }
 
 impl Done {

@@ -110,6 +110,7 @@ impl World for Own<'_> {
         fn has_end(&self, path: &Path) -> bool;
         fn content(&self, config: &Config, at: &Path) -> Result<Content, Stop>;
         fn identify(&self, path: &Path) -> io::Result<(Option<Superblock>, u64)>;
+        fn has_updates(&self, at: &Path) -> bool;
         fn inner(&self, config: &Config, at: &Path) -> Result<Inner, Stop>;
         fn ram(&self, image: &Path) -> io::Result<RamFacts>;
         fn sum(&self, medium: &Path, file: &Path) -> Option<String>;

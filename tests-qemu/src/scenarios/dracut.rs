@@ -7,6 +7,7 @@ use crate::boot::Boot;
 use crate::check::*;
 use crate::machine::Bus;
 use crate::medium::*;
+use crate::mode::Mode;
 
 /// B26: F2's tree on a partition with NTFS, which the kernel's own driver reads.
 /// A live root on the file system of a Windows.
@@ -22,6 +23,61 @@ fn ntfs() -> Boot {
         .writable()
         .expect(mounted("/run/initramfs/live", "ntfs3"))
         .expect(media_unchanged())
+}
+
+/// B27: F2's tree with `updates/` beside it.
+fn updated(image: Recipe) -> Boot {
+    let files = vec![
+        ("LiveOS/squashfs.img", image),
+        ("updates/etc/fresh", Recipe::Text("of the update")),
+        ("updates/etc/lab-marker", Recipe::Text("updated")),
+        // In the root this is a link.
+        ("updates/lib/deep/er/fresh", Recipe::Text("of the update")),
+    ];
+    Boot::from(folder(Fs::Iso, "ISO", files)).on(Bus::Disk).root("root=live:CDLABEL=ISO").writable()
+}
+
+fn updates() -> Vec<Scenario> {
+    let flat = || updated(image(Fs::Squashfs("zstd")));
+    let is_there = |boot: Boot| {
+        boot.expect(marker("updated"))
+            .expect(file_is("/etc/fresh", "of the update"))
+            .expect(file_is("/usr/lib/deep/er/fresh", "of the update"))
+            .expect(report_says("\"files\":3,"))
+            .expect(no_fallbacks())
+            .expect(media_unchanged())
+    };
+    let mut list: Vec<Scenario> = [
+        ("native", Mode::Native),
+        ("dracut 106", Mode::Dracut106),
+        ("dracut 106 without systemd", Mode::Dracut106Shell),
+    ]
+    .into_iter()
+    .map(|(name, mode)| scenario(format!("dracut/B27 updates/ on the medium, {name}"), is_there(flat().mode(mode))))
+    .collect();
+    list.extend([
+        scenario(
+            "dracut/B27 updates/ into the store of a snapshot",
+            is_there(updated(nested(Fs::Ext4)).expect(mapped_root())),
+        ),
+        scenario(
+            "dracut/B27 updates/ before the medium is let go",
+            is_there(flat().kargs("rd.live.ram rd.minmem=1").expect(not_mounted("/run/initramfs/live"))),
+        ),
+        scenario(
+            "dracut/B27 rd.live.updates=0",
+            flat().kargs("rd.live.updates=0").expect(marker("tiny")).expect(file_absent("/etc/fresh")),
+        ),
+        scenario(
+            "dracut/B27 updates/ that do not fit are left out",
+            flat()
+                .kargs("rd.overlay=tmpfs:size=16K")
+                .expect(marker("tiny"))
+                .expect(file_absent("/etc/fresh"))
+                .expect(report_says("RDL-026")),
+        ),
+    ]);
+    list
 }
 
 /// All of them.
@@ -41,7 +97,7 @@ pub fn all() -> Vec<Scenario> {
         boot.expect(mount_option("/run/initramfs/live", "ro")).expect(report_says(why)).expect(media_unchanged())
     };
     let renamed = folder(Fs::Iso, "ISO", vec![("x.sqfs", image(Fs::Squashfs("zstd")))]);
-    vec![
+    let mut list = vec![
         scenario("dracut/B7 flattened image needs no option", flat().expect(mounted("/run/rootfsbase", "squashfs"))),
         scenario(
             "dracut/B8 rd.overlay=0 on a flattened image warns",
@@ -127,5 +183,7 @@ pub fn all() -> Vec<Scenario> {
                 .root("\"root=live:CDLABEL=MY LIVE\"")
                 .expect(overlay_root()),
         ),
-    ]
+    ];
+    list.extend(updates());
+    list
 }

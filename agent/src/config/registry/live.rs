@@ -32,6 +32,8 @@ table! { LIVE_TABLE:
     MINMEM = Karg::new("rd.minmem", ValueKind::Number, Origin::Dracut, "MiB of RAM that must stay available after the image has been copied to RAM")
         .default("1024")
         .since("dracut 060");
+    MEDIUM_UPDATES = Karg::new("rd.live.updates", ValueKind::Bool, Origin::Rdlive, "Copy what is in `updates/` at the top of the medium over the root, at each boot")
+        .default("1; `0` in dialect kiwi");
     WRITABLE_FSIMG = Karg::new("rd.writable.fsimg", ValueKind::Bool, Origin::Dracut, "Copy the nested root image to RAM and write into the copy, without an overlay. If it does not fit, changes go to a snapshot")
         .default("0")
         .aliases(&[alias("writable_fsimg", "dracut before 104")]);
