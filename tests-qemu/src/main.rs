@@ -36,6 +36,7 @@ mod scenarios;
 mod slots;
 mod sources;
 mod spent;
+mod suite;
 mod test;
 mod tier;
 mod times;
@@ -110,6 +111,11 @@ enum Cmd {
         /// Put what reaches code that nothing in agent/fuzz/corpus reaches into it
         #[arg(long)]
         keep: bool,
+    },
+    /// Run dracut-ng's own tests with our module in place of its live modules
+    DracutSuite {
+        /// Only tests whose name has one of these texts (TEST-30), or any other test of dracut by its name
+        tests: Vec<String>,
     },
     /// Make a Debian live ISO and boot it to a login prompt on this terminal
     Demo {
@@ -235,6 +241,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Cmd::Install => install::ensure().map(|()| ExitCode::SUCCESS),
         Cmd::Disks { order } => disks::slice(&order),
         Cmd::Hold => hold::hold().map(|()| ExitCode::SUCCESS),
+        Cmd::DracutSuite { tests } => suite::run(&Lab::open(args.mirror, &[Tree::Trixie], Builder::Tested)?, &tests),
         Cmd::Demo { keep, firmware } => {
             let keep = keep || std::io::stdin().is_terminal();
             demo::demo(&Lab::open(args.mirror, &[Tree::Trixie], Builder::Shipped)?, keep, firmware.start())

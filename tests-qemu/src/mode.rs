@@ -54,6 +54,10 @@ pub const KEY: &str = "a key, and whoever has the initrd has it\n";
 pub const NAMES: &[&str] =
     &["kiwi-live", "dmsquash-live", "dmsquash-live-autooverlay", "livenet", "overlayfs", "overlayfs-crypt"];
 
+/// The modules that an initrd without systemd does without.
+pub const SYSTEMD: &str = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \
+                           systemd-tmpfiles systemd-sysusers systemd-ask-password systemd-cryptsetup systemd-pcrphase systemd-ac-power";
+
 /// Kernel and initrd of a mode.
 pub struct Pair {
     /// vmlinux, or vmlinuz where QEMU needs that.
@@ -186,11 +190,7 @@ impl Mode {
             | Self::NativeCryptQuick
             | Self::NativeCrypt12 => self.native(lab, over, version, path),
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
-            Self::Dracut106Shell => {
-                let omit = "systemd systemd-initrd dracut-systemd systemd-udevd systemd-journald systemd-sysctl systemd-modules-load \
-                            systemd-tmpfiles systemd-sysusers systemd-ask-password systemd-cryptsetup systemd-pcrphase systemd-ac-power";
-                with(&["--omit", omit, "--add", "rdlive"])
-            }
+            Self::Dracut106Shell => with(&["--omit", SYSTEMD, "--add", "rdlive"]),
             Self::Dracut106Named => add(&NAMES.join(" ")),
             Self::DmsquashLive => add("dmsquash-live"),
             Self::KiwiLive => add("kiwi-live"),
@@ -267,7 +267,10 @@ const NATIVE: &str = r#"
 
 /// dracut in the tree's own system. Agent and module are laid over the tree for this one run, so it stays as it is. The module gets these
 /// further names, in place of the modules that have them.
-fn dracut(
+///
+/// # Errors
+/// dracut fails, or warns of our module.
+pub fn dracut(
     lab: &Lab,
     tree: Tree,
     over: Option<&Path>,

@@ -18,7 +18,7 @@ use crate::scenarios::{self, Scenario, Work};
 use crate::slots::Slots;
 use crate::spent::{self, Account};
 use crate::tier::{self, Costs, Tier};
-use crate::{loops, tool};
+use crate::{loops, suite, tool};
 
 /// Which scenarios.
 pub struct Chosen {
@@ -142,7 +142,13 @@ pub fn run(
         pace.done.store(true, Ordering::Relaxed);
         (counts, verdicts)
     });
-    let (mut counts, failed_tests) = counts?;
+    let (mut counts, mut failed_tests) = counts?;
+    if which.all && which.filter.is_empty() && which.wanted != Wanted::Only(Machine::Uml) {
+        let judged = suite::judge(lab, &[])?;
+        counts.passed += judged.passed;
+        counts.failed += judged.failed.len();
+        failed_tests.extend(judged.failed);
+    }
     if let Some(path) = json {
         runner::write_json(path, &verdicts)?;
     }
