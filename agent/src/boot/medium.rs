@@ -90,7 +90,7 @@ impl Boot<'_> {
                     self.look_for_mark(device)?;
                 }
                 self.report.moment("medium");
-                let chosen = format!("medium: {}, {}", device.summary(), candidate.why.replace("may hold", "holds"));
+                let chosen = format!("medium: {}, {}", device.summary(), candidate.confirmed());
                 match candidate.certain || candidate.by == By::Mark {
                     true => self.say(Tone::Notice, chosen),
                     false => self.say(Tone::Warning, format!("{chosen}, using it because no other has come")),
@@ -119,10 +119,10 @@ impl Boot<'_> {
     fn chosen(&mut self, candidate: &Candidate, open: Vec<Candidate>) {
         let why = match &self.config.iso_scan {
             Some(scan) => format!("holds {}", scan.path.display()),
-            None => candidate.why.clone(),
+            None => candidate.confirmed(),
         };
         let mut others = open;
-        others.retain(|other| other.name != candidate.name && self.config.iso_scan.is_none());
+        others.retain(|other| other.name != candidate.name && other.by == By::Name && self.config.iso_scan.is_none());
         self.say_rivals(candidate, &others);
         let others = others.into_iter().map(|other| (other.name, format!("not chosen: {}", other.why)));
         let all = [(candidate.name.clone(), format!("chosen: {why}"))].into_iter().chain(others);

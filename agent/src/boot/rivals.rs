@@ -19,13 +19,16 @@ fn rivals(config: &Config, devices: &[Device], chosen: &Candidate, others: &[Can
     let device = |name: &str| devices.iter().find(|device| device.name == name);
     let holds = |disk: &str, part: &str| device(part).is_some_and(|part| part.parent.as_deref() == Some(disk));
     let same = |other: &str| holds(other, &chosen.name) || holds(&chosen.name, other);
-    let others: Vec<_> = others.iter().filter(|other| !same(&other.name)).collect();
+    let named: Vec<_> = others.iter().filter(|other| !same(&other.name)).collect();
+    let has_part = |disk: &Candidate| named.iter().any(|other| holds(&disk.name, &other.name));
+    let others: Vec<_> = named.iter().filter(|other| !has_part(other)).collect();
     let nodes: Vec<_> = others.iter().map(|other| format!("/dev/{}", other.name)).collect();
     let (name, list) = (&chosen.name, nodes.join(", "));
     let identity = device(name).and_then(|device| device.superblock.as_ref()?.identity());
     // Media of one label may have one UUID as well, as copies have.
-    let differs =
-        |other: &&&Candidate| device(&other.name).and_then(|device| device.superblock.as_ref()?.identity()) != identity;
+    let differs = |other: &&&&Candidate| {
+        device(&other.name).and_then(|device| device.superblock.as_ref()?.identity()) != identity
+    };
     let decides = match &identity {
         Some(uuid) if others.iter().filter(differs).count() == others.len() => format!("rd.live.medium=UUID={uuid}"),
         _ => "root=live:/dev/disk/by-id/… or by-path".to_owned(),

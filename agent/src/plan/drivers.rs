@@ -33,6 +33,7 @@ pub fn of(step: &Step) -> Vec<Step> {
         | Step::LinkDevice { .. }
         | Step::Remount { .. }
         | Step::Unmount { .. }
+        | Step::Updates { .. }
         | Step::Area(_)
         | Step::Volume(VolumeAct::Mark { .. })
         | Step::Map(_)

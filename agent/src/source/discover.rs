@@ -33,6 +33,17 @@ pub struct Candidate {
     pub why: String,
 }
 
+impl Candidate {
+    /// Why it is the medium, when that has been looked at.
+    #[must_use]
+    pub fn confirmed(&self) -> String {
+        self.why.replacen(MAY_HOLD, "holds", 1)
+    }
+}
+
+/// What is said of a candidate before it is looked at for a mark.
+const MAY_HOLD: &str = "may hold";
+
 /// Whether a selector names a device.
 pub fn selects(selector: &Selector, device: &Device) -> bool {
     let found = device.superblock.as_ref();
@@ -126,7 +137,9 @@ fn copies<'a>(
         // A stick that somebody has made; on a fixed disk a copy is rare, and something that is slow to come may be the medium.
         let certain = device.removable || device.optical;
         let (by, place, certain, why) = match (&config.medium_id, is_like(selector, device)) {
-            (Some(id), _) => (By::Mark, format!("1{}", u8::from(!certain)), certain, format!("may hold {}", mark(id))),
+            (Some(id), _) => {
+                (By::Mark, format!("1{}", u8::from(!certain)), certain, format!("{MAY_HOLD} {}", mark(id)))
+            }
             (None, true) => (By::Likeness, "3".to_owned(), false, "its label is what FAT keeps of that".to_owned()),
             (None, false) => return None,
         };

@@ -52,19 +52,24 @@ fn unusable() -> Vec<Scenario> {
 
 /// B: a volume that says it is longer than its place.
 fn longer() -> Vec<Scenario> {
-    // The padding of an ISO is 300 KiB.
-    let shorter = |medium: Recipe| {
-        changed(medium, "echo \", $(( $(isosize \"$1\") / 512 - 400 ))\" | sfdisk -q --no-reread -N 1 \"$1\"")
-    };
+    // The padding of an ISO is 300 KiB. An entry of an MBR: active, type 0x17, from sector 0.
+    let shorter = changed(
+        iso(),
+        r#"
+        size=$(( $(isosize "$1") / 512 - 400 ))
+        bytes=$(printf '\\x%02x' $(( size & 255 )) $(( size >> 8 & 255 )) $(( size >> 16 & 255 )) $(( size >> 24 )))
+        printf '\x80\0\0\0\x17\0\0\0\0\0\0\0'"$bytes" | dd of="$1" bs=1 seek=446 conv=notrunc status=none
+        printf '\x55\xaa' | dd of="$1" bs=1 seek=510 conv=notrunc status=none"#,
+    );
     let cut = |kib: u32| changed(iso(), &format!("truncate -s -{kib}K \"$1\""));
     let cut_file = changed(iso(), "truncate -s -200K \"$1\"");
     let says = "all there, going on";
     vec![
         scenario(
             "field/S3 a partition that is shorter than its volume, by its name",
-            Boot::from(shorter(hybrid(Table::Mbr, 8)))
+            Boot::from(shorter)
                 .on(Bus::Stick)
-                .root("root=live:/dev/{0.1} rd.overlay")
+                .root("root=live:/dev/{0.1} rd.overlay rd.retry=10")
                 .writable()
                 .expect(overlay_root())
                 .expect(console_says(says))
@@ -179,7 +184,8 @@ fn roots() -> Vec<Scenario> {
         Boot::from(medium).on(Bus::Disk).kargs(&format!("iso-scan/filename={path}")).expect(overlay_root())
     };
     let kept = || {
-        let first = boot(host("@"), "/@/iso/x.iso").kargs("rd.live.overlay.persistent rd.live.cowfile.mbsize=150");
+        let first = boot(host("@"), "/@/iso/x.iso").mode(Mode::NativeWrite).writable();
+        let first = first.kargs("rd.live.overlay.persistent rd.live.cowfile.mbsize=150 lab.shutdown");
         first.expect(persistence("cow-file")).writes("/kept")
     };
     vec![
