@@ -42,13 +42,17 @@ pub fn upper_attribute(name: &OsStr) -> Option<Vec<u8>> {
     Some([UPPER, name.as_encoded_bytes()].concat()).filter(|attribute| attribute.len() <= 255)
 }
 
-/// Nothing is written to a file system that is only reached through a loop device ([`Device::has_long_sectors`]).
+/// Nothing is written to a file system that is only reached through a loop device ([`Device::needs_loop`]).
 ///
 /// # Errors
 /// It is one.
 pub fn in_place(device: &Device) -> Result<(), Obstacle> {
-    match device.has_long_sectors() {
-        true => Err(Obstacle::LongSectors { node: device.node.clone(), sector: device.sector }),
+    let node = device.node.clone();
+    match device.needs_loop() {
+        true if device.beside_raid.is_some() => {
+            Err(InUse::Half { holder: node.clone(), node, kind: Kind::Raid }.into())
+        }
+        true => Err(Obstacle::LongSectors { node, sector: device.sector }),
         false => Ok(()),
     }
 }

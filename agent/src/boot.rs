@@ -26,13 +26,14 @@ use crate::config::Config;
 use crate::env::Env;
 use crate::error::Stop;
 use crate::facts::{Content, Device, Inner, MediumFacts, Moment, Next, Subvolume, View, sleeping_place};
-use crate::handover::{Considered, Facts, Report};
+use crate::handover::{Considered, Facts, NATIVE, Report};
 use crate::layout;
 use crate::mountinfo::{self, Mount};
 use crate::plan::persist::Area;
 use crate::plan::ram::RamCopy;
 use crate::plan::snapshot::Form;
 use crate::plan::{Done, Points, Step, assemble, drivers, prepare};
+use crate::probe::init::is_absent;
 
 /// What a boot works with.
 pub struct Boot<'a> {
@@ -112,7 +113,7 @@ impl<'a> Boot<'a> {
     /// Why the boot stopped.
     pub fn run(&mut self) -> Result<(), Stop> {
         let mark = self.world.mark();
-        let result = self.stages();
+        let result = self.stages().and_then(|()| self.starts());
         if result.is_err() {
             self.undo(mark);
             // What was made on the way to a place for changes is there all the same.
@@ -170,6 +171,23 @@ impl<'a> Boot<'a> {
             self.settle(&medium, kept)?;
         }
         self.report.moment("root");
+        Ok(())
+    }
+
+    /// Looks at the system that was built: whether it can be started, and with this kernel. The root of an initrd of dracut may get its
+    /// init program later, as with ostree, or its `/usr`.
+    fn starts(&mut self) -> Result<(), Stop> {
+        if let Some(other) = self.world.other_kernel(self.sysroot) {
+            self.say(Tone::Everywhere, other.to_string());
+            self.report.other_kernel = Some(other);
+        }
+        match self.world.init(self.sysroot, self.config.init.path.as_deref()) {
+            Ok(passed_over) => {
+                passed_over.into_iter().for_each(|why| self.say(Tone::GivenUp, format!("{why}, taking the next")))
+            }
+            Err(stop) if self.report.mode != NATIVE && is_absent(&stop) => {}
+            Err(stop) => return Err(stop),
+        }
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub use rdlive_media::printable::human;
 use serde::{Deserialize, Serialize};
 
-use crate::format::{Compressor, Kind, Superblock};
+use crate::format::{Compressor, Kind, Superblock, Unknown};
 
 pub use updated::Updated;
 pub use view::{Drivers, Moment, Next, PATIENCE, Pending, SILENCE, View, sleeping_place};
@@ -53,9 +53,18 @@ pub struct Device {
     pub table: Vec<u64>,
     /// What the device holds.
     pub superblock: Option<Superblock>,
+    /// The file system in front of the record of a RAID, which the superblock is then: it is read at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside_raid: Option<Superblock>,
+    /// What can be said of content that is nothing known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Unknown>,
     /// Why the content could not be read.
     pub unreadable: Option<String>,
 }
+
+/// Bytes at the end of a device, in which no mirror of the first version has anything but its record.
+const RECORD_BYTES: u64 = 8192;
 
 impl Device {
     /// Whether this is the other one, as it was, perhaps by more names or fewer.
@@ -65,10 +74,29 @@ impl Device {
         nameless(self) == nameless(other)
     }
 
-    /// Whether its sectors are longer than what its file system can be mounted with, as where an image was written to a disk with sectors
-    /// of 4096 bytes: then a loop device with short ones stands between.
+    /// The device as it is for who only reads: with its file system, whatever the record of a RAID behind that says.
     #[must_use]
-    pub fn has_long_sectors(&self) -> bool {
+    pub fn for_reading(&self) -> Self {
+        Self { superblock: self.beside_raid.clone().or_else(|| self.superblock.clone()), ..self.clone() }
+    }
+
+    /// Whether it may be one half of a mirror: its file system leaves room for the record behind it.
+    #[must_use]
+    pub fn may_be_mirrored(&self) -> bool {
+        let size = self.beside_raid.as_ref().and_then(|found| found.size);
+        size.is_some_and(|bytes| bytes <= self.size.saturating_sub(RECORD_BYTES))
+    }
+
+    /// Whether a loop device stands between the device and what is mounted from it, through which it is only read: a mirror is not written
+    /// to by halves, and there may be longer sectors than those that its file system can be mounted with.
+    #[must_use]
+    pub fn needs_loop(&self) -> bool {
+        self.beside_raid.is_some() || self.has_long_sectors()
+    }
+
+    /// Whether its sectors are longer than what its file system can be mounted with, as where an image was written to a disk with sectors
+    /// of 4096 bytes.
+    fn has_long_sectors(&self) -> bool {
         let Some(found) = &self.superblock else { return false };
         let longest = match found.kind {
             Kind::Iso9660 | Kind::Udf => Some(2048),
@@ -216,7 +244,13 @@ impl Device {
             }
             (None, Some(why)) => text += &format!(" unreadable: {why}"),
             (None, None) if self.size == 0 => text += " no medium",
-            (None, None) => text += " unknown content",
+            (None, None) => {
+                text += match self.unknown {
+                    Some(Unknown::Zeros) => " unknown content: its first 64 KiB are zeros",
+                    Some(Unknown::IsoHeader) => " unknown content: an ISO whose header is damaged",
+                    None => " unknown content",
+                }
+            }
         }
         if let Some(uuid) = &self.part_uuid {
             text += &format!(" PARTUUID={uuid}");
@@ -294,9 +328,9 @@ pub struct MediumFacts {
     /// The device as it was when it was found to be the medium: for the writes of this boot, not for the report.
     #[serde(skip)]
     pub device: Option<Seen>,
-    /// The device has longer sectors than the file system can do with ([`Device::has_long_sectors`]).
+    /// It is only reached through a loop device ([`Device::needs_loop`]).
     #[serde(skip)]
-    pub long_sectors: bool,
+    pub looped: bool,
     /// Bytes that its volume descriptor counts and that are not there. What was cut may be padding.
     #[serde(skip)]
     pub missing: Option<u64>,
@@ -325,6 +359,25 @@ pub struct ImageFile {
     /// Its journal needs recovery.
     #[serde(default)]
     pub dirty: bool,
+}
+
+/// The kernel that runs, and others that a root has modules for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernels {
+    /// Release of the one that runs.
+    pub running: String,
+    /// Releases of the others.
+    pub modules: Vec<String>,
+}
+
+impl std::fmt::Display for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (running, modules) = (&self.running, self.modules.join(", "));
+        write!(
+            f,
+            "kernel {running} runs, and the live system has modules for {modules} alone: hardware may lack its driver"
+        )
+    }
 }
 
 /// What a mounted medium offers.

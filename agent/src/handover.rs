@@ -12,13 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Dialect, Warning};
 use crate::env::Env;
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Inner, MediumFacts, Updated};
+use crate::facts::{Content, Inner, Kernels, MediumFacts, Updated};
 use crate::layout;
 use crate::patient::Apart;
 use crate::terminal;
 
 pub use facts::{Facts, Look, Which};
 
+/// The mode of a native initramfs.
+pub const NATIVE: &str = "native";
 /// The method of a root that was not built.
 pub const NO_METHOD: &str = "none";
 
@@ -59,6 +61,18 @@ pub enum Outcome {
     Declined,
     /// The boot stopped; see `stop`.
     Failed,
+}
+
+impl Outcome {
+    /// The word of the report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Declined => "declined",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A warning about the command line.
@@ -188,6 +202,9 @@ pub struct Report {
     /// What was copied from `updates/` of the medium, if it has that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updates: Option<Updated>,
+    /// The kernel that runs and those that the root has modules for, if it is none of them.
+    #[serde(default)]
+    pub other_kernel: Option<Kernels>,
     /// Warnings about the command line.
     pub warnings: Vec<WarningRecord>,
     /// Fallbacks that were taken, and why.
@@ -227,6 +244,7 @@ impl Report {
             write_mode: None,
             ram: None,
             updates: None,
+            other_kernel: None,
             warnings: warnings.iter().map(Into::into).collect(),
             fallbacks: Vec::new(),
             considered: Vec::new(),
@@ -246,8 +264,12 @@ impl Report {
     /// The report for a person: outcome, medium, write mode, warnings, and every step with its time.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!(
-            "rdlive {} ({}, {} dialect: {}): {:?}",
-            self.version, self.mode, self.dialect, self.dialect_reason, self.outcome
+            "rdlive {} ({}, {} dialect: {}): {}",
+            self.version,
+            self.mode,
+            self.dialect,
+            self.dialect_reason,
+            self.outcome.name()
         )];
         if let Some(medium) = &self.medium {
             let label = medium.label.as_deref().unwrap_or("-");
@@ -274,6 +296,7 @@ impl Report {
             lines.push(format!("updates   {updates}"));
             lines.extend(updates.left_out.iter().map(|what| format!("updates   left out: {what}")));
         }
+        lines.extend(self.other_kernel.iter().map(|other| format!("kernel    {other}")));
         lines.extend(self.warnings.iter().map(|warning| format!("warning   {}: {}", warning.karg, warning.message)));
         lines.extend(self.fallbacks.iter().map(|fallback| format!("fallback  {fallback}")));
         lines.extend(self.considered.iter().map(|device| format!("device    {}: {}", device.device, device.verdict)));
@@ -358,6 +381,7 @@ mod tests {
                 "store": { "device": "live-rw", "origin": 4096, "size": 2048 }, "encrypted": true, "cipher": "aes",
                 "notes": ["made"],
             },
+            "other_kernel": { "running": "6.12.1", "modules": ["6.1.0"] },
             "ram": { "path": "/run/x", "bytes": 2, "data": 1, "released": true, "sha256": "ab" },
             "warnings": [{ "id": "value", "karg": "a=b", "message": "bad" }],
             "fallbacks": ["to RAM"],
@@ -377,6 +401,6 @@ mod tests {
         // Whatever is added to the report has to be in the sample too.
         assert_eq!(said, full());
         assert!(!said.to_string().replace("\"compressor\":null", "").contains("null"));
-        assert_eq!(with_each_text(&full(), read, Report::lines), 34);
+        assert_eq!(with_each_text(&full(), read, Report::lines), 36);
     }
 }

@@ -5,6 +5,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 // What is shown goes through `terminal`, where nothing that media may hold is obeyed.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
+// What a person reads is said in words: the text that Rust derives for a value is for programmers.
+#![cfg_attr(not(test), deny(clippy::use_debug))]
 
 pub use rdlive_media::{format, json, layout, modindex, table};
 

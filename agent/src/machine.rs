@@ -12,7 +12,7 @@ use crate::env::Env;
 use crate::error::Stop;
 use crate::exec::Executor;
 use crate::exec::secret::Secret;
-use crate::facts::{Content, Device, Inner, MediumFacts, Moment, RamFacts, View};
+use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFacts, View};
 use crate::foreign;
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
@@ -21,7 +21,7 @@ use crate::layout::UPDATES;
 use crate::mountinfo;
 use crate::plan::{Done, Slot, Step};
 use crate::probe::sleep::{self, Sleep};
-use crate::probe::{self, block, content, site, sums};
+use crate::probe::{self, block, content, init, kernels, site, sums};
 use crate::watch::Watch;
 
 /// The machine that boots.
@@ -183,7 +183,12 @@ impl World for Machine<'_> {
             Tone::Warning => log::warn!("{line}"),
             Tone::Told => kmsg::tell(self.env, line),
             Tone::GivenUp => kmsg::fall_back(self.env, line),
+            Tone::Everywhere => kmsg::everywhere(self.env, line),
         }
+    }
+
+    fn spelled(&self, at: &Path, path: &Path) -> PathBuf {
+        at.join(content::spelled(&self.env.path(at), path))
     }
 
     fn is_file(&self, path: &Path) -> io::Result<bool> {
@@ -209,7 +214,7 @@ impl World for Machine<'_> {
     }
 
     fn content(&self, config: &Config, at: &Path) -> Result<Content, Stop> {
-        let content = content::medium(self.env, config, at);
+        let content = self.exec.looked(|| content::medium(self.env, config, at));
         self.saw(match &content {
             Ok(content) => Look::Content(content.clone()),
             Err(stop) => Look::NoContent(stop.clone()),
@@ -223,7 +228,7 @@ impl World for Machine<'_> {
     }
 
     fn inner(&self, config: &Config, at: &Path) -> Result<Inner, Stop> {
-        let inner = content::container(self.env, config, at);
+        let inner = self.exec.looked(|| content::container(self.env, config, at));
         self.saw(match &inner {
             Ok(inner) => Look::Inner(inner.clone()),
             Err(stop) => Look::NoInner(stop.clone()),
@@ -285,5 +290,23 @@ impl World for Machine<'_> {
 
     fn is_left_by_us(&self, device: &Device) -> bool {
         self.noted(sleep::is_left_by_us(self.env, device), Look::LeftByUs)
+    }
+
+    fn is_journal_pending(&self, device: &Device) -> bool {
+        self.noted(sleep::is_journal_pending(self.env, device), Look::JournalPending)
+    }
+
+    fn init(&self, root: &Path, init: Option<&Path>) -> Result<Vec<String>, Stop> {
+        let found = self.exec.looked(|| init::program(&self.env.path(root), init));
+        if let Err(stop) = &found {
+            self.saw(Look::NoInit(stop.clone()));
+        }
+        found.map(|(_, passed_over)| passed_over)
+    }
+
+    fn other_kernel(&self, root: &Path) -> Option<Kernels> {
+        let found = kernels::other(self.env, root);
+        found.iter().for_each(|found| self.saw(Look::OtherKernel(found.clone())));
+        found
     }
 }

@@ -11,6 +11,9 @@ use crate::facts::{Device, MediumFacts, Next, View};
 use crate::plan::acquire;
 use crate::probe::sleep::{self, Sleep};
 
+/// Said of a journal.
+const PENDING: &str = "is pending and was not replayed";
+
 impl Boot<'_> {
     /// The file system of an ISO file is searched without replaying its journal, which cannot be made writable later.
     /// Where changes will be kept on it, and nothing forbids that, it is mounted again in the usual way.
@@ -20,30 +23,51 @@ impl Boot<'_> {
         if overlay.wish().is_none() && !on_medium && !self.names(device) {
             return Ok(());
         }
-        self.usual_host(device)
+        self.usual_host(device).map(drop)
     }
 
-    /// The file system of an ISO file is mounted in the usual way, where that may be written to.
-    fn usual_host(&mut self, device: &Device) -> Result<(), Stop> {
+    /// The file system of an ISO file is mounted in the usual way, where that may be written to; tells whether it is.
+    fn usual_host(&mut self, device: &Device) -> Result<bool, Stop> {
         if self.config.overlay.readonly || self.area_hangs.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         self.look_for_windows(device);
         if host_refusal(&self.host_site(device)).is_some() {
-            return Ok(());
+            return Ok(false);
         }
-        let steps = acquire::host_for_changes(&self.points, device, self.host_subvolume);
-        steps.map_or(Ok(()), |steps| self.perform("acquire", &steps).map(drop))
+        match acquire::host_for_changes(&self.points, device, self.host_subvolume) {
+            Some(steps) => Ok(self.perform("acquire", &steps)?.given_up.is_empty()),
+            None => Ok(false),
+        }
     }
 
     /// The journal that a session of ours has left on the file system of an ISO file is replayed, so that the file can be found: a
     /// power cut leaves half-written directories, which only the journal has as a whole (found by 5,000 cuts). Nothing is done with
-    /// the journal of anybody else, nor where nothing may be written.
-    pub(super) fn replay_own(&mut self, device: &Device) -> Result<(), Stop> {
+    /// the journal of anybody else, nor where nothing may be written. Tells whether it was replayed.
+    pub(super) fn replay_own(&mut self, device: &Device) -> Result<bool, Stop> {
         match self.world.is_left_by_us(device) && self.for_changes(|boot| boot.awake(&device.node)).is_ok() {
             true => self.usual_host(device),
-            false => Ok(()),
+            false => Ok(false),
         }
+    }
+
+    /// What could not be found or read on a file system may be in its journal alone, which was not replayed. Says so where it is, and
+    /// what can be done; `medium`: by us, if it is the medium itself.
+    pub(super) fn unreplayed(&self, device: &Device, medium: bool, mut stop: Stop) -> Stop {
+        if !self.world.is_journal_pending(device) {
+            return stop;
+        }
+        let ntfs = if is_ntfs(device) { " (Windows: chkdsk /f)" } else { "" };
+        // Without a check by Windows nothing is written to an NTFS.
+        let here = match medium && !is_ntfs(device) {
+            true => "; or add rw rd.live.host.awake=1, if no system that sleeps uses it: this replays it",
+            false => "",
+        };
+        let node = device.node.display();
+        stop.cause = format!("{}; the journal of {node} {PENDING}", stop.cause);
+        stop.advice = format!("start the system of {node} once and shut it down{ntfs}{here}; or {}", stop.advice);
+        stop.found.push(format!("its journal {PENDING}"));
+        stop
     }
 
     /// What can be said about the file system of an ISO file, whatever may lie on it.

@@ -75,7 +75,7 @@ impl Boot<'_> {
             taken = self.key_of(&device, path, Subvolume::Top);
             self.undo(mark);
         }
-        taken?.map_err(unreadable)
+        taken?.map_err(unreadable).map_err(|why| self.unreplayed(&device, false, why.into()).into())
     }
 
     fn key_of(&mut self, device: &Device, path: &Path, subvolume: Subvolume) -> Result<io::Result<()>, Obstacle> {

@@ -22,9 +22,9 @@ impl Boot<'_> {
     ) -> Result<MediumFacts, Stop> {
         self.host_subvolume = Subvolume::Default;
         self.perform("acquire", &acquire::host(&self.points, device)?)?;
-        let mut found = self.iso_file(scan);
+        let (mut found, mut replayed) = (self.iso_file(scan), false);
         if !matches!(found, Ok(Some(_))) {
-            self.replay_own(device)?;
+            replayed = self.replay_own(device)?;
             found = self.iso_file(scan);
         }
         if matches!(found, Ok(None)) && is_btrfs(device) {
@@ -34,21 +34,22 @@ impl Boot<'_> {
         }
         let unreadable =
             |error: &io::Error| is_damage(error) || (is_ntfs(device) && error.kind() == io::ErrorKind::InvalidInput);
+        let unreplayed = |boot: &Self, stop| if replayed { stop } else { boot.unreplayed(device, false, stop) };
         let (file, path) = match found {
             Ok(Some(found)) => found,
             Err(error) if unreadable(&error) => {
                 let cause = format!("looking for {} on {}: {error}", scan.path.display(), device.node.display());
-                return Err(Stop::new(Code::MediumMount, cause).advice(CHECK_IT));
+                return Err(unreplayed(self, Stop::new(Code::MediumMount, cause).advice(CHECK_IT)));
             }
             _ => {
                 let cause = format!("{} does not hold {}", device.node.display(), scan.path.display());
-                return Err(Stop::new(Code::IsoFileNotFound, cause));
+                return Err(unreplayed(self, Stop::new(Code::IsoFileNotFound, cause)));
             }
         };
         self.report.moment("medium");
         self.say(Tone::Notice, format!("medium: {} on {}", path.display(), device.summary()));
         let origin = Origin::HostFile { host: Some(device.node.clone()), file: file.clone() };
-        let facts = file_facts(self.world, &file, origin)?;
+        let facts = file_facts(self.world, &file, origin).map_err(|stop| unreplayed(self, stop))?;
         let is_it = |selector: &Selector| match selector {
             Selector::Label(label) => facts.label.as_ref() == Some(label),
             Selector::Uuid(uuid) => facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)),
@@ -70,7 +71,8 @@ impl Boot<'_> {
     fn iso_file(&self, scan: &IsoScan) -> io::Result<Option<(PathBuf, PathBuf)>> {
         let mut error = None;
         for path in [&scan.path].into_iter().chain(&scan.readings) {
-            match self.world.file_in(&self.points.host, path) {
+            let spelled = self.world.spelled(&self.points.host, path);
+            match self.world.file_in(&self.points.host, spelled.strip_prefix(&self.points.host).unwrap_or(&spelled)) {
                 Ok(Some(file)) => return Ok(Some((self.points.host.join(file), path.clone()))),
                 Ok(None) => {}
                 Err(failed) => error = error.or(Some(failed)),

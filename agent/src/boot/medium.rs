@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Acquired, Boot, Mark, Tone, World};
 use crate::config::explain::without_password;
 use crate::config::root::FORMS;
-use crate::config::{Config, Selector, Source};
+use crate::config::{Access, Config, Selector, Source};
 use crate::error::{Code, Disposition, Stop};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Next, Origin, Subvolume, View};
 use crate::format::{self, Kind};
@@ -83,6 +83,15 @@ impl Boot<'_> {
         let gone = || Stop::new(Code::MediumMount, format!("/dev/{} is gone", candidate.name));
         let device = view.device(&candidate.name).ok_or_else(gone)?;
         self.go_on_without_silent(&view);
+        let device = &device.for_reading();
+        if device.beside_raid.is_some() {
+            let node = device.node.display();
+            let left = format!("if that is left over, mdadm --zero-superblock {node} or wipefs takes it away");
+            self.say(
+                Tone::Warning,
+                format!("{node} has the record of a RAID beside its file system, and is only read: {left}"),
+            );
+        }
         let facts = match &self.config.iso_scan {
             Some(scan) => self.iso_file_on(scan, selector, device)?,
             None => {
@@ -179,8 +188,22 @@ impl Boot<'_> {
             true => acquire::medium_for_changes(access, &self.points, medium),
             false => acquire::medium(access, &self.points, medium),
         };
-        self.perform("acquire", &steps)?;
-        (!medium.is_container()).then(|| self.world.content(self.config, &self.points.live)).transpose()
+        let done = self.perform("acquire", &steps)?;
+        let replayed = (keeps && done.given_up.is_empty()) || access == Access::ReadWrite;
+        if medium.is_container() {
+            return Ok(None);
+        }
+        let content = self.world.content(self.config, &self.points.live);
+        content.map(Some).map_err(|stop| self.unreplayed_medium(medium, replayed, stop))
+    }
+
+    /// As [`Boot::unreplayed`], of the file system of the medium itself.
+    fn unreplayed_medium(&self, medium: &MediumFacts, replayed: bool, stop: Stop) -> Stop {
+        let own = match medium.origin {
+            Origin::Device(_) => self.below(medium).filter(|_| !replayed),
+            Origin::HostFile { .. } | Origin::Initrd(_) => None,
+        };
+        own.map_or(stop.clone(), |device| self.unreplayed(&device, true, stop))
     }
 
     /// Whether all is there that the boot needs of a volume that says it is longer than its place.
@@ -254,7 +277,13 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
         return Err(Stop::new(Code::MediumMount, format!("{node}: {why}")));
     };
     if found.kind.driver().is_none() {
-        return Err(Stop::new(Code::MediumMount, format!("{node} holds {}, no live medium", found.kind.name())));
+        let stop = Stop::new(Code::MediumMount, format!("{node} holds {}, no live medium", found.kind.name()));
+        return Err(match found.kind {
+            Kind::Raid => stop.advice(format!(
+                "name the whole RAID; a record that is left over, mdadm --zero-superblock {node} takes away"
+            )),
+            _ => stop,
+        });
     }
     let missing = format::truncated(found, device.size);
     if let Some(missing) = missing.filter(|_| !may_be_padding(found.kind)) {
@@ -270,7 +299,7 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
         label: found.label.clone(),
         uuid: found.identity(),
         device: Some(device.seen()),
-        long_sectors: device.has_long_sectors(),
+        looped: device.needs_loop(),
         missing,
         subvolume: Subvolume::Default,
     })
@@ -300,7 +329,7 @@ pub(super) fn file_facts(world: &dyn World, file: &Path, origin: Origin) -> Resu
     }
     let (kind, uuid) = (found.kind, found.identity());
     let (label, subvolume) = (found.label, Subvolume::Default);
-    Ok(MediumFacts { origin, kind, uuid, label, device: None, long_sectors: false, missing, subvolume })
+    Ok(MediumFacts { origin, kind, uuid, label, device: None, looped: false, missing, subvolume })
 }
 
 /// What helps a file that is not what it was.
@@ -314,7 +343,7 @@ pub(super) fn or_none(text: Option<&String>) -> &str {
 mod tests {
     use super::*;
     use crate::config::interpret_text;
-    use crate::format::{Compressor, DECOMPRESSION_OPTIONS, Kind};
+    use crate::format::{Compressor, DECOMPRESSION_OPTIONS};
 
     #[test]
     fn a_missing_decompressor_is_named_before_the_mount() {

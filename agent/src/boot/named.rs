@@ -100,7 +100,9 @@ impl Boot<'_> {
         }
         let (found, stranger) = (self.found_at(&at, &path), self.world.is_stranger(&at, &path));
         let site = NamedSite { found, stranger, ..self.named_site(medium, device.node.clone(), kind, path) };
-        named::area(&self.config.overlay, &self.points, &site)
+        let area = named::area(&self.config.overlay, &self.points, &site);
+        // What is only shown is not replayed.
+        area.map_err(|why| if readonly { self.unreplayed(device, false, why.into()).into() } else { why })
     }
 
     /// The partition that was named but does not exist, in free space of the boot disk.

@@ -10,7 +10,7 @@ use crate::area::{Found, HostSite, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Device, Inner, MediumFacts, Moment, Pending, RamFacts, View};
+use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, RamFacts, View};
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::plan::act::{AreaAct, MapAct, VolumeAct};
@@ -232,9 +232,13 @@ impl World for Told {
         let mark = match tone {
             Tone::Info => return,
             Tone::Notice | Tone::Told => "says",
-            Tone::Warning | Tone::GivenUp => "warns",
+            Tone::Warning | Tone::GivenUp | Tone::Everywhere => "warns",
         };
         self.lines.push(format!("{mark:<10}{line}"));
+    }
+
+    fn spelled(&self, at: &Path, path: &Path) -> PathBuf {
+        at.join(path)
     }
 
     fn is_file(&self, _path: &Path) -> io::Result<bool> {
@@ -335,5 +339,17 @@ impl World for Told {
 
     fn is_left_by_us(&self, _device: &Device) -> bool {
         self.answer(seen!(LeftByUs)).unwrap_or_default()
+    }
+
+    fn is_journal_pending(&self, _device: &Device) -> bool {
+        self.answer(seen!(JournalPending)).unwrap_or_default()
+    }
+
+    fn init(&self, _root: &Path, _init: Option<&Path>) -> Result<Vec<String>, Stop> {
+        self.answer(seen!(NoInit)).map_or(Ok(Vec::new()), Err)
+    }
+
+    fn other_kernel(&self, _root: &Path) -> Option<Kernels> {
+        self.answer(seen!(OtherKernel))
     }
 }

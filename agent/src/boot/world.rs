@@ -7,7 +7,7 @@ use crate::area::{Found, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, MediumFacts, Moment, RamFacts, View};
+use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFacts, View};
 use crate::format::Superblock;
 use crate::handover::{Facts, StepRecord};
 use crate::plan::{Done, Slot, Step};
@@ -26,6 +26,8 @@ pub enum Tone {
     Told,
     /// What was asked for is given up: on the console with `quiet`, too.
     GivenUp,
+    /// A person must know it: on every console, with `quiet`, too.
+    Everywhere,
 }
 
 /// Where a key is.
@@ -98,6 +100,9 @@ pub trait World {
 
     /// Says a line.
     fn say(&mut self, tone: Tone, line: &str);
+
+    /// A path on the file system that is mounted at `at`, as that spells it; with `at` in front.
+    fn spelled(&self, at: &Path, path: &Path) -> PathBuf;
 
     /// Whether a file is there; an error is the answer of a damaged file system.
     ///
@@ -173,4 +178,16 @@ pub trait World {
 
     /// Whether the journal of a file system is to be replayed, and was left by a session of ours.
     fn is_left_by_us(&self, device: &Device) -> bool;
+
+    /// Whether the journal of a file system has what the file system itself does not show yet.
+    fn is_journal_pending(&self, device: &Device) -> bool;
+
+    /// Why the kernel cannot execute the init program of a root; in words, what is wrong with those that it passes over.
+    ///
+    /// # Errors
+    /// There is none, or the image cannot be read.
+    fn init(&self, root: &Path, init: Option<&Path>) -> Result<Vec<String>, Stop>;
+
+    /// The kernels that a root has modules for, if the one that runs is none of them.
+    fn other_kernel(&self, root: &Path) -> Option<Kernels>;
 }

@@ -33,7 +33,7 @@ impl Source {
 pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
     let lookup = &mut Lookup::new(cmdline);
     for line in &conf.unknown {
-        lookup.warn("conf", "/etc/rdlive.conf", format!("{line:?} is not known, ignoring"));
+        lookup.warn("conf", "/etc/rdlive.conf", format!("\"{line}\" is not known, ignoring"));
     }
     let choice = dialect::choose(lookup, conf);
     let (medium, medium_id) = root::medium(lookup, conf);

@@ -303,7 +303,7 @@ fn tmpfs(lookup: &mut Lookup, overlay: &mut Overlay, options: &[String]) {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         match (key, value.parse::<Size>()) {
             ("size", Ok(size)) => tmpfs_size(lookup, overlay, size.size, token),
-            ("size", Err(error)) => lookup.warn("value", &token.raw, format!("size {value:?}: {error}, ignoring")),
+            ("size", Err(error)) => lookup.warn("value", &token.raw, format!("size \"{value}\": {error}, ignoring")),
             ("nr_blocks" | "nr_inodes", _) if !value.is_empty() => overlay.tmpfs_options.push(option.clone()),
             _ => {
                 let meant = question(key, &["size", "nr_blocks", "nr_inodes"]);

@@ -80,7 +80,7 @@ pub(super) enum Unknown {
     Form(String),
     #[error("the {0} URL names no server")]
     NoServer(String),
-    #[error("{0:?} is no AoE node such as e0.1")]
+    #[error("\"{0}\" is no AoE node such as e0.1")]
     Aoe(String),
 }
 

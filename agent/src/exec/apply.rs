@@ -11,6 +11,7 @@ use super::driver::LoadModule;
 use super::secret::Secret;
 use super::unwind::{Undo, Undos};
 use super::witness::Witness;
+use super::words;
 use crate::attempt::Watchdog;
 use crate::clock;
 use crate::config::Access;
@@ -18,7 +19,7 @@ use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::{Seen, Updated};
 use crate::handover::StepRecord;
-use crate::kmsg;
+use crate::kmsg::{self, Listener};
 use crate::mapper::cipher::Cipher;
 use crate::plan::step::only_show;
 use crate::plan::{Done, GivenUp, Slot, Step, When};
@@ -57,6 +58,8 @@ pub struct Executor<'a> {
     pub(super) repaired: bool,
     /// Is told what is being done.
     pub watchdog: Watchdog,
+    /// Hears what the kernel says about it.
+    listener: Listener,
 }
 
 impl<'a> Executor<'a> {
@@ -80,6 +83,7 @@ impl<'a> Executor<'a> {
             done,
             repaired: false,
             watchdog,
+            listener: Listener::new(env),
         }
     }
 
@@ -171,13 +175,37 @@ impl<'a> Executor<'a> {
             }
             let at = clock::since_boot();
             let doing = self.watchdog.doing(step.to_string());
-            let result = self.step(step);
+            self.listener.begin();
+            let result = self.step(step).map_err(|stop| self.in_the_kernels_words(stop, step));
             drop(doing);
             let took = clock::since_boot().saturating_sub(at);
             self.record(stage, step, at, took, result.as_ref().err());
             result?;
         }
         Ok(())
+    }
+
+    /// Looks at something, and says in the kernel's words too why it cannot be read.
+    ///
+    /// # Errors
+    /// As the look.
+    pub fn looked<T>(&self, look: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        self.listener.begin();
+        look().map_err(|stop| match stop.code {
+            Code::MediumMount | Code::ImageDamaged => words::added(stop, &self.listener, &self.names()),
+            _ => stop,
+        })
+    }
+
+    fn in_the_kernels_words(&self, stop: Stop, step: &Step) -> Stop {
+        let mut names = self.names();
+        names.extend(words::driver(step).map(str::to_owned));
+        if words::may_come_from_the_kernel(stop.code) { words::added(stop, &self.listener, &names) } else { stop }
+    }
+
+    /// How the kernel calls the devices that are used.
+    fn names(&self) -> Vec<String> {
+        self.slots.values().flat_map(|held| words::names(self.env, &held.node)).collect()
     }
 
     fn branch(&mut self, stage: &str, first: &[Step], when: When, then: &[Step]) -> Result<(), Stop> {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
+use rustix::io::Errno;
 
 use super::apply::Executor;
 use super::mount::{self, FileSystem, Purpose};
@@ -18,7 +19,7 @@ use crate::area::Found;
 use crate::config::{Access, TmpfsSize};
 use crate::error::{Code, Stop};
 use crate::foreign;
-use crate::format::torn;
+use crate::format::{self, Compressor, torn};
 use crate::plan::{Place, Slot};
 
 /// What is in a file was made for sectors of this length, or can do with them.
@@ -111,7 +112,7 @@ impl Executor<'_> {
         let what = FileSystem { fs, source: &source, options, read_only, purpose };
         let untouched = read_only && what.options.iter().any(|option| option == "noload");
         let _protected = untouched.then(|| Protected::new(Path::new(&source))).flatten();
-        let attached = mount::attach(&what, &target).or_else(|error| match by_copy(&what, &error) {
+        let attached = attach_named(&what, &target).or_else(|error| match by_copy(&what, &error) {
             Some(options) => {
                 log::warn!("{error}: a power cut has torn the superblock, reading the file system by its copy");
                 mount::attach(&FileSystem { options, ..what }, &target)
@@ -120,7 +121,8 @@ impl Executor<'_> {
         });
         attached.map_err(|error| {
             let code = if code == Code::AreaDamaged && !error.is_damage() { Code::AreaUnavailable } else { code };
-            Stop::new(code, error.to_string()).advice("check the medium (read errors, truncated copy) and dmesg")
+            let unreadable = (code == Code::ImageMount).then(|| unreadable(Path::new(&source))).flatten();
+            unreadable.map_or_else(|| refused(code, &error), |compressor| undone(&error, compressor))
         })?;
         self.undo(Undo::Unmount(target));
         Ok(())
@@ -202,6 +204,59 @@ impl Executor<'_> {
         self.undo(Undo::Unlink(link));
         Ok(())
     }
+}
+
+/// The option with which a driver gives names as UTF-8, in which paths of the command line are, and for which it needs no module of its
+/// own (`Documentation/filesystems/{vfat,isofs,ntfs3}.rst`). Without it the kernel's own default counts, which may know no such letters.
+fn names_option(fs: &str) -> Option<&'static str> {
+    match fs {
+        "vfat" => Some("utf8=1"),
+        "iso9660" => Some("utf8"),
+        "exfat" | "ntfs3" => Some("iocharset=utf8"),
+        _ => None,
+    }
+}
+
+/// Mounts with names as UTF-8, or as the driver has them where it does not know the option.
+fn attach_named(what: &FileSystem<'_>, target: &Path) -> Result<(), mount::MountError> {
+    let Some(option) = names_option(what.fs) else { return mount::attach(what, target) };
+    let options = what.options.iter().cloned().chain([option.to_owned()]).collect();
+    mount::attach(&FileSystem { options, ..*what }, target).or_else(|error| match error.errno {
+        Errno::INVAL => mount::attach(what, target),
+        _ => Err(error),
+    })
+}
+
+/// A mount that failed, and what can be done about that.
+fn refused(code: Code, error: &mount::MountError) -> Stop {
+    let advice = match error.errno {
+        Errno::IO | Errno::UCLEAN | Errno::BADMSG | Errno::NODATA => {
+            "check the medium (read errors, truncated copy) and dmesg"
+        }
+        _ => {
+            "read the kernel's words, here or in dmesg: for a feature that it does not know use a newer kernel, or build the image with \
+             an older set of features; otherwise write the medium again"
+        }
+    };
+    Stop::new(code, error.to_string()).advice(advice)
+}
+
+/// A container that is compressed as no kernel of this program's time reads it.
+fn undone(error: &mount::MountError, compressor: Compressor) -> Stop {
+    Stop::new(
+        Code::DriverMissing,
+        format!("{error}: it is compressed with {compressor}, which no kernel is known to read"),
+    )
+    .wanted("an image compressed with gzip, lzo, lz4, xz or zstd")
+    .advice("build the image again with --compression zstd or xz")
+}
+
+/// How the container on a device is compressed, if that is nothing that kernels read.
+fn unreadable(source: &Path) -> Option<Compressor> {
+    let found = format::identify(&mut File::open(source).ok()?).ok()??;
+    let unknown =
+        |compressor: &Compressor| *compressor != Compressor::None && compressor.config_option(found.kind).is_none();
+    found.compressor.filter(unknown)
 }
 
 /// The options that read an ext by the copy of its superblock, when a power cut has torn that and it may not be written to. The

@@ -27,6 +27,7 @@ mod unfinished;
 pub mod unwind;
 mod updates;
 mod witness;
+mod words;
 
 pub use apply::Executor;
 pub use driver::{LoadModule, MODULE_LIMIT, ModuleError};

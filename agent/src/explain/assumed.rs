@@ -232,3 +232,21 @@ fn stick() -> Site {
 fn beside_the_iso_file() -> Site {
     Site::Host(HostSite { free: 100 * GIB, ..HostSite::empty(Path::new("/dev/sda1"), Kind::Ext4) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan;
+    use super::*;
+    use crate::config::interpret_text;
+
+    /// field.md M: what the boot refuses is not planned.
+    #[test]
+    fn what_cannot_be_mounted_is_no_medium() {
+        for kind in [Kind::Raid, Kind::Luks, Kind::Swap, Kind::F2fs] {
+            let (config, _) = interpret_text("root=live:/dev/sda1");
+            let found = (Superblock::new(kind), Some(usual_content(&config)));
+            let text = plan(&config, vec![found]).join("\n");
+            assert!(text.contains("RDL-012: /dev/sda1 holds ") && !text.contains("mount medium"), "{text}");
+        }
+    }
+}

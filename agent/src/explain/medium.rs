@@ -20,6 +20,8 @@ pub(super) fn look(config: &Config, path: &Path) -> Result<Medium, Box<dyn Error
     let mut file = File::open(path).map_err(|error| say(&error))?;
     let found =
         format::identify(&mut file).map_err(|error| say(&error))?.ok_or_else(|| say(&"no medium is known on it"))?;
+    let raid = found.kind == Kind::Raid;
+    let found = if raid { format::beside_raid(&mut file).ok().flatten().unwrap_or(found) } else { found };
     if found.kind != Kind::Iso9660 {
         let content = (!matches!(found.kind, Kind::Squashfs | Kind::Erofs)).then(|| assumed::usual_content(config));
         return Ok((found, content));

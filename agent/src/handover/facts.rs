@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::area::{Found, Obstacle, Site, Windows};
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, RamFacts};
+use crate::facts::{Content, Device, Inner, Kernels, RamFacts};
 use crate::format::Superblock;
 
 /// All that the decisions of a boot were made from.
@@ -81,8 +81,14 @@ pub enum Look {
     Windows(Option<Windows>),
     /// Whether a session of ours left its journal.
     LeftByUs(bool),
+    /// Whether a journal was pending where something was not found.
+    JournalPending(bool),
     /// Bytes of the device in a slot.
     Bytes(u64),
+    /// Why the root has no init program.
+    NoInit(Stop),
+    /// The root has modules, and none for the kernel that runs.
+    OtherKernel(Kernels),
     /// A look that failed: which, the number of the kernel's error, and its words.
     Failed(Which, Option<i32>, String),
 }

@@ -72,7 +72,7 @@ impl fmt::Display for Cipher {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Plain {
     /// A part of it is no crypt target.
-    #[error("a part of it is {0:?} for the kernel, not encrypted")]
+    #[error("a part of it is \"{0}\" for the kernel, not encrypted")]
     Target(String),
     /// Its cipher encrypts nothing, or nobody knows what.
     #[error("its header asks for the cipher {0}, which is none that protects anything")]

@@ -206,13 +206,13 @@ fn unattended(env: &Env, failure: Failure) {
 fn act(env: &Env, action: Emergency) {
     // A device that hangs would hold this up for ever.
     bounded(env, SYNC_LIMIT, "writing what is in memory", rustix::fs::sync);
-    let command = match action {
-        Emergency::Reboot => RebootCommand::Restart,
-        Emergency::Poweroff => RebootCommand::PowerOff,
-        Emergency::Halt => RebootCommand::Halt,
+    let (command, word) = match action {
+        Emergency::Reboot => (RebootCommand::Restart, "rebooting"),
+        Emergency::Poweroff => (RebootCommand::PowerOff, "switching off"),
+        Emergency::Halt => (RebootCommand::Halt, "halting"),
     };
     if let Err(errno) = reboot(command) {
-        log::error!("{action:?}: {errno}");
+        log::error!("{word}: {errno}");
     }
 }
 

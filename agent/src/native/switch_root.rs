@@ -5,26 +5,25 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::mount::mount_move;
 use rustix::process::{chdir, chroot};
 
 use crate::console;
 use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::probe::init;
 
-/// Where the kernel itself looks for init, in its order (`init/main.c`).
-const USUAL: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 /// Mounts that go along.
 const MOVED: [&str; 4] = ["dev", "proc", "sys", "run"];
 
 /// Replaces this program by the real init; returns only if that fails.
 pub fn switch(env: &Env, sysroot: &Path, init: Option<&Path>, arguments: &[String]) -> Stop {
-    let program = match program(sysroot, init) {
-        Ok(program) => program,
+    // Checked while there still is a way back.
+    let program = match init::program(sysroot, init) {
+        Ok((program, _)) => program,
         Err(stop) => return stop,
     };
     log::info!("switching to {} in {}", program.display(), sysroot.display());
@@ -34,27 +33,6 @@ pub fn switch(env: &Env, sysroot: &Path, init: Option<&Path>, arguments: &[Strin
     }
     let error = exec(&program, arguments);
     Stop::new(Code::SwitchRoot, format!("executing {}: {error}", program.display()))
-}
-
-/// The init program, checked while there still is a way back.
-fn program(sysroot: &Path, init: Option<&Path>) -> Result<PathBuf, Stop> {
-    let wanted: Vec<PathBuf> = match init {
-        Some(path) => vec![path.to_owned()],
-        None => USUAL.iter().map(PathBuf::from).collect(),
-    };
-    let root = openat(CWD, sysroot, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Stop::new(Code::SwitchRoot, format!("opening {}: {errno}", sysroot.display())))?;
-    let executable = |path: &&PathBuf| {
-        let relative = path.strip_prefix("/").unwrap_or(path);
-        // Links such as /sbin/init → /lib/systemd/systemd are absolute in the new root, not in ours.
-        openat2(&root, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
-            .and_then(|file| rustix::fs::fstat(&file))
-            .is_ok_and(|stat| stat.st_mode & 0o170_000 == 0o100_000 && stat.st_mode & 0o111 != 0)
-    };
-    wanted.iter().find(executable).cloned().ok_or_else(|| {
-        let names: Vec<_> = wanted.iter().map(|path| path.display().to_string()).collect();
-        Stop::new(Code::InitMissing, "the live system has no init program").wanted(names.join(", "))
-    })
 }
 
 fn enter(env: &Env, sysroot: &Path) -> Result<(), Stop> {

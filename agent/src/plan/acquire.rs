@@ -21,7 +21,7 @@ use crate::format::Kind;
 pub fn host(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
     let kind = mountable(device)?;
     let mut steps = driver(kind);
-    steps.push(match device.has_long_sectors() {
+    steps.push(match device.needs_loop() {
         true => between(&device.node, Slot::Host),
         false => Step::Device { device: device.seen(), into: Slot::Host },
     });
@@ -91,7 +91,7 @@ pub fn windows(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
 fn looked_into(device: &Device, at: &Path, subvolume: Subvolume) -> Result<Vec<Step>, Stop> {
     let kind = mountable(device)?;
     let mut steps = driver(kind);
-    steps.push(match device.has_long_sectors() {
+    steps.push(match device.needs_loop() {
         true => between(&device.node, Slot::Looked),
         false => Step::Device { device: device.seen(), into: Slot::Looked },
     });
@@ -130,7 +130,7 @@ pub fn named(points: &Points, device: &Device, kind: Kind, readonly: bool) -> Ve
 /// How the command line wants the medium mounted: `rw` lets the system write to it, where that can be.
 #[must_use]
 pub fn medium_access(config: &Config, medium: &MediumFacts) -> Access {
-    let in_place = matches!(medium.origin, Origin::Device(_)) && !medium.long_sectors;
+    let in_place = matches!(medium.origin, Origin::Device(_)) && !medium.looped;
     let writable = in_place && !medium.is_container() && medium.kind.is_writable();
     if writable { config.medium_access } else { Access::ReadOnly }
 }
@@ -145,7 +145,7 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
         _ => Seen::named(node),
     };
     let mut steps = match &medium.origin {
-        Origin::Device(node) if medium.long_sectors => vec![between(node, slot)],
+        Origin::Device(node) if medium.looped => vec![between(node, slot)],
         Origin::Device(node) => vec![Step::Device { device: seen(node), into: Slot::Medium }],
         Origin::HostFile { file, .. } | Origin::Initrd(file) => vec![Step::Loop {
             file: file.clone(),
@@ -158,7 +158,7 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
     };
     if medium.is_container() {
         if let Origin::Device(node) = &medium.origin
-            && !medium.long_sectors
+            && !medium.looped
         {
             steps.push(Step::Device { device: seen(node), into: slot });
         }

@@ -178,7 +178,7 @@ pub fn release(points: &Points, medium: &MediumFacts) -> (Vec<Step>, Presence) {
         steps.push(Step::Release { slot: Slot::Medium, at: mounted });
     }
     // With the loop device that stood between, the disk would have no name any more.
-    if let (Origin::Device(node), true) = (&medium.origin, medium.long_sectors) {
+    if let (Origin::Device(node), true) = (&medium.origin, medium.looped) {
         steps.push(Step::Device { device: Seen::named(node), into: Slot::Medium });
     }
     if presence == Presence::Gone {
@@ -202,7 +202,7 @@ mod tests {
             label: None,
             uuid: None,
             device: None,
-            long_sectors: false,
+            looped: false,
             missing: None,
             subvolume: crate::facts::Subvolume::Default,
         }

@@ -83,7 +83,7 @@ pub enum Unwritable {
     #[error("the medium is read-only")]
     Disc,
     /// It is reached through a loop device.
-    #[error("the sectors of the medium are too long for its file system")]
+    #[error("the medium is only read: its sectors are too long for its file system, or it may be half of a mirror")]
     LongSectors,
     /// The medium could be written to.
     #[error("the medium is mounted read-only (add rw to the command line)")]
@@ -162,7 +162,7 @@ fn unwritable(config: &Config, medium: &MediumFacts, inner: Option<&Inner>) -> O
         _ if inner.is_some() => Some(Unwritable::Compressed),
         Origin::HostFile { .. } | Origin::Initrd(_) => Some(Unwritable::IsoFile),
         Origin::Device(_) if matches!(medium.kind, Kind::Iso9660 | Kind::Udf) => Some(Unwritable::Disc),
-        Origin::Device(_) if medium.long_sectors => Some(Unwritable::LongSectors),
+        Origin::Device(_) if medium.looped => Some(Unwritable::LongSectors),
         Origin::Device(_) if config.medium_access == Access::ReadOnly => Some(Unwritable::MountedReadOnly),
         Origin::Device(_) => None,
     }

@@ -110,8 +110,15 @@ fn read_content(env: &Env, dir: &Path, device: &mut Device) {
     }
     device.sector = sector(&file);
     match format::identify(&mut file) {
-        Ok(found) => device.superblock = found,
+        Ok(found) => {
+            let raid = found.as_ref().is_some_and(|found| found.kind == format::Kind::Raid);
+            device.beside_raid = if raid { format::beside_raid(&mut file).ok().flatten() } else { None };
+            device.superblock = found;
+        }
         Err(error) => device.unreadable = Some(error.to_string()),
+    }
+    if device.superblock.is_none() && device.unreadable.is_none() {
+        device.unknown = format::unknown(&mut file);
     }
     match (device.parent.clone(), device.partition) {
         (Some(parent), Some(number)) => partition_names(env, &parent, number, device),

@@ -1,8 +1,10 @@
 //! What a mounted medium or container holds.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use super::block;
 use crate::config::Config;
@@ -24,18 +26,21 @@ const SHOWN: usize = 12;
 pub fn medium(env: &Env, config: &Config, live: &Path) -> Result<Content, Stop> {
     let dir = Path::new(&config.live_dir);
     let container = dir.join(&config.squashimg);
-    if env.path(live).join(&container).is_file() {
-        let file = image(env, live, container)?;
+    let root = env.path(live);
+    let unread = |why: Unread| Stop::new(Code::MediumMount, format!("on the medium, {why}")).advice(UNREAD);
+    if let Some(found) = file(&root, &container).map_err(unread)? {
+        let file = image(env, live, found)?;
         let is_container = matches!(file.kind, Kind::Squashfs | Kind::Erofs);
         return Ok(if is_container { Content::Container(file) } else { Content::Image(file) });
     }
     for name in [ROOTFS_IMG, EXT3FS_IMG] {
-        if env.path(live).join(dir).join(name).is_file() {
-            return Ok(Content::Image(image(env, live, dir.join(name))?));
+        if let Some(found) = file(&root, &dir.join(name)).map_err(unread)? {
+            return Ok(Content::Image(image(env, live, found)?));
         }
     }
     // `rd.live.dir` names a directory that is not there: a root tree on the same medium is not what was asked for.
-    if is_root_tree(&env.path(live)) && !env.path(live).join(dir).is_dir() && config.live_dir == LIVE_DIR {
+    let is_tree = is_root_tree(&root).map_err(unread)?;
+    if is_tree && !root.join(dir).is_dir() && config.live_dir == LIVE_DIR {
         return Ok(Content::Tree);
     }
     let wanted = format!("{} or {}", container.display(), dir.join(ROOTFS_IMG).display());
@@ -49,15 +54,16 @@ pub fn medium(env: &Env, config: &Config, live: &Path) -> Result<Content, Stop> 
 /// # Errors
 /// [`Code::RootMissing`] with what is there instead, [`Code::ImageDamaged`] for a nested image that cannot be used.
 pub fn container(env: &Env, config: &Config, at: &Path) -> Result<Inner, Stop> {
+    let root = env.path(at);
+    let unread = |why: Unread| Stop::new(Code::ImageDamaged, format!("in the container, {why}")).advice(UNREAD);
     for dir in [config.live_dir.as_str(), LIVE_DIR] {
         for name in [ROOTFS_IMG, EXT3FS_IMG] {
-            let path = Path::new(dir).join(name);
-            if env.path(at).join(&path).is_file() {
-                return Ok(Inner::Image(image(env, at, path)?));
+            if let Some(found) = file(&root, &Path::new(dir).join(name)).map_err(unread)? {
+                return Ok(Inner::Image(image(env, at, found)?));
             }
         }
     }
-    if is_root_tree(&env.path(at)) {
+    if is_root_tree(&root).map_err(unread)? {
         return Ok(Inner::Tree);
     }
     Err(Stop::new(Code::RootMissing, "Failed to find a root filesystem in the container")
@@ -66,8 +72,72 @@ pub fn container(env: &Env, config: &Config, at: &Path) -> Result<Inner, Stop> {
         .advice("build the medium again; its container holds no root tree"))
 }
 
-fn is_root_tree(dir: &Path) -> bool {
-    ROOT_MARKS.iter().any(|mark| dir.join(mark).is_dir())
+/// What to do about a name that can be neither found nor missed.
+const UNREAD: &str = "the copy is damaged, or the medium cannot be read: write it again or use another one; see dmesg";
+
+/// A name whose directory cannot be read: nobody knows whether it is there.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be looked for: {}", .0.display(), .1)]
+struct Unread(PathBuf, io::Error);
+
+/// What is at a path, if anything is.
+fn at(root: &Path, path: &Path) -> Result<Option<Metadata>, Unread> {
+    match root.join(path).metadata() {
+        Ok(facts) => Ok(Some(facts)),
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(Unread(path.to_owned(), error)),
+    }
+}
+
+/// Whether an error says that there is nothing of a name, and not that nobody can tell.
+pub fn is_absence(error: &io::Error) -> bool {
+    let absent = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::NAMETOOLONG];
+    absent.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// The path of a file as its file system spells it, if it is there.
+fn file(root: &Path, path: &Path) -> Result<Option<PathBuf>, Unread> {
+    let is_file = |path: &Path| Ok(at(root, path)?.is_some_and(|facts| facts.is_file()));
+    if is_file(path)? {
+        return Ok(Some(path.to_owned()));
+    }
+    let other = spelled(root, path);
+    Ok(if other != path && is_file(&other)? { Some(other) } else { None })
+}
+
+/// A path on a mounted file system as that spells it. Where ISO 9660 has neither Rock Ridge nor Joliet, the kernel shows all names in
+/// small letters, whatever they were.
+pub fn spelled(root: &Path, path: &Path) -> PathBuf {
+    const ISO9660_MAGIC: i64 = 0x9660;
+    const UDF_MAGIC: i64 = 0x1501_3346;
+    let is_caseless = rustix::fs::statfs(root).is_ok_and(|facts| [ISO9660_MAGIC, UDF_MAGIC].contains(&facts.f_type));
+    if is_caseless { without_case(root, path) } else { path.to_owned() }
+}
+
+/// Each name of a path as it is, or else as it is but for its case.
+fn without_case(root: &Path, path: &Path) -> PathBuf {
+    let mut found = PathBuf::new();
+    for name in path {
+        if root.join(&found).join(name).symlink_metadata().is_err() {
+            let wanted = name.to_string_lossy().to_lowercase();
+            let entries = std::fs::read_dir(root.join(&found)).into_iter().flatten().flatten();
+            let mut same =
+                entries.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().to_lowercase() == wanted);
+            found.push(same.next().as_deref().unwrap_or(name));
+        } else {
+            found.push(name);
+        }
+    }
+    found
+}
+
+fn is_root_tree(dir: &Path) -> Result<bool, Unread> {
+    for mark in ROOT_MARKS {
+        if at(dir, Path::new(mark))?.is_some_and(|facts| facts.is_dir()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn image(env: &Env, base: &Path, path: PathBuf) -> Result<ImageFile, Stop> {
@@ -121,4 +191,39 @@ fn listing(root: &Path, live_dir: &Path) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_taken_as_it_is_and_then_without_its_case() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("liveos/Sub")).unwrap();
+        std::fs::write(dir.path().join("liveos/squashfs.img"), "").unwrap();
+        for (path, expected) in [
+            ("LiveOS/squashfs.img", "liveos/squashfs.img"),
+            ("liveos/SUB", "liveos/Sub"),
+            ("LIVEOS/Sub/none", "liveos/Sub/none"),
+            ("none/Sub", "none/Sub"),
+        ] {
+            assert_eq!(without_case(dir.path(), Path::new(path)), Path::new(expected));
+            // A file system that has both spellings is taken at its word.
+            assert_eq!(spelled(dir.path(), Path::new(path)), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_absent() {
+        let dir = Path::new("/proc/self");
+        assert!(file(dir, Path::new("status")).unwrap().is_some());
+        for absent in ["none", "status/none", &"x".repeat(300)] {
+            assert!(file(dir, Path::new(absent)).unwrap().is_none(), "{absent}");
+        }
+        for (errno, absent) in [(Errno::NOENT, true), (Errno::IO, false), (Errno::UCLEAN, false), (Errno::INVAL, false)]
+        {
+            assert_eq!(is_absence(&errno.into()), absent, "{errno}");
+        }
+    }
 }

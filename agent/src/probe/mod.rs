@@ -4,6 +4,8 @@ pub(crate) mod begun;
 pub mod block;
 pub mod content;
 pub(crate) mod empty;
+pub mod init;
+pub mod kernels;
 pub mod links;
 pub mod ram;
 pub mod site;

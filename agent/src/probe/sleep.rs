@@ -205,6 +205,13 @@ pub fn is_left_by_us(env: &Env, device: &Device) -> bool {
     device.superblock.as_ref().is_some_and(journalled) && matches!(how_left(env, device, None), Left::ByUs | Left::Idle)
 }
 
+/// Whether the journal of a device has what its file system does not show yet, as it is on the device now.
+pub fn is_journal_pending(env: &Env, device: &Device) -> bool {
+    let Ok(mut file) = File::open(env.path(&device.node)) else { return false };
+    let found = format::identify(&mut file).ok().flatten();
+    found.is_some_and(|found| left::is_pending(&mut file, &found))
+}
+
 /// Windows leaves its memory in this file. Without hibernation it is absent or begins with zeros, and behind a Windows that has
 /// woken up from it with another word.
 fn is_windows_asleep(root: &Path) -> bool {

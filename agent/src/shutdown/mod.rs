@@ -45,6 +45,15 @@ impl Verb {
         })
     }
 
+    fn word(self) -> &'static str {
+        match self {
+            Self::Poweroff => "poweroff",
+            Self::Reboot => "reboot",
+            Self::Halt => "halt",
+            Self::Kexec => "kexec",
+        }
+    }
+
     fn command(self) -> RebootCommand {
         match self {
             Self::Poweroff => RebootCommand::PowerOff,
@@ -129,7 +138,7 @@ fn take_down(env: &Env, verb: Verb) -> bool {
 
 fn finally(verb: Verb) -> ! {
     if let Err(errno) = reboot(verb.command()) {
-        log::error!("shutdown: {verb:?}: {errno}");
+        log::error!("shutdown: {}: {errno}", verb.word());
     }
     if verb == Verb::Kexec {
         // No kernel was loaded: a reboot is what was meant.

@@ -99,7 +99,8 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
     let selector = said(selector, devices);
     let by_content = !matches!(selector, Selector::Path(_));
     let mut found = Vec::new();
-    for device in devices.iter().filter(|device| device.size > 0 && selects(selector, device)) {
+    let read = |device: &Device| device.beside_raid.is_some() && selects(selector, &device.for_reading());
+    for device in devices.iter().filter(|device| device.size > 0 && (selects(selector, device) || read(device))) {
         let part_of = |other: &&Device| other.parent.as_ref() == Some(&device.name);
         // On a hybrid stick the disk and its partition carry the same volume. The partition leaves the disk free, so that a partition for
         // changes can be added to it (kiwi-live spec W-01). It comes first; the disk has its turn if it turns out unusable (field.md B).
@@ -107,17 +108,22 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
         let last_twin = twins.map(|other| natural(&other.name)).max();
         let seen = devices.iter().filter(part_of).count();
         let loader = config.medium.as_ref().is_none_or(|medium| selects(medium, device));
+        let half = device.beside_raid.is_some();
         let why = match (&config.medium, loader) {
             _ if last_twin.is_some() => "matches, and its partition comes first",
+            _ if half => "matches, but has the record of a RAID",
             (None, _) => "matches",
             (Some(_), true) => "matches and is the medium the loader came from",
             (Some(_), false) => "matches, but is not the medium the loader came from",
         };
+        // The whole mirror may come; who names the device has it.
+        let certain = loader && !(by_content && device.may_be_mirrored());
         let incomplete = by_content && seen < device.table.len();
         let place = last_twin.map_or_else(|| natural(&device.name), |twin| format!("{twin}\0"));
         let why = why.to_owned();
-        let candidate = Candidate { name: device.name.clone(), by: By::Name, certain: loader, incomplete, why };
-        found.push((format!("{}{place}", if loader { 0 } else { 2 }), candidate));
+        let candidate = Candidate { name: device.name.clone(), by: By::Name, certain, incomplete, why };
+        let rank = if half { 4 } else { 2 * u8::from(!loader) };
+        found.push((format!("{rank}{place}"), candidate));
     }
     if by_content {
         found.extend(copies(config, selector, devices));
@@ -172,8 +178,8 @@ pub fn hosts(scan: &IsoScan, devices: &[Device]) -> Vec<Candidate> {
     let found = searched.map(|device| {
         let uuid = device.superblock.as_ref().and_then(|found| found.uuid.as_deref()).unwrap_or_default();
         let (name, why) = (device.name.clone(), "may hold the ISO file".to_owned());
-        // No name has this character, so a short UUID comes before all that begin with it.
-        let order = format!("{uuid}\0{}", natural(&name));
+        // No name has this character, so a short UUID comes before all that begin with it. A half of a mirror comes last.
+        let order = format!("{}{uuid}\0{}", u8::from(device.beside_raid.is_some()), natural(&name));
         (order, Candidate { name, by: By::Name, certain: true, incomplete: false, why })
     });
     in_order(found.collect())
@@ -194,7 +200,7 @@ pub fn refusal(scan: &IsoScan, device: &Device) -> Option<String> {
 
 /// Why no file is looked for on a device; `None` if one is.
 fn unsearched(device: &Device) -> Option<String> {
-    let Some(found) = &device.superblock else {
+    let Some(found) = device.beside_raid.as_ref().or(device.superblock.as_ref()) else {
         return Some(device.unreadable.clone().unwrap_or_else(|| "no file system".to_owned()));
     };
     match found.kind {
@@ -248,5 +254,36 @@ mod tests {
             let names: Vec<_> = found.iter().map(|device| device.name.as_str()).collect();
             assert_eq!(names, expected);
         }
+    }
+
+    /// field.md L: the half of a mirror, or what looks like one, comes last, and is waited with unless the record lies in the file system.
+    #[test]
+    fn what_is_beside_the_record_of_a_raid_comes_last() {
+        let labelled = |kind, label: &str, size| {
+            Some(Superblock { label: Some(label.to_owned()), size: Some(size), ..Superblock::new(kind) })
+        };
+        let half = |name: &str, size| Device {
+            name: name.to_owned(),
+            size: 1 << 20,
+            superblock: labelled(Kind::Raid, "nas:0", 0),
+            beside_raid: labelled(Kind::Vfat, "LIVE", size),
+            ..Device::default()
+        };
+        let whole = Device {
+            name: "sdz".into(),
+            size: 1 << 20,
+            superblock: labelled(Kind::Vfat, "LIVE", 9),
+            ..Device::default()
+        };
+        let (config, _) = crate::config::interpret_text("root=live:LABEL=LIVE iso-scan/filename=/x.iso");
+        let devices = [half("sda", 1 << 19), half("sdb", 1 << 20), whole];
+        let found = media(&config, &Selector::Label("LIVE".into()), &devices);
+        let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.certain)).collect();
+        assert_eq!(found, [("sdz", true), ("sda", false), ("sdb", true)]);
+        assert!(media(&config, &Selector::Label("OTHER".into()), &devices).is_empty());
+        let found = hosts(config.iso_scan.as_ref().unwrap(), &devices);
+        assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["sdz", "sda", "sdb"]);
+        // Nothing names it for changes: of the whole device only the record is known.
+        assert!(named(&Selector::Label("LIVE".into()), &devices).iter().all(|device| device.name == "sdz"));
     }
 }

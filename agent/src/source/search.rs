@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::discover::{self, By, Candidate};
+use super::told;
 use crate::config::{Config, Selector, Source};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, Moment, Next, SILENCE, View};
@@ -19,6 +20,9 @@ const GRACE_UDEV: Duration = Duration::from_secs(60);
 const UDEV_STEP: Duration = Duration::from_secs(1);
 /// The next moment at which anything changes although nothing happens, where there is none.
 const NEVER: Duration = Duration::from_secs(3600);
+
+/// Said of a file system.
+const NOT_THERE: &str = "searched, file not there";
 
 /// A candidate that turned out unusable, and how it looked then: a device that changes gets another try.
 #[derive(Clone, Debug)]
@@ -161,7 +165,10 @@ impl<'a> Search<'a> {
         let others = others.filter(|device| best.is_none_or(|best| best.name != device.name));
         let silent =
             view.unanswered(self.config.deadline).into_iter().map(|name| format!("/dev/{name}: does not answer"));
-        let found = others.map(|device| self.told(view, device)).chain(silent);
+        let mut found: Vec<_> = others.map(|device| self.told(view, device)).chain(silent).collect();
+        if found.is_empty() && best.is_none() {
+            found.push(told::nothing(&view.devices));
+        }
         let seconds = self.config.deadline.as_secs();
         match (best, &self.config.iso_scan) {
             (Some(best), _) => {
@@ -173,14 +180,21 @@ impl<'a> Search<'a> {
                 Stop::new(Code::IsoFileNotFound, format!("no file system holds the ISO file after {seconds} s"))
                     .wanted(format!("file {}", scan.path.display()))
                     .found(found)
-                    .advice("check iso-scan/filename= (path from the root of its file system) and the disk's cable")
+                    .advice(self.rejected.iter().find(|was| !was.stop.found.is_empty()).map_or(
+                        "check iso-scan/filename= (path from the root of its file system) and the disk's cable",
+                        |was| &was.stop.advice,
+                    ))
             }
-            (None, None) => Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"))
-                .wanted(match &self.config.source {
+            (None, None) => {
+                let stop = Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"));
+                let lost = told::lost(&view.devices).map(|lost| format!("{lost}; or {}", stop.advice));
+                let advice = lost.unwrap_or_else(|| stop.advice.clone());
+                let wanted = match &self.config.source {
                     Source::Device(selector) => selector.to_string(),
                     other => other.to_string(),
-                })
-                .found(found),
+                };
+                stop.wanted(wanted).found(found).advice(advice)
+            }
         }
     }
 
@@ -197,7 +211,8 @@ impl<'a> Search<'a> {
         let rejected = self.rejection(view, &device.name).map(|was| &was.stop);
         let rejected = rejected.filter(|stop| !is_elsewhere(stop)).map(|stop| stop.cause.clone());
         let scan = self.config.iso_scan.as_ref();
-        let not_there = || "searched, file not there".to_owned();
+        let remark = || self.rejection(view, &device.name).and_then(|was| was.stop.found.first().cloned());
+        let not_there = || remark().map_or_else(|| NOT_THERE.to_owned(), |remark| format!("{NOT_THERE}; {remark}"));
         let why = rejected.or_else(|| scan.map(|scan| discover::refusal(scan, device).unwrap_or_else(not_there)));
         why.map_or_else(|| device.summary(), |why| format!("{}: {why}", device.summary()))
     }

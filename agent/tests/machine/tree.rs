@@ -12,7 +12,7 @@ use rdlive::attempt::Watchdog;
 use rdlive::boot::{KeyPlace, Tone, World};
 use rdlive::config::Config;
 use rdlive::error::Stop;
-use rdlive::facts::{Content, Device, Inner, MediumFacts, Moment, RamFacts, View};
+use rdlive::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFacts, View};
 use rdlive::format::Superblock;
 use rdlive::handover::{Facts, StepRecord};
 use rdlive::machine::Machine;
@@ -105,6 +105,7 @@ impl World for Own<'_> {
         fn is_looped(&self, node: &Path) -> bool;
         fn cipher(&self) -> Option<String>;
         fn watchdog(&self) -> &Watchdog;
+        fn spelled(&self, at: &Path, path: &Path) -> PathBuf;
         fn is_file(&self, path: &Path) -> io::Result<bool>;
         fn file_in(&self, at: &Path, path: &Path) -> io::Result<Option<PathBuf>>;
         fn has_end(&self, path: &Path) -> bool;
@@ -124,6 +125,9 @@ impl World for Own<'_> {
         fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<Obstacle>;
         fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows>;
         fn is_left_by_us(&self, device: &Device) -> bool;
+        fn is_journal_pending(&self, device: &Device) -> bool;
+        fn init(&self, root: &Path, init: Option<&Path>) -> Result<Vec<String>, Stop>;
+        fn other_kernel(&self, root: &Path) -> Option<Kernels>;
     }
     handed_on_mut! {
         fn wait(&mut self, until: Moment) -> bool;

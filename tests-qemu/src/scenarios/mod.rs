@@ -25,6 +25,7 @@ mod ram;
 mod shutdown;
 mod silent;
 mod snapshot;
+mod words;
 
 use anyhow::Result;
 
@@ -135,6 +136,7 @@ pub fn all() -> Vec<Scenario> {
         iso_scan::all(),
         kiwi::all(),
         explain::all(),
+        words::all(),
         network::all(),
         dracut::all(),
     ];

@@ -40,7 +40,7 @@ pub fn identify<R: Read + Seek>(reader: &mut R) -> Result<Option<Superblock>, Er
 
 fn best(reader: &mut &mut dyn Input) -> Result<Option<Superblock>, Error> {
     let mut source = Source::new(reader);
-    let found = match content(&mut source)? {
+    let found = match content(&mut source, true)? {
         Some(found) if may_be_mirrored(found.kind) => match raid::at_end(&mut source) {
             Ok(Some(member)) => Some(member),
             // An unreadable end does not make the start unknown.
@@ -69,6 +69,23 @@ fn best(reader: &mut &mut dyn Input) -> Result<Option<Superblock>, Error> {
 pub fn mirror<R: Read + Seek>(reader: &mut R) -> Result<Option<Kind>, Error> {
     let found = signature::at_end(&mut Source::new(&mut (reader as &mut dyn Input)))?.map(|found| found.kind);
     Ok(found.filter(|kind| matches!(kind, Kind::Drbd | Kind::FirmwareRaid)))
+}
+
+/// The file system in front of the record of a RAID, of which [`identify`] says nothing else: it is one half of a mirror, or the record is
+/// left over from another life of the device. Whoever reads it does no harm. `None` where there is none, or a part of one, as each disk of
+/// a stripe has; behind a record at the start only where that cannot be of this device.
+///
+/// # Errors
+/// The device could not be read.
+pub fn beside_raid<R: Read + Seek>(reader: &mut R) -> Result<Option<Superblock>, Error> {
+    let mut reader = reader as &mut dyn Input;
+    let mut source = Source::new(&mut reader);
+    let size = source.size()?;
+    if raid::parse_start(&source.head).is_some() && raid::fits_at_start(&source.head, size) {
+        return Ok(None);
+    }
+    let found = content(&mut source, false)?;
+    Ok(found.filter(|found| found.kind.driver().is_some() && found.size.is_some_and(|bytes| bytes <= size)))
 }
 
 /// Every signature that is present, in the order in which [`identify`] prefers them.
@@ -103,9 +120,10 @@ fn every(reader: &mut &mut dyn Input) -> Result<Vec<Superblock>, Error> {
     Ok(found)
 }
 
-/// What lies at the start, best first.
-fn content<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<Superblock>, Error> {
-    if let Some(found) = BEFORE_ISO.iter().find_map(|parse| parse(&source.head)) {
+/// What lies at the start, best first; the record of a RAID only where it counts.
+fn content<R: Read + Seek>(source: &mut Source<R>, raid: bool) -> Result<Option<Superblock>, Error> {
+    let counts = |found: &Superblock| raid || found.kind != Kind::Raid;
+    if let Some(found) = BEFORE_ISO.iter().find_map(|parse| parse(&source.head).filter(counts)) {
         return Ok(Some(found));
     }
     if let Some(found) = exfat::probe(source)? {
@@ -142,4 +160,44 @@ fn may_be_mirrored(kind: Kind) -> bool {
             | Kind::Ntfs
             | Kind::Swap
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    /// An ext4 of 8 KiB on a disk of so many bytes, with the record of a RAID 1.0 at its end.
+    fn marked(size: usize) -> Vec<u8> {
+        let mut disk = ext::sample();
+        disk.resize(size, 0);
+        let at = ((size / 512 - 16) & !7) * 512;
+        disk[at..at + 5].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9, 1]);
+        disk[at + 144..at + 152].copy_from_slice(&(at as u64 / 512).to_le_bytes());
+        disk
+    }
+
+    #[test]
+    fn a_file_system_beside_the_record_of_a_raid_is_there_for_who_reads() {
+        let kinds = |disk: Vec<u8>| {
+            let mut reader = Cursor::new(disk);
+            let found = identify(&mut reader).unwrap().map(|found| found.kind);
+            (found, beside_raid(&mut reader).unwrap().map(|found| found.kind))
+        };
+        assert_eq!(kinds(marked(1 << 17)), (Some(Kind::Raid), Some(Kind::Ext4)));
+        // Each disk of a stripe begins with a file system that is larger than the disk.
+        let mut stripe = marked(1 << 17);
+        stripe[1024 + 4..1024 + 8].copy_from_slice(&1000_u32.to_le_bytes());
+        assert_eq!(kinds(stripe), (Some(Kind::Raid), None));
+        let mut nothing = marked(1 << 17);
+        nothing[..8192].fill(0);
+        assert_eq!(kinds(nothing), (Some(Kind::Raid), None));
+        // A record in front, whose sum is wrong.
+        let mut front = ext::sample();
+        front.resize(1 << 17, 0);
+        front[4096..4101].copy_from_slice(&[0xfc, 0x4e, 0x2b, 0xa9, 1]);
+        front[4096 + 144] = 8;
+        assert_eq!(kinds(front), (Some(Kind::Raid), Some(Kind::Ext4)));
+    }
 }

@@ -101,6 +101,22 @@ fn how(reader: &mut &mut dyn Input, found: &Superblock, note: Option<&[u8]>) -> 
     }
 }
 
+/// Whether a journal has something that is not in its place yet, so that who does not replay it may miss files.
+pub fn is_pending<R: Read + Seek>(reader: &mut R, found: &Superblock) -> bool {
+    const INCOMPAT_RECOVER: u32 = 0x4;
+    let reader = &mut (reader as &mut dyn Input);
+    match found.kind {
+        Kind::Ext3 | Kind::Ext4 => {
+            let sb = read_at(reader, "the ext superblock", 1024, 1024).unwrap_or_default();
+            let recover = sb.le32(0x60).is_some_and(|features| features & INCOMPAT_RECOVER != 0);
+            recover && journal::pending(reader) != Some(Pending::Nothing)
+        }
+        Kind::Xfs => matches!(xfs_log::end(reader), Some(End::Pending(_))),
+        Kind::Btrfs | Kind::Ntfs => found.dirty,
+        _ => false,
+    }
+}
+
 /// Where the journal has a complete transaction, the newest path of the last mount may still be in it only.
 fn ext(reader: &mut &mut dyn Input, kind: Kind) -> Option<Left> {
     let sb = read_at(reader, "the ext superblock", 1024, 1024).ok()?;

@@ -36,6 +36,7 @@ mod text;
 pub mod torn;
 mod udev;
 mod udf;
+mod unknown;
 pub mod uuid;
 mod xfs;
 pub mod xfs_log;
@@ -44,12 +45,13 @@ pub mod xfs_log;
 mod hostile;
 
 pub use error::Error;
-pub use identify::{identify, identify_all, mirror};
+pub use identify::{beside_raid, identify, identify_all, mirror};
 pub use kind::{Compressor, DECOMPRESSION_OPTIONS, Kind};
 #[doc(hidden)]
 pub use signature::{Signature, signatures};
 pub use text::lossless;
 pub use udev::{udev_decode, udev_encode};
+pub use unknown::{Unknown, unknown};
 
 /// What a superblock says about its file system or container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

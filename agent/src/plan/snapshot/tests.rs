@@ -14,7 +14,7 @@ fn medium(kind: Kind) -> MediumFacts {
         label: None,
         uuid: None,
         device: None,
-        long_sectors: false,
+        looped: false,
         missing: None,
         subvolume: crate::facts::Subvolume::Default,
     }

@@ -1,0 +1,270 @@
+//! The program that the real system starts with: whether the kernel can execute it, and why not.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+use crate::error::{Code, Stop};
+use crate::format::bytes::Fields;
+
+/// Where the kernel itself looks for init, in its order (`init/main.c`).
+const USUAL: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+/// Bytes of a program that are looked at first: the kernel itself reads 256 (`BINPRM_BUF_SIZE`).
+const HEAD: u64 = 256;
+/// Bytes of a table of segments, and of the path of an interpreter, as the kernel limits them.
+const TABLE: usize = 65_536;
+const PATH: usize = 4096;
+/// How often a script's interpreter may be a script.
+const SCRIPTS: usize = 4;
+/// What this machine executes, by the numbers of ELF: its own programs, and those of its older half.
+const OWN: &[u16] = match () {
+    () if cfg!(target_arch = "x86_64") => &[62, 3],
+    () if cfg!(target_arch = "aarch64") => &[183, 40],
+    () => &[],
+};
+
+/// Why a file is no init program.
+#[derive(Debug)]
+enum Unfit {
+    /// There is nothing of that name.
+    Absent,
+    /// A link whose target is not there.
+    Dangling,
+    /// What is there instead of a file.
+    NoFile,
+    /// Its permissions.
+    Mode(u32),
+    /// It has no bytes.
+    Empty,
+    /// Nothing that a kernel executes.
+    NoProgram,
+    /// For which machine it is, by the number of ELF.
+    Machine(u16),
+    /// What it is executed with is not there.
+    Interpreter(PathBuf),
+    /// The image cannot be read.
+    Unreadable(io::Error),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("is not there"),
+            Self::Dangling => f.write_str("is a link to something that is not there"),
+            Self::NoFile => f.write_str("is no file"),
+            Self::Mode(mode) => write!(f, "may not be executed (its mode is {:04o})", mode & 0o7777),
+            Self::Empty => f.write_str("is empty"),
+            Self::NoProgram => f.write_str("is neither a program nor a script that begins with #!"),
+            Self::Machine(number) => {
+                write!(f, "is a program for {}, and this machine is {}", machine(*number), std::env::consts::ARCH)
+            }
+            Self::Interpreter(path) => write!(f, "needs {}, which is not there", path.display()),
+            Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
+        }
+    }
+}
+
+/// The name of a machine by its number (`e_machine` of ELF).
+fn machine(number: u16) -> String {
+    let known = [
+        (3, "x86 (32 bits)"),
+        (8, "mips"),
+        (20, "powerpc"),
+        (21, "powerpc64"),
+        (22, "s390x"),
+        (40, "arm (32 bits)"),
+        (62, "x86_64"),
+        (183, "aarch64"),
+        (243, "riscv64"),
+        (258, "loongarch64"),
+    ];
+    known
+        .iter()
+        .find(|(known, _)| *known == number)
+        .map_or_else(|| format!("machine {number}"), |(_, name)| (*name).to_owned())
+}
+
+/// The init program of a root: what `init=` names, or the first of the usual ones that can be executed, and in words what is wrong with
+/// those before it.
+///
+/// # Errors
+/// [`Code::ImageDamaged`] where one cannot be read, [`Code::InitMissing`] where none can be executed.
+pub fn program(root: &Path, init: Option<&Path>) -> Result<(PathBuf, Vec<String>), Stop> {
+    let wanted: Vec<PathBuf> = match init {
+        Some(path) => vec![path.to_owned()],
+        None => USUAL.iter().map(PathBuf::from).collect(),
+    };
+    let dir = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Stop::new(Code::SwitchRoot, format!("opening {}: {errno}", root.display())))?;
+    let mut unfit: Vec<(&PathBuf, Unfit)> = Vec::new();
+    for path in &wanted {
+        match judge(&dir, path, SCRIPTS) {
+            Ok(()) => return Ok((path.clone(), unfit.iter().map(|(path, why)| line(path, why)).collect())),
+            Err(Unfit::Absent) => {}
+            Err(why @ Unfit::Unreadable(_)) => {
+                return Err(Stop::new(Code::ImageDamaged, format!("the live system's {}", line(path, &why)))
+                    .advice("the image is damaged, or its medium cannot be read: write the medium again; see dmesg"));
+            }
+            Err(why) => unfit.push((path, why)),
+        }
+    }
+    Err(none(&wanted, &unfit))
+}
+
+/// Whether nothing is there at all that could be init, and another program may still put it there.
+#[must_use]
+pub fn is_absent(stop: &Stop) -> bool {
+    stop.code == Code::InitMissing && stop.found.is_empty()
+}
+
+fn line(path: &Path, why: &Unfit) -> String {
+    format!("{} {why}", path.display())
+}
+
+fn none(wanted: &[PathBuf], unfit: &[(&PathBuf, Unfit)]) -> Stop {
+    let names: Vec<_> = wanted.iter().map(|path| path.display().to_string()).collect();
+    let cause = match unfit {
+        [] => "the live system has no init program".to_owned(),
+        [(path, why), ..] => format!("the live system's {}", line(path, why)),
+    };
+    let stop = Stop::new(Code::InitMissing, cause)
+        .wanted(names.join(", "))
+        .found(unfit.iter().map(|(path, why)| line(path, why)));
+    match unfit.first() {
+        Some((_, Unfit::Machine(_))) => stop.advice("use an image that was built for this machine"),
+        Some((_, Unfit::Mode(_))) => {
+            stop.advice("correct init=, or make it executable (chmod +x) and build the image again")
+        }
+        Some(_) => stop.advice("correct init=, or build the image again with all that its init needs"),
+        None => stop,
+    }
+}
+
+/// Whether the kernel can execute what is at a path of the new root, where absolute links are those of that root.
+fn judge(root: &OwnedFd, path: &Path, scripts: usize) -> Result<(), Unfit> {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    let open = |flags: OFlags| openat2(root, relative, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT);
+    // A pipe or a device is not opened.
+    let looked = open(OFlags::PATH).and_then(|file| rustix::fs::fstat(&file)).map_err(|errno| match errno {
+        Errno::NOENT if open(OFlags::PATH | OFlags::NOFOLLOW).is_ok() => Unfit::Dangling,
+        Errno::NOENT | Errno::NOTDIR => Unfit::Absent,
+        Errno::LOOP => Unfit::Dangling,
+        errno => Unfit::Unreadable(errno.into()),
+    })?;
+    if !rustix::fs::FileType::from_raw_mode(looked.st_mode).is_file() {
+        return Err(Unfit::NoFile);
+    }
+    let mut file = File::from(open(OFlags::RDONLY).map_err(|errno| Unfit::Unreadable(errno.into()))?);
+    let mode = file.metadata().map_err(Unfit::Unreadable)?.permissions().mode();
+    let mut head = Vec::new();
+    (&mut file).take(HEAD).read_to_end(&mut head).map_err(Unfit::Unreadable)?;
+    // Who may execute it is asked last: a file without a right that cannot be read either is damaged.
+    if mode & 0o111 == 0 {
+        return Err(Unfit::Mode(mode));
+    }
+    if head.is_empty() {
+        return Err(Unfit::Empty);
+    }
+    let interpreter = match head.strip_prefix(b"#!") {
+        Some(line) => script(line)?,
+        None => elf(&mut file, &head)?,
+    };
+    match interpreter.filter(|path| path.is_absolute()) {
+        None => Ok(()),
+        Some(_) if scripts == 0 => Err(Unfit::NoProgram),
+        Some(path) => judge(root, &path, scripts - 1).map_err(|why| match why {
+            Unfit::Absent | Unfit::Dangling => Unfit::Interpreter(path),
+            why => why,
+        }),
+    }
+}
+
+/// The interpreter in the first line of a script, behind `#!`.
+fn script(line: &[u8]) -> Result<Option<PathBuf>, Unfit> {
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t' | 0)).filter(|word| !word.is_empty());
+    let word = words.next().ok_or(Unfit::NoProgram)?;
+    Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(word))))
+}
+
+/// The interpreter that an ELF program names, if it does.
+fn elf(file: &mut File, head: &[u8]) -> Result<Option<PathBuf>, Unfit> {
+    if !head.has(0, b"\x7fELF") {
+        return Err(Unfit::NoProgram);
+    }
+    let layout = Layout::of(head).ok_or(Unfit::NoProgram)?;
+    if !OWN.is_empty() && !OWN.contains(&layout.machine) {
+        return Err(Unfit::Machine(layout.machine));
+    }
+    let length = usize::from(layout.entries).saturating_mul(layout.entry);
+    if length == 0 || length > TABLE {
+        return Err(Unfit::NoProgram);
+    }
+    let table = read(file, layout.table, length)?;
+    let Some((at, length)) = table.chunks_exact(layout.entry).find_map(|entry| layout.interpreter(entry)) else {
+        return Ok(None);
+    };
+    let length = usize::try_from(length).ok().filter(|length| (2..=PATH).contains(length)).ok_or(Unfit::NoProgram)?;
+    let path = read(file, at, length)?;
+    let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+    Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(&path[..end]))))
+}
+
+/// All of `length` bytes at a place. A program that ends before has been cut off.
+fn read(file: &mut File, at: u64, length: usize) -> Result<Vec<u8>, Unfit> {
+    let mut bytes = vec![0; length];
+    let end = file.seek(SeekFrom::End(0)).map_err(Unfit::Unreadable)?;
+    if at.checked_add(length as u64).is_none_or(|behind| behind > end) {
+        return Err(Unfit::NoProgram);
+    }
+    file.read_exact_at(&mut bytes, at).map_err(Unfit::Unreadable)?;
+    Ok(bytes)
+}
+
+/// The header of an ELF program (`elf(5)`), of either length and order.
+struct Layout {
+    long: bool,
+    big: bool,
+    machine: u16,
+    /// Where its segments are listed, bytes of an entry, how many.
+    table: u64,
+    entry: usize,
+    entries: u16,
+}
+
+impl Layout {
+    fn of(head: &[u8]) -> Option<Self> {
+        let (long, big) = (head.u8(4)? == 2, head.u8(5)? == 2);
+        let half = |at| if big { head.be16(at) } else { head.le16(at) };
+        let word = |at| if big { head.be32(at) } else { head.le32(at) };
+        let table = match (long, big) {
+            (true, true) => head.be64(32)?,
+            (true, false) => head.le64(32)?,
+            (false, _) => u64::from(word(28)?),
+        };
+        let (entry, entries) = if long { (half(54)?, half(56)?) } else { (half(42)?, half(44)?) };
+        let least = if long { 56 } else { 32 };
+        (entry >= least).then_some(Self { long, big, machine: half(18)?, table, entry: usize::from(entry), entries })
+    }
+
+    /// Place and length of the name of the interpreter, in the entry of the segment that has it (`PT_INTERP`).
+    fn interpreter(&self, entry: &[u8]) -> Option<(u64, u64)> {
+        let word = |at| if self.big { entry.be32(at) } else { entry.le32(at) };
+        let long = |at| if self.big { entry.be64(at) } else { entry.le64(at) };
+        (word(0)? == 3).then_some(())?;
+        match self.long {
+            true => Some((long(8)?, long(32)?)),
+            false => Some((u64::from(word(4)?), u64::from(word(16)?))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
