@@ -52,3 +52,37 @@ pub(super) fn names(env: &Env, node: &Path) -> Vec<String> {
     names.extend(disk.map(str::to_owned));
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_kernels_words_of_that_moment_are_in_the_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        fs::create_dir(dir.path().join("dev")).unwrap();
+        let log = env.path("dev/kmsg");
+        fs::write(&log, "3,1,1,-;ISOFS: of an earlier moment\n").unwrap();
+        let listener = Listener::new(&env);
+        let say = |line: &str| OpenOptions::new().append(true).open(&log).unwrap().write_all(line.as_bytes()).unwrap();
+        let stop = |cause: &str| Stop::new(Code::MediumMount, cause);
+        let names = ["loop0".to_owned(), "isofs".to_owned()];
+        assert_eq!(added(stop("why"), &listener, &names).cause, "why");
+        say("4,2,2,-;ISOFS: unsupported sector size\n");
+        assert_eq!(added(stop("why"), &listener, &names).cause, "why (kernel: ISOFS: unsupported sector size)");
+        assert_eq!(added(stop("why"), &listener, &names).cause, "why", "it is told once");
+        say("12,3,3,-;rdlive: loop0: of ours\n");
+        assert_eq!(added(stop("why"), &listener, &names).cause, "why");
+        say("3,4,4,-;loop0: bad\n");
+        assert_eq!(added(stop("why (kernel: one)"), &listener, &names).cause, "why (kernel: one; loop0: bad)");
+    }
+
+    #[test]
+    fn what_a_person_has_typed_is_not_the_kernels_fault() {
+        assert!(!may_come_from_the_kernel(Code::AreaLocked) && may_come_from_the_kernel(Code::AreaDamaged));
+    }
+}

@@ -207,16 +207,17 @@ fn lost() -> Vec<Scenario> {
             .expect(console_says(words))
             .expect(console_says("write it again: its beginning is lost"))
     };
+    // The partition of a hybrid begins 16 blocks behind the disk, and has descriptors of its own.
     const HEADER: &str = "unknown content: an ISO whose header is damaged";
     vec![
         scenario("words/6 an ISO whose first descriptor is zeros", stops(zeros(iso(), 16, 1), HEADER)),
         scenario(
             "words/6 a hybrid stick whose descriptors are zeros",
-            stops(zeros(hybrid(Table::Mbr, 8), 16, 16), HEADER),
+            stops(zeros(hybrid(Table::Mbr, 8), 16, 48), HEADER),
         ),
         scenario(
             "words/6 a hybrid stick with a GPT whose descriptors are zeros",
-            stops(zeros(hybrid(Table::Gpt, 8), 16, 16), HEADER),
+            stops(zeros(hybrid(Table::Gpt, 8), 16, 48), HEADER),
         ),
         scenario(
             "words/6 an ISO that begins with zeros",

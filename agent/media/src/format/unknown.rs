@@ -27,13 +27,15 @@ pub fn unknown<R: Read + Seek>(reader: &mut R) -> Option<Unknown> {
 }
 
 /// Whether the other descriptors of a volume are there still (ECMA-119 8), or a table that only the image of a disc has: a partition that
-/// begins where the table itself is, or one that is named after the disc.
+/// begins where the table itself is, or 32 KiB behind it where no other file system is, or one that is named after the disc.
 fn was_iso(head: &[u8]) -> bool {
     const SECTOR: usize = 2048;
     let descriptor = (16..32).any(|sector| head.has(sector * SECTOR + 1, b"CD001"));
     let from_start = |entry: usize| {
         let (kind, start, sectors) = (head.u8(entry + 4), head.le32(entry + 8), head.le32(entry + 12));
-        kind != Some(0xee) && start == Some(0) && sectors.is_some_and(|sectors| sectors > 0)
+        let zeros = || head.get(64 * 512..128 * 512).is_some_and(|part| part.iter().all(|byte| *byte == 0));
+        let begins = start == Some(0) || start == Some(64) && zeros();
+        kind != Some(0xee) && begins && sectors.is_some_and(|sectors| sectors > 0)
     };
     let hybrid = head.has(510, &[0x55, 0xaa]) && (0..4).any(|entry| from_start(446 + 16 * entry));
     // Names of a GPT are UTF-16; those are xorriso's.
@@ -65,6 +67,8 @@ mod tests {
         // The boot catalogue of El Torito, behind a first descriptor of zeros.
         assert_eq!(with(&[(17 * 2048, b"\0CD001")]), Some(Unknown::IsoHeader));
         assert_eq!(with(&[magic, (446, &entry(0x17, 0))]), Some(Unknown::IsoHeader));
+        assert_eq!(with(&[magic, (446, &entry(0x17, 64))]), Some(Unknown::IsoHeader));
+        assert_eq!(with(&[magic, (446, &entry(0x83, 64)), (33 * 1024, b"ext")]), None);
         assert_eq!(with(&[magic, (446, &entry(0x83, 63))]), None);
         assert_eq!(with(&[magic, (446, &entry(0xee, 0))]), None);
         let gpt: (usize, &[u8]) = (512, b"EFI PART");
