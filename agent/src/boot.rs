@@ -7,6 +7,7 @@ mod host;
 mod medium;
 mod named;
 mod ordinary;
+mod programs;
 mod ram;
 mod rivals;
 mod told;
@@ -149,10 +150,14 @@ impl<'a> Boot<'a> {
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
         let (used, inside) = self.copy_image(used, inner.clone())?;
         let (used, inside) = (used.as_ref(), inside.as_ref());
+        let lent = self.lend_programs(used, inside);
         let before = self.world.mark();
         let mut area = self.area(Some(&medium))?;
         let (after, planned) = (self.world.mark(), area.is_some());
         let form = self.form(&medium, used, inside, &mut area)?;
+        if !planned {
+            self.world.unwind(lent.0, lent.1);
+        }
         if copied && !planned && !self.updates {
             self.settle(&medium, false)?;
         }
@@ -167,6 +172,9 @@ impl<'a> Boot<'a> {
             self.world.unwind(before, after);
         }
         self.apply_updates()?;
+        if planned {
+            self.world.unwind(lent.0, lent.1);
+        }
         if copied {
             self.settle(&medium, kept)?;
         }

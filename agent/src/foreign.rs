@@ -69,6 +69,23 @@ pub fn file_in(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(Some(below.unwrap_or_else(|| path.strip_prefix("/").unwrap_or(path).to_owned())))
 }
 
+/// Opens a file of a tree that is mounted at `root`, as its own system would: a link leads to what it names in that tree.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
+    let root = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let open = |access| {
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        openat2(&root, path, access | OFlags::CLOEXEC, Mode::empty(), inside)
+    };
+    // Looked at before it is opened, as everywhere here.
+    match FileType::from_raw_mode(fstat(open(OFlags::PATH)?)?.st_mode) {
+        FileType::RegularFile => Ok(File::from(open(OFlags::RDONLY)?)),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file")),
+    }
+}
+
 /// Opens a file to write to it. No part of its path, from the environment's root on, may be a link.
 ///
 /// # Errors

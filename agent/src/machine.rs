@@ -11,6 +11,7 @@ use crate::config::{Conf, Config};
 use crate::env::Env;
 use crate::error::Stop;
 use crate::exec::Executor;
+use crate::exec::programs::is_in_initrd;
 use crate::exec::secret::Secret;
 use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFacts, View};
 use crate::foreign;
@@ -19,6 +20,7 @@ use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::kmsg::{self, NOTICE};
 use crate::layout::UPDATES;
 use crate::mountinfo;
+use crate::plan::programs::Program;
 use crate::plan::{Done, Slot, Step};
 use crate::probe::sleep::{self, Sleep};
 use crate::probe::{self, block, content, init, kernels, site, sums};
@@ -244,6 +246,10 @@ impl World for Machine<'_> {
 
     fn sum(&self, medium: &Path, file: &Path) -> Option<String> {
         self.noted(sums::sha256(&self.env.path(medium), &self.env.path(file)), Look::Sum)
+    }
+
+    fn lacks(&self, program: &Program) -> bool {
+        self.noted(!is_in_initrd(self.env, program), Look::Lacks)
     }
 
     fn memory(&self) -> Option<u64> {

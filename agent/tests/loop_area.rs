@@ -6,6 +6,7 @@ mod foreign;
 mod locked;
 mod machine;
 mod ordinary;
+mod programs;
 
 use std::fs;
 use std::io::Write;

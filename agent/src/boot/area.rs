@@ -39,7 +39,7 @@ impl Boot<'_> {
     /// Without a medium the root is the machine's ordinary one.
     pub(super) fn area(&mut self, medium: Option<&MediumFacts>) -> Result<Option<Area>, Stop> {
         let overlay = &self.config.overlay;
-        if overlay.method == Method::Direct || (overlay.persistence.is_none() && overlay.crypt.is_none()) {
+        if !self.keeps_changes() {
             return if overlay.required { Err(required(Obstacle::NoPlace.into())) } else { Ok(None) };
         }
         let _looking = self.watchdog().doing("looking where changes can be kept");

@@ -14,6 +14,7 @@ use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Pending
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::plan::act::{AreaAct, MapAct, VolumeAct};
+use crate::plan::programs::Program;
 use crate::plan::step::{self, describe};
 use crate::plan::{Done, GivenUp, Slot, Step, When};
 use crate::probe::sleep::Sleep;
@@ -293,6 +294,10 @@ impl World for Told {
 
     fn sum(&self, _medium: &Path, _file: &Path) -> Option<String> {
         self.answer(seen!(Sum)).flatten()
+    }
+
+    fn lacks(&self, _program: &Program) -> bool {
+        self.answer(seen!(Lacks)).unwrap_or_default()
     }
 
     fn memory(&self) -> Option<u64> {

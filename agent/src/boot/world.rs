@@ -10,6 +10,7 @@ use crate::error::Stop;
 use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFacts, View};
 use crate::format::Superblock;
 use crate::handover::{Facts, StepRecord};
+use crate::plan::programs::Program;
 use crate::plan::{Done, Slot, Step};
 use crate::probe::sleep::Sleep;
 
@@ -148,6 +149,9 @@ pub trait World {
 
     /// The sum that the mounted medium states for a file.
     fn sum(&self, medium: &Path, file: &Path) -> Option<String>;
+
+    /// Whether the initrd does not have a program.
+    fn lacks(&self, program: &Program) -> bool;
 
     /// Bytes of RAM that the machine has.
     fn memory(&self) -> Option<u64>;

@@ -56,6 +56,8 @@ pub struct Executor<'a> {
     done: Done,
     /// The area was repaired, and what it shows may be what is left of it.
     pub(super) repaired: bool,
+    /// Where the image is mounted whose programs may be run.
+    pub(super) programs: Option<PathBuf>,
     /// Is told what is being done.
     pub watchdog: Watchdog,
     /// Hears what the kernel says about it.
@@ -82,6 +84,7 @@ impl<'a> Executor<'a> {
             failed,
             done,
             repaired: false,
+            programs: None,
             watchdog,
             listener: Listener::new(env),
         }
@@ -315,6 +318,10 @@ impl<'a> Executor<'a> {
             Step::Updates { from, to, kept } => self.updates(from, to, *kept),
             Step::Remount { at } => self.remount(at),
             Step::Unmount { at } => self.unmount(at),
+            Step::Programs { at } => {
+                self.programs = Some(at.clone());
+                Ok(())
+            }
             Step::Area(act) => self.area_act(act),
             Step::Volume(act) => self.volume_act(act),
             Step::Map(act) => self.map_act(act),

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rdlive_sys::loopdev::{self, Setup};
@@ -11,13 +11,12 @@ use rustix::io::Errno;
 use super::apply::Executor;
 use super::blank::{self, Blank, MakeError};
 use super::mount;
+use super::programs::{self, Tool};
 use super::sign::{self, Noted};
-use super::tool;
 use super::unwind::Undo;
 use super::witness::Witness;
 use crate::area::{IDENTITY_FILE, Identity, Obstacle};
 use crate::config::Access;
-use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::Seen;
 use crate::foreign;
@@ -27,6 +26,7 @@ use crate::kmsg::NOTICE;
 use crate::mountinfo;
 use crate::plan::Slot;
 use crate::plan::act::{AreaAct, Target};
+use crate::plan::programs::mkfs;
 use crate::probe::block;
 use crate::random;
 use crate::table::Gap;
@@ -63,10 +63,25 @@ impl Executor<'_> {
     fn format(&mut self, target: &Target, fs: Kind, label: Option<&str>) -> Result<(), Stop> {
         let what = format!("making an {} for changes in {}", fs.name(), target.to_string().trim_end_matches(','));
         log::info!(target: NOTICE, "{what}");
-        self.watchdog.telling(&what, || format_quietly(self.env, target, fs, label))?;
+        self.watchdog.telling(&what, || self.format_quietly(target, fs, label))?;
         self.repaired = false;
         self.note(format!("made {target} {}", fs.name()));
         Ok(())
+    }
+
+    fn format_quietly(&self, target: &Target, fs: Kind, label: Option<&str>) -> Result<(), Stop> {
+        // The program first: without it nothing is made, not even an empty file.
+        let (program, arguments) = self.mkfs(fs)?;
+        let blank = Blank::prove(self.env, target)?;
+        let failed = |error: MakeError| Stop::new(Code::AreaFormat, format!("{target}: {error}"));
+        finished(blank, |blank| fill(blank, &program, arguments, fs, label)).map_err(failed)
+    }
+
+    /// The program that makes a file system, and its arguments up to label and device.
+    pub(super) fn mkfs(&self, fs: Kind) -> Result<(Tool, Vec<&'static str>), Stop> {
+        let none = || Stop::new(Code::AreaFormat, format!("{} is not ext4, xfs or btrfs", fs.name()));
+        let (program, arguments) = mkfs(fs).ok_or_else(none)?;
+        Ok((programs::find(self.env, self.programs.as_deref(), &program)?, arguments.split(' ').collect()))
     }
 
     fn add_partition(&mut self, seen: &Seen, image: u64, gap: Gap) -> Result<(), Stop> {
@@ -229,14 +244,6 @@ pub(super) fn verdict(error: &io::Error) -> Code {
     }
 }
 
-fn format_quietly(env: &Env, target: &Target, fs: Kind, label: Option<&str>) -> Result<(), Stop> {
-    // The program first: without it nothing is made, not even an empty file.
-    let (program, arguments) = mkfs(env, fs)?;
-    let blank = Blank::prove(env, target)?;
-    let failed = |error: MakeError| Stop::new(Code::AreaFormat, format!("{target}: {error}"));
-    finished(blank, |blank| fill(blank, &program, arguments, fs, label)).map_err(failed)
-}
-
 /// Does the work on a blank and waits until it is on the disk. A new file counts when that is done, and is given up
 /// otherwise.
 pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), MakeError>) -> Result<(), MakeError> {
@@ -249,7 +256,7 @@ pub(super) fn finished(blank: Blank, work: impl FnOnce(&Blank) -> Result<(), Mak
 /// Makes the file system and waits until it is on the disk.
 fn fill(
     blank: &Blank,
-    program: &Path,
+    program: &Tool,
     fixed: Vec<&'static str>,
     fs: Kind,
     label: Option<&str>,
@@ -264,20 +271,19 @@ fn fill(
     let found = format::identify(&mut &blank.device.device).ok().flatten();
     match found.is_some_and(|found| found.kind == fs) {
         true => Ok(()),
-        false => Err(MakeError::Nothing { program: program.to_owned(), what: fs.name().to_owned() }),
+        false => Err(MakeError::Nothing { program: program.to_string(), what: fs.name().to_owned() }),
     }
 }
 
-/// Makes a file system with the program that [`mkfs`] has found. `size` is in bytes.
+/// Makes a file system with the program that [`Executor::mkfs`] has found. `size` is in bytes.
 pub(super) fn make(
-    program: &Path,
+    program: &Tool,
     arguments: &[&str],
     fs: Kind,
     label: Option<&str>,
     node: &Path,
     size: u64,
 ) -> Result<(), MakeError> {
-    let node = node.to_string_lossy();
     let mut all = arguments.to_vec();
     if fs == Kind::Ext4 && size >= LARGE {
         all.extend(["-J", "size=32"]);
@@ -285,23 +291,7 @@ pub(super) fn make(
     if let Some(label) = label {
         all.extend(["-L", label]);
     }
-    all.push(&node);
-    Ok(tool::run(program, &all, MKFS_LIMIT)?.successful(program)?)
-}
-
-/// The program that makes a file system, and its arguments up to label and device.
-pub(super) fn mkfs(env: &Env, fs: Kind) -> Result<(PathBuf, Vec<&'static str>), Stop> {
-    let (names, package, arguments): (&[&str], _, _) = match fs {
-        Kind::Ext4 => (&["mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext4 -E nodiscard,lazy_itable_init=1"),
-        Kind::Ext3 => {
-            (&["mkfs.ext3", "mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext3 -E nodiscard,lazy_itable_init=1")
-        }
-        Kind::Ext2 => (&["mkfs.ext2", "mkfs.ext4", "mke2fs"], "e2fsprogs", "-q -F -t ext2 -E nodiscard"),
-        Kind::Xfs => (&["mkfs.xfs"], "xfsprogs", "-q -f -K"),
-        Kind::Btrfs => (&["mkfs.btrfs"], "btrfs-progs", "-q -f -K"),
-        other => return Err(Stop::new(Code::AreaFormat, format!("{} is not ext4, xfs or btrfs", other.name()))),
-    };
-    Ok((tool::find(env, names, package)?, arguments.split(' ').collect()))
+    Ok(program.successful(program.run(&all, node, MKFS_LIMIT)?)?)
 }
 
 /// Zeros both ends, so that no tool asks about what was there and nothing old is ever found again.

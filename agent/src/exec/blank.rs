@@ -240,10 +240,10 @@ pub(super) enum MakeError {
     #[error("{0}: {1}")]
     Io(String, io::Error),
     /// The program says that all is well.
-    #[error("{} left no {what}", .program.display())]
+    #[error("{program} left no {what}")]
     Nothing {
         /// The program.
-        program: PathBuf,
+        program: String,
         /// What is missing.
         what: String,
     },

@@ -7,11 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::apply::Executor;
-use super::tool::{self, Ended, ToolError};
+use super::programs::{self, Tool};
+use super::tool::{Ended, ToolError};
 use super::witness::Witness;
 use crate::error::{Code, Stop};
 use crate::format::{self, Kind, torn};
 use crate::plan::Slot;
+use crate::plan::programs::E2FSCK;
 
 /// A check that takes longer than this is not what somebody who boots waits for.
 const CHECK_LIMIT: Duration = Duration::from_secs(300);
@@ -25,8 +27,8 @@ impl Executor<'_> {
         if !matches!(fs, Kind::Ext2 | Kind::Ext3 | Kind::Ext4) || !mended && is_clean(&witness) {
             return Ok(());
         }
-        let node = witness.node().to_string_lossy().into_owned();
-        let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
+        let node = witness.node().to_owned();
+        let program = match self.e2fsck_program() {
             Ok(program) => program,
             // The kernel replays the journal; a check beyond that is better, not necessary.
             Err(stop) => {
@@ -47,8 +49,8 @@ impl Executor<'_> {
             drop(witness);
             return self.check(slot, Kind::Ext4);
         }
-        let node = witness.node().to_string_lossy().into_owned();
-        let program = match tool::find(self.env, &["e2fsck", "fsck.ext4"], "e2fsprogs") {
+        let node = witness.node().to_owned();
+        let program = match self.e2fsck_program() {
             Err(stop) if !always => {
                 self.note(format!("not checked: {}", stop.cause));
                 return Ok(());
@@ -56,8 +58,8 @@ impl Executor<'_> {
             program => program?,
         };
         // `-y` would agree to write over what cannot be read.
-        let what = format!("looking at the damage on {node}");
-        let looked = self.run_checker(&what, &program, &["-f", "-n", &node]);
+        let what = format!("looking at the damage on {}", node.display());
+        let looked = self.run_checker(&what, &program, &["-f", "-n"], &node);
         let unreadable = |cause: String| Stop::new(Code::AreaUnavailable, format!("{what}: {cause}"));
         match looked {
             Ok(looked) if looked.unreadable => return Err(unreadable(looked.words)),
@@ -67,8 +69,8 @@ impl Executor<'_> {
         self.e2fsck(slot, &program, &["-f", "-y"], &node)?;
         self.repaired = true;
         // What it has patched up must satisfy itself: the kernel would find the rest of the damage when there is something to lose.
-        let what = format!("checking the repair of {node}");
-        let ended = self.run_checker(&what, &program, &["-f", "-n", &node]);
+        let what = format!("checking the repair of {}", node.display());
+        let ended = self.run_checker(&what, &program, &["-f", "-n"], &node);
         let (code, cause) = match ended {
             Ok(ended) if ended.status.success() => return Ok(()),
             Ok(ended) if is_beyond_repair(&ended) => (Code::AreaDamaged, ended.words),
@@ -78,14 +80,18 @@ impl Executor<'_> {
         Err(Stop::new(code, format!("{what}: {cause}")))
     }
 
-    fn e2fsck(&mut self, slot: Slot, program: &Path, options: &[&str], node: &str) -> Result<(), Stop> {
+    fn e2fsck_program(&self) -> Result<Tool, Stop> {
+        programs::find(self.env, self.programs.as_deref(), &E2FSCK)
+    }
+
+    fn e2fsck(&mut self, slot: Slot, program: &Tool, options: &[&str], device: &Path) -> Result<(), Stop> {
+        let node = device.display();
         let failed = |code: Code, cause: String| {
             Stop::new(code, format!("checking {node}: {cause}"))
                 .advice(format!("repair it from another system: e2fsck -f {node}"))
         };
         let what = format!("checking the area on {node}");
-        let arguments = [options, &[node]].concat();
-        let ended = self.run_checker(&what, program, &arguments);
+        let ended = self.run_checker(&what, program, options, device);
         let ended = ended.map_err(|error| failed(Code::AreaUnavailable, error.to_string()))?;
         // e2fsck(8): 1 and 2 are errors that were corrected, 4 are errors that are left; the rest is not about errors: it
         // does not know a feature, was stopped, or somebody uses the device.
@@ -102,9 +108,9 @@ impl Executor<'_> {
         Err(failed(code, format!("{}: {}", ended.status, ended.words)))
     }
 
-    fn run_checker(&self, what: &str, program: &Path, arguments: &[&str]) -> Result<Ended, ToolError> {
+    fn run_checker(&self, what: &str, program: &Tool, arguments: &[&str], device: &Path) -> Result<Ended, ToolError> {
         self.watchdog.telling(what, || {
-            let ended = tool::run(program, arguments, CHECK_LIMIT);
+            let ended = program.run(arguments, device, CHECK_LIMIT);
             // The program can be ended while it reads, and then the close of the device waits for that read.
             if matches!(ended, Err(ToolError::Silent(..))) {
                 self.watchdog.unanswered();

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::apply::Executor;
-use super::area::{finished, make, mkfs, wipe};
+use super::area::{finished, make, wipe};
 use super::blank::{Blank, MakeError};
 use super::cryptsetup::{Cryptsetup, Header, Mapped, VolumeError, believed};
 use super::passphrase::{self, Question};
+use super::programs::Tool;
 use super::secret::Secret;
 use super::unwind::Undo;
 use super::witness::Witness;
@@ -59,7 +60,7 @@ impl Executor<'_> {
     ) -> Result<(), Stop> {
         // Programs, then the key: without either nothing is touched, not even read.
         let cryptsetup = Cryptsetup::find(self.env)?;
-        let (program, arguments) = mkfs(self.env, fs)?;
+        let (program, arguments) = self.mkfs(fs)?;
         let _unseen = passphrase::unseen(self.env);
         let key = self.new_key(crypt)?;
         let volume = Volume { luks, mark, crypt, fs, label, key: &key };
@@ -200,7 +201,7 @@ impl Volume<'_> {
         &self,
         env: &Env,
         cryptsetup: &Cryptsetup,
-        (program, arguments): (&Path, &[&str]),
+        (program, arguments): (&Tool, &[&str]),
         target: &Target,
     ) -> Result<(), Stop> {
         let failed = |error: MakeError| Stop::new(Code::AreaCrypt, format!("{target}: {error}"));
@@ -212,7 +213,7 @@ impl Volume<'_> {
         &self,
         env: &Env,
         cryptsetup: &Cryptsetup,
-        (program, arguments): (&Path, &[&str]),
+        (program, arguments): (&Tool, &[&str]),
         blank: &Blank,
     ) -> Result<(), MakeError> {
         wipe(blank)?;
@@ -236,7 +237,10 @@ impl Volume<'_> {
         };
         match found.as_ref().is_some_and(as_told) {
             true => Ok(()),
-            false => Err(MakeError::Nothing { program: cryptsetup.program.clone(), what: "LUKS volume".to_owned() }),
+            false => Err(MakeError::Nothing {
+                program: cryptsetup.program.display().to_string(),
+                what: "LUKS volume".to_owned(),
+            }),
         }
     }
 }

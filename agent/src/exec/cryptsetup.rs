@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::programs;
 use super::secret::Secret;
 use super::tool::{self, Invocation, Output, ToolError};
 use crate::config::Access;
@@ -17,8 +18,11 @@ use crate::format::{self, Kind, luks};
 use crate::mapper::cipher::{self, Cipher, Plain};
 use crate::mapper::{self, MapperError};
 use crate::patient::patiently;
+use crate::plan::programs::Program;
 use crate::probe::ram;
 
+/// It is not taken from the image (decision 0031).
+const CRYPTSETUP: Program = Program { names: &["cryptsetup"], package: "cryptsetup" };
 /// A slow machine needs half a minute for a key; a slow stick some seconds for the header.
 const LIMIT: Duration = Duration::from_secs(300);
 /// KiB of memory that opening takes: a stick must open on a smaller machine than the one it was made on.
@@ -181,13 +185,13 @@ pub(super) struct Cryptsetup {
 impl Cryptsetup {
     /// Finds it.
     pub fn find(env: &Env) -> Result<Self, Stop> {
-        let program = tool::find(env, &["cryptsetup"], "cryptsetup").map_err(|stop| {
+        let program = programs::find(env, None, &CRYPTSETUP).map_err(|stop| {
             stop.advice(
                 "build the initrd with cryptsetup: rdlive-image --encryption, or install it and run dracut again",
             )
         })?;
         let answers = NOTIFY.iter().any(|dir| env.path(dir).join(NOTIFY_RULE).exists());
-        Ok(Self { program, udev: answers && env.path("run/udev/control").exists() })
+        Ok(Self { program: program.path, udev: answers && env.path("run/udev/control").exists() })
     }
 
     fn call(&self, arguments: &[&str], key: Option<&Secret>) -> Result<Output, ToolError> {
@@ -272,7 +276,7 @@ impl Cryptsetup {
 
     fn said(&self, output: &Output) -> VolumeError {
         let (program, status, words) = (self.program.clone(), output.status, output.errors());
-        ToolError::Failed { program, status, words }.into()
+        ToolError::Failed { program: program.display().to_string(), status, words }.into()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod driver;
 pub mod mount;
 mod overlay;
 mod passphrase;
+pub mod programs;
 pub mod progress;
 mod protected;
 mod ram;

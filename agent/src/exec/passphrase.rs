@@ -5,14 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::programs;
 use super::secret::Secret;
 use super::tool::{self, Invocation, ToolError};
 use crate::console::{Console, SECRET_BYTES, Typed, Unseen};
 use crate::env::Env;
+use crate::plan::programs::Program;
 use crate::terminal::printable;
 
 /// systemd's own program for the question.
-const PROGRAM: &str = "systemd-ask-password";
+const ASKS: Program = Program { names: &["systemd-ask-password"], package: "systemd" };
 /// What that program may take beyond the time a person has.
 const MARGIN: Duration = Duration::from_secs(10);
 /// As good as never.
@@ -70,7 +72,7 @@ pub(super) fn ask(env: &Env, question: &Question<'_>) -> Result<Secret, AskError
 /// The program, where systemd runs to carry the question.
 fn systemd(env: &Env) -> Option<PathBuf> {
     let booted = env.path("run/systemd/system").is_dir();
-    booted.then(|| tool::find(env, &[PROGRAM], "systemd").ok()).flatten()
+    booted.then(|| programs::find(env, None, &ASKS).ok()).flatten().map(|tool| tool.path)
 }
 
 /// From here until it is dropped nothing is shown of what is typed on the console, between questions and while a program works on

@@ -1,4 +1,4 @@
-//! Programs of the initrd that make and check file systems: found, run with a limit, their words kept.
+//! Programs that are run: with a limit, their words kept.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use zeroize::Zeroizing;
 
+use super::programs::Inside;
 use crate::attempt::{NO_PROGRESS, Stillness, answered, sleep_of};
-use crate::env::Env;
-use crate::error::{Code, Stop};
 
-/// Where programs are looked for, in this order.
-const PATH: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
 /// Bytes of a program's output that are kept.
 const WORDS: usize = 2000;
 /// How long a program that is asked to stop may take for that.
@@ -37,19 +34,6 @@ pub(super) struct Ended {
     pub unreadable: bool,
 }
 
-impl Ended {
-    /// What it means where nothing but success will do.
-    ///
-    /// # Errors
-    /// It ended with an error.
-    pub fn successful(self, program: &Path) -> Result<(), ToolError> {
-        match self.status.success() {
-            true => Ok(()),
-            false => Err(ToolError::Failed { program: program.to_owned(), status: self.status, words: self.words }),
-        }
-    }
-}
-
 /// What has become of a program that did not do what it was run for.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ToolError {
@@ -62,14 +46,17 @@ pub(super) enum ToolError {
     /// Its device does not answer; its name, and whether it could be stopped.
     #[error("{0} waits for a device that has not answered for {limit} s {end}", limit = NO_PROGRESS.as_secs(), end = end(*.1))]
     Silent(String, bool),
+    /// It waits, and for no device; its name, and whether it could be stopped.
+    #[error("{0} has done nothing for {limit} s {end}", limit = NO_PROGRESS.as_secs(), end = end(*.1))]
+    Idle(String, bool),
     /// It took longer than it may; its name, how long that is, and whether it could be stopped.
     #[error("{0} did not end within {limit} s {end}", limit = .1.as_secs(), end = end(*.2))]
     Late(String, Duration, bool),
     /// It ended with an error.
-    #[error("{} ended with {status}: {words}", .program.display())]
+    #[error("{program} ended with {status}: {words}")]
     Failed {
         /// The program.
-        program: PathBuf,
+        program: String,
         /// How it ended.
         status: ExitStatus,
         /// What it said.
@@ -85,20 +72,6 @@ fn end(stopped: bool) -> &'static str {
 const UNREADABLE: [&[u8]; 5] =
     [b"Input/output error", b"I/O error", b"short read", b"Cannot allocate memory", b"Memory allocation failed"];
 
-/// The first of `names` that is there.
-///
-/// # Errors
-/// [`Code::ToolMissing`] with the names and the packages that have them.
-pub(super) fn find(env: &Env, names: &[&str], package: &str) -> Result<PathBuf, Stop> {
-    let found = names.iter().flat_map(|name| PATH.iter().map(move |dir| env.path(dir).join(name)));
-    found.into_iter().find(|path| path.is_file()).ok_or_else(|| {
-        let cause = format!("{} is not in the initrd", names.join(" or "));
-        Stop::new(Code::ToolMissing, cause).wanted(format!("a program of {package}")).advice(format!(
-            "build the initrd from a system that has {package} (rdlive-image initrd --persistence, or dracut)"
-        ))
-    })
-}
-
 /// How a program is run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Invocation<'a> {
@@ -110,12 +83,14 @@ pub(super) struct Invocation<'a> {
     pub input: Option<&'a [u8]>,
     /// Additions to its environment.
     pub variables: &'a [(&'a str, &'a str)],
+    /// Where a program of the image runs. It never waits for anything but its device.
+    pub inside: Option<Inside<'a>>,
 }
 
 impl<'a> Invocation<'a> {
     /// A program without arguments and input.
     pub fn of(program: &'a Path) -> Self {
-        Self { program, arguments: &[], input: None, variables: &[] }
+        Self { program, arguments: &[], input: None, variables: &[], inside: None }
     }
 }
 
@@ -145,9 +120,9 @@ fn one_line(bytes: &[u8]) -> String {
 /// Runs a program and waits for its end, at most for `limit`; then it is killed.
 ///
 /// # Errors
-/// It could not be started, or took too long.
-pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Ended, ToolError> {
-    let call = Invocation { arguments, variables: &[("LC_ALL", "C")], ..Invocation::of(program) };
+/// It could not be started, took too long, or did nothing.
+pub(super) fn run(call: &Invocation<'_>, limit: Duration) -> Result<Ended, ToolError> {
+    let call = Invocation { variables: &[("LC_ALL", "C")], ..*call };
     let Output { status, out, err } = self::call(&call, limit)?;
     let words = [one_line(&out), one_line(&err)].join(" ");
     let says = |text: &[u8]| [&out, &err].iter().any(|said| said.windows(text.len()).any(|part| part == text));
@@ -160,21 +135,27 @@ pub(super) fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result
 /// As [`run`].
 pub(super) fn call(call: &Invocation<'_>, limit: Duration) -> Result<Output, ToolError> {
     let shown = call.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut child = Command::new(call.program)
+    let mut command = Command::new(call.program);
+    command
         .args(call.arguments)
         .envs(call.variables.iter().copied())
         .stdin(if call.input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| ToolError::Start(shown.clone(), error))?;
+        .stderr(Stdio::piped());
+    let started = match call.inside {
+        Some(inside) => inside.spawn(&mut command),
+        None => command.spawn(),
+    };
+    let mut child = started.map_err(|error| ToolError::Start(shown.clone(), error))?;
     // Both pipes are drained while it runs: a full one would stop it.
     let readers = [child.stdout.take().map(Drain::new), child.stderr.take().map(Drain::new)];
     if let (Some(input), Some(mut pipe)) = (call.input, child.stdin.take()) {
         // A program that has ended already says itself why it did not read.
         let _ = pipe.write_all(input);
     }
-    let ended = patiently(&mut child, limit).map_err(|error| ToolError::Wait(shown.clone(), error))?;
+    let waits = if call.inside.is_some() { Waits::ForDevices } else { Waits::ForAnything };
+    let ended =
+        patiently(&mut child, limit, waits, NO_PROGRESS).map_err(|error| ToolError::Wait(shown.clone(), error))?;
     if ended != Waited::Ended {
         // Asked first: e2fsck stops between two writes then. It may have ended in between.
         let _ = kill_process(Pid::from_child(&child), Signal::TERM);
@@ -190,6 +171,7 @@ pub(super) fn call(call: &Invocation<'_>, limit: Duration) -> Result<Output, Too
         }
         return Err(match ended {
             Waited::Silent => ToolError::Silent(shown, stopped),
+            Waited::Idle => ToolError::Idle(shown, stopped),
             Waited::Ended | Waited::Late => ToolError::Late(shown, limit, stopped),
         });
     }
@@ -204,12 +186,21 @@ enum Waited {
     Ended,
     /// Its time is over.
     Late,
-    /// It waits for a device, and that has not answered for [`NO_PROGRESS`].
+    /// It waits for a device, and that has not answered for long.
     Silent,
+    /// It waits for something else.
+    Idle,
 }
 
-/// As [`wait`], and sees whether the child goes on.
-fn patiently(child: &mut Child, limit: Duration) -> io::Result<Waited> {
+/// What a program may wait for as long as its time is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    ForAnything,
+    ForDevices,
+}
+
+/// As [`wait`], and sees whether the child goes on; `still` is how long it may not.
+fn patiently(child: &mut Child, limit: Duration, waits: Waits, still: Duration) -> io::Result<Waited> {
     let (end, task) = (Instant::now() + limit, PathBuf::from(format!("/proc/{}", child.id())));
     let (mut stillness, devices) = (Stillness::default(), Path::new("/sys/class/block"));
     loop {
@@ -220,9 +211,9 @@ fn patiently(child: &mut Child, limit: Duration) -> io::Result<Waited> {
         if left <= LOOK {
             return Ok(Waited::Late);
         }
-        let sleep = sleep_of(&task).filter(|sleep| sleep.uninterruptible);
-        if stillness.of(sleep, answered(devices), Instant::now()) >= NO_PROGRESS {
-            return Ok(Waited::Silent);
+        let sleep = sleep_of(&task).filter(|sleep| sleep.uninterruptible || waits == Waits::ForDevices);
+        if stillness.of(sleep, answered(devices), Instant::now()) >= still {
+            return Ok(if sleep.is_some_and(|sleep| sleep.uninterruptible) { Waited::Silent } else { Waited::Idle });
         }
     }
 }
@@ -288,40 +279,41 @@ mod tests {
 
     #[test]
     fn words_status_and_limit() {
-        let sh = Path::new("/bin/sh");
-        let ended = run(sh, &["-c", "echo out; echo err >&2; exit 3"], Duration::from_secs(10)).unwrap();
+        let sh =
+            |arguments: &[&str], limit| run(&Invocation { arguments, ..Invocation::of(Path::new("/bin/sh")) }, limit);
+        let ended = sh(&["-c", "echo out; echo err >&2; exit 3"], Duration::from_secs(10)).unwrap();
         assert_eq!((ended.status.code(), ended.words.as_str()), (Some(3), "out err"));
         let begin = Instant::now();
-        let error = run(sh, &["-c", "exec sleep 20"], Duration::from_millis(50)).unwrap_err();
+        let error = sh(&["-c", "exec sleep 20"], Duration::from_millis(50)).unwrap_err();
         assert!(error.to_string().contains("did not end") && begin.elapsed() < Duration::from_secs(10), "{error}");
         for (said, unreadable) in [("Error reading block 7 (Input/output error).", true), ("bad magic number", false)] {
-            let ended =
-                run(sh, &["-c", &format!("echo '{said}'; yes | head -c 100000; exit 4")], Duration::from_secs(10));
+            let ended = sh(&["-c", &format!("echo '{said}'; yes | head -c 100000; exit 4")], Duration::from_secs(10));
             assert_eq!(ended.unwrap().unreadable, unreadable, "{said}");
         }
         // It is asked to stop before it has to.
         let dir = tempfile::tempdir().unwrap();
         let script =
             format!("trap 'echo clean > {}; exit' TERM; while :; do sleep 0.1; done", dir.path().join("end").display());
-        run(sh, &["-c", &script], Duration::from_millis(300)).unwrap_err();
+        sh(&["-c", &script], Duration::from_millis(300)).unwrap_err();
         assert_eq!(std::fs::read_to_string(dir.path().join("end")).unwrap(), "clean\n");
         // A child of it goes on and holds its output open.
         let begin = Instant::now();
-        let ended = run(sh, &["-c", "echo said; sleep 30 & exit 4"], Duration::from_secs(20)).unwrap();
+        let ended = sh(&["-c", "echo said; sleep 30 & exit 4"], Duration::from_secs(20)).unwrap();
         assert_eq!((ended.status.code(), ended.words.as_str()), (Some(4), "said"));
         assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
-        assert!(run(Path::new("/no/such"), &[], Duration::from_secs(1)).unwrap_err().to_string().contains("such"));
+        let none = run(&Invocation::of(Path::new("/no/such")), Duration::from_secs(1));
+        assert!(none.unwrap_err().to_string().contains("such"));
     }
 
     #[test]
-    fn a_missing_program_is_named_with_its_package() {
-        let dir = tempfile::tempdir().unwrap();
-        let env = Env::new(dir.path());
-        let stop = find(&env, &["mkfs.ext4", "mke2fs"], "e2fsprogs").unwrap_err();
-        assert_eq!(stop.code, Code::ToolMissing);
-        assert!(stop.cause.contains("mkfs.ext4 or mke2fs") && stop.advice.contains("e2fsprogs"), "{stop:?}");
-        std::fs::create_dir_all(env.path("sbin")).unwrap();
-        std::fs::write(env.path("sbin/mke2fs"), "").unwrap();
-        assert_eq!(find(&env, &["mkfs.ext4", "mke2fs"], "e2fsprogs").unwrap(), env.path("sbin/mke2fs"));
+    fn one_that_waits_for_no_device_does_nothing() {
+        let waited = |waits| {
+            let mut child = Command::new("sleep").arg("20").spawn().unwrap();
+            let waited = patiently(&mut child, Duration::from_secs(4), waits, Duration::from_secs(2)).unwrap();
+            child.kill().and_then(|()| child.wait()).unwrap();
+            waited
+        };
+        assert_eq!(waited(Waits::ForDevices), Waited::Idle);
+        assert_eq!(waited(Waits::ForAnything), Waited::Late);
     }
 }

@@ -12,6 +12,7 @@ pub mod ordinary;
 pub mod persist;
 pub mod points;
 pub mod prepare;
+pub mod programs;
 pub mod ram;
 pub mod slot;
 pub mod snapshot;

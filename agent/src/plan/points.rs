@@ -50,6 +50,8 @@ pub struct Points {
     pub key: PathBuf,
     /// A file system that is looked into for a system that sleeps, for that long.
     pub look: PathBuf,
+    /// The image, where it lies in a file, while programs of it are run.
+    pub programs: PathBuf,
     /// Link to the kept changes when they are only shown.
     pub upper_readonly: PathBuf,
 }
@@ -95,6 +97,7 @@ impl Points {
             persistent_image: "/run/initramfs/overlayfs-image".into(),
             key: "/run/rdlive/key".into(),
             look: "/run/rdlive/look".into(),
+            programs: "/run/rdlive/programs".into(),
             upper_readonly: "/run/overlayfs-r".into(),
         }
     }

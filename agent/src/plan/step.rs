@@ -142,6 +142,11 @@ pub enum Step {
         /// Its mount point.
         at: PathBuf,
     },
+    /// Let programs of the image be run that make and check file systems, where the initrd has none.
+    Programs {
+        /// Where its tree is mounted.
+        at: PathBuf,
+    },
     /// Something at the place where changes are kept.
     Area(AreaAct),
     /// Something with a LUKS volume.
@@ -184,7 +189,7 @@ impl Step {
     #[must_use]
     pub fn writes(&self) -> Writes {
         match self {
-            Self::Driver { .. } | Self::Device { .. } => Writes::Nothing,
+            Self::Driver { .. } | Self::Device { .. } | Self::Programs { .. } => Writes::Nothing,
             Self::Loop { access: Access::ReadWrite, into, .. } if into.is_forgotten() => Writes::Ram,
             Self::Loop { access, .. } => Writes::by(*access),
             Self::Mount { what, fs, access, options, .. } => mounted(what, fs, *access, options),
@@ -300,6 +305,7 @@ impl fmt::Display for Step {
             Step::Updates { from, to, .. } => write!(f, "copy {} over {}", from.display(), to.display()),
             Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),
             Step::Unmount { at } => write!(f, "unmount {}", at.display()),
+            Step::Programs { at } => write!(f, "programs of {} where the initrd has none", at.display()),
             Step::Area(act) => act.fmt(f),
             Step::Volume(act) => act.fmt(f),
             Step::Map(act) => act.fmt(f),

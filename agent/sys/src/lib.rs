@@ -1,5 +1,6 @@
 //! The only unsafe code of rdlive: what no library offers with a safe signature.
 
+pub mod apart;
 pub mod blkflush;
 pub mod blkpg;
 pub mod blkro;

@@ -16,6 +16,7 @@ use rdlive::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFac
 use rdlive::format::Superblock;
 use rdlive::handover::{Facts, StepRecord};
 use rdlive::machine::Machine;
+use rdlive::plan::programs::Program;
 use rdlive::plan::{Done, Place, Slot, Step};
 use rdlive::probe::sleep::Sleep;
 
@@ -115,6 +116,7 @@ impl World for Own<'_> {
         fn inner(&self, config: &Config, at: &Path) -> Result<Inner, Stop>;
         fn ram(&self, image: &Path) -> io::Result<RamFacts>;
         fn sum(&self, medium: &Path, file: &Path) -> Option<String>;
+        fn lacks(&self, program: &Program) -> bool;
         fn memory(&self) -> Option<u64>;
         fn source_at(&self, at: &Path) -> Option<String>;
         fn disk(&self, medium: &MediumFacts, node: &Path, beside: bool) -> Site;

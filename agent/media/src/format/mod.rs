@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 mod btrfs;
 pub mod bytes;
 pub mod crc;
+pub mod elf;
 mod erofs;
 mod error;
 mod exfat;
