@@ -37,6 +37,8 @@ pub enum Mode {
     Dracut106Shell,
     /// As [`Mode::Dracut106`], where our module is asked for by the names of those it stands for ([`NAMES`]).
     Dracut106Named,
+    /// As [`Mode::Dracut106`], made on a system that has no programs to make and check file systems.
+    Dracut106Bare,
     /// dracut 059 with systemd, Debian 12.
     Dracut059,
     /// The original dmsquash-live of dracut 059, Debian 12.
@@ -46,6 +48,9 @@ pub enum Mode {
     /// The floor of the bench, Debian 12.
     Floor,
 }
+
+/// Takes programs out of the tree before dracut runs; for [`dracut`], not for dracut.
+const BARE: &str = "--bare";
 
 /// Content of the key file in the initrds that have one.
 pub const KEY: &str = "a key, and whoever has the initrd has it\n";
@@ -85,7 +90,8 @@ impl Mode {
             | Self::NativeCryptQuick
             | Self::Dracut106
             | Self::Dracut106Shell
-            | Self::Dracut106Named => Tree::Trixie,
+            | Self::Dracut106Named
+            | Self::Dracut106Bare => Tree::Trixie,
             Self::Native12
             | Self::NativeWrite12
             | Self::NativeCrypt12
@@ -104,7 +110,10 @@ impl Mode {
 
     /// Whether dracut has made it with our module.
     pub fn is_dracut(self) -> bool {
-        matches!(self, Self::Dracut106 | Self::Dracut106Shell | Self::Dracut106Named | Self::Dracut059)
+        matches!(
+            self,
+            Self::Dracut106 | Self::Dracut106Shell | Self::Dracut106Named | Self::Dracut106Bare | Self::Dracut059
+        )
     }
 
     /// A direct start with this command line.
@@ -167,7 +176,7 @@ impl Mode {
             Self::NativeCryptQuick => {
                 format!("{:x} {:x} {:x}", lab.built.agent.hash, lab.built.builder.hash, lab.built.guest.hash)
             }
-            Self::Dracut106 | Self::Dracut106Shell | Self::Dracut106Named | Self::Dracut059 => {
+            Self::Dracut106 | Self::Dracut106Shell | Self::Dracut106Named | Self::Dracut106Bare | Self::Dracut059 => {
                 format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash)
             }
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
@@ -192,6 +201,7 @@ impl Mode {
             Self::Dracut106 | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell => with(&["--omit", SYSTEMD, "--add", "rdlive"]),
             Self::Dracut106Named => add(&NAMES.join(" ")),
+            Self::Dracut106Bare => with(&[BARE, "--add", "rdlive"]),
             Self::DmsquashLive => add("dmsquash-live"),
             Self::KiwiLive => add("kiwi-live"),
             Self::Floor => floor::initrd(lab, self.tree(), version, path),
@@ -296,13 +306,15 @@ pub fn dracut(
             cp -a "$module" "$root/usr/lib/dracut/modules.d/50rdlive"
             named "$root/usr/lib/dracut/modules.d" $names
         fi
+        if [ "$1" = --bare ]; then rm "$root"/usr/sbin/{mkfs,mke2fs,e2fsck,fsck}*; shift; fi
         chroot "$root" dracut --force --no-hostonly --kver "$version" --compress "zstd -q -1" --stdlog 3 "$@" /var/tmp/initrd
         mv "$work/tmp/initrd" "$out"
     "#
     );
     let mut all: Vec<&Path> = vec![&dir, &scratch, version.as_ref(), &lab.built.agent.path];
     let module = artifact::module_dir();
-    let ours = !names.is_empty() || args.contains(&"rdlive");
+    // What it misses is the point of that one, and our module says so.
+    let ours = (!names.is_empty() || args.contains(&"rdlive")) && !args.contains(&BARE);
     let names = names.join(" ");
     all.extend([module.as_path(), path, over.unwrap_or(Path::new("")), names.as_ref()]);
     all.extend(args.iter().map(Path::new));

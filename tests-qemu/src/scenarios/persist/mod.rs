@@ -9,6 +9,7 @@ mod identity;
 mod locked;
 mod modes;
 pub(super) mod outside;
+mod programs;
 
 pub(super) use disk::with_area;
 
@@ -30,6 +31,7 @@ pub fn all() -> Vec<Scenario> {
         file::all(),
         identity::all(),
         locked::all(),
+        programs::all(),
         faults::all(),
     ]
     .into_iter()
