@@ -32,7 +32,7 @@ use crate::layout;
 use crate::mountinfo::{self, Mount};
 use crate::plan::persist::Area;
 use crate::plan::ram::RamCopy;
-use crate::plan::snapshot::Form;
+use crate::plan::snapshot::{self, Form};
 use crate::plan::{Done, Points, Step, assemble, drivers, prepare};
 use crate::probe::init::is_absent;
 
@@ -62,6 +62,8 @@ pub struct Boot<'a> {
     notes: Vec<String>,
     /// Modules that steps have waited for.
     drivers: BTreeSet<String>,
+    /// The root can be the snapshot of an image, so a store can hold its changes.
+    takes_store: bool,
 }
 
 /// How far a boot was.
@@ -98,6 +100,7 @@ impl<'a> Boot<'a> {
             host_subvolume: Subvolume::Default,
             notes: Vec::new(),
             drivers: BTreeSet::new(),
+            takes_store: false,
         }
     }
 
@@ -150,6 +153,7 @@ impl<'a> Boot<'a> {
         let used = copy.map_or(content.clone(), |copy| content.clone().map(|content| copy.content(content)));
         let (used, inside) = self.copy_image(used, inner.clone())?;
         let (used, inside) = (used.as_ref(), inside.as_ref());
+        self.takes_store = snapshot::takes_store(config, used, inside);
         let lent = self.lend_programs(used, inside);
         let before = self.world.mark();
         let mut area = self.area(Some(&medium))?;

@@ -248,6 +248,10 @@ impl World for Machine<'_> {
         self.noted(sums::sha256(&self.env.path(medium), &self.env.path(file)), Look::Sum)
     }
 
+    fn free(&self, at: &Path) -> u64 {
+        self.noted(site::free(&self.env.path(at)), Look::Free)
+    }
+
     fn lacks(&self, program: &Program) -> bool {
         self.noted(!is_in_initrd(self.env, program), Look::Lacks)
     }
@@ -286,8 +290,10 @@ impl World for Machine<'_> {
         self.noted(site::is_begun(self.env, device), Look::Begun)
     }
 
-    fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<Obstacle> {
-        self.noted(sleep::in_use(self.env, device, sleep, at, false).map(Obstacle::InUse), Look::InUse)
+    fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<(&Path, &Path)>) -> Option<Obstacle> {
+        let begun = at.is_some_and(|(at, path)| site::is_begun_at(self.env, device, at, &[path]));
+        let at = at.map(|(at, _)| at);
+        self.noted(sleep::in_use(self.env, device, sleep, at, begun).map(Obstacle::InUse), Look::InUse)
     }
 
     fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows> {

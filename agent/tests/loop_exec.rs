@@ -602,3 +602,35 @@ fn loop_c3_a_store_has_its_mark_beside_it() {
     assert_eq!(ask("B", true, true), Ok(()));
     assert_eq!((ask("A", false, false), ask("B", false, false)), (Err(Code::AreaOther), Ok(())));
 }
+
+/// A file that somebody has is no place for a new store; what an attempt of ours has left that was cut short is begun anew, whatever is in it.
+#[test]
+fn loop_sd29_a_new_store_is_zeros_with_holes_and_replaces_nothing() {
+    use std::os::unix::fs::MetadataExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/proc", dir.path().join("proc")).unwrap();
+    let env = Env::new(dir.path());
+    fs::create_dir(dir.path().join("dir")).unwrap();
+    let (file, size) = (dir.path().join("dir/store"), 8 << 20);
+    let step = Step::Map(MapAct::NewStore { file: "/dir/store".into(), size });
+    let make = || Executor::new(&env, &nothing_to_load).perform("assemble", std::slice::from_ref(&step));
+    let names = || fs::read_dir(dir.path().join("dir")).unwrap().count();
+
+    fs::write(&file, "a letter").unwrap();
+    assert_eq!(make().unwrap_err().code, Code::AreaFormat);
+    assert_eq!((fs::read_to_string(&file).unwrap().as_str(), names()), ("a letter", 1));
+
+    // The first sectors are zeros, as of every file that was begun.
+    let mut cut = vec![0; size as usize];
+    cut[4096..].fill(7);
+    fs::write(&file, &cut).unwrap();
+    fs::write(dir.path().join("dir/store.rdlive-new-11111111-2222-4333-8444-555555555555"), "").unwrap();
+    let done = make().unwrap();
+    assert!(done.notes[0].contains("made the store /dir/store of 8 MiB"), "{:?}", done.notes);
+    assert!(fs::read(&file).unwrap().iter().all(|byte| *byte == 0));
+    let facts = file.metadata().unwrap();
+    assert_eq!((facts.len(), facts.blocks(), names()), (size, 0, 1));
+    // It is complete now.
+    assert_eq!(make().unwrap_err().code, Code::AreaFormat);
+}

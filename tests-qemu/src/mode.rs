@@ -306,7 +306,7 @@ pub fn dracut(
             cp -a "$module" "$root/usr/lib/dracut/modules.d/50rdlive"
             named "$root/usr/lib/dracut/modules.d" $names
         fi
-        if [ "$1" = --bare ]; then rm "$root"/usr/sbin/{mkfs,mke2fs,e2fsck,fsck}*; shift; fi
+        if [ "$1" = --bare ]; then rm "$root"/usr/sbin/{{mkfs,mke2fs,e2fsck,fsck}}*; shift; fi
         chroot "$root" dracut --force --no-hostonly --kver "$version" --compress "zstd -q -1" --stdlog 3 "$@" /var/tmp/initrd
         mv "$work/tmp/initrd" "$out"
     "#

@@ -127,7 +127,12 @@ pub enum Obstacle {
     NoArea { place: String, found: Found },
     /// An overlay's directories cannot lie there.
     #[error("{} is {}, which cannot hold changes as files", .node.display(), .kind.name())]
-    NoOverlay { node: PathBuf, kind: Kind },
+    NoOverlay {
+        node: PathBuf,
+        kind: Kind,
+        #[serde(default)]
+        store: bool,
+    },
     /// A directory that is to be emptied and never was a place for changes (attacks.md F13).
     #[error("{0} holds files and never was a place for changes, so a reset does not empty it")]
     Stranger(String),
@@ -289,6 +294,9 @@ impl Obstacle {
             Self::NothingToShow { .. } => "a boot without rd.overlay.readonly makes it".into(),
             Self::Holds { volume: true, .. } => "rd.live.overlay.reset makes a new file system in it".into(),
             Self::NoCowFile { .. } => "remove or rename it to get a new one".into(),
+            Self::NoOverlay { store: true, .. } => {
+                "rd.live.overlay.size=<MiB> makes a store of that size there; or use ext4, xfs or btrfs".into()
+            }
             Self::NoOverlay { .. } => "use ext4, xfs or btrfs, or a file with such a file system".into(),
             Self::Stranger(_) => "name another path, or empty it yourself".into(),
             Self::NoFileSystem(_) => "if it is empty, rd.live.overlay.cowfs=ext4 makes one there".into(),

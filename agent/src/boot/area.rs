@@ -179,8 +179,8 @@ impl Boot<'_> {
         let from = if on_host { self.points.host.clone() } else { self.points.live.clone() };
         let devices = self.devices();
         let refusal = match on_host {
-            true => host_refusal(&self.host_site(device)),
-            false => self.world.in_use(device, &self.sleep(&devices), Some(&from)),
+            true => host_refusal(&self.host_with(&device.node, (path, path))),
+            false => self.world.in_use(device, &self.sleep(&devices), Some((&from, path))),
         };
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {
             return Err(why);
@@ -192,8 +192,9 @@ impl Boot<'_> {
             path: path.to_owned(),
             found: self.found_at(&from, path),
             stranger: self.world.is_stranger(&from, path),
-            shared: Some(from),
             image: Some(Identity::of(medium)),
+            new_store: self.new_store(&from),
+            shared: Some(from),
         };
         named::area(&self.config.overlay, &self.points, &site)
     }

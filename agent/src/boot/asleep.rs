@@ -129,7 +129,7 @@ impl Boot<'_> {
     }
 
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
-    pub(super) fn not_in_use(&mut self, device: &Device, at: Option<&Path>) -> Result<(), Obstacle> {
+    pub(super) fn not_in_use(&mut self, device: &Device, at: Option<(&Path, &Path)>) -> Result<(), Obstacle> {
         self.look_for_windows(device);
         // What Windows has written down of its sleep is in a file.
         let looked = !self.config.overlay.awake && at.is_none() && is_ntfs(device);

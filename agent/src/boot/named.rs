@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Boot, Tone};
 use crate::area::course::{Course, GRACE_NAMED};
-use crate::area::{Found, Identity, NamedSite, Nothing, Obstacle, Site, in_place};
-use crate::config::Selector;
+use crate::area::{Found, Identity, NamedSite, NewStore, Nothing, Obstacle, Site, in_place};
+use crate::config::{Selector, TmpfsSize};
 use crate::facts::{Device, MediumFacts, Next, Origin, SILENCE};
 use crate::format::Kind;
 use crate::plan::named::Made;
@@ -73,7 +73,17 @@ impl Boot<'_> {
     /// A named place where nothing is known to be yet.
     fn named_site(&self, medium: Option<&MediumFacts>, node: PathBuf, kind: Kind, path: PathBuf) -> NamedSite {
         let (at, image) = (self.points.named.clone(), medium.map(Identity::of));
-        NamedSite { node, kind, at, path, found: Found::Absent, stranger: false, shared: None, image }
+        let new_store = self.new_store(&at);
+        NamedSite { node, kind, at, path, found: Found::Absent, stranger: false, shared: None, image, new_store }
+    }
+
+    /// Whether a store is made where nothing is, on the file system that is mounted at a path.
+    pub(super) fn new_store(&self, at: &Path) -> NewStore {
+        match self.config.overlay.size {
+            _ if !self.takes_store => NewStore::No,
+            TmpfsSize::Bytes(size @ 1..) => NewStore::Of { size, free: self.world.free(at) },
+            TmpfsSize::Bytes(0) | TmpfsSize::Percent(_) => NewStore::NoSize,
+        }
     }
 
     /// An area on the file system of a device, which is mounted for it.
@@ -93,7 +103,7 @@ impl Boot<'_> {
         let steps = acquire::named(&self.points, device, kind, readonly || look);
         self.perform_or_show("acquire", &steps, readonly)?;
         if look {
-            self.for_changes(|boot| boot.not_in_use(device, Some(&at)))?;
+            self.for_changes(|boot| boot.not_in_use(device, Some((&at, &path))))?;
         }
         if look && !readonly {
             self.perform("acquire", &[Step::Remount { at: at.clone() }])?;

@@ -296,6 +296,10 @@ impl World for Told {
         self.answer(seen!(Sum)).flatten()
     }
 
+    fn free(&self, _at: &Path) -> u64 {
+        self.answer(seen!(Free)).unwrap_or(u64::MAX)
+    }
+
     fn lacks(&self, _program: &Program) -> bool {
         self.answer(seen!(Lacks)).unwrap_or_default()
     }
@@ -334,7 +338,7 @@ impl World for Told {
         self.answer(seen!(Begun)).unwrap_or_default()
     }
 
-    fn in_use(&self, _device: &Device, _sleep: &Sleep<'_>, _at: Option<&Path>) -> Option<Obstacle> {
+    fn in_use(&self, _device: &Device, _sleep: &Sleep<'_>, _at: Option<(&Path, &Path)>) -> Option<Obstacle> {
         self.answer(seen!(InUse)).flatten()
     }
 

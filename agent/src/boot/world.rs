@@ -150,6 +150,9 @@ pub trait World {
     /// The sum that the mounted medium states for a file.
     fn sum(&self, medium: &Path, file: &Path) -> Option<String>;
 
+    /// Bytes that are free on the file system that is mounted at a path.
+    fn free(&self, at: &Path) -> u64;
+
     /// Whether the initrd does not have a program.
     fn lacks(&self, program: &Program) -> bool;
 
@@ -174,8 +177,9 @@ pub trait World {
     /// Whether an attempt of ours to make a file system on a device was cut short.
     fn is_begun(&self, device: &Device) -> bool;
 
-    /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is.
-    fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<Obstacle>;
+    /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is, and the path on it at which a
+    /// file of ours may have been begun.
+    fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<(&Path, &Path)>) -> Option<Obstacle>;
 
     /// Why a Windows may sleep on an NTFS that is mounted.
     fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows>;

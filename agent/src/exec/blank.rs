@@ -3,6 +3,7 @@
 //! holds nothing (or is given away, see [`Consent`]), a file that was made just now, and our own area when it is damaged
 //! and the operator asked for a reset, as a partition or inside a LUKS volume that somebody had the key of.
 
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use super::cryptsetup::VolumeError;
 use super::sign::{self, Noted};
 use super::tool::ToolError;
-use super::unfinished::{self, Host};
+use super::unfinished::{self, Host, Room};
 use super::witness::Witness;
 use crate::area::{NoGap, TEMPORARY_LABEL};
 use crate::env::Env;
@@ -114,20 +115,7 @@ impl Blank {
 
     /// A file that is made now.
     fn new_file(env: &Env, path: &Path, size: u64, replace: Replace) -> Result<Self, Stop> {
-        // Below the directories that are made for it nothing is mounted.
-        let noted = sign::noted(env, path);
-        let told = |host: Host| {
-            noted.iter().for_each(|noted| match host {
-                Host::Changes => noted.begin(),
-                Host::Stays => noted.renew(),
-                // Otherwise a host that a power cut has left marked would be refused from now on.
-                Host::GotBack => noted.note(),
-            });
-        };
-        let (file, note) = unfinished::begin(env, path, size, replace, told).map_err(|error| {
-            let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
-            if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput { stop.advice(CHECK_IT) } else { stop }
-        })?;
+        let (file, note, noted) = begin(env, path, size, replace, Room::Reserved)?;
         // From here on only the content of the file changes: whoever finds another state was not alone on it.
         noted.iter().for_each(Noted::note);
         let blank = Self::show(env, Witness::of_new_file(env, file, path), path, 0, 0)?;
@@ -227,6 +215,31 @@ impl Blank {
     }
 }
 
+/// Makes a file of zeros of this length, the note that lies beside it until it is complete, and that of the FAT or exFAT around it.
+pub(super) fn begin(
+    env: &Env,
+    path: &Path,
+    size: u64,
+    replace: Replace,
+    room: Room,
+) -> Result<(File, Note, Option<Noted>), Stop> {
+    // Below the directories that are made for it nothing is mounted.
+    let noted = sign::noted(env, path);
+    let told = |host: Host| {
+        noted.iter().for_each(|noted| match host {
+            Host::Changes => noted.begin(),
+            Host::Stays => noted.renew(),
+            // Otherwise a host that a power cut has left marked would be refused from now on.
+            Host::GotBack => noted.note(),
+        });
+    };
+    let (file, note) = unfinished::begin(env, path, (size, room), replace, told).map_err(|error| {
+        let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
+        if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput { stop.advice(CHECK_IT) } else { stop }
+    })?;
+    Ok((file, note, noted))
+}
+
 /// Why what was to be made on a blank is not complete.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MakeError {
@@ -271,8 +284,6 @@ pub(super) fn changed(disk: &Path, words: &str) -> Stop {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
     use crate::facts::Seen;
 

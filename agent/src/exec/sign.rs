@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{Mode, OFlags, syncfs};
 
+use super::unfinished::Room;
 use super::{mount, unfinished};
 use crate::env::Env;
 use crate::foreign;
@@ -160,13 +161,13 @@ impl Noted {
                 // A power cut has ended its making.
                 Some(known) if left::is_empty(&known) || self.is_torn(&known) => {
                     unfinished::remove(&path)?;
-                    unfinished::allocated(&path, left::NOTE_LENGTH as u64)
+                    unfinished::allocated(&path, left::NOTE_LENGTH as u64, Room::Reserved)
                 }
                 _ => {
                     Err(io::Error::other(format!("there is another file of its name: remove or rename {}", left::NOTE)))
                 }
             },
-            foreign::Entry::Absent => unfinished::allocated(&path, left::NOTE_LENGTH as u64),
+            foreign::Entry::Absent => unfinished::allocated(&path, left::NOTE_LENGTH as u64, Room::Reserved),
             _ => Err(io::Error::other("something else has its name")),
         }
     }

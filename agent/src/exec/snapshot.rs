@@ -7,6 +7,9 @@ use std::path::Path;
 
 use super::apply::Executor;
 use super::area::verdict;
+use super::blank;
+use super::sign::Noted;
+use super::unfinished::Room;
 use super::unwind::Undo;
 use super::witness::Witness;
 use crate::error::{Code, Stop};
@@ -15,7 +18,7 @@ use crate::format::{self, Superblock};
 use crate::mapper::target::{CHUNK, Number, THIN_ID};
 use crate::mapper::{self, MapperError, Target};
 use crate::plan::Slot;
-use crate::plan::act::{Map, MapAct, Mapping};
+use crate::plan::act::{Map, MapAct, Mapping, Replace};
 
 /// Header and first list of changes of a store, whatever its chunks are (dracut-live spec 1.4).
 const CLEARED: usize = 64 << 10;
@@ -62,6 +65,7 @@ impl Executor<'_> {
         match act {
             MapAct::Make(map) => self.map(map),
             MapAct::Store { file, size, exact } => self.store(file, *size, *exact),
+            MapAct::NewStore { file, size } => self.new_store(file, *size),
             MapAct::Identity { store, image, accept, write } => self.store_identity(store, image, *accept, *write),
             MapAct::SameOrigin { seen, image } => self.same_origin(*seen, *image),
             MapAct::Clear { what } => self.clear_store(*what),
@@ -78,6 +82,17 @@ impl Executor<'_> {
         let free = room.f_bavail.saturating_mul(room.f_frsize);
         let size = if exact { size } else { size.min(free) };
         store.set_len(size & !0xfff).map_err(failed)
+    }
+
+    fn new_store(&mut self, file: &Path, size: u64) -> Result<(), Stop> {
+        let failed =
+            |error: io::Error| Stop::new(Code::AreaFormat, format!("making the store {}: {error}", file.display()));
+        let (_, note, noted) = blank::begin(self.env, file, size & !0xfff, Replace::Nothing, Room::Holes)?;
+        noted.iter().for_each(Noted::note);
+        note.remove().map_err(failed)?;
+        note.settle();
+        self.note(format!("made the store {} of {}", file.display(), human(size)));
+        Ok(())
     }
 
     /// A store is emptied, and nothing else.

@@ -78,11 +78,20 @@ pub(super) enum Host {
     GotBack,
 }
 
+/// What room a file gets when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// All of it.
+    Reserved,
+    /// What is written to it, where its file system can do that; and it holds zeros from the first moment on.
+    Holes,
+}
+
 /// Makes a file of zeros of this length, and the note beside it; `told` of what becomes of its file system.
 pub(super) fn begin(
     env: &Env,
     file: &Path,
-    size: u64,
+    (size, room): (u64, Room),
     replace: Replace,
     told: impl Fn(Host),
 ) -> io::Result<(File, Note)> {
@@ -94,7 +103,7 @@ pub(super) fn begin(
     }
     told(Host::Changes);
     let note = noted(env, file, &path, discard).inspect_err(|_| told(Host::Stays))?;
-    match allocated(&path, size) {
+    match allocated(&path, size, room) {
         Ok(file) => Ok((file, note)),
         Err(error) => {
             note.give_up(|| told(Host::GotBack));
@@ -130,12 +139,13 @@ fn noted(env: &Env, file: &Path, path: &Path, discard: bool) -> io::Result<Note>
 }
 
 /// A file of this length at the path; what is there may be replaced.
-pub(super) fn allocated(path: &Path, size: u64) -> io::Result<File> {
+pub(super) fn allocated(path: &Path, size: u64, room: Room) -> io::Result<File> {
+    let again = room == Room::Reserved && !is_on(path.parent().unwrap_or(path), EXFAT);
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         // An attempt came this far: its room is used again. A file that is replaced may have holes. On exFAT the entry of a file may
         // have reached the disk without the bitmap, and its room would be given to the next file, too.
-        Ok(facts) if facts.is_file() && facts.len() == size && !is_on(path.parent().unwrap_or(path), EXFAT) => {
+        Ok(facts) if facts.is_file() && facts.len() == size && again => {
             let file = OpenOptions::new().read(true).write(true).open(path)?;
             reserve(&file, size)?;
             sync_new(&file)?;
@@ -157,7 +167,10 @@ pub(super) fn allocated(path: &Path, size: u64) -> io::Result<File> {
     if is_on(path, EXFAT) {
         grow(&file, size)?;
     }
-    reserve(&file, size)?;
+    match room {
+        Room::Reserved => reserve(&file, size)?,
+        Room::Holes => file.set_len(size)?,
+    }
     sync_new(&file)?;
     Ok(file)
 }
@@ -255,17 +268,28 @@ mod tests {
         let below = dir.path().join("new/deep");
         let told = std::cell::RefCell::new(Vec::new());
         let tell = |host| told.borrow_mut().push((host, below.exists()));
-        let (_, note) = begin(&env, Path::new("/new/deep/x"), 4096, Replace::Nothing, tell).unwrap();
+        let (_, note) = begin(&env, Path::new("/new/deep/x"), (4096, Room::Reserved), Replace::Nothing, tell).unwrap();
         assert_eq!(told.take(), [(Host::Changes, false)]);
         note.remove().unwrap();
         // It is there now, and complete.
-        let again = begin(&env, Path::new("/new/deep/x"), 4096, Replace::Nothing, tell);
+        let again = begin(&env, Path::new("/new/deep/x"), (4096, Room::Reserved), Replace::Nothing, tell);
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(told.take(), [(Host::Changes, true), (Host::Stays, true)]);
         // No file system has so much room.
-        assert!(begin(&env, Path::new("/new/deep/y"), 1 << 60, Replace::Nothing, tell).is_err());
+        assert!(begin(&env, Path::new("/new/deep/y"), (1 << 60, Room::Reserved), Replace::Nothing, tell).is_err());
         assert_eq!(told.take(), [(Host::Changes, true), (Host::GotBack, true)]);
         assert!(!below.join("y").exists() && notes(&below.join("y")).unwrap().is_empty());
+    }
+
+    /// What lies in it may be what lay in its clusters before.
+    #[test]
+    fn a_file_of_zeros_that_was_begun_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        fs::write(&path, vec![7; 1 << 20]).unwrap();
+        drop(allocated(&path, 1 << 20, Room::Holes).unwrap());
+        assert!(fs::read(&path).unwrap().iter().all(|byte| *byte == 0));
+        assert!(path.metadata().unwrap().blocks() == 0 && path.metadata().unwrap().len() == 1 << 20);
     }
 
     #[test]
@@ -273,7 +297,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.cow");
         File::create(&path).unwrap().set_len(1 << 20).unwrap();
-        allocated(&path, 1 << 20).unwrap();
+        allocated(&path, 1 << 20, Room::Reserved).unwrap();
         assert!(path.metadata().unwrap().blocks() * 512 >= 1 << 20);
     }
 }

@@ -61,6 +61,8 @@ pub enum Look {
     Ram(RamFacts),
     /// The sum that the medium states for its image.
     Sum(Option<String>),
+    /// Bytes that are free on a file system.
+    Free(u64),
     /// Whether the initrd does not have a program.
     Lacks(bool),
     /// Bytes of RAM that the machine has.

@@ -134,4 +134,4 @@ pub(super) fn loop_file(file: &Path, access: Access, found: Option<Found>) -> St
 }
 
 /// FAT stores the length of a file in 32 bits.
-const FAT_LIMIT: u64 = (4 << 30) - 1;
+pub(super) const FAT_LIMIT: u64 = (4 << 30) - 1;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use super::acquire::{driver, mount_kind};
 use super::act::{AreaAct, MapAct, Target};
 use super::common::{checked, mount, reach, remounted};
-use super::cowfile::loop_file;
+use super::cowfile::{FAT_LIMIT, loop_file};
 use super::persist::{Area, area_kind, is_area, least, no_room};
 use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;
-use crate::area::{DiskSite, Found, NamedSite, Nothing, Obstacle, WORK};
+use crate::area::{DiskSite, Found, NamedSite, NewStore, Nothing, Obstacle, WORK};
 use crate::config::{Access, AreaFs, Overlay};
 use crate::facts::{Device, Seen};
 use crate::format::Kind;
@@ -62,12 +62,16 @@ pub fn partition(disk: &DiskSite, cowfs: &AreaFs, label: &str, points: &Points) 
 pub fn area(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area, Obstacle> {
     let place = site.at.join(&site.path);
     let shown = format!("{} on {}", site.path.display(), site.node.display());
+    if let (Found::Absent, NewStore::Of { size, free }, false) = (site.found, site.new_store, overlay.readonly) {
+        return new_store(overlay, site, shown, size, free);
+    }
     let (steps, upper, work) = match site.found {
         Found::Absent if overlay.readonly => {
             return Err(Obstacle::NothingToShow { place: shown, nothing: Nothing::Path });
         }
         Found::Absent | Found::Directory if !is_area(site.kind) => {
-            return Err(Obstacle::NoOverlay { node: site.node.clone(), kind: site.kind });
+            let store = site.new_store == NewStore::NoSize && site.found == Found::Absent;
+            return Err(Obstacle::NoOverlay { node: site.node.clone(), kind: site.kind, store });
         }
         Found::Directory if site.stranger && overlay.reset && !overlay.readonly => {
             return Err(Obstacle::Stranger(shown));
@@ -127,6 +131,33 @@ fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Obs
     }
     Ok(area)
 }
+
+/// The store of a snapshot where nothing is. Room for all of it must be free, for a store that gets an error is lost as a whole.
+fn new_store(overlay: &Overlay, site: &NamedSite, place: String, size: u64, free: u64) -> Result<Area, Obstacle> {
+    let small =
+        |place: String, has, what: &str, needs| Err(Obstacle::TooSmall { place, has, what: what.to_owned(), needs });
+    let (node, asked) = (site.node.display(), "a store of this rd.live.overlay.size");
+    if size < LEAST_STORE {
+        return small(asked.to_owned(), size, "a snapshot", LEAST_STORE);
+    }
+    if site.kind == Kind::Vfat && size > FAT_LIMIT {
+        return small(format!("a file on {node}, which is FAT,"), FAT_LIMIT, asked, size);
+    }
+    if size > free {
+        return small(format!("the room on {node}"), free, asked, size);
+    }
+    let file = site.at.join(&site.path);
+    let mut steps = shared(overlay, site);
+    steps.push(Step::Map(MapAct::NewStore { file: file.clone(), size }));
+    let mark = |image| MapAct::Identity { store: file.clone(), image, accept: true, write: true }.into();
+    steps.extend(site.image.clone().map(mark));
+    steps.push(loop_file(&file, Access::ReadWrite, None));
+    // There is nothing in it that a reset would have to empty.
+    Ok(store_in_slot(&Overlay { reset: false, ..overlay.clone() }, steps, place))
+}
+
+/// The smallest store worth making, in bytes.
+const LEAST_STORE: u64 = 1 << 20;
 
 /// A device that is a store itself.
 pub fn store_device(overlay: &Overlay, device: Seen) -> Area {

@@ -11,7 +11,7 @@ use super::slot::Slot;
 use super::step::{Step, mount};
 use super::wanted::Wanted;
 use crate::area::Found;
-use crate::config::{Access, Config, Method, TmpfsSize};
+use crate::config::{Access, Config, Dialect, Method, TmpfsSize};
 use crate::facts::{Content, ImageFile, Inner, MediumFacts, Origin, RamFacts};
 use crate::format::Kind;
 
@@ -140,6 +140,13 @@ pub fn form(
             Some(why) => Form::instead(Method::Snapshot { thin: false }, Instead::Unwritable(why)),
         },
     }
+}
+
+/// Whether the root may be a snapshot whose changes lie in a store that is made for it: in dracut's dialect, where it is not made something
+/// else by what else is asked for.
+pub fn takes_store(config: &Config, content: Option<&Content>, inner: Option<&Inner>) -> bool {
+    let asked = config.dialect == Dialect::Dmsquash && matches!(config.overlay.method, Method::Snapshot { .. });
+    asked && image(content, inner).is_some_and(|file| is_area(file.kind))
 }
 
 /// A root tree cannot lie below device-mapper (dracut-live spec 2.11, cases B7, B8, B12, B23).

@@ -150,10 +150,8 @@ pub fn host(env: &Env, sleep: &Sleep<'_>, node: &Path, at: &Path, (asked, bound)
     let Some(found) = &device.superblock else {
         return Site::Nowhere(Obstacle::UnknownHost(node.to_owned()));
     };
-    let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
-    let begun = [asked, bound].iter().any(|path| unfinished::is_unfinished(env, &at.join(path)))
-        // The file that is to be replaced is still there, and nothing has been done yet.
-        || sleep::has_only_begun(env, device, found, at);
+    let begun = is_begun_at(env, device, at, &[asked, bound]);
+    let free = free(&env.path(at));
     // What an attempt that was cut short took is used again.
     let taken = unfinished::room(env, &at.join(asked)).max(unfinished::room(env, &at.join(bound)));
     Site::Host(HostSite {
@@ -166,6 +164,18 @@ pub fn host(env: &Env, sleep: &Sleep<'_>, node: &Path, at: &Path, (asked, bound)
         asked_mark: subsystem(env, &at.join(asked)),
         bound_mark: subsystem(env, &at.join(bound)),
     })
+}
+
+/// Whether a file of ours was begun at one of the paths on the file system that is mounted at `at`.
+pub fn is_begun_at(env: &Env, device: &Device, at: &Path, paths: &[&Path]) -> bool {
+    paths.iter().any(|path| unfinished::is_unfinished(env, &at.join(path)))
+        // The file that is to be replaced is still there, and nothing has been done yet.
+        || device.superblock.as_ref().is_some_and(|found| sleep::has_only_begun(env, device, found, at))
+}
+
+/// Bytes that are free on the file system that is mounted at a path.
+pub fn free(at: &Path) -> u64 {
+    rustix::fs::statvfs(at).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
 /// What is at a path of a mounted file system.

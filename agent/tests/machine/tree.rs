@@ -116,6 +116,7 @@ impl World for Own<'_> {
         fn inner(&self, config: &Config, at: &Path) -> Result<Inner, Stop>;
         fn ram(&self, image: &Path) -> io::Result<RamFacts>;
         fn sum(&self, medium: &Path, file: &Path) -> Option<String>;
+        fn free(&self, at: &Path) -> u64;
         fn lacks(&self, program: &Program) -> bool;
         fn memory(&self) -> Option<u64>;
         fn source_at(&self, at: &Path) -> Option<String>;
@@ -124,7 +125,7 @@ impl World for Own<'_> {
         fn found(&self, at: &Path, path: &Path) -> Found;
         fn is_stranger(&self, at: &Path, path: &Path) -> bool;
         fn is_begun(&self, device: &Device) -> bool;
-        fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<&Path>) -> Option<Obstacle>;
+        fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<(&Path, &Path)>) -> Option<Obstacle>;
         fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows>;
         fn is_left_by_us(&self, device: &Device) -> bool;
         fn is_journal_pending(&self, device: &Device) -> bool;

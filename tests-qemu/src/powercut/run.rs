@@ -238,7 +238,7 @@ impl Cuts {
         let unknown = matches!(host, Some(Fs::Vfat | Fs::Exfat)) && refused.contains("rd.live.host.awake=1");
         let ntfs = self.needs_check(report);
         // A host that its driver marks before anything of ours is there looks as if another system had been cut, or slept, on it.
-        if place == Place::File && promised == 0 && (unknown || ntfs) {
+        if matches!(place, Place::File | Place::StoreFile) && promised == 0 && (unknown || ntfs) {
             let kept = mode["persistence"].as_str().is_some_and(|kind| kind != "temporary");
             ensure!(!kept, "refused, and kept all the same: {mode}");
             return judge::left_alone(original, disk, ntfs, dir);

@@ -21,6 +21,7 @@ const LOCKED_FILE: &str = "root=live:CDLABEL=ISO rd.live.image iso-scan/filename
 const AUTOOVERLAY: &str = "root=live:CDLABEL=ISO rd.live.autooverlay rd.overlay=LABEL=persist";
 const IN_DIRECTORY: &str = "root=live:LABEL=STORE rd.live.overlay=LABEL=STORE:/changes";
 const IN_STORE: &str = "root=live:LABEL=STORE rd.live.overlay=LABEL=STORE:/store";
+const IN_NEW_STORE: &str = "root=live:LABEL=STORE rd.live.overlay=LABEL=STORE:/store rd.live.overlay.size=32";
 const IN_STORE_DEVICE: &str = "root=live:LABEL=STORE rd.live.overlay=PARTLABEL=store";
 const RESET: &str = "rd.live.overlay.reset";
 /// What another image has made is taken over and emptied.
@@ -125,6 +126,12 @@ fn in_a_store(once: &'static str) -> Setup {
     Setup { once, ..setup(store(Fs::Ext4, files, 48), Bus::Virtio, IN_STORE, Place::StoreFile) }
 }
 
+/// As [`in_a_store`], where the first boot makes the store.
+fn in_a_new_store(fs: Fs) -> Setup {
+    let files = vec![("LiveOS/squashfs.img", nested(Fs::Ext4)), ("letter.txt", Recipe::Text("a letter"))];
+    setup(store(fs, files, 80), Bus::Virtio, IN_NEW_STORE, Place::StoreFile)
+}
+
 fn in_a_store_device(once: &'static str) -> Setup {
     let medium = changed(store(Fs::Ext4, vec![("LiveOS/squashfs.img", nested(Fs::Ext4))], 8), STORE_DEVICE);
     Setup { once, ..setup(medium, Bus::Virtio, IN_STORE_DEVICE, Place::StoreDevice) }
@@ -144,7 +151,7 @@ pub fn all() -> Vec<Scenario> {
     let (own, others) = (format!("{CHANGES}{AS_FILE}"), format!("{OTHER}{CHANGES}{AS_FILE}"));
     // Cuts in each run, and with `--all`.
     let rows = [
-        ("T-30 GPT ext4 made", gpt(), Creation, 28, 350),
+        ("T-30 GPT ext4 made", gpt(), Creation, 24, 290),
         ("T-30 ext4 in a partition that is empty made", in_a_partition(EXT4, Place::Unused), Creation, 6, 75),
         ("F7 ext4 in a named partition that is empty made", in_a_partition(GIVEN, Place::Given), Creation, 6, 75),
         ("T-30 GPT of our builder, made again after a cut", built(), SecondCreation, 12, 150),
@@ -168,14 +175,16 @@ pub fn all() -> Vec<Scenario> {
         // Each boot is one in QEMU.
         ("cow file on exFAT made", host(Fs::Exfat), Creation, 6, 75),
         ("cow file on NTFS made", host(Fs::Ntfs), Creation, 4, 50),
-        ("GPT ext4 used", gpt(), Use, 16, 210),
+        ("GPT ext4 used", gpt(), Use, 11, 150),
         ("GPT xfs used", xfs(), Use, 10, 120),
         ("GPT btrfs used", btrfs(), Use, 10, 120),
         ("cow file on FAT used", fat(), Use, 10, 120),
         ("cow file on ext4 used", ext4(), Use, 10, 120),
         ("cow file on XFS used", host(Fs::Xfs), Use, 6, 75),
         ("GPT ext4, QEMU killed", gpt(), Killed, 3, 20),
-        ("C3 store of a snapshot made", in_a_store(""), Creation, 8, 100),
+        ("C3 store of a snapshot made", in_a_store(""), Creation, 5, 60),
+        ("SD-29 new store of a snapshot on ext4 made", in_a_new_store(Fs::Ext4), Creation, 6, 80),
+        ("SD-29 new store of a snapshot on FAT made", in_a_new_store(Fs::Vfat), Creation, 6, 80),
         ("C3 store of a snapshot used", in_a_store(""), Use, 6, 90),
         ("C3 store of a snapshot on a partition made", in_a_store_device(""), Creation, 3, 50),
         ("GPT ext4 emptied by a reset", with_changes(""), Reset(Old::Own), 22, 260),

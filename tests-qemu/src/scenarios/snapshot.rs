@@ -90,6 +90,38 @@ fn twice(mode: Mode) -> Boot {
         .then(shell(second, KEPT).expect(mapped_root()).expect(console_says("STILL-THERE")))
 }
 
+/// SD-29: where nothing is at the path that is named, and a size is given, the first boot makes a store there, and the second uses it.
+fn new_store(fs: Fs, mode: Mode) -> Boot {
+    let first = beside(fs).kargs("rd.live.overlay.size=64").mode(mode);
+    let second = first.again();
+    let made = format!(
+        "{}; cd /run/initramfs/overlayfs; [ $(busybox stat -c %s store) = $((64 << 20)) ] && echo SIZE''-OK;          [ -s store.rdlive-identity ] && echo MARK''-OK; [ $(busybox stat -c %b store) -lt 100000 ] && echo HOLES''-OK; cd /; {KEEP}",
+        reports(SNAPSHOT, "TABLE")
+    );
+    let mut first = shell(first, &made)
+        .expect(mapped_root())
+        .expect(persistence("named"))
+        .expect(no_fallbacks())
+        .expect(report_says("made the store /run/initramfs/overlayfs/store of 64 MiB"));
+    for word in ["TABLE-OK", "SIZE-OK", "MARK-OK"] {
+        first = first.expect(console_says(word));
+    }
+    // FAT and exFAT have no holes.
+    if fs == Fs::Ext4 {
+        first = first.expect(console_says("HOLES-OK"));
+    }
+    let second =
+        shell(second, KEPT).expect(mapped_root()).expect(no_fallbacks()).expect(report_lacks("made the store"));
+    first.then(second.expect(console_says("STILL-THERE")))
+}
+
+/// A CD, and a disk with a file of somebody on which the path `/store` is named.
+fn beside(fs: Fs) -> Boot {
+    on_cd()
+        .and(store(fs, vec![("letter.txt", Recipe::Text("a letter"))], 96), Bus::Disk)
+        .kargs("rd.live.overlay=LABEL=STORE:/store rd.live.overlay.nouserconfirmprompt")
+}
+
 /// B19: the image itself is written.
 fn image_twice(mode: Mode) -> Boot {
     let first = on_disk().kargs("rd.live.overlay=none rw").mode(mode);
@@ -187,6 +219,16 @@ pub fn all() -> Vec<Scenario> {
     list.push(
         scenario("snapshot/B5 nested image on a CD, dracut 059", is_snapshot(on_cd().mode(Mode::Dracut059))).with_all(),
     );
+    for (name, fs) in [("ext4", Fs::Ext4), ("FAT", Fs::Vfat), ("exFAT", Fs::Exfat)] {
+        list.push(scenario(format!("snapshot/SD-29 a store is made on {name}, native"), new_store(fs, Mode::Native)));
+    }
+    list.push(scenario(
+        "snapshot/SD-29 without a size the message says so",
+        shell(beside(Fs::Vfat), &reports(SNAPSHOT, "TABLE"))
+            .expect(mapped_root())
+            .expect(persistence("temporary"))
+            .expect(report_says("rd.live.overlay.size=<MiB> makes a store of that size there")),
+    ));
     list.push(scenario("snapshot/C3 a persistent store, twice, dracut 059", twice(Mode::Dracut059)));
     list.push(scenario("snapshot/B2 dracut 106 without systemd", is_snapshot(on_disk().mode(Mode::Dracut106Shell))));
     list.push(scenario("snapshot/B3 rd.live.dir", is_snapshot(on_disk().kargs("rd.live.dir=LiveOS"))));

@@ -24,6 +24,14 @@ pub enum MapAct {
         /// Exactly so long; otherwise at most, and no longer than what is free on its file system.
         exact: bool,
     },
+    /// Make a file of zeros for a store that outlives the boot, with holes where its file system can have them; a note lies beside it until
+    /// it is complete.
+    NewStore {
+        /// The file.
+        file: PathBuf,
+        /// Its length in bytes.
+        size: u64,
+    },
     /// Ask the file beside a store which image it was made for; nothing is written for one that nobody has marked.
     Identity {
         /// The store.
@@ -117,7 +125,7 @@ impl MapAct {
             Self::SameOrigin { .. } => Writes::Nothing,
             Self::Make(_) | Self::Store { .. } => Writes::Ram,
             Self::Identity { write, .. } => Writes::place_if(*write),
-            Self::Clear { .. } => Writes::Place,
+            Self::NewStore { .. } | Self::Clear { .. } => Writes::Place,
         }
     }
 }
@@ -131,6 +139,7 @@ impl fmt::Display for MapAct {
                 let size = if *size == u64::MAX { "what is free".to_owned() } else { mib(*size) };
                 write!(f, "store {} of {at_most}{size}", file.display())
             }
+            Self::NewStore { file, size } => write!(f, "new store {} of {}", file.display(), mib(*size)),
             Self::Identity { store, image, accept, write } => {
                 let accept = if *accept { ", any other accepted" } else { "" };
                 let write = if *write { ", marked" } else { "" };

@@ -97,7 +97,7 @@ fn c1_c4_a_persistent_place_decides() {
 /// dracut-live spec 2.7, line by line.
 #[test]
 fn tables_are_those_of_the_spec() {
-    let points = Points::new(crate::config::Dialect::Dmsquash);
+    let points = Points::new(Dialect::Dmsquash);
     let image = file("LiveOS/rootfs.img", Kind::Ext4);
     let base = Base { at: &points.container, file: &image };
     let linear = vec!["map live-rw = linear image 0 (rw) as live"];
