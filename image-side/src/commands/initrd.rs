@@ -38,7 +38,8 @@ pub struct InitrdArgs {
     /// Put a static busybox in, as a shell for the rescue prompt
     #[arg(long)]
     pub shell: bool,
-    /// Put in the programs for persistent areas (rd.live.overlay.persistent) with these file systems: 1.4 MB for ext4, 2.3 MB for all
+    /// Put in the programs for persistent areas (rd.live.overlay.persistent) with these file systems, for an image that has none: 1.4 MB
+    /// for ext4, 2.3 MB for all
     #[arg(
         long,
         value_enum,

@@ -36,7 +36,7 @@ table! { OVERLAYS_TABLE:
         .since("dracut 111")
         .default("`mapname=overlay-crypt`, `fstype=ext4`, `mkfs=1`, `timeout` as rd.live.encrypt.timeout")
         .values("`<device>[,mapname=N][,fstype=F][,mkfs=M][,timeout=S]`; F: `ext4`, `ext3`, `ext2`, `xfs`, `btrfs`; M: `1` only an empty device, or one whose key an earlier boot has forgotten, is made anew; `0` none; `force` (rdlive) **the device is wiped at each boot, whatever is on it**; it must have a name that stays then: `PARTUUID=`, `PARTLABEL=`, a path below `/dev/disk/by-id`, `/dev/disk/by-path` or `/dev/mapper`. dracut 111 wipes everything that is not LUKS");
-    OVERLAY_SIZE = Karg::new("rd.live.overlay.size", ValueKind::Size, Origin::Both, "Size of the temporary write area: of the overlay's tmpfs, or of the store of a device-mapper snapshot")
+    OVERLAY_SIZE = Karg::new("rd.live.overlay.size", ValueKind::Size, Origin::Both, "Size of the temporary write area: of the overlay's tmpfs, or of the store of a device-mapper snapshot. In dialect dmsquash, where `rd.live.overlay=<device>[:path]` names a path at which nothing is, a store of this size is made there and keeps the changes")
         .default("50% of RAM; dracut: a store of 32768 MiB, whatever the RAM");
     OVERLAY_THIN = Karg::new("rd.live.overlay.thin", ValueKind::Bool, Origin::Dracut, "A thin pool in RAM instead of a snapshot: blocks that were freed return to RAM. Only over a nested image, and without overlayfs")
         .since("dracut 042")
@@ -45,7 +45,7 @@ table! { OVERLAYS_TABLE:
         .since("dracut 106")
         .default("0")
         .ignored("rdlive never waits for an answer when a persistent area is missing");
-    OVERLAY_PERSISTENT = Karg::new("rd.live.overlay.persistent", ValueKind::Bool, Origin::Kiwi, "Keep changes on the boot disk or beside the ISO file")
+    OVERLAY_PERSISTENT = Karg::new("rd.live.overlay.persistent", ValueKind::Bool, Origin::Kiwi, "Keep changes on the boot disk or beside the ISO file. mkfs and e2fsck are taken from the image where the initrd has none")
         .default("0")
         .values("also `required` (rdlive): stop when that is impossible instead of using RAM; `accept` (rdlive): use an area, or a store at a named place, that was made for another image; `required,accept`")
         .words(&["required", "accept"]);
