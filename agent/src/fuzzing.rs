@@ -14,7 +14,7 @@ use crate::cmdline::Cmdline;
 use crate::format::iso9660::{MAX_BOOT_ENTRIES, MAX_ENTRIES, Volume};
 use crate::format::partition::{MAX_PARTITIONS, table};
 use crate::format::{
-    Kind, Superblock, identify, identify_all, journal, left, luks, torn, udev_decode, udev_encode, uuid,
+    Kind, Superblock, elf, identify, identify_all, journal, left, luks, torn, udev_decode, udev_encode, uuid,
 };
 use crate::handover::Report;
 use crate::mapper::{Status, cipher};
@@ -201,10 +201,11 @@ pub fn volume(disk: &mut dyn Medium) {
     let _ = volume.find("/LiveOS/squashfs.img");
 }
 
-/// How a file system was left: superblocks, journals, logs, fingerprints, torn superblocks, LUKS headers.
+/// How a file system was left: superblocks, journals, logs, fingerprints, torn superblocks, LUKS headers; and programs.
 pub fn left(mut disk: &mut dyn Medium) {
     let _ = journal::pending(&mut disk);
     let _ = luks::key_memory(&mut disk);
+    let _ = elf::program(&mut disk);
     let _ = torn::copy_of_ext(&mut disk);
     let _ = left::mount_time(&mut disk);
     for kind in [Kind::Ext4, Kind::Btrfs] {
