@@ -61,6 +61,9 @@ pub enum Obstacle {
     /// A disc.
     #[error("{} is an optical drive, which cannot be written to", .0.display())]
     Optical(PathBuf),
+    /// Memory that firmware has filled before the kernel was there.
+    #[error("{} lies in memory, which is empty when the machine is off", .0.display())]
+    InMemory(PathBuf),
     /// It refuses writes.
     #[error("{} refuses writes", .0.display())]
     WriteProtected(PathBuf),
@@ -276,7 +279,7 @@ impl Obstacle {
             Self::NotThere { .. } => format!("plug it in and boot again, or {ELSEWHERE}").into(),
             Self::NoLabel { why, .. } | Self::Key { why, .. } => why.remedy(),
             Self::Ambiguous { .. } => "unplug one, or use another name".into(),
-            Self::Optical(_) => format!("boot from a stick, or {ELSEWHERE}").into(),
+            Self::Optical(_) | Self::InMemory(_) => format!("boot from a stick, or {ELSEWHERE}").into(),
             Self::WriteProtected(_) => format!("switch its write protection off, or {ELSEWHERE}").into(),
             Self::RootItself(_) => "name another device".into(),
             Self::InUse(in_use) => in_use.remedy(),
@@ -364,6 +367,10 @@ mod tests {
                 &*format!("RDL-050: whether a Windows sleeps on /dev/sda1 cannot be seen (EIO); {AWAKE}"),
             ),
             (Obstacle::Optical("/dev/sr0".into()), "RDL-050: /dev/sr0 is an optical drive, which cannot be written to"),
+            (
+                Obstacle::InMemory("/dev/pmem0".into()),
+                "RDL-050: /dev/pmem0 lies in memory, which is empty when the machine is off; boot from a stick, or",
+            ),
             (
                 Obstacle::Unseen("/dev/sda".into()),
                 "RDL-050: /dev/sda is no disk that was seen; rd.overlay=<device> names",

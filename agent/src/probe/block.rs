@@ -36,6 +36,18 @@ pub fn is_unused_loop(env: &Env, name: &str) -> bool {
     name.starts_with("loop") && text("loop/backing_file").is_none() && text("partition").is_none()
 }
 
+/// Whether a device is memory that firmware has filled, and no module that keeps what is in it: the table of ACPI names modules for those
+/// (`mappings`), a device tree calls it volatile, and a `memmap=` is RAM (`drivers/nvdimm`, Linux 4.4 to 6.12).
+pub fn is_filled_memory(env: &Env, name: &str) -> bool {
+    let Ok(dir) = env.path("sys/class/block").join(name).canonicalize() else { return false };
+    let dir = dir.to_string_lossy();
+    let Some((region, _)) = dir.split_once("/namespace") else { return false };
+    let text = |file: &str| fs::read_to_string(Path::new(region).join(file)).unwrap_or_default();
+    text("uevent").contains("DEVTYPE=nd_volatile")
+        || (region.contains("/ACPI0012") && text("mappings").trim() == "0")
+        || (region.contains("/e820_pmem") && env.text("proc/cmdline").is_some_and(|line| line.contains("memmap=")))
+}
+
 /// Whether a device is a disk, or a partition of it; with a number it must still be that disk
 /// ([`Device::sequence`](crate::facts::Device::sequence)).
 pub fn belongs_to(env: &Env, name: &str, disk: &str, sequence: Option<u64>) -> bool {
@@ -286,6 +298,36 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+
+    #[test]
+    fn memory_that_firmware_has_filled_is_told_from_modules_that_keep_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        for part in ["sys/class/block", "proc"] {
+            fs::create_dir_all(dir.path().join(part)).unwrap();
+        }
+        let acpi = "LNXSYSTM:00/LNXSYBUS:00/ACPI0012:00/ndbus0/region0";
+        for (number, (region, mappings, kind, cmdline, expected)) in [
+            (acpi, "0", "nd_pmem", "", true),
+            (acpi, "1", "nd_pmem", "", false),
+            ("platform/e820_pmem/ndbus0/region0", "0", "nd_pmem", "quiet memmap=64M!512M", true),
+            ("platform/e820_pmem/ndbus0/region0", "0", "nd_pmem", "quiet", false),
+            ("platform/80000000.pmem/ndbus0/region0", "0", "nd_volatile", "", true),
+            ("pci0000:00/0000:00:04.0/virtio1/ndbus0/region0", "0", "nd_pmem", "memmap=64M!512M", false),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let region = dir.path().join(format!("sys/devices/{number}")).join(region);
+            let disk = region.join(format!("namespace0.0/block/pmem{number}"));
+            fs::create_dir_all(&disk).unwrap();
+            fs::write(region.join("mappings"), format!("{mappings}\n")).unwrap();
+            fs::write(region.join("uevent"), format!("DEVTYPE={kind}\n")).unwrap();
+            fs::write(dir.path().join("proc/cmdline"), cmdline).unwrap();
+            symlink(&disk, dir.path().join(format!("sys/class/block/pmem{number}"))).unwrap();
+            assert_eq!(is_filled_memory(&env, &format!("pmem{number}")), expected, "{number}");
+        }
+    }
 
     /// The kernel keeps the low byte of each unit of a name, which is a letter of Latin-1, or any other one.
     #[test]

@@ -31,6 +31,9 @@ pub fn disk(env: &Env, devices: &[Device], medium: &MediumFacts, node: &Path, be
     if device.optical {
         return Site::Nowhere(Obstacle::Optical(node.to_owned()));
     }
+    if block::is_filled_memory(env, &device.name) {
+        return Site::Nowhere(Obstacle::InMemory(node.to_owned()));
+    }
     let whole = device.parent.is_none();
     let name = device.parent.clone().unwrap_or_else(|| device.name.clone());
     let Some(disk) = block::device(env, &name) else {
