@@ -52,6 +52,8 @@ installkernel() {
         usb_storage uas xhci_pci xhci_hcd ehci_pci ohci_pci uhci_hcd \
         ahci ata_piix ata_generic nvme sdhci_pci mmc_block \
         virtio_pci virtio_blk virtio_scsi hv_storvsc vmw_pvscsi xen_blkfront
+    # Memory that firmware or a hypervisor has put a medium in, and FireWire: buses without a directory of disk drivers.
+    hostonly='' instmods nfit nd_pmem nd_e820 of_pmem virtio_pmem firewire_ohci firewire_sbp2
     # Encrypted areas: the target, and the ciphers and digests of LUKS as cryptsetup makes it.
     if find_binary cryptsetup > /dev/null; then
         hostonly='' instmods dm_crypt \

@@ -80,6 +80,17 @@ ufshcd_pci
 thunderbolt
 vmd
 
+# Buses without a directory of disk drivers. Memory with a medium in it: what firmware has fetched over HTTP (nfit on PCs, of_pmem
+# with a device tree), what a hypervisor lends (virtio_pmem), what memmap= names (nd_e820). With nd_pmem come libnvdimm and nd_btt.
+nfit
+nd_pmem
+nd_e820
+of_pmem
+virtio_pmem
+# Disks and drives on FireWire.
+firewire_ohci
+firewire_sbp2
+
 # Hypervisors.
 virtio_input
 vmw_pvscsi

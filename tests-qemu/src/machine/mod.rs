@@ -2,6 +2,7 @@
 
 mod cards;
 mod choice;
+mod memory;
 mod names;
 mod qemu;
 mod tail;
@@ -50,6 +51,12 @@ pub enum Bus {
     Ahci,
     /// SD card in an SDHCI slot; its size must be a power of two.
     SdCard,
+    /// Memory that keeps its content, as firmware leaves what it has fetched (ACPI's NFIT); its name is `pmem0`.
+    Nvdimm,
+    /// The same from a hypervisor.
+    VirtioPmem,
+    /// RAM from 512 MiB on, with the medium in it: the command line says `memmap=SIZE!512M`.
+    Memmap,
 }
 
 impl Bus {
@@ -60,6 +67,11 @@ impl Bus {
             Self::Stick => Self::UsbStick,
             other => other,
         }
+    }
+
+    /// Whether it is memory.
+    pub fn is_memory(self) -> bool {
+        matches!(self, Self::Nvdimm | Self::VirtioPmem | Self::Memmap)
     }
 
     /// Whether any machine has it.

@@ -47,6 +47,7 @@ fn kind(bus: Bus) -> &'static str {
         Bus::Virtio | Bus::Virtio4k | Bus::Disk => "vd",
         Bus::Nvme => "nvme",
         Bus::SdCard => "mmcblk",
+        Bus::Nvdimm | Bus::VirtioPmem | Bus::Memmap => "pmem",
     }
 }
 
@@ -114,6 +115,7 @@ mod tests {
             (&[(Stick, Some(5)), (Stick, None)], "ubdb ubdc", "sdb sda"),
             (&[(IdeCd, None), (UsbCd, None), (Nvme, None)], "ubda ubdb ubdc", "sr0 sr1 nvme0n1"),
             (&[(SdCard, None), (Ahci, None)], "ubda ubdb", "mmcblk0 sda"),
+            (&[(Nvdimm, None), (VirtioPmem, None)], "ubda ubdb", "pmem0 pmem1"),
             (&[], "", ""),
         ];
         for (media, uml, qemu) in table {

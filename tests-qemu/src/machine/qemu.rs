@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::{Backend, Bus, Clock, Drive, Hardware, Start, cards};
+use super::{Backend, Bus, Clock, Drive, Hardware, Start, cards, memory};
 use crate::qmp::{self, Qmp};
 
 /// Firmware images and their variable store, newest layout first.
@@ -46,9 +46,17 @@ impl Hardware {
         // A guest that is kept waiting finds its timers broken, and stops. User-mode Linux and what makes media do not mind.
         let mut qemu = cards::program("nice", self.net.as_ref());
         qemu.args(["-n", "-10", "qemu-system-x86_64"]);
-        qemu.args(["-nodefaults", "-machine", "pc", "-display", "none", "-no-reboot"]);
+        let (machine, room) = memory::machine(&self.drives)?;
+        qemu.args(["-nodefaults", "-machine", machine, "-display", "none", "-no-reboot"]);
         qemu.args(cards::qemu(self.net.as_ref()));
-        qemu.args(["-m", &self.memory.to_string()]);
+        qemu.args([
+            "-m",
+            &format!(
+                "{}{}",
+                self.memory,
+                room.map_or(String::new(), |mib| format!(",slots=4,maxmem={}M", u64::from(self.memory) + mib))
+            ),
+        ]);
         match self.clock {
             Clock::Host { cpus } => {
                 let accel = if has_kvm() { "kvm" } else { "tcg,thread=multi" };
@@ -88,7 +96,9 @@ impl Hardware {
         }
         self.add_controllers(&mut qemu);
         for (index, drive) in self.drives.iter().enumerate() {
-            if drive.late.is_none() {
+            if drive.bus.is_memory() {
+                memory::add(&mut qemu, index, drive)?;
+            } else if drive.late.is_none() {
                 add_drive(&mut qemu, index, drive);
             }
         }
@@ -150,6 +160,8 @@ fn device(index: usize, drive: &Drive) -> Vec<(&'static str, String)> {
         Bus::Nvme => ("nvme", None),
         Bus::Ahci => ("ide-hd", Some(format!("sata.{index}"))),
         Bus::SdCard => ("sd-card", Some("sd-bus".into())),
+        // Put together elsewhere; they cannot be plugged in later.
+        Bus::Nvdimm | Bus::VirtioPmem | Bus::Memmap => ("none", None),
     };
     let mut words = vec![("driver", driver.to_owned()), ("id", format!("dev{index}"))];
     words.extend(bus.map(|bus| ("bus", bus)));
