@@ -171,7 +171,8 @@ fn is_of_a_machine(entry: &Entry, look: Look, gone: &[&str], kept: &[&str]) -> b
         return !entry.is_automount();
     }
     // Pools of disks, and programs that stand for a file system.
-    if ["zfs", "fuse", "fuseblk"].contains(&kind) || kind.starts_with("fuse.") {
+    let program = ["fuse", "fuseblk"].contains(&kind) || kind.starts_with("fuse.");
+    if kind == "zfs" || (program && kind != "fuse.squashfuse") {
         return true;
     }
     entry.paths().iter().any(|path| is_missing(path, look, gone, kept))
@@ -269,6 +270,8 @@ mod tests {
             ("share /mnt/host 9p trans=virtio 0 0", true),
             ("share /mnt/host virtiofs nofail 0 0", true),
             ("tank/home /home zfs defaults 0 0", true),
+            ("/there/a.iso /snap/a/1 fuse.squashfuse ro,nodev 0 0", false),
+            ("/absent.snap /snap/a/1 squashfs ro,nodev 0 0", true),
             ("/there /opt/x none bind 0 0", false),
             ("/absent /opt/x none bind 0 0", true),
             ("/there/a.iso /mnt iso9660 loop,ro 0 0", false),
