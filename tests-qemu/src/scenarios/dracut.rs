@@ -55,7 +55,17 @@ fn updates() -> Vec<Scenario> {
     .into_iter()
     .map(|(name, mode)| scenario(format!("dracut/B27 updates/ on the medium, {name}"), is_there(flat().mode(mode))))
     .collect();
+    // Changed after the first boot; the update takes its place again, where it is kept and where it is only shown.
+    let place = Recipe::Partition(Box::new(folder(Fs::Ext4, "P", Vec::new())));
+    let kept = flat().and(place, Bus::Disk).mode(Mode::NativeWrite).kargs("rd.overlay=LABEL=P");
+    let fresh = |boot: Boot| boot.expect(file_is("/etc/fresh", "of the update")).expect(no_fallbacks());
+    let again = fresh(kept.again()).expect(persistence("named"));
+    let shown = fresh(kept.again().kargs("rd.overlay.readonly")).expect(media_unchanged());
     list.extend([
+        scenario(
+            "dracut/B27 updates/ where changes are kept",
+            fresh(kept).expect(persistence("named")).writes("/etc/fresh").then(again).then(shown),
+        ),
         scenario(
             "dracut/B27 updates/ into the store of a snapshot",
             is_there(updated(nested(Fs::Ext4)).expect(mapped_root())),
