@@ -62,7 +62,7 @@ const REFUSED: &[Refused] = &[Refused {
     test: "TEST-21-OVERLAYFS",
     boot: "encrypted overlay (new device, random password)",
     says: "holds ext4, which is not encrypted, and is left as it is",
-    page: "docs/decisions/0020-formatting.md: nothing is wiped without consent",
+    page: "docs/decisions/0024-encryption.md (nothing is wiped without consent)",
 }];
 
 /// Those of every run. TEST-30 names the modules of its initrd, and systemd is none of them.
