@@ -23,6 +23,8 @@ const SHA256: &str = "839d21eb4bd27bb0ee40d74c9da46df088c2e1425fcd8c3ea62b7e3a3d
 /// What builds it, and what the tests call. Those that want more of their host say so and are skipped, which counts as a failure.
 const PACKAGES: &str = "ca-certificates curl cpio erofs-utils fdisk file gcc libc6-dev libkmod-dev libsystemd-dev make parted pkgconf \
                         python3 qemu-system-x86 squashfs-tools xorriso xz-utils";
+/// What stands for the warnings of dracut 112.
+const QUIET: &str = "dracut 112 warns of nothing";
 /// How long one boot of a test may take, in seconds: more than rd.retry, so that the agent says what it did not find.
 const BOOT_LIMIT: &str = "600";
 
@@ -78,6 +80,12 @@ fn rows() -> Vec<Row> {
         live("with systemd", words("--add", "systemd-initrd dracut-systemd")),
         Row { dracut: words("--omit", SYSTEMD), ..Row::new("TEST-21-OVERLAYFS", "without systemd") },
     ]
+}
+
+/// What the runs of every run are called.
+pub fn names() -> Vec<String> {
+    let runs = rows().into_iter().map(|row| format!("dracut-suite/{}", row.name()));
+    [format!("dracut-suite/{QUIET}")].into_iter().chain(runs).collect()
 }
 
 /// How a run ended.
@@ -141,7 +149,6 @@ pub fn judge(lab: &Lab, wanted: &[String]) -> Result<Judged> {
 
 /// Says that dracut 112 makes an initrd with our module without a warning, or what it warns of.
 fn quiet(lab: &Lab, layer: &Path) -> Option<String> {
-    let name = "dracut 112 warns of nothing";
     let made = lab.cache.scratch("dracut112").and_then(|scratch| {
         let (version, _) = Tree::Trixie.kernel(lab)?;
         let args: &[&str] = &["--add", "rdlive"];
@@ -149,8 +156,8 @@ fn quiet(lab: &Lab, layer: &Path) -> Option<String> {
         let _ = crate::remove::tree(&scratch);
         made
     });
-    let failure = made.err().map(|error| format!("{name}: {error:#}"));
-    lab.say(&failure.as_ref().map_or(format!("ok   {name}"), |text| format!("FAIL {text}")));
+    let failure = made.err().map(|error| format!("{QUIET}: {error:#}"));
+    lab.say(&failure.as_ref().map_or(format!("ok   {QUIET}"), |text| format!("FAIL {text}")));
     failure
 }
 

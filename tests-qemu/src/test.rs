@@ -98,8 +98,13 @@ pub fn run(
 ) -> Result<ExitCode> {
     let (chosen, left_out) = which.scenarios()?;
     let commit = commit();
+    let with_suite = which.all && which.filter.is_empty() && which.wanted != Wanted::Only(Machine::Uml);
     if list {
-        return listed(&which.jobs(&chosen, true, &commit)).map(|()| ExitCode::SUCCESS);
+        listed(&which.jobs(&chosen, true, &commit))?;
+        if with_suite {
+            suite::names().iter().for_each(|name| println!("qemu  {name}"));
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     loops::usable(Path::new("/dev"))?;
     // One scenario rarely needs the older one.
@@ -143,7 +148,7 @@ pub fn run(
         (counts, verdicts)
     });
     let (mut counts, mut failed_tests) = counts?;
-    if which.all && which.filter.is_empty() && which.wanted != Wanted::Only(Machine::Uml) {
+    if with_suite {
         let judged = suite::judge(lab, &[])?;
         counts.passed += judged.passed;
         counts.failed += judged.failed.len();
