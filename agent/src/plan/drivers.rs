@@ -34,6 +34,7 @@ pub fn of(step: &Step) -> Vec<Step> {
         | Step::Remount { .. }
         | Step::Unmount { .. }
         | Step::Updates { .. }
+        | Step::Programs { .. }
         | Step::Area(_)
         | Step::Volume(VolumeAct::Mark { .. })
         | Step::Map(_)
