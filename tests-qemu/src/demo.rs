@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Drive, Hardware, Machine, Start, Trouble};
-use crate::medium::Recipe;
+use crate::medium::{Over, Recipe};
 
 /// What a person sees last when all went well.
 const PROMPT: &str = "login:";
@@ -45,7 +45,7 @@ pub fn machine(start: Start, iso: std::path::PathBuf, bus: Bus) -> Hardware {
 
 /// The demo's ISO: Debian 13, console on the serial port as well as on the screen.
 fn debian_iso() -> Recipe {
-    Recipe::Built { tree: Tree::Trixie, over: "", args: vec!["--serial".to_owned()] }
+    Recipe::Built { tree: Tree::Trixie, over: Over::default(), args: vec!["--serial".to_owned()] }
 }
 
 fn interactive(lab: &Lab, machine: &Hardware) -> Result<ExitCode> {

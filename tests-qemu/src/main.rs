@@ -25,6 +25,7 @@ mod mode;
 mod namespace;
 mod net;
 mod outcome;
+mod packages;
 mod powercut;
 mod progress;
 mod prune;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::mode::{Mode, kernel_key};
-use crate::{cache, fixture, sources};
+use crate::{cache, fixture, packages, sources};
 
 /// A file system or archive that can hold files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +77,20 @@ pub enum Recipe {
     Truncated(Box<Recipe>, u8),
     /// Padded with zeros by this many MiB: a medium written onto a larger disk.
     Grown(Box<Recipe>, u64),
-    /// An ISO made by `rdlive-image build` with extra arguments, from a tree over which a bash script (`-euo pipefail`) has laid what
-    /// it makes in the directory `$1`.
-    Built { tree: Tree, over: &'static str, args: Vec<String> },
+    /// An ISO made by `rdlive-image build` with extra arguments, from a tree and what is laid over it.
+    Built { tree: Tree, over: Over, args: Vec<String> },
     /// A stick with its own GRUB for BIOS, on FAT for UEFI too, and an ISO file at a path. `menu` is what GRUB does when it has found the
     /// stick.
     GrubStick { fs: Fs, iso: Box<Recipe>, path: &'static str, menu: &'static str },
+}
+
+/// What is laid over a tree before an ISO is built from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Over {
+    /// Packages of Debian 13, over its tree alone.
+    pub packages: &'static str,
+    /// What a bash script (`-euo pipefail`) makes in the directory `$1`; `$2` is the tree, which stays as it is.
+    pub script: &'static str,
 }
 
 impl Recipe {
@@ -144,9 +152,13 @@ impl Recipe {
             | Self::Grown(inner, _)
             | Self::Changed(inner, _)
             | Self::GrubStick { iso: inner, .. } => inner.identity(lab)?,
-            Self::Built { tree, .. } => {
+            Self::Built { tree, over, .. } => {
                 let built = &lab.built;
-                format!("{} {:x} {:x}", kernel_key(*tree, lab)?, built.agent.hash, built.builder.hash)
+                let packages = match over.packages {
+                    "" => String::new(),
+                    packages => cache::identity(&packages::over_debian(lab, "packages", packages)?)?,
+                };
+                format!("{} {:x} {:x} {packages}", kernel_key(*tree, lab)?, built.agent.hash, built.builder.hash)
             }
         })
     }
@@ -224,7 +236,7 @@ pub fn iso() -> Recipe {
 pub fn built_iso() -> Recipe {
     Recipe::Built {
         tree: Tree::Tiny,
-        over: "",
+        over: Over::default(),
         args: ["--volume-id=ISO", "--profile=minimal"].map(str::to_owned).to_vec(),
     }
 }

@@ -12,7 +12,7 @@ use crate::boot::Boot;
 use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::machine::{Bus, Clock, Machine};
-use crate::medium::Recipe;
+use crate::medium::{Over, Recipe};
 use crate::mode::Mode;
 use crate::outcome::{Guest, Outcome, PlainCopy};
 
@@ -87,7 +87,7 @@ impl Rows {
 /// A hybrid ISO on a disk: without persistence, the boot that makes the partition, the one that finds it.
 fn disk(lab: &Lab, rows: &mut Rows, ours: bool, mode: Mode, clock: Clock) -> Result<()> {
     let args = ["--volume-id=CDROM", "--nested=ext4"].map(str::to_owned).to_vec();
-    let stick = Recipe::Grown(Box::new(Recipe::Built { tree: Tree::Bookworm, over: "", args }), ROOM);
+    let stick = Recipe::Grown(Box::new(Recipe::Built { tree: Tree::Bookworm, over: Over::default(), args }), ROOM);
     let boot = |kargs: &str| {
         plain(Boot::from(stick.clone()).on(Bus::Virtio).mode(mode).clock(clock))
             .root("root=live:CDLABEL=CDROM rd.live.image")

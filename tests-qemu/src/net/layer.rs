@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::guest::Tree;
 use crate::lab::Lab;
-use crate::tool;
+use crate::packages;
 
 /// One package for each kind of server, and ethtool. `ip` is in the tree.
 const PACKAGES: &str = "dnsmasq-base ethtool nginx-light";
@@ -26,26 +26,6 @@ pub struct Layers {
 /// # Errors
 /// No network to fetch them.
 pub fn layers(lab: &Lab) -> Result<Layers> {
-    let key = format!("servers 2 {PACKAGES} {} {INSTALL}", Tree::Trixie.identity(lab)?);
-    let upper = lab.cache.tree("servers", "servers over the tree", &key, |dir| {
-        tool::shell_with_mounts(INSTALL, &[&Tree::Trixie.ensure(lab)?, dir, PACKAGES.as_ref()])
-            .map(drop)
-            .with_context(|| format!("installing {PACKAGES} over Debian's tree"))
-    })?;
+    let upper = packages::over_debian(lab, "servers", PACKAGES)?;
     Ok(Layers { upper, lower: Tree::Trixie.ensure(lab)? })
 }
-
-// Nothing is started while it is installed. The tree has no lists of packages, so that the layer need not hide any.
-const INSTALL: &str = r#"
-    tree=$1 out=$2 packages=$3; mkdir -p "$out"
-    work=$(mktemp -d); mount -t tmpfs tmpfs "$work"; mkdir "$work/upper" "$work/work" "$work/root"
-    mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/work" "$work/root"
-    system_dirs "$work/root"
-    cp -L /etc/resolv.conf "$work/root/etc/resolv.conf" || true
-    printf '#!/bin/sh\nexit 101\n' > "$work/root/usr/sbin/policy-rc.d"; chmod 755 "$work/root/usr/sbin/policy-rc.d"
-    export DEBIAN_FRONTEND=noninteractive INITRD=No LC_ALL=C
-    chroot "$work/root" sh -ec '
-        apt-get -q update; apt-get -y -q --no-install-recommends install $0; apt-get clean
-        rm -rf --one-file-system /var/lib/apt/lists/* /usr/sbin/policy-rc.d' "$packages" < /dev/null >&2
-    cp -a "$work/upper/." "$out"
-    umount -R "$work/root"; umount "$work"; rmdir "$work""#;

@@ -28,7 +28,7 @@ fn built(extra: &[&str]) -> Recipe {
         args.push("--profile=minimal".to_owned());
     }
     args.extend(extra.iter().map(|arg| (*arg).to_owned()));
-    Recipe::Built { tree: Tree::Tiny, over: "", args }
+    Recipe::Built { tree: Tree::Tiny, over: Over::default(), args }
 }
 
 fn through(firmware: Firmware, recipe: Recipe, bus: Bus) -> Boot {

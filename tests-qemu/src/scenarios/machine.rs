@@ -43,7 +43,7 @@ END
 pub fn all() -> Vec<Scenario> {
     let iso = Recipe::Built {
         tree: Tree::Trixie,
-        over: OF_A_MACHINE,
+        over: Over { script: OF_A_MACHINE, ..Over::default() },
         args: ["--volume-id=ISO", "--profile=minimal", "--compression-level=1"].map(str::to_owned).to_vec(),
     };
     vec![scenario(

@@ -1,6 +1,7 @@
 //! Every boot the lab knows, by topic; a name starts with the cases it covers (kiwi T-, dracut B and D, builder B-).
 
 mod buses;
+mod confined;
 mod disks;
 mod dracut;
 mod explain;
@@ -119,6 +120,7 @@ pub fn all() -> Vec<Scenario> {
         modes::all(),
         init::all(),
         machine::all(),
+        confined::all(),
         power::all(),
         disks::all(),
         shutdown::all(),
