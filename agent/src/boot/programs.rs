@@ -22,7 +22,7 @@ impl Boot<'_> {
             Vec::new()
         };
         if wanted.iter().any(|program| self.world.lacks(program)) {
-            let steps = programs::of_image(&self.points, content, inner);
+            let steps = programs::of_image(&self.config.overlay, &self.points, content, inner);
             if let Err(stop) = self.perform("acquire", &steps) {
                 // The root will not be built from it either, and say why.
                 self.undo(before);

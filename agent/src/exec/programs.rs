@@ -104,6 +104,9 @@ pub(super) fn find(env: &Env, image: Option<&Path>, program: &Program) -> Result
         format!("build the initrd from a system that has {package} (rdlive-image initrd --persistence, or dracut)");
     let Some(image) = image else { return missing(format!("{names} is not in the initrd"), rebuild) };
     let tree = env.path(image);
+    if !tree.is_dir() {
+        return missing(format!("{names} is not in the initrd, and the image is not mounted yet"), rebuild);
+    }
     let mut why = None;
     for path in candidates(program) {
         match runs(&tree, &path) {

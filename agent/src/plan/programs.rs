@@ -1,6 +1,8 @@
 //! Programs that make and check file systems: which ones keeping changes may need, and how the image comes into reach that has them where
 //! the initrd does not (decision 0031).
 
+use std::path::Path;
+
 use super::acquire::{driver, loop_image, mount_kind};
 use super::assemble::base;
 use super::points::Points;
@@ -55,17 +57,22 @@ pub fn wanted(overlay: &Overlay) -> Vec<Program> {
     made.into_iter().chain([E2FSCK]).collect()
 }
 
-/// Lets programs of the image be run. Its tree is mounted already, unless it lies in an image file: that is mounted for this.
+/// Lets programs of the image be run. Its tree is mounted already, unless it lies in an image file. That is mounted for this where a place
+/// is named, which may have to be made or checked before the root is assembled; an automatic area is made behind the lower layer. Two
+/// devices with the same btrfs are none for the kernel, so of such an image there is only the lower layer.
 #[must_use]
-pub fn of_image(points: &Points, content: Option<&Content>, inner: Option<&Inner>) -> Vec<Step> {
+pub fn of_image(overlay: &Overlay, points: &Points, content: Option<&Content>, inner: Option<&Inner>) -> Vec<Step> {
+    let at = |at: &Path| vec![Step::Programs { at: at.to_owned() }];
     let Some(base) = base(points, content, inner) else {
-        let at = if inner.is_some() { &points.container } else { &points.live };
-        return vec![Step::Programs { at: at.clone() }];
+        return at(if inner.is_some() { &points.container } else { &points.live });
     };
+    if (overlay.wish().is_some() && overlay.crypt.is_none()) || base.file.kind == Kind::Btrfs {
+        return at(&points.lower);
+    }
     let mut steps = vec![loop_image(base.at, base.file, Slot::Looked)];
     steps.extend(driver(base.file.kind));
     steps.push(mount_kind(Slot::Looked, base.file.kind, Access::ReadOnly, &points.programs));
-    steps.push(Step::Programs { at: points.programs.clone() });
+    steps.extend(at(&points.programs));
     steps
 }
 

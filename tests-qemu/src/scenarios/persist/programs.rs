@@ -11,6 +11,7 @@ pub fn all() -> Vec<Scenario> {
         scenario("persist/programs of a Debian 13 image, native", debian()),
         scenario("persist/programs of an image, native", twice(on_stick(tree(&PROGRAMS)))),
         scenario("persist/programs of a nested image, native", twice(on_stick(nested_with(&PROGRAMS)))),
+        scenario("persist/programs of a nested image for a named partition, native", named()),
         scenario(
             "persist/programs of an image, dracut 106",
             twice(on_stick(tree(&PROGRAMS)).mode(Mode::Dracut106Bare)),
@@ -104,6 +105,19 @@ fn twice(boot: Boot) -> Boot {
         .expect(made(3, GPT, "ext4"))
         .expect(kept(3, "first"))
         .then(keeps(boot, "partition").expect(file_is("/kept", "first")).expect(used(3)).expect(kept(3, "first")))
+}
+
+/// A third partition that holds nothing, and is named.
+fn named() -> Boot {
+    const EMPTY: &str = r#"
+        sgdisk -e "$1" >/dev/null; echo "size=56MiB, type=L, name=empty" | sfdisk -q --append "$1" 2>/dev/null"#;
+    let medium = changed(hybrid_with(Table::Gpt, nested_with(&PROGRAMS), 64), EMPTY);
+    let root = "root=live:CDLABEL=ISO rd.live.image rd.overlay=PARTLABEL=empty rd.live.overlay.cowfs=ext4";
+    let boot = stick(medium).mode(Mode::Native).root(root);
+    keeps(writes(boot.again(), "first"), "named")
+        .expect(report_says("programs of /run/rdlive/programs"))
+        .expect(not_mounted("/run/rdlive/programs"))
+        .then(keeps(boot, "named").expect(file_is("/kept", "first")).expect(used(3)))
 }
 
 fn in_file() -> Boot {
