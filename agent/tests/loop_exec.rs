@@ -613,7 +613,8 @@ fn loop_sd29_a_new_store_is_zeros_with_holes_and_replaces_nothing() {
     let env = Env::new(dir.path());
     fs::create_dir(dir.path().join("dir")).unwrap();
     let (file, size) = (dir.path().join("dir/store"), 8 << 20);
-    let step = Step::Map(MapAct::NewStore { file: "/dir/store".into(), size });
+    let image = Some(Identity { volume_id: Some("A".into()), image_uuid: None, agent: "0".into() });
+    let step = Step::Map(MapAct::NewStore { file: "/dir/store".into(), size, image });
     let make = || Executor::new(&env, &nothing_to_load).perform("assemble", std::slice::from_ref(&step));
     let names = || fs::read_dir(dir.path().join("dir")).unwrap().count();
 
@@ -630,7 +631,8 @@ fn loop_sd29_a_new_store_is_zeros_with_holes_and_replaces_nothing() {
     assert!(done.notes[0].contains("made the store /dir/store of 8 MiB"), "{:?}", done.notes);
     assert!(fs::read(&file).unwrap().iter().all(|byte| *byte == 0));
     let facts = file.metadata().unwrap();
-    assert_eq!((facts.len(), facts.blocks(), names()), (size, 0, 1));
+    assert_eq!((facts.len(), facts.blocks(), names()), (size, 0, 2));
+    assert!(fs::read_to_string(dir.path().join("dir/store.rdlive-identity")).unwrap().contains("\"A\""));
     // It is complete now.
     assert_eq!(make().unwrap_err().code, Code::AreaFormat);
 }

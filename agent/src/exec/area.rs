@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rdlive_sys::loopdev::{self, Setup};
@@ -153,10 +153,9 @@ impl Executor<'_> {
         accept: bool,
         write: bool,
     ) -> Result<(), Stop> {
-        let path = self.env.path(store);
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(IDENTITY_FILE);
-        self.identity_in(path.parent().unwrap_or(Path::new("/")), Path::new(&name), image, accept, write)?;
+        let path = mark_of(&self.env.path(store));
+        let name = Path::new(path.file_name().unwrap_or_default());
+        self.identity_in(path.parent().unwrap_or(Path::new("/")), name, image, accept, write)?;
         // A file that is new changes what was noted of the file system.
         sign::noted(self.env, store).iter().filter(|_| write).for_each(Noted::note);
         Ok(())
@@ -312,8 +311,15 @@ fn uuid_arguments(fs: Kind, uuid: &str) -> Vec<String> {
     }
 }
 
+/// Where the mark of a store is.
+pub(super) fn mark_of(store: &Path) -> PathBuf {
+    let mut name = store.file_name().unwrap_or_default().to_owned();
+    name.push(IDENTITY_FILE);
+    store.with_file_name(name)
+}
+
 /// Writes the mark as a whole or not at all.
-fn mark(path: &Path, image: &Identity) -> io::Result<()> {
+pub(super) fn mark(path: &Path, image: &Identity) -> io::Result<()> {
     foreign::replace(path, &json::lines(image)?)
 }
 

@@ -6,12 +6,13 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 
 use super::apply::Executor;
-use super::area::verdict;
+use super::area::{mark, mark_of, verdict};
 use super::blank;
 use super::sign::Noted;
 use super::unfinished::Room;
 use super::unwind::Undo;
 use super::witness::Witness;
+use crate::area::Identity;
 use crate::error::{Code, Stop};
 use crate::facts::human;
 use crate::format::{self, Superblock};
@@ -65,7 +66,7 @@ impl Executor<'_> {
         match act {
             MapAct::Make(map) => self.map(map),
             MapAct::Store { file, size, exact } => self.store(file, *size, *exact),
-            MapAct::NewStore { file, size } => self.new_store(file, *size),
+            MapAct::NewStore { file, size, image } => self.new_store(file, *size, image.as_ref()),
             MapAct::Identity { store, image, accept, write } => self.store_identity(store, image, *accept, *write),
             MapAct::SameOrigin { seen, image } => self.same_origin(*seen, *image),
             MapAct::Clear { what } => self.clear_store(*what),
@@ -84,10 +85,16 @@ impl Executor<'_> {
         store.set_len(size & !0xfff).map_err(failed)
     }
 
-    fn new_store(&mut self, file: &Path, size: u64) -> Result<(), Stop> {
+    fn new_store(&mut self, file: &Path, size: u64, image: Option<&Identity>) -> Result<(), Stop> {
         let failed =
             |error: io::Error| Stop::new(Code::AreaFormat, format!("making the store {}: {error}", file.display()));
         let (_, note, noted) = blank::begin(self.env, file, size & !0xfff, Replace::Nothing, Room::Holes)?;
+        // On a FAT the note is the sign of a session of ours as long as anything is made in a directory, and what is noted then is it.
+        let marked = image.map_or(Ok(()), |image| mark(&mark_of(&self.env.path(file)), image));
+        if let Err(error) = marked {
+            note.give_up(|| noted.iter().for_each(Noted::note));
+            return Err(failed(error));
+        }
         noted.iter().for_each(Noted::note);
         note.remove().map_err(failed)?;
         note.settle();

@@ -148,9 +148,7 @@ fn new_store(overlay: &Overlay, site: &NamedSite, place: String, size: u64, free
     }
     let file = site.at.join(&site.path);
     let mut steps = shared(overlay, site);
-    steps.push(Step::Map(MapAct::NewStore { file: file.clone(), size }));
-    let mark = |image| MapAct::Identity { store: file.clone(), image, accept: true, write: true }.into();
-    steps.extend(site.image.clone().map(mark));
+    steps.push(Step::Map(MapAct::NewStore { file: file.clone(), size, image: site.image.clone() }));
     steps.push(loop_file(&file, Access::ReadWrite, None));
     // There is nothing in it that a reset would have to empty.
     Ok(store_in_slot(&Overlay { reset: false, ..overlay.clone() }, steps, place))

@@ -24,13 +24,15 @@ pub enum MapAct {
         /// Exactly so long; otherwise at most, and no longer than what is free on its file system.
         exact: bool,
     },
-    /// Make a file of zeros for a store that outlives the boot, with holes where its file system can have them; a note lies beside it until
-    /// it is complete.
+    /// Make a file of zeros for a store that outlives the boot, with holes where its file system can have them, and mark it for an image; a
+    /// note lies beside it until all of that is complete.
     NewStore {
         /// The file.
         file: PathBuf,
         /// Its length in bytes.
         size: u64,
+        /// The image that is booted.
+        image: Option<Identity>,
     },
     /// Ask the file beside a store which image it was made for; nothing is written for one that nobody has marked.
     Identity {
@@ -139,7 +141,10 @@ impl fmt::Display for MapAct {
                 let size = if *size == u64::MAX { "what is free".to_owned() } else { mib(*size) };
                 write!(f, "store {} of {at_most}{size}", file.display())
             }
-            Self::NewStore { file, size } => write!(f, "new store {} of {}", file.display(), mib(*size)),
+            Self::NewStore { file, size, image } => {
+                let image = image.as_ref().map(|image| format!(" for {image}")).unwrap_or_default();
+                write!(f, "new store {} of {}{image}", file.display(), mib(*size))
+            }
             Self::Identity { store, image, accept, write } => {
                 let accept = if *accept { ", any other accepted" } else { "" };
                 let write = if *write { ", marked" } else { "" };
