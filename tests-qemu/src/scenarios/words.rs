@@ -121,7 +121,7 @@ fn journals() -> Vec<Scenario> {
             boot("rd.retry=5")
                 .expect(stops_with("RDL-013"))
                 .expect(console_says(PENDING))
-                .expect(console_says("rw rd.live.host.awake=1"))
+                .expect(report_says("rw rd.live.host.awake=1"))
                 .expect(media_unchanged()),
         ));
         list.push(scenario(
@@ -135,7 +135,7 @@ fn journals() -> Vec<Scenario> {
                 .writable()
                 .expect(stops_with("RDL-011"))
                 .expect(console_says(PENDING))
-                .expect(console_says("once and shut it down"))
+                .expect(report_says("once and shut it down"))
                 .expect(media_unchanged()),
         ));
     }
@@ -205,7 +205,7 @@ fn lost() -> Vec<Scenario> {
             .kargs("rd.retry=5")
             .expect(stops_with("RDL-010"))
             .expect(console_says(words))
-            .expect(console_says("write it again: its beginning is lost"))
+            .expect(report_says("write it again: its beginning is lost"))
     };
     // The partition of a hybrid begins 16 blocks behind the disk, and has descriptors of its own.
     const HEADER: &str = "unknown content: an ISO whose header is damaged";
