@@ -1,16 +1,14 @@
 //! Kernel modules by modalias, from the index the builder wrote; a few threads, because a driver's start is mostly
 //! waiting for hardware.
 
+mod file;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::{CStr, CString};
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::ffi::CString;
+use std::fs;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use rustix::io::Errno;
 
 use crate::clock;
 use crate::config::Modules;
@@ -20,16 +18,12 @@ use crate::facts::{Drivers, PATIENCE};
 use crate::layout;
 use crate::modindex::{self, Index, Loadable};
 use crate::patient::Apart;
+use file::hand_over;
 
 /// Threads that load. More than processors: most of a probe is waiting.
 const WORKERS: usize = 4;
 /// How long all else waits for `rd.driver.pre=`.
 const FIRST: Duration = Duration::from_secs(3);
-/// `MODULE_INIT_COMPRESSED_FILE` of `include/uapi/linux/module.h` (Linux 5.17).
-const COMPRESSED: i32 = 4;
-
-/// Bytes of an unpacked module: far above the largest, and a bound on what a damaged file can make us allocate.
-const MODULE_BYTES: u64 = 64 << 20;
 
 /// What is wanted of a worker.
 enum Job {
@@ -348,26 +342,6 @@ impl Loader {
             self.lock().loaded.insert(module.name.to_owned());
         }
         result
-    }
-}
-
-/// Gives a module file to the kernel. zstd is unpacked here, on demand: the kernel would unpack every module of the
-/// archive before the first program runs. What else is compressed is left to the kernel.
-fn hand_over(file: &Path, parameters: &CStr) -> io::Result<()> {
-    let suffix = file.extension().and_then(|suffix| suffix.to_str());
-    let result = if suffix == Some("zst") {
-        let packed = fs::read(file)?;
-        let mut module = Vec::new();
-        let decoder = ruzstd::decoding::StreamingDecoder::new(packed.as_slice()).map_err(io::Error::other)?;
-        decoder.take(MODULE_BYTES).read_to_end(&mut module)?;
-        rustix::system::init_module(&module, parameters)
-    } else {
-        let flags = if suffix == Some("ko") { 0 } else { COMPRESSED };
-        rustix::system::finit_module(File::open(file)?, parameters, flags)
-    };
-    match result {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(errno.into()),
     }
 }
 
