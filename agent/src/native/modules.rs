@@ -1,5 +1,4 @@
-//! Kernel modules by modalias, from the index the builder wrote; a few threads, because a driver's start is mostly
-//! waiting for hardware.
+//! Kernel modules by modalias, from the index the builder wrote; a few threads, because a driver's start is mostly waiting for hardware.
 
 mod file;
 
@@ -345,8 +344,7 @@ impl Loader {
     }
 }
 
-/// The kernel asks `/sbin/modprobe` for what only it knows it needs: character sets, crypto, device-mapper targets.
-/// A link to ourselves at that path answers (see [`modprobe`]).
+/// The kernel asks `/sbin/modprobe` for what only it knows it needs: character sets, crypto. A link to ourselves answers ([`modprobe`]).
 fn link_modprobe(env: &Env) {
     let path = env.text("proc/sys/kernel/modprobe").filter(|path| path.starts_with('/'));
     let Some(path) = path.map(|path| env.path(path)) else { return };

@@ -35,9 +35,23 @@ pub fn of(step: &Step) -> Vec<Step> {
         | Step::Unmount { .. }
         | Step::Updates { .. }
         | Step::Programs { .. }
-        | Step::Area(_)
+        | Step::Area(
+            AreaAct::Format { .. }
+            | AreaAct::AddPartition { .. }
+            | AreaAct::Check { .. }
+            | AreaAct::Repair { .. }
+            | AreaAct::Mend { .. }
+            | AreaAct::Sign { .. }
+            | AreaAct::Identity { .. }
+            | AreaAct::MakeDir { .. }
+            | AreaAct::SetAside { .. }
+            | AreaAct::Mark { .. }
+            | AreaAct::Sweep { .. },
+        )
         | Step::Volume(VolumeAct::Mark { .. })
-        | Step::Map(_)
+        | Step::Map(
+            MapAct::Store { .. } | MapAct::Identity { .. } | MapAct::SameOrigin { .. } | MapAct::Clear { .. },
+        )
         | Step::Ram(_) => Vec::new(),
     }
 }
