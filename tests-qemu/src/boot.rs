@@ -97,6 +97,7 @@ pub struct Boot {
     acts: Vec<Act>,
     needs: Vec<Need>,
     edit: Option<String>,
+    initrd: Option<String>,
     net: Option<Net>,
     /// What must be true afterwards.
     pub checks: Vec<Check>,
@@ -122,6 +123,7 @@ impl Boot {
             acts: Vec::new(),
             needs: Vec::new(),
             edit: None,
+            initrd: None,
             net: None,
             checks: Vec::new(),
             next: None,
@@ -310,6 +312,13 @@ impl Boot {
         self
     }
 
+    /// Runs a script in a directory that lies over the initrd of this boot. The `usr/lib/rdlive/modules.index` of one that is stored as it
+    /// is lies there already: any native one in user-mode Linux, in QEMU all but those of [`Mode::Native`] and [`Mode::Native12`].
+    pub fn over_initrd(mut self, script: &str) -> Self {
+        self.initrd = Some(script.to_owned());
+        self
+    }
+
     /// Goes on after the agent has reported a failure: the scenario is about what follows.
     pub fn keep_after_failure(mut self) -> Self {
         self.stop_at_failure = false;
@@ -352,6 +361,7 @@ impl Boot {
             acts: Vec::new(),
             needs: self.needs.clone(),
             edit: None,
+            initrd: self.initrd.clone(),
             net: self.net.clone(),
             checks: Vec::new(),
             next: None,
@@ -431,7 +441,13 @@ impl Boot {
         let start = match self.firmware {
             Firmware::SeaBios => Start::SeaBios,
             Firmware::Ovmf => Start::Ovmf,
-            Firmware::Direct => self.mode.start(lab, machine, names.fill(&self.cmdline()))?,
+            Firmware::Direct => {
+                let start = self.mode.start(lab, machine, names.fill(&self.cmdline()))?;
+                match &self.initrd {
+                    Some(script) => start.with_initrd(|initrd| laid_over(initrd, script, dir))?,
+                    None => start,
+                }
+            }
         };
         let wire = self.net.as_ref().map(|net| Wire::lay(net, lab, machine, dir)).transpose()?;
         let net = wire.as_ref().map(Wire::plug);
@@ -525,6 +541,21 @@ impl Boot {
 }
 
 /// Has the agent said that it stopped?
+/// An initrd with one more archive behind it, of what a script makes.
+fn laid_over(initrd: &Path, script: &str, dir: &Path) -> Result<PathBuf> {
+    const LAID: &str = r#"
+        initrd=$1 out=$2 dir=$3; shift 3
+        mkdir -p "$dir"; cd "$dir"
+        if [ "$(head -c 6 "$initrd")" = 070701 ]; then cpio -i -d --quiet usr/lib/rdlive/modules.index < "$initrd"; fi
+        # Another archive begins at a multiple of four bytes.
+        cp "$initrd" "$out"; truncate -s %4 "$out"
+    "#;
+    let (out, over) = (dir.join("initrd"), dir.join("over"));
+    let archive = "find . -mindepth 1 -print0 | cpio -0 -o -H newc --quiet >> \"$out\"";
+    tool::shell(&format!("{LAID}{script}\n{archive}"), &[initrd, &out, &over])?;
+    Ok(out)
+}
+
 fn failed(running: &mut Running) -> bool {
     outcome::agent_report(running.result()).is_some_and(|report| outcome::is_failure(&report))
 }

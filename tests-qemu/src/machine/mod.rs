@@ -91,6 +91,18 @@ pub enum Start {
     Ovmf,
 }
 
+impl Start {
+    /// The same with another initrd, where the machine loads one itself.
+    pub fn with_initrd(self, other: impl FnOnce(&Path) -> Result<PathBuf>) -> Result<Self> {
+        Ok(match self {
+            Self::Kernel { kernel, initrd: Some(initrd), append } => {
+                Self::Kernel { kernel, initrd: Some(other(&initrd)?), append }
+            }
+            start => start,
+        })
+    }
+}
+
 /// How guest time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {

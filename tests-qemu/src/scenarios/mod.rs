@@ -4,6 +4,7 @@ mod buses;
 mod confined;
 mod disks;
 mod dracut;
+mod drivers;
 mod explain;
 mod failures;
 mod field;
@@ -133,6 +134,7 @@ pub fn all() -> Vec<Scenario> {
         promises::all(),
         failures::all(),
         field::all(),
+        drivers::all(),
         buses::all(),
         layouts::all(),
         iso_scan::all(),
