@@ -50,7 +50,11 @@ pub fn of(step: &Step) -> Vec<Step> {
         )
         | Step::Volume(VolumeAct::Mark { .. })
         | Step::Map(
-            MapAct::Store { .. } | MapAct::Identity { .. } | MapAct::SameOrigin { .. } | MapAct::Clear { .. },
+            MapAct::Store { .. }
+            | MapAct::NewStore { .. }
+            | MapAct::Identity { .. }
+            | MapAct::SameOrigin { .. }
+            | MapAct::Clear { .. },
         )
         | Step::Ram(_) => Vec::new(),
     }
