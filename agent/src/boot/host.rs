@@ -17,7 +17,7 @@ impl Boot<'_> {
     pub(super) fn iso_file_on(
         &mut self,
         scan: &IsoScan,
-        selector: &Selector,
+        selector: Option<&Selector>,
         device: &Device,
     ) -> Result<MediumFacts, Stop> {
         self.host_subvolume = Subvolume::Default;
@@ -55,7 +55,9 @@ impl Boot<'_> {
             Selector::Uuid(uuid) => facts.uuid.as_ref().is_some_and(|found| found.eq_ignore_ascii_case(uuid)),
             _ => true,
         };
-        if !selector.readings().into_iter().any(is_it) {
+        if let Some(selector) = selector
+            && !selector.readings().into_iter().any(is_it)
+        {
             let cause = format!("{} on {} is another ISO", path.display(), device.node.display());
             return Err(Stop::new(Code::MediumMount, cause)
                 .found([format!("label {}, UUID {}", or_none(facts.label.as_ref()), or_none(facts.uuid.as_ref()))])

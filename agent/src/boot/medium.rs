@@ -19,7 +19,8 @@ impl Boot<'_> {
     pub(super) fn take(&mut self) -> Result<Acquired, Stop> {
         let source = &self.config.source;
         match source {
-            Source::Device(selector) => self.search(selector),
+            Source::Device(selector) => self.search(Some(selector)),
+            Source::IsoVolume => self.search(None),
             Source::InitrdFile(file) => self.take_initrd_file(file),
             Source::Aoe(_) | Source::Url(_) => {
                 let version = env!("CARGO_PKG_VERSION");
@@ -32,11 +33,11 @@ impl Boot<'_> {
     }
 
     /// Asks the search again with each change of devices, until there is a medium or the time is over.
-    fn search(&mut self, selector: &Selector) -> Result<Acquired, Stop> {
+    fn search(&mut self, selector: Option<&Selector>) -> Result<Acquired, Stop> {
         let mut search = Search::new(self.config);
         let _looking = self.watchdog().doing(match &self.config.iso_scan {
             Some(scan) => format!("looking for a file system that holds {}", scan.path.display()),
-            None => format!("looking for the live medium {selector}"),
+            None => format!("looking for the live medium {}", selector.map_or_else(String::new, ToString::to_string)),
         });
         let result = loop {
             let next = |boot: &mut Self, view: &View| {
@@ -78,7 +79,7 @@ impl Boot<'_> {
     }
 
     /// Looks into a candidate.
-    fn tried(&mut self, selector: &Selector, candidate: &Candidate) -> Result<Acquired, Stop> {
+    fn tried(&mut self, selector: Option<&Selector>, candidate: &Candidate) -> Result<Acquired, Stop> {
         let view = self.world.view();
         let gone = || Stop::new(Code::MediumMount, format!("/dev/{} is gone", candidate.name));
         let device = view.device(&candidate.name).ok_or_else(gone)?;

@@ -102,7 +102,10 @@ pub(super) fn contradictions(lookup: &mut Lookup, config: &Config, guessed: bool
             contradiction(lookup, &LIVE_OVERLAY_OVERLAYFS, "rd.overlay says the opposite, using rd.overlay");
         }
     }
-    if config.iso_scan.is_some() && !matches!(config.source, Source::Device(_)) && config.source.is_live() {
+    if config.iso_scan.is_some()
+        && !matches!(config.source, Source::Device(_) | Source::IsoVolume)
+        && config.source.is_live()
+    {
         contradiction(lookup, &ISO_SCAN, "root= names no volume of an ISO file, using root= alone");
     }
 }

@@ -52,7 +52,7 @@ fn without_secrets(config: &Config) -> Config {
         Source::Url(text) | Source::NotLive(Some(text)) | Source::Malformed { value: text, .. } => {
             *text = without_password(text);
         }
-        Source::NotLive(None) | Source::Device(_) | Source::InitrdFile(_) | Source::Aoe(_) => {}
+        Source::NotLive(None) | Source::Device(_) | Source::IsoVolume | Source::InitrdFile(_) | Source::Aoe(_) => {}
     }
     for value in config.network.iter_mut().filter_map(|setting| setting.value.as_mut()) {
         *value = without_password(value);

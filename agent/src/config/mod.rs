@@ -134,6 +134,8 @@ pub enum Source {
     },
     /// A block device, to be found.
     Device(Selector),
+    /// The volume in the ISO file that sticks made for KIWI name, whatever it is called.
+    IsoVolume,
     /// A file inside the initrd: an ISO (`.iso`) or an image (`.img`).
     InitrdFile(PathBuf),
     /// An ATA-over-Ethernet node such as `e0.1`.

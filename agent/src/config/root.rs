@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use super::explain::without_password;
 use super::lookup::Lookup;
-use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT, ROOTFSTYPE};
+use super::registry::{
+    ISO_SCAN, ISOFROM, ISOFROM_DEVICE, ISOFROM_SYSTEM, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT,
+    ROOTFSTYPE,
+};
 use super::{Access, Conf, IsoScan, Level, Selector, Source, grub, meant, net};
+use crate::cmdline::Token;
 use crate::layout;
 
 /// The forms `root=` may have, for messages.
@@ -23,6 +27,7 @@ impl fmt::Display for Source {
             }
             Self::Malformed { value, .. } => write!(f, "unusable: root={}", without_password(value)),
             Self::Device(selector) => write!(f, "device {selector}"),
+            Self::IsoVolume => f.write_str("the volume in the ISO file"),
             Self::InitrdFile(path) => write!(f, "file {} in the initrd", path.display()),
             Self::Aoe(node) => write!(f, "AoE node {node}"),
             Self::Url(url) => write!(f, "URL {}", without_password(url)),
@@ -36,7 +41,9 @@ impl Source {
     pub fn is_not_built(&self) -> bool {
         match self {
             Self::Aoe(_) | Self::Url(_) => true,
-            Self::NotLive(_) | Self::Malformed { .. } | Self::Device(_) | Self::InitrdFile(_) => false,
+            Self::NotLive(_) | Self::Malformed { .. } | Self::Device(_) | Self::IsoVolume | Self::InitrdFile(_) => {
+                false
+            }
         }
     }
 }
@@ -46,6 +53,7 @@ pub(super) fn source(lookup: &mut Lookup) -> Source {
     let image = lookup.flag(&LIVE_IMAGE, false);
     let Some(root) = lookup.text(&ROOT) else {
         return match image {
+            _ if stick_for_kiwi(lookup).is_some() => Source::IsoVolume,
             true => malformed(lookup, "", "rd.live.image is given, but root= is missing"),
             false => Source::NotLive(None),
         };
@@ -155,14 +163,33 @@ fn loader(text: &str) -> Known {
     }
 }
 
-/// `iso-scan/filename=<path>`, perhaps with a device before the path.
-pub(super) fn iso_scan(lookup: &mut Lookup) -> Option<IsoScan> {
-    let token = lookup.token(&ISO_SCAN)?;
-    let text = lookup.text(&ISO_SCAN).unwrap_or_default();
-    let (device, path) = match split_place(&text) {
-        Some((device, path)) => (Selector::parse(device), path),
-        None => (None, text.as_str()),
+/// The ISO file that sticks made for KIWI name, and the karg that names it: `isofrom_device=` and `isofrom_system=`, or `isofrom=`
+/// (seed-audit SD-6); grml's has no device.
+fn stick_for_kiwi<'a>(lookup: &mut Lookup<'a>) -> Option<(&'a Token, Option<Selector>, String)> {
+    let named = lookup.text(&ISOFROM_DEVICE).zip(lookup.text(&ISOFROM_SYSTEM));
+    let (token, device, path) = match (named, lookup.text(&ISOFROM)) {
+        (Some((device, path)), _) => (lookup.token(&ISOFROM_SYSTEM)?, Some(device), path),
+        (None, Some(text)) => match text.rsplit_once(':') {
+            Some((device, path)) => (lookup.token(&ISOFROM)?, Some(device.to_owned()), path.to_owned()),
+            None => (lookup.token(&ISOFROM)?, None, text),
+        },
+        (None, None) => return None,
     };
+    match device.as_deref().map(Selector::parse) {
+        Some(None) => None,
+        device => Some((token, device.flatten(), path)),
+    }
+}
+
+/// `iso-scan/filename=<path>`, perhaps with a device before the path; else what sticks made for KIWI say.
+pub(super) fn iso_scan(lookup: &mut Lookup) -> Option<IsoScan> {
+    let text = lookup.text(&ISO_SCAN).unwrap_or_default();
+    let (token, device, path) = match (lookup.token(&ISO_SCAN), split_place(&text)) {
+        (Some(token), Some((device, path))) => (token, Selector::parse(device), path.to_owned()),
+        (Some(token), None) => (token, None, text),
+        (None, _) => stick_for_kiwi(lookup)?,
+    };
+    let path = path.as_str();
     let below = |path: &str| {
         let path = path.trim_start_matches('/');
         (!path.is_empty() && path.split('/').all(|part| part != "..")).then(|| PathBuf::from(path))

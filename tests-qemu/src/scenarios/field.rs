@@ -152,6 +152,13 @@ fn names() -> Vec<Scenario> {
     vec![
         scenario("field/S17 an ISO file behind an absolute link", link("/iso/real.iso")),
         scenario("field/S17 an ISO file behind a relative link", link("iso/real.iso")),
+        scenario(
+            "field/SD-6 a stick made for KIWI names its ISO file",
+            Boot::from(disk_with_iso(Fs::Ext4, "iso/x.iso", iso()))
+                .on(Bus::Disk)
+                .root("isofrom_device=/dev/{0.1} isofrom_system=/iso/x.iso rd.overlay")
+                .expect(overlay_root()),
+        ),
         scenario("field/S8 /dev/cdrom", cdrom(Mode::Native)),
         scenario("field/S8 /dev/cdrom, dracut 106", cdrom(Mode::Dracut106)),
     ]

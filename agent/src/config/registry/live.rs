@@ -17,6 +17,15 @@ table! { LIVE_TABLE:
         .values("a path");
     ISO_SCAN = Karg::new("iso-scan/filename", ValueKind::Text, Origin::Both, "Find this ISO file on the file systems of the machine; `root=` still names the volume in it")
         .values("`<path>`; `<LABEL=, UUID=, PARTUUID=, PARTLABEL= or /dev/…>:<path>` looks on one device only");
+    ISOFROM_DEVICE = Karg::new("isofrom_device", ValueKind::Text, Origin::Kiwi, "The device that holds the ISO file `isofrom_system=`, on sticks made for KIWI; without `root=` the live system is the volume in it")
+        .replaced_by("iso-scan/filename")
+        .values("a device");
+    ISOFROM_SYSTEM = Karg::new("isofrom_system", ValueKind::Text, Origin::Kiwi, "The ISO file on `isofrom_device=`")
+        .replaced_by("iso-scan/filename")
+        .values("a path");
+    ISOFROM = Karg::new("isofrom", ValueKind::Text, Origin::Kiwi, "Both in one; grml names the path alone")
+        .replaced_by("iso-scan/filename")
+        .values("`<device>:<path>`, `<path>`");
     LIVE_DIALECT = Karg::new("rd.live.dialect", ValueKind::Text, Origin::Rdlive, "Read the kargs as kiwi-live or as dracut's dmsquash-live")
         .values("`kiwi`, `dmsquash`")
         .words(&["kiwi", "dmsquash"])

@@ -188,3 +188,30 @@ fn names_that_grub_has_written() {
     }
     assert_eq!(ids("iso-scan/filename=(hd0,gpt2)/iso/x.iso"), ["grub"]);
 }
+
+/// seed-audit SD-6.
+#[test]
+fn sd6_kargs_of_sticks_made_for_kiwi() {
+    let at = |device: &str, path: &str| {
+        Some(IsoScan { device: Selector::parse(device), path: path.into(), readings: Vec::new() })
+    };
+    for (text, expected) in [
+        ("isofrom_device=/dev/disk/by-uuid/AB-CD isofrom_system=/x.iso", at("UUID=AB-CD", "x.iso")),
+        ("isofrom=/dev/sdb1:/isos/x.iso", at("/dev/sdb1", "isos/x.iso")),
+        ("isofrom=LABEL=STICK:x.iso", at("LABEL=STICK", "x.iso")),
+        ("isofrom_device=/dev/sdb1", None),
+        ("isofrom=/x.iso", Some(IsoScan { device: None, path: "x.iso".into(), readings: Vec::new() })),
+        ("isofrom=sdb1:/x.iso", None),
+    ] {
+        let config = read(text);
+        let source = if expected.is_some() { Source::IsoVolume } else { Source::NotLive(None) };
+        assert_eq!((&config.iso_scan, &config.source), (&expected, &source), "{text}");
+        assert!(ids(text).contains(&"deprecated"), "{text}: {:?}", ids(text));
+    }
+    // What is asked for today counts.
+    let both = "isofrom=/dev/sdb1:/x.iso iso-scan/filename=/y.iso root=live:LABEL=Y";
+    assert_eq!(read(both).iso_scan.unwrap().path, std::path::Path::new("y.iso"));
+    assert_eq!(read(both).source, Source::Device(Selector::Label("Y".into())));
+    let named = read("isofrom=/dev/sdb1:/x.iso root=live:LABEL=Y");
+    assert_eq!((named.iso_scan.is_some(), named.source), (true, Source::Device(Selector::Label("Y".into()))));
+}

@@ -153,8 +153,8 @@ fn token_soup_never_panics() {
 fn every_karg_that_is_read_changes_something() {
     let values = ["", "=0", "=1", "=x", "=17", "=LABEL=x", "=live:LABEL=x", "=/dev/ttyS1", "=halt", "=kiwi", "=xfs"];
     // The dialect is fixed, or the reason for it would be a change already.
-    let contexts =
-        ["", "rd.live.overlay.persistent", "rw"].map(|more| format!("rd.live.dialect=dmsquash root=LABEL=y {more}"));
+    let contexts = ["", "rd.live.overlay.persistent", "rw", "isofrom_device=LABEL=z", "isofrom_system=/x.iso"]
+        .map(|more| format!("rd.live.dialect=dmsquash root=LABEL=y {more}"));
     for karg in registry::all() {
         if matches!(karg.status, registry::Status::Ignored(_) | registry::Status::Elsewhere(_)) {
             continue;
