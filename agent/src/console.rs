@@ -63,6 +63,14 @@ impl Console {
         terminal::open(&env.path(PATH), true).map(Self)
     }
 
+    /// Shows what is typed, line by line, whatever a process has left behind that was killed while it listened for a key.
+    pub fn restore(&self) {
+        if let Ok(mut modes) = tcgetattr(&self.0) {
+            modes.local_modes.insert(LocalModes::ECHO | LocalModes::ICANON);
+            let _ = tcsetattr(&self.0, OptionalActions::Now, &modes);
+        }
+    }
+
     /// Writes a line.
     pub fn say(&mut self, text: &str) {
         terminal::say(&self.0, format!("{}\r\n", printable(text)).as_bytes());

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2, renameat, syncfs, unlinkat,
 };
@@ -55,7 +55,7 @@ pub fn open(root: &Path, path: &Path) -> io::Result<File> {
 pub fn file_in(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     let dir = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-    let file = match openat2(&dir, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), inside) {
+    let file = match open_at(&dir, path, OFlags::PATH, inside) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(None),
         Err(errno) => return Err(errno.into()),
@@ -77,7 +77,7 @@ pub fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
     let root = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let open = |access| {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        openat2(&root, path, access | OFlags::CLOEXEC, Mode::empty(), inside)
+        open_at(&root, path, access, inside)
     };
     // Looked at before it is opened, as everywhere here.
     match FileType::from_raw_mode(fstat(open(OFlags::PATH)?)?.st_mode) {
@@ -85,6 +85,24 @@ pub fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file")),
     }
 }
+
+/// openat2(2), again where a name was moved or something mounted meanwhile: then the kernel cannot say that a `..` stays inside, and lets
+/// its caller try once more. On a machine that boots, both happen all the time.
+///
+/// # Errors
+/// As openat2(2).
+pub fn open_at(dir: impl AsFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    let mut tries = 0;
+    loop {
+        match openat2(dir.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) if tries < TRIES => tries += 1,
+            opened => return opened,
+        }
+    }
+}
+
+/// How often a path is walked that others disturb.
+const TRIES: u32 = 1000;
 
 /// Opens a file to write to it. No part of its path, from the environment's root on, may be a link.
 ///
@@ -198,8 +216,7 @@ fn open_file(root: &Path, path: &Path, access: OFlags, more: ResolveFlags) -> io
 
 fn resolve(root: &Path, path: &Path, access: OFlags, more: ResolveFlags) -> rustix::io::Result<OwnedFd> {
     let root = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(root, path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | more)
+    open_at(root, path, access | OFlags::NOFOLLOW, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | more)
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub struct Watch {
     avoided: Vec<Avoided>,
     /// Paths of devices that were asked for; what they lead to is looked at again when udev has given names.
     asked: Vec<PathBuf>,
+    /// udev has given names that were not looked at.
+    named: bool,
     keys: Option<Keys>,
     key: bool,
     /// Hears of the waits for news.
@@ -96,6 +98,7 @@ impl Watch {
             drivers: None,
             avoided: Vec::new(),
             asked: Vec::new(),
+            named: false,
             keys: None,
             key: false,
             watchdog: Watchdog::default(),
@@ -155,6 +158,7 @@ impl Watch {
         self.keys = self.keys.take().filter(|_| on);
         if on && self.keys.is_none() {
             let sender = self.sender.clone();
+            self.key = false;
             self.keys = Keys::listen(&self.env, move || drop(sender.send(Event::Key)));
         }
         self.keys.is_some()
@@ -180,6 +184,9 @@ impl Watch {
                 // What else is there already costs no waiting and saves looking at half the news.
                 while let Ok(event) = self.news.try_recv() {
                     self.take(event);
+                }
+                if std::mem::take(&mut self.named) {
+                    self.name();
                 }
                 true
             }
@@ -213,7 +220,8 @@ impl Watch {
                     None => self.forget(&name),
                 }
             }
-            Event::Named => self.name(),
+            // Once, however many it has worked on.
+            Event::Named => self.named = true,
             Event::Lost => self.walk(),
             Event::Nudge => {}
             Event::Key => self.key = true,
@@ -222,8 +230,12 @@ impl Watch {
 
     /// Takes the names that udev has given since.
     fn name(&mut self) {
+        let given = links::given(&self.env);
         for device in self.devices.values_mut() {
-            device.links = links::of(&self.env, &device.name, device.parent.as_deref());
+            // What is built from sysfs was looked at beside the device.
+            if let Some(links) = given.get(&device.name) {
+                device.links.clone_from(links);
+            }
         }
         self.resolve();
     }

@@ -546,7 +546,12 @@ fn laid_over(initrd: &Path, script: &str, dir: &Path) -> Result<PathBuf> {
     const LAID: &str = r#"
         initrd=$1 out=$2 dir=$3; shift 3
         mkdir -p "$dir"; cd "$dir"
-        if [ "$(head -c 6 "$initrd")" = 070701 ]; then cpio -i -d --quiet usr/lib/rdlive/modules.index < "$initrd"; fi
+        # What follows the first archive is none of its decompressor's business.
+        case $(head -c 4 "$initrd" | od -An -tx1 | tr -d ' ') in
+            28b52ffd) zstd -dcq "$initrd" || true;;
+            1f8b*) gzip -dcq "$initrd" || true;;
+            *) cat "$initrd";;
+        esac | (cpio -i -d --quiet usr/lib/rdlive/modules.index 2>/dev/null || true; cat > /dev/null)
         # Another archive begins at a multiple of four bytes.
         cp "$initrd" "$out"; truncate -s %4 "$out"
     "#;

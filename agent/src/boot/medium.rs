@@ -65,7 +65,7 @@ impl Boot<'_> {
                     self.chosen(&candidate, search.open(&self.world.view()));
                     break Ok(acquired);
                 }
-                Err(stop) => self.reject(&mut search, candidate.name, mark, stop),
+                Err(stop) => self.reject(&mut search, &candidate, mark, stop),
             };
             if let Err(stop) = rejected {
                 break Err(stop);
@@ -85,20 +85,17 @@ impl Boot<'_> {
         let device = view.device(&candidate.name).ok_or_else(gone)?;
         self.go_on_without_silent(&view);
         let device = &device.for_reading();
-        if device.beside_raid.is_some() {
-            let node = device.node.display();
-            let left = format!("if that is left over, mdadm --zero-superblock {node} or wipefs takes it away");
-            self.say(
-                Tone::Warning,
-                format!("{node} has the record of a RAID beside its file system, and is only read: {left}"),
-            );
-        }
         let facts = match &self.config.iso_scan {
-            Some(scan) => self.iso_file_on(scan, selector, device)?,
+            Some(scan) => {
+                let facts = self.iso_file_on(scan, selector, device)?;
+                self.say_raid(device);
+                facts
+            }
             None => {
                 if candidate.by == By::Mark {
                     self.look_for_mark(device)?;
                 }
+                self.say_raid(device);
                 self.report.moment("medium");
                 let chosen = format!("medium: {}, {}", device.summary(), candidate.confirmed());
                 match candidate.certain || candidate.by == By::Mark {
@@ -109,6 +106,19 @@ impl Boot<'_> {
             }
         };
         self.acquire(facts)
+    }
+
+    /// Says what there is to say about a medium beside the record of a RAID. One that may be alive is nobody's to take away.
+    fn say_raid(&mut self, device: &Device) {
+        if device.beside_raid.is_some() {
+            let node = device.node.display();
+            let advice = match device.may_be_mirrored() {
+                true => String::new(),
+                false => format!(": if that is left over, mdadm --zero-superblock {node} or wipefs takes it away"),
+            };
+            let line = format!("{node} has the record of a RAID beside its file system, and is only read{advice}");
+            self.say(Tone::Warning, line);
+        }
     }
 
     /// Whether the files of the loader's medium lie on a device.
@@ -154,11 +164,12 @@ impl Boot<'_> {
         let writes = self.keeps_on(&medium) && !self.config.overlay.readonly;
         let keeps = writes && self.awake(Path::new("")).is_ok() && self.journal_may_be_replayed(&medium);
         let before = self.world.mark();
-        let mut content = self.mount_medium(&medium, keeps);
+        let access = self.medium_access(&medium);
+        let mut content = self.mount_medium(&medium, access, keeps);
         if content.as_ref().is_err_and(|stop| stop.code == Code::ContainerMissing) && medium.kind == Kind::Btrfs {
             self.undo(before);
             medium.subvolume = Subvolume::Top;
-            content = self.mount_medium(&medium, keeps).or(content);
+            content = self.mount_medium(&medium, access, keeps).or(content);
         }
         let content = content?;
         if let Some(Content::Container(file) | Content::Image(file)) = &content {
@@ -183,8 +194,7 @@ impl Boot<'_> {
     }
 
     /// Mounts the medium, and looks what it offers where it is not itself the container.
-    fn mount_medium(&mut self, medium: &MediumFacts, keeps: bool) -> Result<Option<Content>, Stop> {
-        let access = self.medium_access(medium);
+    fn mount_medium(&mut self, medium: &MediumFacts, access: Access, keeps: bool) -> Result<Option<Content>, Stop> {
         let steps = match keeps {
             true => acquire::medium_for_changes(access, &self.points, medium),
             false => acquire::medium(access, &self.points, medium),
@@ -230,7 +240,7 @@ impl Boot<'_> {
 
     /// Gives a candidate back and remembers why, or ends the boot if the reason is not the candidate's. What was told of it is not told of
     /// the next.
-    fn reject(&mut self, search: &mut Search<'_>, name: String, mark: Mark, stop: Stop) -> Result<(), Stop> {
+    fn reject(&mut self, search: &mut Search<'_>, candidate: &Candidate, mark: Mark, stop: Stop) -> Result<(), Stop> {
         self.undo(mark.done);
         if stop.code.disposition() == Disposition::Stop {
             return Err(stop);
@@ -241,12 +251,12 @@ impl Boot<'_> {
         self.report.ram = None;
         // An ISO file is on one disk of many.
         let tone = if is_elsewhere(&stop) { Tone::Info } else { Tone::GivenUp };
-        let (said, view) = (format!("{name}: {stop}"), self.world.view());
-        search.reject(&view, name, stop);
-        let left = search.waits_on(&view);
-        self.say(tone, if left.is_none() { format!("{said}, trying the next") } else { said });
-        if let Some(left) = left {
-            let key = if self.world.hear_key(true) { "; a key ends the wait" } else { "" };
+        let (said, view) = (format!("{}: {stop}", candidate.name), self.world.view());
+        search.reject(&view, candidate, stop);
+        let waits = search.waits_on(&view);
+        self.say(tone, if waits { said } else { format!("{said}, trying the next") });
+        let key = if waits && self.world.hear_key(true) { "; a key ends the wait" } else { "" };
+        if let Some(left) = search.wait_to_tell(&view) {
             self.say(Tone::Told, format!("waiting up to {} s for another medium{key}", left.as_secs()));
         }
         Ok(())

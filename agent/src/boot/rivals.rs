@@ -3,7 +3,7 @@
 use super::{Boot, Tone};
 use crate::config::Config;
 use crate::facts::Device;
-use crate::source::discover::Candidate;
+use crate::source::discover::{By, Candidate};
 
 impl Boot<'_> {
     /// Says which of several media is used. A disk and its partition are one medium.
@@ -24,10 +24,10 @@ fn rivals(config: &Config, devices: &[Device], chosen: &Candidate, others: &[Can
     let others: Vec<_> = named.iter().filter(|other| !has_part(other)).collect();
     let nodes: Vec<_> = others.iter().map(|other| format!("/dev/{}", other.name)).collect();
     let (name, list) = (&chosen.name, nodes.join(", "));
-    let identity = device(name).and_then(|device| device.superblock.as_ref()?.identity());
+    let identity = device(name).and_then(|device| device.for_reading().superblock?.identity());
     // Media of one label may have one UUID as well, as copies have.
     let differs = |other: &&&&Candidate| {
-        device(&other.name).and_then(|device| device.superblock.as_ref()?.identity()) != identity
+        device(&other.name).and_then(|device| device.for_reading().superblock?.identity()) != identity
     };
     let decides = match &identity {
         Some(uuid) if others.iter().filter(differs).count() == others.len() => format!("rd.live.medium=UUID={uuid}"),
@@ -35,6 +35,9 @@ fn rivals(config: &Config, devices: &[Device], chosen: &Candidate, others: &[Can
     };
     match (&config.medium, chosen.certain) {
         _ if others.is_empty() => None,
+        _ if chosen.by == By::Mark => {
+            Some((Tone::Notice, format!("{list} matches too; using /dev/{name}, which the boot loader came from")))
+        }
         (Some(_), true) if others.iter().all(|other| !other.certain) => {
             Some((Tone::Notice, format!("{list} matches too; using /dev/{name}, which the boot loader came from")))
         }

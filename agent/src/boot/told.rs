@@ -13,6 +13,7 @@ use crate::error::{Code, Stop};
 use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, RamFacts, View};
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
+use crate::layout;
 use crate::plan::act::{AreaAct, MapAct, VolumeAct};
 use crate::plan::programs::Program;
 use crate::plan::step::{self, describe};
@@ -249,7 +250,9 @@ impl World for Told {
 
     fn file_in(&self, _at: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
         let told = self.tried(Which::File, seen!(Place));
-        told.unwrap_or_else(|| Ok(Some(path.to_owned())))
+        // Nobody assumes that another device bears the mark of the medium.
+        let assumed = (!path.starts_with(Path::new("/").join(layout::MARKS))).then(|| path.to_owned());
+        told.unwrap_or(Ok(assumed))
     }
 
     fn has_end(&self, _path: &Path) -> bool {

@@ -13,7 +13,7 @@ const TAGS: [&str; 5] = ["CDLABEL", "LABEL", "UUID", "PARTUUID", "PARTLABEL"];
 const YES: [&str; 8] = ["", "1", "yes", "on", "true", "y", "t", "enable"];
 
 /// Bare words of the kernel and of programs that many command lines have; beside these, all that begin with `no`.
-const COMMON: [&str; 24] = [
+const COMMON: [&str; 34] = [
     "quiet",
     "splash",
     "rhgb",
@@ -38,6 +38,16 @@ const COMMON: [&str; 24] = [
     "audit",
     "live",
     "xforcevesa",
+    "recovery",
+    "fastboot",
+    "forcefsck",
+    "cdroot",
+    "docache",
+    "dokeymap",
+    "fips",
+    "textinstall",
+    "serial",
+    "kiosk",
 ];
 
 /// The listed word that was probably meant; letter case does not count.
@@ -107,8 +117,10 @@ fn cut_off(lookup: &mut Lookup) {
             tokens[at + 1..].iter().take_while(|token| is_loose(token)).map(|token| token.raw.as_str()).collect();
         if !rest.is_empty() && names_something(token) {
             let whole = format!("{} {}", token.raw, rest.join(" "));
-            let message =
-                format!("the blank ends it, and nobody knows {}; did you mean \"{whole}\" in quotes?", rest[0]);
+            let message = format!(
+                "the blank ends it, and nobody knows {}; if it belongs there, write \"{whole}\" in quotes",
+                rest[0]
+            );
             lookup.warn("quotes", &token.raw, message);
         }
     }
@@ -135,7 +147,8 @@ fn is_loose(token: &Token) -> bool {
     let plain = word.len() > 1
         && (numbered || word.contains('/') || !word.contains('.'))
         && !word.starts_with("no")
-        && !word.starts_with('-');
+        && !word.starts_with('-')
+        && !word.contains(':');
     plain
         && token.value.is_none()
         && !COMMON.contains(&word)

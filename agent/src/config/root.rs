@@ -157,9 +157,11 @@ pub(super) fn medium(lookup: &mut Lookup, conf: &Conf) -> Known {
 /// `<name>`, `ID=<16 hexadecimal digits>`, or both with a comma between.
 fn loader(text: &str) -> Known {
     let is_id = |id: &str| id.len() == 16 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    match text.rsplit_once("ID=").filter(|(name, id)| (name.is_empty() || name.ends_with(',')) && is_id(id)) {
-        Some((name, id)) => (Selector::parse(name.trim_end_matches(',')), Some(id.to_owned())),
-        None => (Selector::parse(text), None),
+    match text.rsplit_once("ID=").filter(|(name, _)| name.is_empty() || name.ends_with(',')) {
+        Some((name, id)) if is_id(id) => (Selector::parse(name.trim_end_matches(',')), Some(id.to_owned())),
+        // No UUID has a comma; a label may.
+        Some((name, _)) if !name.starts_with("LABEL=") => (Selector::parse(name.trim_end_matches(',')), None),
+        _ => (Selector::parse(text), None),
     }
 }
 

@@ -61,16 +61,13 @@ fn new_area(config: &Config) -> [Row; 13] {
 }
 
 /// What becomes of the image and of changes.
-fn layer(config: &Config) -> [Row; 7] {
+fn layer(config: &Config) -> [Row; 6] {
     let overlay = &config.overlay;
     let (direct, place) = (overlay.method == Method::Direct, has_place(config));
     let (kept, snapshot) = (place && !overlay.readonly, matches!(overlay.method, Method::Snapshot { .. }));
-    let of_its_own = kept && (overlay.wish().is_some() || overlay.crypt.is_some());
     let unused = direct && overlay.persistence.is_some();
-    let size = "it is that of a write area in RAM; one that is kept is as large as its partition, or as rd.live.cowfile.mbsize says";
     [
         (&OVERLAY_SIZE, direct, "the image itself is written, without a layer"),
-        (&OVERLAY_SIZE, of_its_own, size),
         (&OVERLAY_THIN, kept && snapshot, "changes that are kept lie in no thin pool"),
         (&OVERLAY_PERSISTENT, unused && !overlay.fsimg, "without a layer no place for changes is used"),
         (&OVERLAY_READONLY, unused, "without a layer no place for changes is used"),
@@ -151,7 +148,6 @@ mod tests {
                 "another time",
             ),
             ("rd.overlay=none rw rd.live.overlay.size=1g", "rd.live.overlay.size=1g", "without a layer"),
-            ("rd.live.overlay.persistent rd.live.overlay.size=1g", "rd.live.overlay.size=1g", "write area in RAM"),
             ("rd.live.overlay=LABEL=P rd.live.overlay.thin", "rd.live.overlay.thin", "no thin pool"),
             ("rd.overlay=none rw rd.live.overlay.persistent", "rd.live.overlay.persistent", "without a layer"),
             ("rd.overlay=none rw rd.live.overlay.persistent rd.overlay.reset", "rd.overlay.reset", "none emptied"),
@@ -198,6 +194,8 @@ mod tests {
             "rd.overlay.crypt=LABEL=C rd.live.encrypt rd.live.encrypt.timeout=5",
             "rd.live.overlay=LABEL=P rd.overlay.readonly rd.live.overlay.thin rd.live.overlay.size=1g",
             "rd.overlay=LABEL=P rd.live.overlay.size=1g",
+            // Without a place for changes it is that of the write area in RAM.
+            "rd.live.overlay.persistent rd.live.overlay.size=1g",
             "rd.overlay=LABEL=P rd.live.overlay=LABEL=P",
             "rd.overlay=0 rd.live.overlay=LABEL=P",
             "rd.overlay=LABEL=P rd.overlay.reset rd.live.host.awake",

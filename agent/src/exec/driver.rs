@@ -77,8 +77,8 @@ impl super::Executor<'_> {
         if self.is_there(module, filesystem) == Some(true) {
             return Ok(());
         }
-        let loaded = (self.load)(module);
         let begun = Instant::now();
+        let loaded = (self.load)(module);
         let there = loop {
             match self.is_there(module, filesystem) {
                 Some(false) if self.is_coming(module) && begun.elapsed() < limit => thread::sleep(PAUSE),

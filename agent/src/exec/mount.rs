@@ -1,6 +1,7 @@
 //! Mounts through the descriptor-based API (`fsopen(2)`, Linux 5.2): a mount is complete before it becomes visible,
 //! and the kernel says in words why it refuses.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -267,7 +268,8 @@ pub fn let_programs_run(dir: &Path) -> Result<(), MountError> {
 /// # Errors
 /// The errno of `mount(2)`.
 pub fn allow_writes(at: &Path) -> Result<(), MountError> {
-    mount_remount(at, INERT, c"").map_err(|errno| plain(format!("remounting {} for writing", at.display()), errno))
+    mount_remount(at, INERT, options_of(at))
+        .map_err(|errno| plain(format!("remounting {} for writing", at.display()), errno))
 }
 
 /// Takes [`allow_writes`] back.
@@ -275,9 +277,18 @@ pub fn allow_writes(at: &Path) -> Result<(), MountError> {
 /// # Errors
 /// The errno of `mount(2)`: `EBUSY` while a file is open for writing.
 pub fn forbid_writes(at: &Path) -> Result<(), MountError> {
-    mount_remount(at, MountFlags::RDONLY | INERT, c"")
+    mount_remount(at, MountFlags::RDONLY | INERT, options_of(at))
         .map_err(|errno| plain(format!("remounting {} read-only", at.display()), errno))
 }
+
+/// What a driver wants to hear again when it mounts anew: ntfs3 takes no other character set than before for that.
+fn options_of(at: &Path) -> &'static CStr {
+    let is_ntfs = rustix::fs::statfs(at).is_ok_and(|facts| facts.f_type as u64 == NTFS3);
+    if is_ntfs { c"iocharset=utf8" } else { c"" }
+}
+
+/// `f_type` of ntfs3 in statfs(2): `ntfs`.
+const NTFS3: u64 = 0x7366_746e;
 
 /// How long a mount that is given back may stay busy: programs that were just started still hold files of it, and the
 /// kernel frees a loop device a moment after its last user.

@@ -11,15 +11,15 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, fchmod, fchown,
-    fstat, fstatvfs, futimens, mkdirat, open, openat, openat2, readlinkat, renameat, statat, statvfs, symlinkat,
-    syncfs, unlinkat,
+    fstat, fstatvfs, futimens, mkdirat, open, openat, readlinkat, renameat, statat, statvfs, symlinkat, syncfs,
+    unlinkat,
 };
 use rustix::io::Errno;
 
 use super::apply::Executor;
 use crate::error::{Code, Stop};
 use crate::facts::{Updated, human};
-use crate::foreign::{self, Entry};
+use crate::foreign::{self, Entry, open_at};
 use crate::mapper::{self, Status};
 use crate::plan::snapshot::{LIVE, STORE_DIR, THIN_DIR};
 
@@ -70,10 +70,11 @@ impl Executor<'_> {
         result.map_err(|error| failed(format!("copied in part: {error}")))
     }
 
-    /// Bytes for which there is room in the root and in what takes its changes. Half of a store stays for what the system itself writes.
+    /// Bytes for which there is room in the root and in what takes its changes: half of what is free, the rest stays for what the system
+    /// itself writes. A write area in RAM may be larger than the RAM.
     fn room(&self, root: &OwnedFd) -> Result<u64, Errno> {
         let free = |stat: rustix::fs::StatVfs| stat.f_bavail.saturating_mul(stat.f_frsize);
-        let mut room = free(fstatvfs(root)?);
+        let mut room = free(fstatvfs(root)?) / 2;
         for dir in [STORE_DIR, THIN_DIR] {
             room = statvfs(self.env.path(dir)).map_or(room, |stat| room.min(free(stat) / 2));
         }
@@ -212,16 +213,16 @@ fn as_there(made: impl AsFd, facts: &Stat, mode: u32) -> io::Result<()> {
 
 /// Opens a directory of the medium: no link, and nothing that is mounted there.
 fn directory(dir: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat2(dir, name, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV)
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    open_at(dir, Path::new(name), flags, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV)
 }
 
 /// Opens a directory of the root, by the root's own links.
 fn inside(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags, Mode::empty(), resolve)
+    open_at(root, path, flags, resolve)
 }
 
 /// The names in a directory, at most [`ENTRIES`].

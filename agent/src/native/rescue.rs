@@ -47,6 +47,7 @@ fn prompt(env: &Env, failure: Failure, stop: &Stop) {
     let Ok(mut console) = Console::open(env) else {
         return unattended(env, failure);
     };
+    console.restore();
     show(&mut console, stop);
     if !failure.shell || failure.panic.is_some_and(|seconds| seconds < 0) {
         return unattended(env, failure);

@@ -8,10 +8,11 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat};
 use rustix::io::Errno;
 
 use crate::error::{Code, Stop};
+use crate::foreign::open_at;
 use crate::format::bytes::Fields;
 
 /// Where the kernel itself looks for init, in its order (`init/main.c`).
@@ -150,7 +151,7 @@ fn none(wanted: &[PathBuf], unfit: &[(&PathBuf, Unfit)]) -> Stop {
 /// Whether the kernel can execute what is at a path of the new root, where absolute links are those of that root.
 fn judge(root: &OwnedFd, path: &Path, scripts: usize) -> Result<(), Unfit> {
     let relative = path.strip_prefix("/").unwrap_or(path);
-    let open = |flags: OFlags| openat2(root, relative, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT);
+    let open = |flags: OFlags| open_at(root, relative, flags, ResolveFlags::IN_ROOT);
     // A pipe or a device is not opened.
     let looked = open(OFlags::PATH).and_then(|file| rustix::fs::fstat(&file)).map_err(|errno| match errno {
         Errno::NOENT if open(OFlags::PATH | OFlags::NOFOLLOW).is_ok() => Unfit::Dangling,

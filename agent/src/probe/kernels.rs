@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags, openat};
 
 use crate::env::Env;
 use crate::facts::Kernels;
+use crate::foreign::open_at;
 use crate::format::lossless;
 
 /// The kernel that runs and those that a root has modules for, where it has some and none for this one.
@@ -14,9 +15,7 @@ pub fn other(env: &Env, root: &Path) -> Option<Kernels> {
     let running = env.text("proc/sys/kernel/osrelease")?;
     let root = openat(CWD, env.path(root), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     // A link that is absolute is one of the new root.
-    let open = |path: &Path, flags: OFlags| {
-        openat2(&root, path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
-    };
+    let open = |path: &Path, flags: OFlags| open_at(&root, path, flags, ResolveFlags::IN_ROOT);
     let mut modules = Vec::new();
     // Whether or not /lib is a link to usr/lib.
     for dir in ["usr/lib/modules", "lib/modules"].map(Path::new) {

@@ -2,6 +2,7 @@
 
 pub mod by_id;
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,7 @@ use crate::facts::Device;
 /// Link names of `/dev/disk/by-id` and `by-path`, without directory. Without udev they are built from sysfs, in the form udev's
 /// `60-persistent-storage.rules` documents. Those of a partition are its disk's then; `disk` is the kernel name of that.
 pub fn of(env: &Env, name: &str, disk: Option<&str>) -> Vec<String> {
-    let known = from_udev(env, name);
-    if !known.is_empty() {
+    if let Some(known) = given(env).remove(name) {
         return known;
     }
     let disk = disk.unwrap_or(name);
@@ -65,14 +65,17 @@ pub fn target(env: &Env, path: &Path) -> Option<String> {
 const S_IFMT: u32 = 0o170_000;
 const S_IFBLK: u32 = 0o060_000;
 
-fn from_udev(env: &Env, name: &str) -> Vec<String> {
-    let mut found = Vec::new();
+/// What udev has given until now, by kernel name.
+pub fn given(env: &Env) -> HashMap<String, Vec<String>> {
+    let mut found: HashMap<String, Vec<String>> = HashMap::new();
     for dir in ["dev/disk/by-id", "dev/disk/by-path"] {
         let Ok(entries) = fs::read_dir(env.path(dir)) else { continue };
         for entry in entries.flatten() {
             let target = fs::read_link(entry.path()).unwrap_or_default();
-            if target.file_name().is_some_and(|target| target == name) {
-                found.extend(entry.file_name().into_string());
+            if let (Some(name), Ok(link)) =
+                (target.file_name().and_then(|name| name.to_str()), entry.file_name().into_string())
+            {
+                found.entry(name.to_owned()).or_default().push(link);
             }
         }
     }

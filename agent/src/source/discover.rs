@@ -107,14 +107,14 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
         let twins = devices.iter().filter(|other| by_content && selects(selector, other) && stands_for(other, device));
         let last_twin = twins.map(|other| natural(&other.name)).max();
         let seen = devices.iter().filter(part_of).count();
-        let loader = config.medium.as_ref().is_none_or(|medium| selects(medium, device));
+        let loader = is_loaders(config, device).unwrap_or(true);
         let half = device.beside_raid.is_some();
-        let why = match (&config.medium, loader) {
+        let why = match is_loaders(config, device) {
             _ if last_twin.is_some() => "matches, and its partition comes first",
             _ if half => "matches, but has the record of a RAID",
-            (None, _) => "matches",
-            (Some(_), true) => "matches and is the medium the loader came from",
-            (Some(_), false) => "matches, but is not the medium the loader came from",
+            None => "matches",
+            Some(true) => "matches and is the medium the loader came from",
+            Some(false) => "matches, but is not the medium the loader came from",
         };
         // The whole mirror may come; who names the device has it.
         let certain = loader && !(by_content && device.may_be_mirrored());
@@ -131,18 +131,33 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
     in_order(found)
 }
 
-/// Devices of other names onto which the files of the medium may have been copied, with their places in the order: those that may have
-/// the mark of the loader's medium come before others of the wanted name, those of a like label behind.
+/// Whether a device is the medium the loader came from, as far as names tell; `None` where nothing is known of that medium.
+#[must_use]
+pub fn is_loaders(config: &Config, device: &Device) -> Option<bool> {
+    match (&config.medium, &config.medium_id) {
+        (Some(medium), _) => Some(selects(medium, device) || selects(medium, &device.for_reading())),
+        // A copy that kept its label is told from others by its mark alone.
+        (None, Some(_)) => Some(false),
+        (None, None) => None,
+    }
+}
+
+/// Devices onto which the files of the medium may have been copied, with their places in the order: those that may have the mark of the
+/// loader's medium, whatever their label, come before others of the wanted name, those of a like label behind.
 fn copies<'a>(
     config: &'a Config,
     selector: &'a Selector,
     devices: &'a [Device],
 ) -> impl Iterator<Item = (String, Candidate)> + 'a {
-    let other = move |device: &&Device| device.size > 0 && !selects(selector, device) && unsearched(device).is_none();
-    devices.iter().filter(other).filter_map(move |device| {
+    let searched = |device: &&Device| device.size > 0 && unsearched(device).is_none();
+    devices.iter().filter(searched).filter_map(move |device| {
         // A stick that somebody has made; on a fixed disk a copy is rare, and something that is slow to come may be the medium.
         let certain = device.removable || device.optical;
-        let (by, place, certain, why) = match (&config.medium_id, is_like(selector, device)) {
+        let named = selects(selector, device);
+        let (by, place, certain, why) = match (&config.medium_id, !named && is_like(selector, device)) {
+            (Some(_), _) if is_loaders(config, device) == Some(true) => return None,
+            // On a hybrid medium the volume is one.
+            (Some(_), _) if named && devices.iter().any(|part| stands_for(part, device)) => return None,
             (Some(id), _) => {
                 (By::Mark, format!("1{}", u8::from(!certain)), certain, format!("{MAY_HOLD} {}", mark(id)))
             }

@@ -29,11 +29,26 @@ const NOT_THERE: &str = "searched, file not there";
 pub struct Rejection {
     /// Kernel name.
     pub name: String,
+    by: By,
     device: Option<Device>,
     /// It is the medium the loader came from.
     own: bool,
     /// Why.
     pub stop: Stop,
+}
+
+impl Rejection {
+    fn is_of(&self, candidate: &Candidate) -> bool {
+        self.name == candidate.name && self.by == candidate.by
+    }
+
+    /// Whether the device is as it was.
+    fn is_as_now(&self, view: &View) -> bool {
+        match (&self.device, view.device(&self.name)) {
+            (Some(then), Some(now)) => then.is_as(now),
+            (then, now) => then.is_none() && now.is_none(),
+        }
+    }
 }
 
 /// A search that goes on.
@@ -42,20 +57,22 @@ pub struct Search<'a> {
     config: &'a Config,
     rejected: Vec<Rejection>,
     last_rejection: Option<Moment>,
+    /// The rejection after which a person was told of the wait.
+    told: Option<Moment>,
 }
 
 impl<'a> Search<'a> {
     /// One that has not begun.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
-        Self { config, rejected: Vec::new(), last_rejection: None }
+        Self { config, rejected: Vec::new(), last_rejection: None, told: None }
     }
 
     /// The candidate to look into, or why there is no medium. Deadlines count from the moment 0.
     pub fn next(&self, view: &View) -> Next<Result<Candidate, Stop>> {
         let mut open = self.open(view);
         // A device that changes again and again is not tried for ever, and holds up nobody else.
-        let tried = |candidate: &&Candidate| self.rejected.iter().any(|was| was.name == candidate.name);
+        let tried = |candidate: &&Candidate| self.rejected.iter().any(|was| was.is_of(candidate));
         if view.now >= self.config.deadline {
             open.retain(|candidate| !tried(&candidate));
         }
@@ -80,30 +97,37 @@ impl<'a> Search<'a> {
     #[must_use]
     pub fn open(&self, view: &View) -> Vec<Candidate> {
         let mut all = self.candidates(view);
-        all.retain(|candidate| self.rejection(view, &candidate.name).is_none());
+        all.retain(|candidate| !self.rejected.iter().any(|was| was.is_of(candidate) && was.is_as_now(view)));
         all
     }
 
     /// A candidate is unusable; `view` is what is known after it was tried.
-    pub fn reject(&mut self, view: &View, name: String, stop: Stop) {
+    pub fn reject(&mut self, view: &View, candidate: &Candidate, stop: Stop) {
         if !is_elsewhere(&stop) {
             self.last_rejection = Some(view.now);
         }
-        let device = view.device(&name).cloned();
-        let medium = self.config.medium.as_ref().filter(|_| self.config.iso_scan.is_none());
-        let own = device.as_ref().zip(medium).is_some_and(|(device, medium)| discover::selects(medium, device));
-        self.rejected.retain(|was| was.name != name);
-        self.rejected.push(Rejection { name, device, own, stop });
+        let device = view.device(&candidate.name).cloned();
+        let known = self.config.iso_scan.is_none() && (self.config.medium.is_some() || candidate.by == By::Mark);
+        let is_own =
+            |device: &Device| discover::is_loaders(self.config, device) == Some(true) || candidate.by == By::Mark;
+        let own = known && !is_elsewhere(&stop) && device.as_ref().is_some_and(is_own);
+        self.rejected.retain(|was| !was.is_of(candidate));
+        self.rejected.push(Rejection { name: candidate.name.clone(), by: candidate.by, device, own, stop });
     }
 
-    /// How long is waited for another medium at most, where what has come was unusable and nothing else is there to be tried.
+    /// Whether there is a wait after a rejection, which a person may end.
     #[must_use]
-    pub fn waits_on(&self, view: &View) -> Option<Duration> {
-        let left = match self.is_own_rejected() {
-            true => GRACE_REJECTED,
-            false => self.config.deadline.saturating_sub(view.now),
-        };
-        (self.last_rejection.is_some() && self.open(view).is_empty() && !left.is_zero()).then_some(left)
+    pub fn waits_on(&self, view: &View) -> bool {
+        self.last_rejection.is_some() && matches!(self.next(view), Next::Wait(_))
+    }
+
+    /// How long that lasts at most, once for each reason.
+    pub fn wait_to_tell(&mut self, view: &View) -> Option<Duration> {
+        let at = self.last_rejection.filter(|_| self.told != self.last_rejection && self.waits_on(view))?;
+        self.told = Some(at);
+        let own = self.is_own_rejected() && view.is_idle() && self.open(view).is_empty();
+        let end = if own { at + GRACE_REJECTED } else { self.config.deadline };
+        Some(end.min(self.config.deadline).saturating_sub(view.now)).filter(|left| !left.is_zero())
     }
 
     /// All candidates that turned out unusable.
@@ -120,13 +144,10 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Why a device was rejected that is as it was.
+    /// Why a device was rejected that is as it was; what concerns itself tells more than that the medium lies elsewhere.
     fn rejection(&self, view: &View, name: &str) -> Option<&Rejection> {
-        let is_as_then = |was: &&Rejection| match (&was.device, view.device(name)) {
-            (Some(then), Some(now)) => then.is_as(now),
-            (then, now) => then.is_none() && now.is_none(),
-        };
-        self.rejected.iter().filter(|was| was.name == name).find(is_as_then)
+        let mut of_it = self.rejected.iter().filter(|was| was.name == name && was.is_as_now(view));
+        of_it.clone().find(|was| !is_elsewhere(&was.stop)).or_else(|| of_it.next())
     }
 
     /// Whether a candidate may be used now, or a better one may still come. Time counts from the candidate's own
@@ -138,7 +159,9 @@ impl<'a> Search<'a> {
         let settled = (named && candidate.certain) || view.is_settled(deadline);
         let complete = !candidate.incomplete || age >= GRACE_PARTITIONS;
         // With a short `rd.retry=` a medium that is not the loader's must still get its turn.
-        settled && complete && (candidate.certain || age >= GRACE_OTHER || view.is_last_chance(deadline))
+        // Nothing better comes where the loader's own is unusable, and who presses a key wants no more waiting.
+        let hurried = (candidate.by == By::Mark && self.is_own_rejected()) || view.key;
+        settled && complete && (candidate.certain || hurried || age >= GRACE_OTHER || view.is_last_chance(deadline))
     }
 
     /// Whether the loader's own medium is there and unusable. A reason that concerns another one is no end of the search: the right one may
@@ -155,7 +178,8 @@ impl<'a> Search<'a> {
         let shown = view.pending.iter().any(|one| !one.given_up && one.since >= deadline);
         let idle = !view.udev && !shown;
         let late = view.now >= deadline && (idle || view.now >= deadline + GRACE_UDEV);
-        late || own.is_some_and(|at| view.now >= at + GRACE_REJECTED) || (view.key && open.is_empty())
+        late || own.is_some_and(|at| view.now >= at + GRACE_REJECTED)
+            || (view.key && open.is_empty() && view.is_quiet())
     }
 
     /// The error for "nothing found": why the best candidate was rejected, if there was one, and what else is plugged in.
@@ -201,8 +225,7 @@ impl<'a> Search<'a> {
     /// The rejection that tells most: of the candidate that comes first, and of one that is gone last of all.
     fn best_rejected(&self, view: &View) -> Option<&Rejection> {
         let order = self.candidates(view);
-        let rank =
-            |was: &&Rejection| order.iter().position(|candidate| candidate.name == was.name).unwrap_or(order.len());
+        let rank = |was: &&Rejection| order.iter().position(|candidate| was.is_of(candidate)).unwrap_or(order.len());
         self.rejected.iter().filter(|was| !is_elsewhere(&was.stop)).min_by_key(rank)
     }
 

@@ -114,7 +114,7 @@ fn quoted() -> Recipe {
 fn blank() -> Recipe {
     Recipe::GrubStick {
         fs: Fs::Vfat,
-        iso: Box::new(built(&["--volume-id", "My Live"])),
+        iso: Box::new(built(&["--volume-id", "My Live", "--allow-unusual-volume-id"])),
         path: "isos/Joe's $1 (new).iso",
         menu: concat!(
             "loopback loop \"/isos/Joe's \\$1 (new).iso\"\n",

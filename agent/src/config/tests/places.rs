@@ -156,6 +156,7 @@ fn the_medium_comes_from_the_command_line_or_the_initrd() {
         // Neither of these is a mark.
         ("rd.live.medium=UUID=0123456789ABCDEF", (name("UUID=0123456789ABCDEF"), None)),
         ("rd.live.medium=LABEL=x,ID=7", (name("LABEL=x,ID=7"), None)),
+        ("rd.live.medium=UUID=x,ID=0123456789ABCDEF", (name("UUID=x"), None)),
         ("rd.live.medium=ID=7", (name("LABEL=From Conf"), None)),
         ("", (name("LABEL=From Conf"), None)),
     ] {

@@ -100,7 +100,10 @@ fn searched(kargs: &str, events: &[(u64, Event)]) -> (Tried, Result<(), (u64, St
             Next::Known(Ok(candidate)) => {
                 tried.push((at, candidate.name.clone()));
                 let label = view.device(&candidate.name).unwrap().superblock.as_ref().unwrap().label.clone().unwrap();
+                let found = view.device(&candidate.name).unwrap().superblock.as_ref().unwrap().kind;
                 let code = match label.as_str() {
+                    // An ISO is none of the wanted build here.
+                    _ if candidate.by == By::Mark && found == Kind::Iso9660 => Code::MediumNotFound,
                     label if label.contains("bad") => Code::ImageDamaged,
                     label if label.contains("empty") && config.iso_scan.is_none() => Code::MediumNotFound,
                     label if label.contains("empty") => Code::IsoFileNotFound,
@@ -110,10 +113,10 @@ fn searched(kargs: &str, events: &[(u64, Event)]) -> (Tried, Result<(), (u64, St
                 if label.contains("restless") {
                     // It changes while it is tried, and that takes its time.
                     view.now += ms(300);
-                    search.reject(&view, candidate.name.clone(), why);
+                    search.reject(&view, &candidate, why);
                     view.devices.iter_mut().for_each(|device| device.size += 1);
                 } else {
-                    search.reject(&view, candidate.name.clone(), why);
+                    search.reject(&view, &candidate, why);
                 }
             }
             Next::Wait(until) => {

@@ -148,7 +148,10 @@ impl Tree<'_> {
         let swaps =
             out.iter().filter(|(_, entry)| entry.is_swap()).filter_map(|(_, entry)| self.swap_file(&entry.source));
         left.remove("swap files", swaps.collect());
-        let mut gone: BTreeSet<String> = lines.iter().map(|(_, entry)| entry.unit()).collect();
+        // The live system has a root of its own.
+        let is_root = |entry: &Entry| !entry.is_swap() && entry.target == "/";
+        let mut gone: BTreeSet<String> =
+            lines.iter().filter(|(_, entry)| !is_root(entry)).map(|(_, entry)| entry.unit()).collect();
         let mut files = Vec::new();
         for (at, _) in from_units {
             let (path, unit) = &units[at - first];

@@ -31,15 +31,33 @@ fn the_mark_is_looked_for_where_no_name_is_that_of_the_loaders_medium() {
         (
             "before another medium of the wanted label",
             vec![(50, copy("sda1", Kind::Iso9660, "LIVE_0123456789")), (60, copy("sdb1", Kind::Vfat, "x"))],
-            vec![(160, "sdb1")],
+            vec![(160, "sda1"), (160, "sdb1")],
         ),
         (
             "which has its turn behind",
             vec![(50, copy("sda1", Kind::Iso9660, "LIVE_0123456789")), (60, copy("sdb1", Kind::Vfat, "empty"))],
-            vec![(160, "sdb1"), (10_050, "sda1")],
+            vec![(160, "sda1"), (160, "sdb1"), (10_050, "sda1")],
         ),
     ] {
         tries(what, MARKED, &events, &expected);
+    }
+    // The label was kept on both: the mark decides, and a medium without it has its turn by its name.
+    for (kargs, events, expected) in [
+        (
+            MARKED,
+            vec![
+                (50, copy("sda1", Kind::Iso9660, "LIVE_0123456789")),
+                (60, copy("sdb1", Kind::Vfat, "LIVE_0123456789")),
+            ],
+            vec![(160, "sda1"), (160, "sdb1")],
+        ),
+        (
+            "root=live:LABEL=x rd.live.medium=ID=0123456789abcdef rd.retry=30",
+            vec![(50, copy("sda1", Kind::Vfat, "x")), (60, copy("sdb1", Kind::Vfat, "x"))],
+            vec![(160, "sda1")],
+        ),
+    ] {
+        tries("two of one label", kargs, &events, &expected);
     }
     // Who names a node, or asks for no mark, means that.
     for kargs in ["root=live:/dev/sdb rd.live.medium=ID=0123456789abcdef rd.retry=3", "root=live:LABEL=y rd.retry=3"] {

@@ -79,7 +79,7 @@ fn only_where_no_bus_is_at_work_and_nobody_presses_a_key() {
             "root=live:LABEL=bad rd.live.medium=UUID=uuid-sdb rd.retry=30",
             vec![(50, comes("sda", "bad")), (1000, Key)],
             vec!["sda"],
-            10_050,
+            1000,
         ),
     ] {
         ends(what, kargs, &events, &tried, (end, Code::ImageDamaged));
@@ -101,4 +101,16 @@ fn after_a_rejection_the_right_one_may_come_until_the_deadline() {
         let names: Vec<_> = tried.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!((names.as_slice(), end.is_ok()), (["sda", "sdb"].as_slice(), true), "{kargs}: {tried:?}");
     }
+}
+
+/// The loader's own is bad, and an internal disk is beside it: nobody waits until that may be looked into for the mark.
+#[test]
+fn a_mark_is_looked_for_at_once_where_the_loaders_own_is_unusable() {
+    let kargs = "root=live:LABEL=bad rd.live.medium=UUID=uuid-sda,ID=0123456789abcdef rd.retry=60";
+    let events = [(10, comes("nvme0n1p1", "empty")), (50, comes("sda", "bad"))];
+    let (tried, end) = searched(kargs, &events);
+    let names: Vec<_> = tried.iter().map(|(at, name)| (name.as_str(), *at < 1000)).collect();
+    assert_eq!(names, [("sda", true), ("nvme0n1p1", true)]);
+    let (at, stop) = end.unwrap_err();
+    assert_eq!((stop.code, (5000..5400).contains(&at)), (Code::ImageDamaged, true), "{at}");
 }
