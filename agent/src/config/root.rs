@@ -61,6 +61,8 @@ pub(super) fn source(lookup: &mut Lookup) -> Source {
     let rest = match root.strip_prefix("live:") {
         Some(rest) => rest,
         None if image || net::plain_url(&root) => &root,
+        // Nobody who names an ISO file so wants another root.
+        None if stick_for_kiwi(lookup).is_some() => return Source::IsoVolume,
         None => return Source::NotLive(Some(root)),
     };
     match live_source(rest) {

@@ -193,7 +193,7 @@ fn roots() -> Vec<Scenario> {
     let kept = || {
         let first = boot(host("@"), "/@/iso/x.iso").mode(Mode::NativeWrite).writable();
         let first = first.kargs("rd.live.overlay.persistent rd.live.cowfile.mbsize=150 lab.shutdown");
-        first.expect(persistence("cow-file")).writes("/kept")
+        first.expect(persistence("file")).writes("/kept")
     };
     vec![
         scenario("field/S9 an ISO file by the path that GRUB uses", boot(host("@"), "/@/iso/x.iso")),

@@ -213,6 +213,7 @@ fn sd6_kargs_of_sticks_made_for_kiwi() {
     let both = "isofrom=/dev/sdb1:/x.iso iso-scan/filename=/y.iso root=live:LABEL=Y";
     assert_eq!(read(both).iso_scan.unwrap().path, std::path::Path::new("y.iso"));
     assert_eq!(read(both).source, Source::Device(Selector::Label("Y".into())));
+    assert_eq!(read("isofrom=/dev/sdb1:/x.iso root=none").source, Source::IsoVolume);
     let named = read("isofrom=/dev/sdb1:/x.iso root=live:LABEL=Y");
     assert_eq!((named.iso_scan.is_some(), named.source), (true, Source::Device(Selector::Label("Y".into()))));
 }
