@@ -108,15 +108,13 @@ impl Boot<'_> {
         self.acquire(facts)
     }
 
-    /// Says what there is to say about a medium beside the record of a RAID. One that may be alive is nobody's to take away.
+    /// Says what there is to say about a medium beside the record of a RAID, once the medium was found there.
     fn say_raid(&mut self, device: &Device) {
         if device.beside_raid.is_some() {
             let node = device.node.display();
-            let advice = match device.may_be_mirrored() {
-                true => String::new(),
-                false => format!(": if that is left over, mdadm --zero-superblock {node} or wipefs takes it away"),
-            };
-            let line = format!("{node} has the record of a RAID beside its file system, and is only read{advice}");
+            let line = format!(
+                "{node} has the record of a RAID beside its file system, and is only read: if that is left over, mdadm --zero-superblock {node} or wipefs takes it away"
+            );
             self.say(Tone::Warning, line);
         }
     }
@@ -254,7 +252,8 @@ impl Boot<'_> {
         let (said, view) = (format!("{}: {stop}", candidate.name), self.world.view());
         search.reject(&view, candidate, stop);
         let waits = search.waits_on(&view);
-        self.say(tone, if waits { said } else { format!("{said}, trying the next") });
+        let none = search.open(&view).is_empty();
+        self.say(tone, if none { said } else { format!("{said}, trying the next") });
         let key = if waits && self.world.hear_key(true) { "; a key ends the wait" } else { "" };
         if let Some(left) = search.wait_to_tell(&view) {
             self.say(Tone::Told, format!("waiting up to {} s for another medium{key}", left.as_secs()));
