@@ -18,11 +18,11 @@ pub enum Wanted {
     /// The cheapest that does.
     #[default]
     Cheapest,
-    /// This one: QEMU can carry out every boot, user-mode Linux those that need no hardware.
+    /// This one: QEMU can carry out every boot whose memory is not counted out, user-mode Linux those that need no hardware.
     Only(Machine),
 }
 
-/// Something that user-mode Linux does not have.
+/// Something that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// A certain controller.
@@ -53,6 +53,8 @@ pub enum Need {
     Clock,
     /// Something of the kernels that distributions ship; a comment beside the scenario says what.
     DistributionKernel,
+    /// A limit of memory that was counted out for the kernel of user-mode Linux: the only need that QEMU cannot meet.
+    CountedMemory,
 }
 
 impl std::fmt::Display for Need {
@@ -75,6 +77,7 @@ impl std::fmt::Display for Need {
             Self::InitArguments => f.write_str("arguments of init"),
             Self::Clock => f.write_str("clock or processors"),
             Self::DistributionKernel => f.write_str("distribution kernel"),
+            Self::CountedMemory => f.write_str("memory counted for user-mode Linux"),
         }
     }
 }
@@ -82,11 +85,12 @@ impl std::fmt::Display for Need {
 /// The machine for a boot with these needs; `None` if the run may not take one that has them all.
 /// `uml` is whether this host can run user-mode Linux.
 pub fn pick(needs: &[Need], wanted: Wanted, uml: bool) -> Option<Machine> {
+    let light = uml && needs.iter().all(|need| *need == Need::CountedMemory);
+    let real = !needs.contains(&Need::CountedMemory);
     match wanted {
-        Wanted::Only(Machine::Qemu) => Some(Machine::Qemu),
-        Wanted::Only(Machine::Uml) => (needs.is_empty() && uml).then_some(Machine::Uml),
-        Wanted::Cheapest if needs.is_empty() && uml => Some(Machine::Uml),
-        Wanted::Cheapest => Some(Machine::Qemu),
+        Wanted::Cheapest | Wanted::Only(Machine::Uml) if light => Some(Machine::Uml),
+        Wanted::Cheapest | Wanted::Only(Machine::Qemu) if real => Some(Machine::Qemu),
+        _ => None,
     }
 }
 
@@ -113,6 +117,11 @@ mod tests {
             (&[Need::Nic(Nic::E1000)], Cheapest, true, Some(Qemu)),
             (&[Need::Nic(Nic::E1000)], Only(Uml), true, None),
             (&[Need::DistributionKernel], Cheapest, true, Some(Qemu)),
+            (&[Need::CountedMemory], Cheapest, true, Some(Uml)),
+            (&[Need::CountedMemory], Only(Uml), true, Some(Uml)),
+            (&[Need::CountedMemory], Cheapest, false, None),
+            (&[Need::CountedMemory], Only(Qemu), true, None),
+            (&[Need::CountedMemory, Need::Firmware], Cheapest, true, None),
         ] {
             assert_eq!(pick(needs, wanted, uml), expected, "{needs:?} {wanted:?} {uml}");
         }

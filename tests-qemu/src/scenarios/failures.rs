@@ -85,6 +85,7 @@ fn faults() -> Vec<Scenario> {
     let fault = |kargs: &str| {
         Boot::from(iso())
             .kargs("sysctl.vm.overcommit_memory=2 sysctl.vm.overcommit_kbytes=3600")
+            .needs(Need::CountedMemory)
             .kargs(kargs)
             .keep_after_failure()
             .deadline(60)
