@@ -356,7 +356,8 @@ fn loop_the_sum_of_the_medium_is_compared_while_copying() {
         fs::write(machine.path("iso/LiveOS/squashfs.img.sha256"), list).unwrap();
         filesystem(&machine, "live.iso", "RAMTEST", 16, "iso");
         let disc = Disc::attach(&machine.path("live.iso"));
-        let (config, _) = interpret_text(&format!("root=live:{} {kargs} rd.minmem=1", disc.node().display()));
+        let (config, _) =
+            interpret_text(&format!("root=live:{} {kargs} rd.minmem=1 rd.retry=2", disc.node().display()));
         match started(&machine, &config) {
             Ok(mut boot) => {
                 let found = boot.report.ram.as_ref().and_then(|ram| ram.sha256.clone());

@@ -162,6 +162,7 @@ pub fn all() -> Vec<Scenario> {
             ))
             .root("root=live:CDLABEL=ISO")
             .kargs(RAM)
+            .kargs("rd.retry=5")
             .expect(stops_with("RDL-027")),
         ),
         scenario("ram/the stick is pulled out after the copy", stick(iso())),
