@@ -85,7 +85,8 @@ impl<'a> Lookup<'a> {
     /// The last value, without stray quotes; `None` when absent, bare or empty.
     pub fn text(&mut self, karg: &Karg) -> Option<String> {
         let token = self.token(karg)?;
-        self.clean(token)
+        let value = self.clean(token)?;
+        Some(meant::in_their_letters(value, karg.words))
     }
 
     /// The value of a token, without stray quotes (dracut-live A2).

@@ -13,7 +13,7 @@ const TAGS: [&str; 5] = ["CDLABEL", "LABEL", "UUID", "PARTUUID", "PARTLABEL"];
 const YES: [&str; 8] = ["", "1", "yes", "on", "true", "y", "t", "enable"];
 
 /// Bare words of the kernel and of programs that many command lines have; beside these, all that begin with `no`.
-const COMMON: [&str; 34] = [
+const COMMON: [&str; 32] = [
     "quiet",
     "splash",
     "rhgb",
@@ -22,7 +22,6 @@ const COMMON: [&str; 34] = [
     "emergency",
     "rescue",
     "verbose",
-    "auto",
     "text",
     "textmode",
     "rootwait",
@@ -36,7 +35,6 @@ const COMMON: [&str; 34] = [
     "selinux",
     "apparmor",
     "audit",
-    "live",
     "xforcevesa",
     "recovery",
     "fastboot",
@@ -56,6 +54,15 @@ pub(super) fn nearest(typed: &str, words: &[&'static str]) -> Option<&'static st
     let far = |word: &str| if word.len() < 4 { 1 } else { 2 };
     let near = words.iter().map(|word| (distance(&plain, &word.to_ascii_lowercase()), *word));
     near.filter(|(distance, word)| *distance <= far(word) && *distance < word.len()).min().map(|(_, word)| word)
+}
+
+/// A value, its listed words in their own letter case: a person who types `Required` means the word.
+pub(super) fn in_their_letters(value: String, words: &[&'static str]) -> String {
+    let own = |item: &str| words.iter().find(|word| word.eq_ignore_ascii_case(item)).copied();
+    match value.split(',').any(|item| own(item).is_some()) {
+        true => value.split(',').map(|item| own(item).unwrap_or(item)).collect::<Vec<_>>().join(","),
+        false => value,
+    }
 }
 
 /// The question behind a message, if there is one to ask.
@@ -102,6 +109,7 @@ pub(super) fn misread(lookup: &mut Lookup, config: &Config) {
 fn no_live_root(lookup: &mut Lookup, root: &str) {
     let Some(token) = lookup.token(&ROOT) else { return };
     let (scheme, rest) = root.split_once(':').unwrap_or(("", root));
+    let (scheme, rest) = root.strip_prefix("live=").map_or((scheme, rest), |rest| ("live", rest));
     let misspelt = nearest(scheme, &["live"]).is_some() && Selector::parse(rest).is_some();
     let live_only = root.starts_with("CDLABEL=") && !lookup.has(&LIVE_IMAGE);
     if misspelt || live_only {
@@ -113,16 +121,31 @@ fn no_live_root(lookup: &mut Lookup, root: &str) {
 fn cut_off(lookup: &mut Lookup) {
     let tokens = lookup.cmdline().tokens();
     for (at, token) in tokens.iter().enumerate() {
+        let listed = |next: &&Token| {
+            next.value.is_none() && find(&token.key).is_some_and(|karg| karg.words.contains(&&*next.key))
+        };
+        if let Some(next) = tokens.get(at + 1).filter(listed) {
+            let message = format!("the blank ends it, and {0} does nothing; write {1},{0}", next.key, token.raw);
+            lookup.warn("quotes", &token.raw, message);
+        }
         let rest: Vec<&str> =
             tokens[at + 1..].iter().take_while(|token| is_loose(token)).map(|token| token.raw.as_str()).collect();
         if !rest.is_empty() && names_something(token) {
-            let whole = format!("{} {}", token.raw, rest.join(" "));
+            let whole = without_apostrophes(format!("{} {}", token.raw, rest.join(" ")));
             let message = format!(
                 "the blank ends it, and nobody knows {}; if it belongs there, write \"{whole}\" in quotes",
                 rest[0]
             );
             lookup.warn("quotes", &token.raw, message);
         }
+    }
+}
+
+/// The kernel knows no apostrophes: a pair of them was to hold the words together.
+fn without_apostrophes(whole: String) -> String {
+    match whole.split('\'').collect::<Vec<_>>()[..] {
+        [before, inside, ""] if before.ends_with(['=', ':']) => format!("{before}{inside}"),
+        _ => whole,
     }
 }
 
@@ -144,8 +167,11 @@ fn names_something(token: &Token) -> bool {
 fn is_loose(token: &Token) -> bool {
     let word = token.key.as_str();
     let numbered = word.starts_with(|c: char| c.is_ascii_digit());
+    // Not an option of a module; a version and a file are none.
+    let ends = |part: &str| part.starts_with(|c: char| c.is_ascii_digit()) || ["iso", "img"].contains(&part);
+    let dotted = word.split('.').skip(1).any(|part| !ends(part));
     let plain = word.len() > 1
-        && (numbered || word.contains('/') || !word.contains('.'))
+        && (numbered || word.contains('/') || !dotted)
         && !word.starts_with("no")
         && !word.starts_with('-')
         && !word.contains(':');
@@ -227,6 +253,7 @@ mod tests {
             ("CDLABEL=x", "did you mean root=live:CDLABEL=x?"),
             ("lvie:CDLABEL=x", "did you mean root=live:CDLABEL=x?"),
             ("LIVE:/dev/sr0", "did you mean root=live:/dev/sr0?"),
+            ("live=CDLABEL=x", "did you mean root=live:CDLABEL=x?"),
         ] {
             let text = said(&format!("root={root}"));
             assert!(text.contains(&format!(" root={root}: ")) && text.contains(meant), "{root}: {text}");
@@ -240,6 +267,11 @@ mod tests {
     fn a_blank_without_quotes_is_said_table() {
         for (text, whole) in [
             ("root=live:CDLABEL=MY LIVE", "\"root=live:CDLABEL=MY LIVE\" in quotes"),
+            ("root=live:CDLABEL=MY live quiet", "\"root=live:CDLABEL=MY live\" in quotes"),
+            ("root=live:CDLABEL=MY LIVE v1.0", "\"root=live:CDLABEL=MY LIVE v1.0\" in quotes"),
+            ("root=live:CDLABEL='MY LIVE' quiet", "\"root=live:CDLABEL=MY LIVE\" in quotes"),
+            ("iso-scan/filename=/isos/my live.iso", "\"iso-scan/filename=/isos/my live.iso\" in quotes"),
+            ("rd.live.overlay.persistent=required accept", "write rd.live.overlay.persistent=required,accept"),
             ("root=live:CDLABEL=My Live 1.0 quiet", "\"root=live:CDLABEL=My Live 1.0\" in quotes"),
             ("root=live:LABEL=x rd.overlay=LABEL=My Data ro", "\"rd.overlay=LABEL=My Data\""),
             ("root=live:LABEL=x iso-scan/filename=/my isos/x.iso", "\"iso-scan/filename=/my isos/x.iso\""),

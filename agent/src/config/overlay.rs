@@ -116,10 +116,10 @@ fn said_by(lookup: &mut Lookup, token: Option<&Token>) -> Option<Said> {
 
 /// Reads the value; empty stands for a bare karg.
 fn said(value: &str) -> Said {
-    match value {
+    match &*value.to_ascii_lowercase() {
         "0" | "no" | "off" => Said::Off,
         "" | "1" | "yes" | "on" | "true" | "tmpfs" | "tmpfs:" => Said::On,
-        "none" | "None" | "NONE" => Said::Bare,
+        "none" => Said::Bare,
         "auto" => Said::Place(Persistence::OnMedium { path: None }),
         _ => match value.strip_prefix("tmpfs:") {
             Some(options) => Said::Tmpfs(split_list(options).collect()),

@@ -17,6 +17,7 @@ use rustix::mount::{
 };
 
 use crate::patient;
+use crate::plan::flags;
 use crate::plan::step::NO_LINKS;
 
 /// Bytes of kernel messages read from one context; a line is far shorter.
@@ -130,6 +131,22 @@ impl Purpose {
     }
 }
 
+/// The field of access times: `MOUNT_ATTR__ATIME` without `nodiratime`, which is a bit of its own.
+const ATIME: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOATIME.union(MountAttrFlags::MOUNT_ATTR_STRICTATIME);
+
+/// What one of [`flags::is_of_the_mount`] is for the kernel; nothing for an option of the driver. Access times that are updated relatively
+/// are the kernel's default, a zero.
+fn attribute(option: &str) -> MountAttrFlags {
+    match option {
+        "noatime" => MountAttrFlags::MOUNT_ATTR_NOATIME,
+        "strictatime" => MountAttrFlags::MOUNT_ATTR_STRICTATIME,
+        "nodiratime" => MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+        "nodev" => MountAttrFlags::MOUNT_ATTR_NODEV,
+        "nosuid" => MountAttrFlags::MOUNT_ATTR_NOSUID,
+        _ => MountAttrFlags::empty(),
+    }
+}
+
 /// `MOUNT_ATTR_NOSYMFOLLOW` of the kernel's `linux/mount.h`.
 const NOSYMFOLLOW: MountAttrFlags = MountAttrFlags::from_bits_retain(0x0020_0000);
 
@@ -156,7 +173,8 @@ fn detached(what: &FileSystem<'_>) -> Result<OwnedFd, MountError> {
     if what.read_only {
         fsconfig_set_flag(context.as_fd(), "ro").map_err(|errno| fail(format!("{}: ro", what.fs), errno))?;
     }
-    for option in what.options.iter().filter(|option| *option != NO_LINKS) {
+    let for_the_driver = |option: &&String| *option != NO_LINKS && !flags::is_of_the_mount(option);
+    for option in what.options.iter().filter(for_the_driver) {
         match option.split_once('=') {
             Some((key, value)) if value.len() > VALUE_BYTES => {
                 let (fs, length) = (what.fs, value.len());
@@ -172,6 +190,13 @@ fn detached(what: &FileSystem<'_>) -> Result<OwnedFd, MountError> {
         .map_err(|errno| fail(format!("mounting {} as {}", what.source, what.fs), errno))?;
     let mut attributes = what.purpose.attributes();
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, what.read_only);
+    for asked in what.options.iter().map(|option| attribute(option)) {
+        // Of the words about access times the last one counts.
+        if asked.intersects(ATIME) {
+            attributes.remove(ATIME);
+        }
+        attributes |= asked;
+    }
     let mount = |attributes| fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes);
     let mounted = match what.options.iter().any(|option| option == NO_LINKS) {
         // Linux 5.14. An older one follows links.

@@ -151,7 +151,9 @@ fn runs(tree: &Path, path: &Path) -> Result<bool, Unusable> {
         return Err(Unusable::Foreign(program.processor()));
     }
     match program.loader {
-        Some(loader) if foreign::open_inside(tree, Path::new(&loader)).is_err() => Err(Unusable::NoLoader(loader)),
+        Some(loader) if foreign::open_inside(tree, &loader).is_err() => {
+            Err(Unusable::NoLoader(loader.display().to_string()))
+        }
         _ => Ok(true),
     }
 }

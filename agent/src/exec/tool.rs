@@ -14,8 +14,10 @@ use zeroize::Zeroizing;
 use super::programs::Inside;
 use crate::attempt::{NO_PROGRESS, Stillness, answered, sleep_of};
 
-/// Bytes of a program's output that are kept.
+/// Bytes of a program's output that are shown.
 const WORDS: usize = 2000;
+/// Bytes of it that are held at least, twice as many at most.
+const OUTPUT: usize = 64 << 10;
 /// How long a program that is asked to stop may take for that.
 const TERM_LIMIT: Duration = Duration::from_secs(5);
 /// How long a program may take to end that was killed: one that waits for a broken disk does not.
@@ -237,6 +239,21 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<bool> {
     }
 }
 
+/// Adds what a program said; of one that says more than anybody reads the last is kept, and that it could not read. A program of an image
+/// must not fill the memory.
+fn keep(kept: &mut Vec<u8>, said: &[u8]) {
+    kept.extend_from_slice(said);
+    if kept.len() <= 2 * OUTPUT {
+        return;
+    }
+    let cut = kept.len() - OUTPUT;
+    let found = UNREADABLE.into_iter().find(|text| kept[..cut].windows(text.len()).any(|part| part == *text));
+    kept.drain(..cut);
+    if let Some(text) = found {
+        kept.splice(..text.len(), text.iter().copied());
+    }
+}
+
 /// Reads a pipe on a thread of its own.
 struct Drain {
     bytes: Arc<Mutex<Zeroizing<Vec<u8>>>>,
@@ -253,7 +270,7 @@ impl Drain {
             loop {
                 match pipe.read(part.as_mut_slice()) {
                     Ok(length @ 1..) => {
-                        shared.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..length]);
+                        keep(&mut shared.lock().unwrap_or_else(PoisonError::into_inner), &part[..length]);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // What could be read is worth more than the reason why the rest could not.
@@ -276,6 +293,21 @@ impl Drain {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_never_stops_talking_fills_no_memory() {
+        for (first, unreadable) in [("short read", true), ("all is well", false)] {
+            let mut kept = Vec::new();
+            keep(&mut kept, first.as_bytes());
+            for number in 0..100_000 {
+                keep(&mut kept, format!("line {number}\n").as_bytes());
+                assert!(kept.len() <= 2 * OUTPUT + 512);
+            }
+            assert!(kept.ends_with(b"line 99999\n"));
+            let said = UNREADABLE.into_iter().any(|text| kept.windows(text.len()).any(|part| part == text));
+            assert_eq!(said, unreadable, "{first}");
+        }
+    }
 
     #[test]
     fn words_status_and_limit() {

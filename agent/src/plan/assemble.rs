@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, loop_image, mount_kind};
 use super::drivers;
+use super::flags;
 use super::persist::Area;
 use super::points::Points;
 use super::slot::Slot;
@@ -143,7 +144,7 @@ fn overlay_options(config: &Config) -> Vec<String> {
     match config.dialect {
         // The root that lies below has been mounted with them.
         _ if config.covers_root() => Vec::new(),
-        Dialect::Kiwi => config.rootflags.clone(),
+        Dialect::Kiwi => flags::for_the_root(&config.rootflags),
         Dialect::Dmsquash => Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ mod common;
 mod cowfile;
 pub mod crypt;
 pub mod drivers;
+pub mod flags;
 pub mod named;
 pub mod ordinary;
 pub mod persist;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::acquire::driver;
 use super::assemble::layers;
 use super::drivers;
+use super::flags;
 use super::persist::Area;
 use super::points::Points;
 use super::slot::{Place, Slot};
@@ -16,32 +17,6 @@ use crate::format::Kind;
 
 /// Where changes lie on a named file system, as dracut's overlayfs module has it; `ovlwork` is beside it.
 pub const PATH: &str = "overlay";
-
-/// Options of a mount and not of a file system, or for mount(8) and systemd alone. They mean nothing for a layer that
-/// nobody sees.
-const NOT_FOR_THE_DRIVER: [&str; 21] = [
-    "defaults",
-    "ro",
-    "rw",
-    "atime",
-    "noatime",
-    "relatime",
-    "norelatime",
-    "strictatime",
-    "nostrictatime",
-    "diratime",
-    "nodiratime",
-    "dev",
-    "nodev",
-    "suid",
-    "nosuid",
-    "exec",
-    "noexec",
-    "auto",
-    "noauto",
-    "nofail",
-    "_netdev",
-];
 
 /// Takes the root from where somebody else has mounted it.
 pub fn taken(points: &Points, sysroot: &Path) -> Vec<Step> {
@@ -64,7 +39,7 @@ pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) 
                 .advice("name the file system with rootfstype=, or use an initrd made by dracut, which opens LVM, RAID and LUKS"));
         }
     };
-    let mut options: Vec<String> = config.rootflags.iter().filter(|flag| for_driver(flag)).cloned().collect();
+    let mut options: Vec<String> = flags::for_the_driver(&config.rootflags);
     if asleep {
         options.extend(known.map(step::no_replay).into_iter().flatten().map(|&option| option.to_owned()));
     }
@@ -77,10 +52,6 @@ pub fn mounted(config: &Config, points: &Points, device: &Device, asleep: bool) 
         at: points.lower.clone(),
     });
     Ok(steps)
-}
-
-fn for_driver(flag: &str) -> bool {
-    !NOT_FOR_THE_DRIVER.contains(&flag) && !flag.starts_with("x-") && !flag.starts_with("comment=")
 }
 
 /// The overlay over the root, and the links that dracut's module leaves.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, loop_image};
 use super::act::{AreaAct, Map, MapAct, Mapping, RamAct};
+use super::flags;
 use super::persist::{Area, is_area};
 use super::ram::RAM_DIR;
 use super::slot::Slot;
@@ -229,7 +230,8 @@ pub fn root(
         Method::Snapshot { thin } => layered(config, base, thin, area),
         Method::Direct | Method::Overlayfs => written(base),
     });
-    let options: Vec<&str> = config.rootflags.iter().map(String::as_str).collect();
+    let flags = flags::for_the_root(&config.rootflags);
+    let options: Vec<&str> = flags.iter().map(String::as_str).collect();
     let fs = base.file.kind.driver().unwrap_or(base.file.kind.name());
     steps.push(mount(Slot::Live, fs, Access::ReadWrite, &options, sysroot));
     if area.is_some_and(|area| area.required) {

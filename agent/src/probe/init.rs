@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::OwnedFd;
@@ -13,23 +13,14 @@ use rustix::io::Errno;
 
 use crate::error::{Code, Stop};
 use crate::foreign::open_at;
-use crate::format::bytes::Fields;
+use crate::format::elf;
 
 /// Where the kernel itself looks for init, in its order (`init/main.c`).
 const USUAL: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 /// Bytes of a program that are looked at first: the kernel itself reads 256 (`BINPRM_BUF_SIZE`).
 const HEAD: u64 = 256;
-/// Bytes of a table of segments, and of the path of an interpreter, as the kernel limits them.
-const TABLE: usize = 65_536;
-const PATH: usize = 4096;
 /// How often a script's interpreter may be a script.
 const SCRIPTS: usize = 4;
-/// What this machine executes, by the numbers of ELF: its own programs, and those of its older half.
-const OWN: &[u16] = match () {
-    () if cfg!(target_arch = "x86_64") => &[62, 3],
-    () if cfg!(target_arch = "aarch64") => &[183, 40],
-    () => &[],
-};
 
 /// Why a file is no init program.
 #[derive(Debug)]
@@ -38,6 +29,8 @@ enum Unfit {
     Absent,
     /// A link whose target is not there.
     Dangling,
+    /// A link that leads back to itself.
+    Circle,
     /// What is there instead of a file.
     NoFile,
     /// Its permissions.
@@ -46,8 +39,8 @@ enum Unfit {
     Empty,
     /// Nothing that a kernel executes.
     NoProgram,
-    /// For which machine it is, by the number of ELF.
-    Machine(u16),
+    /// For which machine it is.
+    Machine(String),
     /// What it is executed with is not there.
     Interpreter(PathBuf),
     /// The image cannot be read.
@@ -59,37 +52,18 @@ impl fmt::Display for Unfit {
         match self {
             Self::Absent => f.write_str("is not there"),
             Self::Dangling => f.write_str("is a link to something that is not there"),
+            Self::Circle => f.write_str("is a link that leads back to itself"),
             Self::NoFile => f.write_str("is no file"),
             Self::Mode(mode) => write!(f, "may not be executed (its mode is {:04o})", mode & 0o7777),
             Self::Empty => f.write_str("is empty"),
             Self::NoProgram => f.write_str("is neither a program nor a script that begins with #!"),
-            Self::Machine(number) => {
-                write!(f, "is a program for {}, and this machine is {}", machine(*number), std::env::consts::ARCH)
+            Self::Machine(name) => {
+                write!(f, "is a program for {name}, and this machine is {}", std::env::consts::ARCH)
             }
             Self::Interpreter(path) => write!(f, "needs {}, which is not there", path.display()),
             Self::Unreadable(error) => write!(f, "cannot be read: {error}"),
         }
     }
-}
-
-/// The name of a machine by its number (`e_machine` of ELF).
-fn machine(number: u16) -> String {
-    let known = [
-        (3, "x86 (32 bits)"),
-        (8, "mips"),
-        (20, "powerpc"),
-        (21, "powerpc64"),
-        (22, "s390x"),
-        (40, "arm (32 bits)"),
-        (62, "x86_64"),
-        (183, "aarch64"),
-        (243, "riscv64"),
-        (258, "loongarch64"),
-    ];
-    known
-        .iter()
-        .find(|(known, _)| *known == number)
-        .map_or_else(|| format!("machine {number}"), |(_, name)| (*name).to_owned())
 }
 
 /// The init program of a root: what `init=` names, or the first of the usual ones that can be executed, and in words what is wrong with
@@ -155,8 +129,8 @@ fn judge(root: &OwnedFd, path: &Path, scripts: usize) -> Result<(), Unfit> {
     // A pipe or a device is not opened.
     let looked = open(OFlags::PATH).and_then(|file| rustix::fs::fstat(&file)).map_err(|errno| match errno {
         Errno::NOENT if open(OFlags::PATH | OFlags::NOFOLLOW).is_ok() => Unfit::Dangling,
-        Errno::NOENT | Errno::NOTDIR => Unfit::Absent,
-        Errno::LOOP => Unfit::Dangling,
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Unfit::Absent,
+        Errno::LOOP => Unfit::Circle,
         errno => Unfit::Unreadable(errno.into()),
     })?;
     if !rustix::fs::FileType::from_raw_mode(looked.st_mode).is_file() {
@@ -175,13 +149,13 @@ fn judge(root: &OwnedFd, path: &Path, scripts: usize) -> Result<(), Unfit> {
     }
     let interpreter = match head.strip_prefix(b"#!") {
         Some(line) => script(line)?,
-        None => elf(&mut file, &head)?,
+        None => loader(&mut file)?,
     };
     match interpreter.filter(|path| path.is_absolute()) {
         None => Ok(()),
         Some(_) if scripts == 0 => Err(Unfit::NoProgram),
         Some(path) => judge(root, &path, scripts - 1).map_err(|why| match why {
-            Unfit::Absent | Unfit::Dangling => Unfit::Interpreter(path),
+            Unfit::Absent | Unfit::Dangling | Unfit::Circle => Unfit::Interpreter(path),
             why => why,
         }),
     }
@@ -195,75 +169,13 @@ fn script(line: &[u8]) -> Result<Option<PathBuf>, Unfit> {
     Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(word))))
 }
 
-/// The interpreter that an ELF program names, if it does.
-fn elf(file: &mut File, head: &[u8]) -> Result<Option<PathBuf>, Unfit> {
-    if !head.has(0, b"\x7fELF") {
-        return Err(Unfit::NoProgram);
-    }
-    let layout = Layout::of(head).ok_or(Unfit::NoProgram)?;
-    if !OWN.is_empty() && !OWN.contains(&layout.machine) {
-        return Err(Unfit::Machine(layout.machine));
-    }
-    let length = usize::from(layout.entries).saturating_mul(layout.entry);
-    if length == 0 || length > TABLE {
-        return Err(Unfit::NoProgram);
-    }
-    let table = read(file, layout.table, length)?;
-    let Some((at, length)) = table.chunks_exact(layout.entry).find_map(|entry| layout.interpreter(entry)) else {
-        return Ok(None);
-    };
-    let length = usize::try_from(length).ok().filter(|length| (2..=PATH).contains(length)).ok_or(Unfit::NoProgram)?;
-    let path = read(file, at, length)?;
-    let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
-    Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(&path[..end]))))
-}
-
-/// All of `length` bytes at a place. A program that ends before has been cut off.
-fn read(file: &mut File, at: u64, length: usize) -> Result<Vec<u8>, Unfit> {
-    let mut bytes = vec![0; length];
-    let end = file.seek(SeekFrom::End(0)).map_err(Unfit::Unreadable)?;
-    if at.checked_add(length as u64).is_none_or(|behind| behind > end) {
-        return Err(Unfit::NoProgram);
-    }
-    file.read_exact_at(&mut bytes, at).map_err(Unfit::Unreadable)?;
-    Ok(bytes)
-}
-
-/// The header of an ELF program (`elf(5)`), of either length and order.
-struct Layout {
-    long: bool,
-    big: bool,
-    machine: u16,
-    /// Where its segments are listed, bytes of an entry, how many.
-    table: u64,
-    entry: usize,
-    entries: u16,
-}
-
-impl Layout {
-    fn of(head: &[u8]) -> Option<Self> {
-        let (long, big) = (head.u8(4)? == 2, head.u8(5)? == 2);
-        let half = |at| if big { head.be16(at) } else { head.le16(at) };
-        let word = |at| if big { head.be32(at) } else { head.le32(at) };
-        let table = match (long, big) {
-            (true, true) => head.be64(32)?,
-            (true, false) => head.le64(32)?,
-            (false, _) => u64::from(word(28)?),
-        };
-        let (entry, entries) = if long { (half(54)?, half(56)?) } else { (half(42)?, half(44)?) };
-        let least = if long { 56 } else { 32 };
-        (entry >= least).then_some(Self { long, big, machine: half(18)?, table, entry: usize::from(entry), entries })
-    }
-
-    /// Place and length of the name of the interpreter, in the entry of the segment that has it (`PT_INTERP`).
-    fn interpreter(&self, entry: &[u8]) -> Option<(u64, u64)> {
-        let word = |at| if self.big { entry.be32(at) } else { entry.le32(at) };
-        let long = |at| if self.big { entry.be64(at) } else { entry.le64(at) };
-        (word(0)? == 3).then_some(())?;
-        match self.long {
-            true => Some((long(8)?, long(32)?)),
-            false => Some((u64::from(word(4)?), u64::from(word(16)?))),
-        }
+/// The loader that a program names, if it does.
+fn loader(file: &mut File) -> Result<Option<PathBuf>, Unfit> {
+    let program = elf::program(file).map_err(|error| Unfit::Unreadable(io::Error::other(error)))?;
+    let program = program.ok_or(Unfit::NoProgram)?;
+    match program.is_native() {
+        true => Ok(program.loader),
+        false => Err(Unfit::Machine(program.processor())),
     }
 }
 

@@ -98,6 +98,14 @@ pub fn all() -> Vec<Scenario> {
             "kiwi/T-17 rootflags reach the overlay",
             default().kargs("rootflags=metacopy=on").expect(mount_option("/", "metacopy=on")),
         ),
+        scenario(
+            "kiwi/T-17 rootflags that mount(8) knows",
+            default()
+                .kargs("rootflags=defaults,noatime,nodev,metacopy=on,x-systemd.device-timeout=9")
+                .expect(mount_option("/", "noatime"))
+                .expect(mount_option("/", "nodev"))
+                .expect(mount_option("/", "metacopy=on")),
+        ),
     ];
     list.push(scenario(
         "kiwi/T-03 root=CDLABEL= with rd.live.image",

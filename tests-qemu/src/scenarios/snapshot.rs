@@ -199,6 +199,12 @@ pub fn all() -> Vec<Scenario> {
         list.push(scenario(format!("snapshot/B19 the image itself, twice, {name}"), image_twice(mode)));
     }
     list.push(scenario(
+        "snapshot/A19 rootflags that mount(8) knows, and one of ext4",
+        is_snapshot(on_disk().kargs("rootflags=defaults,noatime,errors=remount-ro"))
+            .expect(mount_option("/", "noatime"))
+            .expect(mount_option("/", "errors=remount-ro")),
+    ));
+    list.push(scenario(
         "snapshot/H1 a system on a persistent store ends clean, native",
         powered_off(Mode::Native, debian(Tree::Trixie), "lab.poweroff", "init=/usr/bin/lab-guest lab.shutdown"),
     ));

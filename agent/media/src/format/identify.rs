@@ -106,7 +106,7 @@ fn every(reader: &mut &mut dyn Input) -> Result<Vec<Superblock>, Error> {
     let head = &source.head;
     let mut found: Vec<Superblock> = BEFORE_ISO.iter().filter_map(|parse| parse(head)).collect();
     found.extend(iso9660::parse(head));
-    found.extend(udf::parse(head));
+    found.extend(udf::probe(&mut source));
     found.extend(exfat::probe(&mut source)?);
     found.extend(ntfs::probe(&mut source)?);
     found.extend(fat::probe(&mut source)?);
@@ -132,9 +132,8 @@ fn content<R: Read + Seek>(source: &mut Source<R>, raid: bool) -> Result<Option<
     if let Some(found) = ntfs::probe(source)? {
         return Ok(Some(found));
     }
-    let optical = iso9660::parse(&source.head).or_else(|| udf::parse(&source.head));
-    if optical.is_some() {
-        return Ok(optical);
+    if let Some(optical) = iso9660::parse(&source.head).or_else(|| udf::probe(source)) {
+        return Ok(Some(optical));
     }
     if let Some(found) = signature::before_fat(&source.head) {
         return Ok(Some(found));

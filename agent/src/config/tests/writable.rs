@@ -257,3 +257,25 @@ fn what_was_to_be_encrypted_is_never_written_in_plain() {
         assert_ne!(overlay.method, Method::Direct, "{text}");
     }
 }
+
+#[test]
+fn listed_words_are_known_in_any_letters() {
+    for (typed, plain) in [
+        ("rd.live.ram=Required", "rd.live.ram=required"),
+        ("rd.live.overlay.persistent=REQUIRED,Accept", "rd.live.overlay.persistent=required,accept"),
+        (
+            "rd.live.overlay.persistent rd.live.overlay.cowfs=XFS",
+            "rd.live.overlay.persistent rd.live.overlay.cowfs=xfs",
+        ),
+        ("rd.live.eject=Prompt", "rd.live.eject=prompt"),
+        ("rd.emergency=PowerOff", "rd.emergency=poweroff"),
+        ("rd.live.dialect=KIWI", "rd.live.dialect=kiwi"),
+        ("rd.overlay=Auto", "rd.overlay=auto"),
+        ("rd.overlay=TMPFS", "rd.overlay=tmpfs"),
+        ("rd.live.overlay=None", "rd.live.overlay=none"),
+    ] {
+        let config = |text| Config { dialect_reason: String::new(), ..read(&format!("root=live:LABEL=x {text}")) };
+        assert_eq!(config(typed), config(plain), "{typed}");
+        assert!(config(typed) != config("") || plain == "rd.overlay=tmpfs", "{typed}");
+    }
+}

@@ -30,7 +30,7 @@ fn program_for(machine: u16, interpreter: Option<&str>) -> Vec<u8> {
 const OTHER: u16 = 22;
 
 fn own() -> u16 {
-    OWN.first().copied().unwrap_or(0)
+    if cfg!(target_arch = "aarch64") { 183 } else { 62 }
 }
 
 /// A tree with files, links (`path`, `→ target`) and directories.
@@ -66,6 +66,7 @@ fn each_reason_has_its_words() {
         (vec![("sbin/init", good.clone(), 0o644), ("bin/sh", good.clone(), 0o755)], Ok("/bin/sh")),
         (vec![("x", text(""), 0)], Err("the live system has no init program")),
         (vec![("sbin/init", text("→/usr/gone"), 0)], Err("/sbin/init is a link to something that is not there")),
+        (vec![("sbin/init", text("→/sbin/init"), 0)], Err("/sbin/init is a link that leads back to itself")),
         (vec![("sbin/init", good.clone(), 0o644)], Err("/sbin/init may not be executed (its mode is 0644)")),
         (vec![("sbin/init", text(""), 0o755)], Err("/sbin/init is empty")),
         (vec![("sbin/init", text("hello\n"), 0o755)], Err("/sbin/init is neither a program nor a script")),
@@ -108,21 +109,10 @@ fn an_init_that_was_asked_for_is_the_only_one() {
     assert!(program(dir.path(), Some(Path::new("/bin/sh"))).is_ok());
 }
 
-/// The programs of this machine itself, and one of 32 bits in the other order.
+/// The programs of this machine itself.
 #[test]
 fn real_programs_are_read_as_the_kernel_does() {
     assert_eq!(program(Path::new("/"), Some(Path::new("/bin/sh"))).unwrap().0, Path::new("/bin/sh"));
-    let mut head = vec![0; 64];
-    head[..6].copy_from_slice(b"\x7fELF\x01\x02");
-    head[19] = 8;
-    head[31] = 52;
-    head[43] = 32;
-    head[45] = 1;
-    let layout = Layout::of(&head).unwrap();
-    assert_eq!((layout.machine, layout.table, layout.entry, layout.entries), (8, 52, 32, 1));
-    let mut entry = vec![0; 32];
-    (entry[3], entry[7], entry[19]) = (3, 200, 9);
-    assert_eq!(layout.interpreter(&entry), Some((200, 9)));
 }
 
 /// attacks.md: an image that cannot be read. A directory of /proc of a process that is gone gives an error that is no absence.

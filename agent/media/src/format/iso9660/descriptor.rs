@@ -120,12 +120,16 @@ fn root(descriptor: &[u8]) -> Option<Root> {
     Some(Root { block: descriptor.le32(156 + 2)?, size: descriptor.le32(156 + 10)? })
 }
 
-/// The primary volume id, in which an underscore may stand for a character that only Joliet could keep.
+/// The primary volume id, in which an underscore may stand for a character that only Joliet could keep; where it is no ASCII, which the
+/// standard asks for and writers do not, Joliet's.
 fn volume_id(primary: &[u8], joliet: Option<&[u8]>) -> Option<String> {
     let id = primary.span(40, 32)?;
     let Some(wide) = joliet.and_then(|joliet| joliet.span(40, 32)) else {
         return text::label(id);
     };
+    if !id.is_ascii() {
+        return text::utf16(text::units_be(wide));
+    }
     let mut units: Vec<u16> = id.iter().map(|byte| u16::from(*byte)).collect();
     for (unit, wide) in units.iter_mut().zip(text::units_be(wide)) {
         if *unit == u16::from(b'_') {
@@ -193,16 +197,32 @@ pub(in crate::format) mod tests {
         assert_eq!(found.uuid.as_deref(), Some("2024-05-01-12-30-45-99"));
     }
 
-    #[test]
-    fn joliet_fills_the_underscores() {
+    /// A volume whose two descriptors have these ids.
+    fn labelled(primary: &str, wide: &str) -> Option<String> {
         let mut image = sample();
+        image[START + 40..START + 72].fill(b' ');
+        image[START + 40..START + 40 + primary.len()].copy_from_slice(primary.as_bytes());
         let joliet = &mut image[START + LEN..];
         joliet[..7].copy_from_slice(b"\x02CD001\x01");
         joliet[88..91].copy_from_slice(b"%/E");
-        for (i, unit) in "MY LIVE".encode_utf16().enumerate() {
-            joliet[40 + i * 2..42 + i * 2].copy_from_slice(&unit.to_be_bytes());
+        for (at, unit) in joliet[40..72].chunks_mut(2).zip(wide.encode_utf16().chain(std::iter::repeat(0x20))) {
+            at.copy_from_slice(&unit.to_be_bytes());
         }
-        assert_eq!(parse(&image).unwrap().label.as_deref(), Some("MY LIVE"));
+        parse(&image).unwrap().label
+    }
+
+    /// As blkid has them; xorriso writes the second to the last with `-J -V`.
+    #[test]
+    fn joliet_fills_the_underscores_and_has_what_is_no_ascii() {
+        for (primary, wide, expected) in [
+            ("MY_LIVE", "MY LIVE", "MY LIVE"),
+            ("MY_LIVE", "MY_LIVE", "MY_LIVE"),
+            ("Größe", "Größe", "Größe"),
+            ("My_Größe", "My_Größe", "My_Größe"),
+            ("Größe eines Namens", "Größe eines Name", "Größe eines Name"),
+        ] {
+            assert_eq!(labelled(primary, wide).as_deref(), Some(expected), "{primary}");
+        }
     }
 
     #[test]
