@@ -2,6 +2,7 @@
 
 mod area;
 mod asleep;
+mod content;
 mod crypt;
 mod host;
 mod medium;

@@ -81,7 +81,7 @@ codes! {
     /// Copying the image to RAM failed.
     RamCopy = 29, NotThis;
     /// The new root has no init program.
-    InitMissing = 30, Stop;
+    InitMissing = 30, NotThis;
     /// The switch to the new root failed.
     SwitchRoot = 31, Stop;
     /// A pseudo file system or a file below `/run` cannot be made.

@@ -5,13 +5,13 @@ use std::path::Path;
 use super::{Acquired, Boot, Mark, Tone, World};
 use crate::config::explain::without_password;
 use crate::config::root::FORMS;
-use crate::config::{Access, Config, Selector, Source};
+use crate::config::{Config, Selector, Source};
 use crate::error::{Code, Disposition, Stop};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Next, Origin, Subvolume, View};
 use crate::format::{self, Kind};
 use crate::handover::Considered;
 use crate::plan::{acquire, ram};
-use crate::source::discover::{self, By, Candidate};
+use crate::source::discover::{By, Candidate};
 use crate::source::search::{Search, is_elsewhere};
 
 impl Boot<'_> {
@@ -92,9 +92,7 @@ impl Boot<'_> {
                 facts
             }
             None => {
-                if candidate.by == By::Mark {
-                    self.look_for_mark(device)?;
-                }
+                let subvolume = self.look_for_mark(device, candidate.by)?;
                 self.say_raid(device);
                 self.report.moment("medium");
                 let chosen = format!("medium: {}, {}", device.summary(), candidate.confirmed());
@@ -102,7 +100,7 @@ impl Boot<'_> {
                     true => self.say(Tone::Notice, chosen),
                     false => self.say(Tone::Warning, format!("{chosen}, using it because no other has come")),
                 }
-                medium_facts(device)?
+                MediumFacts { subvolume, ..medium_facts(device)? }
             }
         };
         self.acquire(facts)
@@ -116,20 +114,6 @@ impl Boot<'_> {
                 "{node} has the record of a RAID beside its file system, and is only read: if that is left over, mdadm --zero-superblock {node} or wipefs takes it away"
             );
             self.say(Tone::Warning, line);
-        }
-    }
-
-    /// Whether the files of the loader's medium lie on a device.
-    fn look_for_mark(&mut self, device: &Device) -> Result<(), Stop> {
-        let Some(id) = &self.config.medium_id else { return Ok(()) };
-        let (file, before) = (discover::mark(id), self.world.mark());
-        let mounted = acquire::mark(&self.points, device).and_then(|steps| self.perform("acquire", &steps));
-        let found = mounted.map(|_| self.world.file_in(&self.points.look, Path::new(&file)));
-        self.undo(before);
-        match found {
-            Ok(Ok(Some(_))) => Ok(()),
-            // Whatever is wrong with it, nothing says that it is the medium.
-            _ => Err(Stop::new(Code::MediumNotFound, format!("{} does not hold {file}", device.node.display()))),
         }
     }
 
@@ -161,15 +145,8 @@ impl Boot<'_> {
         // The journal of a system that sleeps is not replayed; why nothing is kept is said when the place is looked at.
         let writes = self.keeps_on(&medium) && !self.config.overlay.readonly;
         let keeps = writes && self.awake(Path::new("")).is_ok() && self.journal_may_be_replayed(&medium);
-        let before = self.world.mark();
         let access = self.medium_access(&medium);
-        let mut content = self.mount_medium(&medium, access, keeps);
-        if content.as_ref().is_err_and(|stop| stop.code == Code::ContainerMissing) && medium.kind == Kind::Btrfs {
-            self.undo(before);
-            medium.subvolume = Subvolume::Top;
-            content = self.mount_medium(&medium, access, keeps).or(content);
-        }
-        let content = content?;
+        let content = self.content_of(&mut medium, access, keeps)?;
         if let Some(Content::Container(file) | Content::Image(file)) = &content {
             decompressor(self.config, file)?;
         }
@@ -185,34 +162,11 @@ impl Boot<'_> {
             true => None,
             false => Some(self.world.inner(self.config, &self.points.container)?),
         };
+        self.has_init(content.as_ref(), inner.as_ref())?;
         if copy.is_some() && !self.waits_for_area(&medium) && !self.updates {
             self.release(&medium)?;
         }
         Ok(Acquired { medium, content, inner, copy })
-    }
-
-    /// Mounts the medium, and looks what it offers where it is not itself the container.
-    fn mount_medium(&mut self, medium: &MediumFacts, access: Access, keeps: bool) -> Result<Option<Content>, Stop> {
-        let steps = match keeps {
-            true => acquire::medium_for_changes(access, &self.points, medium),
-            false => acquire::medium(access, &self.points, medium),
-        };
-        let done = self.perform("acquire", &steps)?;
-        let replayed = (keeps && done.given_up.is_empty()) || access == Access::ReadWrite;
-        if medium.is_container() {
-            return Ok(None);
-        }
-        let content = self.world.content(self.config, &self.points.live);
-        content.map(Some).map_err(|stop| self.unreplayed_medium(medium, replayed, stop))
-    }
-
-    /// As [`Boot::unreplayed`], of the file system of the medium itself.
-    fn unreplayed_medium(&self, medium: &MediumFacts, replayed: bool, stop: Stop) -> Stop {
-        let own = match medium.origin {
-            Origin::Device(_) => self.below(medium).filter(|_| !replayed),
-            Origin::HostFile { .. } | Origin::Initrd(_) => None,
-        };
-        own.map_or(stop.clone(), |device| self.unreplayed(&device, true, stop))
     }
 
     /// Whether all is there that the boot needs of a volume that says it is longer than its place.
@@ -315,10 +269,10 @@ fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
     })
 }
 
-/// Whether what is missing at the end of a file system may hold nothing: images are padded, and some tools count more than they write
-/// (field.md B).
+/// Whether what is missing at the end of a file system may hold nothing: images are padded, some tools count more than they write, and the
+/// image of a larger stick was written to a smaller one. The kernel mounts these all the same (field.md B).
 fn may_be_padding(kind: Kind) -> bool {
-    matches!(kind, Kind::Iso9660 | Kind::Udf)
+    matches!(kind, Kind::Iso9660 | Kind::Udf | Kind::Vfat | Kind::Exfat | Kind::Ntfs)
 }
 
 fn cut_short(what: &str, missing: u64, advice: &str) -> Stop {

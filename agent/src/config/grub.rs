@@ -2,6 +2,7 @@
 //! GRUB calls it; the kernel undoes neither (field.md E; GRUB manual, "File name syntax", `lib/cmdline.c`).
 
 use super::lookup::Lookup;
+use super::registry::{COWFILE_PATH, LIVE_DIR, LIVE_OVERLAY, LIVE_SQUASHIMG, OVERLAY};
 use super::{Config, Level, Selector};
 
 /// The text without GRUB's backslashes; `None` where there are none.
@@ -13,6 +14,11 @@ pub(super) fn undone(text: &str) -> Option<String> {
         meant.push(escaped.unwrap_or(c));
     }
     found.then_some(meant)
+}
+
+/// A path below a place as it was meant: nobody types a backslash before a quote but GRUB.
+pub(super) fn taken(path: String) -> String {
+    undone(&path).unwrap_or(path)
 }
 
 /// A path without the device that GRUB has put before it, as in `(hd0,gpt2)/boot/x.iso`.
@@ -48,6 +54,14 @@ pub(super) fn notices(lookup: &mut Lookup, config: &Config) {
         && let Some(meant) = scan.readings.first()
     {
         say(scan.path.display().to_string(), format!("/{}", meant.display()));
+    }
+    for karg in [&LIVE_DIR, &LIVE_SQUASHIMG, &COWFILE_PATH, &OVERLAY, &LIVE_OVERLAY] {
+        if let Some(token) = lookup.token(karg)
+            && let Some(meant) = token.value.as_deref().and_then(undone)
+            && !config.selectors().any(|selector| matches!(selector, Selector::Grub { .. }))
+        {
+            lookup.report(Level::Notice, "grub", &token.raw, format!("taking it as {meant}, for GRUB writes that so"));
+        }
     }
 }
 

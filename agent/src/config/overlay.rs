@@ -4,6 +4,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::crypt;
+use super::grub;
 use super::lookup::{Lookup, split_list};
 use super::meant::{self, question};
 use super::registry::{
@@ -152,7 +153,7 @@ fn place(value: &str) -> Option<Persistence> {
 fn path_below(path: &str) -> Option<Option<PathBuf>> {
     match path.trim_start_matches('/') {
         "" | "auto" => Some(None),
-        path => below_the_top(path).map(Some),
+        path => below_the_top(&grub::taken(path.to_owned())).map(Some),
     }
 }
 

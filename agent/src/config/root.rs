@@ -1,6 +1,8 @@
 //! What `root=` asks for, and where the image lies on it.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::explain::without_password;
@@ -194,16 +196,31 @@ pub(super) fn iso_scan(lookup: &mut Lookup) -> Option<IsoScan> {
         (None, _) => stick_for_kiwi(lookup)?,
     };
     let path = path.as_str();
+    // It is resolved inside its file system, so `..` leads nowhere else.
     let below = |path: &str| {
         let path = path.trim_start_matches('/');
-        (!path.is_empty() && path.split('/').all(|part| part != "..")).then(|| PathBuf::from(path))
+        (!path.is_empty()).then(|| PathBuf::from(path))
     };
-    let readings = grub::readings(path).iter().filter_map(|path| below(path)).collect();
+    let mut readings: Vec<_> = grub::readings(path).iter().filter_map(|path| below(path)).collect();
+    readings.extend(bytes_again(path));
     let Some(path) = below(path) else {
         lookup.warn("value", &token.raw, "no path of a file, searching no ISO file");
         return None;
     };
     Some(IsoScan { device, path, readings })
+}
+
+/// A path whose names are no UTF-8: what the command line shows as `\xNN` is a byte of it again.
+fn bytes_again(path: &str) -> Option<PathBuf> {
+    let (mut bytes, mut rest, mut found) = (Vec::new(), path.trim_start_matches('/').as_bytes(), false);
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = rest.strip_prefix(b"\\x").and_then(|digits| std::str::from_utf8(digits.get(..2)?).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|byte| !byte.is_ascii());
+        found |= byte.is_some();
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &rest[4..] } else { behind };
+    }
+    found.then(|| PathBuf::from(OsString::from_vec(bytes)))
 }
 
 /// Cuts `<device>:/<path>` if the text begins with a device. Device names may hold colons but never `:/`.
@@ -216,7 +233,7 @@ pub(super) fn split_place(text: &str) -> Option<(&str, &str)> {
 /// `rd.live.dir` without slashes at its ends; `/` is the top of the medium.
 pub(super) fn live_dir(lookup: &mut Lookup) -> String {
     let dir = lookup.text(&LIVE_DIR);
-    dir.map_or(layout::LIVE_DIR.to_owned(), |dir| dir.trim_matches('/').to_owned())
+    dir.map_or(layout::LIVE_DIR.to_owned(), |dir| grub::taken(dir.trim_matches('/').to_owned()))
 }
 
 /// `rd.live.squashimg` without a leading slash.
@@ -224,7 +241,7 @@ pub(super) fn squashimg(lookup: &mut Lookup) -> String {
     let file = lookup.text(&LIVE_SQUASHIMG).unwrap_or_default();
     match file.trim_matches('/') {
         "" => layout::SQUASHIMG.to_owned(),
-        file => file.to_owned(),
+        file => grub::taken(file.to_owned()),
     }
 }
 

@@ -75,8 +75,8 @@ pub fn key(points: &Points, device: &Device, subvolume: Subvolume) -> Result<Vec
 ///
 /// # Errors
 /// As [`host`].
-pub fn mark(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
-    looked_into(device, &points.look, Subvolume::Default)
+pub fn mark(points: &Points, device: &Device, subvolume: Subvolume) -> Result<Vec<Step>, Stop> {
+    looked_into(device, &points.look, subvolume)
 }
 
 /// Mounts an NTFS to see whether a Windows sleeps on it, as [`host`] does.

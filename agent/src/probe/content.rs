@@ -106,11 +106,13 @@ fn file(root: &Path, path: &Path) -> Result<Option<PathBuf>, Unread> {
 }
 
 /// A path on a mounted file system as that spells it. Where ISO 9660 has neither Rock Ridge nor Joliet, the kernel shows all names in
-/// small letters, whatever they were.
+/// small letters, whatever they were; NTFS has names without case, and the kernel looks them up with it.
 pub fn spelled(root: &Path, path: &Path) -> PathBuf {
     const ISO9660_MAGIC: i64 = 0x9660;
     const UDF_MAGIC: i64 = 0x1501_3346;
-    let is_caseless = rustix::fs::statfs(root).is_ok_and(|facts| [ISO9660_MAGIC, UDF_MAGIC].contains(&facts.f_type));
+    const NTFS3_MAGIC: i64 = 0x7366_746e;
+    let magics = [ISO9660_MAGIC, UDF_MAGIC, NTFS3_MAGIC];
+    let is_caseless = rustix::fs::statfs(root).is_ok_and(|facts| magics.contains(&facts.f_type));
     if is_caseless { without_case(root, path) } else { path.to_owned() }
 }
 

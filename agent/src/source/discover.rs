@@ -87,10 +87,14 @@ fn is_link(path: &Path, device: &Device) -> bool {
     let in_disk = path.starts_with("/dev/disk/by-id") || path.starts_with("/dev/disk/by-path");
     let name = path.file_name().and_then(|name| name.to_str());
     let Some(name) = name.filter(|_| in_disk) else { return false };
-    let whole = |link: &String| link == name || format::udev_decode(name) == *link;
-    let part = |link: &String| device.partition.is_some_and(|number| format!("{link}-part{number}") == name);
-    // Links built from sysfs name the disk; udev's own name the partition itself.
-    device.links.iter().any(|link| if device.partition.is_some() { link == name || part(link) } else { whole(link) })
+    let is = |link: &str| link == name || format::udev_decode(name) == link;
+    // Links built from sysfs name the disk; udev's own name the partition itself. A disk's name is none of its partitions'.
+    let part = device.partition.map(|number| format!("-part{number}"));
+    device.links.iter().any(|link| match &part {
+        Some(part) if link.ends_with(part.as_str()) => is(link),
+        Some(part) => is(&format!("{link}{part}")),
+        None => is(link),
+    })
 }
 
 /// Media that match `selector`, best first: the loader's own medium, then partitions before the disks that hold them,
@@ -150,22 +154,23 @@ fn copies<'a>(
     devices: &'a [Device],
 ) -> impl Iterator<Item = (String, Candidate)> + 'a {
     let searched = |device: &&Device| device.size > 0 && unsearched(device).is_none();
-    devices.iter().filter(searched).filter_map(move |device| {
+    devices.iter().filter(searched).flat_map(move |device| {
         // A stick that somebody has made; on a fixed disk a copy is rare, and something that is slow to come may be the medium.
         let certain = device.removable || device.optical;
         let named = selects(selector, device);
-        let (by, place, certain, why) = match (&config.medium_id, !named && is_like(selector, device)) {
-            (Some(_), _) if is_loaders(config, device) == Some(true) => return None,
-            // On a hybrid medium the volume is one.
-            (Some(_), _) if named && devices.iter().any(|part| stands_for(part, device)) => return None,
-            (Some(id), _) => {
-                (By::Mark, format!("1{}", u8::from(!certain)), certain, format!("{MAY_HOLD} {}", mark(id)))
-            }
-            (None, true) => (By::Likeness, "3".to_owned(), false, "its label is what FAT keeps of that".to_owned()),
-            (None, false) => return None,
-        };
-        let name = device.name.clone();
-        Some((place + &natural(&name), Candidate { name, by, certain, incomplete: false, why }))
+        let is_it = config.medium_id.is_some() && is_loaders(config, device) == Some(true);
+        // On a hybrid medium the volume is one.
+        let is_one = named && devices.iter().any(|part| stands_for(part, device));
+        let marked = config.medium_id.as_ref().filter(|_| !is_it && !is_one).map(|id| {
+            let why = format!("{MAY_HOLD} {}", mark(id));
+            (By::Mark, format!("1{}", u8::from(!certain)), certain, why)
+        });
+        let why = "its label is what FAT keeps of that".to_owned();
+        let like = (!is_it && !named && is_like(selector, device)).then(|| (By::Likeness, "3".to_owned(), false, why));
+        [marked, like].into_iter().flatten().map(|(by, place, certain, why)| {
+            let name = device.name.clone();
+            (place + &natural(&name), Candidate { name, by, certain, incomplete: false, why })
+        })
     })
 }
 
@@ -175,13 +180,21 @@ pub fn mark(id: &str) -> String {
     format!("/{}/{id}", layout::MARKS)
 }
 
-/// Whether a label is what a FAT or its kin keeps of the wanted one: eleven characters, often in upper case, without some.
+/// Whether a label is what a FAT or its kin keeps of the wanted one: eleven characters, often in upper case, without some or with `_` in
+/// their place.
 fn is_like(selector: &Selector, device: &Device) -> bool {
     let (Selector::Label(wanted), Some(found)) = (selector, &device.superblock) else { return false };
-    let kept = |c: char| if c.is_control() || "*?.,;:/\\|+=<>[]\"".contains(c) { '_' } else { c };
-    let short: String = wanted.chars().take(FAT_LABEL).map(kept).collect();
     let label = found.label.as_deref().map(str::trim_end).unwrap_or_default();
-    matches!(found.kind, Kind::Vfat | Kind::Exfat | Kind::Ntfs) && label.eq_ignore_ascii_case(short.trim_end())
+    let refused = |c: &char| c.is_control() || "*?,;:/\\|+=<>[]\"".contains(*c);
+    let dotted = |c: char| if c == '.' { '_' } else { c };
+    let replaced = wanted.chars().map(|c| if refused(&c) { '_' } else { dotted(c) });
+    let left_out = wanted.chars().filter(|c| !refused(c)).map(dotted);
+    let is = |text: String| label.eq_ignore_ascii_case(text.trim_end());
+    matches!(found.kind, Kind::Vfat | Kind::Exfat | Kind::Ntfs)
+        && (is(replaced.take(FAT_LABEL).collect())
+            || is(left_out.clone().take(FAT_LABEL).collect())
+            || is(left_out.collect())
+            || is(wanted.clone()))
 }
 
 /// Characters of a label on FAT.
@@ -268,6 +281,49 @@ mod tests {
             let found = named(&Selector::Label("X".into()), &devices);
             let names: Vec<_> = found.iter().map(|device| device.name.as_str()).collect();
             assert_eq!(names, expected);
+        }
+    }
+
+    /// As under udev: the name of a disk is none of its partitions', whoever made the links.
+    #[test]
+    fn the_name_of_a_disk_is_the_disk() {
+        let device = |partition: Option<u32>, link: &str| Device {
+            name: "vda".to_owned(),
+            partition,
+            links: vec![link.to_owned()],
+            ..Device::default()
+        };
+        // Sysfs knows the disk alone, udev the partition.
+        let (disk, own, of_udev) =
+            (device(None, "virtio-A b"), device(Some(1), "virtio-A b"), device(Some(1), "virtio-A b-part1"));
+        for (name, expected) in [
+            ("virtio-A b", [true, false, false]),
+            (r"virtio-A\x20b", [true, false, false]),
+            ("virtio-A b-part1", [false, true, true]),
+            (r"virtio-A\x20b-part1", [false, true, true]),
+            ("virtio-A b-part2", [false; 3]),
+        ] {
+            let path = Path::new("/dev/disk/by-id").join(name);
+            assert_eq!([&disk, &own, &of_udev].map(|device| is_link(&path, device)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_fat_and_its_kin_keep_of_a_label() {
+        for (wanted, kind, label, like) in [
+            ("TINY_29DAD730", Kind::Vfat, "TINY_29DAD7", true),
+            ("Tiny.29dad730", Kind::Vfat, "TINY_29DAD7", true),
+            // By mlabel, and by Rufus.
+            ("KALI+LIVE", Kind::Vfat, "KALI_LIVE", true),
+            ("KALI+LIVE", Kind::Vfat, "KALILIVE", true),
+            ("A very long label", Kind::Ntfs, "A VERY LONG LABEL", true),
+            ("A very long label", Kind::Vfat, "A VERY LONG", true),
+            ("TINY_29DAD730", Kind::Vfat, "TINY_29DAD", false),
+            ("TINY_29DAD730", Kind::Ext4, "TINY_29DAD7", false),
+        ] {
+            let superblock = Superblock { label: Some(label.to_owned()), ..Superblock::new(kind) };
+            let device = Device { superblock: Some(superblock), ..Device::default() };
+            assert_eq!(is_like(&Selector::Label(wanted.to_owned()), &device), like, "{wanted} {label}");
         }
     }
 

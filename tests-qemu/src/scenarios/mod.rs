@@ -27,6 +27,7 @@ mod ram;
 mod shutdown;
 mod silent;
 mod snapshot;
+mod variants;
 mod words;
 
 use anyhow::Result;
@@ -140,6 +141,7 @@ pub fn all() -> Vec<Scenario> {
         iso_scan::all(),
         kiwi::all(),
         explain::all(),
+        variants::all(),
         words::all(),
         network::all(),
         dracut::all(),

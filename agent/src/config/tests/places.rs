@@ -1,5 +1,9 @@
 //! Where the live system is: `root=`, `iso-scan/filename=`, `rd.live.dir` and their relatives.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
 use super::*;
 
 fn label(name: &str) -> Source {
@@ -130,7 +134,8 @@ fn t37_t45b_iso_scan() {
         ("iso-scan/filename=", None),
         ("iso-scan/filename", None),
         ("iso-scan/filename=/", None),
-        ("iso-scan/filename=/../x", None),
+        // It is resolved inside its file system, as GRUB does.
+        ("iso-scan/filename=/boot/grub/../../x.iso", at(None, "boot/grub/../../x.iso")),
     ];
     for (text, expected) in rows {
         assert_eq!(read(text).iso_scan, expected, "{text}");
@@ -181,12 +186,31 @@ fn names_that_grub_has_written() {
     for (text, path, readings) in [
         ("iso-scan/filename=(hd0,gpt2)/iso/x.iso", "(hd0,gpt2)/iso/x.iso", vec!["iso/x.iso"]),
         (r"iso-scan/filename=/it\'s.iso", r"it\'s.iso", vec!["it's.iso"]),
-        ("iso-scan/filename=(hd0)/../x.iso", "", vec![]),
+        ("iso-scan/filename=(hd0)/boot/../x.iso", "(hd0)/boot/../x.iso", vec!["boot/../x.iso"]),
     ] {
         let scan = read(text).iso_scan;
         let found = scan.map(|scan| (scan.path, scan.readings)).unwrap_or_default();
         assert_eq!(found, (path.into(), readings.into_iter().map(Into::into).collect()), "{text}");
     }
+    // A name in Latin-1, as the command line shows its bytes.
+    let latin = read(r"iso-scan/filename=/Gr\xf6\xdfe.iso").iso_scan.unwrap();
+    assert_eq!(latin.readings, [PathBuf::from(OsString::from_vec(b"Gr\xf6\xdfe.iso".to_vec()))]);
+    assert!(read(r"iso-scan/filename=/a\x20b.iso").iso_scan.unwrap().readings.is_empty());
+    for (text, path) in [
+        (r"rd.overlay=LABEL=data:/it\'s/ovl", "it's/ovl"),
+        (r"rd.overlay=:/a\\b", r"a\b"),
+        (r"rd.live.overlay=/dev/sda1:/a\x20b", r"a\x20b"),
+    ] {
+        let (Persistence::Named { path: found, .. } | Persistence::OnMedium { path: found }) =
+            read(text).overlay.persistence.unwrap()
+        else {
+            panic!("{text}");
+        };
+        assert_eq!(found, Some(path.into()), "{text}");
+    }
+    let config = read(r"rd.live.dir=it\'s rd.live.squashimg=a\\b.img");
+    assert_eq!((&*config.live_dir, &*config.squashimg), ("it's", r"a\b.img"));
+    assert_eq!(ids(r"rd.live.dir=it\'s rd.live.squashimg=a\\b.img rd.overlay=LABEL=x:/it\'s"), ["grub"; 3]);
     assert_eq!(ids("iso-scan/filename=(hd0,gpt2)/iso/x.iso"), ["grub"]);
 }
 
