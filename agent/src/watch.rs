@@ -17,8 +17,8 @@ use crate::probe::{block, links};
 enum Event {
     /// A block device appeared, changed or went.
     Block { name: String, gone: bool },
-    /// A device was looked at; `None` if it had gone.
-    Probed { name: String, device: Option<Box<Device>> },
+    /// A device was looked at, for the `look`th time that one was begun; `None` if it had gone.
+    Probed { name: String, look: u64, device: Option<Box<Device>> },
     /// udev has given names.
     Named,
     /// Events were lost: walk sysfs again.
@@ -49,6 +49,15 @@ impl Nudge {
     }
 }
 
+/// How often a device was looked at. Of two looks that go on side by side the first may answer last, and a mapped device had no size in it
+/// yet.
+struct Looks {
+    name: String,
+    begun: u64,
+    /// The look that told what is known, or the last one that was begun before the device went.
+    told: u64,
+}
+
 /// The devices known so far, and a channel of news.
 pub struct Watch {
     env: Env,
@@ -58,6 +67,8 @@ pub struct Watch {
     first_seen: BTreeMap<String, Instant>,
     /// Devices that are being looked at, and since when.
     pending: BTreeMap<String, Instant>,
+    // One more map would be 5 kB of program, and devices are few.
+    looks: Vec<Looks>,
     drivers: Option<Box<dyn Fn() -> Drivers>>,
     avoided: Vec<Avoided>,
     /// Paths of devices that were asked for; what they lead to is looked at again when udev has given names.
@@ -95,6 +106,7 @@ impl Watch {
             devices: BTreeMap::new(),
             first_seen: BTreeMap::new(),
             pending: BTreeMap::new(),
+            looks: Vec::new(),
             drivers: None,
             avoided: Vec::new(),
             asked: Vec::new(),
@@ -201,15 +213,25 @@ impl Watch {
             Event::Block { name, gone: true } => {
                 self.pending.remove(&name);
                 self.forget(&name);
+                let looks = self.looks_at(&name);
+                looks.told = looks.begun;
                 self.last_news = Instant::now();
             }
             Event::Block { name, gone: false } => {
                 self.last_news = Instant::now();
                 self.probe(name);
             }
-            Event::Probed { name, device } => {
-                self.pending.remove(&name);
+            Event::Probed { name, look, device } => {
+                let looks = self.looks_at(&name);
+                let (is_last, is_old) = (looks.begun == look, looks.told >= look);
+                looks.told = looks.told.max(look);
+                if is_last {
+                    self.pending.remove(&name);
+                }
                 self.last_news = Instant::now();
+                if is_old {
+                    return;
+                }
                 match device {
                     Some(device) => {
                         log::debug!("seen: {}", device.summary());
@@ -273,20 +295,36 @@ impl Watch {
         if !block::is_candidate(&name) || block::is_unused_loop(&self.env, &name) {
             return;
         }
-        // A device that is plugged in a second time while the first look hangs gets no new patience.
-        self.pending.entry(name.clone()).or_insert_with(Instant::now);
+        let look = self.begin_look(&name);
         if self.is_avoided(&name) {
             return;
         }
         let (env, sender, probed) = (self.env.clone(), self.sender.clone(), name.clone());
         let started = thread::Builder::new().name(fault::probe_of(&name)).spawn(move || {
             let device = block::device(&env, &probed).map(Box::new);
-            let _ = sender.send(Event::Probed { name: probed, device });
+            let _ = sender.send(Event::Probed { name: probed, look, device });
         });
         if let Err(error) = started {
             // It stays unanswered, as a device that hangs.
             log::error!("looking at /dev/{name}: {error}");
         }
+    }
+
+    /// Notes that a look at a device begins; returns its number.
+    fn begin_look(&mut self, name: &str) -> u64 {
+        // A device that is plugged in a second time while the first look hangs gets no new patience.
+        self.pending.entry(name.to_owned()).or_insert_with(Instant::now);
+        let looks = self.looks_at(name);
+        looks.begun += 1;
+        looks.begun
+    }
+
+    fn looks_at(&mut self, name: &str) -> &mut Looks {
+        let known = self.looks.iter().position(|looks| looks.name == name).unwrap_or(self.looks.len());
+        if known == self.looks.len() {
+            self.looks.push(Looks { name: name.to_owned(), begun: 0, told: 0 });
+        }
+        &mut self.looks[known]
     }
 }
 
@@ -324,6 +362,36 @@ fn forward(socket: &Socket, sender: &Sender<Event>, announce: Option<&(dyn Fn(&s
         };
         if sent.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_looks_the_one_counts_that_was_begun_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = |look: u64, size: Option<u64>| {
+            let device = size.map(|size| Box::new(Device { name: "dm-0".into(), size, ..Device::default() }));
+            Event::Probed { name: "dm-0".into(), look, device }
+        };
+        let gone = || Event::Block { name: "dm-0".into(), gone: true };
+        for (what, news, size, pending) in [
+            ("in their order", vec![seen(1, Some(0)), seen(2, Some(9))], Some(9), false),
+            ("the first has answered", vec![seen(1, Some(0))], Some(0), true),
+            ("the last has answered", vec![seen(2, Some(9))], Some(9), false),
+            ("the first answers last", vec![seen(2, Some(9)), seen(1, Some(0))], Some(9), false),
+            ("it had gone in the first", vec![seen(2, Some(9)), seen(1, None)], Some(9), false),
+            ("it has gone since", vec![gone(), seen(1, Some(9)), seen(2, Some(9))], None, false),
+        ] {
+            let mut watch = Watch::new(&Env::new(dir.path()));
+            assert_eq!([watch.begin_look("dm-0"), watch.begin_look("dm-0")], [1, 2]);
+            news.into_iter().for_each(|event| watch.take(event));
+            let view = watch.view();
+            let found = view.devices.first().map(|device| device.size);
+            assert_eq!((found, !view.pending.is_empty()), (size, pending), "{what}");
         }
     }
 }
