@@ -211,12 +211,15 @@ impl<'a> Search<'a> {
             }
             (None, None) => {
                 let stop = Stop::new(Code::MediumNotFound, format!("no live medium after {seconds} s"));
-                let lost = told::lost(&view.devices).map(|lost| format!("{lost}; or {}", stop.advice));
-                let advice = lost.unwrap_or_else(|| stop.advice.clone());
-                let wanted = match &self.config.source {
-                    Source::Device(selector) => selector.to_string(),
-                    other => other.to_string(),
+                let selector = match &self.config.source {
+                    Source::Device(selector) => Some(selector),
+                    _ => None,
                 };
+                let closed = selector.and_then(|selector| told::closed(selector, &view.devices));
+                let known = closed.or_else(|| told::lost(&view.devices));
+                let advice = known.map(|known| format!("{known}; or {}", stop.advice));
+                let advice = advice.unwrap_or_else(|| stop.advice.clone());
+                let wanted = selector.map_or_else(|| self.config.source.to_string(), Selector::to_string);
                 stop.wanted(wanted).found(found).advice(advice)
             }
         }
