@@ -12,6 +12,16 @@ if rdlive boot --claims; then
     rm -f -- "$hookdir/initqueue/finished/devexists-$rdlive_name$rdlive_rest.sh"
     unset rdlive_rest rdlive_name
 
+    # rd.auto asks dracut to open all of LVM, RAID and LUKS, and the medium may be in there. It does so in its main loop
+    # when udev is idle, and the karg itself does not keep the loop going, as rd.lvm.lv= does. One round opens what is
+    # there. With systemd the loop goes on beside the agent, for what comes later, but ends before dracut gives up.
+    if getargbool 0 rd.auto; then
+        # shellcheck disable=SC2016
+        printf '%s\n' '[ "$main_loop" -gt 0 ] || return 1' \
+            '[ -n "$DRACUT_SYSTEMD" ] && [ "$main_loop" -le $((RDRETRY * 3 / 4)) ] || return 0' \
+            '[ "$(systemctl is-active rdlive.service)" != activating ]' > "$hookdir/initqueue/finished/rdlive.sh"
+    fi
+
     # With systemd the agent runs already and loads these itself; without, it runs after udev has settled, and they may
     # as well load beside udev's work.
     [ -n "$DRACUT_SYSTEMD" ] || modprobe -qab loop overlay isofs squashfs &

@@ -9,7 +9,7 @@ use crate::artifact;
 use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::machine::{self, Machine, Start};
-use crate::{cache, floor, sources, tool, vmlinux};
+use crate::{cache, floor, packages, sources, tool, vmlinux};
 
 /// How the initrd was made, and so with which kernel it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,6 +39,10 @@ pub enum Mode {
     Dracut106Named,
     /// As [`Mode::Dracut106`], made on a system that has no programs to make and check file systems.
     Dracut106Bare,
+    /// As [`Mode::Dracut106`], made on a system with LVM, which dracut's module `lvm` opens.
+    Dracut106Lvm,
+    /// As [`Mode::Dracut106Shell`], made on a system with LVM.
+    Dracut106LvmShell,
     /// dracut 059 with systemd, Debian 12.
     Dracut059,
     /// The original dmsquash-live of dracut 059, Debian 12.
@@ -91,7 +95,9 @@ impl Mode {
             | Self::Dracut106
             | Self::Dracut106Shell
             | Self::Dracut106Named
-            | Self::Dracut106Bare => Tree::Trixie,
+            | Self::Dracut106Bare
+            | Self::Dracut106Lvm
+            | Self::Dracut106LvmShell => Tree::Trixie,
             Self::Native12
             | Self::NativeWrite12
             | Self::NativeCrypt12
@@ -112,7 +118,13 @@ impl Mode {
     pub fn is_dracut(self) -> bool {
         matches!(
             self,
-            Self::Dracut106 | Self::Dracut106Shell | Self::Dracut106Named | Self::Dracut106Bare | Self::Dracut059
+            Self::Dracut106
+                | Self::Dracut106Shell
+                | Self::Dracut106Named
+                | Self::Dracut106Bare
+                | Self::Dracut106Lvm
+                | Self::Dracut106LvmShell
+                | Self::Dracut059
         )
     }
 
@@ -176,9 +188,13 @@ impl Mode {
             Self::NativeCryptQuick => {
                 format!("{:x} {:x} {:x}", lab.built.agent.hash, lab.built.builder.hash, lab.built.guest.hash)
             }
-            Self::Dracut106 | Self::Dracut106Shell | Self::Dracut106Named | Self::Dracut106Bare | Self::Dracut059 => {
-                format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash)
-            }
+            Self::Dracut106
+            | Self::Dracut106Shell
+            | Self::Dracut106Named
+            | Self::Dracut106Bare
+            | Self::Dracut106Lvm
+            | Self::Dracut106LvmShell
+            | Self::Dracut059 => format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash),
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
             Self::DmsquashLive | Self::KiwiLive => String::new(),
         }
@@ -187,6 +203,14 @@ impl Mode {
     /// With the modules of a version in the tree, or in the layer over it.
     fn make(self, lab: &Lab, over: Option<&Path>, version: &str, path: &Path) -> Result<()> {
         let names = if self == Self::Dracut106Named { NAMES } else { &[] };
+        let over = match self {
+            Self::Dracut106Lvm | Self::Dracut106LvmShell => {
+                let lvm = packages::over_debian(lab, "lvm", "lvm2")?;
+                Some(over.map_or_else(|| lvm.clone(), |over| stacked(&lvm, over)))
+            }
+            _ => over.map(Path::to_owned),
+        };
+        let over = over.as_deref();
         let with = |args: &[&str]| dracut(lab, self.tree(), over, version, (names, args), path);
         let add = |module: &str| with(&["--add", module]);
         match self {
@@ -198,8 +222,8 @@ impl Mode {
             | Self::NativeCrypt
             | Self::NativeCryptQuick
             | Self::NativeCrypt12 => self.native(lab, over, version, path),
-            Self::Dracut106 | Self::Dracut059 => add("rdlive"),
-            Self::Dracut106Shell => with(&["--omit", SYSTEMD, "--add", "rdlive"]),
+            Self::Dracut106 | Self::Dracut106Lvm | Self::Dracut059 => add("rdlive"),
+            Self::Dracut106Shell | Self::Dracut106LvmShell => with(&["--omit", SYSTEMD, "--add", "rdlive"]),
             Self::Dracut106Named => add(&NAMES.join(" ")),
             Self::Dracut106Bare => with(&[BARE, "--add", "rdlive"]),
             Self::DmsquashLive => add("dmsquash-live"),
@@ -247,6 +271,14 @@ impl Mode {
     fn is_as_shipped(self) -> bool {
         matches!(self, Self::Native | Self::Native12)
     }
+}
+
+/// Two layers as one, as overlayfs lists them.
+fn stacked(upper: &Path, lower: &Path) -> PathBuf {
+    let mut both = upper.as_os_str().to_owned();
+    both.push(":");
+    both.push(lower);
+    both.into()
 }
 
 /// The kernel as QEMU starts it soonest.

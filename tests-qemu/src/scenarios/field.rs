@@ -13,6 +13,7 @@ pub fn all() -> Vec<Scenario> {
     list.extend(longer());
     list.extend(copied());
     list.extend(names());
+    list.extend(volumes());
     list.extend(roots());
     list
 }
@@ -161,6 +162,73 @@ fn names() -> Vec<Scenario> {
         ),
         scenario("field/S8 /dev/cdrom", cdrom(Mode::Native)),
         scenario("field/S8 /dev/cdrom, dracut 106", cdrom(Mode::Dracut106)),
+    ]
+}
+
+/// The file becomes the volume `my-vg/live` of LVM on a disk, beside `my-vg/keep`, which has room for changes. A host needs no
+/// device-mapper for that: the first extent lies 1 MiB behind the start, and what comes first is taken first.
+const LVM: &str = r#"
+    live=$(( ($(stat -c %s "$1") + 1048575) / 1048576 )); mv "$1" "$1.live"; mke2fs -q -t ext4 -L KEEP "$1.keep" 64M
+    truncate -s $((live + 64 + 2))M "$1"; disk=$(losetup -f --show "$1")
+    trap 'losetup -d "$disk"; rm -rf --one-file-system "$1.live" "$1.keep" "$1.lock"' EXIT
+    export LVM_SUPPRESS_FD_WARNINGS=1; lock=$1.lock
+    only="[ \"a|^$disk\$|\", \"r|.*|\" ]"
+    offline() {
+        "$@" -q -y --config "devices { filter=$only global_filter=$only use_devicesfile=0 obtain_device_list_from_udev=0
+            hints=\"none\" } backup { backup=0 archive=0 } activation { udev_sync=0 udev_rules=0 monitoring=0 }
+            global { activation=0 locking_dir=\"$lock\" }"
+    }
+    offline pvcreate "$disk"; offline vgcreate -s 1m my-vg "$disk"; next=1
+    for volume in live:$live keep:64; do
+        offline lvcreate -an -Zn -Wn -l ${volume#*:} -n ${volume%:*} my-vg
+        dd if="$1.${volume%:*}" of="$1" bs=1M seek=$next conv=notrunc,sparse status=none; next=$((next + ${volume#*:}))
+    done"#;
+
+/// F: names of device-mapper's devices. Of each name and each way to open a volume one boot, with systemd or without.
+fn volumes() -> Vec<Scenario> {
+    let boot = |root: &str, mode: Mode| {
+        let root = format!("root=live:{root} rd.live.image rd.overlay rd.retry=60");
+        Boot::from(changed(iso(), LVM)).on(Bus::Disk).root(&root).mode(mode)
+    };
+    let found = |boot: Boot| boot.expect(overlay_root()).expect(report_says("/dev/dm-"));
+    let kept = || {
+        let named = found(boot("/dev/my-vg/live", Mode::Dracut106Lvm)).writable();
+        named.kargs("rd.lvm.vg=my-vg rd.overlay=/dev/my-vg/keep").expect(persistence("named"))
+    };
+    let host = Boot::from(changed(folder(Fs::Ext4, "STORE", vec![("x.iso", iso())]), LVM)).on(Bus::Disk);
+    vec![
+        scenario(
+            "field/S8 /dev/VG/LV, which a native initrd does not open",
+            boot("/dev/my-vg/live", Mode::Native)
+                .kargs("rd.retry=2")
+                .writable()
+                .expect(stops_with("RDL-010"))
+                .expect(console_says("dracut's module lvm opens that, asked by rd.lvm.lv=GROUP/VOLUME"))
+                .expect(media_unchanged()),
+        ),
+        scenario(
+            "field/S8 /dev/VG/LV as medium and as place for changes, dracut 106",
+            kept().writes("/kept").then(kept().again().expect(file_is("/kept", "kept"))),
+        ),
+        scenario(
+            "field/S8 /dev/mapper/NAME, dracut 106 without systemd",
+            found(boot("/dev/mapper/my--vg-live", Mode::Dracut106LvmShell).kargs("rd.lvm.lv=my-vg/live")),
+        ),
+        scenario(
+            "field/S8 /dev/VG/LV with an ISO file, dracut 106 without systemd",
+            found(host.mode(Mode::Dracut106LvmShell))
+                .kargs("rd.lvm.lv=my-vg/live iso-scan/filename=/dev/my-vg/live:/x.iso"),
+        ),
+        scenario(
+            "field/S8 a label in LVM that comes late, opened by rd.auto, dracut 106",
+            found(boot("CDLABEL=ISO", Mode::Dracut106Lvm))
+                .kargs("rd.auto")
+                .plugged_in_on_text("looking for the live medium LABEL=ISO: still at it after"),
+        ),
+        scenario(
+            "field/S8 a label in LVM, opened by rd.auto, dracut 106 without systemd",
+            found(boot("CDLABEL=ISO", Mode::Dracut106LvmShell)).kargs("rd.auto"),
+        ),
     ]
 }
 
