@@ -111,6 +111,34 @@ fn h_root_a_file_with_labels_keeps_them_when_lines_are_left_out() {
     }
 }
 
+/// Lines that name something of the tree, and a volume that stays with all that lies on it.
+#[test]
+fn h_what_the_tree_has_itself_stays() {
+    let tiny = Tiny::new();
+    tiny.file("srv/vault.img", "a volume");
+    for dir in ["srv/shown", "srv/changes", "data"] {
+        fs::create_dir_all(tiny.root().join(dir)).unwrap();
+    }
+    tiny.file("srv/shown/one", "");
+    let stays = "/dev/mapper/vault /data ext4 defaults 0 2\n/data/x /opt none bind 0 0\n\
+                 /srv/shown /mnt/shown fuse.bindfs ro 0 0\nnas:/e /mnt/nas nfs nofail 0 0\n";
+    let goes = "overlay /usr/share overlay lowerdir=/usr/share,upperdir=/srv/changes,workdir=/srv/changes 0 0\n\
+                /dev/mapper/disk /home ext4 defaults 0 2\n/home/x /mnt/x fuse.bindfs ro 0 0\n";
+    tiny.file("etc/fstab", format!("{goes}{stays}"));
+    tiny.file("etc/crypttab", "vault /srv/vault.img none luks\ndisk UUID=7 none luks\n");
+    tiny.file(&format!("{UNITS}/vault.service"), "[Unit]\nRequires=dev-mapper-vault.device\n");
+    let folder = tiny.root().join(UNITS).join("multi-user.target.wants");
+    fs::create_dir_all(&folder).unwrap();
+    symlink("../vault.service", folder.join("vault.service")).unwrap();
+    let iso = tiny.build(&["--compression", "lz4"]);
+    let container = tiny.extract(&iso, "/LiveOS/squashfs.img");
+    let cat = |path: &str| run(Command::new("unsquashfs").arg("-cat").arg(&container).arg(path));
+    assert_eq!(cat("etc/fstab"), stays);
+    assert_eq!(cat("etc/crypttab"), "vault /srv/vault.img none luks\n");
+    let all = run(Command::new("unsquashfs").arg("-l").arg(&container));
+    assert!(all.contains("multi-user.target.wants/vault.service"), "{all}");
+}
+
 #[test]
 fn h_scratch_files_may_lie_below_any_name() {
     let tiny = tiny();

@@ -9,7 +9,7 @@ use crate::medium::*;
 /// What an installed system names of its machine. What is left out must not be missed, and what is no machine's must stay.
 const OF_A_MACHINE: &str = r#"
     mkdir -p "$1"/etc/{initramfs-tools/conf.d,systemd/system/{multi-user.target.wants,local-fs.target.requires,lab-report.service.d}}
-    mkdir -p "$1"/{boot/efi,data,opt/share,srv/old,vault,etc/zfs}
+    mkdir -p "$1"/{boot/efi,data,opt/share,srv/old,srv/shown,srv/changes,srv/work,vault,etc/zfs}
     cat > "$1/etc/fstab" << 'END'
 # /etc/fstab: static file system information.
 UUID=3e6be9de-8139-4a9e-9106-a43f08d823a6 / ext4 errors=remount-ro 0 1
@@ -19,6 +19,7 @@ UUID=7f2c1a80-43a5-4d57-8c1c-5a2a3c0e9b11 none swap sw 0 0
 LABEL=DATA /data ext4 defaults,nofail 0 2
 /dev/mapper/vault /vault ext4 defaults 0 2
 /data/share /opt/share none bind 0 0
+overlay /srv/shown overlay lowerdir=/srv/shown,upperdir=/srv/changes,workdir=/srv/work 0 0
 tmpfs /srv/kept tmpfs size=1m 0 0
 /dev/cdrom /media/cdrom0 udf,iso9660 user,noauto 0 0
 END

@@ -29,9 +29,14 @@ impl Volume {
 
     /// Whether the boot of another machine would wait for it, or, where a key is made anew, overwrite what has its disk's name there.
     pub fn is_of_a_machine(&self, look: Look) -> bool {
+        !self.by_hand && !self.is_here(look)
+    }
+
+    /// Whether every machine has what is opened, and opens it when somebody asks for the volume, `noauto` or not.
+    pub fn is_here(&self, look: Look) -> bool {
         let absent =
             self.device.starts_with('/') && !self.device.starts_with("/dev/") && look(&self.device) == Place::Absent;
-        !self.by_hand && (self.swap || is_disk(&self.device) || absent)
+        !self.swap && !is_disk(&self.device) && !absent
     }
 
     /// Files of the tree that may hold the key.
@@ -48,19 +53,22 @@ mod tests {
     #[test]
     fn volumes_of_a_machine() {
         let look = |path: &str| if path == "/vault.img" { Place::There } else { Place::Absent };
-        for (line, goes) in [
-            ("# vault UUID=1 none", false),
-            ("vault UUID=1 none luks,discard", true),
-            ("vault PARTLABEL=x /etc/key luks,nofail", true),
-            ("swap /dev/sda2 /dev/urandom swap,cipher=aes-xts-plain64", true),
-            ("swap /vault.img /dev/urandom swap", true),
-            ("vault UUID=1 none noauto", false),
-            ("vault /vault.img none luks", false),
-            ("vault /data/vault.img none luks", true),
-            ("vault", false),
+        for (line, goes, here) in [
+            ("# vault UUID=1 none", false, false),
+            ("vault UUID=1 none luks,discard", true, false),
+            ("vault PARTLABEL=x /etc/key luks,nofail", true, false),
+            ("swap /dev/sda2 /dev/urandom swap,cipher=aes-xts-plain64", true, false),
+            ("swap /vault.img /dev/urandom swap", true, false),
+            ("vault UUID=1 none noauto", false, false),
+            ("vault /vault.img none luks", false, true),
+            ("vault /vault.img none noauto,nofail", false, true),
+            ("vault /data/vault.img none luks", true, false),
+            ("vault /data/vault.img none noauto", false, false),
+            ("vault", false, false),
         ] {
             let volume = Volume::parse(line);
-            assert_eq!(volume.is_some_and(|volume| volume.is_of_a_machine(&look)), goes, "{line}");
+            let is = |what: fn(&Volume, Look) -> bool| volume.as_ref().is_some_and(|volume| what(volume, &look));
+            assert_eq!((is(Volume::is_of_a_machine), is(Volume::is_here)), (goes, here), "{line}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod crypttab;
 mod fstab;
+mod needs;
 mod resume;
 mod source;
 mod units;
@@ -40,6 +41,8 @@ pub struct Left {
 /// Where units lie that are no package's.
 const UNITS: [&str; 2] = ["etc/systemd/system", "usr/local/lib/systemd/system"];
 
+const CRYPTTAB: &str = "etc/crypttab";
+
 /// Lists of a machine's own disks.
 const LISTS: [&str; 2] = ["etc/zfs/zpool.cache", "etc/lvm/devices/system.devices"];
 
@@ -54,8 +57,12 @@ const PAGES: [u64; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
 pub fn of_tree(root: &Path) -> Left {
     let tree = Tree { root };
     let mut left = Left::default();
-    let gone = tree.mounts(&mut left);
-    tree.volumes(&mut left, gone);
+    let volumes = tree.crypttab();
+    let here = volumes.iter().filter(|(_, volume)| volume.is_here(&|path| tree.look(path)));
+    let here: Vec<String> = here.map(|(_, volume)| volume.name.clone()).collect();
+    let mut gone = tree.mounts(&mut left, &here);
+    gone.extend(tree.volumes(&mut left, volumes));
+    tree.links(&mut left, gone, &here);
     tree.resume(&mut left);
     tree.net_names(&mut left);
     let lists: Vec<PathBuf> = LISTS.iter().filter_map(|path| tree.file(path)).collect();
@@ -124,8 +131,8 @@ impl Tree<'_> {
         left.replaced.push(Replaced { path, content });
     }
 
-    /// fstab, and mount and swap units. Returns the names of the units that there are no more.
-    fn mounts(&self, left: &mut Left) -> BTreeSet<String> {
+    /// fstab, and mount and swap units; `here` are volumes that stay. Returns the names of the units that there are no more.
+    fn mounts(&self, left: &mut Left, here: &[String]) -> BTreeSet<String> {
         let fstab = self.file("etc/fstab");
         let text = fstab.as_ref().map(|path| self.text(path)).unwrap_or_default();
         let mut entries: Vec<(usize, Entry)> =
@@ -139,7 +146,7 @@ impl Tree<'_> {
             let entry = unit.entry(automount(&unit.name))?;
             Some((first + at, entry))
         }));
-        let out = fstab::left_out(&entries, &|path| self.look(path));
+        let out = needs::left_out(&entries, &|path| self.look(path), here);
         let (lines, from_units): (Vec<_>, Vec<_>) = out.iter().partition(|(at, _)| *at < first);
         if let Some(path) = fstab.filter(|_| !lines.is_empty()) {
             self.cut(left, path, &lines.iter().map(|(line, _)| *line).collect::<Vec<_>>());
@@ -149,9 +156,8 @@ impl Tree<'_> {
             out.iter().filter(|(_, entry)| entry.is_swap()).filter_map(|(_, entry)| self.swap_file(&entry.source));
         left.remove("swap files", swaps.collect());
         // The live system has a root of its own.
-        let is_root = |entry: &Entry| !entry.is_swap() && entry.target == "/";
         let mut gone: BTreeSet<String> =
-            lines.iter().filter(|(_, entry)| !is_root(entry)).map(|(_, entry)| entry.unit()).collect();
+            lines.iter().filter(|(_, entry)| !entry.is_root()).map(|(_, entry)| entry.unit()).collect();
         let mut files = Vec::new();
         for (at, _) in from_units {
             let (path, unit) = &units[at - first];
@@ -175,14 +181,17 @@ impl Tree<'_> {
         PAGES.iter().any(marked).then_some(found)
     }
 
-    /// Encrypted volumes and their keys, and then the links that start what waits for a disk or for one of `gone`.
-    fn volumes(&self, left: &mut Left, mut gone: BTreeSet<String>) {
-        let crypttab = self.file("etc/crypttab");
-        let text = crypttab.as_ref().map(|path| self.text(path)).unwrap_or_default();
-        let all = text.lines().enumerate().filter_map(|(line, text)| Some((line, Volume::parse(text)?)));
+    /// Encrypted volumes, each with the number of its line.
+    fn crypttab(&self) -> Vec<(usize, Volume)> {
+        let text = self.file(CRYPTTAB).map(|path| self.text(&path)).unwrap_or_default();
+        text.lines().enumerate().filter_map(|(line, text)| Some((line, Volume::parse(text)?))).collect()
+    }
+
+    /// Encrypted volumes and their keys. Returns the names of the device units that there are no more.
+    fn volumes(&self, left: &mut Left, all: Vec<(usize, Volume)>) -> BTreeSet<String> {
         let (out, kept): (Vec<_>, Vec<_>) =
-            all.partition(|(_, volume)| volume.is_of_a_machine(&|path| self.look(path)));
-        if let Some(path) = crypttab.filter(|_| !out.is_empty()) {
+            all.into_iter().partition(|(_, volume)| volume.is_of_a_machine(&|path| self.look(path)));
+        if let Some(path) = self.file(CRYPTTAB).filter(|_| !out.is_empty()) {
             self.cut(left, path, &out.iter().map(|(line, _)| *line).collect::<Vec<_>>());
             let names = out.iter().map(|(_, volume)| format!("{} ({})", volume.name, volume.device));
             left.note("/etc/crypttab", &names.collect::<Vec<_>>());
@@ -194,13 +203,14 @@ impl Tree<'_> {
             keys.filter_map(|key| self.file(&key)).filter(|key| !key.starts_with("usr")).collect();
         keys.dedup();
         left.remove("keys of encrypted disks", keys);
-        gone.extend(out.iter().map(|(_, volume)| units::device_of(&volume.name)));
-        self.links(left, gone);
+        out.iter().map(|(_, volume)| units::device_of(&volume.name)).collect()
     }
 
-    fn links(&self, left: &mut Left, mut gone: BTreeSet<String>) {
+    /// The links that start what waits for a disk or for one of `gone`, and not for one of the volumes that stay.
+    fn links(&self, left: &mut Left, mut gone: BTreeSet<String>, here: &[String]) {
         let units: Vec<Unit> = self.units().into_iter().map(|(_, unit)| unit).collect();
-        let waiting = units::waiting(&units, &gone);
+        let here: Vec<String> = here.iter().map(|name| units::device_of(name)).collect();
+        let waiting = units::waiting(&units, &gone, &here);
         gone.extend(waiting.iter().cloned());
         let mut found = Vec::new();
         for dir in UNITS {

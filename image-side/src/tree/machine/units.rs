@@ -65,12 +65,13 @@ pub fn values<'a>(text: &'a str, section: &str, key: &str) -> Vec<&'a str> {
     found
 }
 
-/// Units that wait for a disk, or for one of `gone`, and what waits for them.
-pub fn waiting(units: &[Unit], gone: &BTreeSet<String>) -> BTreeSet<String> {
+/// Units that wait for a disk that is none of `here`, or for one of `gone`, and what waits for them.
+pub fn waiting(units: &[Unit], gone: &BTreeSet<String>, here: &[String]) -> BTreeSet<String> {
     let mut waiting = BTreeSet::new();
     loop {
         let waits = |unit: &&Unit| {
-            unit.needs().any(|name| is_disk_unit(name) || gone.contains(name) || waiting.contains(name))
+            let disk = |name: &str| is_disk_unit(name) && !here.iter().any(|known| known == name);
+            unit.needs().any(|name| disk(name) || gone.contains(name) || waiting.contains(name))
                 && !gone.contains(&unit.name)
         };
         let next: BTreeSet<String> = units.iter().filter(waits).map(|unit| unit.name.clone()).collect();
@@ -141,8 +142,10 @@ mod tests {
             unit("f@.service", "[Unit]\nBindsTo=dev-%i.device\n"),
             unit("g@.service", "[Unit]\nBindsTo=dev-sda1.device\n"),
             unit("data.mount", "[Unit]\nBindsTo=dev-sda1.device\n"),
+            unit("h.service", "[Unit]\nRequires=dev-mapper-vault.device\n"),
         ];
-        let waiting = waiting(&units, &gone);
+        let here = [device_of("vault")];
+        let waiting = waiting(&units, &gone, &here);
         assert_eq!(waiting.iter().collect::<Vec<_>>(), ["a.service", "b.service", "c.service", "g@.service"]);
         for (link, expected) in
             [("a.service", true), ("g@x.service", true), ("f@x.service", false), ("d.service", false)]
