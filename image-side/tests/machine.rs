@@ -111,7 +111,7 @@ fn h_root_a_file_with_labels_keeps_them_when_lines_are_left_out() {
     }
 }
 
-/// Lines that name something of the tree, and a volume that stays with all that lies on it.
+/// Lines that name something of the tree, a part of a line, and a volume that stays with all that lies on it.
 #[test]
 fn h_what_the_tree_has_itself_stays() {
     let tiny = Tiny::new();
@@ -126,6 +126,7 @@ fn h_what_the_tree_has_itself_stays() {
                 /dev/mapper/disk /home ext4 defaults 0 2\n/home/x /mnt/x fuse.bindfs ro 0 0\n";
     tiny.file("etc/fstab", format!("{goes}{stays}"));
     tiny.file("etc/crypttab", "vault /srv/vault.img none luks\ndisk UUID=7 none luks\n");
+    tiny.file("etc/dracut.conf.d/of-host.conf", "kernel_cmdline=\"rd.luks.uuid=7\n    quiet\"\nhostonly=no\n");
     tiny.file(&format!("{UNITS}/vault.service"), "[Unit]\nRequires=dev-mapper-vault.device\n");
     let folder = tiny.root().join(UNITS).join("multi-user.target.wants");
     fs::create_dir_all(&folder).unwrap();
@@ -135,6 +136,7 @@ fn h_what_the_tree_has_itself_stays() {
     let cat = |path: &str| run(Command::new("unsquashfs").arg("-cat").arg(&container).arg(path));
     assert_eq!(cat("etc/fstab"), stays);
     assert_eq!(cat("etc/crypttab"), "vault /srv/vault.img none luks\n");
+    assert_eq!(cat("etc/dracut.conf.d/of-host.conf"), "kernel_cmdline=\"\n    quiet\"\nhostonly=no\n");
     let all = run(Command::new("unsquashfs").arg("-l").arg(&container));
     assert!(all.contains("multi-user.target.wants/vault.service"), "{all}");
 }

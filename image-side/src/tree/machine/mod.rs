@@ -1,6 +1,7 @@
 //! What a tree keeps of the machine it came from: disks, swap and network cards by name, for which a live boot on another machine waits.
 
 mod crypttab;
+mod dracut;
 mod fstab;
 mod needs;
 mod resume;
@@ -265,17 +266,20 @@ impl Tree<'_> {
             [vec!["etc/initramfs-tools/initramfs.conf".to_owned()], below("etc/initramfs-tools/conf.d")].concat();
         let dracut = [vec!["etc/dracut.conf".to_owned()], below("etc/dracut.conf.d")].concat();
         let mut names = Vec::new();
-        for (files, names_disk) in
-            [(tools, resume::is_initramfs_tools as fn(&str) -> bool), (dracut, resume::is_dracut)]
-        {
-            for file in files.iter().filter_map(|path| self.file(path)) {
-                let text = self.text(&file);
-                let lines: Vec<usize> =
-                    text.lines().enumerate().filter(|(_, line)| names_disk(line)).map(|(at, _)| at).collect();
-                if !lines.is_empty() {
-                    names.push(format!("/{}", file.display()));
-                    self.cut(left, file, &lines);
-                }
+        for file in tools.iter().filter_map(|path| self.file(path)) {
+            let text = self.text(&file);
+            let named = text.lines().enumerate().filter(|(_, line)| resume::is_initramfs_tools(line));
+            let lines: Vec<usize> = named.map(|(at, _)| at).collect();
+            if !lines.is_empty() {
+                names.push(format!("/{}", file.display()));
+                self.cut(left, file, &lines);
+            }
+        }
+        for path in dracut.iter().filter_map(|path| self.file(path)) {
+            let bytes = fs::read(self.root.join(&path)).unwrap_or_default();
+            if let Some(content) = dracut::without_disks(&bytes) {
+                names.push(format!("/{}", path.display()));
+                left.replaced.push(Replaced { path, content });
             }
         }
         if !names.is_empty() {
