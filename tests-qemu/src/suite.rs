@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::mode::{self, NAMED, NAMES, SYSTEMD};
+use crate::packages::{self, Then};
 use crate::{artifact, machine, mirror, runner, tool};
 
 /// The source package as Debian forky has it; 106 of Debian 13 lacks TEST-21 and TEST-31.
@@ -256,37 +257,25 @@ const TESTS: &str = "usr/src/dracut/test";
 
 /// dracut 112 in place of the tree's own, its source, and what its tests call.
 fn layer(lab: &Lab) -> Result<PathBuf> {
-    let key = format!("dracut-suite 1 {SHA256} {PACKAGES} {} {BUILD}", Tree::Trixie.identity(lab)?);
+    let script = packages::script(Some(&BUILD));
+    let key = format!("dracut-suite 1 {SHA256} {PACKAGES} {} {script}", Tree::Trixie.identity(lab)?);
     lab.cache.tree("dracut-suite", "dracut 112 and its tests over the tree", &key, |dir| {
         let url = format!("{}/{SOURCE}", mirror::debian(lab.mirror.as_deref())?);
-        let log = lab.cache.scratch("log")?.join("log");
-        let tree = Tree::Trixie.ensure(lab)?;
-        let args = [&tree, dir, PACKAGES.as_ref(), url.as_ref(), SHA256.as_ref(), log.as_path()];
-        tool::shell_with_mounts(BUILD, &args).map(drop).with_context(|| {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            format!("building dracut 112 over Debian's tree:\n{}", tool::tail(&said, 20))
-        })
+        let made = packages::over_debian_then(lab, dir, PACKAGES, (&BUILD, &[&url, SHA256]));
+        made.context("building dracut 112 over Debian's tree")
     })
 }
 
-// As the servers' layer (net/layer.rs). dracut of the tree goes: the modules of 112 have other numbers.
-const BUILD: &str = r#"
-    tree=$1 out=$2 packages=$3 url=$4 sum=$5; exec > "$6" 2>&1; mkdir -p "$out"
-    work=$(mktemp -d); mount -t tmpfs tmpfs "$work"; mkdir "$work/upper" "$work/work" "$work/root"
-    mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/work" "$work/root"
-    system_dirs "$work/root"
-    cp -L /etc/resolv.conf "$work/root/etc/resolv.conf" || true
-    printf '#!/bin/sh\nexit 101\n' > "$work/root/usr/sbin/policy-rc.d"; chmod 755 "$work/root/usr/sbin/policy-rc.d"
-    export DEBIAN_FRONTEND=noninteractive INITRD=No LC_ALL=C
-    chroot "$work/root" sh -ec '
-        apt-get -q update; apt-get -y -q --no-install-recommends install $0; apt-get clean
-        rm -rf --one-file-system /var/lib/apt/lists/* /usr/sbin/policy-rc.d /usr/lib/dracut
+/// dracut of the tree goes: the modules of 112 have other numbers.
+const BUILD: Then = Then {
+    removes: "/usr/lib/dracut",
+    commands: r#"
         mkdir /usr/src/dracut; cd /usr/src/dracut
         curl -sSfL -o /tmp/dracut.tar.gz "$1"; echo "$2  /tmp/dracut.tar.gz" | sha256sum -c
         tar xzf /tmp/dracut.tar.gz --strip-components=1; rm /tmp/dracut.tar.gz
-        ./configure --disable-documentation --enable-test; make; make install' "$packages" "$url" "$sum" < /dev/null
-    cp -a "$work/upper/." "$out"
-    umount -R "$work/root"; umount "$work"; rmdir "$work""#;
+        ./configure --disable-documentation --enable-test; make; make install"#,
+    args: &["url", "sum"],
+};
 
 // A machine has an id; the tree that media are made of has none. Kernels are named, for the host's may have none of these modules.
 const RUN: &str = r#"
