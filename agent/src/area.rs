@@ -279,16 +279,16 @@ pub struct NamedSite {
     /// The image that is booted; an ordinary root has none.
     #[serde(default)]
     pub image: Option<Identity>,
-    /// Whether the store of a snapshot is made where nothing is.
+    /// Whether the store of a snapshot, or a cow file, is made where nothing is.
     #[serde(default)]
     pub new_store: NewStore,
 }
 
-/// Whether the store of a snapshot is made at a named path where nothing is. Sizes are in bytes.
+/// Whether the store of a snapshot, or a cow file, is made at a named path where nothing is. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NewStore {
-    /// The root is no snapshot.
+    /// The root is no snapshot, and no cow file was named.
     #[default]
     No,
     /// It would be, if somebody had said how large.

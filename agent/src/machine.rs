@@ -248,8 +248,8 @@ impl World for Machine<'_> {
         self.noted(sums::sha256(&self.env.path(medium), &self.env.path(file)), Look::Sum)
     }
 
-    fn free(&self, at: &Path) -> u64 {
-        self.noted(site::free(&self.env.path(at)), Look::Free)
+    fn free(&self, at: &Path, path: &Path) -> u64 {
+        self.noted(site::free(self.env, at, &[path]), Look::Free)
     }
 
     fn lacks(&self, program: &Program) -> bool {

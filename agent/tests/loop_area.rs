@@ -7,6 +7,7 @@ mod locked;
 mod machine;
 mod ordinary;
 mod programs;
+mod stick;
 
 use std::fs;
 use std::io::Write;

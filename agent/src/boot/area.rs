@@ -185,15 +185,16 @@ impl Boot<'_> {
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {
             return Err(why);
         }
+        let found = self.found_at(&from, path);
         let site = NamedSite {
             node: device.node.clone(),
             kind,
             at: self.points.named.clone(),
             path: path.to_owned(),
-            found: self.found_at(&from, path),
+            found,
             stranger: self.world.is_stranger(&from, path),
             image: Some(Identity::of(medium)),
-            new_store: self.new_store(&from),
+            new_store: self.new_store(&from, path, found),
             shared: Some(from),
         };
         named::area(&self.config.overlay, &self.points, &site)

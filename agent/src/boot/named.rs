@@ -73,15 +73,23 @@ impl Boot<'_> {
     /// A named place where nothing is known to be yet.
     fn named_site(&self, medium: Option<&MediumFacts>, node: PathBuf, kind: Kind, path: PathBuf) -> NamedSite {
         let (at, image) = (self.points.named.clone(), medium.map(Identity::of));
-        let new_store = self.new_store(&at);
+        let new_store = self.new_store(&at, &path, Found::Absent);
         NamedSite { node, kind, at, path, found: Found::Absent, stranger: false, shared: None, image, new_store }
     }
 
-    /// Whether a store is made where nothing is, on the file system that is mounted at a path.
-    pub(super) fn new_store(&self, at: &Path) -> NewStore {
+    /// Whether a store or a cow file is made at a `path` where nothing is, or nothing but zeros, on the file system that is mounted `at`.
+    pub(super) fn new_store(&self, at: &Path, path: &Path, found: Found) -> NewStore {
+        if let (Some(cow), Found::Absent | Found::Zeros) = (&self.config.overlay.cow_file, found) {
+            // One of zeros keeps its length, and has its room.
+            let there = (found == Found::Zeros).then(|| self.world.identify(&at.join(path)));
+            return match there {
+                Some(there) => NewStore::Of { size: there.map_or(0, |(_, size)| size), free: u64::MAX },
+                None => NewStore::Of { size: cow.mib.saturating_mul(1 << 20), free: self.world.free(at, path) },
+            };
+        }
         match self.config.overlay.size {
             _ if !self.takes_store => NewStore::No,
-            TmpfsSize::Bytes(size @ 1..) => NewStore::Of { size, free: self.world.free(at) },
+            TmpfsSize::Bytes(size @ 1..) => NewStore::Of { size, free: self.world.free(at, path) },
             TmpfsSize::Bytes(0) | TmpfsSize::Percent(_) => NewStore::NoSize,
         }
     }
@@ -109,7 +117,8 @@ impl Boot<'_> {
             self.perform("acquire", &[Step::Remount { at: at.clone() }])?;
         }
         let (found, stranger) = (self.found_at(&at, &path), self.world.is_stranger(&at, &path));
-        let site = NamedSite { found, stranger, ..self.named_site(medium, device.node.clone(), kind, path) };
+        let new_store = self.new_store(&at, &path, found);
+        let site = NamedSite { found, stranger, new_store, ..self.named_site(medium, device.node.clone(), kind, path) };
         let area = named::area(&self.config.overlay, &self.points, &site);
         // What is only shown is not replayed.
         area.map_err(|why| if readonly { self.unreplayed(device, false, why.into()).into() } else { why })

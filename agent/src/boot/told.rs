@@ -299,7 +299,7 @@ impl World for Told {
         self.answer(seen!(Sum)).flatten()
     }
 
-    fn free(&self, _at: &Path) -> u64 {
+    fn free(&self, _at: &Path, _path: &Path) -> u64 {
         self.answer(seen!(Free)).unwrap_or(u64::MAX)
     }
 

@@ -150,8 +150,8 @@ pub trait World {
     /// The sum that the mounted medium states for a file.
     fn sum(&self, medium: &Path, file: &Path) -> Option<String>;
 
-    /// Bytes that are free on the file system that is mounted at a path.
-    fn free(&self, at: &Path) -> u64;
+    /// Bytes that are free for a file at a path on the file system that is mounted `at`.
+    fn free(&self, at: &Path, path: &Path) -> u64;
 
     /// Whether the initrd does not have a program.
     fn lacks(&self, program: &Program) -> bool;

@@ -73,6 +73,7 @@ impl Default for Overlay {
             required: false,
             accept: false,
             blank: None,
+            cow_file: None,
             awake: false,
         }
     }

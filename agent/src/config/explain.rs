@@ -142,7 +142,10 @@ fn changes(overlay: &Overlay) -> String {
             format!("kept on the boot disk or beside the ISO file ({cowfs}{encrypted}{required})")
         }
         Some(_) if overlay.unlock.encrypt => return format!("in RAM, up to {}", size(overlay.size)),
-        Some(Persistence::Named { device, path }) => format!("kept on {device}{}", on_path(path.as_deref())),
+        Some(Persistence::Named { device, path }) => {
+            let file = if overlay.cow_file.is_some() { " in the cow file" } else { "" };
+            format!("kept on {device}{file}{}", on_path(path.as_deref()))
+        }
         Some(Persistence::OnMedium { path }) => format!("kept on the medium{}", on_path(path.as_deref())),
     };
     let readonly = if overlay.readonly { ", new ones in RAM only" } else { "" };

@@ -21,6 +21,7 @@ pub mod root;
 mod selector;
 mod shutdown;
 mod size;
+mod stick;
 mod system;
 mod useless;
 mod warnings;
@@ -237,6 +238,18 @@ pub struct Overlay {
     pub blank: Option<AreaFs>,
     /// No system sleeps that would still use the file systems of this machine (`rd.live.host.awake`).
     pub awake: bool,
+    /// The place that is named is a cow file, which is made where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cow_file: Option<CowFile>,
+}
+
+/// The cow file of a stick made for KIWI (`kiwi_cowdevice=`, `kiwi_cowsystem=`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CowFile {
+    /// `rd.live.overlay.cowfs`.
+    pub cowfs: AreaFs,
+    /// MiB of a new one (`rd.live.cowfile.mbsize`); one of zeros keeps its length.
+    pub mib: u64,
 }
 
 /// `rd.overlay.crypt=<device>[,mapname=][,fstype=][,mkfs=][,timeout=]` (dracut-live spec 1.5).

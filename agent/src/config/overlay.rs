@@ -14,7 +14,7 @@ use super::registry::{
 };
 use super::root::split_place;
 use super::size::{Bare, Size};
-use super::{Access, AreaFs, Dialect, Method, Overlay, Persistence, Selector, TmpfsSize, Wish};
+use super::{Access, AreaFs, Dialect, Method, Overlay, Persistence, Selector, TmpfsSize, Wish, stick};
 use crate::cmdline::Token;
 
 /// Values of `rd.overlay` that name no place.
@@ -74,6 +74,8 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
     }
     // A place that was to be encrypted and cannot be understood has no other place as its substitute.
     overlay.persistence = persistence(lookup, new, old).filter(|_| !misread);
+    let (fs, mib) = (cowfs(lookup), cowfile_mib(lookup));
+    stick::cow_file(lookup, &mut overlay, fs, mib);
     overlay.required = lookup.flag(&OVERLAY_PERSISTENT, false) && persistent_says(lookup, "required");
     overlay.accept = lookup.flag(&OVERLAY_PERSISTENT, false) && persistent_says(lookup, "accept");
     overlay.autooverlay = lookup.flag(&AUTOOVERLAY, false).then(|| cowfs(lookup));
@@ -157,7 +159,7 @@ fn path_below(path: &str) -> Option<Option<PathBuf>> {
     }
 }
 
-fn below_the_top(path: &str) -> Option<PathBuf> {
+pub(super) fn below_the_top(path: &str) -> Option<PathBuf> {
     let parts = Path::new(path).components().map(|part| match part {
         Component::Normal(name) => Some(name),
         _ => None,
@@ -227,7 +229,7 @@ fn other_place(lookup: &mut Lookup, new: Option<&Said>, old: Option<&Said>) {
 /// `rd.live.overlay.persistent` and what belongs to it.
 fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
     let cowfs = cowfs(lookup);
-    let cowfile_mib = lookup.number(&COWFILE_MBSIZE, 1..=1 << 40).and_then(|mib| u64::try_from(mib).ok());
+    let cowfile_mib = cowfile_mib(lookup);
     let cowfile_path = cowfile_path(lookup);
     let encrypt = lookup.flag(&LIVE_ENCRYPT, false);
     if !lookup.flag(&OVERLAY_PERSISTENT, false) {
@@ -237,10 +239,14 @@ fn automatic(lookup: &mut Lookup) -> Option<Persistence> {
         required: persistent_says(lookup, "required"),
         accept: persistent_says(lookup, "accept"),
         cowfs,
-        cowfile_mib: cowfile_mib.unwrap_or(500),
+        cowfile_mib,
         cowfile_path,
         encrypt,
     }))
+}
+
+fn cowfile_mib(lookup: &mut Lookup) -> u64 {
+    lookup.number(&COWFILE_MBSIZE, 1..=1 << 40).and_then(|mib| u64::try_from(mib).ok()).unwrap_or(500)
 }
 
 /// Whether the list in `rd.live.overlay.persistent=` has a word.

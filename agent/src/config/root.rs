@@ -7,12 +7,8 @@ use std::path::PathBuf;
 
 use super::explain::without_password;
 use super::lookup::Lookup;
-use super::registry::{
-    ISO_SCAN, ISOFROM, ISOFROM_DEVICE, ISOFROM_SYSTEM, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT,
-    ROOTFSTYPE,
-};
-use super::{Access, Conf, IsoScan, Level, Selector, Source, grub, meant, net};
-use crate::cmdline::Token;
+use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT, ROOTFSTYPE};
+use super::{Access, Conf, IsoScan, Level, Selector, Source, grub, meant, net, stick};
 use crate::layout;
 
 /// The forms `root=` may have, for messages.
@@ -55,7 +51,7 @@ pub(super) fn source(lookup: &mut Lookup) -> Source {
     let image = lookup.flag(&LIVE_IMAGE, false);
     let Some(root) = lookup.text(&ROOT) else {
         return match image {
-            _ if stick_for_kiwi(lookup).is_some() => Source::IsoVolume,
+            _ if stick::iso_file(lookup).is_some() => Source::IsoVolume,
             true => malformed(lookup, "", "rd.live.image is given, but root= is missing"),
             false => Source::NotLive(None),
         };
@@ -64,7 +60,7 @@ pub(super) fn source(lookup: &mut Lookup) -> Source {
         Some(rest) => rest,
         None if image || net::plain_url(&root) => &root,
         // Nobody who names an ISO file so wants another root.
-        None if stick_for_kiwi(lookup).is_some() => return Source::IsoVolume,
+        None if stick::iso_file(lookup).is_some() => return Source::IsoVolume,
         None => return Source::NotLive(Some(root)),
     };
     match live_source(rest) {
@@ -169,31 +165,13 @@ fn loader(text: &str) -> Known {
     }
 }
 
-/// The ISO file that sticks made for KIWI name, and the karg that names it: `isofrom_device=` and `isofrom_system=`, or `isofrom=`
-/// (seed-audit SD-6); grml's has no device.
-fn stick_for_kiwi<'a>(lookup: &mut Lookup<'a>) -> Option<(&'a Token, Option<Selector>, String)> {
-    let named = lookup.text(&ISOFROM_DEVICE).zip(lookup.text(&ISOFROM_SYSTEM));
-    let (token, device, path) = match (named, lookup.text(&ISOFROM)) {
-        (Some((device, path)), _) => (lookup.token(&ISOFROM_SYSTEM)?, Some(device), path),
-        (None, Some(text)) => match text.rsplit_once(':') {
-            Some((device, path)) => (lookup.token(&ISOFROM)?, Some(device.to_owned()), path.to_owned()),
-            None => (lookup.token(&ISOFROM)?, None, text),
-        },
-        (None, None) => return None,
-    };
-    match device.as_deref().map(Selector::parse) {
-        Some(None) => None,
-        device => Some((token, device.flatten(), path)),
-    }
-}
-
 /// `iso-scan/filename=<path>`, perhaps with a device before the path; else what sticks made for KIWI say.
 pub(super) fn iso_scan(lookup: &mut Lookup) -> Option<IsoScan> {
     let text = lookup.text(&ISO_SCAN).unwrap_or_default();
     let (token, device, path) = match (lookup.token(&ISO_SCAN), split_place(&text)) {
         (Some(token), Some((device, path))) => (token, Selector::parse(device), path.to_owned()),
         (Some(token), None) => (token, None, text),
-        (None, _) => stick_for_kiwi(lookup)?,
+        (None, _) => stick::iso_file(lookup)?,
     };
     let path = path.as_str();
     // It is resolved inside its file system, so `..` leads nowhere else.

@@ -35,7 +35,7 @@ const GIVEN: &str =
 const UNKNOWN: &str = "format it yourself with the label cow, or delete it; rd.live.overlay.reset does that only for a \
                        partition that a GPT names rdlive-cow";
 /// How long a place may take to be proven empty: a slow stick reads some GiB in that time.
-const PROOF_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const PROOF_LIMIT: Duration = Duration::from_secs(120);
 
 /// An empty place, shown as a loop device.
 #[derive(Debug)]
@@ -235,7 +235,12 @@ pub(super) fn begin(
     };
     let (file, note) = unfinished::begin(env, path, (size, room), replace, told).map_err(|error| {
         let stop = Stop::new(Code::AreaFormat, format!("making {}: {error}", path.display()));
-        if is_damage(&error) || error.kind() == io::ErrorKind::InvalidInput { stop.advice(CHECK_IT) } else { stop }
+        match error.kind() {
+            // Nobody's file is replaced.
+            io::ErrorKind::Other => stop.advice("remove or rename it to get a new one"),
+            kind if is_damage(&error) || kind == io::ErrorKind::InvalidInput => stop.advice(CHECK_IT),
+            _ => stop,
+        }
     })?;
     Ok((file, note, noted))
 }

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, fallocate, fstatfs};
 use rustix::io::Errno;
 
+use super::blank::PROOF_LIMIT;
 use crate::area::Found;
 use crate::env::Env;
 use crate::foreign::sync_new;
 use crate::plan::act::Replace;
 use crate::plan::persist::is_area;
 use crate::probe::block;
+use crate::probe::empty::{self, Doubt, Extent};
 use crate::probe::site::content;
 use crate::probe::unfinished::{BETWEEN, EXFAT, FAT, Note, is_on, may_be_made, notes};
 use crate::random;
@@ -56,15 +58,27 @@ pub(super) fn forget_replacing(env: &Env, file: &Path) {
     }
 }
 
-/// Whether a file may give way to a new one.
-fn may_be_replaced(path: &Path, replace: Replace) -> bool {
+/// Why a file may not give way to a new one.
+fn refused(path: &Path, replace: Replace) -> Option<String> {
     if path.symlink_metadata().is_err() {
-        return true;
+        return None;
     }
-    match content(path) {
-        Found::File(Some(kind)) => is_area(kind),
-        found => found.is_replaceable(replace == Replace::Own),
+    let found = content(path);
+    match found {
+        Found::File(None) if replace == Replace::Zeros => not_zeros(path).map(|doubt| doubt.to_string()),
+        Found::File(Some(kind)) if replace != Replace::Zeros && is_area(kind) => None,
+        found if found.is_replaceable(replace == Replace::Own) => None,
+        found => Some(format!("it {}", found.objection())),
     }
+}
+
+/// Why a file holds more than zeros, for all that is known: it is read to its last byte.
+fn not_zeros(path: &Path) -> Option<Doubt> {
+    let file = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let proof = file
+        .map_err(|error| Doubt::Unreadable(0, error))
+        .and_then(|(size, file)| empty::proof(&file, size, Extent::Everything, PROOF_LIMIT));
+    proof.err()
 }
 
 /// What becomes of the file system on which a file is made, for who has noted its state.
@@ -98,13 +112,19 @@ pub(super) fn begin(
     let path = env.path(file);
     let discard = replace != Replace::Nothing;
     // Looked at once more, before there is a note: what is planned protects nobody's file.
-    if discard && !may_be_replaced(&path, replace) {
-        return Err(io::Error::other(format!("it {} and is kept as it is", content(&path).objection())));
+    if let Some(why) = refused(&path, replace).filter(|_| discard) {
+        return Err(io::Error::other(format!("{why} and is kept as it is")));
     }
     told(Host::Changes);
     let note = noted(env, file, &path, discard).inspect_err(|_| told(Host::Stays))?;
     match allocated(&path, size, room) {
         Ok(file) => Ok((file, note)),
+        // It is there as it was.
+        Err(error) if replace == Replace::Zeros && path.exists() => {
+            told(Host::GotBack);
+            note.remove()?;
+            Err(error)
+        }
         Err(error) => {
             note.give_up(|| told(Host::GotBack));
             Err(error)
@@ -279,6 +299,33 @@ mod tests {
         assert!(begin(&env, Path::new("/new/deep/y"), (1 << 60, Room::Reserved), Replace::Nothing, tell).is_err());
         assert_eq!(told.take(), [(Host::Changes, true), (Host::GotBack, true)]);
         assert!(!below.join("y").exists() && notes(&below.join("y")).unwrap().is_empty());
+    }
+
+    /// seed-audit SD-6.
+    #[test]
+    fn sd6_only_a_file_of_zeros_to_its_last_byte_is_made_an_area() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        std::os::unix::fs::symlink("/dev", dir.path().join("dev")).unwrap();
+        let path = dir.path().join("x");
+        let size = 64 << 20;
+        let begin = |size| begin(&env, Path::new("/x"), (size, Room::Reserved), Replace::Zeros, |_| ());
+        // No sample is taken there.
+        for at in [40_000_000, size - 1] {
+            let mut content = vec![0; usize::try_from(size).unwrap()];
+            content[usize::try_from(at).unwrap()] = 1;
+            fs::write(&path, &content).unwrap();
+            let error = begin(size).unwrap_err().to_string();
+            assert!(error.ends_with("is kept as it is"), "{error}");
+            assert!(fs::read(&path).unwrap() == content && notes(&path).unwrap().is_empty(), "{at}");
+        }
+        let made = std::process::Command::new("mke2fs").args(["-q", "-F"]).arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(begin(size).is_err(), "it has a file system");
+        File::create(&path).unwrap().set_len(size).unwrap();
+        let (file, note) = begin(size).unwrap();
+        assert_eq!((file.metadata().unwrap().len(), notes(&path).unwrap().len()), (size, 1));
+        note.remove().unwrap();
     }
 
     /// What lies in it may be what lay in its clusters before.

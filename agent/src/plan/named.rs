@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::acquire::{driver, mount_kind};
-use super::act::{AreaAct, MapAct, Target};
+use super::act::{AreaAct, MapAct, Replace, Target};
 use super::common::{checked, mount, reach, remounted};
 use super::cowfile::{FAT_LIMIT, loop_file};
 use super::persist::{Area, area_kind, is_area, least, no_room};
@@ -11,7 +11,8 @@ use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;
 use crate::area::{DiskSite, Found, NamedSite, NewStore, Nothing, Obstacle, WORK};
-use crate::config::{Access, AreaFs, Overlay};
+use crate::config::{Access, AreaFs, CowFile, Overlay};
+use crate::error::Stop;
 use crate::facts::{Device, Seen};
 use crate::format::Kind;
 use crate::table::name;
@@ -62,10 +63,21 @@ pub fn partition(disk: &DiskSite, cowfs: &AreaFs, label: &str, points: &Points) 
 pub fn area(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area, Obstacle> {
     let place = site.at.join(&site.path);
     let shown = format!("{} on {}", site.path.display(), site.node.display());
-    if let (Found::Absent, NewStore::Of { size, free }, false) = (site.found, site.new_store, overlay.readonly) {
+    let file = match &overlay.cow_file {
+        Some(cow) => cow_file(overlay, points, site, cow, &shown)?,
+        None => None,
+    };
+    if let (None, Found::Absent, NewStore::Of { size, free }, false) =
+        (&file, site.found, site.new_store, overlay.readonly)
+    {
         return new_store(overlay, site, shown, size, free);
     }
+    let inside = |steps| {
+        let at = &points.persistent_image;
+        (steps, at.join("overlayfs"), at.join(WORK))
+    };
     let (steps, upper, work) = match site.found {
+        _ if file.is_some() => inside(file.unwrap_or_default()),
         Found::Absent if overlay.readonly => {
             return Err(Obstacle::NothingToShow { place: shown, nothing: Nothing::Path });
         }
@@ -80,11 +92,7 @@ pub fn area(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area
             let work = place.with_file_name(WORK);
             (Vec::new(), place, work)
         }
-        Found::File(Some(kind)) if is_area(kind) => {
-            let at = points.persistent_image.clone();
-            let steps = image(&place, kind, overlay, &at);
-            (steps, at.join("overlayfs"), at.join(WORK))
-        }
+        Found::File(Some(kind)) if is_area(kind) => inside(image(&place, kind, overlay, &points.persistent_image)),
         Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
         Found::File(_) | Found::Disk | Found::Unreadable | Found::Link | Found::Other => {
             return Err(Obstacle::NoArea { place: shown, found: site.found });
@@ -134,11 +142,22 @@ fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Obs
 
 /// The store of a snapshot where nothing is. Room for all of it must be free, for a store that gets an error is lost as a whole.
 fn new_store(overlay: &Overlay, site: &NamedSite, place: String, size: u64, free: u64) -> Result<Area, Obstacle> {
+    room(site, "a store of this rd.live.overlay.size", ("a snapshot", LEAST_STORE), (size, free))?;
+    let file = site.at.join(&site.path);
+    let mut steps = shared(overlay, site);
+    steps.push(Step::Map(MapAct::NewStore { file: file.clone(), size, image: site.image.clone() }));
+    steps.push(loop_file(&file, Access::ReadWrite, None));
+    // There is nothing in it that a reset would have to empty.
+    Ok(store_in_slot(&Overlay { reset: false, ..overlay.clone() }, steps, place))
+}
+
+/// Whether a file that is `asked` for has the length that `what` needs at `least`, and finds room. Sizes are in bytes.
+fn room(site: &NamedSite, asked: &str, (what, least): (&str, u64), (size, free): (u64, u64)) -> Result<(), Obstacle> {
     let small =
         |place: String, has, what: &str, needs| Err(Obstacle::TooSmall { place, has, what: what.to_owned(), needs });
-    let (node, asked) = (site.node.display(), "a store of this rd.live.overlay.size");
-    if size < LEAST_STORE {
-        return small(asked.to_owned(), size, "a snapshot", LEAST_STORE);
+    let node = site.node.display();
+    if size < least {
+        return small(asked.to_owned(), size, what, least);
     }
     if site.kind == Kind::Vfat && size > FAT_LIMIT {
         return small(format!("a file on {node}, which is FAT,"), FAT_LIMIT, asked, size);
@@ -146,12 +165,44 @@ fn new_store(overlay: &Overlay, site: &NamedSite, place: String, size: u64, free
     if size > free {
         return small(format!("the room on {node}"), free, asked, size);
     }
-    let file = site.at.join(&site.path);
-    let mut steps = shared(overlay, site);
-    steps.push(Step::Map(MapAct::NewStore { file: file.clone(), size, image: site.image.clone() }));
-    steps.push(loop_file(&file, Access::ReadWrite, None));
-    // There is nothing in it that a reset would have to empty.
-    Ok(store_in_slot(&Overlay { reset: false, ..overlay.clone() }, steps, place))
+    Ok(())
+}
+
+/// Makes the cow file of a stick for KIWI where it is missing, and a file system in one of zeros; `None` where it has one.
+fn cow_file(
+    overlay: &Overlay,
+    points: &Points,
+    site: &NamedSite,
+    cow: &CowFile,
+    shown: &str,
+) -> Result<Option<Vec<Step>>, Obstacle> {
+    let replace = match site.found {
+        Found::File(Some(kind)) if is_area(kind) => return Ok(None),
+        Found::Absent => Replace::Nothing,
+        Found::Zeros => Replace::Zeros,
+        found => {
+            let advice = format!("remove or rename it, or make another: kiwi_cowsystem=/{}.new", site.path.display());
+            let kept = Obstacle::NoCowFile { place: shown.to_owned(), found };
+            return Err(Stop::from(kept).advice(advice).into());
+        }
+    };
+    if overlay.readonly {
+        return Err(Obstacle::NothingToShow { place: shown.to_owned(), nothing: Nothing::FileSystem });
+    }
+    let kind = area_kind(&cow.cowfs)?;
+    let (size, free) = match site.new_store {
+        NewStore::Of { size, free } => (size, free),
+        NewStore::No | NewStore::NoSize => (cow.mib.saturating_mul(1 << 20), u64::MAX),
+    };
+    let asked = if replace == Replace::Zeros { "that file" } else { "a cow file of this rd.live.cowfile.mbsize" };
+    room(site, asked, (kind.name(), least(kind)), (size, free))?;
+    let path = site.at.join(&site.path);
+    let target = Target::File { path: path.clone(), size, replace };
+    let mut steps = driver(kind);
+    steps.push(Step::Area(AreaAct::Format { target, fs: kind, label: None }));
+    steps.push(loop_file(&path, Access::ReadWrite, None));
+    steps.push(mount_kind(Slot::Cow, kind, Access::ReadWrite, &points.persistent_image));
+    Ok(Some(steps))
 }
 
 /// The smallest store worth making, in bytes.

@@ -47,7 +47,8 @@ pub fn wanted(overlay: &Overlay) -> Vec<Program> {
     if overlay.readonly {
         return Vec::new();
     }
-    let asked = overlay.wish().map(|wish| &wish.cowfs).or(overlay.blank.as_ref());
+    let cow_file = overlay.cow_file.as_ref().map(|cow| &cow.cowfs);
+    let asked = overlay.wish().map(|wish| &wish.cowfs).or(cow_file).or(overlay.blank.as_ref());
     let kind = match (&overlay.crypt, asked) {
         (Some(crypt), _) => Some(crypt.fstype),
         (None, Some(AreaFs::Known(kind))) => Some(*kind),

@@ -154,13 +154,10 @@ pub fn host(env: &Env, sleep: &Sleep<'_>, node: &Path, at: &Path, (asked, bound)
         return Site::Nowhere(Obstacle::UnknownHost(node.to_owned()));
     };
     let begun = is_begun_at(env, device, at, &[asked, bound]);
-    let free = free(&env.path(at));
-    // What an attempt that was cut short took is used again.
-    let taken = unfinished::room(env, &at.join(asked)).max(unfinished::room(env, &at.join(bound)));
     Site::Host(HostSite {
         node: node.to_owned(),
         kind: found.kind,
-        free: free.saturating_add(taken),
+        free: free(env, at, &[asked, bound]),
         refusal: host_refusal(env, device, sleep, at, begun),
         asked: at_path(env, at, asked),
         bound: at_path(env, at, bound),
@@ -176,9 +173,12 @@ pub fn is_begun_at(env: &Env, device: &Device, at: &Path, paths: &[&Path]) -> bo
         || device.superblock.as_ref().is_some_and(|found| sleep::has_only_begun(env, device, found, at))
 }
 
-/// Bytes that are free on the file system that is mounted at a path.
-pub fn free(at: &Path) -> u64 {
-    rustix::fs::statvfs(at).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize))
+/// Bytes that are free for a file at one of the `paths` on the file system that is mounted `at`. What an attempt that was cut short has taken
+/// is used again.
+pub fn free(env: &Env, at: &Path, paths: &[&Path]) -> u64 {
+    let free = rustix::fs::statvfs(env.path(at)).map_or(0, |facts| facts.f_bavail.saturating_mul(facts.f_frsize));
+    let taken = paths.iter().map(|path| unfinished::room(env, &at.join(path))).max();
+    free.saturating_add(taken.unwrap_or(0))
 }
 
 /// What is at a path of a mounted file system.

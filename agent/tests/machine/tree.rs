@@ -116,7 +116,7 @@ impl World for Own<'_> {
         fn inner(&self, config: &Config, at: &Path) -> Result<Inner, Stop>;
         fn ram(&self, image: &Path) -> io::Result<RamFacts>;
         fn sum(&self, medium: &Path, file: &Path) -> Option<String>;
-        fn free(&self, at: &Path) -> u64;
+        fn free(&self, at: &Path, path: &Path) -> u64;
         fn lacks(&self, program: &Program) -> bool;
         fn memory(&self) -> Option<u64>;
         fn source_at(&self, at: &Path) -> Option<String>;

@@ -60,6 +60,12 @@ table! { OVERLAYS_TABLE:
         .default("500");
     COWFILE_PATH = Karg::new("rd.live.cowfile.path", ValueKind::Text, Origin::Kiwi, "Cow file on the file system that holds the ISO file")
         .default("live_system.cow");
+    COWDEVICE = Karg::new("kiwi_cowdevice", ValueKind::Text, Origin::Kiwi, "The device with the cow file `kiwi_cowsystem=`, on sticks made for KIWI before 8: changes are kept there unless another karg says where. A file that is missing, or holds nothing but zeros, is made ready")
+        .replaced_by("rd.overlay")
+        .values("a device");
+    COWSYSTEM = Karg::new("kiwi_cowsystem", ValueKind::Text, Origin::Kiwi, "The cow file on `kiwi_cowdevice=`")
+        .replaced_by("rd.overlay")
+        .values("a path");
     HOST_AWAKE = Karg::new("rd.live.host.awake", ValueKind::Bool, Origin::Rdlive, "You know that no system sleeps (hibernation, Windows' fast startup) which would still use the disks of this machine: write to file systems although they were not cleanly unmounted, a system may sleep on them, or nobody can read whether they are one half of a mirror. **If a system does sleep on one, that is destroyed**")
         .default("0: changes go to RAM then, and the message says why");
     LIVE_ENCRYPT = Karg::new("rd.live.encrypt", ValueKind::Bool, Origin::Kiwi, "Encrypt a new persistent area (LUKS2); asks for a passphrase. An area without encryption is not used then. An encrypted one is found without this karg too")

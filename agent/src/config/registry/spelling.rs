@@ -48,8 +48,6 @@ pub static FOREIGN: &[Foreign] = &[
     foreign("persistence-*", "live-boot", "rd.overlay=<device>"),
     foreign("persistent", "casper", "rd.live.overlay.persistent"),
     foreign("perch", "Slax", "rd.live.overlay.persistent"),
-    foreign("kiwi_cowdevice", "KIWI before 8", "rd.overlay=<device>"),
-    foreign("kiwi_cowsystem", "KIWI before 8", "rd.live.cowfile.path=<path>"),
     foreign("kiwi_hybrid*", "KIWI before 8", "rd.live.overlay.persistent"),
     foreign("overlaytmpfs", "Alpine", "rd.overlay"),
     foreign("systemd.volatile", "systemd", "rd.overlay"),

@@ -241,3 +241,62 @@ fn sd6_kargs_of_sticks_made_for_kiwi() {
     let named = read("isofrom=/dev/sdb1:/x.iso root=live:LABEL=Y");
     assert_eq!((named.iso_scan.is_some(), named.source), (true, Source::Device(Selector::Label("Y".into()))));
 }
+
+/// seed-audit SD-6.
+#[test]
+fn sd6_the_cow_file_of_sticks_made_for_kiwi() {
+    let stick = "isofrom=/dev/disk/by-uuid/AB-CD:/x.iso isofrom_device=/dev/disk/by-uuid/AB-CD isofrom_system=/x.iso";
+    let at = |device: &str, path: &str| {
+        let device = Selector::parse(device).unwrap();
+        Some(Persistence::Named { device, path: Some(path.into()) })
+    };
+    let both = "kiwi_cowdevice=/dev/disk/by-uuid/AB-CD kiwi_cowsystem=/boot/x-cowfile";
+    let label = || Some(Persistence::Named { device: Selector::Label("P".into()), path: None });
+    for (text, place, warned) in [
+        (both, at("UUID=AB-CD", "boot/x-cowfile"), ""),
+        ("kiwi_cowdevice=/dev/sdb1 kiwi_cowsystem=x", at("/dev/sdb1", "x"), ""),
+        ("kiwi_cowdevice=LABEL=STICK kiwi_cowsystem=//a/x", at("LABEL=STICK", "a/x"), ""),
+        // What belongs to it.
+        (&format!("{both} rd.live.overlay.persistent=required"), at("UUID=AB-CD", "boot/x-cowfile"), ""),
+        (&format!("{both} rd.live.cowfile.mbsize=64"), at("UUID=AB-CD", "boot/x-cowfile"), ""),
+        // Half of it, and what names no file.
+        ("kiwi_cowdevice=/dev/sdb1", None, "without kiwi_cowsystem=/<path> beside it"),
+        ("kiwi_cowdevice=/dev/sdb1 kiwi_cowsystem=", None, "without kiwi_cowsystem=/<path> beside it"),
+        ("kiwi_cowsystem=/x", None, "without kiwi_cowdevice=<device> beside it"),
+        ("kiwi_cowdevice=sdb1 kiwi_cowsystem=/x", None, "name a cow file"),
+        ("kiwi_cowdevice=/dev/sdb1 kiwi_cowsystem=/../x", None, "name a cow file"),
+        ("kiwi_cowdevice=/dev/sdb1 kiwi_cowsystem=/", None, "name a cow file"),
+        // What is asked for today counts.
+        (&format!("{both} rd.overlay=LABEL=P"), label(), "another karg says"),
+        (&format!("{both} rd.live.overlay=LABEL=P"), label(), "another karg says"),
+        (&format!("{both} rd.overlay=0"), None, "another karg says"),
+        (&format!("{both} rd.overlay=none rw"), None, "another karg says"),
+        (&format!("{both} rd.live.overlay.persistent=0"), None, "another karg says"),
+        (&format!("{both} rd.overlay.crypt=/dev/sdc"), None, "another karg says"),
+    ] {
+        let text = format!("{stick} {text}");
+        let (config, warnings) = interpret_text(&text);
+        let overlay = &config.overlay;
+        assert_eq!(overlay.persistence, place, "{text}");
+        let named = place.is_some() && warned.is_empty();
+        assert_eq!(overlay.cow_file.is_some(), named, "{text}");
+        assert!(!named || overlay.method == Method::Overlayfs, "{text}");
+        let said = warnings.iter().filter(|warning| matches!(warning.id, "value" | "contradiction" | "ignored"));
+        let said: Vec<_> = said.map(|warning| &*warning.message).collect();
+        assert_eq!(
+            (said.len(), said.concat().contains(warned)),
+            (usize::from(!warned.is_empty()), true),
+            "{said:?}: {text}"
+        );
+        assert!(
+            warnings.iter().any(|warning| warning.id == "deprecated" && warning.karg.starts_with("kiwi_cow")),
+            "{text}"
+        );
+    }
+    let own = read(&format!("{stick} {both} rd.live.overlay.persistent rd.live.cowfile.path=own.cow"));
+    assert_eq!(own.overlay.wish().map(|wish| wish.cowfile_path.clone()), Some("own.cow".into()));
+    assert_eq!(own.overlay.cow_file, None);
+    let sized = read(&format!("{stick} {both} rd.live.overlay.cowfs=xfs rd.live.cowfile.mbsize=640"));
+    let file = sized.overlay.cow_file.unwrap();
+    assert_eq!((String::from(file.cowfs), file.mib), ("xfs".to_owned(), 640));
+}

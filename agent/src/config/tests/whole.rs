@@ -153,8 +153,16 @@ fn token_soup_never_panics() {
 fn every_karg_that_is_read_changes_something() {
     let values = ["", "=0", "=1", "=x", "=17", "=LABEL=x", "=live:LABEL=x", "=/dev/ttyS1", "=halt", "=kiwi", "=xfs"];
     // The dialect is fixed, or the reason for it would be a change already.
-    let contexts = ["", "rd.live.overlay.persistent", "rw", "isofrom_device=LABEL=z", "isofrom_system=/x.iso"]
-        .map(|more| format!("rd.live.dialect=dmsquash root=LABEL=y {more}"));
+    let contexts = [
+        "",
+        "rd.live.overlay.persistent",
+        "rw",
+        "isofrom_device=LABEL=z",
+        "isofrom_system=/x.iso",
+        "kiwi_cowdevice=LABEL=z",
+        "kiwi_cowsystem=/x",
+    ]
+    .map(|more| format!("rd.live.dialect=dmsquash root=LABEL=y {more}"));
     for karg in registry::all() {
         if matches!(karg.status, registry::Status::Ignored(_) | registry::Status::Elsewhere(_)) {
             continue;
@@ -179,7 +187,14 @@ fn command_lines_from_the_wild() {
             "",
         ),
         ("KIWI, media check", "mediacheck=1 plymouth.enable=0 root=live:CDLABEL=CDROM rd.live.image", "not-built"),
-        ("live-grub-stick", "root=live:CDLABEL=CDROM rd.live.image iso-scan/filename=/my.iso", ""),
+        ("live-grub-stick for Fedora", "root=live:CDLABEL=CDROM rd.live.image iso-scan/filename=/my.iso", ""),
+        (
+            "live-grub-stick --suse-persistent",
+            "BOOT_IMAGE=(loop)/boot/x86_64/loader/linux isofrom=/dev/disk/by-uuid/AB-CD:/my.iso \
+             isofrom_device=/dev/disk/by-uuid/AB-CD isofrom_system=/my.iso kiwi_cowdevice=/dev/disk/by-uuid/AB-CD \
+             kiwi_cowsystem=/boot/my.iso-cowfile loader=syslinux splash=silent quiet showopts",
+            "deprecated deprecated deprecated deprecated deprecated",
+        ),
         (
             "Kairos",
             "cdroot root=live:CDLABEL=COS_LIVE rd.live.dir=/ rd.live.squashimg=rootfs.squashfs \

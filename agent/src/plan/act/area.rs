@@ -176,6 +176,8 @@ pub enum Replace {
     Area,
     /// Besides, what nobody knows: the file bears the image's own name.
     Own,
+    /// A file in which nothing but zeros is. Nobody has to have asked for more than that it be used.
+    Zeros,
 }
 
 impl AreaAct {

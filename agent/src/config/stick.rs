@@ -1,0 +1,66 @@
+//! What sticks made for KIWI before 8 have on their command line (seed-audit SD-6). live-grub-stick writes such menus: the ISO file is
+//! named twice, and with `--suse-persistent` a file of zeros that is to keep changes.
+
+use super::lookup::Lookup;
+use super::overlay::below_the_top;
+use super::registry::{
+    COWDEVICE, COWFILE_PATH, COWSYSTEM, ISOFROM, ISOFROM_DEVICE, ISOFROM_SYSTEM, OVERLAY_CRYPT, OVERLAY_PERSISTENT,
+};
+use super::{AreaFs, CowFile, Method, Overlay, Persistence, Selector};
+use crate::cmdline::Token;
+
+/// The ISO file, and the karg that names it: `isofrom_device=` and `isofrom_system=`, or `isofrom=`; grml's has no device.
+pub(super) fn iso_file<'a>(lookup: &mut Lookup<'a>) -> Option<(&'a Token, Option<Selector>, String)> {
+    let named = lookup.text(&ISOFROM_DEVICE).zip(lookup.text(&ISOFROM_SYSTEM));
+    let (token, device, path) = match (named, lookup.text(&ISOFROM)) {
+        (Some((device, path)), _) => (lookup.token(&ISOFROM_SYSTEM)?, Some(device), path),
+        (None, Some(text)) => match text.rsplit_once(':') {
+            Some((device, path)) => (lookup.token(&ISOFROM)?, Some(device.to_owned()), path.to_owned()),
+            None => (lookup.token(&ISOFROM)?, None, text),
+        },
+        (None, None) => return None,
+    };
+    match device.as_deref().map(Selector::parse) {
+        Some(None) => None,
+        device => Some((token, device.flatten(), path)),
+    }
+}
+
+/// The cow file that `kiwi_cowdevice=` and `kiwi_cowsystem=` name together, unless our own kargs say where changes are kept, or that
+/// none are. A file system lies in it, so it asks for an overlay.
+pub(super) fn cow_file(lookup: &mut Lookup, overlay: &mut Overlay, cowfs: AreaFs, mib: u64) {
+    let named = (lookup.text(&COWDEVICE), lookup.text(&COWSYSTEM));
+    let Some(token) = lookup.token(&COWDEVICE).or(lookup.token(&COWSYSTEM)) else { return };
+    let ours = match &overlay.persistence {
+        Some(Persistence::Named { .. } | Persistence::OnMedium { .. }) => true,
+        // It says that changes are kept, and not where.
+        Some(Persistence::Automatic(_)) => lookup.has(&COWFILE_PATH),
+        None => [&OVERLAY_CRYPT, &OVERLAY_PERSISTENT].iter().any(|karg| lookup.has(karg)),
+    };
+    if ours || overlay.refused || overlay.method == Method::Direct {
+        lookup.warn(
+            "contradiction",
+            &token.raw,
+            "another karg says where changes are kept, or that none are, using that",
+        );
+        return;
+    }
+    let place = match named {
+        (Some(device), Some(path)) => Selector::parse(&device).zip(below_the_top(path.trim_start_matches('/'))),
+        (device, _) => {
+            let other = if device.is_some() { "kiwi_cowsystem=/<path>" } else { "kiwi_cowdevice=<device>" };
+            lookup.warn("value", &token.raw, format!("names no cow file without {other} beside it, ignoring"));
+            return;
+        }
+    };
+    let Some((device, path)) = place.filter(|(_, path)| !path.as_os_str().is_empty()) else {
+        let message = "a device (/dev/<name>, LABEL=, UUID=) and the path of a file on it name a cow file, ignoring";
+        lookup.warn("value", &token.raw, message);
+        return;
+    };
+    overlay.persistence = Some(Persistence::Named { device, path: Some(path) });
+    overlay.cow_file = Some(CowFile { cowfs, mib });
+    if matches!(overlay.method, Method::Snapshot { .. }) {
+        overlay.method = Method::Overlayfs;
+    }
+}
