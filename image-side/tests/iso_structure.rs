@@ -56,6 +56,23 @@ fn b01_gpt_image_has_every_boot_structure() {
     assert_eq!(u64::from(entries[1].sectors) * 512, esp.size);
 }
 
+/// seed-audit SD-3, SD-6: live-grub-stick's menu starts these, and people extract them.
+#[test]
+fn sd3_kernel_and_initrd_have_kiwis_names_too_which_cost_nothing() {
+    let tiny = Tiny::new();
+    let iso = tiny.build(&[]);
+    let lba = |path: &str| {
+        let report = run(Command::new("xorriso").arg("-indev").arg(&iso).args(["-find", path, "-exec", "report_lba"]));
+        let line = report.lines().find(|line| line.starts_with("File data lba:")).unwrap_or_else(|| panic!("{report}"));
+        line.rsplit_once(" , ").unwrap().0.to_owned()
+    };
+    for (ours, kiwis) in
+        [("/boot/vmlinuz", "/boot/x86_64/loader/linux"), ("/boot/initrd.img", "/boot/x86_64/loader/initrd")]
+    {
+        assert_eq!(lba(ours), lba(kiwis));
+    }
+}
+
 /// What blkid finds in a file.
 fn blkid(file: &Path, options: &[&str]) -> BTreeMap<String, String> {
     let text = run(Command::new("blkid").args(["-p", "-o", "export"]).args(options).arg(file));

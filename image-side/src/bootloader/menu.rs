@@ -9,6 +9,9 @@ pub const KERNEL: &str = "/boot/vmlinuz";
 /// Path of the initramfs on the medium.
 pub const INITRD: &str = "/boot/initrd.img";
 
+/// The names that KIWI's media have for both: what live-grub-stick starts, and people extract (seed-audit SD-3).
+pub const OTHER_NAMES: [&str; 2] = ["/boot/x86_64/loader/linux", "/boot/x86_64/loader/initrd"];
+
 /// What the failsafe entry adds: no mode setting, no BIOS disk calls, no resume from disk.
 const FAILSAFE: [&str; 3] = ["nomodeset", "edd=off", "noresume"];
 

@@ -48,8 +48,12 @@ pub fn run(plan: &BuildPlan, progress: &Progress) -> Result<()> {
     let staged = explain(plan, staged, &scratch.file("boot"), 16 << 20)?;
     let mut files = staged.files;
     files.push((format!("/{}", plan.container_path()), container));
-    files.push((menu::KERNEL.to_owned(), plan.kernel.image.clone()));
-    files.push((menu::INITRD.to_owned(), initrd));
+    // A second name shares the extents of the first, so it costs no bytes. A medium may be mounted so that links are not followed.
+    for ((name, other), file) in
+        [menu::KERNEL, menu::INITRD].into_iter().zip(menu::OTHER_NAMES).zip([&plan.kernel.image, &initrd])
+    {
+        files.extend([name, other].map(|name| (name.to_owned(), file.clone())));
+    }
     let image = Image {
         volume_id: &volume,
         identity: &identity,
