@@ -15,6 +15,7 @@ pub fn all() -> Vec<Scenario> {
     list.extend(names());
     list.extend(volumes());
     list.extend(roots());
+    list.extend(cow_files());
     list
 }
 
@@ -277,3 +278,67 @@ fn roots() -> Vec<Scenario> {
         ),
     ]
 }
+
+/// SD-6: what live-grub-stick makes for KIWI before 8, with the kargs of its menu. The lines have no `root=`.
+fn cow_files() -> Vec<Scenario> {
+    const FILE: &str = "boot/x.iso-cowfile";
+    let stick = |cow: &str, file: &str| {
+        format!(
+            "isofrom=/dev/disk/by-label/STORE:/x.iso isofrom_device=/dev/disk/by-label/STORE isofrom_system=/x.iso \
+             kiwi_cowdevice={cow} kiwi_cowsystem=/{file} loader=syslinux splash=silent quiet showopts lab.shutdown"
+        )
+    };
+    let with = |fs: Fs, cow: Recipe| store(fs, vec![("x.iso", iso()), (FILE, cow)], 40);
+    let boot = |medium: Recipe, cow: &str, file: &str| {
+        let boot = Boot::from(medium).on(Bus::Stick).mode(Mode::NativeWrite).root(&stick(cow, file)).writable();
+        boot.expect(overlay_root())
+    };
+    let keeps = |boot: Boot| {
+        let boot = boot.expect(persistence("named")).expect(no_fallbacks());
+        let again = boot.again().expect(overlay_root()).expect(persistence("named")).expect(file_is("/kept", "kept"));
+        boot.writes("/kept").then(again)
+    };
+    // A file of the store's, as it was before.
+    let same = |fs: Fs| {
+        let take = match fs {
+            Fs::Vfat => "MTOOLS_SKIP_CHECK=1 mtype -i \"$disk@@1M\" ::/boot/x.iso-cowfile",
+            _ => "debugfs -R 'cat /boot/x.iso-cowfile' \"$disk?offset=1048576\" 2>/dev/null",
+        };
+        disk(
+            0,
+            "the file is as it was",
+            format!("for disk in \"$1\" \"$2\"; do {take} | sha256sum; done | uniq | wc -l | grep -qx 1"),
+        )
+    };
+    let mut list = Vec::new();
+    for (name, fs) in [("FAT", Fs::Vfat), ("ext4", Fs::Ext4)] {
+        list.push(scenario(
+            format!("field/SD-6 the cow file of a stick made for KIWI, {name}"),
+            keeps(boot(with(fs, Recipe::Zeros(48)), "/dev/disk/by-label/STORE", FILE)),
+        ));
+        list.push(scenario(
+            format!("field/SD-6 a cow file that holds something else, {name}"),
+            boot(with(fs, Recipe::Text("a letter\n")), "LABEL=STORE", FILE)
+                .expect(persistence("temporary"))
+                .expect(says_what_to_do("changes are not kept over a reboot"))
+                .expect(console_says("kiwi_cowsystem=/boot/x.iso-cowfile.new"))
+                .expect(same(fs)),
+        ));
+    }
+    let other = store(Fs::Ext4, vec![(FILE, Recipe::Zeros(48))], 8);
+    let (iso_alone, named) = (store(Fs::Vfat, vec![("x.iso", iso())], 8), "/dev/{1.1}");
+    list.push(scenario(
+        "field/SD-6 the cow file on another disk, by its node",
+        keeps(boot(iso_alone, named, FILE).and(changed(other, RELABELLED), Bus::Disk)),
+    ));
+    list.push(scenario(
+        "field/SD-6 no cow file yet",
+        keeps(
+            boot(with(Fs::Vfat, Recipe::Text("a letter\n")), "LABEL=STORE", "new/x").kargs("rd.live.cowfile.mbsize=36"),
+        ),
+    ));
+    list
+}
+
+/// There is one STORE.
+const RELABELLED: &str = "e2label \"$1?offset=1048576\" OTHER";
