@@ -7,7 +7,7 @@ use crate::guest::Tree;
 use crate::machine::Bus;
 use crate::medium::*;
 
-/// What live-grub-stick and MultiOS-USB do: the ISO's own loopback.cfg with `iso_path` set.
+/// What MultiOS-USB does: the ISO's own loopback.cfg with `iso_path` set.
 macro_rules! through_loopback {
     ($path:literal) => {
         concat!(
@@ -81,7 +81,13 @@ pub fn all() -> Vec<Scenario> {
                 .expect(mapped_root())
                 .expect(mounted("/run/initramfs/live", "iso9660")),
         ),
-        scenario("loopback/T-37 live-grub-stick: FAT32", loopback(Fs::Vfat)),
+        scenario("loopback/T-37 loopback.cfg on FAT32", loopback(Fs::Vfat)),
+        scenario(
+            "loopback/T-37 SD-6 live-grub-stick --suse-persistent, SeaBIOS",
+            kept().then(
+                kept().again().expect(overlay_root()).expect(persistence("named")).expect(file_is("/kept", "kept")),
+            ),
+        ),
         scenario("loopback/B-51 ext4", loopback(Fs::Ext4)),
         scenario("loopback/B-51 exFAT", loopback(Fs::Exfat)),
         scenario(
@@ -98,6 +104,60 @@ pub fn all() -> Vec<Scenario> {
                 .expect(mounted("/run/initramfs/live", "vfat")),
         ),
     ]
+}
+
+/// What live-grub-stick does with `--suse-persistent` (it takes an ISO of ours for openSUSE's, its default): GRUB's modules and its
+/// menu in `/boot/grub2` as grub2-install leaves them, the ISO file at the top, a cow file of zeros in `/boot` (36 MiB here, for its 500),
+/// and an entry that takes kernel and initrd out of the ISO file by KIWI's names and knows the stick by its UUID. The kargs are all that it
+/// writes, and behind them those by which the lab learns of the boot.
+const LIVE_GRUB_STICK: &str = r#"
+    export MTOOLS_SKIP_CHECK=1
+    stick="$1@@2M" uuid=$(blkid -p -O 2097152 -s UUID -o value "$1") modules=/usr/lib/grub/i386-pc
+    by=/dev/disk/by-uuid/$uuid iso=/My-Live-1.iso
+    kargs="isofrom=$by:$iso isofrom_device=$by isofrom_system=$iso kiwi_cowdevice=$by kiwi_cowsystem=/boot$iso-cowfile"
+    kargs="$kargs loader=syslinux splash=silent quiet showopts"
+    kargs="$kargs console=ttyS0 rd.live.report=/dev/ttyS1 lab.report lab.shutdown lab.read=/kept lab.keep=/kept"
+    mmd -i "$stick" ::/boot ::/boot/grub2 ::/boot/grub2/i386-pc
+    mcopy -Q -i "$stick" $modules/*.mod $modules/*.lst ::/boot/grub2/i386-pc/
+    cat > "$1.cfg" <<EOF
+insmod part_gpt
+insmod iso9660
+insmod linux
+insmod gzio
+set linux=linux
+set initrd=initrd
+set default=0
+set gfxmode=auto
+insmod gfxterm
+set timeout=1
+menuentry "My-Live-1.iso" --class suse --class os {
+    loopback loop /My-Live-1.iso
+    set gfxpayload=keep
+    \$linux (loop)/boot/x86_64/loader/linux $kargs
+    \$initrd (loop)/boot/x86_64/loader/initrd
+}
+EOF
+    truncate -s 36M "$1.cow"; : > "$1.mark"
+    mcopy -Q -i "$stick" "$1.cfg" ::/boot/grub2/grub.cfg
+    mcopy -Q -i "$stick" "$1.cow" ::/boot/My-Live-1.iso-cowfile
+    mcopy -Q -i "$stick" "$1.mark" ::/grubstick
+    rm "$1.cfg" "$1.cow" "$1.mark""#;
+
+/// Programs of this machine in the directories of the tiny tree: what makes the file system of the cow file is run from the image.
+const MKFS: &str = r#"
+    mkdir -p "$1/usr/bin" "$1/usr/lib"
+    for program in mkfs.ext4 e2fsck; do
+        path=$(PATH=/usr/sbin:/sbin:/usr/bin:/bin command -v $program); cp -L "$path" "$1/usr/bin/"
+        for library in $(ldd "$path" | grep -o '/[^ ]*'); do cp -L "$library" "$1/usr/lib/"; done
+    done"#;
+
+/// The first boot from such a stick.
+fn kept() -> Boot {
+    let iso = Recipe::Built { tree: Tree::Tiny, over: Over { script: MKFS, ..Over::default() }, args: Vec::new() };
+    let menu = "set prefix=($root)/boot/grub2\nconfigfile /boot/grub2/grub.cfg";
+    let stick = Recipe::GrubStick { fs: Fs::Vfat, iso: Box::new(iso), path: "My-Live-1.iso", menu };
+    let boot = Boot::from(changed(stick, LIVE_GRUB_STICK)).on(Bus::UsbStick).firmware(Firmware::SeaBios).memory(1536);
+    boot.deadline(420).writable().expect(overlay_root()).expect(persistence("named")).expect(no_fallbacks())
 }
 
 /// KIWI's handbook has the device in the path.
