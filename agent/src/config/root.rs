@@ -141,6 +141,7 @@ pub(super) fn medium(lookup: &mut Lookup, conf: &Conf) -> Known {
     if let (Some(token), Some(text)) = (lookup.token(&LIVE_MEDIUM), lookup.text(&LIVE_MEDIUM)) {
         let known = loader(&text);
         if known != (None, None) {
+            malformed_id(&text, &known).into_iter().for_each(|why| lookup.warn("value", &token.raw, why));
             return known;
         }
         let why = meant::device(&text).map_or(String::new(), |why| format!(": {why}"));
@@ -148,10 +149,20 @@ pub(super) fn medium(lookup: &mut Lookup, conf: &Conf) -> Known {
     }
     let Some(text) = conf.medium.as_deref() else { return (None, None) };
     let known = loader(text);
-    if known == (None, None) {
-        lookup.warn("conf", "/etc/rdlive.conf", format!("medium = {text} {FORMS}"));
+    let why = if known == (None, None) { Some(FORMS) } else { malformed_id(text, &known) };
+    if let Some(why) = why {
+        lookup.warn("conf", "/etc/rdlive.conf", format!("medium = {text} {why}"));
     }
     known
+}
+
+/// What to say of a mark behind a name that was not taken for one.
+fn malformed_id(text: &str, known: &Known) -> Option<&'static str> {
+    let label = text.starts_with("LABEL=");
+    (known.1.is_none() && text.contains(",ID=")).then_some(match label {
+        true => "has not 16 digits of 0-9 and a-f behind ID=, taking all of it for the label",
+        false => "has not 16 digits of 0-9 and a-f behind ID=, ignoring what follows the comma",
+    })
 }
 
 /// `<name>`, `ID=<16 hexadecimal digits>`, or both with a comma between.

@@ -214,6 +214,39 @@ fn names_that_grub_has_written() {
     assert_eq!(ids("iso-scan/filename=(hd0,gpt2)/iso/x.iso"), ["grub"]);
 }
 
+/// What is left out of a name is said, with what was expected.
+#[test]
+fn a_malformed_id_is_said() {
+    for (medium, said) in [
+        ("UUID=x,ID=0123456789abcdef", false),
+        ("ID=0123456789abcdef", false),
+        ("UUID=x", false),
+        ("\"LABEL=My, Live,ID=0123456789abcdef\"", false),
+        ("UUID=x,ID=0123456789ABCDEF", true),
+        ("UUID=x,ID=0123456789abcde", true),
+        ("UUID=x,ID=", true),
+        ("UUID=x,ID=0123456789abcdeg", true),
+        ("PARTUUID=x,ID=7", true),
+        ("ID=7", true),
+        // A label may end so, and is looked for.
+        ("LABEL=x,ID=7", true),
+    ] {
+        let text = format!("root=live:LABEL=x rd.live.medium={}", medium.trim_matches('"'));
+        let text = if medium.starts_with('"') {
+            format!("root=live:LABEL=x \"rd.live.medium={}\"", medium.trim_matches('"'))
+        } else {
+            text
+        };
+        let warnings = interpret_text(&text).1;
+        let found = warnings.iter().any(|warning| warning.id == "value" && warning.message.contains("16 "));
+        assert_eq!(found, said, "{text}: {warnings:?}");
+        let conf = Conf { medium: Some(medium.trim_matches('"').to_owned()), ..Conf::default() };
+        let warnings = crate::config::interpret(&Cmdline::parse("root=live:LABEL=x"), &conf).1.for_a_person();
+        let found = warnings.iter().any(|warning| warning.id == "conf" && warning.message.contains("16 "));
+        assert_eq!(found, said, "{medium}: {warnings:?}");
+    }
+}
+
 /// seed-audit SD-6.
 #[test]
 fn sd6_kargs_of_sticks_made_for_kiwi() {
