@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Device, MediumFacts, Seen};
+use crate::facts::{Device, MediumFacts, Seen, Subvolume};
 use crate::foreign::LINK;
 use crate::format::Kind;
 use crate::table::Gap;
@@ -276,6 +276,9 @@ pub struct NamedSite {
     /// Where the same file system is mounted already: it is the medium's, or that of its ISO file.
     #[serde(default)]
     pub shared: Option<PathBuf>,
+    /// That mount shows the other root of a btrfs than this one, in which the path is.
+    #[serde(default)]
+    pub other_root: Option<Subvolume>,
     /// The image that is booted; an ordinary root has none.
     #[serde(default)]
     pub image: Option<Identity>,

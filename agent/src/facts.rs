@@ -59,7 +59,8 @@ impl From<Reported> for Origin {
 }
 
 /// From where a btrfs is mounted. GRUB and its owner may name files from different ones (field.md G); other file systems have one root.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Subvolume {
     /// The one that the file system says.
     #[default]

@@ -161,7 +161,7 @@ impl Boot<'_> {
     }
 
     /// An area on a file system that is mounted for the medium already.
-    pub(super) fn shared(&self, medium: &MediumFacts, device: &Device, path: &Path) -> Result<Area, Obstacle> {
+    pub(super) fn shared(&mut self, medium: &MediumFacts, device: &Device, path: &Path) -> Result<Area, Obstacle> {
         let kind = device.superblock.as_ref().map(|found| found.kind);
         let Some(kind) = kind.filter(|kind| kind.is_writable()) else {
             return Err(Obstacle::NotWritable { place: format!("the medium {}", device.node.display()), kind });
@@ -176,7 +176,10 @@ impl Boot<'_> {
             Origin::HostFile { .. } => true,
             Origin::Device(_) | Origin::Initrd(_) => false,
         };
-        let from = if on_host { self.points.host.clone() } else { self.points.live.clone() };
+        let (from, root) = match on_host {
+            true => (self.points.host.clone(), self.host_subvolume),
+            false => (self.points.live.clone(), medium.subvolume),
+        };
         let devices = self.devices();
         let refusal = match on_host {
             true => host_refusal(&self.host_with(&device.node, (path, path))),
@@ -185,16 +188,17 @@ impl Boot<'_> {
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {
             return Err(why);
         }
-        let found = self.found_at(&from, path);
+        let there = self.root_for(device, (&from, root), path)?;
         let site = NamedSite {
             node: device.node.clone(),
             kind,
             at: self.points.named.clone(),
             path: path.to_owned(),
-            found,
-            stranger: self.world.is_stranger(&from, path),
+            found: there.found,
+            stranger: there.stranger,
+            other_root: (there.root != root).then_some(there.root),
             image: Some(Identity::of(medium)),
-            new_store: self.new_store(&from, path, found),
+            new_store: there.new_store,
             shared: Some(from),
         };
         named::area(&self.config.overlay, &self.points, &site)

@@ -2,15 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
+use super::area::is_btrfs;
 use super::{Boot, Tone};
 use crate::area::course::{Course, GRACE_NAMED};
 use crate::area::{Found, Identity, NamedSite, NewStore, Nothing, Obstacle, Site, in_place};
-use crate::config::{Selector, TmpfsSize};
-use crate::facts::{Device, MediumFacts, Next, Origin, SILENCE};
+use crate::config::{Access, Selector, TmpfsSize};
+use crate::facts::{Device, MediumFacts, Next, Origin, SILENCE, Subvolume};
 use crate::format::Kind;
 use crate::plan::named::Made;
 use crate::plan::persist::Area;
 use crate::plan::{Step, acquire, named};
+
+/// What is at a named path, from one of the roots of its file system.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct There {
+    pub root: Subvolume,
+    pub found: Found,
+    pub stranger: bool,
+    pub new_store: NewStore,
+}
 
 impl Boot<'_> {
     /// Waits for the named device, mounts it, and looks what is there.
@@ -74,7 +84,18 @@ impl Boot<'_> {
     fn named_site(&self, medium: Option<&MediumFacts>, node: PathBuf, kind: Kind, path: PathBuf) -> NamedSite {
         let (at, image) = (self.points.named.clone(), medium.map(Identity::of));
         let new_store = self.new_store(&at, &path, Found::Absent);
-        NamedSite { node, kind, at, path, found: Found::Absent, stranger: false, shared: None, image, new_store }
+        NamedSite {
+            node,
+            kind,
+            at,
+            path,
+            found: Found::Absent,
+            stranger: false,
+            shared: None,
+            other_root: None,
+            image,
+            new_store,
+        }
     }
 
     /// Whether a store or a cow file is made at a `path` where nothing is, or nothing but zeros, on the file system that is mounted `at`.
@@ -116,12 +137,58 @@ impl Boot<'_> {
         if look && !readonly {
             self.perform("acquire", &[Step::Remount { at: at.clone() }])?;
         }
-        let (found, stranger) = (self.found_at(&at, &path), self.world.is_stranger(&at, &path));
-        let new_store = self.new_store(&at, &path, found);
+        let there = self.root_for(device, (&at, Subvolume::Default), &path)?;
+        if there.root == Subvolume::Top {
+            let access = if readonly || device.read_only { Access::ReadOnly } else { Access::ReadWrite };
+            self.perform_or_show("acquire", &acquire::named_top(&self.points, access), readonly)?;
+        }
+        let There { found, stranger, new_store, .. } = there;
         let site = NamedSite { found, stranger, new_store, ..self.named_site(medium, device.node.clone(), kind, path) };
         let area = named::area(&self.config.overlay, &self.points, &site);
         // What is only shown is not replayed.
         area.map_err(|why| if readonly { self.unreplayed(device, false, why.into()).into() } else { why })
+    }
+
+    /// What is at a path of a file system that is mounted `at`. A btrfs has two roots, and this one is mounted from the `current` one: the
+    /// path is looked for from the default subvolume, then from the top level. A new one is made where its first directory is, in the same
+    /// order (field.md G).
+    pub(super) fn root_for(
+        &mut self,
+        device: &Device,
+        (at, current): (&Path, Subvolume),
+        path: &Path,
+    ) -> Result<There, Obstacle> {
+        let here = self.there(at, current, path);
+        if !is_btrfs(device) || (current == Subvolume::Default && here.found != Found::Absent) {
+            return Ok(here);
+        }
+        let other = if current == Subvolume::Top { Subvolume::Default } else { Subvolume::Top };
+        let (mark, look) = (self.world.mark(), self.points.look.clone());
+        self.perform("acquire", &acquire::other_root(&self.points, device, other)?)?;
+        let there = self.there(&look, other, path);
+        let (mut default, mut top) = ((here, self.has_first(at, path)), (there, self.has_first(&look, path)));
+        self.undo(mark);
+        if current == Subvolume::Top {
+            std::mem::swap(&mut default, &mut top);
+        }
+        let is = |(there, first): &(There, bool)| (there.found != Found::Absent, *first);
+        Ok(match (is(&default), is(&top)) {
+            ((true, _), _) => default.0,
+            (_, (true, _)) | ((_, false), (_, true)) => top.0,
+            _ => default.0,
+        })
+    }
+
+    fn there(&self, at: &Path, root: Subvolume, path: &Path) -> There {
+        let found = self.found_at(at, path);
+        let stranger = self.world.is_stranger(at, path);
+        There { root, found, stranger, new_store: self.new_store(at, path, found) }
+    }
+
+    /// Whether the first of the directories that lead to a path is there.
+    fn has_first(&self, at: &Path, path: &Path) -> bool {
+        let first = path.iter().next().filter(|first| Path::new(first) != path);
+        first.is_none_or(|first| self.world.found(at, Path::new(first)) == Found::Directory)
     }
 
     /// The partition that was named but does not exist, in free space of the boot disk.

@@ -41,7 +41,7 @@ pub fn host_top(points: &Points, kind: Kind) -> [Step; 2] {
 }
 
 /// A mount, from that root of a btrfs.
-fn rooted(subvolume: Subvolume, mut step: Step) -> Step {
+pub(super) fn rooted(subvolume: Subvolume, mut step: Step) -> Step {
     if let (Subvolume::Top, Step::Mount { fs, options, .. }) = (subvolume, &mut step)
         && fs == "btrfs"
     {
@@ -85,6 +85,25 @@ pub fn mark(points: &Points, device: &Device, subvolume: Subvolume) -> Result<Ve
 /// As [`host`].
 pub fn windows(points: &Points, device: &Device) -> Result<Vec<Step>, Stop> {
     looked_into(device, &points.look, Subvolume::Default)
+}
+
+/// Mounts a btrfs from another root than the one that is mounted, to see what is there.
+///
+/// # Errors
+/// As [`host`].
+pub fn other_root(points: &Points, device: &Device, subvolume: Subvolume) -> Result<Vec<Step>, Stop> {
+    looked_into(device, &points.look, subvolume)
+}
+
+/// Mounts a named btrfs from its top level, in place of the default subvolume.
+pub fn named_top(points: &Points, access: Access) -> Vec<Step> {
+    let at = &points.named;
+    let mut steps = vec![Step::Unmount { at: at.clone() }];
+    steps.push(rooted(Subvolume::Top, mount_kind(Slot::Cow, Kind::Btrfs, access, at)));
+    if access == Access::ReadWrite {
+        steps.push(Step::Area(AreaAct::Sign { at: at.clone() }));
+    }
+    steps
 }
 
 /// What is mounted to read a file and unmounted again.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::acquire::{driver, mount_kind};
+use super::acquire::{driver, mount_kind, rooted};
 use super::act::{AreaAct, MapAct, Replace, Target};
 use super::common::{checked, mount, reach, remounted};
 use super::cowfile::{FAT_LIMIT, loop_file};
@@ -70,7 +70,7 @@ pub fn area(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area
     if let (None, Found::Absent, NewStore::Of { size, free }, false) =
         (&file, site.found, site.new_store, overlay.readonly)
     {
-        return new_store(overlay, site, shown, size, free);
+        return new_store(overlay, points, site, shown, (size, free));
     }
     let inside = |steps| {
         let at = &points.persistent_image;
@@ -93,12 +93,12 @@ pub fn area(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area
             (Vec::new(), place, work)
         }
         Found::File(Some(kind)) if is_area(kind) => inside(image(&place, kind, overlay, &points.persistent_image)),
-        Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, site, shown),
+        Found::File(Some(Kind::SnapshotCow)) | Found::Zeros => return store(overlay, points, site, shown),
         Found::File(_) | Found::Disk | Found::Unreadable | Found::Link | Found::Other => {
             return Err(Obstacle::NoArea { place: shown, found: site.found });
         }
     };
-    let steps = [shared(overlay, site), steps].concat();
+    let steps = [shared(overlay, points, site), steps].concat();
     let mut area = Area {
         steps,
         upper,
@@ -117,13 +117,13 @@ pub fn area(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area
 
 /// The store of a snapshot: a file that has one, or that holds nothing but zeros (dracut-live spec 2.6 step 8, cases C3,
 /// C9, C10).
-fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Obstacle> {
+fn store(overlay: &Overlay, points: &Points, site: &NamedSite, place: String) -> Result<Area, Obstacle> {
     if overlay.readonly && site.found == Found::Zeros {
         return Err(Obstacle::NothingToShow { place, nothing: Nothing::Store });
     }
     let access = overlay.access();
     let file = site.at.join(&site.path);
-    let mut steps = shared(overlay, site);
+    let mut steps = shared(overlay, points, site);
     // Where nothing is kept yet, the mark of a store that was there before says nothing any more.
     let new = site.found == Found::Zeros;
     let clears = overlay.reset && !overlay.readonly;
@@ -141,10 +141,16 @@ fn store(overlay: &Overlay, site: &NamedSite, place: String) -> Result<Area, Obs
 }
 
 /// The store of a snapshot where nothing is. Room for all of it must be free, for a store that gets an error is lost as a whole.
-fn new_store(overlay: &Overlay, site: &NamedSite, place: String, size: u64, free: u64) -> Result<Area, Obstacle> {
+fn new_store(
+    overlay: &Overlay,
+    points: &Points,
+    site: &NamedSite,
+    place: String,
+    (size, free): (u64, u64),
+) -> Result<Area, Obstacle> {
     room(site, "a store of this rd.live.overlay.size", ("a snapshot", LEAST_STORE), (size, free))?;
     let file = site.at.join(&site.path);
-    let mut steps = shared(overlay, site);
+    let mut steps = shared(overlay, points, site);
     steps.push(Step::Map(MapAct::NewStore { file: file.clone(), size, image: site.image.clone() }));
     steps.push(loop_file(&file, Access::ReadWrite, None));
     // There is nothing in it that a reset would have to empty.
@@ -233,11 +239,17 @@ fn store_in_slot(overlay: &Overlay, mut steps: Vec<Step>, place: String) -> Area
 }
 
 /// Brings a file system into reach that is mounted already, for another purpose and read-only: it is made writable and
-/// shown at its second place. Any other one has been mounted there when it was looked at.
-fn shared(overlay: &Overlay, site: &NamedSite) -> Vec<Step> {
+/// shown at its second place, or mounted there from its other root. Any other one has been mounted there when it was looked at.
+fn shared(overlay: &Overlay, points: &Points, site: &NamedSite) -> Vec<Step> {
     let Some(from) = &site.shared else { return Vec::new() };
     let mut steps = remounted(overlay, from);
-    steps.push(Step::Bind { from: from.clone(), at: site.at.clone() });
+    steps.push(match site.other_root {
+        None => Step::Bind { from: from.clone(), at: site.at.clone() },
+        Some(root) => {
+            let slot = if *from == points.host { Slot::Host } else { Slot::Medium };
+            rooted(root, mount_kind(slot, site.kind, overlay.access(), &site.at))
+        }
+    });
     steps
 }
 

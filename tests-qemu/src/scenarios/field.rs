@@ -277,6 +277,62 @@ fn roots() -> Vec<Scenario> {
             kept().then(kept().again().expect(file_is("/kept", "kept"))),
         ),
     ]
+    .into_iter()
+    .chain(named_roots(host("@")))
+    .collect()
+}
+
+/// The same where a place for changes is named; `host` holds the ISO file in a default subvolume.
+fn named_roots(host: Recipe) -> Vec<Scenario> {
+    const DEFAULT: &str = r#"
+        mkdir "$1.mnt"; mount -o loop,offset=1048576 "$1" "$1.mnt"; cd "$1.mnt"
+        btrfs -q subvolume create @; mkdir @/home changes; btrfs subvolume set-default @
+        cd /; umount "$1.mnt"; rmdir "$1.mnt""#;
+    let place = changed(
+        Recipe::Partition(Box::new(folder(Fs::Btrfs, "DATA", vec![("photos", Recipe::Text("a photo\n"))]))),
+        DEFAULT,
+    );
+    let on = |medium: &Recipe, path: &str| {
+        let boot = Boot::from(iso()).on(Bus::Stick).and(medium.clone(), Bus::Disk).mode(Mode::NativeWrite).writable();
+        boot.kargs(&format!("rd.overlay=LABEL=DATA:{path} lab.shutdown")).expect(overlay_root())
+    };
+    let beside = |iso: &str| {
+        let boot = Boot::from(host.clone()).on(Bus::Disk).mode(Mode::NativeWrite).writable();
+        let kargs = format!("iso-scan/filename={iso} rd.overlay=LABEL=STORE:/@/changes lab.shutdown");
+        boot.kargs(&kargs).expect(overlay_root())
+    };
+    let first = |boot: Boot| boot.expect(persistence("named")).expect(no_fallbacks()).writes("/kept");
+    let second = |boot: Boot| boot.expect(persistence("named")).expect(no_fallbacks()).expect(file_is("/kept", "kept"));
+    let lies = |index: usize, file: &str| {
+        let script = format!(
+            r#"mkdir "$1.mnt"; mount -o loop,offset=1048576,subvolid=5 "$1" "$1.mnt"
+            found=$(cat "$1.mnt/{file}" 2>&1 || true); umount "$1.mnt"; rmdir "$1.mnt"
+            [ "$found" = kept ] || {{ echo "{file}: $found"; exit 1; }}"#
+        );
+        disk(index, "where the changes lie", script)
+    };
+    vec![
+        scenario(
+            "field/S9 changes in a new directory by the path that GRUB uses",
+            first(on(&place, "/@/x")).expect(lies(1, "@/x/kept")).then(second(on(&place, "/x"))),
+        ),
+        scenario(
+            "field/S9 changes above the default subvolume",
+            first(on(&place, "/changes/x")).expect(lies(1, "changes/x/kept")).then(second(on(&place, "/changes/x"))),
+        ),
+        scenario(
+            "field/S9 changes in a new directory at the top of the default subvolume",
+            first(on(&place, "/x")).expect(lies(1, "@/x/kept")).then(second(on(&place, "/@/x"))),
+        ),
+        scenario(
+            "field/S9 changes beside the ISO file, from the other root",
+            first(beside("/iso/x.iso")).expect(lies(0, "@/changes/kept")).then(second(beside("/@/iso/x.iso"))),
+        ),
+        scenario(
+            "field/S9 changes beside the ISO file, which GRUB's path names",
+            first(beside("/@/iso/x.iso")).expect(lies(0, "@/changes/kept")).then(second(beside("/iso/x.iso"))),
+        ),
+    ]
 }
 
 /// SD-6: what live-grub-stick makes for KIWI before 8, with the kargs of its menu. The lines have no `root=`.

@@ -241,7 +241,7 @@ fn a_malformed_id_is_said() {
         let found = warnings.iter().any(|warning| warning.id == "value" && warning.message.contains("16 "));
         assert_eq!(found, said, "{text}: {warnings:?}");
         let conf = Conf { medium: Some(medium.trim_matches('"').to_owned()), ..Conf::default() };
-        let warnings = crate::config::interpret(&Cmdline::parse("root=live:LABEL=x"), &conf).1.for_a_person();
+        let warnings = interpret(&Cmdline::parse("root=live:LABEL=x"), &conf).1.for_a_person();
         let found = warnings.iter().any(|warning| warning.id == "conf" && warning.message.contains("16 "));
         assert_eq!(found, said, "{medium}: {warnings:?}");
     }
