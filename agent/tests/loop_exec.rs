@@ -21,6 +21,7 @@ use rdlive::plan::drivers;
 use rdlive::plan::{GivenUp, Place, Slot, Step, Wanted};
 use tempfile::TempDir;
 
+mod direct;
 mod updates;
 
 /// A machine below a temporary directory, with the real devices and kernel tables.
@@ -635,4 +636,37 @@ fn loop_sd29_a_new_store_is_zeros_with_holes_and_replaces_nothing() {
     assert!(fs::read_to_string(dir.path().join("dir/store.rdlive-identity")).unwrap().contains("\"A\""));
     // It is complete now.
     assert_eq!(make().unwrap_err().code, Code::AreaFormat);
+}
+
+/// field.md A: a file that can be read, but not past the page cache, is the medium's all the same.
+#[test]
+fn loop_s1_direct_reads_are_given_up_where_the_first_one_fails() {
+    if !Path::new("/dev/fuse").exists() {
+        println!("skipped: no /dev/fuse");
+        return;
+    }
+    let machine = Machine::new();
+    let content = fs::read(image(&machine, "ext4")).unwrap();
+    let _host = direct::Refusing::serve(&machine.path("host"), content);
+    // Past the page cache nothing of it can be read by sectors, and it does not say so.
+    let file =
+        rustix::fs::open(machine.path("host/image"), rustix::fs::OFlags::DIRECT, rustix::fs::Mode::empty()).unwrap();
+    let mut sectors = [0_u8; 2048];
+    let aligned = sectors.as_ptr().align_offset(512);
+    assert!(rustix::io::pread(&file, &mut sectors[aligned..aligned + 512], 0).is_err());
+    let mut exec = Executor::new(&machine.env, &nothing_to_load);
+    let step = Step::Loop {
+        file: "/host/image".into(),
+        access: Access::ReadOnly,
+        direct: true,
+        into: Slot::Image,
+        found: None,
+    };
+    // Its blocks have 1024 bytes.
+    exec.perform("acquire", &[step, mount_step("ext4", &["noload"], "/run/lower")]).unwrap();
+    assert_eq!(fs::read_to_string(machine.path("run/lower/usr/mark")).unwrap(), "from the image");
+    let node = exec.node(Slot::Image).unwrap().to_owned();
+    let name = node.file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(fs::read_to_string(format!("/sys/block/{name}/loop/dio")).unwrap().trim(), "0");
+    exec.unwind(0);
 }

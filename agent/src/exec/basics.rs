@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::apply::Executor;
@@ -25,9 +26,21 @@ use crate::plan::{Place, Slot};
 /// What is in a file was made for sectors of this length, or can do with them.
 const SECTOR: u32 = 512;
 
-/// Whether something can be read of a device: some file systems take a file for direct I/O and then refuse each request.
+/// Whether one sector can be read of a device: some file systems take a file for direct I/O and then refuse each request, or those that are
+/// no whole blocks of theirs. A read through the page cache would be a whole page.
 fn reads(device: &LoopDevice) -> bool {
-    device.device.read_at(&mut [0; SECTOR as usize], 0).is_ok()
+    let device = &device.device;
+    let past_the_cache = |on: bool| {
+        fcntl_getfl(device)
+            .and_then(|flags| fcntl_setfl(device, if on { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT }))
+    };
+    let mut sectors = [0; 2 * SECTOR as usize];
+    let aligned = sectors.as_ptr().align_offset(SECTOR as usize);
+    let read = past_the_cache(true).is_ok()
+        && sectors
+            .get_mut(aligned..aligned + SECTOR as usize)
+            .is_some_and(|sector| device.read_exact_at(sector, 0).is_ok());
+    past_the_cache(false).is_ok() && read
 }
 
 impl Executor<'_> {
