@@ -328,6 +328,10 @@ fn named_roots(host: Recipe) -> Vec<Scenario> {
             "field/S9 changes beside the ISO file, from the other root",
             first(beside("/iso/x.iso")).expect(lies(0, "@/changes/kept")).then(second(beside("/@/iso/x.iso"))),
         ),
+        scenario("field/S9 changes beside the ISO file, from the other root, Debian 12's kernel", {
+            let of12 = |iso: &str| beside(iso).mode(Mode::NativeWrite12);
+            first(of12("/iso/x.iso")).then(second(of12("/@/iso/x.iso")))
+        }),
         scenario(
             "field/S9 changes beside the ISO file, which GRUB's path names",
             first(beside("/@/iso/x.iso")).expect(lies(0, "@/changes/kept")).then(second(beside("/iso/x.iso"))),
