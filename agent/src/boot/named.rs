@@ -100,12 +100,12 @@ impl Boot<'_> {
 
     /// Whether a store or a cow file is made at a `path` where nothing is, or nothing but zeros, on the file system that is mounted `at`.
     pub(super) fn new_store(&self, at: &Path, path: &Path, found: Found) -> NewStore {
-        if let (Some(cow), Found::Absent | Found::Zeros) = (&self.config.overlay.cow_file, found) {
+        if let (Some(mib), Found::Absent | Found::Zeros) = (self.config.overlay.cow_file_mib, found) {
             // One of zeros keeps its length, and has its room.
             let there = (found == Found::Zeros).then(|| self.world.identify(&at.join(path)));
             return match there {
                 Some(there) => NewStore::Of { size: there.map_or(0, |(_, size)| size), free: u64::MAX },
-                None => NewStore::Of { size: cow.mib.saturating_mul(1 << 20), free: self.world.free(at, path) },
+                None => NewStore::Of { size: mib.saturating_mul(1 << 20), free: self.world.free(at, path) },
             };
         }
         match self.config.overlay.size {

@@ -73,7 +73,7 @@ impl Default for Overlay {
             required: false,
             accept: false,
             blank: None,
-            cow_file: None,
+            cow_file_mib: None,
             awake: false,
         }
     }

@@ -143,7 +143,7 @@ fn changes(overlay: &Overlay) -> String {
         }
         Some(_) if overlay.unlock.encrypt => return format!("in RAM, up to {}", size(overlay.size)),
         Some(Persistence::Named { device, path }) => {
-            let file = if overlay.cow_file.is_some() { " in the cow file" } else { "" };
+            let file = if overlay.cow_file_mib.is_some() { " in the cow file" } else { "" };
             format!("kept on {device}{file}{}", on_path(path.as_deref()))
         }
         Some(Persistence::OnMedium { path }) => format!("kept on the medium{}", on_path(path.as_deref())),

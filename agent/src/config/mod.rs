@@ -238,18 +238,10 @@ pub struct Overlay {
     pub blank: Option<AreaFs>,
     /// No system sleeps that would still use the file systems of this machine (`rd.live.host.awake`).
     pub awake: bool,
-    /// The place that is named is a cow file, which is made where there is none.
+    /// The place that is named is the cow file of a stick made for KIWI (`kiwi_cowdevice=`, `kiwi_cowsystem=`): it is made where there is
+    /// none, of so many MiB (`rd.live.cowfile.mbsize`); one of zeros keeps its length. The file system is that of `blank`, or ext4.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cow_file: Option<CowFile>,
-}
-
-/// The cow file of a stick made for KIWI (`kiwi_cowdevice=`, `kiwi_cowsystem=`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CowFile {
-    /// `rd.live.overlay.cowfs`.
-    pub cowfs: AreaFs,
-    /// MiB of a new one (`rd.live.cowfile.mbsize`); one of zeros keeps its length.
-    pub mib: u64,
+    pub cow_file_mib: Option<u64>,
 }
 
 /// `rd.overlay.crypt=<device>[,mapname=][,fstype=][,mkfs=][,timeout=]` (dracut-live spec 1.5).

@@ -74,8 +74,8 @@ pub(super) fn overlay(lookup: &mut Lookup, dialect: Dialect) -> Overlay {
     }
     // A place that was to be encrypted and cannot be understood has no other place as its substitute.
     overlay.persistence = persistence(lookup, new, old).filter(|_| !misread);
-    let (fs, mib) = (cowfs(lookup), cowfile_mib(lookup));
-    stick::cow_file(lookup, &mut overlay, fs, mib);
+    let mib = cowfile_mib(lookup);
+    stick::cow_file(lookup, &mut overlay, mib);
     overlay.required = lookup.flag(&OVERLAY_PERSISTENT, false) && persistent_says(lookup, "required");
     overlay.accept = lookup.flag(&OVERLAY_PERSISTENT, false) && persistent_says(lookup, "accept");
     overlay.autooverlay = lookup.flag(&AUTOOVERLAY, false).then(|| cowfs(lookup));

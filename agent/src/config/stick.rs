@@ -6,7 +6,7 @@ use super::overlay::below_the_top;
 use super::registry::{
     COWDEVICE, COWFILE_PATH, COWSYSTEM, ISOFROM, ISOFROM_DEVICE, ISOFROM_SYSTEM, OVERLAY_CRYPT, OVERLAY_PERSISTENT,
 };
-use super::{AreaFs, CowFile, Method, Overlay, Persistence, Selector};
+use super::{Method, Overlay, Persistence, Selector};
 use crate::cmdline::Token;
 
 /// The ISO file, and the karg that names it: `isofrom_device=` and `isofrom_system=`, or `isofrom=`; grml's has no device.
@@ -28,7 +28,7 @@ pub(super) fn iso_file<'a>(lookup: &mut Lookup<'a>) -> Option<(&'a Token, Option
 
 /// The cow file that `kiwi_cowdevice=` and `kiwi_cowsystem=` name together, unless our own kargs say where changes are kept, or that
 /// none are. A file system lies in it, so it asks for an overlay.
-pub(super) fn cow_file(lookup: &mut Lookup, overlay: &mut Overlay, cowfs: AreaFs, mib: u64) {
+pub(super) fn cow_file(lookup: &mut Lookup, overlay: &mut Overlay, mib: u64) {
     let named = (lookup.text(&COWDEVICE), lookup.text(&COWSYSTEM));
     let Some(token) = lookup.token(&COWDEVICE).or(lookup.token(&COWSYSTEM)) else { return };
     let ours = match &overlay.persistence {
@@ -59,7 +59,7 @@ pub(super) fn cow_file(lookup: &mut Lookup, overlay: &mut Overlay, cowfs: AreaFs
         return;
     };
     overlay.persistence = Some(Persistence::Named { device, path: Some(path) });
-    overlay.cow_file = Some(CowFile { cowfs, mib });
+    overlay.cow_file_mib = Some(mib);
     if matches!(overlay.method, Method::Snapshot { .. }) {
         overlay.method = Method::Overlayfs;
     }

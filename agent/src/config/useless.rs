@@ -51,7 +51,7 @@ fn new_area(config: &Config) -> [Row; 13] {
         (&AUTOOVERLAY, crypt, "rd.overlay.crypt= names the device"),
         (&AUTOOVERLAY, no_place || no_label, "no partition is named by rd.overlay=LABEL="),
         (&AUTOOVERLAY, overlay.readonly, shown),
-        (&COWFILE_MBSIZE, not_automatic && overlay.cow_file.is_none(), cow_file),
+        (&COWFILE_MBSIZE, not_automatic && overlay.cow_file_mib.is_none(), cow_file),
         (&COWFILE_MBSIZE, overlay.readonly, shown),
         (&COWFILE_PATH, not_automatic, cow_file),
         (&LIVE_ENCRYPT_KEYFILE, not_automatic && !crypt, cipher),

@@ -11,7 +11,7 @@ use super::points::Points;
 use super::slot::Slot;
 use super::step::Step;
 use crate::area::{DiskSite, Found, NamedSite, NewStore, Nothing, Obstacle, WORK};
-use crate::config::{Access, AreaFs, CowFile, Overlay};
+use crate::config::{Access, AreaFs, Overlay};
 use crate::error::Stop;
 use crate::facts::{Device, Seen};
 use crate::format::Kind;
@@ -63,8 +63,8 @@ pub fn partition(disk: &DiskSite, cowfs: &AreaFs, label: &str, points: &Points) 
 pub fn area(overlay: &Overlay, points: &Points, site: &NamedSite) -> Result<Area, Obstacle> {
     let place = site.at.join(&site.path);
     let shown = format!("{} on {}", site.path.display(), site.node.display());
-    let file = match &overlay.cow_file {
-        Some(cow) => cow_file(overlay, points, site, cow, &shown)?,
+    let file = match overlay.cow_file_mib {
+        Some(_) => cow_file(overlay, points, site, &shown)?,
         None => None,
     };
     if let (None, Found::Absent, NewStore::Of { size, free }, false) =
@@ -175,13 +175,7 @@ fn room(site: &NamedSite, asked: &str, (what, least): (&str, u64), (size, free):
 }
 
 /// Makes the cow file of a stick for KIWI where it is missing, and a file system in one of zeros; `None` where it has one.
-fn cow_file(
-    overlay: &Overlay,
-    points: &Points,
-    site: &NamedSite,
-    cow: &CowFile,
-    shown: &str,
-) -> Result<Option<Vec<Step>>, Obstacle> {
+fn cow_file(overlay: &Overlay, points: &Points, site: &NamedSite, shown: &str) -> Result<Option<Vec<Step>>, Obstacle> {
     let replace = match site.found {
         Found::File(Some(kind)) if is_area(kind) => return Ok(None),
         Found::Absent => Replace::Nothing,
@@ -195,10 +189,10 @@ fn cow_file(
     if overlay.readonly {
         return Err(Obstacle::NothingToShow { place: shown.to_owned(), nothing: Nothing::FileSystem });
     }
-    let kind = area_kind(&cow.cowfs)?;
+    let kind = overlay.blank.as_ref().map_or(Ok(Kind::Ext4), area_kind)?;
     let (size, free) = match site.new_store {
         NewStore::Of { size, free } => (size, free),
-        NewStore::No | NewStore::NoSize => (cow.mib.saturating_mul(1 << 20), u64::MAX),
+        NewStore::No | NewStore::NoSize => (0, 0),
     };
     let asked = if replace == Replace::Zeros { "that file" } else { "a cow file of this rd.live.cowfile.mbsize" };
     room(site, asked, (kind.name(), least(kind)), (size, free))?;

@@ -47,8 +47,9 @@ pub fn wanted(overlay: &Overlay) -> Vec<Program> {
     if overlay.readonly {
         return Vec::new();
     }
-    let cow_file = overlay.cow_file.as_ref().map(|cow| &cow.cowfs);
-    let asked = overlay.wish().map(|wish| &wish.cowfs).or(cow_file).or(overlay.blank.as_ref());
+    const COW_FILE: &AreaFs = &AreaFs::Known(Kind::Ext4);
+    let asked = overlay.wish().map(|wish| &wish.cowfs).or(overlay.blank.as_ref());
+    let asked = asked.or(overlay.cow_file_mib.is_some().then_some(COW_FILE));
     let kind = match (&overlay.crypt, asked) {
         (Some(crypt), _) => Some(crypt.fstype),
         (None, Some(AreaFs::Known(kind))) => Some(*kind),

@@ -312,7 +312,7 @@ fn sd6_the_cow_file_of_sticks_made_for_kiwi() {
         let overlay = &config.overlay;
         assert_eq!(overlay.persistence, place, "{text}");
         let named = place.is_some() && warned.is_empty();
-        assert_eq!(overlay.cow_file.is_some(), named, "{text}");
+        assert_eq!(overlay.cow_file_mib.is_some(), named, "{text}");
         assert!(!named || overlay.method == Method::Overlayfs, "{text}");
         let said = warnings.iter().filter(|warning| matches!(warning.id, "value" | "contradiction" | "ignored"));
         let said: Vec<_> = said.map(|warning| &*warning.message).collect();
@@ -328,8 +328,8 @@ fn sd6_the_cow_file_of_sticks_made_for_kiwi() {
     }
     let own = read(&format!("{stick} {both} rd.live.overlay.persistent rd.live.cowfile.path=own.cow"));
     assert_eq!(own.overlay.wish().map(|wish| wish.cowfile_path.clone()), Some("own.cow".into()));
-    assert_eq!(own.overlay.cow_file, None);
+    assert_eq!(own.overlay.cow_file_mib, None);
     let sized = read(&format!("{stick} {both} rd.live.overlay.cowfs=xfs rd.live.cowfile.mbsize=640"));
-    let file = sized.overlay.cow_file.unwrap();
-    assert_eq!((String::from(file.cowfs), file.mib), ("xfs".to_owned(), 640));
+    assert_eq!(sized.overlay.blank.map(String::from), Some("xfs".to_owned()));
+    assert_eq!(sized.overlay.cow_file_mib, Some(640));
 }
