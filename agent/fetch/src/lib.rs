@@ -1,0 +1,9 @@
+//! How the initrd fetches an image: one engine for HTTP and HTTPS, FTP, TFTP and dolly.
+//!
+//! Decisions are pure and know no clock but the one they are given; what comes from a server is data that is judged before it is used.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+mod output;
+
+pub use output::Output;

@@ -1,0 +1,5 @@
+//! How the initrd gets an address: what the command line asks for, links, DHCP, IPv6, and names of hosts.
+//!
+//! Decisions are pure and know no clock but the one they are given; what comes from a network is data that is judged before it is used.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
