@@ -5,6 +5,9 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod dolly;
+pub mod ftp;
 mod output;
+mod taker;
 
 pub use output::Output;
+pub use taker::{Facts, Taker};

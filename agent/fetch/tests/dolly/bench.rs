@@ -21,10 +21,10 @@ pub fn quick() -> Times {
     Times {
         wait: Duration::from_secs(20),
         remind: Duration::from_secs(5),
-        stray: Duration::from_millis(300),
-        silence: Duration::from_secs(5),
+        stray: Duration::from_secs(3),
+        silence: Duration::from_secs(10),
         quiet: Duration::from_millis(60),
-        pause: Duration::from_millis(50),
+        pause: Duration::from_millis(300),
         again: Duration::from_millis(50),
         echo: Duration::from_secs(10),
     }

@@ -33,7 +33,7 @@ fn n_d1_on_sockets_at_once() {
         let payload = payload(10_000);
         assert_eq!(Server::new(generation, net.ports, net.names(1..=1)).send(&payload), [Some(10_000)]);
         ours.has(&payload);
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     }
 }
 
@@ -75,7 +75,7 @@ fn n_d3_total_first_surplus_and_short() {
     assert_eq!(echo(&mut lines[0]), Some(300_000));
     ours.has(&all);
     // Too few, without an end.
-    let times = Times { silence: Duration::from_millis(400), ..quick() };
+    let times = Times { silence: Duration::from_millis(1500), ..quick() };
     let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     let mut lines = server.open().unwrap();
     lines[0].data.write_all(&all[..1000]).unwrap();
@@ -131,7 +131,8 @@ fn n_d4_strays_first() {
 #[test]
 fn n_d4_a_silent_stray_is_closed() {
     let net = Net::new();
-    let ours = net.ours(1, wish(), Remembers::default());
+    let times = Times { stray: Duration::from_millis(500), ..quick() };
+    let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     let mut silent = connect(net.at(1), net.ports.control);
     assert_eq!(silent.read(&mut [0]).unwrap(), 0);
     let all = payload(10);
@@ -225,7 +226,7 @@ fn the_target_fails_or_the_caller_refuses() {
 #[test]
 fn waiting_is_told_and_ends() {
     let net = Net::new();
-    let times = Times { wait: Duration::from_millis(500), remind: Duration::from_millis(100), ..quick() };
+    let times = Times { wait: Duration::from_millis(1500), remind: Duration::from_millis(300), ..quick() };
     let file = Some("/image/it's.iso".into());
     let wish = Wish { times, file, address: Some(net.at(1)), key: key(), ..wish() };
     let ours = net.ours(1, wish, Remembers::default());

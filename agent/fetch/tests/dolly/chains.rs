@@ -94,7 +94,7 @@ fn n_d5_texts_that_end_with_a_segment_are_passed_on() {
 fn n_d5_a_slow_child_gets_all() {
     let net = Net::new();
     let slow = Client { slow: Duration::from_millis(10), ..Client::default() }.start(net.at(2), net.ports);
-    let times = Times { silence: Duration::from_secs(2), ..quick() };
+    let times = Times { silence: Duration::from_secs(4), ..quick() };
     let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     // More than the kernel holds for both connections.
     let payload = payload(12_000_000);
@@ -107,7 +107,7 @@ fn n_d5_a_slow_child_gets_all() {
 fn lost_child(child: Client, why: impl Fn(&ChildLoss) -> bool) {
     let net = Net::new();
     let dies = child.start(net.at(2), net.ports);
-    let times = Times { silence: Duration::from_secs(1), echo: Duration::from_secs(1), ..quick() };
+    let times = Times { silence: Duration::from_secs(2), echo: Duration::from_secs(2), ..quick() };
     let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     let payload = payload(12_000_000);
     assert_eq!(Server::new(2, net.ports, net.names(1..=2)).send(&payload), [None], "nothing is echoed");
@@ -129,7 +129,7 @@ fn n_d5_a_child_dies() {
 
 #[test]
 fn n_d5_a_child_stops_taking() {
-    lost_child(Client { slow: Duration::from_secs(4), ..Client::default() }, |why| *why == ChildLoss::Stalled);
+    lost_child(Client { slow: Duration::from_secs(8), ..Client::default() }, |why| *why == ChildLoss::Stalled);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn n_d5_a_child_that_comes_late_is_waited_for() {
 #[test]
 fn n_d5_a_child_that_never_comes() {
     let net = Net::new();
-    let times = Times { wait: Duration::from_millis(600), ..quick() };
+    let times = Times { wait: Duration::from_secs(2), ..quick() };
     let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     assert!(Server::new(2, net.ports, net.names(1..=2)).open().is_none());
     let (result, _) = ours.end();
