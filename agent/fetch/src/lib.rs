@@ -8,6 +8,7 @@ pub mod dolly;
 pub mod ftp;
 mod output;
 mod taker;
+pub mod tftp;
 
 pub use output::Output;
 pub use taker::{Facts, Taker};
