@@ -33,7 +33,7 @@ pub use text::{Generation, MAX_TEXT, Text, TextError};
 pub struct Times {
     /// Until a parent has connected; then again from "ready" to the first byte, while the server waits for the other clients.
     pub wait: Duration,
-    /// How often it is said again that we wait.
+    /// How often it is said again that we wait, for a server or for a client behind us.
     pub remind: Duration,
     /// Without a byte after a connection was made: it is a stray one.
     pub stray: Duration,
@@ -188,7 +188,7 @@ pub enum Action {
     },
     /// The children's data end when all was sent.
     EndData,
-    /// Close the output.
+    /// Close the output, when no data wait for a child any more: it may take long, and a child must not starve meanwhile.
     Finish,
     /// Close the connections of a child.
     Drop {

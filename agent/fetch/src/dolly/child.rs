@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::error::ChildLoss;
 use super::key::Key;
+use super::progress::Progress;
 use super::text::Generation;
 use super::{Action, ChildEvent, Times};
 
@@ -51,6 +52,8 @@ pub struct Child {
     heard: Vec<u8>,
     words: usize,
     give_up: Duration,
+    /// When it was said that it is awaited.
+    told: Option<Duration>,
     /// Since when data wait for it.
     behind: Option<Duration>,
     total_sent: bool,
@@ -68,6 +71,7 @@ impl Child {
             heard: Vec::new(),
             words: 0,
             give_up,
+            told: None,
             behind: None,
             total_sent: false,
             echo_until: None,
@@ -128,7 +132,7 @@ impl Child {
             ChildEvent::Connected { nonce } => Ok(self.connected(now, nonce, ware)),
             ChildEvent::Refused => {
                 self.state = State::Resting(now + ware.times.again);
-                Ok(Vec::new())
+                Ok(self.awaited(now, ware).into_iter().collect())
             }
             ChildEvent::Control(bytes) => self.control(now, bytes, ware),
             // It has said all that it owes.
@@ -143,6 +147,15 @@ impl Child {
                 Ok(Vec::new())
             }
         }
+    }
+
+    /// Said at the first attempt, and again from time to time.
+    fn awaited(&mut self, now: Duration, ware: &Ware<'_>) -> Option<Action> {
+        if self.told.is_some_and(|told| now < told + ware.times.remind) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(Action::Note(Progress::ChildAwaited { name: self.name.clone() }))
     }
 
     fn connected(&mut self, now: Duration, nonce: [u8; 32], ware: &Ware<'_>) -> Vec<Action> {

@@ -45,6 +45,7 @@ pub struct Run<'a> {
     parent: Parent,
     feeds: Vec<Feed>,
     wants_data: bool,
+    wants_end: bool,
     has_data: bool,
     data_over: bool,
     control_over: bool,
@@ -63,6 +64,7 @@ impl<'a> Run<'a> {
             parent,
             feeds: Vec::new(),
             wants_data: false,
+            wants_end: false,
             has_data: false,
             data_over: false,
             control_over: false,
@@ -78,6 +80,12 @@ impl<'a> Run<'a> {
             if let Some(received) = self.done.take() {
                 self.farewell();
                 return Ok(received);
+            }
+            if self.wants_end && !self.is_held() {
+                self.wants_end = false;
+                self.caller.output().finish().map_err(|why| Halt::Failed(why.into()))?;
+                self.happened(Event::Finished)?;
+                continue;
             }
             // It has usually come before the control connection.
             self.take_data_connection()?;
@@ -139,7 +147,6 @@ impl<'a> Run<'a> {
     }
 
     fn act(&mut self, action: Action, available: usize) -> Result<Vec<Action>, Halt> {
-        let now = self.clock.elapsed();
         match action {
             // A parent that is gone is seen when its connection is read.
             Action::Reply(bytes) => drop(self.parent.control.send(&bytes)),
@@ -154,15 +161,13 @@ impl<'a> Run<'a> {
             Action::Tell { child, bytes } => {
                 let told = self.feed(child).and_then(|feed| feed.control.as_mut()).map(|link| link.send(&bytes));
                 if matches!(told, Some(Err(_))) {
-                    return self.parent.session.step(now, Event::Child(child, ChildEvent::Closed));
+                    let event = Event::Child(child, ChildEvent::Closed);
+                    return self.parent.session.step(self.clock.elapsed(), event);
                 }
             }
             Action::Store { offset, length } => return self.store(offset, length.min(available)),
             Action::EndData => self.feeds.iter_mut().filter_map(|feed| feed.data.as_mut()).for_each(Link::finish),
-            Action::Finish => {
-                self.caller.output().finish().map_err(|why| Halt::Failed(why.into()))?;
-                return self.parent.session.step(self.clock.elapsed(), Event::Finished);
-            }
+            Action::Finish => self.wants_end = true,
             Action::Drop { child } => self.feeds.retain(|feed| feed.index != child),
             Action::Note(progress) => self.caller.tell(&progress),
             Action::Done(received) => self.done = Some(received),

@@ -65,7 +65,7 @@ pub enum Progress {
     },
     /// We have said that we are ready; the server waits for the others.
     Ready,
-    /// So many bytes are stored.
+    /// So many bytes are stored. It is said for each piece: whoever prints it decides how often.
     Stored {
         /// From the first one on.
         bytes: u64,

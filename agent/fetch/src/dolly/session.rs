@@ -296,12 +296,7 @@ impl Session {
         let Some(at) = self.children.iter().position(|child| child.index == index) else {
             return Ok(Vec::new());
         };
-        let refused = matches!(event, ChildEvent::Refused);
-        let mut actions = self.of_child(now, at, |child, ware| child.step(now, event, ware))?;
-        if refused {
-            actions.push(Action::Note(Progress::ChildAwaited { name: self.children[at].name.clone() }));
-        }
-        Ok(actions)
+        self.of_child(now, at, |child, ware| child.step(now, event, ware))
     }
 
     /// Lets a child act; what follows from it for us.

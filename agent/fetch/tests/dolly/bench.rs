@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub fn quick() -> Times {
         stray: Duration::from_secs(3),
         silence: Duration::from_secs(10),
         quiet: Duration::from_millis(60),
-        pause: Duration::from_millis(300),
+        pause: Duration::from_millis(200),
         again: Duration::from_millis(50),
         echo: Duration::from_secs(10),
     }
@@ -100,6 +100,8 @@ pub struct Memory {
     pub bytes: Arc<Mutex<Vec<u8>>>,
     pub finished: Arc<Mutex<bool>>,
     pub room: Option<usize>,
+    /// Finishing lasts until this is set, but not for ever.
+    pub disk: Option<Arc<AtomicBool>>,
 }
 
 impl Output for Memory {
@@ -114,6 +116,12 @@ impl Output for Memory {
     }
 
     fn finish(&mut self) -> io::Result<()> {
+        for _ in 0..1000 {
+            if self.disk.as_ref().is_none_or(|disk| disk.load(Ordering::Relaxed)) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
         *self.finished.lock().unwrap() = true;
         Ok(())
     }

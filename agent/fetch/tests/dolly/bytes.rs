@@ -75,7 +75,7 @@ fn n_d3_total_first_surplus_and_short() {
     assert_eq!(echo(&mut lines[0]), Some(300_000));
     ours.has(&all);
     // Too few, without an end.
-    let times = Times { silence: Duration::from_millis(1500), ..quick() };
+    let times = Times { silence: Duration::from_millis(1000), ..quick() };
     let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     let mut lines = server.open().unwrap();
     lines[0].data.write_all(&all[..1000]).unwrap();
@@ -226,7 +226,7 @@ fn the_target_fails_or_the_caller_refuses() {
 #[test]
 fn waiting_is_told_and_ends() {
     let net = Net::new();
-    let times = Times { wait: Duration::from_millis(1500), remind: Duration::from_millis(300), ..quick() };
+    let times = Times { wait: Duration::from_millis(1000), remind: Duration::from_millis(200), ..quick() };
     let file = Some("/image/it's.iso".into());
     let wish = Wish { times, file, address: Some(net.at(1)), key: key(), ..wish() };
     let ours = net.ours(1, wish, Remembers::default());

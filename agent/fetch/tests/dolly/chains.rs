@@ -1,6 +1,8 @@
 //! N-D5: our receiver at each place among clients after the originals.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -90,24 +92,32 @@ fn n_d5_texts_that_end_with_a_segment_are_passed_on() {
     assert!(got.text.starts_with(server.text.as_bytes()));
 }
 
+/// What still waits for a child when our copy is complete goes there before our disk is waited for: here the disk waits for the child.
 #[test]
 fn n_d5_a_slow_child_gets_all() {
     let net = Net::new();
-    let slow = Client { slow: Duration::from_millis(10), ..Client::default() }.start(net.at(2), net.ports);
-    let times = Times { silence: Duration::from_secs(4), ..quick() };
-    let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
+    let slow = Client { slow: Duration::from_millis(4), ..Client::default() }.start(net.at(2), net.ports);
+    let disk = Arc::new(AtomicBool::new(false));
+    let mut caller = Remembers::default();
+    caller.memory.disk = Some(disk.clone());
+    let ours = net.ours(1, wish(), caller);
     // More than the kernel holds for both connections.
-    let payload = payload(12_000_000);
-    assert_eq!(Server::new(2, net.ports, net.names(1..=2)).send(&payload), [Some(12_000_000)]);
-    ours.has(&payload);
-    assert!(slow.join().unwrap().bytes == payload);
+    let all = payload(12_000_000);
+    let server = Server::new(2, net.ports, net.names(1..=2));
+    let sent = thread::spawn(move || server.send(&payload(12_000_000)));
+    let got = slow.join().unwrap();
+    assert!(got.bytes == all && got.total == Some(12_000_000));
+    assert!(!*ours.caller.memory.finished.lock().unwrap(), "the child had to wait for our disk");
+    disk.store(true, Ordering::Relaxed);
+    assert_eq!(sent.join().unwrap(), [Some(12_000_000)]);
+    ours.has(&all);
 }
 
 /// The server, whose transfer is expected to fail or not, beside a child that goes: our copy is whole and nothing is echoed.
 fn lost_child(child: Client, why: impl Fn(&ChildLoss) -> bool) {
     let net = Net::new();
     let dies = child.start(net.at(2), net.ports);
-    let times = Times { silence: Duration::from_secs(2), echo: Duration::from_secs(2), ..quick() };
+    let times = Times { silence: Duration::from_millis(1500), echo: Duration::from_millis(1500), ..quick() };
     let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     let payload = payload(12_000_000);
     assert_eq!(Server::new(2, net.ports, net.names(1..=2)).send(&payload), [None], "nothing is echoed");
@@ -152,7 +162,7 @@ fn n_d5_a_child_that_comes_late_is_waited_for() {
 #[test]
 fn n_d5_a_child_that_never_comes() {
     let net = Net::new();
-    let times = Times { wait: Duration::from_secs(2), ..quick() };
+    let times = Times { wait: Duration::from_millis(1200), ..quick() };
     let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     assert!(Server::new(2, net.ports, net.names(1..=2)).open().is_none());
     let (result, _) = ours.end();

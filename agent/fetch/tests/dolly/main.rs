@@ -5,4 +5,5 @@ mod bench;
 mod bytes;
 mod chains;
 mod peers;
+mod texts;
 mod vectors;

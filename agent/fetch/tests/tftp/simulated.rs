@@ -1,6 +1,6 @@
 //! Loss, doubles and reordering, with a clock of the test's own.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ pub struct Network {
     pub time: Duration,
     /// When the server last heard of us.
     heard: Duration,
-    pub stored: HashSet<u64>,
+    /// Where blocks have begun; they are at least 8 bytes apart.
+    pub stored: Vec<bool>,
     pub bytes: Vec<u8>,
 }
 
@@ -41,7 +42,7 @@ impl Network {
             count: 0,
             time: Duration::ZERO,
             heard: Duration::ZERO,
-            stored: HashSet::new(),
+            stored: Vec::new(),
             bytes: Vec::new(),
         }
     }
@@ -81,7 +82,9 @@ impl Network {
                 Action::Begin(_) => assert!(self.bytes.is_empty()),
                 Action::Store { offset } => {
                     let bytes = &packet[4..];
-                    assert!(self.stored.insert(offset), "stored twice");
+                    let place = offset as usize / 8;
+                    self.stored.resize(self.stored.len().max(place + 1), false);
+                    assert!(!std::mem::replace(&mut self.stored[place], true), "stored twice");
                     let end = offset as usize + bytes.len();
                     self.bytes.resize(self.bytes.len().max(end), 0);
                     self.bytes[offset as usize..end].copy_from_slice(bytes);
@@ -202,8 +205,8 @@ fn each_way_to_have_no_options() {
 
 #[test]
 fn more_than_65535_blocks() {
-    // Files that end just before, at and behind the first wrap, and behind the second one.
-    for (window, tells_size, beyond) in [(16, true, 0), (16, true, 70_000), (1, true, 2), (1, false, 1)] {
+    // Behind the first wrap, and behind the second one.
+    for (window, tells_size, beyond) in [(16, true, 70_000), (1, false, 1)] {
         for wraps_to_one in [false, true] {
             let mut peer = Peer { wraps_to_one, tells_size, ..Peer::new((65_534 + beyond) * 8 + 3) };
             peer.window = Some(window);
@@ -220,7 +223,7 @@ fn any_loss_at_the_wrap() {
     for (wraps_to_one, tells_size, window) in
         [(false, true, Some(4)), (true, true, Some(4)), (false, true, None), (true, true, None), (true, false, None)]
     {
-        for beyond in [1, 3, 9] {
+        for beyond in [2, 9] {
             let length = (65_535 + beyond - 1) * 8 + 3;
             let mut peer = Peer { wraps_to_one, tells_size, window, ..Peer::new(length) };
             let mut network = Network::new(1);
@@ -228,10 +231,9 @@ fn any_loss_at_the_wrap() {
             while network.bytes.len() < 65_525 * 8 {
                 network.step(&mut transfer, &mut peer).unwrap();
             }
-            network.stored.clear();
             let sent = network.sent;
             for first in 0..14 + beyond {
-                for second in [0, 1, 2, 4] {
+                for second in [0, 1, 3] {
                     let (mut network, mut transfer, mut peer) = (network.clone(), transfer.clone(), peer.clone());
                     network.lose = vec![sent + first, sent + first + second];
                     assert_eq!(network.rest(&mut transfer, &mut peer).unwrap(), length as u64);
