@@ -66,7 +66,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Nobody came in time.
-    #[error("no dolly server connected within {} s{}", waited.as_secs(), last.as_ref().map(|why| format!("; last caller: {why}")).unwrap_or_default())]
+    #[error("no dolly server connected within {} s{}", waited.as_secs(), last_caller(last.as_ref()))]
     NobodyCame {
         /// How long was waited.
         waited: Duration,
@@ -135,7 +135,7 @@ pub enum Error {
         silence: Duration,
     },
     /// The data ended too early.
-    #[error("the data ended after {received} bytes, {total} were announced{}", if *swapped { " (the same number in the other byte order)" } else { "" })]
+    #[error("the data ended after {received} bytes, {total} were announced{}", of_order(*swapped))]
     Short {
         /// Bytes that came.
         received: u64,
@@ -159,6 +159,14 @@ pub enum Error {
 
 fn of_total(total: Option<u64>) -> String {
     total.map(|total| format!(" of {total}")).unwrap_or_default()
+}
+
+fn last_caller(last: Option<&Stray>) -> String {
+    last.map(|why| format!("; last caller: {why}")).unwrap_or_default()
+}
+
+fn of_order(swapped: bool) -> &'static str {
+    if swapped { " (the same number in the other byte order)" } else { "" }
 }
 
 /// What became of a client behind us.

@@ -12,6 +12,7 @@ const WITH_VALUE: &str = "Paro";
 const IGNORED: &str = "vqnroYR46";
 /// What a server is told. `-b`, `-c` and `-u` are of generation 1.
 const OF_SERVER: &str = "sSHIOfDXKdbcu";
+const TAKEN: &str = "-P PASSWORD and -a SECONDS, and ignores -v -q -n -r N -o FILE -Y -R -4 -6";
 /// Longest wait that can be asked for: a day.
 const MAX_WAIT: u64 = 86_400;
 
@@ -30,14 +31,10 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     /// An option that makes a server of dolly.
-    #[error(
-        "-{0} is an option for a dolly server; a receiver takes -P PASSWORD and -a SECONDS, and ignores -v -q -n -r N -o FILE -Y -R -4 -6"
-    )]
+    #[error("-{0} is an option for a dolly server; a receiver takes {TAKEN}")]
     OfServer(char),
     /// No option of dolly.
-    #[error(
-        "{0:?} is no option of a receiver; it takes -P PASSWORD and -a SECONDS, and ignores -v -q -n -r N -o FILE -Y -R -4 -6"
-    )]
+    #[error("{0:?} is no option of a receiver; it takes {TAKEN}")]
     Unknown(String),
     /// Nothing follows.
     #[error("-{0} needs a value")]

@@ -50,7 +50,7 @@ pub enum Error {
     #[error("the TFTP server sends blocks behind the last one")]
     Behind,
     /// The file has another size than was said.
-    #[error("the TFTP server promised {promised} bytes and {}", if received > promised { "sends more".to_owned() } else { format!("sent {received}") })]
+    #[error("the TFTP server promised {promised} bytes and sent {received}{}", or_more(*promised, *received))]
     Size {
         /// What was said.
         promised: u64,
@@ -66,6 +66,10 @@ pub enum Error {
     /// The output failed, or the caller does not want the file.
     #[error("the file could not be written")]
     Output(#[source] io::Error),
+}
+
+fn or_more(promised: u64, received: u64) -> &'static str {
+    if received > promised { " or more" } else { "" }
 }
 
 /// Whether it is worth to ask again; always from the beginning.

@@ -5,5 +5,6 @@ mod bench;
 mod bytes;
 mod chains;
 mod peers;
+mod relay;
 mod texts;
 mod vectors;
