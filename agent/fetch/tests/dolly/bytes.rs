@@ -110,7 +110,10 @@ fn n_d4_password() {
 #[test]
 fn n_d4_strays_first() {
     let net = Net::new();
-    let ours = net.ours(1, wish(), Remembers::default());
+    // Longer than the server would wait.
+    let long = Duration::from_secs(60);
+    let times = Times { stray: long, silence: long, ..quick() };
+    let ours = net.ours(1, Wish { times, ..wish() }, Remembers::default());
     let to = net.at(1);
     // Ports that are looked at, in both ways.
     drop((connect(to, net.ports.data), connect(to, net.ports.control)));

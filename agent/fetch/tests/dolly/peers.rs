@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rdlive_fetch::dolly::Ports;
+use rustix::net::sockopt;
 use sha2::{Digest, Sha256};
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -178,6 +179,8 @@ impl Client {
     /// Listens when this returns.
     pub fn start(self, at: Ipv4Addr, ports: Ports) -> JoinHandle<Got> {
         let listeners = (TcpListener::bind((at, ports.control)).unwrap(), TcpListener::bind((at, ports.data)).unwrap());
+        // Connections inherit it: what a slow client does not take is not taken by its kernel either.
+        sockopt::set_socket_recv_buffer_size(&listeners.1, 64 << 10).unwrap();
         thread::spawn(move || self.run(at, ports, listeners))
     }
 
