@@ -91,7 +91,8 @@ impl Blocks {
         if block <= LAST { Some(block) } else { self.wrap.map(|wrap| wrap.number(block)) }
     }
 
-    /// The end of what the server sends without hearing from us. At 65535 we speak up, so that it is certain with which block it goes on.
+    /// The end of what the server sends without hearing from us. At 65535 we speak up: what it sends behind that in the same window may
+    /// be without a meaning yet, and a timer would have to say what is missing.
     fn end(&self) -> u64 {
         let end = self.base + self.window;
         let end = if self.wrap.is_none() && self.base < LAST { end.min(LAST) } else { end };
@@ -108,14 +109,11 @@ impl Blocks {
         ahead.into_iter().find(|block| self.number(*block) == Some(number))
     }
 
-    /// How the server counts on, if this number says so. 0 says it; 1 alone does not, for 0 may have been lost. But a server that was told
-    /// that 65535 is here sends no number as high as its window unless it went on with 1; and the file's size tells its last block.
+    /// How the server counts on, if this number says so. 0 says it; 1 alone does not, for 0 may have been lost. But one that goes on with 0
+    /// sends no number as high as its window before it hears more from us; and the file's size tells the number of its last block.
     fn wrap_of(&self, number: u64, length: u64) -> Option<Wrap> {
         if number == 0 {
             return Some(Wrap::Zero);
-        }
-        if self.base != LAST {
-            return None;
         }
         if number == self.window {
             return Some(Wrap::One);
