@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdlive_media::printable::printable;
 
+use super::Wish;
 use super::key::Key;
 
 /// Taken with a value.
@@ -78,6 +79,14 @@ impl Options {
         Ok(options)
     }
 
+    /// Puts what has an effect into a wish.
+    pub fn apply(&self, wish: &mut Wish) {
+        wish.key.clone_from(&self.key);
+        if let Some(wait) = self.wait {
+            wish.times.wait = wait;
+        }
+    }
+
     fn set(&mut self, letter: char, value: &str) -> Result<(), OptionsError> {
         match letter {
             'P' => self.key = Some(Key::of(value)),
@@ -101,6 +110,9 @@ mod tests {
         let options = Options::parse("-vn,-P secret -a,90,-r3,-o /tmp/x").unwrap();
         assert_eq!(options.key, Some(Key::of("secret")));
         assert_eq!(options.wait, Some(Duration::from_secs(90)));
+        let mut wish = Wish::default();
+        options.apply(&mut wish);
+        assert_eq!((wish.key, wish.times.wait), (Some(Key::of("secret")), Duration::from_secs(90)));
         assert_eq!(options.ignored, ['v', 'n', 'r', 'o']);
         assert_eq!(Options::parse("-vPsecret").unwrap().key, Some(Key::of("secret")));
         assert_eq!(Options::parse("").unwrap(), Options::default());
