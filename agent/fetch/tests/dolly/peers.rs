@@ -1,8 +1,10 @@
 //! A server and a client after the originals, blocking and with the originals' habits: large reads, counted words, pieces of 4096 bytes.
 //! Nothing in it comes from the crate.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -99,7 +101,7 @@ impl Server {
                 match line.control.read(&mut chunk) {
                     Ok(0) => return None,
                     Ok(length) => ready += String::from_utf8_lossy(&chunk[..length]).matches("ready").count(),
-                    Err(why) if why.kind() == std::io::ErrorKind::WouldBlock => before = ready,
+                    Err(why) if why.kind() == ErrorKind::WouldBlock => before = ready,
                     Err(_) => return None,
                 }
             }
@@ -164,6 +166,8 @@ pub struct Client {
     pub password: Option<&'static str>,
     /// Waits so long before each read of data.
     pub slow: Duration,
+    /// Takes no data until this is set.
+    pub held: Option<Arc<AtomicBool>>,
     /// Goes after so many bytes.
     pub dies_after: Option<usize>,
 }
@@ -256,7 +260,8 @@ impl Client {
                 }
             }
             thread::sleep(self.slow);
-            match data.read(&mut own) {
+            let is_held = self.held.as_ref().is_some_and(|held| !held.load(Ordering::Relaxed));
+            match if is_held { Err(ErrorKind::WouldBlock.into()) } else { data.read(&mut own) } {
                 Ok(0) => ended = true,
                 Ok(length) => {
                     bytes.extend_from_slice(&own[..length]);
