@@ -5,6 +5,7 @@ mod asleep;
 mod content;
 mod crypt;
 mod host;
+mod labels;
 mod medium;
 mod named;
 mod ordinary;
@@ -119,6 +120,8 @@ impl<'a> Boot<'a> {
     pub fn run(&mut self) -> Result<(), Stop> {
         let mark = self.world.mark();
         let result = self.stages().and_then(|()| self.starts());
+        // Of an initrd of dracut much is still to be done, which calls for it when it is.
+        let result = result.and_then(|()| if self.report.mode == NATIVE { self.label() } else { Ok(()) });
         if result.is_err() {
             self.undo(mark);
             // What was made on the way to a place for changes is there all the same.

@@ -19,9 +19,10 @@ rdlive: finds a live medium in the initrd and builds the root file system on it
 
 As PID 1 it boots. Otherwise:
   rdlive init                          boot, as PID 1 does
-  rdlive boot [--sysroot DIR] [--cmdline TEXT] [--root DIR] [--claims]
+  rdlive boot [--sysroot DIR] [--cmdline TEXT] [--root DIR] [--claims | --labels]
                                        build the live root at DIR (default /sysroot); with --claims only tell
-                                       whether the command line asks for one (exit 0 yes, 1 no)
+                                       whether the command line asks for one (exit 0 yes, 1 no); with --labels
+                                       give the one that was built its SELinux labels
   rdlive generator NORMAL EARLY LATE   systemd generator
   rdlive explain [--cmdline TEXT] [--medium FILE|DEV | --facts FILE] [--json]
                                        what a command line means, every warning, and the plan; touches nothing
@@ -176,7 +177,7 @@ fn fault(arguments: &[String]) -> Answer {
 }
 
 fn boot_call(arguments: &[String]) -> Result<Call, lexopt::Error> {
-    let mut call = Call { root: "/".into(), sysroot: "/sysroot".into(), cmdline: None, claims: false };
+    let mut call = Call { root: "/".into(), sysroot: "/sysroot".into(), cmdline: None, claims: false, labels: false };
     let mut parser = lexopt::Parser::from_args(arguments.iter().map(OsString::from));
     while let Some(argument) = parser.next()? {
         match argument {
@@ -184,6 +185,7 @@ fn boot_call(arguments: &[String]) -> Result<Call, lexopt::Error> {
             Long("root") => call.root = PathBuf::from(parser.value()?),
             Long("cmdline") => call.cmdline = Some(parser.value()?.string()?),
             Long("claims") => call.claims = true,
+            Long("labels") => call.labels = true,
             other => return Err(other.unexpected()),
         }
     }

@@ -36,6 +36,8 @@ pub struct Call {
     pub cmdline: Option<String>,
     /// Only tell whether the command line asks for a live root.
     pub claims: bool,
+    /// Only give the root its SELinux labels, where an earlier call has built it and nothing else of the initrd is left to do.
+    pub labels: bool,
 }
 
 /// What a call is about: the machine, the command line as meant, and what to warn of.
@@ -154,11 +156,11 @@ fn logged(call: &Call, avoid: Avoid, watchdog: &Watchdog, watch: &mut Option<Wat
     if !config.concerns_us() {
         return Ok(None);
     }
-    if boot::already_done(&env, &call.sysroot) {
-        log::info!("the root is at {} already", call.sysroot.display());
+    if boot::already_done(&env, &call.sysroot) != call.labels {
+        log::info!("nothing to do for {}", call.sysroot.display());
         return Ok(Some(config));
     }
-    let warnings = warnings.for_a_person();
+    let warnings = if call.labels { Vec::new() } else { warnings.for_a_person() };
     for warning in &warnings {
         log::warn!("{}: {}", warning.karg, warning.message);
     }
@@ -176,10 +178,20 @@ fn attempt(
 ) -> (Result<(), Stop>, Watch) {
     let mut report = Report::new("dracut", config, warnings);
     report.moment("agent");
-    room_for_shutdown(env);
-    prefetch(config);
+    if !call.labels {
+        room_for_shutdown(env);
+        prefetch(config);
+    }
     let exec = Executor::new(env, &modprobe).watched(watchdog);
     let mut machine = Machine::new(env, exec).avoiding(avoid.devices).asking(config.paths());
+    if let Some(built) = call.labels.then(|| Report::load(env)).flatten() {
+        let mut boot = Boot::new(&mut machine, config, &call.sysroot, built);
+        let result = boot.label_later();
+        if let Err(error) = boot.report.save(env) {
+            log::warn!("writing the report: {error}, ignoring");
+        }
+        return (result, machine.watch);
+    }
     let (result, report) = match Socket::open() {
         Ok(socket) => {
             machine.watch.listen(socket, None);

@@ -84,6 +84,8 @@ codes! {
     InitMissing = 30, NotThis;
     /// The switch to the new root failed.
     SwitchRoot = 31, Stop;
+    /// The root cannot be given the SELinux labels that it ought to have.
+    Labels = 32, Stop;
     /// A pseudo file system or a file below `/run` cannot be made.
     Environment = 40, Stop;
     /// A fault in rdlive itself.
@@ -170,6 +172,9 @@ impl Code {
             Code::RamCopy => "write the medium again or use another one, or remove rd.live.ram",
             Code::InitMissing => "correct init=, or build the image with an init system",
             Code::SwitchRoot => "boot with init=/bin/sh to look around in the image",
+            Code::Labels => {
+                "see dmesg, and install the image's SELinux policy again; enforcing=0 boots without its protection"
+            }
             Code::Environment => "see dmesg; the kernel must have CONFIG_NET, CONFIG_TMPFS and room in /run",
             Code::Fault => "boot again; if it happens again, report it with this line and what is plugged in",
             Code::Silent => "unplug the device and plug it in again, or use another port or another medium",

@@ -86,6 +86,16 @@ pub fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
     }
 }
 
+/// The content of a file of a tree, as [`open_inside`]; `limit` is in bytes.
+///
+/// # Errors
+/// As [`open`]; `FileTooLarge` where it is longer.
+pub fn read_inside(root: &Path, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_inside(root, path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}
+
 /// openat2(2), again where a name was moved or something mounted meanwhile: then the kernel cannot say that a `..` stays inside, and lets
 /// its caller try once more. On a machine that boots, both happen all the time.
 ///

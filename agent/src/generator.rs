@@ -76,7 +76,7 @@ pub enum Body {
 /// See [`GeneratorError`]; a root that is not live is no error and writes nothing.
 pub fn run(arguments: &[String]) -> Result<(), GeneratorError> {
     let [_, early, _] = arguments else { return Err(GeneratorError::Arguments(arguments.len())) };
-    let call = Call { root: "/".into(), sysroot: "/sysroot".into(), cmdline: None, claims: true };
+    let call = Call { root: "/".into(), sysroot: "/sysroot".into(), cmdline: None, claims: true, labels: false };
     let (_, config, _) = dracut::read(&call)?;
     write(&units(&config), Path::new(early))
 }

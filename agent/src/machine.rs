@@ -23,7 +23,7 @@ use crate::mountinfo;
 use crate::plan::programs::Program;
 use crate::plan::{Done, Slot, Step};
 use crate::probe::sleep::{self, Sleep};
-use crate::probe::{self, block, content, init, kernels, site, sums};
+use crate::probe::{self, block, content, init, kernels, labels, site, sums};
 use crate::watch::Watch;
 
 /// The machine that boots.
@@ -319,6 +319,12 @@ impl World for Machine<'_> {
     fn other_kernel(&self, root: &Path) -> Option<Kernels> {
         let found = kernels::other(self.env, root);
         found.iter().for_each(|found| self.saw(Look::OtherKernel(found.clone())));
+        found
+    }
+
+    fn policies(&self, root: &Path, upper: &Path, lower: &Path) -> Option<PathBuf> {
+        let found = labels::policies(self.env, root, upper, lower);
+        found.iter().for_each(|found| self.saw(Look::Policies(found.clone())));
         found
     }
 }

@@ -69,6 +69,15 @@ fn boot_runs_once_for_a_claimed_root_and_asks_for_help_when_it_fails() {
     }
 }
 
+/// field.md K: what is done after a policy is loaded is done under it, so this is the last; only a kernel that runs SELinux needs it.
+#[test]
+fn labels_are_given_by_a_kernel_that_runs_selinux() {
+    let (dir, said) = source("rdlive-label.sh", 0, "", "");
+    let calls = fs::read_to_string(dir.path().join("calls")).unwrap_or_default();
+    let expected = if Path::new("/sys/fs/selinux").is_dir() { "agent boot --labels --sysroot /sysroot\n" } else { "" };
+    assert_eq!((calls.as_str(), said.as_str()), (expected, ""));
+}
+
 /// dracut-live C22: the hook of an initrd without systemd. Whether an overlay was asked for is the agent's to know.
 #[test]
 fn c22_an_ordinary_root_is_covered_when_it_has_been_mounted() {

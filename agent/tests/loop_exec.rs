@@ -22,6 +22,7 @@ use rdlive::plan::{GivenUp, Place, Slot, Step, Wanted};
 use tempfile::TempDir;
 
 mod direct;
+mod labels;
 mod updates;
 
 /// A machine below a temporary directory, with the real devices and kernel tables.

@@ -98,11 +98,15 @@ install() {
     if dracut_module_included systemd || dracut_module_included systemd-initrd; then
         inst_simple "$moddir/rdlive.service" "$systemdsystemunitdir/rdlive.service"
         inst_simple "$moddir/rdlive-overlay.service" "$systemdsystemunitdir/rdlive-overlay.service"
+        inst_simple "$moddir/rdlive-label.service" "$systemdsystemunitdir/rdlive-label.service"
+        mkdir -p "$initdir$systemdsystemunitdir/initrd-switch-root.target.wants"
+        ln -sfn ../rdlive-label.service "$initdir$systemdsystemunitdir/initrd-switch-root.target.wants/rdlive-label.service"
         mkdir -p "$initdir$systemdutildir/system-generators"
         ln -sfn /usr/bin/rdlive "$initdir$systemdutildir/system-generators/rdlive-generator"
     else
         inst_hook mount 01 "$moddir/rdlive-boot.sh"
         inst_hook pre-pivot 10 "$moddir/rdlive-overlay.sh"
+        inst_hook cleanup 99 "$moddir/rdlive-label.sh"
     fi
 }
 

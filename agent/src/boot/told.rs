@@ -364,4 +364,8 @@ impl World for Told {
     fn other_kernel(&self, _root: &Path) -> Option<Kernels> {
         self.answer(seen!(OtherKernel))
     }
+
+    fn policies(&self, _root: &Path, _upper: &Path, _lower: &Path) -> Option<PathBuf> {
+        self.answer(seen!(Policies))
+    }
 }

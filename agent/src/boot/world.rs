@@ -198,4 +198,8 @@ pub trait World {
 
     /// The kernels that a root has modules for, if the one that runs is none of them.
     fn other_kernel(&self, root: &Path) -> Option<Kernels>;
+
+    /// Where the SELinux policies of a root are, in it, if its labels do not outlive the loading of one; `upper` is where a temporary upper
+    /// directory is, `lower` the image.
+    fn policies(&self, root: &Path, upper: &Path, lower: &Path) -> Option<PathBuf>;
 }

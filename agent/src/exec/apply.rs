@@ -316,6 +316,7 @@ impl<'a> Executor<'a> {
             Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
             Step::Branch { first, when, then } => self.branch("", first, *when, then),
             Step::Updates { from, to, kept } => self.updates(from, to, *kept),
+            Step::Labels { policies, root, upper, lower } => self.labels(policies, root, upper, lower),
             Step::Remount { at } => self.remount(at),
             Step::Unmount { at } => self.unmount(at),
             Step::Programs { at } => {

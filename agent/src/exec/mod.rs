@@ -12,6 +12,7 @@ mod cryptsetup;
 mod delete;
 mod digest;
 pub mod driver;
+mod labels;
 pub mod mount;
 mod overlay;
 mod passphrase;

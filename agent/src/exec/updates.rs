@@ -17,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::apply::Executor;
+use super::labels;
 use crate::error::{Code, Stop};
 use crate::facts::{Updated, human};
 use crate::foreign::{self, Entry, open_at};
@@ -166,6 +167,7 @@ impl Copy<'_> {
         match inside(self.root, at) {
             Err(Errno::NOENT) => {
                 mkdirat(to, name, Mode::RWXU)?;
+                labels::like(to, c".", name);
                 let made = inside(self.root, at)?;
                 as_there(&made, facts, DIRECTORY_MODE)?;
                 Ok(made)
@@ -198,7 +200,11 @@ fn finished<T>(to: &OwnedFd, name: &CStr, make: impl FnOnce() -> io::Result<T>) 
     let remove = || unlinkat(to, UNFINISHED, AtFlags::empty());
     // A boot that was cut short may have left one.
     let _ = remove();
-    let made = make().and_then(|made| Ok(renameat(to, UNFINISHED, to, name).map(|()| made)?));
+    let made = make().and_then(|made| {
+        labels::like(to, name, UNFINISHED);
+        renameat(to, UNFINISHED, to, name)?;
+        Ok(made)
+    });
     if made.is_err() {
         let _ = remove();
     }

@@ -37,6 +37,7 @@ pub(super) fn driver(step: &Step) -> Option<&str> {
         Step::Overlay { .. } => Some("overlayfs"),
         Step::Driver { module, .. } => Some(module),
         Step::Map(MapAct::Make(_)) => Some("device-mapper"),
+        Step::Labels { .. } => Some("SELinux"),
         _ => None,
     }
 }

@@ -93,6 +93,8 @@ pub enum Look {
     NoInit(Stop),
     /// The root has modules, and none for the kernel that runs.
     OtherKernel(Kernels),
+    /// Where the policies are without which the root has no labels of its own.
+    Policies(PathBuf),
     /// A look that failed: which, the number of the kernel's error, and its words.
     Failed(Which, Option<i32>, String),
 }

@@ -34,6 +34,7 @@ pub fn of(step: &Step) -> Vec<Step> {
         | Step::Remount { .. }
         | Step::Unmount { .. }
         | Step::Updates { .. }
+        | Step::Labels { .. }
         | Step::Programs { .. }
         | Step::Area(
             AreaAct::Format { .. }

@@ -132,6 +132,17 @@ pub enum Step {
         /// Changes to the root outlive the boot.
         kept: bool,
     },
+    /// Load the SELinux policy of the image, if none is loaded, and give what lies in the upper directory of the root its labels again.
+    Labels {
+        /// The directory of the policies, in the root.
+        policies: PathBuf,
+        /// Where the root is attached.
+        root: PathBuf,
+        /// Its upper directory.
+        upper: PathBuf,
+        /// Its lower directories, topmost first; one that is not there has no labels.
+        lower: [PathBuf; 2],
+    },
     /// Allow writing to a file system that is mounted read-only.
     Remount {
         /// Its mount point.
@@ -201,6 +212,7 @@ impl Step {
             | Self::Symlink { .. }
             | Self::LinkDevice { .. }
             | Self::Overlay { .. }
+            | Self::Labels { .. }
             | Self::Unmount { .. } => Writes::Ram,
             Self::Updates { kept, .. } => Writes::place_or_ram(*kept),
             Self::Remount { .. } => Writes::Place,
@@ -303,6 +315,9 @@ impl fmt::Display for Step {
                 write!(f, "overlay lower {lower} upper {upper} work {work}{} at {}", list(options), at.display())
             }
             Step::Updates { from, to, .. } => write!(f, "copy {} over {}", from.display(), to.display()),
+            Step::Labels { policies, root, .. } => {
+                write!(f, "labels of {} by the SELinux policy in its {}", root.display(), policies.display())
+            }
             Step::Remount { at } => write!(f, "remount {} (rw)", at.display()),
             Step::Unmount { at } => write!(f, "unmount {}", at.display()),
             Step::Programs { at } => write!(f, "programs of {} where the initrd has none", at.display()),

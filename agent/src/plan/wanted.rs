@@ -24,6 +24,8 @@ pub enum Wanted {
     MediumWritable,
     /// `updates/` of the medium is copied over the root; else the root stays as it is.
     Updates,
+    /// The root has the SELinux labels of the image; else what lies in its upper directory has those of a tmpfs.
+    Labels,
 }
 
 impl fmt::Display for Wanted {
@@ -37,6 +39,9 @@ impl fmt::Display for Wanted {
             Self::HostWritable => "the file system of the ISO file stays read-only",
             Self::MediumWritable => "the medium stays read-only",
             Self::Updates => "updates/ of the medium",
+            Self::Labels => {
+                "the root has no SELinux labels of its own, and with SELinux enforcing the system may not start"
+            }
         })
     }
 }

@@ -6,6 +6,7 @@ pub mod content;
 pub(crate) mod empty;
 pub mod init;
 pub mod kernels;
+pub mod labels;
 pub mod links;
 pub mod ram;
 pub mod site;

@@ -131,6 +131,7 @@ impl World for Own<'_> {
         fn is_journal_pending(&self, device: &Device) -> bool;
         fn init(&self, root: &Path, init: Option<&Path>) -> Result<Vec<String>, Stop>;
         fn other_kernel(&self, root: &Path) -> Option<Kernels>;
+        fn policies(&self, root: &Path, upper: &Path, lower: &Path) -> Option<PathBuf>;
     }
     handed_on_mut! {
         fn wait(&mut self, until: Moment) -> bool;
