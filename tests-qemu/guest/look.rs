@@ -173,7 +173,7 @@ fn modes() -> BTreeMap<&'static str, Option<u32>> {
     LINKS.iter().map(|&path| (path, mode(path))).collect()
 }
 
-/// Texts of files; a word for what is there and no file, such as a directory or a link that leads nowhere.
+/// Texts of files, and labels of what is named behind `label:`; a word for what is there and no file, such as a directory or a link that leads nowhere.
 fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
     let asked = cmdline.split_whitespace().filter_map(|karg| karg.strip_prefix("lab.read="));
     let asked = asked.flat_map(|list| list.split(','));
@@ -182,6 +182,9 @@ fn files(cmdline: &str) -> BTreeMap<String, Option<String>> {
         .copied()
         .chain(asked)
         .map(|path| {
+            if let Some(labelled) = path.strip_prefix("label:") {
+                return (path.to_owned(), crate::policy::label(labelled));
+            }
             let text = fs::symlink_metadata(path).ok().map(|there| match fs::read(path) {
                 Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
                 Err(_) => format!("({:?})", there.file_type()),

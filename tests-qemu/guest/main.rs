@@ -9,6 +9,7 @@ mod floor;
 mod leave;
 mod look;
 mod net;
+mod policy;
 mod power;
 mod quick;
 
@@ -33,6 +34,7 @@ fn main() {
     let uptime = look::uptime();
     mount_missing();
     power::use_root();
+    policy::loaded();
     leave::written();
     let report = look::at_this_system(uptime);
     if let Err(error) = send(&report) {

@@ -171,6 +171,26 @@ pub fn file_absent(path: &'static str) -> Check {
     check
 }
 
+/// What is at this path in the booted system has this SELinux label.
+pub fn label_is(path: &'static str, label: &'static str) -> Check {
+    let name = format!("label:{path}");
+    let asked = name.clone();
+    let mut check = guest(format!("{path} has the label {label}"), move |guest| {
+        let found = guest.files.get(&asked).and_then(Option::as_deref);
+        ensure(found == Some(label), || format!("it has {found:?}"))
+    });
+    check.reads = Some(name);
+    check
+}
+
+/// The report that the booted system finds has this text somewhere, whatever the agent has sent before.
+pub fn report_left_says(text: &'static str) -> Check {
+    guest(format!("the report in /run says {text:?}"), move |guest| {
+        let report = guest.report.as_deref().unwrap_or_default();
+        ensure(report.contains(text), || "it does not".into())
+    })
+}
+
 /// The system on the root image with this marker booted.
 pub fn marker(text: &'static str) -> Check {
     file_is("/etc/lab-marker", text)

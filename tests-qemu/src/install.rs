@@ -67,6 +67,7 @@ const NEEDS: &[Need] = &[
     need("sfdisk", "fdisk"),
     need("sgdisk", "gdisk"),
     need("uuidparse", "uuid-runtime"),
+    need("checkpolicy", "checkpolicy"),
     need("modprobe", "kmod"),
     need("cpio", "cpio"),
     need("zstd", "zstd"),

@@ -91,6 +91,8 @@ pub struct Over {
     pub packages: &'static str,
     /// What a bash script (`-euo pipefail`) makes in the directory `$1`; `$2` is the tree, which stays as it is.
     pub script: &'static str,
+    /// What a bash script does to the whole of it, which is at `$1` for this one build.
+    pub whole: &'static str,
 }
 
 impl Recipe {

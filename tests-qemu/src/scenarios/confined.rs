@@ -58,7 +58,7 @@ const WITHOUT: &str = "systemd.mask=systemd-udevd.service systemd.mask=systemd-u
 pub fn all() -> Vec<Scenario> {
     let iso = Recipe::Built {
         tree: Tree::Trixie,
-        over: Over { packages: "apparmor", script: PROFILE },
+        over: Over { packages: "apparmor", script: PROFILE, ..Over::default() },
         args: ["--volume-id=ISO", "--profile=minimal", "--compression-level=1"].map(str::to_owned).to_vec(),
     };
     vec![scenario(

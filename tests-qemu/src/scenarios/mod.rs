@@ -12,6 +12,7 @@ mod firmware;
 mod init;
 mod iso_scan;
 mod kiwi;
+mod labels;
 mod late;
 mod layouts;
 mod machine;
@@ -140,6 +141,7 @@ pub fn all() -> Vec<Scenario> {
         layouts::all(),
         iso_scan::all(),
         kiwi::all(),
+        labels::all(),
         explain::all(),
         variants::all(),
         words::all(),
