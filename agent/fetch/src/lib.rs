@@ -9,6 +9,7 @@ pub mod ftp;
 mod output;
 mod taker;
 pub mod tftp;
+pub mod url;
 
 pub use output::Output;
 pub use taker::{Facts, Taker};
