@@ -7,6 +7,7 @@
 pub mod dolly;
 pub mod ftp;
 mod output;
+pub mod policy;
 mod taker;
 pub mod tftp;
 pub mod url;
