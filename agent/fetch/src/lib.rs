@@ -5,11 +5,15 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod dolly;
+#[cfg(test)]
+mod faulty;
 pub mod ftp;
+pub mod http;
 mod output;
 pub mod policy;
 mod taker;
 pub mod tftp;
+pub mod tls;
 pub mod url;
 
 pub use output::Output;

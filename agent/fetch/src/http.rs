@@ -1,0 +1,115 @@
+//! An HTTP/1.1 client for one file: `GET`, ranges, redirects, a proxy; blocking, one request at a time on a connection.
+//!
+//! Sources: RFC 9110, RFC 9112; streaming.md 4.1 to 4.5, network-field.md kinds 14, 15, 18. Why not a kept client: docs/decisions/0032-fetching.md.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::tls::Trust;
+
+mod answer;
+mod body;
+mod client;
+mod connect;
+mod error;
+mod head;
+mod proxy;
+mod request;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use answer::{Given, RangeFault, Wanted};
+pub use body::Body;
+pub use client::{Answer, Client};
+pub use error::{Doing, Error, ResolveError};
+pub use head::{Head, HeadError};
+pub use proxy::{NoProxy, Proxy, ProxyError};
+#[cfg(test)]
+pub(crate) use request::base64;
+
+/// What the client needs of the network; the agent's own resolver and sockets stand behind it.
+pub trait Network: Send + Sync {
+    /// The addresses of a name, of both families, in the order in which they are preferred.
+    ///
+    /// # Errors
+    /// Why there is none; it is asked again.
+    fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError>;
+
+    /// A connection to an address; whoever knows which interface it belongs to binds the socket to that.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn connect(&self, address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+        TcpStream::connect_timeout(&address, timeout)
+    }
+
+    /// The number of the interface that a link-local address belongs to.
+    ///
+    /// # Errors
+    /// There is no such interface (yet).
+    fn scope(&self, zone: &str) -> io::Result<u32> {
+        let text = std::fs::read_to_string(format!("/sys/class/net/{zone}/ifindex"))?;
+        text.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// Bounds of time, in the words of streaming.md 4.3.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// One connection: 5 s.
+    pub connect: Duration,
+    /// Head start of each address before the next one is tried beside it (RFC 8305): 250 ms.
+    pub stagger: Duration,
+    /// Without a byte from the server: 5 s.
+    pub idle: Duration,
+    /// A whole head, a TLS handshake, the answer of a proxy: 30 s, however slowly its bytes come.
+    pub head: Duration,
+    /// Without a byte of the body, while other bytes (TLS, chunk sizes) come: the patience of the transfer.
+    pub body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            stagger: Duration::from_millis(250),
+            idle: Duration::from_secs(5),
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(180),
+        }
+    }
+}
+
+/// What all connections of a transfer share.
+pub struct Setup {
+    /// Names and sockets.
+    pub network: Arc<dyn Network>,
+    /// Whom to trust; `None` where nothing was set up, and https is refused.
+    pub trust: Option<Trust>,
+    /// `proxy=` and what goes without it.
+    pub proxy: Option<Proxy>,
+    /// Bounds of time.
+    pub limits: Limits,
+    /// Raised when a connection was found dead: those that were opened before it and are idle are not used again (streaming.md 4.3,
+    /// "one is dead: all are").
+    pub deaths: AtomicU64,
+}
+
+impl Setup {
+    /// With the usual limits, without TLS and proxy.
+    #[must_use]
+    pub fn new(network: Arc<dyn Network>) -> Self {
+        Self { network, trust: None, proxy: None, limits: Limits::default(), deaths: AtomicU64::new(0) }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("trust", &self.trust).field("proxy", &self.proxy).finish_non_exhaustive()
+    }
+}
