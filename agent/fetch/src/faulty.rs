@@ -213,7 +213,7 @@ impl Network for Loopback {
 /// For servers that answer: nothing that a loaded machine does is a fault.
 pub(crate) fn patient() -> Setup {
     let mut setup = Setup::new(Arc::new(Loopback));
-    setup.limits.idle = Duration::from_secs(10);
+    setup.limits.idle = Duration::from_secs(15);
     setup
 }
 
@@ -224,4 +224,16 @@ pub(crate) fn hasty() -> Setup {
     setup.limits.head = Duration::from_millis(1500);
     setup.limits.body = Duration::from_millis(1500);
     setup
+}
+/// The same with the superblock of a squashfs of that size in front.
+pub(crate) fn image(bytes: usize) -> Vec<u8> {
+    let mut data = noise(bytes);
+    data[..4].copy_from_slice(b"hsqs");
+    data[12..16].copy_from_slice(&131_072_u32.to_le_bytes());
+    data[20..22].copy_from_slice(&1_u16.to_le_bytes());
+    data[22..24].copy_from_slice(&17_u16.to_le_bytes());
+    data[28..30].copy_from_slice(&4_u16.to_le_bytes());
+    data[30..32].copy_from_slice(&0_u16.to_le_bytes());
+    data[40..48].copy_from_slice(&(bytes as u64).to_le_bytes());
+    data
 }

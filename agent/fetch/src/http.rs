@@ -27,6 +27,7 @@ pub use answer::{Given, RangeFault, Wanted};
 pub use body::Body;
 pub use client::{Answer, Client};
 pub use error::{Doing, Error, ResolveError};
+pub(crate) use head::begins;
 pub use head::{Head, HeadError};
 pub use proxy::{NoProxy, Proxy, ProxyError};
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod ftp;
 pub mod http;
 mod output;
 pub mod policy;
+pub mod sniff;
 mod taker;
 pub mod tftp;
 pub mod tls;

@@ -226,9 +226,11 @@ fn drip(peer: &mut dyn Peer, text: &[u8], pause: u64) -> io::Result<()> {
 fn a_slow_server_is_not_dead() {
     let server = Server::new(|_, peer| {
         peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n")?;
-        drip(peer, &[b'x'; 30], 30).map(|()| false)
+        drip(peer, &[b'x'; 30], 130).map(|()| false)
     });
-    let (_, bytes) = once(hasty(), &server.url("/"), START).unwrap();
+    let mut setup = hasty();
+    (setup.limits.idle, setup.limits.body) = (Duration::from_millis(1300), Duration::from_millis(1300));
+    let (_, bytes) = once(setup, &server.url("/"), START).unwrap();
     assert_eq!(bytes.len(), 30);
 }
 
