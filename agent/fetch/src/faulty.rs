@@ -221,8 +221,8 @@ pub(crate) fn patient() -> Setup {
 pub(crate) fn hasty() -> Setup {
     let mut setup = Setup::new(Arc::new(Loopback));
     setup.limits.idle = Duration::from_millis(300);
-    setup.limits.head = Duration::from_millis(1500);
-    setup.limits.body = Duration::from_millis(1500);
+    setup.limits.head = Duration::from_millis(900);
+    setup.limits.body = Duration::from_millis(900);
     setup
 }
 /// The same with the superblock of a squashfs of that size in front.

@@ -15,6 +15,7 @@ pub mod sniff;
 mod taker;
 pub mod tftp;
 pub mod tls;
+pub mod transfer;
 pub mod url;
 
 pub use output::Output;

@@ -129,10 +129,13 @@ impl Client {
     fn ask(&mut self, url: &Url, wanted: Wanted) -> Result<Head, Error> {
         let origin = (url.scheme(), url.host().clone(), url.port());
         let deaths = self.setup.deaths.load(Ordering::Relaxed);
-        let usable = |kept: &Connection| kept.clean && kept.born >= deaths && kept.origin == origin;
+        let usable = |kept: &Connection| {
+            // Bytes that nobody asked for would be taken for the next answer.
+            kept.clean && kept.born >= deaths && kept.origin == origin && kept.wire.buffered().is_empty()
+        };
         if self.kept.as_ref().is_some_and(usable) {
             match self.exchange(url, wanted) {
-                Err((_, Heard::Nothing)) => {}
+                Err((_, Heard::Nothing) | (Error::Head { .. }, _)) => {}
                 other => return other.map_err(|(error, _)| error),
             }
         }

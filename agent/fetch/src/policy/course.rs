@@ -48,7 +48,18 @@ struct Outage<E> {
     failures: u32,
     source: usize,
     cause: E,
-    whose: Whose,
+    rank: Rank,
+}
+
+/// How much a failure says about the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// The try had brought bytes before it broke: what the next one meets says more.
+    Broken,
+    /// The network did not reach the server, as in the first second of a boot.
+    Ours,
+    /// The server, or its silence.
+    Servers,
 }
 
 impl<E: Judged + Clone> Course<E> {
@@ -99,9 +110,13 @@ impl<E: Judged + Clone> Course<E> {
     /// The source was asked and failed.
     pub fn failed(&mut self, now: Duration, source: usize, error: E) {
         let verdict = error.verdict();
-        let whose = if let Verdict::Again(whose) = verdict { whose } else { Whose::Servers };
-        let (failures, since) = self.count(now, source, &error, whose);
         let moving = std::mem::take(&mut self.moving);
+        let rank = match verdict {
+            _ if moving => Rank::Broken,
+            Verdict::Again(Whose::Ours) => Rank::Ours,
+            _ => Rank::Servers,
+        };
+        let (failures, since) = self.count(now, source, &error, rank);
         self.ready = now;
         let next = (source + 1) % self.sources.len().max(1);
         let spread = self.jitter.below(self.schedule.spread);
@@ -124,13 +139,13 @@ impl<E: Judged + Clone> Course<E> {
         }
     }
 
-    /// Counts a failure, and keeps the first cause. One that only says that the network was not up yet gives way to the server's own.
-    fn count(&mut self, now: Duration, source: usize, error: &E, whose: Whose) -> (u32, Duration) {
-        let first = || Outage { since: now, failures: 0, source, cause: error.clone(), whose };
+    /// Counts a failure, and keeps the first cause of those that say most.
+    fn count(&mut self, now: Duration, source: usize, error: &E, rank: Rank) -> (u32, Duration) {
+        let first = || Outage { since: now, failures: 0, source, cause: error.clone(), rank };
         let outage = self.outage.get_or_insert_with(first);
         outage.failures += 1;
-        if whose > outage.whose {
-            (outage.source, outage.cause, outage.whose) = (source, error.clone(), whose);
+        if rank > outage.rank {
+            (outage.source, outage.cause, outage.rank) = (source, error.clone(), rank);
         }
         (outage.failures, outage.since)
     }

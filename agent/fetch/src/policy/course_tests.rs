@@ -167,6 +167,19 @@ fn the_first_cause_is_told_not_what_came_after_it() {
     assert_eq!(first(&[NO_ROUTE, Bad(Verdict::Again(Whose::Servers), "500"), REFUSED]), "500");
 }
 
+/// A server that goes away in the middle of a file: not "reset", which was only the beginning of it.
+#[test]
+fn what_meets_the_next_try_says_more_than_the_break() {
+    let mut course = course(&["a"], 3);
+    course.moved(ms(10), 0);
+    course.failed(ms(20), 0, Bad(Verdict::Again(Whose::Servers), "reset"));
+    assert_eq!(course.cause().unwrap().1, "reset");
+    course.failed(ms(30), 0, NO_ROUTE);
+    course.failed(ms(40), 0, REFUSED);
+    course.failed(ms(50), 0, Bad(Verdict::Again(Whose::Servers), "500"));
+    assert_eq!(course.cause(), Some(&REFUSED));
+}
+
 #[test]
 fn a_transfer_that_moves_never_ends_by_time() {
     let mut course = course(&["a", "b"], 5);
