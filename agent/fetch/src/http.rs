@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::tls::Trust;
@@ -45,8 +45,8 @@ pub trait Network: Send + Sync {
     ///
     /// # Errors
     /// What the kernel says.
-    fn connect(&self, address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-        TcpStream::connect_timeout(&address, timeout)
+    fn connect(&self, address: SocketAddr, how: Dial) -> io::Result<TcpStream> {
+        TcpStream::connect_timeout(&address, how.timeout)
     }
 
     /// The number of the interface that a link-local address belongs to.
@@ -58,6 +58,19 @@ pub trait Network: Send + Sync {
         text.trim().parse().map_err(|_| io::ErrorKind::InvalidData.into())
     }
 }
+
+/// How a connection is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// No longer than this.
+    pub timeout: Duration,
+    /// The most bytes of a segment (`TCP_MAXSEG`, to be set before the connection is made): a connection came about and then brought
+    /// nothing, so large packets may be lost on the way (network-field.md kind 6). The default [`Network::connect`] cannot set it.
+    pub segment: Option<u16>,
+}
+
+/// The segment that fits through every tunnel that is known.
+pub const SMALL_SEGMENT: u16 = 1200;
 
 /// Bounds of time, in the words of streaming.md 4.3.
 #[derive(Clone, Copy, Debug)]
@@ -99,13 +112,29 @@ pub struct Setup {
     /// Raised when a connection was found dead: those that were opened before it and are idle are not used again (streaming.md 4.3,
     /// "one is dead: all are").
     pub deaths: AtomicU64,
+    /// A connection was silent from its beginning: the next ones are made with [`SMALL_SEGMENT`].
+    pub small_segments: AtomicBool,
 }
 
 impl Setup {
     /// With the usual limits, without TLS and proxy.
     #[must_use]
     pub fn new(network: Arc<dyn Network>) -> Self {
-        Self { network, trust: None, proxy: None, limits: Limits::default(), deaths: AtomicU64::new(0) }
+        Self {
+            network,
+            trust: None,
+            proxy: None,
+            limits: Limits::default(),
+            deaths: AtomicU64::new(0),
+            small_segments: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Setup {
+    fn dial(&self) -> Dial {
+        let small = self.small_segments.load(Ordering::Relaxed);
+        Dial { timeout: self.limits.connect, segment: small.then_some(SMALL_SEGMENT) }
     }
 }
 

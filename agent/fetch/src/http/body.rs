@@ -163,6 +163,7 @@ impl<'a> Body<'a> {
     }
 
     fn failed(&self, error: &io::Error) -> Error {
-        self.connection.failed(Doing::Body, error, self.limits.idle)
+        let doing = if self.got == 0 { Doing::Start } else { Doing::Body };
+        self.connection.failed(doing, error, self.limits.idle)
     }
 }

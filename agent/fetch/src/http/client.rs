@@ -129,10 +129,8 @@ impl Client {
     fn ask(&mut self, url: &Url, wanted: Wanted) -> Result<Head, Error> {
         let origin = (url.scheme(), url.host().clone(), url.port());
         let deaths = self.setup.deaths.load(Ordering::Relaxed);
-        let usable = |kept: &Connection| {
-            // Bytes that nobody asked for would be taken for the next answer.
-            kept.clean && kept.born >= deaths && kept.origin == origin && kept.wire.buffered().is_empty()
-        };
+        let usable =
+            |kept: &Connection| kept.clean && kept.born >= deaths && kept.origin == origin && kept.wire.is_quiet();
         if self.kept.as_ref().is_some_and(usable) {
             match self.exchange(url, wanted) {
                 Err((_, Heard::Nothing) | (Error::Head { .. }, _)) => {}
@@ -241,7 +239,7 @@ fn open(setup: &Setup, url: &Url) -> Result<Wire, Error> {
     if url.scheme() == Scheme::Https && setup.trust.is_none() {
         return Err(Error::NoTls);
     }
-    let (tcp, address) = connect::connect(&setup.network, limits, proxy.unwrap_or(url))?;
+    let (tcp, address) = connect::connect(setup, proxy.unwrap_or(url))?;
     let mut wire =
         Wire::new(tcp, address, limits.idle).map_err(|error| Error::Connect { address, why: (&error).into() })?;
     let (Scheme::Https, Some(trust)) = (url.scheme(), &setup.trust) else { return Ok(wire) };

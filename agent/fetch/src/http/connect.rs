@@ -5,24 +5,26 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use crate::policy::{Errno, Verdict, Whose};
 use crate::url::{Host, Url};
 
-use super::{Error, Limits, Network, ResolveError};
+use super::{Dial, Error, Network, ResolveError, Setup};
 
 /// The most addresses of one name that are tried at a time.
 const MAX_ADDRESSES: usize = 8;
 
 /// Connects to the server of a URL.
-pub(super) fn connect(network: &Arc<dyn Network>, limits: Limits, url: &Url) -> Result<(TcpStream, SocketAddr), Error> {
+pub(super) fn connect(setup: &Setup, url: &Url) -> Result<(TcpStream, SocketAddr), Error> {
+    let (network, how) = (&setup.network, setup.dial());
     let addresses = addresses(network.as_ref(), url.host(), url.port())?;
     match addresses.as_slice() {
-        &[address] => match network.connect(address, limits.connect) {
+        &[address] => match network.connect(address, how) {
             Ok(socket) => Ok((socket, address)),
             Err(error) => Err(Error::Connect { address, why: (&error).into() }),
         },
-        addresses => race(network, limits, addresses),
+        addresses => race(network, how, setup.limits.stagger, addresses),
     }
 }
 
@@ -73,7 +75,8 @@ type Tried = (SocketAddr, io::Result<TcpStream>);
 /// Starts one attempt after the other, the next one when one failed or is late. Attempts that lost end by their own limit.
 fn race(
     network: &Arc<dyn Network>,
-    limits: Limits,
+    how: Dial,
+    stagger: Duration,
     addresses: &[SocketAddr],
 ) -> Result<(TcpStream, SocketAddr), Error> {
     let (sender, results) = mpsc::channel::<Tried>();
@@ -83,7 +86,7 @@ fn race(
     loop {
         let started = waiting.next().map(|address| {
             let (network, sender) = (Arc::clone(network), sender.clone());
-            let attempt = move || drop(sender.send((address, network.connect(address, limits.connect))));
+            let attempt = move || drop(sender.send((address, network.connect(address, how))));
             (address, thread::Builder::new().spawn(attempt).map(drop))
         });
         let more = match started {
@@ -100,7 +103,7 @@ fn race(
         let result = match (running, more) {
             (0, true) => continue,
             (0, false) => break,
-            (_, true) => results.recv_timeout(limits.stagger),
+            (_, true) => results.recv_timeout(stagger),
             // Each attempt ends by its own limit and says so.
             (_, false) => results.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
@@ -136,8 +139,9 @@ fn worse(first: Option<(SocketAddr, Errno)>, address: SocketAddr, why: Errno) ->
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
+    use super::super::Limits;
     use super::*;
 
     /// A name with these addresses; those of the list `dead` never answer, the others are connected to `to`.
@@ -153,9 +157,9 @@ mod tests {
             Ok(self.addresses.clone())
         }
 
-        fn connect(&self, address: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+        fn connect(&self, address: SocketAddr, how: Dial) -> io::Result<TcpStream> {
             if self.dead.contains(&address.ip()) {
-                thread::sleep(timeout);
+                thread::sleep(how.timeout);
                 return Err(io::ErrorKind::TimedOut.into());
             }
             if address.is_ipv6() {
@@ -189,7 +193,7 @@ mod tests {
         let dead = ["2001:db8::1", "10.0.0.1"].map(ip).to_vec();
         let network: Arc<dyn Network> = Arc::new(Fake { addresses, dead, to, refused: 101 });
         let began = Instant::now();
-        let (_, address) = connect(&network, limits, &url).unwrap();
+        let (_, address) = connect(&Setup { limits, ..Setup::new(network) }, &url).unwrap();
         assert_eq!(address.ip(), ip("10.0.0.2"));
         assert!(began.elapsed() < Duration::from_secs(10), "waited for the dead ones: {:?}", began.elapsed());
     }
@@ -200,10 +204,10 @@ mod tests {
         let addresses = ["2001:db8::1", "10.0.0.1"].map(ip).to_vec();
         let url: Url = "http://name:7/".parse().unwrap();
         let network: Arc<dyn Network> = Arc::new(Fake { addresses, dead: vec![], to, refused: 101 });
-        let error = connect(&network, Limits::default(), &url).unwrap_err();
+        let error = connect(&Setup::new(network), &url).unwrap_err();
         assert_eq!(error.to_string(), "10.0.0.1:7: connection refused");
         let nobody: Arc<dyn Network> = Arc::new(Fake { addresses: vec![], dead: vec![], to, refused: 0 });
-        let error = connect(&nobody, Limits::default(), &url).unwrap_err();
+        let error = connect(&Setup::new(nobody), &url).unwrap_err();
         assert_eq!(error.to_string(), "name has no address: the name has no address");
     }
 
@@ -212,7 +216,7 @@ mod tests {
         let network: Arc<dyn Network> =
             Arc::new(Fake { addresses: vec![], dead: vec![], to: ([127, 0, 0, 1], 1).into(), refused: 0 });
         let url: Url = "http://[fe80::1%25nosuchif]/".parse().unwrap();
-        assert!(matches!(connect(&network, Limits::default(), &url), Err(Error::Zone { .. })));
+        assert!(matches!(connect(&Setup::new(Arc::clone(&network)), &url), Err(Error::Zone { .. })));
         assert_eq!(network.scope("lo").unwrap(), 1);
     }
 }

@@ -26,6 +26,8 @@ pub enum Doing {
     Tunnel,
     /// The request was sent, or was about to be; the head of the answer is not complete.
     Answer,
+    /// The head came, and no byte of the body.
+    Start,
     /// The body has begun.
     Body,
 }
@@ -37,6 +39,7 @@ impl fmt::Display for Doing {
             Self::Handshake => "in the TLS handshake",
             Self::Tunnel => "in the proxy's answer",
             Self::Answer => "before its answer was complete",
+            Self::Start => "behind the head of its answer",
             Self::Body => "in the middle of the file",
         })
     }
@@ -80,7 +83,7 @@ pub enum Error {
         why: Errno,
     },
     /// The connection is there, but nothing comes.
-    #[error("{address}: no byte for {} s {doing}", .after.as_secs_f32())]
+    #[error("{address}: no byte for {} s {doing}{}", .after.as_secs_f32(), path_mtu(*.doing))]
     Silent {
         /// The server or proxy.
         address: SocketAddr,
@@ -192,6 +195,14 @@ pub enum Error {
     },
 }
 
+/// A connection that was made, and silent from then on, is how a path looks that large packets do not get through.
+fn path_mtu(doing: Doing) -> &'static str {
+    match doing {
+        Doing::Handshake | Doing::Start => " (path MTU?)",
+        Doing::Connecting | Doing::Tunnel | Doing::Answer | Doing::Body => "",
+    }
+}
+
 fn redirected_to(url: &Option<String>) -> String {
     url.as_ref().map(|url| format!(" (redirected to {url})")).unwrap_or_default()
 }
@@ -257,6 +268,12 @@ impl Judged for Error {
 }
 
 impl Error {
+    /// Whether a connection came about and then brought nothing: large packets may be lost on the way.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Silent { doing: Doing::Handshake | Doing::Answer | Doing::Start, .. })
+    }
+
     /// Whether the connection, or the way to it, is dead, so that others on the same way are suspect.
     #[must_use]
     pub fn is_death(&self) -> bool {

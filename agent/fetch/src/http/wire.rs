@@ -100,6 +100,19 @@ impl Wire {
         }
     }
 
+    /// Whether nothing has come that nobody asked for: it would be taken for the next answer. A connection that the server has closed
+    /// is not quiet either. Below TLS nothing can be said, for its own messages come at any time.
+    pub(super) fn is_quiet(&self) -> bool {
+        let Stream::Plain(socket) = &self.stream else { return self.buffered().is_empty() };
+        let nothing = |tcp: &TcpStream| {
+            tcp.set_nonblocking(true)?;
+            let seen = tcp.peek(&mut [0]);
+            tcp.set_nonblocking(false)?;
+            seen
+        };
+        self.buffered().is_empty() && nothing(&socket.tcp).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.stream {
             Stream::Plain(socket) => socket.write_all(bytes),

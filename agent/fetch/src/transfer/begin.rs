@@ -42,6 +42,7 @@ impl Engine<'_> {
         }
         let mut asking = Client::new(Arc::clone(self.setup));
         let url = self.urls[source].clone();
+        self.remembered = self.remembers(source);
         self.board.asks(url.to_string());
         let wanted = match self.rangeless[source] {
             true => Wanted::Whole,
@@ -134,7 +135,7 @@ impl Engine<'_> {
                 Ok(read) => read,
                 Err(error) => {
                     self.head.clear();
-                    self.failed(source, error.into());
+                    self.failed(source, error.into(), false);
                     return Err(if sink.is_some() { Ended::Restart(Restart::NoRanges) } else { Ended::Ask });
                 }
             };

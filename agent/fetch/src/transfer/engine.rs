@@ -51,6 +51,8 @@ pub(super) struct Engine<'a> {
     /// The source cannot send parts.
     pub rangeless: Vec<bool>,
     pub head: Head,
+    /// The request of this attempt went to where a redirect had led.
+    pub remembered: bool,
     /// The first bytes of the file, which a mirror must have too.
     pub start: Arc<[u8]>,
     pub address: SocketAddr,
@@ -76,6 +78,7 @@ impl<'a> Engine<'a> {
             pins: vec![None; count],
             rangeless: vec![false; count],
             head: Head::default(),
+            remembered: false,
             start: Arc::from([]),
             address: SocketAddr::from(([0; 4], 0)),
             high: 0,
@@ -95,7 +98,7 @@ impl<'a> Engine<'a> {
                 Ok(fetched) => return Ok(fetched),
                 Err(Ended::Stop(stop)) => return Err(stop),
                 Err(Ended::Ask) => {}
-                Err(Ended::Fault(fault)) => self.failed(self.head.source, fault),
+                Err(Ended::Fault(fault)) => self.failed(self.head.source, fault, self.remembered),
                 Err(Ended::Restart(why)) => {
                     self.pins.fill(None);
                     if matches!(why, Restart::Changed(_)) {
@@ -131,15 +134,24 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The source has failed: what that means for it, and for others on the same way.
-    pub(super) fn failed(&mut self, source: usize, fault: Fault) {
+    /// Whether a request to the source goes to where a redirect led before.
+    pub(super) fn remembers(&self, source: usize) -> bool {
+        self.urls[source] != self.job.sources[source]
+    }
+
+    /// The source has failed: what that means for it, and for others on the same way. `remembered`: the request went to where a redirect
+    /// had led before, which may have expired (streaming.md 4.5): then the first URL is asked, at once.
+    pub(super) fn failed(&mut self, source: usize, fault: Fault, remembered: bool) {
         if let Fault::Http(error) = &fault {
+            if error.is_silence() {
+                self.setup.small_segments.store(true, Ordering::Relaxed);
+            }
             if error.is_death() {
                 self.setup.deaths.fetch_add(1, Ordering::Relaxed);
             }
-            if matches!(error, Error::Status { .. } | Error::Redirects { .. }) {
-                // What the redirect led to may have expired.
+            if remembered && matches!(error, Error::Status { status: 401 | 403 | 404 | 410, .. }) {
                 self.urls[source] = self.job.sources[source].clone();
+                return;
             }
         }
         self.course.failed(self.now(), source, fault);

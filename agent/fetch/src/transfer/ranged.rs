@@ -27,7 +27,7 @@ const LONG: u64 = 256 << 20;
 const AHEAD: u64 = 8 << 20;
 /// The decisions are made again at least so often.
 const TICK: Duration = Duration::from_millis(100);
-/// Reports that wait to be written; each has at most 128 KiB.
+/// Reports that wait to be written; each has at most 64 KiB.
 const WAITING: usize = 16;
 
 /// A connection, and what it is doing.
@@ -42,6 +42,16 @@ struct Busy {
     rest: Range<u64>,
     /// Bytes have come.
     moving: bool,
+    /// It was asked of where a redirect had led.
+    remembered: bool,
+}
+
+/// What is known of a part that did not come.
+struct Lost {
+    source: usize,
+    /// Not one byte of it came.
+    refused: bool,
+    remembered: bool,
 }
 
 /// One file in parts.
@@ -121,7 +131,7 @@ impl Engine<'_> {
         let (url, pinned, head) = (self.urls[source].clone(), self.pins[source].clone(), Arc::clone(&self.start));
         let task = Task { url, part: part.clone(), total: file.total, pinned, head };
         let worker = &mut file.workers[index];
-        worker.busy = Some(Busy { source, rest: part, moving: false });
+        worker.busy = Some(Busy { source, rest: part, moving: false, remembered: self.remembers(source) });
         // A thread ends only when nobody listens to it, and somebody does.
         worker.tasks.send(task).map_err(|_| Stop::Thread(io::ErrorKind::BrokenPipe.into()))?;
         Ok(())
@@ -146,9 +156,9 @@ impl Engine<'_> {
             }
             What::Done => file.free(report.worker),
             What::Failed(fault) => {
-                let refused = !busy.moving;
+                let lost = Lost { source, refused: !busy.moving, remembered: busy.remembered };
                 file.free(report.worker);
-                self.lost(file, source, fault, refused)?;
+                self.lost(file, &lost, fault)?;
             }
         }
         Ok(())
@@ -160,8 +170,9 @@ impl Engine<'_> {
         self.board.answers(address, Some(total));
     }
 
-    /// A part did not come. `refused`: not one byte of it.
-    fn lost(&mut self, file: &mut Ranged<'_>, source: usize, fault: Fault, refused: bool) -> Result<(), Ended> {
+    /// A part did not come.
+    fn lost(&mut self, file: &mut Ranged<'_>, lost: &Lost, fault: Fault) -> Result<(), Ended> {
+        let source = lost.source;
         if self.pins[source].is_some()
             && let Fault::Http(error) = &fault
         {
@@ -182,11 +193,11 @@ impl Engine<'_> {
             }
         }
         let others = file.workers.iter().filter(|worker| worker.busy.as_ref().is_some_and(|busy| busy.moving)).count();
-        if refused && others > 0 {
+        if lost.refused && !lost.remembered && others > 0 {
             // The others bring bytes, so it is this connection that the server does not want.
             file.width.refused(others);
         }
-        self.failed(source, fault);
+        self.failed(source, fault, lost.remembered);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::policy::{Changed, Identity, Validator};
 use crate::url::Url;
 
 /// The most bytes of one report.
-pub(super) const PIECE: usize = 128 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 
 /// A part to be fetched.
 pub(super) struct Task {

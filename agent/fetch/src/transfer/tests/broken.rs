@@ -1,6 +1,9 @@
 //! Servers that break.
 
+use std::net::{IpAddr, TcpStream};
+
 use super::*;
+use crate::http::{Dial, Network, ResolveError};
 
 /// Serves, but closes the connection behind so many bytes of each body for which `cut` says so.
 fn cutting(data: Vec<u8>, at: usize, cut: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Server {
@@ -117,17 +120,22 @@ fn a_server_that_announces_more_than_it_has() {
     assert!(took >= secs(1.0) && took < secs(10.0), "{took:?}");
 }
 
+/// What comes behind an answer is not the next one, even where it looks like that.
 #[test]
 fn a_server_that_has_more_than_it_announces() {
     let data = image(200_000);
-    let served = data.clone();
-    let server = Server::new(move |request, peer| {
-        serve(request, peer, &served, "\"x\"")?;
-        peer.write_all(b"and more, and more")?;
-        Ok(true)
-    });
-    let (_, place) = get(&server);
-    assert!(place.image() == data);
+    for surplus in ["and more, and more", "HTTP/1.1 206 x\r\nContent-Range: bytes 65536-199999/200000\r\n\r\n"] {
+        let served = data.clone();
+        let server = Server::new(move |request, peer| {
+            let (head, body) = part(request, &served, "");
+            peer.write_all(&[head.as_bytes(), body, surplus.as_bytes(), &[b'?'; 300]].concat())?;
+            Ok(true)
+        });
+        let began = Instant::now();
+        let (_, place) = get(&server);
+        assert!(place.image() == data, "{surplus}");
+        assert!(began.elapsed() < secs(9.0), "{:?}", began.elapsed());
+    }
 }
 
 #[test]
@@ -245,7 +253,41 @@ fn a_server_that_sends_heads_only() {
         Ok(false)
     });
     let (line, took) = give_up(hasty(), &server, 1);
-    assert!(line.starts_with("http://S/i.iso: S: no byte for 0.3 s in the middle of the file ("), "{line}");
+    assert!(
+        line.starts_with("http://S/i.iso: S: no byte for 0.3 s behind the head of its answer (path MTU?) ("),
+        "{line}"
+    );
     assert!(took >= secs(1.0) && took < secs(10.0), "{took:?}");
     assert!(server.requests().len() >= 3);
+}
+
+/// A tunnel that carries small packets only (network-field.md kind 6): the next connection says that it wants those.
+#[test]
+fn after_a_silence_the_segments_are_small() {
+    struct Tunnel(Mutex<Vec<Option<u16>>>);
+    impl Network for Tunnel {
+        fn addresses(&self, _: &str) -> Result<Vec<IpAddr>, ResolveError> {
+            Ok(vec![])
+        }
+
+        fn connect(&self, address: SocketAddr, how: Dial) -> io::Result<TcpStream> {
+            self.0.lock().unwrap().push(how.segment);
+            TcpStream::connect(address)
+        }
+    }
+    let data = image(100_000);
+    let server = Server::new(move |request, peer| match request.connection {
+        0 => {
+            thread::sleep(secs(15.0));
+            Ok(false)
+        }
+        _ => serve(request, peer, &data, "\"x\""),
+    });
+    let network = Arc::new(Tunnel(Mutex::default()));
+    let mut setup = hasty();
+    setup.network = Arc::clone(&network) as Arc<dyn Network>;
+    run(setup, &job(&[server.url("/")], 20), &mut Memory::default()).unwrap();
+    let segments = network.0.lock().unwrap().clone();
+    assert!(segments.len() >= 2 && segments[0].is_none(), "{segments:?}");
+    assert!(segments[1..].iter().all(|segment| *segment == Some(1200)), "{segments:?}");
 }
