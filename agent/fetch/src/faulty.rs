@@ -237,3 +237,15 @@ pub(crate) fn image(bytes: usize) -> Vec<u8> {
     data[40..48].copy_from_slice(&(bytes as u64).to_le_bytes());
     data
 }
+
+/// Runs tests that mostly wait, all at the same time.
+pub(crate) fn together(tests: &[fn()]) {
+    thread::scope(|scope| {
+        let running: Vec<_> = tests.iter().map(|test| scope.spawn(test)).collect();
+        for test in running {
+            if let Err(panic) = test.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
+}

@@ -5,7 +5,7 @@ use std::time::Instant;
 mod ways;
 
 use super::*;
-use crate::faulty::{Peer, Server, hasty, noise, patient, say, serve};
+use crate::faulty::{Peer, Server, hasty, noise, patient, say, serve, together};
 use crate::policy::{Judged, Verdict, Whose};
 use crate::url::Url;
 
@@ -190,7 +190,6 @@ fn an_answer_that_was_not_read_to_its_end_ends_the_connection() {
     assert_eq!((bytes.len(), server.connections()), (2, 2));
 }
 
-#[test]
 fn silence_ends_a_connection_wherever_it_begins() {
     let silent = |said: &'static str| {
         let server = Server::new(move |_, peer| {
@@ -222,7 +221,6 @@ fn drip(peer: &mut dyn Peer, text: &[u8], pause: u64) -> io::Result<()> {
 }
 
 /// 1 KB/s, scaled down: the whole takes 2.6 times as long as a silence may, and any byte restarts that.
-#[test]
 fn a_slow_server_is_not_dead() {
     let server = Server::new(|_, peer| {
         peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")?;
@@ -234,7 +232,6 @@ fn a_slow_server_is_not_dead() {
     assert_eq!(bytes.len(), 20);
 }
 
-#[test]
 fn a_head_or_a_frame_that_comes_byte_by_byte_for_ever_ends() {
     for said in ["HTTP/1.1 200 OK\r\nA: ", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;"] {
         let server = Server::new(move |_, peer| {
@@ -278,4 +275,14 @@ fn statuses_in_words() {
     assert_eq!(status("302 x", "").1, Verdict::Final);
     assert!(matches!(raw("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), Err(Error::Empty { .. })));
     assert!(matches!(raw("HTTP/1.1 416 x\r\nContent-Length: 0\r\n\r\n"), Err(Error::Empty { .. })));
+}
+
+/// Each of these waits for a second or more.
+#[test]
+fn servers_that_are_slow_or_silent() {
+    together(&[
+        silence_ends_a_connection_wherever_it_begins,
+        a_slow_server_is_not_dead,
+        a_head_or_a_frame_that_comes_byte_by_byte_for_ever_ends,
+    ]);
 }

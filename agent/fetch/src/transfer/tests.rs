@@ -8,7 +8,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::faulty::{Request, Server, hasty, image, part, patient, say, serve};
+use crate::faulty::{Request, Server, hasty, image, part, patient, say, serve, together};
 use crate::policy::{GaveUp, Schedule};
 
 mod broken;
@@ -179,7 +179,6 @@ fn four_connections_where_that_is_faster_and_the_digest_is_right() {
 }
 
 /// A server that serves one connection at a time and refuses the others.
-#[test]
 fn a_server_that_wants_one_connection_gets_one() {
     let data = image(24 << 20);
     let served = data.clone();
@@ -207,7 +206,6 @@ fn a_server_that_wants_one_connection_gets_one() {
     assert!((1..=3).contains(&refusals), "{refusals}");
 }
 
-#[test]
 fn a_stall_is_told_with_its_reason_and_the_console_holds_nobody_up() {
     let data = image(1_000_000);
     let served = data.clone();
@@ -268,4 +266,13 @@ fn jobs_that_make_no_sense() {
     assert_eq!(with(&[one.clone(), two], None), Err(JobError::Digests));
     assert_eq!(with(&[one], Some([2; 32])), Err(JobError::Digests));
     assert_eq!(with(&["http://h/#sha256=0".into()], None), Err(JobError::Url(UrlError::Digest(1))));
+}
+
+/// Both of these wait for seconds.
+#[test]
+fn slow_servers_and_stalls() {
+    together(&[
+        a_server_that_wants_one_connection_gets_one,
+        a_stall_is_told_with_its_reason_and_the_console_holds_nobody_up,
+    ]);
 }

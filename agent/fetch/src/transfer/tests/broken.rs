@@ -16,7 +16,6 @@ fn cutting(data: Vec<u8>, at: usize, cut: impl Fn(&Request) -> bool + Send + Syn
     })
 }
 
-#[test]
 fn a_file_that_is_not_there_is_asked_for_once_in_ten_seconds() {
     let server = Server::new(|_, peer| say(peer, "404 Not Found", "", "<html>"));
     let (line, took) = give_up(patient(), &server, 1);
@@ -35,7 +34,6 @@ fn what_no_time_makes_better_ends_at_once() {
     }
 }
 
-#[test]
 fn a_server_in_trouble_is_asked_again() {
     let data = image(200_000);
     let served = data.clone();
@@ -51,7 +49,6 @@ fn a_server_in_trouble_is_asked_again() {
     assert!(began.elapsed() >= secs(1.0), "Retry-After was not obeyed");
 }
 
-#[test]
 fn nobody_listens() {
     let server = Server::new(|_, _| Ok(false));
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -103,7 +100,6 @@ fn small_parts_are_taken() {
     assert!(place.image() == data && fetched.restarts == 0);
 }
 
-#[test]
 fn a_server_that_announces_more_than_it_has() {
     let data = image(200_000);
     let server = Server::new(move |request, peer| {
@@ -169,7 +165,6 @@ fn a_server_without_ranges_that_breaks_begins_anew_into_a_fresh_output() {
 }
 
 /// The same bytes again are no new bytes: this would go on for ever.
-#[test]
 fn a_server_without_ranges_that_always_breaks_ends() {
     let data = image(500_000);
     let server = Server::new(move |_, peer| {
@@ -225,7 +220,6 @@ fn a_server_that_loses_its_ranges() {
     assert_eq!(fetched.restarts, 1);
 }
 
-#[test]
 fn a_slow_server_is_waited_for() {
     let data = image(100);
     let server = Server::new(move |request, peer| {
@@ -245,7 +239,6 @@ fn a_slow_server_is_waited_for() {
     assert_eq!(place.image().len(), 100);
 }
 
-#[test]
 fn a_server_that_sends_heads_only() {
     let server = Server::new(|_, peer| {
         peer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n")?;
@@ -262,7 +255,6 @@ fn a_server_that_sends_heads_only() {
 }
 
 /// A tunnel that carries small packets only (network-field.md kind 6): the next connection says that it wants those.
-#[test]
 fn after_a_silence_the_segments_are_small() {
     struct Tunnel(Mutex<Vec<Option<u16>>>);
     impl Network for Tunnel {
@@ -290,4 +282,19 @@ fn after_a_silence_the_segments_are_small() {
     let segments = network.0.lock().unwrap().clone();
     assert!(segments.len() >= 2 && segments[0].is_none(), "{segments:?}");
     assert!(segments[1..].iter().all(|segment| *segment == Some(1200)), "{segments:?}");
+}
+
+/// Each of these waits for a second or more.
+#[test]
+fn servers_that_make_us_wait() {
+    together(&[
+        a_file_that_is_not_there_is_asked_for_once_in_ten_seconds,
+        nobody_listens,
+        a_server_that_announces_more_than_it_has,
+        a_server_without_ranges_that_always_breaks_ends,
+        a_slow_server_is_waited_for,
+        a_server_that_sends_heads_only,
+        after_a_silence_the_segments_are_small,
+        a_server_in_trouble_is_asked_again,
+    ]);
 }
