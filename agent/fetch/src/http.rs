@@ -1,6 +1,7 @@
 //! An HTTP/1.1 client for one file: `GET`, ranges, redirects, a proxy; blocking, one request at a time on a connection.
 //!
-//! Sources: RFC 9110, RFC 9112; streaming.md 4.1 to 4.5, network-field.md kinds 14, 15, 18. Why not a kept client: docs/decisions/0032-fetching.md.
+//! Sources: RFC 9110, RFC 9112; streaming.md 4.1 to 4.5, network-field.md kinds 14, 15, 18. Why not a kept client:
+//! docs/decisions/0032-fetching.md.
 
 use std::fmt;
 use std::io;

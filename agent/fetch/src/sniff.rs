@@ -36,7 +36,10 @@ pub enum Content {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoImage {
     /// A login page, a message of a proxy, another file.
-    #[error("what the server sent is no image (ISO 9660, squashfs, EROFS, ext4, or one of them compressed): {}, begins with `{begins}`", kind.as_deref().unwrap_or("without a type"))]
+    #[error(
+        "what the server sent is no image (ISO 9660, squashfs, EROFS, ext4, or one of them compressed): {}, begins with `{begins}`",
+        kind.as_deref().unwrap_or("without a type")
+    )]
     Foreign {
         /// `Content-Type`, printable.
         kind: Option<String>,

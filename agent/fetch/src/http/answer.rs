@@ -74,8 +74,12 @@ pub enum RangeFault {
     #[error("the server sends a part of the file, although all of it was asked for")]
     Unasked,
     /// 416: the file is shorter than it was.
-    #[error("the server says that the file is shorter than these bytes ({})", .0.map_or("length unknown".into(), |total| format!("{total} bytes")))]
+    #[error("the server says that the file is shorter than these bytes ({})", length(*.0))]
     Beyond(Option<u64>),
+}
+
+fn length(total: Option<u64>) -> String {
+    total.map_or_else(|| "length unknown".into(), |total| format!("{total} bytes"))
 }
 
 /// What an answer with a status of success, or 416, is.

@@ -101,7 +101,7 @@ pub enum Error {
         why: HandshakeError,
     },
     /// An https URL, and nothing was set up for TLS.
-    #[error("https needs CA certificates: none were set up")]
+    #[error("https needs CA certificates, and none were set up; add the server's with rd.live.ca=")]
     NoTls,
     /// What answers does not speak HTTP/1.
     #[error("{address}: {why}")]

@@ -256,7 +256,7 @@ mod tests {
         assert!(tag.is_err() || tag.unwrap().tag.unwrap().is_ascii());
     }
 
-    /// 100 000 heads with seeded changes: none of them ends in a panic, or in a value with a control character.
+    /// 40 000 heads with seeded changes: none of them ends in a panic, or in a value with a control character.
     #[test]
     fn damaged_heads_do_no_harm() {
         let good = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/2\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\
@@ -269,7 +269,7 @@ mod tests {
             (seed % below as u64) as usize
         };
         let mut read = 0;
-        for _ in 0..100_000 {
+        for _ in 0..40_000 {
             let mut bytes = good.to_vec();
             for _ in 0..=random(3) {
                 let at = random(bytes.len());
