@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_servers_own_refusal_is_told_not_the_family_that_is_not_there() {
-        let to = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let to = TcpListener::bind("127.77.1.3:0").unwrap().local_addr().unwrap();
         let addresses = ["2001:db8::1", "10.0.0.1"].map(ip).to_vec();
         let url: Url = "http://name:7/".parse().unwrap();
         let network: Arc<dyn Network> = Arc::new(Fake { addresses, dead: vec![], to, refused: 101 });

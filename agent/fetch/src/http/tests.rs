@@ -247,7 +247,8 @@ fn a_head_or_a_frame_that_comes_byte_by_byte_for_ever_ends() {
 
 #[test]
 fn nobody_listens_or_the_name_is_unknown() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // An address of its own: the port is not given to another test's server.
+    let listener = std::net::TcpListener::bind("127.77.1.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let error = once(patient(), &format!("http://{address}/").parse().unwrap(), START).unwrap_err();

@@ -75,7 +75,7 @@ impl Engine<'_> {
         let Some(identity) = self.head.identity.clone() else { return Err(Ended::Ask) };
         let total = identity.total.unwrap_or(0);
         let sink = self.begin(place, &identity, None)?;
-        self.pins[source] = Some(identity);
+        self.pins[source] = Some(self.pin(identity));
         self.ranged(asking, total, sink)
     }
 

@@ -9,7 +9,7 @@ use super::begin::Head;
 use super::progress::Board;
 use super::{Fault, Fetched, Job, Place, RESTARTS, Restart, Stop};
 use crate::http::{Error, Setup};
-use crate::policy::{Course, Identity, Jitter};
+use crate::policy::{Course, Identity, Jitter, Validator};
 use crate::url::Url;
 
 /// How an attempt ended that brought no image.
@@ -60,7 +60,7 @@ pub(super) struct Engine<'a> {
     high: u64,
     /// So often was an output opened.
     pub begun: u32,
-    changes: u32,
+    pub changes: u32,
 }
 
 impl<'a> Engine<'a> {
@@ -112,6 +112,13 @@ impl<'a> Engine<'a> {
                 }
             }
         }
+    }
+
+    /// What later answers of this source have to say. Several servers behind one name may each have a tag of their own for the same file:
+    /// after one change the digest decides, where there is one, and not the tag.
+    pub(super) fn pin(&self, identity: Identity) -> Identity {
+        let loose = self.changes > 0 && self.job.digest.is_some();
+        if loose { Identity { validator: Validator::None, ..identity } } else { identity }
     }
 
     pub(super) fn given_up(&self) -> Stop {

@@ -76,7 +76,9 @@ impl Engine<'_> {
     pub(super) fn ranged(&mut self, client: Client, total: u64, sink: Sink<'_>) -> Result<Fetched, Ended> {
         let (report, reports) = mpsc::sync_channel(WAITING);
         let parts = Parts::new(self.start.len() as u64, total);
-        let width = Width::new(self.job.connections, self.now());
+        // One connection leads to one server, also where several stand behind a name and differ in their tags.
+        let most = if self.changes > 0 { 1 } else { self.job.connections };
+        let width = Width::new(most, self.now());
         let (workers, client) = (Vec::new(), Some(client));
         let mut file = Ranged { workers, reports, report, client, parts, width, sink, total, came: 0, most: 1 };
         while file.parts.missing() > 0 {
@@ -143,7 +145,7 @@ impl Engine<'_> {
         };
         let source = busy.source;
         match report.what {
-            What::Proved(identity) => self.pins[source] = Some(identity),
+            What::Proved(identity) => self.pins[source] = Some(self.pin(identity)),
             What::From(url, address) => self.from(source, url, address, file.total),
             What::Bytes(bytes) => {
                 let (at, length) = (busy.rest.start, bytes.len() as u64);

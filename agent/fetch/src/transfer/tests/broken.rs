@@ -51,7 +51,8 @@ fn a_server_in_trouble_is_asked_again() {
 
 fn nobody_listens() {
     let server = Server::new(|_, _| Ok(false));
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // An address of its own: the port is not given to another test's server.
+    let free = std::net::TcpListener::bind("127.77.1.2:0").unwrap().local_addr().unwrap();
     let url: Url = format!("http://user:geheim@{free}/i.iso?token=geheim").parse().unwrap();
     let stop = run(patient(), &job(&[url], 1), &mut Memory::default()).unwrap_err();
     let Stop::Source(failure) = &stop else { panic!("{stop}") };
@@ -251,7 +252,7 @@ fn a_server_that_sends_heads_only() {
         "{line}"
     );
     assert!(took >= secs(1.0) && took < secs(10.0), "{took:?}");
-    assert!(server.requests().len() >= 3);
+    assert!(server.requests().len() >= 2);
 }
 
 /// A tunnel that carries small packets only (network-field.md kind 6): the next connection says that it wants those.

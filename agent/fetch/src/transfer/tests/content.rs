@@ -95,6 +95,28 @@ fn a_file_that_changes_between_its_parts_is_begun_anew() {
     assert!(!first.finished && first.bytes == old[..765_536], "the first output has the old version alone");
 }
 
+/// Two servers behind one name, each with a tag of its own: each new connection leads to the other one.
+#[test]
+fn where_tags_differ_the_digest_decides() {
+    let data = image(2_000_000);
+    let digest: [u8; 32] = Sha256::digest(&data).into();
+    let served = data.clone();
+    let server = Server::new(move |request, peer| {
+        let (head, body) = part(request, &served, ["\"a\"", "\"b\""][request.connection % 2]);
+        peer.write_all(head.as_bytes())?;
+        let sent = body.len().min(700_000);
+        peer.write_all(&body[..sent]).map(|()| sent == body.len())
+    });
+    let mut place = Memory::default();
+    let mut with = job(&[server.url("/")], 60);
+    with.digest = Some(digest);
+    let fetched = run(patient(), &with, &mut place).unwrap();
+    assert!(place.image() == data);
+    assert_eq!((fetched.restarts, fetched.verified), (1, true));
+    let (line, _) = give_up(patient(), &server, 60);
+    assert!(line.contains("it was begun 4 times"), "{line}");
+}
+
 #[test]
 fn a_file_that_becomes_shorter_is_begun_anew() {
     let (old, new) = (image(2_000_000), image(100_000));
