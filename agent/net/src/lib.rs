@@ -3,3 +3,7 @@
 //! Decisions are pure and know no clock but the one they are given; what comes from a network is data that is judged before it is used.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
+
+pub mod grammar;
+pub mod hardware;
+pub mod hostname;
