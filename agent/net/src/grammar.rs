@@ -21,7 +21,7 @@ pub mod others;
 mod tests;
 
 pub use fault::{Complaint, Effect, Fault, Layered};
-pub use fields::Address;
+pub use fields::{Address, classful, prefix_of};
 pub use interface::{Interface, Names};
 
 /// Words that are looked at; a line of 4096 bytes has fewer.

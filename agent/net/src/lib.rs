@@ -4,6 +4,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod dhcp4;
 pub mod grammar;
 pub mod hardware;
 pub mod hostname;
+pub mod route;
