@@ -8,4 +8,7 @@ pub mod dhcp4;
 pub mod grammar;
 pub mod hardware;
 pub mod hostname;
+pub mod link;
+pub mod nic;
 pub mod route;
+pub mod socket;

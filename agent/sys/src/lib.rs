@@ -7,3 +7,4 @@ pub mod blkro;
 pub mod cdrom;
 pub mod loopdev;
 pub mod mounts;
+pub mod packet;

@@ -39,6 +39,7 @@ impl Client {
         if message.xid != xid {
             return;
         }
+        self.answers = self.answers.saturating_add(1);
         let selecting = matches!(self.state, State::Selecting { .. });
         match message.kind {
             Type::Nak if !selecting => self.nak(now, server, &message, out),
@@ -88,7 +89,7 @@ impl Client {
                 self.state = State::Bound { next: timer(&held), asked: None, held };
             }
             Some(false) => {
-                out.push(Action::Drop(Lost::Replaced));
+                self.give_up(Lost::Replaced, out);
                 self.probe(now, held, out);
             }
             None => self.probe(now, held, out),
@@ -108,9 +109,7 @@ impl Client {
     }
 
     fn nak(&mut self, now: Duration, server: Ipv4Addr, message: &Message, out: &mut Vec<Action>) {
-        if self.lease().is_some() {
-            out.push(Action::Drop(Lost::TakenBack));
-        }
+        self.give_up(Lost::TakenBack, out);
         if self.naks == 0 {
             out.push(Action::Say(Notice::Nak { server, text: words(message) }));
         }

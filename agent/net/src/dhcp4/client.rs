@@ -57,6 +57,8 @@ pub struct Client {
     mtu_changed: Option<Duration>,
     pub(super) own_macs: Vec<[u8; 6]>,
     ears: Ears,
+    /// Answers of servers since the link is up.
+    pub(super) answers: u32,
     /// Who answered for an address that was declined.
     pub(super) declined: Vec<[u8; 6]>,
     /// How often in a row a server has said no.
@@ -77,6 +79,7 @@ impl Client {
             mtu_changed: None,
             own_macs,
             ears: Ears::default(),
+            answers: 0,
             declined: Vec::new(),
             naks: 0,
             refused: BTreeSet::new(),
@@ -130,15 +133,20 @@ impl Client {
             Event::MtuChange => self.mtu_changed = Some(now),
             Event::OwnMac(mac) => self.own_macs.extend(mac.ethernet()),
             Event::Enslaved => {
-                if self.lease().is_some() {
-                    out.push(Action::Drop(Lost::Enslaved));
-                }
+                self.give_up(Lost::Enslaved, &mut out);
                 (self.state, self.up) = (State::Off, false);
                 self.ears.down();
             }
         }
         self.time(now, &mut out);
         out
+    }
+
+    /// The lease in use, if there is one, must go.
+    pub(super) fn give_up(&self, why: Lost, out: &mut Vec<Action>) {
+        if let State::Bound { held, .. } | State::Rebooting { held, .. } = &self.state {
+            out.push(Action::Drop { lease: held.lease.clone(), why });
+        }
     }
 
     pub(super) fn random(&mut self) -> u32 {
@@ -150,6 +158,7 @@ impl Client {
             return;
         }
         self.ears.up(now);
+        self.answers = 0;
         let own = std::mem::take(&mut self.own_bounce);
         match &self.state {
             State::Bound { .. } | State::Rebooting { .. } if own => {}
@@ -190,7 +199,7 @@ impl Client {
         if self.lease().is_none()
             && let Some(up) = self.ears.speak(now)
         {
-            out.push(Action::Say(Notice::Waiting { up, heard: self.ears.heard().clone() }));
+            out.push(Action::Say(Notice::Waiting { up, heard: self.ears.heard().clone(), answers: self.answers }));
         }
         // One step leads to another at most a few times; no clock brings more.
         for _ in 0..4 {
@@ -257,7 +266,7 @@ impl Client {
         let (Some(time), Some((_, second))) = (held.lease.time, held.lease.renew) else { return };
         let (end, rebind) = (held.since + time, held.since + second);
         if now >= end {
-            out.push(Action::Drop(Lost::Expired));
+            self.give_up(Lost::Expired, out);
             self.select(now);
             return;
         }

@@ -70,8 +70,13 @@ pub enum Action {
     Use(Box<Lease>),
     /// It goes on, and the server may have said something new.
     Renew(Box<Lease>),
-    /// Take address and routes away.
-    Drop(Lost),
+    /// Take address and routes of this lease away.
+    Drop {
+        /// Which lease it was.
+        lease: Box<Lease>,
+        /// Why.
+        why: Lost,
+    },
     /// Tell a person.
     Say(Notice),
 }

@@ -16,6 +16,8 @@ pub enum Notice {
         up: Duration,
         /// What arrived in that time.
         heard: Heard,
+        /// Answers of servers in that time, none of use.
+        answers: u32,
     },
     /// An offer or a lease that is not taken. Once for each server and reason.
     Refused {
@@ -87,7 +89,13 @@ pub(super) fn mac(mac: [u8; 6]) -> impl fmt::Display {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Waiting { up, heard } => write!(f, "link up {} s, {heard}", up.as_secs()),
+            Self::Waiting { up, heard, answers: 0 } => write!(f, "link up {} s, {heard}", up.as_secs()),
+            Self::Waiting { up, answers: 1, .. } => {
+                write!(f, "link up {} s, one DHCP answer, which gave no address", up.as_secs())
+            }
+            Self::Waiting { up, answers, .. } => {
+                write!(f, "link up {} s, {answers} DHCP answers, which gave no address", up.as_secs())
+            }
             Self::Refused { server, why } => write!(f, "the offer of DHCP server {server} is not taken: {why}"),
             Self::Parts { server, parts } => {
                 write!(f, "DHCP server {server}")?;

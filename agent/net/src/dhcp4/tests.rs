@@ -233,7 +233,7 @@ impl World {
                 self.renewed.push(self.now);
                 vec![]
             }
-            Action::Drop(why) => {
+            Action::Drop { why, .. } => {
                 self.lost.push((self.now, why));
                 vec![]
             }

@@ -35,7 +35,7 @@ fn any_answer_is_survived() {
     let mut random = Random(7);
     let payload = full(1).with(code::OVERLOAD, &[3]).payload();
     let mut judged = 0;
-    for _ in 0..100_000 {
+    for _ in 0..30_000 {
         let mut bytes = payload.clone();
         for _ in 0..=random.next(6) {
             let at = if random.next(3) == 0 { random.next(bytes.len()) } else { 240 + random.next(bytes.len() - 240) };
@@ -52,7 +52,7 @@ fn any_answer_is_survived() {
         assert!(parts.iter().all(|part| !part.to_string().contains(char::is_control)));
         assert!((1..=32).contains(&lease.address.prefix));
     }
-    assert!(judged > 10_000, "{judged}");
+    assert!(judged > 3_000, "{judged}");
 }
 
 /// A client in the middle of a storm of answers sends what it would send anyway.
@@ -61,7 +61,7 @@ fn a_storm_of_answers_makes_no_storm_of_ours() {
     let mut random = Random(11);
     let mut world = World::new(setup(), Box::new(|_, _| vec![]));
     world.plug(secs(0));
-    for _ in 0..20_000 {
+    for _ in 0..10_000 {
         world.now += Duration::from_millis(1);
         let xid = world.sent.last().unwrap().1.xid;
         let mut answer = full(xid);
@@ -83,7 +83,7 @@ fn a_storm_of_answers_makes_no_storm_of_ours() {
             world.event(event);
         }
     }
-    // Twenty seconds: at most one message for each 100 ms, whatever comes in.
-    assert!(world.sent.len() < 200, "{}", world.sent.len());
+    // Ten seconds: at most one message for each 100 ms, whatever comes in.
+    assert!(world.sent.len() < 100, "{}", world.sent.len());
     assert!(world.said.len() < 100, "{}", world.said.len());
 }

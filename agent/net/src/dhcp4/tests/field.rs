@@ -180,6 +180,8 @@ fn a_short_lease_is_refused_once() {
     assert!(world.sent.len() > 4 && world.used.is_empty());
     let refused: Vec<_> = world.said.iter().filter(|(_, notice)| matches!(notice, Notice::Refused { .. })).collect();
     assert_eq!(refused.len(), 1);
+    let waiting = world.said.iter().find(|(_, notice)| matches!(notice, Notice::Waiting { .. })).unwrap();
+    assert!(waiting.1.to_string().ends_with(" DHCP answers, which gave no address"), "{}", waiting.1);
     let text = "the offer of DHCP server 10.0.2.2 is not taken: a lease of 10 s is too short, 30 s are the least";
     assert_eq!(refused[0].1.to_string(), text);
 }
