@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Form, Interface, Method, Request};
+use super::{Form, Interface, Method, Request, Word};
 
 /// The three verdicts about one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Verdict {
     RejectsAll,
     /// It leaves out this word alone.
     Skips,
+    /// It does not know the option.
+    Ignores,
     /// It does something else.
     Reads(Reading),
     /// Nobody has tried.
@@ -84,6 +86,10 @@ pub enum Reading {
     FirstUnlessBootdev,
     /// One file for each; of two for one interface the last.
     LastCounts,
+    /// A bond without its options.
+    BondWithoutOptions,
+    /// Without members on the line eth0 alone, where dracut takes eth0 and eth1.
+    BondDefault,
 }
 
 /// The verdicts about one word.
@@ -100,6 +106,35 @@ pub fn of_several(requests: &[Request]) -> Option<Others> {
         systemd: Verdict::Reads(Reading::LastCounts),
         network_manager: Verdict::Reads(Reading::LastCounts),
     })
+}
+
+/// The verdicts about a word other than `ip=` (network.md 4.2); `None` where all read it as rdlive does, or nobody has tried.
+#[must_use]
+pub fn of_word(word: &Word<'_>) -> Option<Others> {
+    use Reading::{BondDefault, BondWithoutOptions};
+    use Verdict::{Ignores, Reads, RejectsAll, Same};
+    let value = word.value.unwrap_or_default();
+    let (legacy, systemd, network_manager) = match word.key {
+        "BOOTIF" | "rd.bootif" | "bootdev" => (Same, Ignores, Same),
+        "nameserver" if value.starts_with('[') => (Same, RejectsAll, Same),
+        "rd.route" if no_gateway(value) => (Same, RejectsAll, Same),
+        // rdlive leaves these three to dracut mode.
+        "bond" => (Same, Reads(BondWithoutOptions), if value.contains(':') { Same } else { Reads(BondDefault) }),
+        "team" => (Same, Ignores, Same),
+        "rd.net.dhcp.vendor-class"
+        | "rd.net.dhcp.client-id"
+        | "rd.net.dhcp.dscp"
+        | "rd.net.dns"
+        | "rd.ethtool"
+        | "ib.pkey" => (Ignores, Ignores, Same),
+        _ => return None,
+    };
+    Some(Others { legacy, systemd, network_manager })
+}
+
+/// Whether the second field of a route is empty.
+fn no_gateway(value: &str) -> bool {
+    super::fields::split(value).is_ok_and(|fields| fields.get(1).is_some_and(|field| field.is_empty()))
 }
 
 fn legacy(request: &Request) -> Verdict {
@@ -184,6 +219,7 @@ impl fmt::Display for Verdict {
             Self::Same => f.write_str("the same"),
             Self::Fatal => f.write_str("ends the boot"),
             Self::RejectsAll => f.write_str("rejects it, and reads no word of the network"),
+            Self::Ignores => f.write_str("does not know it"),
             Self::Skips => f.write_str("leaves it out"),
             Self::Reads(reading) => write!(f, "{reading}"),
             Self::Untested => f.write_str("not known"),
@@ -216,6 +252,8 @@ impl fmt::Display for Reading {
             Self::GivesName => "the same, and gives the interface that name",
             Self::NameOnly => "the interface with that name alone",
             Self::FirstUnlessBootdev => "wants bootdev=, else the first word decides; the network becomes necessary",
+            Self::BondWithoutOptions => "a bond without its options",
+            Self::BondDefault => "a bond of eth0 alone",
             Self::LastCounts => "one configuration each, of two for one interface the last",
         })
     }

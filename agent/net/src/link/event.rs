@@ -1,6 +1,7 @@
 //! What changes by itself: carriers, addresses, routes, and what routers say.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -10,10 +11,11 @@ use super::handle::open;
 use super::neighbour::{self, Advertised};
 use super::wire::{self, Doing, Failure, Link, number as n};
 use crate::grammar::Address;
+use crate::hardware::HardwareAddress;
 use crate::route::Route;
 
-/// Links 1, IPv4 addresses 5 and routes 7, IPv6 addresses 9 and routes 11, options of neighbour discovery 20 (RTNLGRP_*), one bit each.
-const GROUPS: u32 = 1 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 19;
+/// Links 1, neighbours 3, IPv4 addresses 5 and routes 7, IPv6 addresses 9 and routes 11, options of neighbour discovery 20 (RTNLGRP_*), one bit each.
+const GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 19;
 /// Bytes of one read.
 const BUFFER: usize = 64 * 1024;
 /// Reads before the caller has its turn.
@@ -57,6 +59,17 @@ pub enum Event {
         index: u32,
         /// The route.
         route: Route,
+    },
+    /// A machine on the link answers, or does not: the router, or a server.
+    Neighbour {
+        /// The number of the interface.
+        index: u32,
+        /// The address of the machine.
+        ip: IpAddr,
+        /// Its hardware address, if it has answered.
+        mac: Option<HardwareAddress>,
+        /// Whether the kernel has given up to ask for it.
+        failed: bool,
     },
     /// A router has named servers for names or domains (RFC 8106).
     Advertised {
@@ -133,6 +146,14 @@ fn event(kind: u16, body: &[u8]) -> Option<Event> {
         n::DELROUTE => {
             let (index, route, _) = wire::read_route(body)?;
             Event::RouteGone { index, route }
+        }
+        n::NEWNEIGH => {
+            let (index, ip, mac, state) = wire::read_neighbour(body)?;
+            let known = state & (n::NUD_REACHABLE | n::NUD_FAILED);
+            if known == 0 {
+                return None;
+            }
+            Event::Neighbour { index, ip, mac, failed: known == n::NUD_FAILED }
         }
         n::NEWNDUSEROPT => {
             let (index, what) = neighbour::read(body)?;

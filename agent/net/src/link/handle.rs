@@ -214,12 +214,16 @@ impl Handle {
         gone(self.change(&request, Doing::DelRoute { index, route }), Errno::SRCH)
     }
 
-    /// A pair of interfaces with a cable between them.
+    /// A pair of interfaces with a cable between them, the second one in the network namespace `there`.
     #[cfg(test)]
-    pub(crate) fn add_veth(&mut self, name: &str, peer: &str) -> Result<(), Failure> {
+    pub(crate) fn add_veth(&mut self, name: &str, peer: &str, there: &std::fs::File) -> Result<(), Failure> {
+        use std::os::fd::AsRawFd;
+        const IFLA_NET_NS_FD: u16 = 28;
+        const VETH_INFO_PEER: u16 = 1;
         let named = |name: &str| wire::attribute(n::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());
-        // VETH_INFO_PEER holds a whole struct ifinfomsg, then attributes.
-        let peer = wire::attribute(1, &[link_head(0, 0, 0).as_slice(), &named(peer)].concat());
+        let there = wire::attribute(IFLA_NET_NS_FD, &there.as_raw_fd().to_ne_bytes());
+        // A whole struct ifinfomsg, then attributes.
+        let peer = wire::attribute(VETH_INFO_PEER, &[link_head(0, 0, 0).as_slice(), &named(peer), &there].concat());
         let info = [wire::attribute(n::IFLA_INFO_KIND, b"veth\0"), nested(n::IFLA_INFO_DATA, &[peer])].concat();
         let mut request = Request::new(n::NEWLINK, n::CREATE | n::EXCLUSIVE, &link_head(0, 0, 0));
         request = request.with(n::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat());

@@ -20,7 +20,13 @@ pub(super) mod number {
     pub const NEWROUTE: u16 = 24;
     pub const DELROUTE: u16 = 25;
     pub const GETROUTE: u16 = 26;
+    pub const NEWNEIGH: u16 = 28;
     pub const NEWNDUSEROPT: u16 = 68;
+
+    pub const NDA_DST: u16 = 1;
+    pub const NDA_LLADDR: u16 = 2;
+    pub const NUD_REACHABLE: u16 = 0x02;
+    pub const NUD_FAILED: u16 = 0x20;
 
     pub const IFLA_ADDRESS: u16 = 1;
     pub const IFLA_IFNAME: u16 = 3;
@@ -73,10 +79,11 @@ pub(super) mod number {
 
 use number as n;
 
-/// Bytes of `struct ifinfomsg`, `ifaddrmsg`, `rtmsg`.
+/// Bytes of `struct ifinfomsg`, `ifaddrmsg`, `rtmsg`, `ndmsg`.
 pub(super) const LINK_HEAD: usize = 16;
 pub(super) const ADDRESS_HEAD: usize = 8;
 pub(super) const ROUTE_HEAD: usize = 12;
+pub(super) const NEIGHBOUR_HEAD: usize = 12;
 
 /// An interface of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -334,4 +341,18 @@ pub(super) fn read_route(body: &[u8]) -> Option<(u32, Route, u8)> {
     };
     let route = Route { net: Address { ip: net.unwrap_or(any), prefix }, gateway };
     (kind == n::UNICAST && table == u32::from(n::TABLE_MAIN)).then_some((index?, route, protocol))
+}
+
+/// The body of RTM_NEWNEIGH: interface, address of the neighbour, its hardware address, state.
+pub(super) fn read_neighbour(body: &[u8]) -> Option<(u32, IpAddr, Option<HardwareAddress>, u16)> {
+    let (index, state) = (u32_at(body, 4)?, u16::from_ne_bytes(body.get(8..10)?.try_into().ok()?));
+    let (mut ip, mut mac) = (None, None);
+    for attribute in attributes(body, NEIGHBOUR_HEAD) {
+        match attribute.kind() {
+            n::NDA_DST => ip = address_of(attribute.value()),
+            n::NDA_LLADDR => mac = HardwareAddress::new(attribute.value()),
+            _ => {}
+        }
+    }
+    Some((index, ip?, mac, state))
 }

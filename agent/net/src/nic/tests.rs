@@ -1,5 +1,7 @@
 //! The client on the kernel: two interfaces with a cable between them, in a network of the test's own, and a server that answers by hand.
 
+mod servers;
+
 use std::collections::VecDeque;
 use std::sync::mpsc;
 use std::thread;
@@ -41,11 +43,38 @@ struct Asked {
     frame: Vec<u8>,
 }
 
+/// Another network, and the thread that is in it.
+struct There(mpsc::Sender<Box<dyn FnOnce() + Send>>);
+
+impl There {
+    fn new() -> Self {
+        let (send, receive) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        thread::spawn(move || {
+            apart::without_network().unwrap();
+            receive.into_iter().for_each(|todo| todo());
+        });
+        Self(send)
+    }
+
+    /// Does something in that network: sockets stay in the one where they were opened.
+    fn run<T: Send + 'static>(&self, todo: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        self.0.send(Box::new(move || done.send(todo()).unwrap())).unwrap();
+        result.recv().unwrap()
+    }
+}
+
 struct Lab {
     handle: Handle,
     events: Events,
-    /// The end where the server is, all frames of it.
+    /// Where the server is.
+    there: There,
+    /// The kernel there.
+    far: Handle,
+    /// All frames of its end.
     server: PacketSocket,
+    /// Its end.
+    far_end: Link,
     client: Link,
     begun: Instant,
     /// Messages of clients to servers, in order.
@@ -56,13 +85,18 @@ impl Lab {
     fn new() -> Self {
         let mut handle = Handle::open().unwrap();
         let events = Events::open().unwrap();
-        handle.add_veth("cable0", "server0").unwrap();
-        let links = handle.links().unwrap();
-        let find = |name: &str| links.iter().find(|link| link.name == name).unwrap().clone();
-        let (client, server) = (find("cable0"), find("server0"));
-        handle.up(server.index).unwrap();
-        let server = PacketSocket::open(server.index, Frames::Whole).unwrap();
-        Self { handle, events, server, client, begun: Instant::now(), asked: vec![] }
+        let there = There::new();
+        let namespace = there.run(|| std::fs::File::open("/proc/thread-self/ns/net").unwrap());
+        handle.add_veth("cable0", "server0", &namespace).unwrap();
+        let mut far = there.run(|| Handle::open().unwrap());
+        let find = |handle: &mut Handle, name: &str| {
+            handle.links().unwrap().into_iter().find(|link| link.name == name).unwrap()
+        };
+        let (client, far_end) = (find(&mut handle, "cable0"), find(&mut far, "server0"));
+        let index = far_end.index;
+        far.up(index).unwrap();
+        let server = there.run(move || PacketSocket::open(index, Frames::Whole).unwrap());
+        Self { handle, events, there, far, server, far_end, client, begun: Instant::now(), asked: vec![] }
     }
 
     fn nic(&mut self) -> Nic {
@@ -160,8 +194,8 @@ impl Lab {
     }
 }
 
-/// The whole frame with an answer: an OFFER to a DISCOVER, an ACK to a REQUEST.
-fn answer(asked: &Asked, yiaddr: [u8; 4], options: &[u8]) -> Vec<u8> {
+/// An OFFER to a DISCOVER, an ACK to a REQUEST.
+fn payload(asked: &Asked, yiaddr: [u8; 4], options: &[u8]) -> Vec<u8> {
     let (client, request) = (&asked.frame[6..12], &asked.frame[42..]);
     let mut payload = vec![0; 240];
     payload[..3].copy_from_slice(&[2, 1, 6]);
@@ -174,9 +208,16 @@ fn answer(asked: &Asked, yiaddr: [u8; 4], options: &[u8]) -> Vec<u8> {
     payload.extend([51, 4, 0, 0, 14, 16, 1, 4, 255, 255, 255, 0]);
     payload.extend(options);
     payload.push(255);
+    payload
+}
+
+/// The whole frame with an answer.
+fn answer(asked: &Asked, yiaddr: [u8; 4], options: &[u8]) -> Vec<u8> {
+    let payload = payload(asked, yiaddr, options);
     let mut packet = crate::dhcp4::broadcast(SERVER_IP.into(), &payload);
     packet[20..24].copy_from_slice(&[0, 67, 0, 68]);
-    // Right checksums of headers are the kernel's affair; that of UDP is wrong by the swapped ports, as a partial one is (kind 7a).
+    // That of UDP is wrong, as one is that hardware was to make up (kind 7a).
+    packet[26] ^= 0x55;
     [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &[8, 0], &packet].concat()
 }
 
@@ -240,9 +281,9 @@ fn answers_of_another_vlan_are_not_ours() {
 fn a_twin_on_the_link_leads_to_another_address() {
     in_a_network(|lab| {
         let mut nic = lab.nic();
-        let server = lab.handle.links().unwrap().into_iter().find(|link| link.name == "server0").unwrap();
+        let server = lab.far_end.clone();
         let twin = Address { ip: CLIENT_IP.into(), prefix: 24 };
-        lab.handle.add_address(server.index, twin, Lifetime::Forever).unwrap();
+        lab.far.add_address(server.index, twin, Lifetime::Forever).unwrap();
         let mut serve = |asked: &Asked| vec![answer(asked, CLIENT_IP, OPTIONS)];
         let said = |outcomes: &[Outcome]| {
             outcomes.iter().any(|outcome| matches!(outcome, Outcome::Say(Notice::Conflict { .. })))
@@ -252,7 +293,7 @@ fn a_twin_on_the_link_leads_to_another_address() {
         assert_eq!((*address, HardwareAddress::new(mac)), (CLIENT_IP.into(), server.mac));
         lab.serve(&mut |_| vec![]);
         assert_eq!(lab.kinds(), [1, 3, 4]);
-        lab.handle.remove_address(server.index, twin).unwrap();
+        lab.far.remove_address(server.index, twin).unwrap();
         // The pause of ten seconds need not be waited for.
         lab.begun -= Duration::from_secs(10);
         let outcomes = lab.run(&mut nic, &mut serve, &is_up);
@@ -267,15 +308,15 @@ fn a_link_that_goes_and_comes_asks_again() {
         let mut nic = lab.nic();
         let mut serve = |asked: &Asked| vec![answer(asked, CLIENT_IP, OPTIONS)];
         lab.run(&mut nic, &mut serve, &is_up);
-        let server = lab.handle.links().unwrap().into_iter().find(|link| link.name == "server0").unwrap();
+        let server = lab.far_end.clone();
         // More than ten seconds after the change of the MTU.
         lab.begun -= Duration::from_secs(60);
-        lab.handle.down(server.index).unwrap();
+        lab.far.down(server.index).unwrap();
         assert!(!lab.client_now().carrier);
         let now = lab.now();
         let link = lab.client_now();
         nic.link(now, &link, &mut lab.handle);
-        lab.handle.up(server.index).unwrap();
+        lab.far.up(server.index).unwrap();
         let renewed = |outcomes: &[Outcome]| outcomes.iter().any(|outcome| matches!(outcome, Outcome::Renewed(_)));
         let outcomes = lab.run(&mut nic, &mut serve, &renewed);
         assert!(matches!(outcomes.as_slice(), [Outcome::Renewed(_)]), "{outcomes:?}");

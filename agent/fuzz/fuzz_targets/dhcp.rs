@@ -1,0 +1,15 @@
+//! An answer of a DHCP server, as far as a lease.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rdlive_net::dhcp4::{Lease, Limits, Message};
+
+fuzz_target!(|data: &[u8]| {
+    let limits = Limits { device_mtu: 9000, payload_mtu: None, servers: vec![[10, 0, 2, 2].into()] };
+    if let Ok(message) = Message::parse(data)
+        && let Ok((lease, _)) = Lease::of(&message, [10, 0, 2, 2].into(), &limits)
+    {
+        assert!(lease.mtu.is_none_or(|mtu| (576..=9000).contains(&mtu)));
+        assert!(lease.dns.len() <= 8 && lease.search.len() <= 16 && lease.routes.len() <= 130);
+    }
+});

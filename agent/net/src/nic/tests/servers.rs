@@ -1,0 +1,73 @@
+//! Servers with sockets of their own, which leave checksums to hardware as every program does.
+
+use std::process::{Child, Command, Stdio};
+
+use super::*;
+
+/// Gives the other end its address.
+fn serve_from(lab: &mut Lab) {
+    let address = Address { ip: SERVER_IP.into(), prefix: 24 };
+    lab.far.add_address(lab.far_end.index, address, Lifetime::Forever).unwrap();
+}
+
+/// network-field.md kind 7a on the real path: the kernel has not made the checksum when the frame arrives.
+#[test]
+fn a_server_on_the_same_host_leaves_the_checksum_unmade() {
+    in_a_network(|lab| {
+        let mut nic = lab.nic();
+        serve_from(lab);
+        let socket = lab.there.run(|| UdpSocket::bind((Ipv4Addr::from(SERVER_IP), SERVER)).unwrap());
+        socket.set_broadcast(true).unwrap();
+        let mut serve = |asked: &Asked| {
+            let everybody = Ipv4Addr::new(192, 168, 50, 255);
+            socket.send_to(&payload(asked, CLIENT_IP, OPTIONS), (everybody, CLIENT)).unwrap();
+            vec![]
+        };
+        let outcomes = lab.run(&mut nic, &mut serve, &is_up);
+        assert!(matches!(outcomes.as_slice(), [Outcome::Up(_)]), "{outcomes:?}");
+    });
+}
+
+/// A child that does not outlive its test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// The server that most networks have, where it is installed: the tests' own servers are the ones that count.
+#[test]
+fn dnsmasq_gives_a_lease() {
+    let there = Command::new("dnsmasq").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if there.is_err() {
+        // The lab installs none for the tests of a crate.
+        return;
+    }
+    in_a_network(|lab| {
+        let mut nic = lab.nic();
+        serve_from(lab);
+        let options = "--keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --port=0 --no-ping --dhcp-authoritative \
+                       --interface=server0 --bind-interfaces --leasefile-ro --dhcp-range=192.168.50.100,192.168.50.150,255.255.255.0,2m \
+                       --dhcp-option=option:mtu,1400 --dhcp-option=option:ntp-server,192.168.50.7 \
+                       --dhcp-option=option:domain-search,lab.test,other.test \
+                       --dhcp-option=option:classless-static-route,0.0.0.0/0,192.168.50.1,10.9.0.0/16,192.168.50.2";
+        let mut command = Command::new("dnsmasq");
+        command.args(options.split_whitespace()).stdout(Stdio::null()).stderr(Stdio::null());
+        let _server = Process(lab.there.run(move || command.spawn().unwrap()));
+        let outcomes = lab.run(&mut nic, &mut |_| vec![], &is_up);
+        let [Outcome::Up(lease)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+        let text: Vec<_> = lease.routes.iter().map(ToString::to_string).collect();
+        assert_eq!(text, ["0.0.0.0/0 by 192.168.50.1", "10.9.0.0/16 by 192.168.50.2"]);
+        assert_eq!(lease.search.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["lab.test", "other.test"]);
+        assert_eq!((lease.mtu, lease.time, lab.client_now().mtu), (Some(1400), Some(Duration::from_secs(120)), 1400));
+        assert_eq!(lease.ntp, [Ipv4Addr::new(192, 168, 50, 7)]);
+        // At half of its time the lease is renewed, from our address to that of the server.
+        lab.begun -= Duration::from_secs(61);
+        let renewed = |outcomes: &[Outcome]| outcomes.iter().any(|outcome| matches!(outcome, Outcome::Renewed(_)));
+        let outcomes = lab.run(&mut nic, &mut |_| vec![], &renewed);
+        assert!(matches!(outcomes.as_slice(), [Outcome::Renewed(_)]), "{outcomes:?}");
+    });
+}
