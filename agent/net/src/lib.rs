@@ -10,5 +10,6 @@ pub mod hardware;
 pub mod hostname;
 pub mod link;
 pub mod nic;
+pub mod resolver;
 pub mod route;
 pub mod socket;

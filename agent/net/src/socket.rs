@@ -1,9 +1,16 @@
-//! The packet sockets of a DHCP client: what a UDP socket cannot do before there is an address, with the rules of network-field.md kind 7.
+//! Sockets that belong to one interface: connections, and the packet sockets of a DHCP client, which do a UDP socket cannot do
+//! before there is an address, with the rules of network-field.md kind 7.
 
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
+use rdlive_sys::device::bind_to_interface;
 use rdlive_sys::packet::{Frames, Kind, PacketSocket};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
 
 use crate::dhcp4::ears::Frame;
 use crate::hardware::{ETHERNET, HardwareAddress, INFINIBAND};
@@ -142,4 +149,40 @@ fn frames(socket: &PacketSocket, buffer: &mut [u8]) -> io::Result<Vec<(Vec<u8>, 
         }
     }
     Ok(found)
+}
+
+/// Connects to a server over this interface (network-field.md kind 3), or any; never waits longer than `patience`.
+///
+/// # Errors
+/// As `connect(2)`; `TimedOut` without an answer.
+pub fn connect(to: SocketAddr, interface: Option<u32>, patience: Duration) -> io::Result<TcpStream> {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    if let Some(index) = interface {
+        bind_to_interface(&socket, index)?;
+    }
+    match rustix::net::connect(&socket, &to) {
+        Ok(()) => {}
+        Err(Errno::INPROGRESS) => {
+            let end = Instant::now() + patience;
+            loop {
+                let left = end.saturating_duration_since(Instant::now());
+                let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+                let time = Timespec { tv_sec: seconds, tv_nsec: i64::from(left.subsec_nanos()) };
+                let mut ready = [PollFd::new(&socket, PollFlags::OUT)];
+                match poll(&mut ready, Some(&time)) {
+                    Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                    Ok(_) => break,
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            sockopt::socket_error(&socket)??;
+        }
+        Err(errno) => return Err(errno.into()),
+    }
+    let stream = TcpStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }

@@ -5,6 +5,7 @@ pub mod blkflush;
 pub mod blkpg;
 pub mod blkro;
 pub mod cdrom;
+pub mod device;
 pub mod loopdev;
 pub mod mounts;
 pub mod packet;

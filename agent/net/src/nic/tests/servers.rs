@@ -1,5 +1,6 @@
 //! Servers with sockets of their own, which leave checksums to hardware as every program does.
 
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
@@ -25,6 +26,29 @@ fn a_server_on_the_same_host_leaves_the_checksum_unmade() {
         };
         let outcomes = lab.run(&mut nic, &mut serve, &is_up);
         assert!(matches!(outcomes.as_slice(), [Outcome::Up(_)]), "{outcomes:?}");
+    });
+}
+
+/// network-field.md kind 3: a connection goes over the interface that it belongs to, whatever the routes say.
+#[test]
+fn a_connection_belongs_to_an_interface() {
+    in_a_network(|lab| {
+        let mut nic = lab.nic();
+        serve_from(lab);
+        lab.run(&mut nic, &mut |asked| vec![answer(asked, CLIENT_IP, OPTIONS)], &is_up);
+        let listener = lab.there.run(|| std::net::TcpListener::bind((Ipv4Addr::from(SERVER_IP), 0)).unwrap());
+        let to = listener.local_addr().unwrap();
+        let patience = Duration::from_secs(20);
+        let stream = crate::socket::connect(to, Some(nic.index()), patience).unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), IpAddr::from(CLIENT_IP));
+        assert!(crate::socket::connect(to, None, patience).is_ok());
+        let loopback = lab.handle.links().unwrap().into_iter().find(|link| link.loopback).unwrap();
+        lab.handle.up(loopback.index).unwrap();
+        let elsewhere = crate::socket::connect(to, Some(loopback.index), Duration::from_millis(100));
+        assert!(elsewhere.is_err(), "{elsewhere:?}");
+        let closed = SocketAddr::new(to.ip(), 1);
+        let refused = crate::socket::connect(closed, Some(nic.index()), patience).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     });
 }
 
