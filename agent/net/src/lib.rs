@@ -5,9 +5,11 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod dhcp4;
+pub mod dhcp6;
 pub mod grammar;
 pub mod hardware;
 pub mod hostname;
+pub mod ip6;
 pub mod link;
 pub mod nic;
 pub mod resolver;

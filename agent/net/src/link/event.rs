@@ -14,8 +14,9 @@ use crate::grammar::Address;
 use crate::hardware::HardwareAddress;
 use crate::route::Route;
 
-/// Links 1, neighbours 3, IPv4 addresses 5 and routes 7, IPv6 addresses 9 and routes 11, options of neighbour discovery 20 (RTNLGRP_*), one bit each.
-const GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 19;
+/// Links 1, neighbours 3, IPv4 addresses 5 and routes 7, IPv6 addresses 9 and routes 11, IPv6 of links 12, options of
+/// neighbour discovery 20 (RTNLGRP_*), one bit each.
+const GROUPS: u32 = 1 | 1 << 2 | 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 19;
 /// Bytes of one read.
 const BUFFER: usize = 64 * 1024;
 /// Reads before the caller has its turn.
@@ -70,6 +71,15 @@ pub enum Event {
         mac: Option<HardwareAddress>,
         /// Whether the kernel has given up to ask for it.
         failed: bool,
+    },
+    /// A router has advertised itself (RFC 4861 4.2).
+    Router {
+        /// The number of the interface.
+        index: u32,
+        /// Addresses are to be had by DHCPv6: the M flag.
+        managed: bool,
+        /// Other information is to be had by DHCPv6: the O flag.
+        other: bool,
     },
     /// A router has named servers for names or domains (RFC 8106).
     Advertised {
@@ -128,6 +138,15 @@ impl AsFd for Events {
 
 fn event(kind: u16, body: &[u8]) -> Option<Event> {
     Some(match kind {
+        // The same type with another family tells of IPv6 alone, and nothing of the link.
+        n::NEWLINK if body.first() == Some(&wire::INET6) => {
+            let (index, flags) = wire::read_router_flags(body)?;
+            if flags & n::IF_RA_RCVD == 0 {
+                return None;
+            }
+            Event::Router { index, managed: flags & n::IF_RA_MANAGED != 0, other: flags & n::IF_RA_OTHERCONF != 0 }
+        }
+        n::DELLINK if body.first() == Some(&wire::INET6) => return None,
         n::NEWLINK => Event::Link(Box::new(Link::read(body)?)),
         n::DELLINK => Event::LinkGone(wire::u32_at(body, 4)?),
         n::NEWADDR => {

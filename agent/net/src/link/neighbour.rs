@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use super::wire::u32_at;
+use crate::dhcp6::domains;
 use crate::hostname::Hostname;
 
 /// Bytes of `struct nduseroptmsg`.
@@ -48,26 +49,6 @@ pub(super) fn read(body: &[u8]) -> Option<(u32, Advertised)> {
         _ => return None,
     }
     (!found.dns.is_empty() || !found.search.is_empty()).then_some((index, found))
-}
-
-/// Names as in DNS, without pointers; zeros fill the rest.
-fn domains(mut values: &[u8]) -> Option<Vec<Hostname>> {
-    let mut names: Vec<Hostname> = Vec::new();
-    while values.first().is_some_and(|length| *length != 0) && names.len() < MAX {
-        let mut labels = Vec::new();
-        loop {
-            let (length, rest) = values.split_first()?;
-            let (label, rest) = rest.split_at_checked(usize::from(*length))?;
-            values = rest;
-            match *length {
-                0 => break,
-                1..=63 => labels.push(std::str::from_utf8(label).ok()?),
-                _ => return None,
-            }
-        }
-        names.extend(Hostname::new(&labels.join(".")).filter(|name| !names.contains(name)));
-    }
-    Some(names)
 }
 
 #[cfg(test)]

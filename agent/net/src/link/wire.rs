@@ -33,6 +33,11 @@ pub(super) mod number {
     pub const IFLA_MTU: u16 = 4;
     pub const IFLA_LINK: u16 = 5;
     pub const IFLA_MASTER: u16 = 10;
+    pub const IFLA_PROTINFO: u16 = 12;
+    pub const IFLA_INET6_FLAGS: u16 = 1;
+    pub const IF_RA_OTHERCONF: u32 = 0x80;
+    pub const IF_RA_MANAGED: u32 = 0x40;
+    pub const IF_RA_RCVD: u32 = 0x20;
     pub const IFLA_LINKINFO: u16 = 18;
     pub const IFLA_CARRIER_CHANGES: u16 = 35;
     pub const IFLA_MAX_MTU: u16 = 51;
@@ -356,3 +361,13 @@ pub(super) fn read_neighbour(body: &[u8]) -> Option<(u32, IpAddr, Option<Hardwar
     }
     Some((index, ip?, mac, state))
 }
+
+/// The body of RTM_NEWLINK of the family IPv6: the interface, and the flags of the last router advertisement.
+pub(super) fn read_router_flags(body: &[u8]) -> Option<(u32, u32)> {
+    let info = attributes(body, LINK_HEAD).find(|attribute| attribute.kind() == n::IFLA_PROTINFO)?;
+    let flags = attributes(info.value(), 0).find(|attribute| attribute.kind() == n::IFLA_INET6_FLAGS);
+    Some((u32_at(body, 4)?, u32_at(flags?.value(), 0)?))
+}
+
+/// `AF_INET6`, as the first byte of a message has it.
+pub(super) const INET6: u8 = 10;

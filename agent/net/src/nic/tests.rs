@@ -1,5 +1,6 @@
 //! The client on the kernel: two interfaces with a cable between them, in a network of the test's own, and a server that answers by hand.
 
+mod router;
 mod servers;
 
 use std::collections::VecDeque;

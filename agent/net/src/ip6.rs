@@ -1,0 +1,133 @@
+//! IPv6 by router advertisements (RFC 4861, RFC 4862). The kernel does it all; here is how it is told to be quick, and when what it has made can be used
+//! (network.md 4.5).
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
+
+use crate::grammar::Address;
+use crate::hostname::Hostname;
+use crate::link::Event;
+
+/// What is written below `/proc/sys/net/ipv6/conf/NAME` before the interface is set up: file and value. Without the delay of the first router
+/// solicitation the address is there a second earlier; duplicate address detection stays, for two hosts with one address lose both roots.
+const SETTINGS: [(&str, &str); 4] =
+    [("disable_ipv6", "0"), ("accept_ra", "1"), ("autoconf", "1"), ("router_solicitation_delay", "0")];
+
+/// Tells the kernel how to treat an interface, below `root` (`/` on a real machine). A kernel without IPv6 is no error.
+///
+/// # Errors
+/// A file exists but cannot be written.
+pub fn prepare(root: &Path, name: &str) -> io::Result<()> {
+    let directory = root.join("proc/sys/net/ipv6/conf").join(name);
+    if !directory.is_dir() {
+        return Ok(());
+    }
+    for (file, value) in SETTINGS {
+        match fs::write(directory.join(file), value) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What IPv6 of one interface is good for so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The link-local address, once it can be used.
+    pub link_local: Option<Ipv6Addr>,
+    /// Other addresses that can be used.
+    pub global: Vec<Address>,
+    /// Whether a router leads everywhere.
+    pub default_route: bool,
+    /// Whether a router has advertised itself.
+    pub advertised: bool,
+    /// Whether it wants addresses to be had by DHCPv6.
+    pub managed: bool,
+    /// Whether it has other information to be had by DHCPv6.
+    pub other: bool,
+    /// Servers for names that routers have named.
+    pub dns: Vec<IpAddr>,
+    /// Domains that routers have named.
+    pub search: Vec<Hostname>,
+    /// Addresses that another machine has.
+    pub duplicates: Vec<Ipv6Addr>,
+}
+
+/// Servers, domains and addresses that are kept: what a network sends has an end.
+const MAX: usize = 16;
+
+impl State {
+    /// Takes in what the kernel tells of the interface with this number; whether anything has changed.
+    pub fn take(&mut self, index: u32, event: &Event) -> bool {
+        let before = self.clone();
+        match event {
+            Event::Address { index: of, address, tentative, duplicate } if *of == index => {
+                self.address(*address, *tentative, *duplicate);
+            }
+            Event::AddressGone { index: of, address } if *of == index => self.gone(*address),
+            Event::Route { index: of, route } if *of == index && is_default(route) => self.default_route = true,
+            Event::RouteGone { index: of, route } if *of == index && is_default(route) => self.default_route = false,
+            Event::Router { index: of, managed, other } if *of == index => {
+                (self.advertised, self.managed, self.other) = (true, *managed, *other);
+            }
+            Event::Advertised { index: of, what } if *of == index => {
+                self.advertised = true;
+                let forget = what.lifetime.is_zero();
+                merge(&mut self.dns, &what.dns, forget);
+                merge(&mut self.search, &what.search, forget);
+            }
+            _ => {}
+        }
+        *self != before
+    }
+
+    /// Whether servers beyond the link can be reached.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.default_route && !self.global.is_empty()
+    }
+
+    /// Whether DHCPv6 is to be asked: there is an address to ask from, and a router has said so, or `asked_for` it by the command line.
+    #[must_use]
+    pub fn wants_information(&self, asked_for: bool) -> bool {
+        self.link_local.is_some() && (self.other || self.managed || asked_for)
+    }
+
+    fn address(&mut self, address: Address, tentative: bool, duplicate: bool) {
+        let IpAddr::V6(ip) = address.ip else { return };
+        self.gone(address);
+        if duplicate {
+            merge(&mut self.duplicates, &[ip], false);
+        } else if tentative {
+            // It cannot be used yet.
+        } else if ip.is_unicast_link_local() {
+            self.link_local = Some(ip);
+        } else if !ip.is_loopback() {
+            merge(&mut self.global, &[address], false);
+        }
+    }
+
+    fn gone(&mut self, address: Address) {
+        self.global.retain(|other| other.ip != address.ip);
+        if self.link_local.map(IpAddr::V6) == Some(address.ip) {
+            self.link_local = None;
+        }
+    }
+}
+
+fn is_default(route: &crate::route::Route) -> bool {
+    route.net.prefix == 0 && route.net.ip.is_ipv6()
+}
+
+fn merge<T: Clone + PartialEq>(list: &mut Vec<T>, new: &[T], forget: bool) {
+    for one in new {
+        if forget {
+            list.retain(|other| other != one);
+        } else if list.len() < MAX && !list.contains(one) {
+            list.push(one.clone());
+        }
+    }
+}
