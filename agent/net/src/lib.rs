@@ -6,6 +6,7 @@
 
 pub mod dhcp4;
 pub mod dhcp6;
+pub mod fixed;
 pub mod grammar;
 pub mod hardware;
 pub mod hostname;

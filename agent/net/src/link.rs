@@ -21,3 +21,19 @@ pub fn driver(root: &Path, name: &str) -> Option<String> {
     let target = fs::read_link(root.join("sys/class/net").join(name).join("device/driver")).ok()?;
     Some(target.file_name()?.to_str()?.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_is_where_sysfs_says() {
+        let root = tempfile::tempdir().unwrap();
+        let device = root.path().join("sys/class/net/eth0/device");
+        fs::create_dir_all(&device).unwrap();
+        assert_eq!(driver(root.path(), "eth0"), None);
+        std::os::unix::fs::symlink("../../../bus/pci/drivers/e1000e", device.join("driver")).unwrap();
+        assert_eq!(driver(root.path(), "eth0").as_deref(), Some("e1000e"));
+        assert_eq!(driver(root.path(), "eth1"), None);
+    }
+}

@@ -396,3 +396,19 @@ fn addresses_have_lifetimes_and_routes_their_order() {
         assert!(count(|change| matches!(change, Change::RouteGone { .. })) >= 2);
     });
 }
+
+#[test]
+fn a_vlan_is_an_interface() {
+    in_a_network(|lab| {
+        match lab.handle.add_vlan("lan.5", 5, lab.client.index) {
+            Ok(()) => {}
+            // A kernel without 8021q: then the message has to say so.
+            Err(failure) => {
+                assert_eq!(failure.source.raw_os_error(), Some(95), "EOPNOTSUPP: {failure}");
+                return;
+            }
+        }
+        let vlan = lab.handle.links().unwrap().into_iter().find(|link| link.name == "lan.5").unwrap();
+        assert_eq!((vlan.kind.as_deref(), vlan.mac), (Some("vlan"), lab.client.mac));
+    });
+}

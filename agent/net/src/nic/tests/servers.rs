@@ -52,6 +52,31 @@ fn a_connection_belongs_to_an_interface() {
     });
 }
 
+/// An address of the command line with a router outside of its subnet (kind 10), for real.
+#[test]
+fn a_fixed_address_reaches_a_router_outside() {
+    in_a_network(|lab| {
+        let index = lab.client.index;
+        lab.handle.up(index).unwrap();
+        serve_from(lab);
+        let word = crate::grammar::Word { key: "ip", value: Some("10.0.0.9::192.168.50.1:32::cable0:none:1400") };
+        let (wish, complaints) = crate::grammar::Wish::parse([word]);
+        let fixed = crate::fixed::Fixed::of(&wish.requests[0]).unwrap();
+        assert_eq!((complaints.len(), fixed.apply(&mut lab.handle, index, 100).len()), (0, 0));
+        lab.far
+            .add_route(
+                lab.far_end.index,
+                Route::on_link([10, 0, 0, 9].into()),
+                &RouteOptions { protocol: RouteOptions::STATIC, metric: 0, source: None },
+            )
+            .unwrap();
+        let listener = lab.there.run(|| std::net::TcpListener::bind((Ipv4Addr::from(SERVER_IP), 0)).unwrap());
+        let stream = crate::socket::connect(listener.local_addr().unwrap(), None, Duration::from_secs(20)).unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), IpAddr::from([10, 0, 0, 9]));
+        assert_eq!(lab.client_now().mtu, 1400);
+    });
+}
+
 /// A child that does not outlive its test.
 struct Process(Child);
 
