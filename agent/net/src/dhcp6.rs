@@ -1,4 +1,5 @@
-//! Stateless DHCPv6 (RFC 8415 6.1, 18.2.6): what a router does not say itself, when its advertisement has the O flag. Addresses come from the router.
+//! Stateless DHCPv6 (RFC 8415 6.1, 18.2.6): what a router does not say itself, when its advertisement has the O flag.
+//! Addresses come from the router.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -38,8 +39,8 @@ pub struct Information {
     pub boot_url: Option<String>,
 }
 
-/// Asks for information until there is an answer. Each datagram that it gives goes from the link-local address of the interface, port 546, to
-/// [`EVERYBODY`], port 547.
+/// Asks for information until there is an answer. Each datagram that it gives goes from the link-local address of the
+/// interface, port 546, to [`EVERYBODY`], port 547.
 pub struct Client {
     mac: HardwareAddress,
     xid: [u8; 3],

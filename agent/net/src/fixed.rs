@@ -27,8 +27,8 @@ pub struct Fixed {
 }
 
 impl Fixed {
-    /// What a request makes of an interface; `None` unless it is [`Method::Static`]. A router outside of the subnet gets a route of its own first
-    /// (network-field.md kind 10).
+    /// What a request makes of an interface; `None` unless it is [`Method::Static`]. A router outside of the subnet
+    /// gets a route of its own first (network-field.md kind 10).
     #[must_use]
     pub fn of(request: &Request) -> Option<Self> {
         let address = request.address.filter(|_| request.method == Method::Static)?;
@@ -64,8 +64,9 @@ impl Fixed {
     }
 }
 
-/// The routes of `rd.route=` that belong to an interface with these addresses: those that name it; of those that name none those whose router is in one
-/// of its subnets, and all of them where `is_first`, which is the interface that reaches the server.
+/// The routes of `rd.route=` that belong to an interface with these addresses: those that name it; of those that name
+/// none those whose router is in one of its subnets, and all of them where `is_first`, which is the interface that
+/// reaches the server.
 #[must_use]
 pub fn routes(wishes: &[RouteWish], link: &Names<'_>, own: &[Address], is_first: bool) -> Vec<Route> {
     let near = |gateway: IpAddr| own.iter().any(|address| address.contains(gateway));
@@ -116,7 +117,8 @@ mod tests {
     #[test]
     fn routes_go_to_the_interface_that_they_belong_to() {
         let wish = wish(
-            "rd.route=10.1.0.0/16:192.0.2.1 rd.route=10.2.0.0/16:198.51.100.1 rd.route=10.3.0.0/16::eth1 rd.route=[2001:db8::]/32:[fe80::1]:eth0",
+            "rd.route=10.1.0.0/16:192.0.2.1 rd.route=10.2.0.0/16:198.51.100.1 \
+             rd.route=10.3.0.0/16::eth1 rd.route=[2001:db8::]/32:[fe80::1]:eth0",
         );
         let own = [Address { ip: [192, 0, 2, 9].into(), prefix: 24 }];
         let of = |name, is_first| {

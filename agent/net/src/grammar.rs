@@ -1,8 +1,8 @@
 //! What the command line says of the network (network.md 4.1, 4.2, with the corrections of network-field.md).
 //!
-//! The words come in without quotes; a [`Wish`] and a list of [`Complaint`]s go out. A word that cannot be used never touches another one:
-//! the three programs that read the same words in other initrds end the boot, or forget all words, because of one. What they make of a word is in
-//! [`others`].
+//! The words come in without quotes; a [`Wish`] and a list of [`Complaint`]s go out. A word that cannot be used never
+//! touches another one: the three programs that read the same words in other initrds end the boot, or forget all words,
+//! because of one. What they make of a word is in [`others`].
 
 use std::fmt;
 use std::net::IpAddr;
@@ -172,14 +172,16 @@ pub struct Timeouts {
     pub carrier: Option<Duration>,
 }
 
-/// What the command line asks of the network. [`Wish::default`] is what holds without any word: DHCP on each interface when a source needs one.
+/// What the command line asks of the network. [`Wish::default`] is what holds without any word: DHCP on each interface
+/// when a source needs one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// One for each `ip=`, in order.
     pub requests: Vec<Request>,
     /// `nameserver=`, in order: asked before those of DHCP.
     pub dns: Vec<IpAddr>,
-    /// The interface that is preferred: `bootdev=`, else `BOOTIF=` unless `rd.bootif=0`, else `ksdevice=`. No more than a preference (kind 4).
+    /// The interface that is preferred: `bootdev=`, else `BOOTIF=` unless `rd.bootif=0`, else `ksdevice=`. No more than
+    /// a preference (kind 4).
     pub preferred: Option<Interface>,
     /// `rd.route=`.
     pub routes: Vec<RouteWish>,
@@ -193,7 +195,8 @@ pub struct Wish {
     pub needed: bool,
     /// `rd.net.timeout.*`.
     pub timeouts: Timeouts,
-    /// `rd.net.dhcp.retry`: how often others ask before they give up; rdlive asks until the deadline of the boot, and takes a higher number for granted.
+    /// `rd.net.dhcp.retry`: how often others ask before they give up; rdlive asks until the deadline of the boot, and
+    /// takes a higher number for granted.
     pub dhcp_retry: Option<u32>,
     /// Whether interfaces get names that tell where they are, as udev gives them: not with `net.ifnames=0`.
     pub predictable_names: bool,

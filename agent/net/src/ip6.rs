@@ -1,5 +1,5 @@
-//! IPv6 by router advertisements (RFC 4861, RFC 4862). The kernel does it all; here is how it is told to be quick, and when what it has made can be used
-//! (network.md 4.5).
+//! IPv6 by router advertisements (RFC 4861, RFC 4862). The kernel does it all; here is how it is told to be quick, and
+//! when what it has made can be used (network.md 4.5).
 
 use std::fs;
 use std::io;
@@ -10,8 +10,9 @@ use crate::grammar::Address;
 use crate::hostname::Hostname;
 use crate::link::Event;
 
-/// What is written below `/proc/sys/net/ipv6/conf/NAME` before the interface is set up: file and value. Without the delay of the first router
-/// solicitation the address is there a second earlier; duplicate address detection stays, for two hosts with one address lose both roots.
+/// What is written below `/proc/sys/net/ipv6/conf/NAME` before the interface is set up: file and value. Without the
+/// delay of the first router solicitation the address is there a second earlier; duplicate address detection stays, for
+/// two hosts with one address lose both roots.
 const SETTINGS: [(&str, &str); 4] =
     [("disable_ipv6", "0"), ("accept_ra", "1"), ("autoconf", "1"), ("router_solicitation_delay", "0")];
 

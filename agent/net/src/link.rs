@@ -1,7 +1,9 @@
-//! Interfaces, addresses and routes of the kernel (rtnetlink(7)): what there is, what changes, and what is set. Thin effects; nothing is decided here.
+//! Interfaces, addresses and routes of the kernel (rtnetlink(7)): what there is, what changes, and what is set. Thin
+//! effects; nothing is decided here.
 //!
-//! Frames of netlink and its attributes by `netlink-packet-core`. The messages in them are ours: `netlink-packet-route` 0.34 reads every attribute of every
-//! kind of interface and costs 550 kB of a static binary, `neli` is under the BSD licence.
+//! Frames of netlink and its attributes by `netlink-packet-core`. The messages in them are ours: `netlink-packet-route`
+//! 0.34 reads every attribute of every kind of interface and costs 550 kB of a static binary, `neli` is under the BSD
+//! licence.
 
 mod event;
 mod handle;

@@ -101,8 +101,8 @@ impl Sockets {
         self.arp.send(&self.broadcast, packet)
     }
 
-    /// What has come in, at most 64 frames of each kind; never waits. Packets for other machines and other VLANs, and what this machine has sent, are
-    /// left out; the checksum of UDP is nobody's reason to leave one out (kind 7).
+    /// What has come in, at most 64 frames of each kind; never waits. Packets for other machines and other VLANs, and
+    /// what this machine has sent, are left out; the checksum of UDP is nobody's reason to leave one out (kind 7).
     ///
     /// # Errors
     /// The interface is gone. That it is down is no error.

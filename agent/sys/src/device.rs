@@ -5,7 +5,8 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Makes all packets of the socket go out of the interface with this index, and takes only those that come in there. Before it is connected.
+/// Makes all packets of the socket go out of the interface with this index, and takes only those that come in there.
+/// Before it is connected.
 ///
 /// # Errors
 /// `ENODEV` without the interface.

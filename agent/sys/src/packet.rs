@@ -1,7 +1,7 @@
 //! Packet sockets (`packet(7)`): frames of one interface before it has an address.
 //!
-//! No library offers them with safe signatures: `rustix` and `nix` have no address for `bind` and `sendto`, and nobody gives the packet's type and the
-//! VLAN tag that the kernel takes out of a frame.
+//! No library offers them with safe signatures: `rustix` and `nix` have no address for `bind` and `sendto`, and nobody
+//! gives the packet's type and the VLAN tag that the kernel takes out of a frame.
 
 use std::ffi::{c_int, c_void};
 use std::io;

@@ -1,5 +1,5 @@
-//! What arrives on a link that gives no address (network-field.md kind 2). A switch port with spanning tree or LACP sends its own frames while it
-//! lets no others pass: they prove nothing but name the cause.
+//! What arrives on a link that gives no address (network-field.md kind 2). A switch port with spanning tree or LACP
+//! sends its own frames while it lets no others pass: they prove nothing but name the cause.
 
 use std::collections::BTreeSet;
 use std::fmt;

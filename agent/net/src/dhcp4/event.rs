@@ -32,7 +32,7 @@ pub struct Setup {
 /// What has happened.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
-    /// Nothing but that time has passed: call with it at [`Client::wake`].
+    /// Nothing but that time has passed: call with it at [`super::Client::wake`].
     Time,
     /// The interface is up and has a carrier. More than once is no harm.
     LinkUp,

@@ -25,8 +25,8 @@ pub enum Malformed {
     Other,
 }
 
-/// The UDP payload of an IPv4 packet to port 68. Its checksum is not looked at: servers on the same host leave it to hardware that is not there,
-/// and the receiver cannot always tell (network-field.md kind 7).
+/// The UDP payload of an IPv4 packet to port 68. Its checksum is not looked at: servers on the same host leave it to
+/// hardware that is not there, and the receiver cannot always tell (network-field.md kind 7).
 ///
 /// # Errors
 /// It is for somebody else, or broken.
@@ -42,7 +42,8 @@ pub fn datagram(packet: &[u8]) -> Result<&[u8], Malformed> {
     if udp.destination_port() != CLIENT { Err(Malformed::Other) } else { Ok(udp.payload()) }
 }
 
-/// The IPv4 packet with this payload from 0.0.0.0, or our address, port 68, to everybody, port 67. Empty if the payload is longer than a packet.
+/// The IPv4 packet with this payload from 0.0.0.0, or our address, port 68, to everybody, port 67. Empty if the payload
+/// is longer than a packet.
 #[must_use]
 pub fn broadcast(source: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
     let encode = || {

@@ -1,8 +1,8 @@
 //! The messages of RFC 2131, figure 1, and the options in them.
 //!
-//! Own code, because the one kept crate for it, `dhcproto` 0.15, decodes all options or none behind the first that is cut, replaces an option
-//! that is repeated elsewhere in the message (RFC 3396 joins them), does not read the fields that option 52 adds, and brings hickory-proto with
-//! `url` and `idna`: 225 kB of a static binary.
+//! Own code, because the one kept crate for it, `dhcproto` 0.15, decodes all options or none behind the first that is
+//! cut, replaces an option that is repeated elsewhere in the message (RFC 3396 joins them), does not read the fields
+//! that option 52 adds, and brings hickory-proto with `url` and `idna`: 225 kB of a static binary.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,5 +1,5 @@
-//! When something that was not answered is sent again (network.md 4.4): after 1, 2, 4, 8, 16, 16 … seconds, each by up to a quarter longer or
-//! shorter, so that a hundred machines that were switched on together do not stay together.
+//! When something that was not answered is sent again (network.md 4.4): after 1, 2, 4, 8, 16, 16 … seconds, each by up
+//! to a quarter longer or shorter, so that a hundred machines that were switched on together do not stay together.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What router advertisements say beyond what the kernel uses itself (RFC 8106), as `RTM_NEWNDUSEROPT` passes it on. It comes from the network.
+//! What router advertisements say beyond what the kernel uses itself (RFC 8106), as `RTM_NEWNDUSEROPT` passes it on. It
+//! comes from the network.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;

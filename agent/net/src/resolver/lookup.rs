@@ -106,8 +106,8 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Begins at `now`. A name with a dot in it is tried as it is before the domains of the search list, one without a dot after them; one with a dot at
-    /// its end only as it is.
+    /// Begins at `now`. A name with a dot in it is tried as it is before the domains of the search list, one without a
+    /// dot after them; one with a dot at its end only as it is.
     #[must_use]
     pub fn new(now: Duration, name: &str, search: &[Hostname], servers: &[IpAddr]) -> Self {
         let whole = Hostname::new(name);
@@ -234,8 +234,8 @@ impl Lookup {
         self.send.clear();
     }
 
-    /// The next server, without a pause unless all have had their turn; the next name when one has denied this one; the end when all have denied the
-    /// last.
+    /// The next server, without a pause unless all have had their turn; the next name when one has denied this one; the
+    /// end when all have denied the last.
     fn move_on(&mut self, now: Duration, server: IpAddr, denies: bool) {
         if denies && self.name + 1 < self.names.len() {
             self.name += 1;

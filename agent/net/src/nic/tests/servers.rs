@@ -98,9 +98,10 @@ fn dnsmasq_gives_a_lease() {
     in_a_network(|lab| {
         let mut nic = lab.nic();
         serve_from(lab);
-        let options = "--keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --port=0 --no-ping --dhcp-authoritative \
-                       --interface=server0 --bind-interfaces --leasefile-ro --dhcp-range=192.168.50.100,192.168.50.150,255.255.255.0,2m \
-                       --dhcp-option=option:mtu,1400 --dhcp-option=option:ntp-server,192.168.50.7 \
+        let options = "--keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --port=0 \
+                       --no-ping --dhcp-authoritative --interface=server0 --bind-interfaces --leasefile-ro \
+                       --dhcp-range=192.168.50.100,192.168.50.150,255.255.255.0,2m --dhcp-option=option:mtu,1400 \
+                       --dhcp-option=option:ntp-server,192.168.50.7 \
                        --dhcp-option=option:domain-search,lab.test,other.test \
                        --dhcp-option=option:classless-static-route,0.0.0.0/0,192.168.50.1,10.9.0.0/16,192.168.50.2";
         let mut command = Command::new("dnsmasq");
