@@ -273,6 +273,9 @@ fn answers_of_another_vlan_are_not_ours() {
         let outcomes = lab.run(&mut nic, &mut serve, &is_up);
         let [Outcome::Up(lease)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
         assert_eq!(lease.address.ip, IpAddr::from(CLIENT_IP));
+        let wanted = [50, 4, 192, 168, 50, 111];
+        let request = lab.asked.iter().find(|asked| asked.kind == 3).unwrap();
+        assert!(request.frame.windows(6).any(|bytes| bytes == wanted), "the offer of the other VLAN was asked for");
         assert_eq!(nic.sockets.foreign(), 1);
         assert_eq!(nic.client.ears().heard().vlans, [5].into());
     });

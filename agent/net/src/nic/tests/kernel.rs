@@ -73,3 +73,20 @@ fn a_vlan_is_an_interface() {
         assert_eq!((vlan.kind.as_deref(), vlan.mac), (Some("vlan"), lab.client.mac));
     });
 }
+
+/// The kernel takes an address away when its time is over.
+#[test]
+fn an_address_ends_with_its_lifetime() {
+    in_a_network(|lab| {
+        let index = lab.client.index;
+        lab.handle.up(index).unwrap();
+        let address = Address { ip: CLIENT_IP.into(), prefix: 24 };
+        lab.handle.add_address(index, address, Lifetime::For(Duration::from_secs(1))).unwrap();
+        let end = Instant::now() + DEADLINE;
+        let gone = Change::AddressGone { index, address };
+        while !lab.events.read().unwrap().contains(&gone) {
+            assert!(Instant::now() < end, "it stays");
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+}
