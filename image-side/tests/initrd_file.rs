@@ -5,7 +5,7 @@ mod tiny;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -13,6 +13,11 @@ use rdlive_media::modindex::Index;
 use tiny::{Tiny, run};
 
 fn initrd(tiny: &Tiny, args: &[&str], epoch: Option<&str>) -> Vec<u8> {
+    make(tiny, args, epoch).0
+}
+
+/// The initramfs, and what the builder says.
+fn make(tiny: &Tiny, args: &[&str], epoch: Option<&str>) -> (Vec<u8>, String) {
     let output = tiny.out().join("initrd");
     let mut command = Command::new(env!("CARGO_BIN_EXE_rdlive-image"));
     command.arg("initrd").arg("--root").arg(tiny.root()).arg("--output").arg(&output).arg("--agent").arg(tiny.agent());
@@ -20,8 +25,12 @@ fn initrd(tiny: &Tiny, args: &[&str], epoch: Option<&str>) -> Vec<u8> {
     if let Some(epoch) = epoch {
         command.env("SOURCE_DATE_EPOCH", epoch);
     }
-    run(&mut command);
-    fs::read(output).unwrap()
+    let said = run(&mut command);
+    (fs::read(output).unwrap(), said)
+}
+
+fn index_text(tiny: &Tiny, initrd: &[u8]) -> String {
+    String::from_utf8(unpack(tiny, initrd)[rdlive_media::layout::MODULE_INDEX].1.clone()).unwrap()
 }
 
 /// Path → (mode as ls shows it, content), as GNU's cpio and the zstd program read it; of a device, its numbers.
@@ -157,4 +166,70 @@ fn f13_what_holds_a_private_file_is_private() {
             assert_eq!(said.contains("only its owner may read"), expected == "600", "{said}");
         }
     }
+}
+
+/// Vendors, distributions' kmods and dkms put drivers beside the kernel's own, which they replace.
+#[test]
+fn drivers_that_lie_beside_the_kernels_own_are_in() {
+    let tiny = Tiny::new();
+    let base = format!("usr/lib/modules/{}", tiny::VERSION);
+    let dep = "kernel/drivers/scsi/scsi_transport_fc.ko:\nextra/drivers/scsi/same.ko:\nupdates/dkms/mpt3sas.ko:\n\
+               weak-updates/kmod-smartpqi/smartpqi.ko:\nextra/newraid/newraid.ko: extra/newraid/compat.ko\n\
+               extra/newraid/compat.ko:\nextra/class.ko:\nextra/card.ko:\nupdates/dkms/zfs.ko:\nupdates/dkms/qla2xxx.ko:\n\
+               extra/newfc.ko: kernel/drivers/scsi/scsi_transport_fc.ko\nextra/scsi_debug.ko:\nextra/video.ko:\n";
+    let order = "kernel/drivers/scsi/mpt3sas/mpt3sas.ko\nkernel/drivers/scsi/smartpqi/smartpqi.ko\n\
+                 kernel/drivers/scsi/qla2xxx/qla2xxx.ko\nkernel/drivers/gpu/video.ko\n";
+    let alias = "alias pci:v00001000d00000072sv*sd*bc*sc*i* newraid\nalias pci:v*d*sv*sd*bc01sc04i00* class\n\
+                 alias pci:v00008086d00001000sv*sd*bc*sc*i* card\nalias pci:v00001077d00002031sv*sd*bc*sc*i* newfc\n\
+                 alias devname:zfs zfs\n";
+    let disk = b"\x7fELF \0scsi_host_alloc\0";
+    for (name, text) in [("modules.dep", dep), ("modules.order", order), ("modules.alias", alias)] {
+        tiny.file(&format!("{base}/{name}"), text);
+    }
+    tiny.file(&format!("{base}/kernel/drivers/scsi/scsi_transport_fc.ko"), "");
+    for name in ["drivers/scsi/same", "newraid/compat", "class", "scsi_debug", "video"] {
+        tiny.file(&format!("{base}/extra/{name}.ko"), "");
+    }
+    for name in
+        ["extra/newraid/newraid", "extra/newfc", "updates/dkms/zfs", "updates/dkms/mpt3sas", "updates/dkms/qla2xxx"]
+    {
+        tiny.file(&format!("{base}/{name}.ko"), disk);
+    }
+    tiny.file(&format!("{base}/extra/card.ko"), b"\x7fELF \0alloc_etherdev_mqs\0");
+    // As weak-modules makes them: of another kernel, by an absolute name, which must not be looked up on this machine.
+    tiny.file("usr/lib/modules/6.1.0-old/extra/smartpqi.ko", b"\x7fELF of the tree");
+    symlink("usr/lib", tiny.root().join("lib")).unwrap();
+    fs::create_dir_all(tiny.root().join(&base).join("weak-updates/kmod-smartpqi")).unwrap();
+    let link = tiny.root().join(&base).join("weak-updates/kmod-smartpqi/smartpqi.ko");
+    symlink("/lib/modules/6.1.0-old/extra/smartpqi.ko", link).unwrap();
+
+    let (bytes, said) = make(&tiny, &["--plain-modules"], None);
+    let files = unpack(&tiny, &bytes);
+    let text = index_text(&tiny, &bytes);
+    let index = Index::parse(&text).unwrap();
+    for (name, expected) in [
+        ("same", true),
+        ("mpt3sas", true),
+        ("smartpqi", true),
+        ("newraid", true),
+        ("compat", true),
+        ("class", true),
+        ("card", false),
+        ("zfs", false),
+        ("qla2xxx", false),
+        ("newfc", false),
+        ("scsi_debug", false),
+        ("video", false),
+    ] {
+        assert_eq!(index.contains(name), expected, "{name}: {text}");
+    }
+    let of_the_tree = &files[&format!("{base}/weak-updates/kmod-smartpqi/smartpqi.ko")].1;
+    assert_eq!(of_the_tree, b"\x7fELF of the tree");
+    let note = "drivers from outside the kernel's own directory are in the initramfs: class (extra/class.ko), \
+                compat (extra/newraid/compat.ko), mpt3sas (updates/dkms/mpt3sas.ko), ";
+    assert!(said.contains(note), "{said}");
+    let planned = tiny.command(&["--dry-run"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&planned.stdout).contains(note), "{planned:?}");
+    let minimal = index_text(&tiny, &initrd(&tiny, &["--profile", "minimal"], None));
+    assert!(!minimal.contains("mpt3sas"), "{minimal}");
 }

@@ -101,6 +101,7 @@ pub fn initrd(args: &InitrdArgs) -> Result<()> {
         epoch: Epoch::from_environment()?,
     };
     let privacy = initrd::privacy(&args.add_file)?;
+    let notes = initrd::notes(&recipe)?;
     progress.stage("initramfs");
     let output = Partial::new(&args.output)?;
     let output = if privacy.is_some() { output.private()? } else { output };
@@ -115,9 +116,7 @@ pub fn initrd(args: &InitrdArgs) -> Result<()> {
     ));
     let biggest: Vec<String> =
         summary.modules.iter().take(12).map(|(name, size)| format!("{name} {}", human(*size))).collect();
-    if let Some(why) = privacy {
-        progress.note(&why);
-    }
+    notes.iter().chain(&privacy).for_each(|note| progress.note(note));
     progress.note(&format!("biggest modules: {}", biggest.join(", ")));
     Ok(())
 }

@@ -1,6 +1,9 @@
 # Drivers for PCs, servers and the common hypervisors: everything a medium or a persistent area may sit on.
 include minimal
 
+# Drivers of disks that vendors, dkms and distributions' kmods have put beside the kernel's own, also under names of their own.
+beside
+
 dir drivers/ata
 # Hardware of the ISA and PCMCIA days.
 not pata_legacy

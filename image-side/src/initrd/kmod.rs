@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rdlive_media::modindex::{glob, normalise};
 
+use super::beside::is_beside;
+use crate::tree::resolve;
+
 /// One module file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModuleFile {
-    /// Path below the module directory, such as `kernel/fs/isofs/isofs.ko.xz`.
+    /// Path below the module directory, such as `kernel/fs/isofs/isofs.ko.xz` or `updates/dkms/mpt3sas.ko`.
     pub path: String,
     /// All modules it needs, in load order.
     pub deps: Vec<String>,
@@ -36,14 +39,18 @@ pub struct ModuleTree {
     soft: BTreeMap<String, Soft>,
     aliases: Vec<(String, String)>,
     builtin: BTreeSet<String>,
+    /// Where the kernel's own modules lie, by their names, also those that others have replaced.
+    own: BTreeMap<String, String>,
+    /// The system's root, within which links lead.
+    root: PathBuf,
 }
 
 impl ModuleTree {
-    /// Reads depmod's text files from `dir` (`…/lib/modules/VERSION`).
+    /// Reads depmod's text files from `dir` (`…/lib/modules/VERSION`) of the system below `root`.
     ///
     /// # Errors
     /// When `modules.dep` cannot be read; the other files are optional.
-    pub fn read(version: &str, dir: &Path) -> Result<Self> {
+    pub fn read(version: &str, root: &Path, dir: &Path) -> Result<Self> {
         let dep = dir.join("modules.dep");
         let dep = fs::read_to_string(&dep)
             .with_context(|| format!("reading {} (run depmod {version} in the tree)", dep.display()))?;
@@ -51,7 +58,10 @@ impl ModuleTree {
         // Weak dependencies only say "may be asked for later": for an initramfs that is a soft dependency after.
         let soft = optional("modules.softdep") + &optional("modules.weakdep").replace("weakdep ", "softdep-weak ");
         let mut tree = Self::from_texts(version, &dep, &soft, &optional("modules.alias"), &optional("modules.builtin"));
-        tree.dir = dir.to_owned();
+        // The kernel's build writes it (Documentation/kbuild/kbuild.rst), so it does not know of others.
+        let own = optional("modules.order");
+        tree.own = own.lines().map(|path| (module_name(path), path.to_owned())).collect();
+        (tree.root, tree.dir) = (root.to_owned(), dir.to_owned());
         Ok(tree)
     }
 
@@ -114,10 +124,25 @@ impl ModuleTree {
         self.files.get(&normalise(name))
     }
 
-    /// Names of all modules below `kernel/DIR`.
+    /// All modules: name and file.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &ModuleFile)> {
+        self.files.iter().map(|(name, file)| (name.as_str(), file))
+    }
+
+    /// Where a module file lies on this machine. The kmods of some distributions are links with absolute names.
+    pub fn path(&self, file: &str) -> PathBuf {
+        let path = self.dir.join(file);
+        path.strip_prefix(&self.root).ok().and_then(|inside| resolve(&self.root, inside)).unwrap_or(path)
+    }
+
+    /// Names of all modules below `kernel/DIR`, and of those beside the kernel's own that lie below such a directory or replace one.
     pub fn below<'a>(&'a self, dir: &str) -> impl Iterator<Item = String> + use<'a> {
-        let prefix = format!("kernel/{dir}/");
-        self.files.iter().filter(move |(_, file)| file.path.starts_with(&prefix)).map(|(name, _)| name.clone())
+        let (own, other) = (format!("kernel/{dir}/"), format!("/{dir}/"));
+        let here = move |(name, file): &(&String, &ModuleFile)| match is_beside(&file.path) {
+            true => file.path.contains(&other) || self.own.get(*name).is_some_and(|path| path.starts_with(&own)),
+            false => file.path.starts_with(&own),
+        };
+        self.files.iter().filter(here).map(|(name, _)| name.clone())
     }
 
     /// Names of the modules built into the kernel.

@@ -1,6 +1,6 @@
 # Drivers for a medium in the usual virtual machine or PC: optical drives, disks, USB sticks, NVMe.
-# A line is a module name, "dir PATH" for all modules below kernel/PATH, "not NAME" to leave one of those out,
-# or "include PROFILE". A module that this kernel does not have, or has built in, is passed over.
+# A line is a module name, "dir PATH" for all modules below kernel/PATH and what replaces them, "beside" for the drivers of disks
+# beside the kernel's own, "not NAME" to leave one of those out, or "include PROFILE". A module that this kernel does not have, or has built in, is passed over.
 
 # The stack of a live root.
 loop

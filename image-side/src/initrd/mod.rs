@@ -2,6 +2,7 @@
 
 pub mod agent;
 mod archive;
+mod beside;
 mod busybox;
 mod crypto;
 mod decompress;
@@ -178,7 +179,7 @@ pub fn build(recipe: &Recipe, output: &Path) -> Result<Summary> {
 
 /// The names of all modules that `recipe` packs, and the tree they come from.
 fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet<String>)> {
-    let mut tree = ModuleTree::read(&recipe.version, &recipe.modules)?;
+    let mut tree = ModuleTree::read(&recipe.version, &recipe.root, &recipe.modules)?;
     let conf = ModprobeConf::of_tree(&recipe.root);
     conf.softdeps.iter().for_each(|line| tree.add_softdep(line));
     conf.aliases.iter().for_each(|line| tree.add_alias(line));
@@ -196,6 +197,19 @@ fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet
     Ok((tree, conf, chosen))
 }
 
+/// What the operator may want to know about the modules that `recipe` packs.
+///
+/// # Errors
+/// When the tree's list of modules cannot be read, or lacks one that was asked for.
+pub fn notes(recipe: &Recipe) -> Result<Vec<String>> {
+    let (tree, _, chosen) = choose_modules(recipe)?;
+    let files = chosen.iter().filter_map(|name| Some((name, &tree.file(name)?.path)));
+    let beside: Vec<String> =
+        files.filter(|(_, path)| beside::is_beside(path)).map(|(name, path)| format!("{name} ({path})")).collect();
+    let drivers = "drivers from outside the kernel's own directory are in the initramfs";
+    Ok((!beside.is_empty()).then(|| format!("{drivers}: {}", beside.join(", "))).into_iter().collect())
+}
+
 fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u64)>> {
     let (tree, conf, chosen) = choose_modules(recipe)?;
     let base = format!("usr/lib/modules/{}", recipe.version);
@@ -205,7 +219,7 @@ fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u6
         .map(|file| module_file::Job::new(&file.path, recipe.plain_modules))
         .collect();
     let mut sizes = Vec::new();
-    for (job, content) in jobs.iter().zip(module_file::pack(&tree.dir, &jobs)?) {
+    for (job, content) in jobs.iter().zip(module_file::pack(&tree, &jobs)?) {
         sizes.push((kmod::module_name(&job.source), content.len() as u64));
         archive.file(&format!("{base}/{}", job.target), 0o644, content);
     }

@@ -1,11 +1,11 @@
 //! How a kernel module is stored in the initramfs: plain, or as zstd that the agent unpacks when it needs the module.
 
-use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow};
 
 use super::decompress::read_module;
+use super::kmod::ModuleTree;
 use crate::interrupt;
 
 /// Modules that nearly every live boot loads: unpacked with the archive by the kernel's own, faster decompressor. Measured
@@ -48,9 +48,9 @@ impl Job {
         Self { source: source.to_owned(), target: format!("{bare}.{suffix}") }
     }
 
-    fn content(&self, dir: &Path) -> Result<Vec<u8>> {
+    fn content(&self, tree: &ModuleTree) -> Result<Vec<u8>> {
         interrupt::check()?;
-        let module = read_module(&dir.join(&self.source))?;
+        let module = read_module(&tree.path(&self.source))?;
         if !self.target.ends_with(".zst") {
             return Ok(module);
         }
@@ -59,11 +59,11 @@ impl Job {
 }
 
 /// The content of every job, in their order; all processors work on it.
-pub fn pack(dir: &Path, jobs: &[Job]) -> Result<Vec<Vec<u8>>> {
+pub fn pack(tree: &ModuleTree, jobs: &[Job]) -> Result<Vec<Vec<u8>>> {
     let workers = thread::available_parallelism().map_or(1, |count| count.get());
     let share = |first: usize| -> Result<Vec<(usize, Vec<u8>)>> {
         let mine = jobs.iter().enumerate().skip(first).step_by(workers);
-        mine.map(|(at, job)| Ok((at, job.content(dir)?))).collect()
+        mine.map(|(at, job)| Ok((at, job.content(tree)?))).collect()
     };
     let mut packed: Vec<Vec<u8>> = vec![Vec::new(); jobs.len()];
     thread::scope(|scope| -> Result<()> {
@@ -102,11 +102,13 @@ mod tests {
         for (number, job) in jobs.iter().enumerate() {
             std::fs::write(dir.path().join(&job.source), format!("\x7fELF {number}")).unwrap();
         }
-        for (number, content) in pack(dir.path(), &jobs).unwrap().into_iter().enumerate() {
+        std::fs::write(dir.path().join("modules.dep"), "").unwrap();
+        let tree = ModuleTree::read("6.1", dir.path(), dir.path()).unwrap();
+        for (number, content) in pack(&tree, &jobs).unwrap().into_iter().enumerate() {
             let plain = if number % 2 == 0 { content } else { zstd::bulk::decompress(&content, 99).unwrap() };
             assert_eq!(plain, format!("\x7fELF {number}").into_bytes(), "{number}");
         }
         let missing = Job::new("gone.ko", false);
-        assert!(pack(dir.path(), &[missing]).unwrap_err().to_string().contains("gone.ko"));
+        assert!(pack(&tree, &[missing]).unwrap_err().to_string().contains("gone.ko"));
     }
 }

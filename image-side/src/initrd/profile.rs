@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::ValueEnum;
 use rdlive_media::modindex::normalise;
 
+use super::beside::drivers_of_disks;
 use super::kmod::ModuleTree;
 
 /// A named set of drivers.
@@ -44,6 +45,13 @@ impl Profile {
                 Rule::Directory(dir) => {
                     chosen.extend(tree.below(dir).filter(|name| !never.contains(name.as_str())));
                 }
+                Rule::Beside => {
+                    let blocked = |name: &str| {
+                        tree.file(name).is_some_and(|file| file.deps.iter().any(|dep| never.contains(dep.as_str())))
+                    };
+                    let disks = drivers_of_disks(tree).filter(|name| !never.contains(name) && !blocked(name));
+                    chosen.extend(disks.map(str::to_owned));
+                }
                 Rule::Never(_) => {}
             }
         }
@@ -55,6 +63,8 @@ impl Profile {
 enum Rule {
     Module(String),
     Directory(String),
+    /// Drivers of disks that lie beside the kernel's own.
+    Beside,
     Never(String),
 }
 
@@ -73,6 +83,7 @@ fn parse(text: &str) -> Vec<Rule> {
         let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
         match words[..] {
             [] => {}
+            ["beside"] => rules.push(Rule::Beside),
             ["include", "minimal"] => rules.extend(parse(Profile::Minimal.text())),
             ["dir", dir] => rules.push(Rule::Directory(dir.to_owned())),
             ["not", name] => rules.push(Rule::Never(normalise(name))),

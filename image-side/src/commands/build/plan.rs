@@ -13,7 +13,7 @@ use crate::bootloader::grub_image::Grub;
 use crate::bootloader::kargs::Karg;
 use crate::container::{Compression, ContainerPlan, Format};
 use crate::epoch::Epoch;
-use crate::initrd::{self, dracut};
+use crate::initrd::{self, Compress, Recipe, dracut};
 use crate::iso::volume_id;
 use crate::progress::human;
 use crate::space::{self, Need};
@@ -125,6 +125,27 @@ impl<'a> BuildPlan<'a> {
         conf
     }
 
+    /// The native initramfs with these lines of `/etc/rdlive.conf`.
+    pub fn recipe(&self, conf: Vec<(String, String)>) -> Recipe {
+        let args = self.args;
+        Recipe {
+            root: args.input.clone(),
+            version: self.kernel.version.clone(),
+            modules: self.kernel.modules.clone(),
+            agent: self.agent.clone(),
+            profile: args.profile,
+            add_modules: args.add_module.clone(),
+            add_files: args.add_file.clone(),
+            conf,
+            shell: args.shell,
+            persistence: args.persistence.clone(),
+            encryption: args.encryption,
+            compress: Compress::Zstd,
+            plain_modules: false,
+            epoch: self.epoch,
+        }
+    }
+
     fn dialect(&self) -> Option<&'static str> {
         self.args.dialect.map(|dialect| match dialect {
             Dialect::Kiwi => "kiwi",
@@ -179,6 +200,10 @@ impl<'a> BuildPlan<'a> {
                 root.display(),
                 mode & 0o7777
             ));
+        }
+        if self.args.mode == Mode::Native {
+            // What is wrong with the modules the build says itself.
+            notes.extend(initrd::notes(&self.recipe(Vec::new())).unwrap_or_default());
         }
         notes.extend(doubts::of(&self.agent, &self.likely_arguments(), self.dialect()));
         notes

@@ -11,7 +11,7 @@ use super::Mode;
 use super::plan::BuildPlan;
 use crate::bootloader::{esp, menu};
 use crate::digest;
-use crate::initrd::{self, Compress, Recipe, dracut};
+use crate::initrd::{self, dracut};
 use crate::iso::identity::Identity;
 use crate::iso::image::{BIOS_IMAGE, Image};
 use crate::iso::{info, volume_id};
@@ -110,30 +110,11 @@ fn make_initrd(
         };
         dracut::make(&job, scratch, output)?;
     } else {
-        initrd::build(&recipe(plan, conf), output)?;
+        initrd::build(&plan.recipe(conf), output)?;
     }
     let bytes = fs::metadata(output).context("examining the initramfs")?.len();
     progress.done(&format!("initramfs ({}): {}", plan.args.mode.name(), human(bytes)));
     Ok(())
-}
-
-fn recipe(plan: &BuildPlan, conf: Vec<(String, String)>) -> Recipe {
-    Recipe {
-        root: plan.args.input.clone(),
-        version: plan.kernel.version.clone(),
-        modules: plan.kernel.modules.clone(),
-        agent: plan.agent.clone(),
-        profile: plan.args.profile,
-        add_modules: plan.args.add_module.clone(),
-        add_files: plan.args.add_file.clone(),
-        conf,
-        shell: plan.args.shell,
-        persistence: plan.args.persistence.clone(),
-        encryption: plan.args.encryption,
-        compress: Compress::Zstd,
-        plain_modules: false,
-        epoch: plan.epoch,
-    }
 }
 
 /// Small files for the image, made in the scratch directory.
