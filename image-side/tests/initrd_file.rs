@@ -233,3 +233,28 @@ fn drivers_that_lie_beside_the_kernels_own_are_in() {
     let minimal = index_text(&tiny, &initrd(&tiny, &["--profile", "minimal"], None));
     assert!(!minimal.contains("mpt3sas"), "{minimal}");
 }
+
+/// What a hardened system forbids itself must not keep it from its medium.
+#[test]
+fn drivers_of_media_are_not_on_the_blacklist() {
+    let tiny = Tiny::new();
+    let base = format!("usr/lib/modules/{}", tiny::VERSION);
+    let names = ["usb-storage", "uas", "usbcore", "sdhci-pci", "firewire-ohci", "i8042", "hid-apple", "other", "aloof"];
+    let dep: String = names.iter().map(|name| format!("kernel/{name}.ko:\n")).collect();
+    tiny.file(&format!("{base}/modules.dep"), dep.replace("uas.ko:", "uas.ko: kernel/usbcore.ko"));
+    names.iter().for_each(|name| tiny.file(&format!("{base}/kernel/{name}.ko"), ""));
+    let lines = "install usb-storage /bin/true\ninstall sdhci_pci /usr/bin/false\ninstall aloof /bin/true\n\
+                 install i8042 /sbin/modprobe --ignore-install i8042\n";
+    let lists: String = names.iter().map(|name| format!("blacklist {name}\n")).collect();
+    tiny.file("etc/modprobe.d/hard.conf", format!("{}{lines}", lists.replace("blacklist sdhci-pci\n", "")));
+    let (bytes, said) = make(&tiny, &["--add-module", "other"], None);
+    let text = index_text(&tiny, &bytes);
+    let left: Vec<&str> = text.lines().filter(|line| line.starts_with("b ")).collect();
+    // Keyboards are no media, and what was added may be for anything.
+    assert_eq!(left, ["b hid_apple", "b i8042", "b other"]);
+    let note = "modprobe.d forbids firewire_ohci, sdhci_pci, uas, usb_storage, usbcore: ";
+    assert!(said.contains(note), "{said}");
+    let planned = tiny.command(&["--dry-run"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&planned.stdout).contains(note), "{planned:?}");
+    assert!(!String::from_utf8_lossy(&planned.stdout).contains("outside the kernel"), "{planned:?}");
+}

@@ -95,17 +95,17 @@ firewire_ohci
 firewire_sbp2
 
 # Hypervisors.
-virtio_input
+keyboard virtio_input
 vmw_pvscsi
 hv_vmbus
 hv_storvsc
-hyperv_keyboard
-hid_hyperv
+keyboard hyperv_keyboard
+keyboard hid_hyperv
 pci_hyperv
 xen_blkfront
 xen_scsifront
 xen_pcifront
-xen_kbdfront
+keyboard xen_kbdfront
 
 # File systems of images and of persistent areas.
 xfs
@@ -129,30 +129,30 @@ sha256_ssse3
 zram
 
 # Keyboards with drivers of their own.
-hid_a4tech
-hid_apple
-hid_belkin
-hid_cherry
-hid_chicony
-hid_corsair
-hid_cypress
-hid_ezkey
-hid_google_hammer
-hid_holtek_kbd
-hid_ite
-hid_kensington
-hid_keytouch
-hid_lenovo
-hid_logitech
-hid_logitech_dj
-hid_logitech_hidpp
-hid_microsoft
-hid_monterey
-hid_ortek
-hid_primax
-hid_redragon
-hid_samsung
-hid_semitek
-hid_sunplus
-hid_topseed
-hid_vivaldi
+keyboard hid_a4tech
+keyboard hid_apple
+keyboard hid_belkin
+keyboard hid_cherry
+keyboard hid_chicony
+keyboard hid_corsair
+keyboard hid_cypress
+keyboard hid_ezkey
+keyboard hid_google_hammer
+keyboard hid_holtek_kbd
+keyboard hid_ite
+keyboard hid_kensington
+keyboard hid_keytouch
+keyboard hid_lenovo
+keyboard hid_logitech
+keyboard hid_logitech_dj
+keyboard hid_logitech_hidpp
+keyboard hid_microsoft
+keyboard hid_monterey
+keyboard hid_ortek
+keyboard hid_primax
+keyboard hid_redragon
+keyboard hid_samsung
+keyboard hid_semitek
+keyboard hid_sunplus
+keyboard hid_topseed
+keyboard hid_vivaldi

@@ -1,6 +1,7 @@
 # Drivers for a medium in the usual virtual machine or PC: optical drives, disks, USB sticks, NVMe.
 # A line is a module name, "dir PATH" for all modules below kernel/PATH and what replaces them, "beside" for the drivers of disks
-# beside the kernel's own, "not NAME" to leave one of those out, or "include PROFILE". A module that this kernel does not have, or has built in, is passed over.
+# beside the kernel's own, "not NAME" to leave one of those out, "keyboard NAME" for a module that no medium needs (modprobe.d may
+# forbid it), or "include PROFILE". A module that this kernel does not have, or has built in, is passed over.
 
 # The stack of a live root.
 loop
@@ -45,8 +46,8 @@ ohci_pci
 ohci_hcd
 
 # Keyboards, for the rescue prompt; the report channel of the lab.
-usbhid
-hid_generic
-i8042
-atkbd
-virtio_console
+keyboard usbhid
+keyboard hid_generic
+keyboard i8042
+keyboard atkbd
+keyboard virtio_console

@@ -25,6 +25,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use rdlive_media::layout;
+use rdlive_media::modindex::normalise;
 
 use self::archive::Archive;
 use self::kmod::ModuleTree;
@@ -177,10 +178,21 @@ pub fn build(recipe: &Recipe, output: &Path) -> Result<Summary> {
     Ok(Summary { modules, content_bytes, bytes })
 }
 
-/// The names of all modules that `recipe` packs, and the tree they come from.
-fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet<String>)> {
+/// The modules that a recipe packs.
+struct Choice {
+    /// Where they come from.
+    tree: ModuleTree,
+    /// What holds for them.
+    conf: ModprobeConf,
+    /// Their names.
+    names: BTreeSet<String>,
+    /// Those that the tree's modprobe.d forbids, and that a medium may need.
+    defied: BTreeSet<String>,
+}
+
+fn choose_modules(recipe: &Recipe) -> Result<Choice> {
     let mut tree = ModuleTree::read(&recipe.version, &recipe.root, &recipe.modules)?;
-    let conf = ModprobeConf::of_tree(&recipe.root);
+    let mut conf = ModprobeConf::of_tree(&recipe.root);
     conf.softdeps.iter().for_each(|line| tree.add_softdep(line));
     conf.aliases.iter().for_each(|line| tree.add_alias(line));
     let mut wanted = recipe.profile.modules(&tree);
@@ -188,13 +200,17 @@ fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet
         if !tree.contains(name) && !tree.is_builtin(name) {
             bail!("--add-module {name}: kernel {} has no such module", recipe.version);
         }
-        wanted.insert(rdlive_media::modindex::normalise(name));
+        wanted.insert(normalise(name));
     }
+    let mut for_media = recipe.profile.for_media(&tree);
     if recipe.encryption {
-        wanted.extend(crypto::modules(&tree)?);
+        let ciphers = crypto::modules(&tree)?;
+        wanted.extend(ciphers.iter().cloned());
+        for_media.extend(ciphers);
     }
-    let chosen = tree.closure(&wanted);
-    Ok((tree, conf, chosen))
+    let defied = conf.allow(&tree.closure(&for_media));
+    let names = tree.closure(&wanted);
+    Ok(Choice { tree, conf, names, defied })
 }
 
 /// What the operator may want to know about the modules that `recipe` packs.
@@ -202,18 +218,29 @@ fn choose_modules(recipe: &Recipe) -> Result<(ModuleTree, ModprobeConf, BTreeSet
 /// # Errors
 /// When the tree's list of modules cannot be read, or lacks one that was asked for.
 pub fn notes(recipe: &Recipe) -> Result<Vec<String>> {
-    let (tree, _, chosen) = choose_modules(recipe)?;
-    let files = chosen.iter().filter_map(|name| Some((name, &tree.file(name)?.path)));
+    let Choice { tree, names, defied, .. } = choose_modules(recipe)?;
+    let files = names.iter().filter_map(|name| Some((name, &tree.file(name)?.path)));
     let beside: Vec<String> =
         files.filter(|(_, path)| beside::is_beside(path)).map(|(name, path)| format!("{name} ({path})")).collect();
-    let drivers = "drivers from outside the kernel's own directory are in the initramfs";
-    Ok((!beside.is_empty()).then(|| format!("{drivers}: {}", beside.join(", "))).into_iter().collect())
+    let mut notes = Vec::new();
+    if !beside.is_empty() {
+        let drivers = "drivers from outside the kernel's own directory are in the initramfs";
+        notes.push(format!("{drivers}: {}", beside.join(", ")));
+    }
+    if !defied.is_empty() {
+        notes.push(format!(
+            "the tree's modprobe.d forbids {}: the initramfs loads them all the same, for its medium may need them \
+             (rd.driver.blacklist= forbids them there too); the system keeps its file",
+            defied.into_iter().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    Ok(notes)
 }
 
 fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u64)>> {
-    let (tree, conf, chosen) = choose_modules(recipe)?;
+    let Choice { tree, conf, names, .. } = choose_modules(recipe)?;
     let base = format!("usr/lib/modules/{}", recipe.version);
-    let jobs: Vec<module_file::Job> = chosen
+    let jobs: Vec<module_file::Job> = names
         .iter()
         .filter_map(|name| tree.file(name))
         .map(|file| module_file::Job::new(&file.path, recipe.plain_modules))
@@ -223,7 +250,7 @@ fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u6
         sizes.push((kmod::module_name(&job.source), content.len() as u64));
         archive.file(&format!("{base}/{}", job.target), 0o644, content);
     }
-    let index = index::text(&tree, &conf, &chosen, |path| {
+    let index = index::text(&tree, &conf, &names, |path| {
         format!("/{base}/{}", module_file::Job::new(path, recipe.plain_modules).target)
     });
     archive.file(layout::MODULE_INDEX, 0o644, index.into_bytes());

@@ -1,8 +1,10 @@
 //! What the tree's modprobe.d says: blacklists, parameters, further soft dependencies and aliases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use rdlive_media::modindex::normalise;
 
 use crate::tree::resolve;
 
@@ -11,6 +13,8 @@ use crate::tree::resolve;
 pub struct ModprobeConf {
     /// Names after `blacklist`.
     pub blacklist: Vec<String>,
+    /// Names after `install` with a command that does nothing.
+    pub never: Vec<String>,
     /// `options NAME PARAMETERS`.
     pub options: Vec<(String, String)>,
     /// Whole `softdep …` lines.
@@ -38,6 +42,15 @@ impl ModprobeConf {
         conf
     }
 
+    /// Takes `names` off the blacklist. Returns those that were on it, or are never installed, which no loader but modprobe heeds.
+    pub fn allow(&mut self, names: &BTreeSet<String>) -> BTreeSet<String> {
+        let is_one = |name: &String| names.contains(&normalise(name));
+        let (taken, kept) = std::mem::take(&mut self.blacklist).into_iter().partition(is_one);
+        self.blacklist = kept;
+        let taken: Vec<String> = taken;
+        taken.iter().chain(self.never.iter().filter(|name| is_one(name))).map(|name| normalise(name)).collect()
+    }
+
     /// Adds the lines of one file; backslashes continue lines, unknown commands are passed over.
     pub fn parse(&mut self, text: &str) {
         for line in text.replace("\\\n", " ").lines() {
@@ -46,6 +59,7 @@ impl ModprobeConf {
             let rest = rest.trim();
             match command {
                 "blacklist" => self.blacklist.push(rest.to_owned()),
+                "install" => self.never.extend(does_nothing(rest)),
                 "options" => {
                     if let Some((name, parameters)) = rest.split_once(char::is_whitespace) {
                         self.options.push((name.to_owned(), parameters.trim().to_owned()));
@@ -59,6 +73,13 @@ impl ModprobeConf {
     }
 }
 
+/// The name in `NAME COMMAND`, if the command is true or false.
+fn does_nothing(install: &str) -> Option<String> {
+    let (name, command) = install.split_once(char::is_whitespace)?;
+    let program = command.split_whitespace().next()?.rsplit('/').next()?;
+    ["true", "false", ":"].contains(&program).then(|| name.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,8 +87,9 @@ mod tests {
     #[test]
     fn lines_that_matter() {
         let mut conf = ModprobeConf::default();
-        conf.parse("# c\nblacklist  floppy\noptions usb-storage delay_use=0 \\\n quirks=a\ninstall x /bin/true\nsoftdep a pre: b\n");
+        conf.parse("# c\nblacklist  floppy\noptions usb-storage delay_use=0 \\\n quirks=a\ninstall x /bin/true\ninstall y echo true\nsoftdep a pre: b\n");
         assert_eq!(conf.blacklist, ["floppy"]);
+        assert_eq!(conf.never, ["x"]);
         assert_eq!(conf.options[0].0, "usb-storage");
         assert_eq!(conf.options[0].1.split_whitespace().collect::<Vec<_>>(), ["delay_use=0", "quirks=a"]);
         assert_eq!(conf.softdeps, ["softdep a pre: b"]);

@@ -36,32 +36,44 @@ impl Profile {
 
     /// The modules of `tree` that this profile names, without their dependencies.
     pub fn modules(self, tree: &ModuleTree) -> BTreeSet<String> {
-        let rules = parse(self.text());
-        let never: BTreeSet<&str> = rules.iter().filter_map(Rule::never).collect();
-        let mut chosen = BTreeSet::new();
-        for rule in &rules {
-            match rule {
-                Rule::Module(name) => chosen.extend(tree.contains(name).then(|| name.clone())),
-                Rule::Directory(dir) => {
-                    chosen.extend(tree.below(dir).filter(|name| !never.contains(name.as_str())));
-                }
-                Rule::Beside => {
-                    let blocked = |name: &str| {
-                        tree.file(name).is_some_and(|file| file.deps.iter().any(|dep| never.contains(dep.as_str())))
-                    };
-                    let disks = drivers_of_disks(tree).filter(|name| !never.contains(name) && !blocked(name));
-                    chosen.extend(disks.map(str::to_owned));
-                }
-                Rule::Never(_) => {}
-            }
-        }
-        chosen
+        chosen(&parse(self.text()), tree)
     }
+
+    /// Those of them without which a medium or an area may not be found: all but keyboards.
+    pub fn for_media(self, tree: &ModuleTree) -> BTreeSet<String> {
+        let mut rules = parse(self.text());
+        rules.retain(|rule| !matches!(rule, Rule::Keyboard(_)));
+        chosen(&rules, tree)
+    }
+}
+
+fn chosen(rules: &[Rule], tree: &ModuleTree) -> BTreeSet<String> {
+    let never: BTreeSet<&str> = rules.iter().filter_map(Rule::never).collect();
+    let mut chosen = BTreeSet::new();
+    for rule in rules {
+        match rule {
+            Rule::Module(name) | Rule::Keyboard(name) => chosen.extend(tree.contains(name).then(|| name.clone())),
+            Rule::Directory(dir) => {
+                chosen.extend(tree.below(dir).filter(|name| !never.contains(name.as_str())));
+            }
+            Rule::Beside => {
+                let needs_one = |name: &str| {
+                    tree.file(name).is_some_and(|file| file.deps.iter().any(|dep| never.contains(dep.as_str())))
+                };
+                let disks = drivers_of_disks(tree).filter(|name| !never.contains(name) && !needs_one(name));
+                chosen.extend(disks.map(str::to_owned));
+            }
+            Rule::Never(_) => {}
+        }
+    }
+    chosen
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Rule {
     Module(String),
+    /// A module of a keyboard, or of a console.
+    Keyboard(String),
     Directory(String),
     /// Drivers of disks that lie beside the kernel's own.
     Beside,
@@ -83,6 +95,7 @@ fn parse(text: &str) -> Vec<Rule> {
         let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
         match words[..] {
             [] => {}
+            ["keyboard", name] => rules.push(Rule::Keyboard(normalise(name))),
             ["beside"] => rules.push(Rule::Beside),
             ["include", "minimal"] => rules.extend(parse(Profile::Minimal.text())),
             ["dir", dir] => rules.push(Rule::Directory(dir.to_owned())),
