@@ -9,10 +9,13 @@ const BUSES: [&str; 7] = ["pci:", "usb:", "acpi", "of:", "virtio:", "vmbus:", "x
 
 /// Functions of the kernel without which a driver has no disks: those that make a host of SCSI, ATA, NVMe, UFS, memory cards or
 /// persistent memory, or the disk itself. Names of others may end so.
-const MAKES_DISKS: [&str; 10] = [
+const MAKES_DISKS: [&str; 13] = [
     "scsi_host_alloc",
     "ata_host_alloc",
     "ata_host_alloc_pinfo",
+    "ata_pci_bmdma_init_one",
+    "ata_pci_bmdma_prepare_host",
+    "ata_pci_sff_init_one",
     "nvme_init_ctrl",
     "ufshcd_alloc_host",
     "mmc_alloc_host",
