@@ -180,3 +180,46 @@ fn h_what_is_left_out_is_told_by_kind_and_can_be_kept() {
     assert!(!kept.contains("(--keep-identity keeps it)") && kept.contains("kept,"), "{kept}");
     assert!(!kept.contains("shortened"), "{kept}");
 }
+
+/// Beside the pools of ZFS and LVM's list: which targets a machine logs in to, and what it is called there.
+#[test]
+fn h_lists_of_storage_are_left_out() {
+    let tiny = Tiny::new();
+    let target = "iqn.2004-10.com.example:disk/[fe80::1],3260,1/default";
+    let goes = [
+        "etc/zfs/zfs-list.cache/tank",
+        &format!("etc/iscsi/nodes/{target}"),
+        &format!("var/lib/iscsi/nodes/{target}"),
+        "etc/nvme/hostnqn",
+        "etc/nvme/hostid",
+        "etc/nvme/discovery.conf",
+    ];
+    let stays = ["etc/iscsi/iscsid.conf", "etc/zfs/zed.d/zed.rc", "etc/nvme/readme"];
+    for path in goes.iter().chain(&stays) {
+        tiny.file(path, "x\n");
+    }
+    tiny.file("etc/iscsi/initiatorname.iscsi", "## of Debian\nInitiatorName=iqn.1993-08.org.debian:01:abc\n");
+    let planned = || {
+        let output = tiny.command(&["--dry-run"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = planned();
+    for path in goes.iter().chain(&["etc/iscsi/initiatorname.iscsi"]) {
+        assert!(text.lines().any(|line| line.starts_with("left out") && line.ends_with(path)), "{path}: {text}");
+    }
+    for path in stays {
+        assert!(!text.contains(path), "{path}: {text}");
+    }
+    let note = "lists of its disks: /etc/zfs/zfs-list.cache, /etc/iscsi/nodes, /var/lib/iscsi/nodes, \
+                /etc/iscsi/initiatorname.iscsi, /etc/nvme/hostnqn, /etc/nvme/hostid, /etc/nvme/discovery.conf\n";
+    assert!(text.contains(note), "{text}");
+    let iso = tiny.build(&["--compression", "lz4"]);
+    let container = tiny.extract(&iso, "/LiveOS/squashfs.img");
+    let all = run(Command::new("unsquashfs").arg("-l").arg(&container));
+    for (path, expected) in goes.iter().map(|path| (path, false)).chain(stays.iter().map(|path| (path, true))) {
+        assert_eq!(all.lines().any(|line| line.ends_with(path)), expected, "{path}: {all}");
+    }
+    // A name that each machine makes at its first start is nobody's yet.
+    tiny.file("etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n");
+    assert!(!planned().contains("initiatorname"));
+}

@@ -3,6 +3,7 @@
 mod crypttab;
 mod dracut;
 mod fstab;
+mod lists;
 mod needs;
 mod resume;
 mod source;
@@ -44,9 +45,6 @@ const UNITS: [&str; 2] = ["etc/systemd/system", "usr/local/lib/systemd/system"];
 
 const CRYPTTAB: &str = "etc/crypttab";
 
-/// Lists of a machine's own disks.
-const LISTS: [&str; 2] = ["etc/zfs/zpool.cache", "etc/lvm/devices/system.devices"];
-
 /// What the kernel and programs that put a machine to sleep write at the end of the first page of swap space.
 const SWAP_MAGIC: [&[u8]; 6] =
     [b"SWAPSPACE2", b"SWAP-SPACE", b"S1SUSPEND\0", b"S2SUSPEND\0", b"ULSUSPEND\0", b"LINHIB0001"];
@@ -66,8 +64,7 @@ pub fn of_tree(root: &Path) -> Left {
     tree.links(&mut left, gone, &here);
     tree.resume(&mut left);
     tree.net_names(&mut left);
-    let lists: Vec<PathBuf> = LISTS.iter().filter_map(|path| tree.file(path)).collect();
-    left.remove("lists of its disks", lists);
+    tree.lists(&mut left);
     left
 }
 
@@ -213,6 +210,15 @@ impl Tree<'_> {
         let here: Vec<String> = here.iter().map(|name| units::device_of(name)).collect();
         let waiting = units::waiting(&units, &gone, &here);
         gone.extend(waiting.iter().cloned());
+        let found = self.starts().into_iter().filter(|(_, name)| units::starts(name, &gone));
+        let (idle, dead): (Vec<_>, Vec<_>) = found.partition(|(_, name)| units::starts(name, &waiting));
+        left.removed.extend(dead.into_iter().map(|(path, _)| path));
+        let idle = idle.into_iter().map(|(path, _)| path).collect();
+        left.remove("starts of units that wait for its disks", idle);
+    }
+
+    /// The links that start a unit, each with the unit's name.
+    fn starts(&self) -> Vec<(PathBuf, String)> {
         let mut found = Vec::new();
         for dir in UNITS {
             let folders = self
@@ -222,15 +228,10 @@ impl Tree<'_> {
             for folder in folders.map(|name| format!("{dir}/{name}")) {
                 let Some(real) = resolve(self.root, Path::new(&folder)) else { continue };
                 let Ok(real) = real.strip_prefix(self.root) else { continue };
-                let links = self.names(&folder).into_iter().filter(|name| units::starts(name, &gone));
-                found.extend(links.map(|name| real.join(name)));
+                found.extend(self.names(&folder).into_iter().map(|name| (real.join(&name), name)));
             }
         }
-        let (idle, dead): (Vec<PathBuf>, Vec<PathBuf>) = found
-            .into_iter()
-            .partition(|path| path.file_name().is_some_and(|name| units::starts(&name.to_string_lossy(), &waiting)));
-        left.removed.extend(dead);
-        left.remove("starts of units that wait for its disks", idle);
+        found
     }
 
     /// Unit files and drop-ins with their paths.
@@ -291,14 +292,20 @@ impl Tree<'_> {
     fn net_names(&self, left: &mut Left) {
         let rules = self.names("etc/udev/rules.d").into_iter().filter(|name| name.ends_with("-persistent-net.rules"));
         let mut files: Vec<PathBuf> = rules.filter_map(|name| self.file(&format!("etc/udev/rules.d/{name}"))).collect();
-        for name in self.names("etc/systemd/network").iter().filter(|name| name.ends_with(".link")) {
-            let Some(file) = self.file(&format!("etc/systemd/network/{name}")) else { continue };
-            let text = self.text(&file);
-            let one_card = ["MACAddress", "PermanentMACAddress", "Path"]
-                .iter()
-                .any(|key| !units::values(&text, "Match", key).is_empty());
-            files.extend((one_card && !units::values(&text, "Link", "Name").is_empty()).then_some(file));
-        }
+        files.extend(self.link_files());
         left.remove("names of its network cards", files);
+    }
+
+    /// Files that give one card a name.
+    fn link_files(&self) -> Vec<PathBuf> {
+        let names = self.names("etc/systemd/network").into_iter().filter(|name| name.ends_with(".link"));
+        let files = names.filter_map(|name| self.file(&format!("etc/systemd/network/{name}")));
+        let names_one_card = |file: &PathBuf| {
+            let text = self.text(file);
+            let mut keys = ["MACAddress", "PermanentMACAddress", "Path"].iter();
+            let one_card = keys.any(|key| !units::values(&text, "Match", key).is_empty());
+            one_card && !units::values(&text, "Link", "Name").is_empty()
+        };
+        files.filter(names_one_card).collect()
     }
 }
