@@ -223,3 +223,75 @@ fn h_lists_of_storage_are_left_out() {
     tiny.file("etc/iscsi/initiatorname.iscsi", "GenerateName=yes\n");
     assert!(!planned().contains("initiatorname"));
 }
+
+/// systemd waits 90 seconds for the device of a card, and networkd's program two minutes.
+#[test]
+fn h_services_of_its_network_cards_are_not_started() {
+    let tiny = Tiny::new();
+    let vendor = "usr/lib/systemd/system";
+    let device = "sys-subsystem-net-devices-%i.device";
+    for (name, lines) in [
+        ("wpa_supplicant@.service", format!("Requires={device}\nAfter={device}\n")),
+        ("dhcpcd@.service", format!("Wants=network.target {device}\nAfter={device}\n")),
+        ("hostapd@.service", "BindsTo=sys-subsystem-net-devices-%I.device\n".to_owned()),
+        ("after@.service", format!("After={device}\n")),
+        ("netctl@.service", "After=network-pre.target\n".to_owned()),
+        ("systemd-networkd-wait-online@.service", "Requires=systemd-networkd.service\n".to_owned()),
+    ] {
+        tiny.file(&format!("{vendor}/{name}"), format!("[Unit]\n{lines}"));
+    }
+    let of = |card: &str| format!("[Unit]\nBindsTo=sys-subsystem-net-devices-{card}.device\n");
+    tiny.file(&format!("{UNITS}/netctl@home.service.d/profile.conf"), of("eno1"));
+    tiny.file(&format!("{UNITS}/after@.service.d/x.conf"), "[Unit]\nDescription=x\n");
+    tiny.file(&format!("{UNITS}/own.service"), of("wlx001122334455"));
+    tiny.file(&format!("{UNITS}/bridge.service"), of("br0"));
+    tiny.file(&format!("{UNITS}/second.service"), "[Unit]\nRequires=wpa_supplicant@wlp3s0.service\n");
+    tiny.file("etc/systemd/network/10-lan.link", "[Match]\nMACAddress=52:54:00:00:00:01\n[Link]\nName=inside\n");
+    let goes = [
+        "wpa_supplicant@wlp3s0.service",
+        "dhcpcd@eno1.service",
+        "dhcpcd@inside.service",
+        "hostapd@wlp0s20f3.service",
+        "hostapd@enp2s0.10.service",
+        "systemd-networkd-wait-online@enp0s31f6.service",
+        "systemd-networkd-wait-online@enx001122334455:routable.service",
+        "netctl@home.service",
+        "own.service",
+        "second.service",
+    ];
+    // By the kernel's names, which a card of any machine has; made by the boot itself; and what waits for none.
+    let stays = [
+        "wpa_supplicant@wlan0.service",
+        "dhcpcd@eth0.service",
+        "hostapd@br0.service",
+        "hostapd@entry.service",
+        "systemd-networkd-wait-online@wg0.service",
+        "after@eno1.service",
+        "netctl@work.service",
+        "bridge.service",
+    ];
+    for (folder, links) in [("multi-user.target.wants", &goes[..]), ("network-online.target.wants", &stays[..])] {
+        let folder = tiny.root().join(UNITS).join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        for link in links {
+            let (name, end) = link.split_once('@').unwrap_or((link, ""));
+            let target = if end.is_empty() { format!("../{name}") } else { format!("/{vendor}/{name}@.service") };
+            symlink(target, folder.join(link)).unwrap();
+        }
+    }
+    // Started by the card itself.
+    let by_card = tiny.root().join(UNITS).join("sys-subsystem-net-devices-wlp3s0.device.wants");
+    fs::create_dir_all(&by_card).unwrap();
+    symlink(format!("/{vendor}/hostapd@.service"), by_card.join("hostapd@wlp3s0.service")).unwrap();
+    let output = tiny.command(&["--dry-run"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for link in goes {
+        let path = format!("{UNITS}/multi-user.target.wants/{link}");
+        assert!(text.lines().any(|line| line.starts_with("left out") && line.ends_with(&path)), "{link}: {text}");
+    }
+    for link in stays.iter().chain(&["hostapd@wlp3s0.service"]) {
+        assert!(!text.contains(&format!("/{link}")), "{link}: {text}");
+    }
+    let note = format!("starts of units that wait for its network cards: /{UNITS}/multi-user.target.wants/dhcpcd@eno1");
+    assert!(text.contains(&note), "{text}");
+}

@@ -1,5 +1,6 @@
 //! What a tree keeps of the machine it came from: disks, swap and network cards by name, for which a live boot on another machine waits.
 
+mod cards;
 mod crypttab;
 mod dracut;
 mod fstab;
@@ -64,6 +65,7 @@ pub fn of_tree(root: &Path) -> Left {
     tree.links(&mut left, gone, &here);
     tree.resume(&mut left);
     tree.net_names(&mut left);
+    tree.cards(&mut left);
     tree.lists(&mut left);
     left
 }

@@ -38,11 +38,13 @@ impl Unit {
     }
 
     /// Without which units it is not started.
-    fn needs(&self) -> impl Iterator<Item = &str> {
-        ["Requires", "Requisite", "BindsTo"]
-            .into_iter()
-            .flat_map(|key| self.values("Unit", key))
-            .flat_map(str::split_whitespace)
+    pub fn needs(&self) -> impl Iterator<Item = &str> {
+        ["Requires", "Requisite", "BindsTo"].into_iter().flat_map(|key| self.words(key))
+    }
+
+    /// The units that it names for a key.
+    pub fn words(&self, key: &str) -> impl Iterator<Item = &str> + use<'_> {
+        self.values("Unit", key).into_iter().flat_map(str::split_whitespace)
     }
 
     /// What a section assigns to a key, in the file's order.
@@ -67,13 +69,17 @@ pub fn values<'a>(text: &'a str, section: &str, key: &str) -> Vec<&'a str> {
 
 /// Units that wait for a disk that is none of `here`, or for one of `gone`, and what waits for them.
 pub fn waiting(units: &[Unit], gone: &BTreeSet<String>, here: &[String]) -> BTreeSet<String> {
-    let mut waiting = BTreeSet::new();
+    let disk = |name: &str| is_disk_unit(name) && !here.iter().any(|known| known == name);
+    let mut waiting = held_up(units, &|unit| unit.needs().any(|name| disk(name) || gone.contains(name)));
+    waiting.retain(|name| !gone.contains(name));
+    waiting
+}
+
+/// Units that wait, and what waits for them.
+pub fn held_up(units: &[Unit], waits: &dyn Fn(&Unit) -> bool) -> BTreeSet<String> {
+    let mut waiting: BTreeSet<String> = BTreeSet::new();
     loop {
-        let waits = |unit: &&Unit| {
-            let disk = |name: &str| is_disk_unit(name) && !here.iter().any(|known| known == name);
-            unit.needs().any(|name| disk(name) || gone.contains(name) || waiting.contains(name))
-                && !gone.contains(&unit.name)
-        };
+        let waits = |unit: &&Unit| waits(unit) || unit.needs().any(|name| waiting.contains(name));
         let next: BTreeSet<String> = units.iter().filter(waits).map(|unit| unit.name.clone()).collect();
         if next == waiting {
             return waiting;
