@@ -258,3 +258,42 @@ fn drivers_of_media_are_not_on_the_blacklist() {
     assert!(String::from_utf8_lossy(&planned.stdout).contains(note), "{planned:?}");
     assert!(!String::from_utf8_lossy(&planned.stdout).contains("outside the kernel"), "{planned:?}");
 }
+
+/// Readers of cards tell no module's name: udev's rules know which one is for the card.
+#[test]
+fn readers_of_cards_bring_the_drivers_of_the_cards() {
+    let tiny = Tiny::new();
+    let base = format!("usr/lib/modules/{}", tiny::VERSION);
+    let names = [
+        ("dwc3-pci", ""),
+        ("dwc3", ""),
+        ("mtip32xx", ""),
+        ("tifm_core", ""),
+        ("tifm_7xx1", "tifm_core"),
+        ("tifm_sd", "tifm_core"),
+        ("tifm_ms", "tifm_core memstick"),
+        ("cb710", ""),
+        ("cb710-mmc", "cb710"),
+        ("vub300", ""),
+        ("ushc", ""),
+        ("memstick", ""),
+        ("ms_block", "memstick"),
+        ("mspro_block", "memstick"),
+        ("jmb38x_ms", "memstick"),
+        ("r592", "memstick"),
+        ("rtsx_usb_ms", "memstick"),
+    ];
+    let of = |deps: &str| deps.split_whitespace().map(|dep| format!(" kernel/{dep}.ko")).collect::<String>();
+    let dep: String = names.iter().map(|(name, deps)| format!("kernel/{name}.ko:{}\n", of(deps))).collect();
+    tiny.file(&format!("{base}/modules.dep"), dep);
+    names.iter().for_each(|(name, _)| tiny.file(&format!("{base}/kernel/{name}.ko"), ""));
+    let text = index_text(&tiny, &initrd(&tiny, &[], None));
+    let index = Index::parse(&text).unwrap();
+    for (name, _) in names {
+        assert!(index.contains(name), "{name}: {text}");
+    }
+    let loaded = |name: &str| index.load_order(name).iter().map(|module| module.name).collect::<Vec<_>>();
+    for (reader, card) in [("tifm_7xx1", "tifm_sd"), ("tifm_7xx1", "mspro_block"), ("r592", "ms_block")] {
+        assert!(loaded(reader).contains(&card), "{reader}: {:?}", loaded(reader));
+    }
+}

@@ -78,8 +78,28 @@ via_sdmmc
 wbsd
 alcor
 toshsd
+# Readers of cards of the first years, on PCI and USB.
+tifm_7xx1
+tifm_sd
+cb710_mmc
+vub300
+ushc
+# Memory Stick and its readers.
+ms_block
+mspro_block
+jmb38x_ms
+r592
+rtsx_pci_ms
+rtsx_usb_ms
+tifm_ms
+
+# USB of processors that can be host and device; dwc3_pci only makes the device that dwc3 drives.
+dwc3_pci
+dwc3
 
 ufshcd_pci
+# Solid state disks with a protocol of their own.
+mtip32xx
 thunderbolt
 vmd
 

@@ -151,6 +151,9 @@ const DIRECTORIES: [(&str, u32); 9] = [
     ("tmp", 0o1777),
 ];
 
+/// Cards on these buses have no modalias; in the system udev's rules say what is for them (80-drivers.rules of systemd).
+const CARDS: [&str; 2] = ["softdep tifm_7xx1 post: tifm_sd tifm_ms", "softdep memstick post: ms_block mspro_block"];
+
 /// Builds the initramfs into `output`.
 ///
 /// # Errors
@@ -193,6 +196,7 @@ struct Choice {
 fn choose_modules(recipe: &Recipe) -> Result<Choice> {
     let mut tree = ModuleTree::read(&recipe.version, &recipe.root, &recipe.modules)?;
     let mut conf = ModprobeConf::of_tree(&recipe.root);
+    CARDS.iter().for_each(|line| tree.add_softdep(line));
     conf.softdeps.iter().for_each(|line| tree.add_softdep(line));
     conf.aliases.iter().for_each(|line| tree.add_alias(line));
     let mut wanted = recipe.profile.modules(&tree);
