@@ -235,6 +235,7 @@ fn h_services_of_its_network_cards_are_not_started() {
         ("dhcpcd@.service", format!("Wants=network.target {device}\nAfter={device}\n")),
         ("hostapd@.service", "BindsTo=sys-subsystem-net-devices-%I.device\n".to_owned()),
         ("after@.service", format!("After={device}\n")),
+        ("wants@.service", format!("Wants={device}\n")),
         ("netctl@.service", "After=network-pre.target\n".to_owned()),
         ("systemd-networkd-wait-online@.service", "Requires=systemd-networkd.service\n".to_owned()),
     ] {
@@ -267,6 +268,7 @@ fn h_services_of_its_network_cards_are_not_started() {
         "hostapd@entry.service",
         "systemd-networkd-wait-online@wg0.service",
         "after@eno1.service",
+        "wants@eno1.service",
         "netctl@work.service",
         "bridge.service",
     ];
