@@ -19,7 +19,8 @@ fn source(stub: &str, agent: i32, before: &str, after: &str) -> (tempfile::TempD
     fs::set_permissions(dir.path().join("modprobe"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::create_dir_all(dir.path().join("hooks/initqueue/finished")).unwrap();
     let script = format!(
-        "set -u\nPATH={0}:$PATH hookdir={0}/hooks NEWROOT=/sysroot DRACUT_SYSTEMD= rootok=\n{before}\n. {1}\n{after}\n",
+        "set -u\nPATH={0}:$PATH hookdir={0}/hooks NEWROOT=/sysroot DRACUT_SYSTEMD= rootok=\n\
+         getargbool() {{ return 1; }}\n{before}\n. {1}\n{after}\n",
         dir.path().display(),
         module().join(stub).display(),
     );
@@ -42,6 +43,16 @@ fn claim_takes_a_live_root_and_its_wait() {
         let (_dir, said) = source("rdlive-claim.sh", 0, &before, SAY);
         assert_eq!(said, "root=rdlive rootok=1\ndevexists-other.sh\n", "{root}");
     }
+}
+
+/// Whoever opens LVM does so in dracut's main loop, which goes on for a while then.
+#[test]
+fn claim_keeps_the_main_loop_going_where_dracut_is_to_open_all() {
+    let before = "root=live:CDLABEL=x\ngetargbool() { [ \"$2\" = rd.auto ]; }";
+    let goes_on = "( main_loop=0; . $hookdir/initqueue/finished/rdlive.sh ) || echo on; \
+                   ( main_loop=1; . $hookdir/initqueue/finished/rdlive.sh ) && echo over";
+    let (_dir, said) = source("rdlive-claim.sh", 0, before, &format!("{SAY}; {goes_on}"));
+    assert_eq!(said, "root=rdlive rootok=1\nrdlive.sh\non\nover\n");
 }
 
 #[test]

@@ -120,21 +120,22 @@ fn root(descriptor: &[u8]) -> Option<Root> {
     Some(Root { block: descriptor.le32(156 + 2)?, size: descriptor.le32(156 + 10)? })
 }
 
-/// The primary volume id, in which an underscore may stand for a character that only Joliet could keep; where it is no ASCII, which the
-/// standard asks for and writers do not, Joliet's.
+/// The volume id as libblkid has it: the primary one has room for 32 bytes, Joliet's for 16 characters of all kinds. Where both say the
+/// same, an underscore stands for a character that only the other could keep; where they do not, Joliet's counts.
 fn volume_id(primary: &[u8], joliet: Option<&[u8]>) -> Option<String> {
     let id = primary.span(40, 32)?;
     let Some(wide) = joliet.and_then(|joliet| joliet.span(40, 32)) else {
         return text::label(id);
     };
-    if !id.is_ascii() {
-        return text::utf16(text::units_be(wide));
-    }
     let mut units: Vec<u16> = id.iter().map(|byte| u16::from(*byte)).collect();
     for (unit, wide) in units.iter_mut().zip(text::units_be(wide)) {
-        if *unit == u16::from(b'_') {
-            *unit = wide;
-        }
+        *unit = match (u8::try_from(*unit), u8::try_from(wide)) {
+            (Ok(b'_'), _) => wide,
+            (_, Ok(b'_')) => *unit,
+            (Ok(one), Ok(other)) if one == other => *unit,
+            (Ok(one), Ok(other)) if one.eq_ignore_ascii_case(&other) => one.to_ascii_lowercase().into(),
+            _ => return text::utf16(text::units_be(joliet.and_then(|joliet| joliet.span(40, 32))?)),
+        };
     }
     text::utf16(units.into_iter())
 }
@@ -217,6 +218,13 @@ pub(in crate::format) mod tests {
         for (primary, wide, expected) in [
             ("MY_LIVE", "MY LIVE", "MY LIVE"),
             ("MY_LIVE", "MY_LIVE", "MY_LIVE"),
+            ("MY_LIVE", "my live", "my live"),
+            ("my live", "MY LIVE", "my live"),
+            ("My LiVe", "mY lIvE", "my live"),
+            ("MY_LIVE", "OTHER", "OTHER"),
+            ("MY_LIVE_AND_A_LONG_NAME", "MY LIVE AND A LO", "MY LIVE AND A LONG_NAME"),
+            ("MY_LIVE_AND_A_LONG_NAME", "MY LIVE AND B LO", "MY LIVE AND B LO"),
+            ("Größe", "Gr____e", "GrÃ¶Ã\u{9f}e"),
             ("Größe", "Größe", "Größe"),
             ("My_Größe", "My_Größe", "My_Größe"),
             ("Größe eines Namens", "Größe eines Name", "Größe eines Name"),
