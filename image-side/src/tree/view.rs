@@ -1,6 +1,6 @@
 //! A writable view of the input tree: an overlay whose upper directory is scratch. The input itself never changes.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -40,13 +40,23 @@ fn as_below(root: &Path, upper: &Path) -> Result<()> {
     for name in attributes(root).with_context(|| format!("attributes of {}", root.display()))? {
         let mut value = vec![0; XATTR_SIZE_MAX];
         let length = lgetxattr(root, &name, &mut value).with_context(|| whose(root))?;
-        let set = lsetxattr(upper, &name, &value[..length], XattrFlags::empty());
-        set.with_context(|| format!("{} of {}", String::from_utf8_lossy(name.to_bytes()), upper.display()))?;
+        match lsetxattr(upper, &name, &value[..length], XattrFlags::empty()) {
+            // Notes of users on the root of a tree, where the scratch directory cannot hold them, and sums that the kernel makes itself.
+            Err(Errno::OPNOTSUPP | Errno::PERM) if !is_needed(&name) => {}
+            set => set.with_context(|| format!("{} of {}", name.to_string_lossy(), upper.display()))?,
+        }
     }
     std::os::unix::fs::chown(upper, Some(meta.uid()), Some(meta.gid())).with_context(|| whose(upper))?;
     fs::set_permissions(upper, meta.permissions()).with_context(|| whose(upper))?;
     let times = FileTimes::new().set_modified(meta.modified()?);
     File::open(upper).and_then(|dir| dir.set_times(times)).with_context(|| format!("the time of {}", upper.display()))
+}
+
+/// Whether a system can be told from one without the attribute: its label, rights and access lists.
+fn is_needed(name: &CStr) -> bool {
+    let name = name.to_bytes();
+    name.starts_with(b"system.")
+        || name.starts_with(b"security.") && ![&b"security.ima"[..], b"security.evm"].contains(&name)
 }
 
 /// The longest value of an extended attribute (xattr(7)).
@@ -114,6 +124,20 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+
+    #[test]
+    fn labels_rights_and_access_lists_are_needed() {
+        for (name, needed) in [
+            (c"security.selinux", true),
+            (c"security.capability", true),
+            (c"system.posix_acl_default", true),
+            (c"security.evm", false),
+            (c"user.note", false),
+            (c"trusted.note", false),
+        ] {
+            assert_eq!(is_needed(name), needed, "{name:?}");
+        }
+    }
 
     #[test]
     fn the_root_of_a_view_is_the_root_of_the_tree() {
