@@ -93,7 +93,7 @@ pub fn all() -> Vec<Scenario> {
             "drivers/P8 loop is late, dracut 106",
             cd().mode(Mode::Dracut106)
                 .over_initrd(
-                    "mkdir -p etc/modprobe.d; echo \"install loop /bin/sh -c 'sleep 5; modprobe --ignore-install loop'\" \
+                    "mkdir -p etc/modprobe.d; echo \"install loop /bin/sh -c 'sleep 12; modprobe --ignore-install loop'\" \
                      > etc/modprobe.d/late.conf",
                 )
                 .expect(console_says("driver loop (CONFIG_BLK_DEV_LOOP): still at it")),
