@@ -5,7 +5,7 @@ const OF_THE_MOUNT: [&str; 6] = ["noatime", "nodiratime", "relatime", "strictati
 
 /// What does nothing here: the kernel's default anyway, for mount(8) and systemd alone, or said by something else. A root with
 /// `noexec` could not start its init.
-const SAID_BY_NOBODY: [&str; 24] = [
+const NO_EFFECT: [&str; 24] = [
     "defaults",
     "ro",
     "rw",
@@ -37,19 +37,19 @@ pub fn is_of_the_mount(flag: &str) -> bool {
     OF_THE_MOUNT.contains(&flag)
 }
 
-/// Whether it means nothing to the kernel.
-fn is_said_by_nobody(flag: &str) -> bool {
-    SAID_BY_NOBODY.contains(&flag) || ["x-", "X-", "comment="].iter().any(|prefix| flag.starts_with(prefix))
+/// Whether a word changes nothing that the kernel does.
+fn has_no_effect(flag: &str) -> bool {
+    NO_EFFECT.contains(&flag) || ["x-", "X-", "comment="].iter().any(|prefix| flag.starts_with(prefix))
 }
 
 /// What is left for a layer that nobody sees: a mount's own words mean nothing there.
 pub fn for_the_driver(flags: &[String]) -> Vec<String> {
-    flags.iter().filter(|flag| !is_said_by_nobody(flag) && !is_of_the_mount(flag)).cloned().collect()
+    flags.iter().filter(|flag| !has_no_effect(flag) && !is_of_the_mount(flag)).cloned().collect()
 }
 
 /// What is left for the mount that the system sees.
 pub fn for_the_root(flags: &[String]) -> Vec<String> {
-    flags.iter().filter(|flag| !is_said_by_nobody(flag)).cloned().collect()
+    flags.iter().filter(|flag| !has_no_effect(flag)).cloned().collect()
 }
 
 #[cfg(test)]
