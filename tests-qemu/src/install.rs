@@ -68,6 +68,7 @@ const NEEDS: &[Need] = &[
     need("sgdisk", "gdisk"),
     need("uuidparse", "uuid-runtime"),
     need("checkpolicy", "checkpolicy"),
+    need("dnsmasq", "dnsmasq-base"),
     need("modprobe", "kmod"),
     need("cpio", "cpio"),
     need("zstd", "zstd"),
