@@ -197,7 +197,7 @@ impl<'a> Boot<'a> {
             self.say(Tone::Everywhere, other.to_string());
             self.report.other_kernel = Some(other);
         }
-        match self.world.init(self.sysroot, self.config.init.path.as_deref()) {
+        match self.world.init(self.sysroot, self.config.init.path.as_deref(), self.points.medium) {
             Ok(passed_over) => {
                 passed_over.into_iter().for_each(|why| self.say(Tone::GivenUp, format!("{why}, taking the next")))
             }

@@ -9,7 +9,7 @@ use crate::attempt::{Avoided, Watchdog};
 use crate::boot::{KeyPlace, Tone, World};
 use crate::config::{Conf, Config};
 use crate::env::Env;
-use crate::error::Stop;
+use crate::error::{Code, Stop};
 use crate::exec::Executor;
 use crate::exec::programs::is_in_initrd;
 use crate::exec::secret::Secret;
@@ -21,7 +21,7 @@ use crate::kmsg::{self, NOTICE};
 use crate::layout::UPDATES;
 use crate::mountinfo;
 use crate::plan::programs::Program;
-use crate::plan::{Done, Slot, Step};
+use crate::plan::{Done, Presence, Slot, Step};
 use crate::probe::sleep::{self, Sleep};
 use crate::probe::{self, block, content, init, kernels, labels, site, sums};
 use crate::watch::Watch;
@@ -90,6 +90,24 @@ impl<'a> Machine<'a> {
             }
         }
         facts.silent_drivers.clone_from(&view.drivers.silent);
+    }
+
+    /// What was read before stays in memory, so a root whose medium was pulled out looks whole until its programs are loaded. The kernel
+    /// takes the node away with the device, although a file system of it is still mounted.
+    fn is_there(&self) -> Result<(), Stop> {
+        for slot in [Slot::Root, Slot::Host, Slot::Medium] {
+            match self.exec.node(slot) {
+                Some(node) if matches!(node.try_exists(), Ok(false)) => {
+                    let node = self.without_root(node);
+                    let cause = format!("{} is gone: it was pulled out, or it broke", node.display());
+                    return Err(
+                        Stop::new(Code::ImageDamaged, cause).advice("plug it in again, and boot again; see dmesg")
+                    );
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The path of a node as the list of devices has it.
@@ -308,8 +326,9 @@ impl World for Machine<'_> {
         self.noted(sleep::is_journal_pending(self.env, device), Look::JournalPending)
     }
 
-    fn init(&self, root: &Path, init: Option<&Path>) -> Result<Vec<String>, Stop> {
-        let found = self.exec.looked(|| init::program(&self.env.path(root), init));
+    fn init(&self, root: &Path, init: Option<&Path>, medium: Presence) -> Result<Vec<String>, Stop> {
+        let there = if medium == Presence::Needed { self.is_there() } else { Ok(()) };
+        let found = there.and_then(|()| self.exec.looked(|| init::program(&self.env.path(root), init)));
         if let Err(stop) = &found {
             self.saw(Look::NoInit(stop.clone()));
         }

@@ -10,7 +10,7 @@ use crate::facts::{Content, Device, Inner, MediumFacts, Origin, Subvolume};
 use crate::format::Kind;
 use crate::handover::NATIVE;
 use crate::layout;
-use crate::plan::acquire;
+use crate::plan::{Presence, acquire};
 use crate::source::discover::{self, By};
 
 impl Boot<'_> {
@@ -86,7 +86,7 @@ impl Boot<'_> {
             _ => return Ok(()),
         };
         match self.report.mode == NATIVE && self.config.init.path.is_none() {
-            true => self.world.init(tree, None).map(drop),
+            true => self.world.init(tree, None, Presence::Needed).map(drop),
             false => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ use crate::layout;
 use crate::plan::act::{AreaAct, MapAct, VolumeAct};
 use crate::plan::programs::Program;
 use crate::plan::step::{self, describe};
-use crate::plan::{Done, GivenUp, Slot, Step, When};
+use crate::plan::{Done, GivenUp, Presence, Slot, Step, When};
 use crate::probe::sleep::Sleep;
 
 /// Whether a look is of a kind, and what was seen then.
@@ -357,7 +357,7 @@ impl World for Told {
         self.answer(seen!(JournalPending)).unwrap_or_default()
     }
 
-    fn init(&self, _root: &Path, _init: Option<&Path>) -> Result<Vec<String>, Stop> {
+    fn init(&self, _root: &Path, _init: Option<&Path>, _medium: Presence) -> Result<Vec<String>, Stop> {
         self.answer(seen!(NoInit)).map_or(Ok(Vec::new()), Err)
     }
 

@@ -11,7 +11,7 @@ use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFact
 use crate::format::Superblock;
 use crate::handover::{Facts, StepRecord};
 use crate::plan::programs::Program;
-use crate::plan::{Done, Slot, Step};
+use crate::plan::{Done, Presence, Slot, Step};
 use crate::probe::sleep::Sleep;
 
 /// How a line is said.
@@ -193,8 +193,8 @@ pub trait World {
     /// Why the kernel cannot execute the init program of a root; in words, what is wrong with those that it passes over.
     ///
     /// # Errors
-    /// There is none, or the image cannot be read.
-    fn init(&self, root: &Path, init: Option<&Path>) -> Result<Vec<String>, Stop>;
+    /// There is none, or the image cannot be read, or its device is there no more.
+    fn init(&self, root: &Path, init: Option<&Path>, medium: Presence) -> Result<Vec<String>, Stop>;
 
     /// The kernels that a root has modules for, if the one that runs is none of them.
     fn other_kernel(&self, root: &Path) -> Option<Kernels>;

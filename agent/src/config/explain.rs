@@ -16,7 +16,8 @@ pub const WARNING_IDS: [(&str, &str); 13] = [
     ("foreign", "a karg of another live system; the message names ours"),
     (
         "grub",
-        "a name is looked for in another reading too: GRUB 2 writes it with backslashes, or with a device before a path",
+        "a name is looked for in another reading too: GRUB 2 writes it with backslashes, or with a device before a path; \
+         a path below a place or medium is taken without the backslashes",
     ),
     ("ignored", "accepted without effect; the message says why"),
     ("not-built", "understood, but that part of rdlive does not exist yet; the message says what happens instead"),

@@ -17,7 +17,7 @@ use rdlive::format::Superblock;
 use rdlive::handover::{Facts, StepRecord};
 use rdlive::machine::Machine;
 use rdlive::plan::programs::Program;
-use rdlive::plan::{Done, Place, Slot, Step};
+use rdlive::plan::{Done, Place, Presence, Slot, Step};
 use rdlive::probe::sleep::Sleep;
 
 /// A world that mounts no ISO, and shows no disk of others.
@@ -129,7 +129,7 @@ impl World for Own<'_> {
         fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows>;
         fn is_left_by_us(&self, device: &Device) -> bool;
         fn is_journal_pending(&self, device: &Device) -> bool;
-        fn init(&self, root: &Path, init: Option<&Path>) -> Result<Vec<String>, Stop>;
+        fn init(&self, root: &Path, init: Option<&Path>, medium: Presence) -> Result<Vec<String>, Stop>;
         fn other_kernel(&self, root: &Path) -> Option<Kernels>;
         fn policies(&self, root: &Path, upper: &Path, lower: &Path) -> Option<PathBuf>;
     }

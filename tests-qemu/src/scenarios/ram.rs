@@ -32,9 +32,9 @@ const COMPARE: &str = "busybox mount -t iso9660 -o ro /dev/{0} /mnt && \
     busybox umount /mnt; busybox grep -qxE '(/run/initramfs/ram)?/squashed.img' /sys/block/loop*/loop/backing_file && \
     echo BACKING''-OK";
 
-/// F2 with a file of more bytes than `/run` may take, a fifth of the RAM.
-fn large() -> Recipe {
-    let ballast = changed(Recipe::Text(""), r#"head -c 240M /dev/urandom > "$1""#);
+/// A medium whose container has so many bytes beside its root.
+pub(super) fn with_ballast(mib: u32) -> Recipe {
+    let ballast = changed(Recipe::Text(""), &format!(r#"head -c {mib}M /dev/urandom > "$1""#));
     let files = vec![("LiveOS/rootfs.img", image(Fs::Ext4)), ("ballast", ballast)];
     iso_with("ISO", folder(Fs::Squashfs("none"), "", files))
 }
@@ -100,9 +100,10 @@ pub fn all() -> Vec<Scenario> {
                 .expect(console_says("BACKING-OK")),
         ),
         scenario("ram/B15 nested image below a snapshot, native", copied(below_snapshot(nested_iso(), Mode::Native))),
+        // F2: `/run` may take a fifth of the RAM.
         scenario(
             "ram/B15 B17 nested image below a snapshot, larger than /run, dracut 106",
-            copied(below_snapshot(large(), Mode::Dracut106)).expect(copy_exceeds_run()),
+            copied(below_snapshot(with_ballast(240), Mode::Dracut106)).expect(copy_exceeds_run()),
         ),
         scenario(
             "ram/B15 nested image below a snapshot, dracut 059",

@@ -123,8 +123,9 @@ pub fn all() -> Vec<Scenario> {
             reached(beside(blank(), 40_000)).mode(Mode::Dracut059).deadline(150),
         ),
         scenario(
+            // The image is far larger than what is read of it before, and than one request.
             "silent/F10 the medium stops while it is copied to RAM",
-            Boot::from(iso())
+            Boot::from(super::ram::with_ballast(16))
                 .on(Bus::Virtio)
                 .silent(560_000)
                 .kargs("rd.live.ram rd.minmem=64 rd.retry=5 panic=-1")
