@@ -1,0 +1,255 @@
+//! The network brought up for a source: all interfaces that the command line allows at once, in a thread of its own, for as long as
+//! somebody needs it. The first that reaches the server wins (network.md 4.3).
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::dhcp4::{Lost, Notice};
+use crate::grammar::{Address, Wish};
+use crate::hardware::HardwareAddress;
+use crate::hostname::Hostname;
+use crate::link::{Events, Failure, Handle};
+
+mod card;
+mod course;
+mod reach;
+#[cfg(test)]
+mod tests;
+
+pub use reach::Reach;
+
+/// What is known of one interface that is brought up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Card {
+    /// Its number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its hardware address.
+    pub mac: Option<HardwareAddress>,
+    /// Its driver.
+    pub driver: Option<String>,
+    /// It is up, and the driver sees the other end.
+    pub carrier: bool,
+    /// Addresses that can be used, without link-local ones.
+    pub addresses: Vec<Address>,
+    /// Servers for names, those of the command line first.
+    pub dns: Vec<IpAddr>,
+    /// Domains in which names are looked up.
+    pub search: Vec<Hostname>,
+    /// The name of this machine, as this network has it.
+    pub hostname: Option<Hostname>,
+    /// Servers for the time.
+    pub ntp: Vec<IpAddr>,
+    /// The best comes first: smaller is better.
+    pub metric: u32,
+}
+
+impl Card {
+    /// Whether servers of an address family may be reached over it.
+    #[must_use]
+    pub fn has(&self, v4: bool) -> bool {
+        self.addresses.iter().any(|address| address.ip.is_ipv4() == v4)
+    }
+}
+
+/// Something to tell a person.
+#[derive(Debug)]
+pub enum News {
+    /// An interface is brought up.
+    Found {
+        /// Which.
+        name: String,
+        /// Its driver.
+        driver: Option<String>,
+    },
+    /// It sees the other end, or does not any more.
+    Carrier {
+        /// Which.
+        name: String,
+        /// Whether it does.
+        on: bool,
+    },
+    /// It has an address.
+    Address {
+        /// Which.
+        name: String,
+        /// The address.
+        address: Address,
+        /// The DHCP server that gave it.
+        by: Option<IpAddr>,
+    },
+    /// Address and routes are gone.
+    Lost {
+        /// Which.
+        name: String,
+        /// Why.
+        why: Lost,
+    },
+    /// The search for an address.
+    Notice {
+        /// Which.
+        name: String,
+        /// What of it.
+        notice: Notice,
+    },
+    /// The kernel has refused something; the rest was done.
+    Failed {
+        /// Which.
+        name: String,
+        /// What.
+        failure: Failure,
+    },
+    /// Nothing can be received.
+    Deaf {
+        /// Which.
+        name: String,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found { name, driver: Some(driver) } => write!(f, "{name}: an interface of {driver}"),
+            Self::Found { name, driver: None } => write!(f, "{name}: an interface"),
+            Self::Carrier { name, on: true } => write!(f, "{name}: link up"),
+            Self::Carrier { name, on: false } => write!(f, "{name}: no link"),
+            Self::Address { name, address, by: Some(by) } => write!(f, "{name}: {address} from DHCP server {by}"),
+            Self::Address { name, address, by: None } => write!(f, "{name}: {address}"),
+            Self::Lost { name, why } => write!(f, "{name}: the address is gone: {why}"),
+            Self::Notice { name, notice } => write!(f, "{name}: {notice}"),
+            Self::Failed { name, failure } => write!(f, "{name}: {failure}"),
+            Self::Deaf { name, error } => write!(f, "{name}: nothing can be received: {error}"),
+        }
+    }
+}
+
+/// What the thread writes and others read.
+#[derive(Debug, Default)]
+struct Board {
+    cards: Vec<Card>,
+    news: Vec<News>,
+    /// The card over which a server was reached.
+    winner: Option<u32>,
+    /// The thread has ended.
+    over: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    board: Mutex<Board>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What becomes of addresses and routes when the thread ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// They stay: the root needs the network, or was told to keep it.
+    AsItIs,
+    /// They are taken away, and the interfaces set down, for whoever comes next; no server is told (network.md 4.8).
+    Clean,
+}
+
+/// A network that is brought up, or is going to be.
+pub struct Attached {
+    shared: Arc<Shared>,
+    wake: Arc<OwnedFd>,
+    leave: Arc<Mutex<Option<Leave>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Attached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attached").field("board", &self.shared.board()).finish_non_exhaustive()
+    }
+}
+
+impl Attached {
+    /// Begins. `root` is where `/proc` and `/sys` are below (`/` on a real machine).
+    ///
+    /// # Errors
+    /// The kernel has no netlink sockets, or gives no thread.
+    pub fn begin(wish: Wish, root: &Path) -> Result<Self, Failure> {
+        let events = Events::open()?;
+        let handle = Handle::open()?;
+        let shared = Arc::new(Shared::default());
+        let leave = Arc::new(Mutex::new(None));
+        let failed = |source: io::Error| Failure { doing: crate::link::Doing::Listen, source };
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?);
+        let mut course = course::Course::new(wish, PathBuf::from(root), handle, Arc::clone(&shared));
+        let (its_wake, its_leave, its_shared) = (Arc::clone(&wake), Arc::clone(&leave), Arc::clone(&shared));
+        let work = move || {
+            let how = course.run(events, &its_wake, &its_leave);
+            course.end(how);
+            its_shared.board().over = true;
+            its_shared.changed.notify_all();
+        };
+        let thread = thread::Builder::new().name("network".into()).spawn(work).map_err(failed)?;
+        Ok(Self { shared, wake, leave, thread: Some(thread) })
+    }
+
+    /// The interfaces, best first.
+    #[must_use]
+    pub fn cards(&self) -> Vec<Card> {
+        self.shared.board().cards.clone()
+    }
+
+    /// Waits until there is news, or for so long, and takes it.
+    #[must_use]
+    pub fn wait(&self, time: Duration) -> Vec<News> {
+        let until = Instant::now() + time;
+        let mut board = self.shared.board();
+        while board.news.is_empty() && !board.over {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        std::mem::take(&mut board.news)
+    }
+
+    /// What connections are made with.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach::new(Arc::clone(&self.shared))
+    }
+
+    /// Ends. A lease is not renewed any more.
+    pub fn end(mut self, leave: Leave) {
+        self.stop(leave);
+    }
+
+    fn stop(&mut self, leave: Leave) {
+        *self.leave.lock().unwrap_or_else(PoisonError::into_inner) = Some(leave);
+        // An eventfd takes this always: its counter is far from full.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.stop(Leave::Clean);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! One interface on its way to an address.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Card, News};
+use crate::dhcp4::{Event as Event4, Lease, Limits, Setup};
+use crate::fixed::{self, Fixed};
+use crate::grammar::{Address, Method, Names, Request, Wish};
+use crate::hostname::Hostname;
+use crate::ip6;
+use crate::link::{self, Event, Handle, Link, RouteOptions};
+use crate::nic::{Nic, Outcome};
+
+/// What is done for an interface.
+pub(super) struct Worked {
+    /// As others see it.
+    pub card: Card,
+    link: Link,
+    /// What the command line asks for it; empty: nothing in particular.
+    requests: Vec<Request>,
+    nic: Option<Nic>,
+    ip6: ip6::State,
+    fixed: Vec<Fixed>,
+}
+
+/// How an interface gets its addresses.
+struct Ways {
+    dhcp4: bool,
+    router: bool,
+}
+
+impl Ways {
+    /// Without any word of its own: whatever comes first.
+    fn of(requests: &[Request]) -> Self {
+        let any = |methods: &[Method]| requests.iter().any(|request| methods.contains(&request.method));
+        match requests {
+            [] => Self { dhcp4: true, router: true },
+            _ => Self {
+                dhcp4: any(&[Method::Dhcp4, Method::SingleDhcp, Method::Any, Method::Dhcp4And6]),
+                router: any(&[Method::Any, Method::Auto6, Method::Either6, Method::Dhcp6, Method::Dhcp4And6]),
+            },
+        }
+    }
+}
+
+fn failed(name: &str, failure: link::Failure) -> News {
+    News::Failed { name: name.to_owned(), failure }
+}
+
+impl Worked {
+    /// Takes an interface: hardware address, MTU, up; then addresses of the command line, and DHCP.
+    pub fn new(
+        link: &Link,
+        wish: &Wish,
+        requests: Vec<Request>,
+        metric: u32,
+        root: &Path,
+        handle: &mut Handle,
+        news: &mut Vec<News>,
+    ) -> Self {
+        let name = link.name.clone();
+        let driver = link::driver(root, &name);
+        news.push(News::Found { name: name.clone(), driver: driver.clone() });
+        let card = Card { index: link.index, name, mac: link.mac, driver, metric, ..Card::default() };
+        let fixed = requests.iter().filter_map(Fixed::of).collect();
+        let mut new = Self { card, link: link.clone(), requests, nic: None, ip6: ip6::State::default(), fixed };
+        new.begin(wish, root, handle, news);
+        new
+    }
+
+    fn begin(&mut self, wish: &Wish, root: &Path, handle: &mut Handle, news: &mut Vec<News>) {
+        let (index, name) = (self.link.index, self.card.name.clone());
+        let mut done = |result: Result<(), link::Failure>| news.extend(result.err().map(|error| failed(&name, error)));
+        if let Some(mac) = self.requests.iter().find_map(|request| request.set_mac) {
+            // A card takes another address only while it is down.
+            done(handle.down(index));
+            done(handle.set_mac(index, mac));
+            self.link.mac = Some(mac);
+            self.card.mac = Some(mac);
+        }
+        let ways = Ways::of(&self.requests);
+        if ways.router
+            && let Err(source) = ip6::prepare(root, &name)
+        {
+            done(Err(link::Failure { doing: link::Doing::Up(index), source }));
+        }
+        let mtu = self.requests.iter().find_map(|request| request.mtu);
+        if let Some(mtu) = mtu.filter(|_| self.fixed.is_empty()) {
+            done(handle.set_mtu(index, mtu));
+            self.link.mtu = mtu;
+        }
+        done(handle.up(index));
+        for fixed in self.fixed.clone() {
+            let refused = fixed.apply(handle, index, self.card.metric);
+            news.extend(refused.into_iter().map(|failure| failed(&name, failure)));
+            self.own(fixed.address, None, news);
+            self.knows(&fixed.dns, &[], fixed.hostname.as_ref(), &fixed.ntp);
+        }
+        if !self.fixed.is_empty() {
+            self.routes(wish, handle, news);
+        }
+        if ways.dhcp4 {
+            self.ask(wish, news);
+        }
+    }
+
+    /// A DHCP client for it.
+    fn ask(&mut self, wish: &Wish, news: &mut Vec<News>) {
+        let Some(mac) = self.link.mac else { return };
+        let v4 = |ip: IpAddr| if let IpAddr::V4(ip) = ip { Some(ip) } else { None };
+        let setup = Setup {
+            mac,
+            hostname: self.requests.iter().find_map(|request| request.hostname.clone()),
+            vendor_class: None,
+            requested: self.requests.iter().find_map(|request| request.address).and_then(|address| v4(address.ip)),
+            broadcast: false,
+            rapid_commit: true,
+            ipv6_only: false,
+            limits: Limits {
+                device_mtu: self.link.max_mtu.filter(|mtu| *mtu > 0).unwrap_or(self.link.mtu),
+                payload_mtu: None,
+                servers: known_servers(wish),
+            },
+        };
+        match Nic::open(&self.link, setup, self.card.metric, Box::new(random)) {
+            Ok(nic) => self.nic = Some(nic),
+            Err(error) => news.push(News::Deaf { name: self.card.name.clone(), error }),
+        }
+    }
+
+    /// The descriptors to poll.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.nic.iter().flat_map(Nic::descriptors)
+    }
+
+    /// When to look again at the latest.
+    pub fn wake(&self) -> Option<Duration> {
+        self.nic.as_ref().and_then(Nic::wake)
+    }
+
+    /// The kernel says how it is now.
+    pub fn is_now(&mut self, now: Duration, link: &Link, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+        if link.carrier != self.card.carrier {
+            self.card.carrier = link.carrier;
+            news.push(News::Carrier { name: self.card.name.clone(), on: link.carrier });
+        }
+        self.link = link.clone();
+        let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.link(now, link, handle));
+        self.take(outcomes, wish, handle, news);
+    }
+
+    /// Takes in what has arrived, then that time has passed.
+    pub fn goes_on(&mut self, now: Duration, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+        let Some(nic) = &mut self.nic else { return };
+        let mut outcomes = nic.receive(now, handle);
+        outcomes.extend(nic.event(now, Event4::Time, handle));
+        self.take(outcomes, wish, handle, news);
+    }
+
+    /// What the kernel tells of IPv6.
+    pub fn hears(&mut self, event: &Event, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+        if !self.ip6.take(self.card.index, event) {
+            return;
+        }
+        let before = self.card.addresses.clone();
+        let fixed: Vec<Address> = self.fixed.iter().map(|fixed| fixed.address).collect();
+        self.card.addresses.retain(|address| address.ip.is_ipv4() || fixed.contains(address));
+        let usable = if self.ip6.is_usable() { self.ip6.global.clone() } else { Vec::new() };
+        for address in usable {
+            if !before.contains(&address) {
+                news.push(News::Address { name: self.card.name.clone(), address, by: None });
+            }
+            if !self.card.addresses.contains(&address) {
+                self.card.addresses.push(address);
+            }
+        }
+        if wish.peer_dns {
+            let (dns, search) = (self.ip6.dns.clone(), self.ip6.search.clone());
+            self.knows(&dns, &search, None, &[]);
+        }
+        if self.card.addresses != before {
+            self.routes(wish, handle, news);
+        }
+    }
+
+    fn take(&mut self, outcomes: Vec<Outcome>, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+        let name = self.card.name.clone();
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Up(lease) | Outcome::Renewed(lease) => {
+                    self.leased(&lease, wish, news);
+                    self.routes(wish, handle, news);
+                }
+                Outcome::Down(why) => {
+                    let fixed: Vec<Address> = self.fixed.iter().map(|fixed| fixed.address).collect();
+                    self.card.addresses.retain(|address| !address.ip.is_ipv4() || fixed.contains(address));
+                    news.push(News::Lost { name: name.clone(), why });
+                }
+                Outcome::Say(notice) => news.push(News::Notice { name: name.clone(), notice }),
+                Outcome::Failed(failure) => news.push(failed(&name, failure)),
+                Outcome::Deaf(error) => {
+                    self.nic = None;
+                    news.push(News::Deaf { name: name.clone(), error });
+                }
+            }
+        }
+    }
+
+    fn leased(&mut self, lease: &Lease, wish: &Wish, news: &mut Vec<News>) {
+        self.own(lease.address, Some(lease.server.into()), news);
+        let ips = |list: &[Ipv4Addr]| list.iter().copied().map(IpAddr::from).collect::<Vec<_>>();
+        let dns = if wish.peer_dns { ips(&lease.dns) } else { Vec::new() };
+        self.knows(&dns, &lease.search, lease.hostname.as_ref(), &ips(&lease.ntp));
+    }
+
+    fn own(&mut self, address: Address, by: Option<IpAddr>, news: &mut Vec<News>) {
+        if !self.card.addresses.contains(&address) {
+            self.card.addresses.push(address);
+            news.push(News::Address { name: self.card.name.clone(), address, by });
+        }
+    }
+
+    fn knows(&mut self, dns: &[IpAddr], search: &[Hostname], hostname: Option<&Hostname>, ntp: &[IpAddr]) {
+        more(&mut self.card.dns, dns);
+        more(&mut self.card.search, search);
+        more(&mut self.card.ntp, ntp);
+        if self.card.hostname.is_none() {
+            self.card.hostname = hostname.cloned();
+        }
+    }
+
+    /// Sets the routes of `rd.route=` that belong to it. One that is there is not set again.
+    fn routes(&self, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+        let names = names(&self.link);
+        for route in fixed::routes(&wish.routes, &names, &self.card.addresses, true) {
+            let options = RouteOptions { protocol: RouteOptions::STATIC, metric: self.card.metric, source: None };
+            match handle.add_route(self.card.index, route, &options) {
+                Err(failure) if failure.source.kind() != io::ErrorKind::AlreadyExists => {
+                    news.push(failed(&self.card.name, failure));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes addresses and routes away, and sets it down.
+    pub fn clean(&mut self, handle: &mut Handle) {
+        if let Some(nic) = &mut self.nic {
+            // What the kernel refuses now goes with the interface, which is set down.
+            drop(nic.flush(handle));
+        }
+        for fixed in &self.fixed {
+            let _ = handle.remove_address(self.card.index, fixed.address);
+        }
+        let _ = handle.down(self.card.index);
+    }
+}
+
+/// All that an interface may be called.
+pub(super) fn names(link: &Link) -> Names<'_> {
+    Names { kernel: &link.name, others: &link.altnames, mac: link.permanent.or(link.mac) }
+}
+
+/// Addresses that the command line names: no lease may turn the way to them.
+fn known_servers(wish: &Wish) -> Vec<Ipv4Addr> {
+    let named = wish.requests.iter().filter_map(|request| request.next_server);
+    named.filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None }).collect()
+}
+
+fn more<T: Clone + PartialEq>(list: &mut Vec<T>, new: &[T]) {
+    for one in new {
+        if !list.contains(one) {
+            list.push(one.clone());
+        }
+    }
+}
+
+/// From the kernel; it waits for nothing, for what it is used for needs no secret.
+pub(super) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::INSECURE) {
+        Ok(_) => u32::from_ne_bytes(bytes),
+        Err(_) => std::process::id(),
+    }
+}

@@ -1,0 +1,130 @@
+//! Names and connections over the interfaces that are up, whichever leads to the server.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Card, Shared};
+use crate::resolver;
+use crate::socket;
+
+/// Head start of each interface before the next one is tried beside it, as with the addresses of a name (RFC 8305).
+const STAGGER: Duration = Duration::from_millis(250);
+/// For a name, over all interfaces.
+const NAME: Duration = Duration::from_secs(10);
+/// The port of servers for names.
+const DNS: u16 = 53;
+
+/// Makes connections with what is up at that moment.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    shared: Arc<Shared>,
+}
+
+impl Reach {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The interfaces, the one that reached a server before all others.
+    fn cards(&self) -> Vec<Card> {
+        let board = self.shared.board();
+        let mut cards = board.cards.clone();
+        cards.sort_by_key(|card| (board.winner != Some(card.index), card.metric));
+        cards
+    }
+
+    /// The addresses of a name.
+    ///
+    /// # Errors
+    /// What each server said; `None` without any server to ask.
+    pub fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Option<resolver::Failure>> {
+        let end = Instant::now() + NAME;
+        let asked: Vec<Card> = self.cards().into_iter().filter(|card| !card.dns.is_empty() && card.has_any()).collect();
+        let mut first = None;
+        for (number, card) in asked.iter().enumerate() {
+            let left = end.saturating_duration_since(Instant::now());
+            let others = u32::try_from(asked.len() - number).unwrap_or(1);
+            let setup = resolver::Setup {
+                servers: &card.dns,
+                port: DNS,
+                search: &card.search,
+                interface: Some(card.index),
+                limit: left / others,
+            };
+            match resolver::resolve(host, &setup, &mut super::card::random) {
+                Ok(found) => return Ok(found),
+                Err(failure) => first = first.or(Some(failure)),
+            }
+        }
+        Err(first)
+    }
+
+    /// A connection over the first interface that brings one about.
+    ///
+    /// # Errors
+    /// What the kernel says for the best interface; `NetworkUnreachable` while none has an address of that family.
+    pub fn connect(&self, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+        if to.ip().is_loopback() {
+            return socket::connect(to, None, patience);
+        }
+        let link_local = matches!(to, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());
+        let over = |card: &Card| if link_local { card.carrier } else { card.has(to.is_ipv4()) };
+        let ways: Vec<u32> = self.cards().iter().filter(|card| over(card)).map(|card| card.index).collect();
+        let (index, result) = match ways.as_slice() {
+            [] => return Err(io::ErrorKind::NetworkUnreachable.into()),
+            &[index] => (index, socket::connect(to, Some(index), patience)),
+            several => race(several, to, patience),
+        };
+        if result.is_ok() {
+            self.shared.board().winner = Some(index);
+        }
+        result
+    }
+}
+
+impl Card {
+    fn has_any(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+}
+
+/// Tries one interface after the other, the next one when one failed or is late.
+fn race(ways: &[u32], to: SocketAddr, patience: Duration) -> (u32, io::Result<TcpStream>) {
+    let (sender, results) = mpsc::channel();
+    let mut waiting = ways.iter().copied();
+    let (mut running, mut first) = (0_usize, None);
+    loop {
+        let next = waiting.next();
+        if let Some(index) = next {
+            let sender = sender.clone();
+            let attempt = move || drop(sender.send((index, socket::connect(to, Some(index), patience))));
+            match thread::Builder::new().spawn(attempt) {
+                Ok(_) => running += 1,
+                Err(error) => first = first.or(Some((index, Err(error)))),
+            }
+        }
+        if running == 0 {
+            if next.is_some() {
+                continue;
+            }
+            break;
+        }
+        let result = match next {
+            Some(_) => results.recv_timeout(STAGGER).ok(),
+            // Each attempt ends by its own limit, and says so.
+            None => results.recv().ok(),
+        };
+        match result {
+            Some((index, Ok(stream))) => return (index, Ok(stream)),
+            Some((index, Err(error))) => {
+                running -= 1;
+                first = first.or(Some((index, Err(error))));
+            }
+            None => {}
+        }
+    }
+    first.unwrap_or((0, Err(io::ErrorKind::NetworkUnreachable.into())))
+}

@@ -1,0 +1,192 @@
+//! Real interfaces in networks of the test's own: which are taken, which leads to a server, and what is left.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdlive_sys::apart;
+
+use super::*;
+use crate::grammar::{Wish, Word};
+use crate::link::{Lifetime, RouteOptions};
+
+/// Longer than anything here takes on a machine that does a lot besides.
+const LONG: Duration = Duration::from_secs(30);
+
+fn wish(line: &str) -> Wish {
+    let words = line.split(' ').filter(|word| !word.is_empty()).map(|word| match word.split_once('=') {
+        Some((key, value)) => Word { key, value: Some(value) },
+        None => Word { key: word, value: None },
+    });
+    Wish::parse(words).0
+}
+
+fn address(text: &str) -> Address {
+    let (ip, prefix) = text.split_once('/').unwrap();
+    Address { ip: ip.parse().unwrap(), prefix: prefix.parse().unwrap() }
+}
+
+/// Another network, with a thread in it that does what it is told.
+struct There(mpsc::Sender<Box<dyn FnOnce() + Send>>);
+
+impl There {
+    fn new() -> Self {
+        let (send, receive) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        thread::spawn(move || {
+            apart::without_network().unwrap();
+            receive.into_iter().for_each(|todo| todo());
+        });
+        Self(send)
+    }
+
+    fn run<T: Send + 'static>(&self, todo: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        self.0.send(Box::new(move || done.send(todo()).unwrap())).unwrap();
+        result.recv().unwrap()
+    }
+
+    /// The far end of a cable, with this address, up.
+    fn far_end(&self, near: &mut Handle, names: (&str, &str), own: Option<&str>) {
+        let namespace = self.run(|| File::open("/proc/thread-self/ns/net").unwrap());
+        near.add_veth(names.0, names.1, &namespace).unwrap();
+        let (name, own) = (names.1.to_owned(), own.map(address));
+        self.run(move || {
+            let mut handle = Handle::open().unwrap();
+            let index = handle.links().unwrap().into_iter().find(|link| link.name == name).unwrap().index;
+            handle.up(index).unwrap();
+            own.into_iter().for_each(|own| handle.add_address(index, own, Lifetime::Forever).unwrap());
+        });
+    }
+
+    /// A server that says hello.
+    fn listen(&self, at: &str) {
+        let at: std::net::SocketAddr = at.parse().unwrap();
+        self.run(move || {
+            let listener = TcpListener::bind(at).unwrap();
+            thread::spawn(move || {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    let _ = stream.write_all(b"hello");
+                }
+            });
+        });
+    }
+}
+
+/// Runs a test in a thread with a network of its own.
+fn in_a_network(test: fn(&mut Handle, &There)) {
+    let (done, result) = mpsc::channel();
+    let runner = thread::spawn(move || {
+        apart::without_network().expect("a network namespace: these tests need CAP_SYS_ADMIN");
+        test(&mut Handle::open().unwrap(), &There::new());
+        done.send(()).unwrap();
+    });
+    let ended = result.recv_timeout(LONG * 3);
+    assert!(!matches!(ended, Err(mpsc::RecvTimeoutError::Timeout)), "the test hangs");
+    runner.join().expect("the test has failed");
+}
+
+/// What was told until all of these cards have an address and a carrier.
+fn until_up(attached: &Attached, names: &[&str]) -> Vec<String> {
+    let end = Instant::now() + LONG;
+    let mut told = Vec::new();
+    loop {
+        told.extend(attached.wait(Duration::from_millis(50)).iter().map(ToString::to_string));
+        let cards = attached.cards();
+        let is_up =
+            |name: &&str| cards.iter().any(|card| card.name == **name && card.carrier && !card.addresses.is_empty());
+        if names.iter().all(is_up) {
+            return told;
+        }
+        assert!(Instant::now() < end, "{names:?} are not up: {cards:?}; {told:?}");
+    }
+}
+
+fn hello(reach: &Reach, to: &str) -> io::Result<String> {
+    let mut stream = reach.connect(to.parse().unwrap(), Duration::from_secs(3))?;
+    let mut said = String::new();
+    stream.read_to_string(&mut said)?;
+    Ok(said)
+}
+
+#[test]
+fn an_address_of_the_command_line_leads_to_a_server_and_leaves_nothing() {
+    in_a_network(|near, there| {
+        there.far_end(near, ("cable0", "server0"), Some("192.0.2.1/24"));
+        there.listen("192.0.2.1:80");
+        let attached =
+            Attached::begin(wish("ip=192.0.2.9::192.0.2.1:24:node7:cable0:none:192.0.2.53"), Path::new("/")).unwrap();
+        let told = until_up(&attached, &["cable0"]);
+        assert!(told.iter().any(|line| line == "cable0: 192.0.2.9/24"), "{told:?}");
+        let card = attached.cards().remove(0);
+        assert_eq!(card.dns, ["192.0.2.53".parse::<IpAddr>().unwrap()]);
+        assert_eq!(card.hostname.map(|name| name.to_string()).as_deref(), Some("node7"));
+        assert_eq!(hello(&attached.reach(), "192.0.2.1:80").unwrap(), "hello");
+        let unreached = hello(&attached.reach(), "[2001:db8::1]:80").unwrap_err();
+        assert_eq!(unreached.kind(), io::ErrorKind::NetworkUnreachable);
+        attached.end(Leave::Clean);
+        let own = near.addresses().unwrap().into_iter().filter(|(_, own)| *own == address("192.0.2.9/24")).count();
+        assert_eq!(own, 0);
+        let link = near.links().unwrap().into_iter().find(|link| link.name == "cable0").unwrap();
+        assert!(!link.up, "{link:?}");
+    });
+}
+
+/// Both have addresses of one network; only the second has the server at its other end (network.md 4.3).
+#[test]
+fn the_interface_that_reaches_the_server_wins_and_is_asked_first_from_then_on() {
+    in_a_network(|near, there| {
+        let nowhere = There::new();
+        nowhere.far_end(near, ("cable0", "other0"), None);
+        there.far_end(near, ("cable1", "server1"), Some("192.0.2.1/24"));
+        there.listen("192.0.2.1:80");
+        let line = "ip=192.0.2.8::192.0.2.1:24::cable0:none ip=192.0.2.9::192.0.2.1:24::cable1:none BOOTIF=cable0";
+        let attached = Attached::begin(wish(line), Path::new("/")).unwrap();
+        until_up(&attached, &["cable0", "cable1"]);
+        let reach = attached.reach();
+        assert_eq!(hello(&reach, "192.0.2.1:80").unwrap(), "hello");
+        let begun = Instant::now();
+        assert_eq!(hello(&reach, "192.0.2.1:80").unwrap(), "hello");
+        assert!(begun.elapsed() < Duration::from_millis(200), "the other one is tried first: {:?}", begun.elapsed());
+        attached.end(Leave::AsItIs);
+        let own: Vec<Address> = near.addresses().unwrap().into_iter().map(|(_, own)| own).collect();
+        assert!(own.contains(&address("192.0.2.9/24")), "{own:?}");
+    });
+}
+
+#[test]
+fn only_interfaces_that_are_meant_are_touched_and_ifname_gives_names() {
+    in_a_network(|near, there| {
+        there.far_end(near, ("cable0", "server0"), None);
+        there.far_end(near, ("cable1", "server1"), None);
+        let mac = near.links().unwrap().into_iter().find(|link| link.name == "cable1").unwrap().mac.unwrap();
+        let line = format!("ifname=boot0:{mac} ip=192.0.2.9::192.0.2.1:24::boot0:none");
+        let attached = Attached::begin(wish(&line), Path::new("/")).unwrap();
+        until_up(&attached, &["boot0"]);
+        let links = near.links().unwrap();
+        let named = |name: &str| links.iter().find(|link| link.name == name).unwrap();
+        assert!(!named("cable0").up, "nobody asked for it");
+        assert!(named("boot0").up);
+        assert_eq!(attached.cards().len(), 1);
+    });
+}
+
+#[test]
+fn routes_of_the_command_line_are_set_with_the_address() {
+    in_a_network(|near, there| {
+        there.far_end(near, ("cable0", "server0"), None);
+        let line = "ip=192.0.2.9:::24::cable0:none rd.route=10.1.0.0/16:192.0.2.1";
+        let attached = Attached::begin(wish(line), Path::new("/")).unwrap();
+        until_up(&attached, &["cable0"]);
+        let routes: Vec<String> = near
+            .routes()
+            .unwrap()
+            .into_iter()
+            .filter(|(_, _, protocol)| *protocol == RouteOptions::STATIC)
+            .map(|(_, route, _)| route.to_string())
+            .collect();
+        assert_eq!(routes, ["10.1.0.0/16 by 192.0.2.1"]);
+    });
+}
