@@ -11,6 +11,7 @@ mod named;
 mod ordinary;
 mod programs;
 mod ram;
+mod remote;
 mod rivals;
 mod told;
 mod updates;

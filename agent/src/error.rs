@@ -108,6 +108,12 @@ codes! {
     AreaLocked = 60, Stop;
     /// An encrypted area cannot be made or opened.
     AreaCrypt = 61, Stop;
+    /// No network interface got an address.
+    NetworkDown = 70, Stop;
+    /// The image cannot be fetched.
+    FetchFailed = 71, Stop;
+    /// What was fetched is not what it should be.
+    FetchDigest = 72, Stop;
 }
 
 impl From<Code> for String {
@@ -170,6 +176,11 @@ impl Code {
             Code::RamDigest => "write the medium again; without rd.live.ram nothing is compared",
             Code::RamRefused => "remove rd.live.ram, or lower rd.minmem=",
             Code::RamCopy => "write the medium again or use another one, or remove rd.live.ram",
+            Code::NetworkDown => "plug the cable in, start the DHCP server, or give an address with ip=",
+            Code::FetchFailed => {
+                "correct the URL in root=live:, or start the server; rd.live.mirror= names another one"
+            }
+            Code::FetchDigest => "correct rd.live.sha256=, or put the right file on the server",
             Code::InitMissing => "correct init=, or build the image with an init system",
             Code::SwitchRoot => "boot with init=/bin/sh to look around in the image",
             Code::Labels => {

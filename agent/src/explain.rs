@@ -237,8 +237,12 @@ mod tests {
     #[test]
     fn the_plan_ends_where_the_boot_does_and_begins_where_it_does() {
         let network = planned("root=live:http://h/x.iso rd.live.overlay.persistent");
-        let end = "then the boot stops:\nRDL-002: URL http://h/x.iso is not supported";
-        assert!(network.contains(end) && !network.contains("partition"), "{network}");
+        let fetched = "fetch http://h/x.iso to RAM at /run/initramfs/fetched/image";
+        assert!(network.contains(fetched) && !network.contains("partition"), "{network}");
+        assert!(network.contains("overlay lower"), "{network}");
+        let other = planned("root=live:ftp://h/x.iso rd.live.overlay.persistent");
+        let end = "then the boot stops:\nRDL-002: ftp://h/x.iso is not supported";
+        assert!(other.contains(end) && !other.contains("partition"), "{other}");
         let file = planned("root=live:CDLABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso");
         let at = |words: &str| file.find(words).unwrap_or_else(|| panic!("{words} is not in\n{file}"));
         let mounted = at("mount host ext4 (ro) [noload] at /run/initramfs/isoscan");

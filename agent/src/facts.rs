@@ -30,6 +30,8 @@ pub enum Origin {
     },
     /// A file of the initrd, which lies in RAM.
     Initrd(PathBuf),
+    /// A file in RAM that came over the network.
+    Fetched(PathBuf),
 }
 
 /// An [`Origin`], as a report has it.
@@ -44,7 +46,7 @@ impl From<Origin> for Reported {
     fn from(origin: Origin) -> Self {
         match origin {
             Origin::Device(node) => Self::Device(node),
-            Origin::HostFile { file, .. } | Origin::Initrd(file) => Self::File(file),
+            Origin::HostFile { file, .. } | Origin::Initrd(file) | Origin::Fetched(file) => Self::File(file),
         }
     }
 }

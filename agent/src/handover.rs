@@ -21,6 +21,8 @@ pub use facts::{Facts, Look, Which};
 
 /// The mode of a native initramfs.
 pub const NATIVE: &str = "native";
+/// [`Report::mode`] of an initrd of dracut.
+pub const DRACUT: &str = "dracut";
 /// The method of a root that was not built.
 pub const NO_METHOD: &str = "none";
 

@@ -150,8 +150,11 @@ pub(crate) mod tests {
                 read(value).map(|facts| printable_lines(shown(&facts)))
             };
             let (Some(harmless), Some(hostile)) = (with("HARMLESS"), with(HOSTILE)) else { continue };
-            // Escaped once, in the line where it belongs, and nothing else has changed.
-            assert_eq!(hostile, harmless.replace("HARMLESS", &printable(HOSTILE)), "{at}");
+            // Of what can be no URL it is said why not, which differs.
+            if at != "/source/url" {
+                // Escaped once, in the line where it belongs, and nothing else has changed.
+                assert_eq!(hostile, harmless.replace("HARMLESS", &printable(HOSTILE)), "{at}");
+            }
             assert!(!hostile.replace('\n', "").chars().any(is_obeyed), "{at}: {hostile:?}");
             checked += 1;
         }

@@ -103,7 +103,9 @@ impl Boot<'_> {
                 let bound = persist::bound_path(&wish.cowfile_path, &identity);
                 self.host_with(host, (&wish.cowfile_path, &bound))
             }
-            Origin::HostFile { host: None, .. } | Origin::Initrd(_) => Site::Nowhere(Obstacle::OnNoDisk),
+            Origin::HostFile { host: None, .. } | Origin::Initrd(_) | Origin::Fetched(_) => {
+                Site::Nowhere(Obstacle::OnNoDisk)
+            }
         };
         let points = self.points.clone();
         let planner = Planner { overlay: &self.config.overlay, wish, points: &points, image: &identity };
@@ -139,7 +141,7 @@ impl Boot<'_> {
     pub(super) fn below(&self, medium: &MediumFacts) -> Option<Device> {
         let node = match &medium.origin {
             Origin::Device(node) | Origin::HostFile { host: Some(node), .. } => node,
-            Origin::HostFile { host: None, .. } | Origin::Initrd(_) => return None,
+            Origin::HostFile { host: None, .. } | Origin::Initrd(_) | Origin::Fetched(_) => return None,
         };
         self.devices().into_iter().find(|device| device.node == *node)
     }
@@ -174,7 +176,7 @@ impl Boot<'_> {
         }
         let on_host = match medium.origin {
             Origin::HostFile { .. } => true,
-            Origin::Device(_) | Origin::Initrd(_) => false,
+            Origin::Device(_) | Origin::Initrd(_) | Origin::Fetched(_) => false,
         };
         let (from, root) = match on_host {
             true => (self.points.host.clone(), self.host_subvolume),

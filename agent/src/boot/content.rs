@@ -110,7 +110,7 @@ impl Boot<'_> {
     fn unreplayed_medium(&self, medium: &MediumFacts, replayed: bool, stop: Stop) -> Stop {
         let own = match medium.origin {
             Origin::Device(_) => self.below(medium).filter(|_| !replayed),
-            Origin::HostFile { .. } | Origin::Initrd(_) => None,
+            Origin::HostFile { .. } | Origin::Initrd(_) | Origin::Fetched(_) => None,
         };
         own.map_or(stop.clone(), |device| self.unreplayed(&device, true, stop))
     }

@@ -10,7 +10,7 @@ use crate::error::{Code, Disposition, Stop};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Next, Origin, Subvolume, View};
 use crate::format::{self, Kind};
 use crate::handover::Considered;
-use crate::plan::{acquire, ram};
+use crate::plan::{acquire, ram, remote};
 use crate::source::discover::{By, Candidate};
 use crate::source::search::{Search, is_elsewhere};
 
@@ -22,10 +22,8 @@ impl Boot<'_> {
             Source::Device(selector) => self.search(Some(selector)),
             Source::IsoVolume => self.search(None),
             Source::InitrdFile(file) => self.take_initrd_file(file),
-            Source::Aoe(_) | Source::Url(_) => {
-                let version = env!("CARGO_PKG_VERSION");
-                Err(Stop::new(Code::SourceNotBuilt, format!("{source} is not supported by rdlive {version}")))
-            }
+            Source::Url(url) => self.take_url(url),
+            Source::Aoe(_) => Err(remote::not_built(&source.to_string())),
             Source::NotLive(root) => Err(malformed(root.as_deref().unwrap_or_default()).wanted(FORMS)),
             // What is accepted is in the reason.
             Source::Malformed { value, why } => Err(malformed(&format!("{value} ({why})"))),
@@ -141,7 +139,7 @@ impl Boot<'_> {
     }
 
     /// Brings a medium's images into reach, looking at each layer before the next is planned.
-    fn acquire(&mut self, mut medium: MediumFacts) -> Result<Acquired, Stop> {
+    pub(super) fn acquire(&mut self, mut medium: MediumFacts) -> Result<Acquired, Stop> {
         // The journal of a system that sleeps is not replayed; why nothing is kept is said when the place is looked at.
         let writes = self.keeps_on(&medium) && !self.config.overlay.readonly;
         let keeps = writes && self.awake(Path::new("")).is_ok() && self.journal_may_be_replayed(&medium);
@@ -174,7 +172,7 @@ impl Boot<'_> {
         let Some(missing) = medium.missing else { return Ok(()) };
         let (what, advice) = match &medium.origin {
             Origin::Device(node) => (node, "the copy to this medium was cut short: write it again"),
-            Origin::HostFile { file, .. } | Origin::Initrd(file) => (file, AGAIN),
+            Origin::HostFile { file, .. } | Origin::Initrd(file) | Origin::Fetched(file) => (file, AGAIN),
         };
         let what = what.display().to_string();
         match content {

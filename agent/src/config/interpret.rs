@@ -66,7 +66,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
         report: debug::report(lookup),
         debug: debug::debug(lookup),
     };
-    if matches!(config.source, Source::Url(_) | Source::Aoe(_))
+    if config.source.is_not_built()
         && let Some(token) = lookup.token(&ROOT)
     {
         let message = format!("{} is not built yet, the boot stops", Area::Network.what());

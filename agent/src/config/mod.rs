@@ -23,6 +23,7 @@ mod shutdown;
 mod size;
 mod stick;
 mod system;
+mod transfer;
 mod useless;
 mod warnings;
 mod wish;
@@ -34,6 +35,7 @@ pub use conf::Conf;
 pub use interpret::{interpret, interpret_text};
 pub use size::{ParseSizeError, Size};
 pub use system::{Eject, Emergency, Failure, Init, Modules, Shutdown};
+pub use transfer::Transfer;
 pub use warnings::{Level, Warning, Warnings};
 pub use wish::{AreaFs, Wish};
 
@@ -320,6 +322,15 @@ pub enum TmpfsSize {
     Bytes(u64),
     /// Percent of RAM.
     Percent(u16),
+}
+
+impl std::fmt::Display for TmpfsSize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Percent(percent) => write!(f, "{percent}%"),
+            Self::Bytes(bytes) => write!(f, "{bytes}"),
+        }
+    }
 }
 
 /// Where changes are kept.

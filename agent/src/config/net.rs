@@ -1,7 +1,7 @@
 //! Sources over the network, and the kargs that a network part will read.
 
 use super::lookup::Lookup;
-use super::registry::{self, Area, Status};
+use super::registry::{self, Area, Karg, NETWORK_TABLE, Status};
 use super::root::Unknown;
 use super::{Setting, Source};
 
@@ -49,12 +49,18 @@ pub(super) fn settings(lookup: &mut Lookup) -> Vec<Setting> {
     let mut settings = Vec::new();
     for token in lookup.cmdline().tokens() {
         let Some(karg) = registry::find(&token.key) else { continue };
-        if karg.status == Status::NotBuilt(Area::Network) {
+        if is_setting(karg) {
             let value = lookup.clean(token);
             settings.push(Setting { name: karg.name.to_owned(), value });
         }
     }
     settings
+}
+
+/// Whether a part of the network reads it, today or later.
+fn is_setting(karg: &'static Karg) -> bool {
+    let is_of_table = NETWORK_TABLE.iter().any(|entry| std::ptr::eq(*entry, karg));
+    is_of_table && matches!(karg.status, Status::Built | Status::NotBuilt(Area::Network))
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ macro_rules! table {
             pub static $id: Karg = $entry;
         )*
         /// The entries of this area, in the order of the documentation.
-        pub(super) static $table: &[&Karg] = &[$(&$id),*];
+        pub(in crate::config) static $table: &[&Karg] = &[$(&$id),*];
     };
 }
 use table;

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rdlive_net::attach::Attached;
 use rdlive_sys::loopdev::LoopDevice;
 
 use super::driver::LoadModule;
@@ -58,6 +59,8 @@ pub struct Executor<'a> {
     pub(super) repaired: bool,
     /// Where the image is mounted whose programs may be run.
     pub(super) programs: Option<PathBuf>,
+    /// The network, while it is needed.
+    pub(super) net: Option<Attached>,
     /// Is told what is being done.
     pub watchdog: Watchdog,
     /// Hears what the kernel says about it.
@@ -85,6 +88,7 @@ impl<'a> Executor<'a> {
             done,
             repaired: false,
             programs: None,
+            net: None,
             watchdog,
             listener: Listener::new(env),
         }
@@ -327,6 +331,7 @@ impl<'a> Executor<'a> {
             Step::Volume(act) => self.volume_act(act),
             Step::Map(act) => self.map_act(act),
             Step::Ram(act) => self.ram_act(act),
+            Step::Net(act) => self.net_act(act),
         }
     }
 

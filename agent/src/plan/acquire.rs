@@ -166,7 +166,7 @@ pub fn medium(access: Access, points: &Points, medium: &MediumFacts) -> Vec<Step
     let mut steps = match &medium.origin {
         Origin::Device(node) if medium.looped => vec![between(node, slot)],
         Origin::Device(node) => vec![Step::Device { device: seen(node), into: Slot::Medium }],
-        Origin::HostFile { file, .. } | Origin::Initrd(file) => vec![Step::Loop {
+        Origin::HostFile { file, .. } | Origin::Initrd(file) | Origin::Fetched(file) => vec![Step::Loop {
             file: file.clone(),
             access: Access::ReadOnly,
             // A file on a disk is otherwise cached twice: as the host's file and as the loop device.

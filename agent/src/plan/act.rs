@@ -2,11 +2,13 @@
 
 mod area;
 mod map;
+mod net;
 mod ram;
 mod volume;
 
 pub use area::{AreaAct, Replace, Target};
 pub use map::{Map, MapAct, Mapping};
+pub use net::NetAct;
 pub use ram::RamAct;
 pub use volume::{Consent, Crypt, Key, VolumeAct};
 

@@ -57,7 +57,8 @@ pub fn of(step: &Step) -> Vec<Step> {
             | MapAct::SameOrigin { .. }
             | MapAct::Clear { .. },
         )
-        | Step::Ram(_) => Vec::new(),
+        | Step::Ram(_)
+        | Step::Net(_) => Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod points;
 pub mod prepare;
 pub mod programs;
 pub mod ram;
+pub mod remote;
 pub mod slot;
 pub mod snapshot;
 pub mod step;

@@ -66,7 +66,7 @@ impl RamCopy {
 /// [`Code::RamRefused`] for a medium without an image.
 pub fn choose(points: &Points, medium: &MediumFacts, content: Option<&Content>) -> Result<Choice, Stop> {
     let copy = match (&medium.origin, content) {
-        (Origin::Initrd(_), _) => return Ok(Choice::InRam),
+        (Origin::Initrd(_) | Origin::Fetched(_), _) => return Ok(Choice::InRam),
         (Origin::Device(from) | Origin::HostFile { file: from, .. }, None) => {
             RamCopy::new(from.clone(), "squashed.img", Some(medium.kind))
         }
@@ -172,7 +172,7 @@ pub fn release(points: &Points, medium: &MediumFacts) -> (Vec<Step>, Presence) {
     let mounted = (!medium.is_container()).then(|| points.live.clone());
     let presence = match medium.origin {
         Origin::Device(_) => Presence::Released,
-        Origin::HostFile { .. } | Origin::Initrd(_) => Presence::Gone,
+        Origin::HostFile { .. } | Origin::Initrd(_) | Origin::Fetched(_) => Presence::Gone,
     };
     if mounted.is_some() || presence == Presence::Gone {
         steps.push(Step::Release { slot: Slot::Medium, at: mounted });

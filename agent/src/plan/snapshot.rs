@@ -168,7 +168,7 @@ fn without_image(config: &Config, store: bool) -> Form {
 fn unwritable(config: &Config, medium: &MediumFacts, inner: Option<&Inner>) -> Option<Unwritable> {
     match &medium.origin {
         _ if inner.is_some() => Some(Unwritable::Compressed),
-        Origin::HostFile { .. } | Origin::Initrd(_) => Some(Unwritable::IsoFile),
+        Origin::HostFile { .. } | Origin::Initrd(_) | Origin::Fetched(_) => Some(Unwritable::IsoFile),
         Origin::Device(_) if matches!(medium.kind, Kind::Iso9660 | Kind::Udf) => Some(Unwritable::Disc),
         Origin::Device(_) if medium.looped => Some(Unwritable::LongSectors),
         Origin::Device(_) if config.medium_access == Access::ReadOnly => Some(Unwritable::MountedReadOnly),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::act::{AreaAct, MapAct, RamAct, VolumeAct, Writes};
+use super::act::{AreaAct, MapAct, NetAct, RamAct, VolumeAct, Writes};
 use super::slot::{Place, Slot};
 use super::wanted::{Wanted, When};
 use crate::area::Found;
@@ -166,6 +166,8 @@ pub enum Step {
     Map(MapAct),
     /// Something with an image in RAM.
     Ram(RamAct),
+    /// Something with the network.
+    Net(NetAct),
     /// Try the first list; if a step of it fails, and that is a reason, undo it and do the second.
     Branch {
         /// What is wanted.
@@ -220,6 +222,7 @@ impl Step {
             Self::Volume(act) => act.writes(),
             Self::Map(act) => act.writes(),
             Self::Ram(act) => act.writes(),
+            Self::Net(act) => act.writes(),
             Self::Branch { first, then, .. } => most(first).max(most(then)),
         }
     }
@@ -272,15 +275,6 @@ fn word(access: Access) -> &'static str {
     }
 }
 
-impl fmt::Display for TmpfsSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TmpfsSize::Percent(percent) => write!(f, "{percent}%"),
-            TmpfsSize::Bytes(bytes) => write!(f, "{bytes}"),
-        }
-    }
-}
-
 fn list(options: &[String]) -> String {
     if options.is_empty() { String::new() } else { format!(" [{}]", options.join(",")) }
 }
@@ -325,6 +319,7 @@ impl fmt::Display for Step {
             Step::Volume(act) => act.fmt(f),
             Step::Map(act) => act.fmt(f),
             Step::Ram(act) => act.fmt(f),
+            Step::Net(act) => act.fmt(f),
             Step::Branch { first, when: When::Found(found), then } => {
                 write!(f, "try {} | {} on {}, {found}", line(first), line(then), found.code())
             }

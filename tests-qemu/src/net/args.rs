@@ -63,13 +63,17 @@ pub fn plain(interface: &str) -> [&str; 11] {
 
 /// dnsmasq that gives addresses and nothing else. It does not first look whether an address is free, which takes 3 s.
 pub fn dnsmasq(cables: usize, words: &[&str]) -> Vec<String> {
-    let fixed = "dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --port=0 --no-ping \
+    let fixed = "dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --no-ping \
                  --leasefile-ro --log-dhcp --log-facility=- --bind-interfaces --except-interface=lo";
     let mut args: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
     for cable in 0..cables {
         let prefix = prefix(cable);
         args.push(format!("--interface={}", near(cable)));
         args.push(format!("--dhcp-range={prefix}.50,{prefix}.60,255.255.255.0,1h"));
+    }
+    // Names are looked up elsewhere, unless they are asked for.
+    if !words.iter().any(|word| word.starts_with("--port=")) {
+        args.push("--port=0".to_owned());
     }
     args.extend(words.iter().map(|word| (*word).to_owned()));
     args
@@ -172,7 +176,9 @@ mod tests {
     fn each_cable_has_a_range_and_more_words_come_last() {
         let line = dnsmasq(2, &["--dhcp-option=26,1400"]).join(" ");
         let end = "--interface=srv0 --dhcp-range=10.9.0.50,10.9.0.60,255.255.255.0,1h --interface=srv1 \
-                   --dhcp-range=10.9.1.50,10.9.1.60,255.255.255.0,1h --dhcp-option=26,1400";
+                   --dhcp-range=10.9.1.50,10.9.1.60,255.255.255.0,1h --port=0 --dhcp-option=26,1400";
+        let named = dnsmasq(1, &["--port=53"]).join(" ");
+        assert!(named.contains(" --port=53") && !named.contains("--port=0"), "{named}");
         assert!(line.ends_with(end), "{line}");
         assert!(line.starts_with("dnsmasq --keep-in-foreground "), "{line}");
     }

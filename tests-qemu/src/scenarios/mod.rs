@@ -17,6 +17,7 @@ mod late;
 mod layouts;
 mod machine;
 mod modes;
+mod netboot;
 mod network;
 mod ordinary;
 mod originals;

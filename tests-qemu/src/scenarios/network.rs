@@ -66,6 +66,7 @@ pub fn all() -> Vec<Scenario> {
             tag: None,
         },
     ];
+    list.extend(super::netboot::all());
     list.extend(Nic::ALL.map(|nic| scenario(format!("net/{}", nic.name()), fetch(net().nic(nic)))));
     list
 }

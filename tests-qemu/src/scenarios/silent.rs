@@ -9,7 +9,7 @@ use crate::mode::Mode;
 use crate::outcome::End;
 
 /// A disk of 64 MiB with nothing on it.
-fn blank() -> Recipe {
+pub(super) fn blank() -> Recipe {
     changed(Recipe::Text(""), "truncate -s 64M \"$1\"")
 }
 

@@ -3,20 +3,20 @@
 use super::{Area, Karg, Origin, ValueKind, table};
 
 table! { NETWORK_TABLE:
-    IP = net("ip", ValueKind::Text, Origin::Both, "Address configuration; may be given several times")
+    IP = Karg::new("ip", ValueKind::Text, Origin::Both, "Address configuration; may be given several times")
         .values("`dhcp`, `dhcp6`, `auto6`, `none` …; `<interface>:<method>`; `<address>:<peer>:<gateway>:<mask>:<host>:<interface>:<method>`");
-    BOOTIF = net("BOOTIF", ValueKind::Text, Origin::Both, "The interface the firmware booted from").values("`[type-]MAC`, dashes or colons");
-    RD_BOOTIF = net("rd.bootif", ValueKind::Bool, Origin::Dracut, "Whether `BOOTIF=` counts").default("1");
-    BOOTDEV = net("bootdev", ValueKind::Text, Origin::Dracut, "The interface that supplies routes and name servers").values("interface or MAC");
-    IFNAME = net("ifname", ValueKind::Text, Origin::Both, "Name an interface").values("`<name>:<MAC>`");
-    NAMESERVER = net("nameserver", ValueKind::Text, Origin::Dracut, "Name server; may be given several times").values("an address");
-    VLAN = net("vlan", ValueKind::Text, Origin::Dracut, "VLAN interface").values("`<name>:<parent>`");
+    BOOTIF = Karg::new("BOOTIF", ValueKind::Text, Origin::Both, "The interface the firmware booted from").values("`[type-]MAC`, dashes or colons");
+    RD_BOOTIF = Karg::new("rd.bootif", ValueKind::Bool, Origin::Dracut, "Whether `BOOTIF=` counts").default("1");
+    BOOTDEV = Karg::new("bootdev", ValueKind::Text, Origin::Dracut, "The interface that supplies routes and name servers").values("interface or MAC");
+    IFNAME = Karg::new("ifname", ValueKind::Text, Origin::Both, "Name an interface").values("`<name>:<MAC>`");
+    NAMESERVER = Karg::new("nameserver", ValueKind::Text, Origin::Dracut, "Name server; may be given several times").values("an address");
+    VLAN = Karg::new("vlan", ValueKind::Text, Origin::Dracut, "VLAN interface").values("`<name>:<parent>`");
     BOND = net("bond", ValueKind::Text, Origin::Dracut, "Bonded interface").values("`<name>[:<members>[:<options>[:<mtu>]]]`");
     TEAM = net("team", ValueKind::Text, Origin::Dracut, "Team interface").values("`<name>:<ports>[:<runner>]`");
     BRIDGE = net("bridge", ValueKind::Text, Origin::Dracut, "Bridge interface").values("`<name>:<ports>`");
-    NEEDNET = net("rd.neednet", ValueKind::Bool, Origin::Both, "Bring the network up even if the root does not need it").default("0; implied by a network source");
-    PEERDNS = net("rd.peerdns", ValueKind::Bool, Origin::Dracut, "Use name servers from DHCP").default("1");
-    ROUTE = net("rd.route", ValueKind::Text, Origin::Dracut, "Static route; may be given several times").values("`<net>/<prefix>:<gateway>[:<interface>]`");
+    NEEDNET = Karg::new("rd.neednet", ValueKind::Bool, Origin::Both, "Bring the network up even if the root does not need it").default("0; implied by a network source");
+    PEERDNS = Karg::new("rd.peerdns", ValueKind::Bool, Origin::Dracut, "Use name servers from DHCP").default("1");
+    ROUTE = Karg::new("rd.route", ValueKind::Text, Origin::Dracut, "Static route; may be given several times").values("`<net>/<prefix>:<gateway>[:<interface>]`");
     NETROOT = Karg::new("netroot", ValueKind::Text, Origin::Dracut, "Network root of dracut's own network modules").elsewhere("dracut's network modules; a live source is named by `root=`");
     NET_TIMEOUT_DHCP = seconds("rd.net.timeout.dhcp", "Limit for DHCP");
     NET_TIMEOUT_IFLINK = seconds("rd.net.timeout.iflink", "Limit for an interface to appear").default("60");
@@ -32,15 +32,21 @@ table! { NETWORK_TABLE:
     NET_DNS = net("rd.net.dns", ValueKind::Text, Origin::Dracut, "Name server as a URI");
     ETHTOOL = net("rd.ethtool", ValueKind::Text, Origin::Dracut, "Link settings of an interface");
     IB_PKEY = net("ib.pkey", ValueKind::Text, Origin::Dracut, "InfiniBand partition key interface");
-    GATEWAY = net("gateway", ValueKind::Text, Origin::Dracut, "Gateway for an `ip=` that holds only an address");
-    NETMASK = net("netmask", ValueKind::Text, Origin::Dracut, "Mask for an `ip=` that holds only an address");
-    HOSTNAME = net("hostname", ValueKind::Text, Origin::Dracut, "Host name for an `ip=` that holds only an address");
-    KSDEVICE = net("ksdevice", ValueKind::Text, Origin::Dracut, "Interface for an `ip=` that holds only an address");
-    MTU = net("mtu", ValueKind::Number, Origin::Dracut, "MTU for an `ip=` that holds only an address");
+    GATEWAY = Karg::new("gateway", ValueKind::Text, Origin::Dracut, "Gateway for an `ip=` that holds only an address");
+    NETMASK = Karg::new("netmask", ValueKind::Text, Origin::Dracut, "Mask for an `ip=` that holds only an address");
+    HOSTNAME = Karg::new("hostname", ValueKind::Text, Origin::Dracut, "Host name for an `ip=` that holds only an address");
+    KSDEVICE = Karg::new("ksdevice", ValueKind::Text, Origin::Dracut, "Interface for an `ip=` that holds only an address");
+    MTU = Karg::new("mtu", ValueKind::Number, Origin::Dracut, "MTU for an `ip=` that holds only an address");
     NET_IFNAMES = Karg::new("net.ifnames", ValueKind::Bool, Origin::Kernel, "Predictable interface names").default("1").elsewhere("udev");
     BIOSDEVNAME = Karg::new("biosdevname", ValueKind::Bool, Origin::Kernel, "Interface names from the BIOS").elsewhere("biosdevname");
-    PROXY = net("proxy", ValueKind::Text, Origin::Dracut, "Proxy for downloads").values("a URL");
-    NOVERIFYSSL = net("rd.noverifyssl", ValueKind::Bool, Origin::Dracut, "Do not verify the certificates of servers").default("0");
+    PROXY = Karg::new("proxy", ValueKind::Text, Origin::Dracut, "Proxy for downloads").values("a URL");
+    NOVERIFYSSL = Karg::new("rd.noverifyssl", ValueKind::Bool, Origin::Dracut, "Do not verify the certificates of servers").default("0");
+    NO_PROXY = Karg::new("no_proxy", ValueKind::Text, Origin::Rdlive, "What is asked without the proxy").values("names, addresses, networks, with commas; `*` for all");
+    LIVE_MIRROR = Karg::new("rd.live.mirror", ValueKind::Text, Origin::Rdlive, "Another place for the same image; may be given several times").values("a URL");
+    LIVE_SHA256 = Karg::new("rd.live.sha256", ValueKind::Text, Origin::Rdlive, "SHA-256 of the image, as the server has it; `#sha256=` at the end of a URL is the same").values("64 hexadecimal digits");
+    LIVE_CA = Karg::new("rd.live.ca", ValueKind::Text, Origin::Rdlive, "CAs to trust besides the initrd's, or the server's own certificate").values("a PEM file of the initrd");
+    LIVE_CERT = Karg::new("rd.live.cert", ValueKind::Text, Origin::Rdlive, "Certificate with which this machine says who it is").values("a PEM file of the initrd");
+    LIVE_KEY = Karg::new("rd.live.key", ValueKind::Text, Origin::Rdlive, "Key of `rd.live.cert=`, not encrypted").values("a PEM file of the initrd");
     LIVE_UPDATES = net("live.updates", ValueKind::Text, Origin::Dracut, "Archive or image with files that are copied over the root").values("a URL");
     KIWI_PXE = Karg::new("rd.kiwi.live.pxe", ValueKind::Bool, Origin::Kiwi, "Once turned the network on; today kiwi-live renames all interfaces to lan0")
         .ignored("a network source turns the network on, and no interface is renamed");

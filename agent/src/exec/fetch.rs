@@ -1,0 +1,311 @@
+//! An image over HTTP into a file in RAM: room for it judged before the first byte, or as it grows; progress; what went wrong.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdlive_fetch::Output;
+use rdlive_fetch::http::{Dial, Network, NoProxy, Proxy, ResolveError, Setup};
+use rdlive_fetch::tls::{Material, Trust};
+use rdlive_fetch::transfer::{self, Job, Offered, Place, Progress, Refusal};
+use rdlive_fetch::url::Url;
+use rdlive_net::attach::Reach;
+
+use super::apply::Executor;
+use crate::attempt::Watchdog;
+use crate::config::Transfer;
+use crate::env::Env;
+use crate::error::{Code, Stop};
+use crate::kmsg;
+use crate::probe::ram::available;
+
+const MIB: u64 = 1 << 20;
+/// Bytes that the system needs beside the image and what is to stay free: page tables, buffers of the network.
+const BESIDE: u64 = 64 * MIB;
+/// Bytes of an image of unknown length between two looks at the memory.
+const STRIDE: u64 = 8 * MIB;
+/// Where systems have the CAs that they trust; the builder copies the first that its tree has.
+const BUNDLES: [&str; 5] = [
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/pki/tls/certs/ca-bundle.crt",
+    "etc/ssl/ca-bundle.pem",
+    "var/lib/ca-certificates/ca-bundle.pem",
+    "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+];
+
+impl Executor<'_> {
+    pub(super) fn fetch(&mut self, how: &Transfer, to: &Path, reserve: u64, patience: Duration) -> Result<(), Stop> {
+        // Its limits are its own: a transfer that moves is no hang.
+        let _waiting = self.watchdog.waiting();
+        let job = job(how, patience)?;
+        let reach = self.net.as_ref().map(rdlive_net::attach::Attached::reach);
+        let mut setup = Setup::new(Arc::new(Ways(reach)));
+        setup.trust = trust(self.env, how)?;
+        setup.proxy = match &how.proxy {
+            Some(proxy) => Some(Proxy::parse(proxy, NoProxy::parse(&how.no_proxy)).map_err(|error| wrong(&error))?),
+            None => None,
+        };
+        let mut place = Room { env: self.env, to: self.env.path(to), reserve };
+        let report = teller(self.env.clone(), self.watchdog.clone());
+        let result = transfer::fetch(&Arc::new(setup), &job, &mut place, report);
+        self.net_news();
+        let fetched = result.map_err(|stop| stopped(&stop))?;
+        let sum = if fetched.verified { ", its SHA-256 is right" } else { "" };
+        kmsg::tell(self.env, &format!("fetched {fetched}{sum}"));
+        Ok(())
+    }
+}
+
+/// Whoever reaches the server; without a network of its own, as in tests, the machine's.
+struct Ways(Option<Reach>);
+
+impl Network for Ways {
+    fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        let Some(reach) = &self.0 else { return Err(ResolveError("there is no network".into())) };
+        reach.addresses(host).map_err(|failure| {
+            ResolveError(
+                failure.map_or_else(|| "no server for names is known".to_owned(), |failure| failure.to_string()),
+            )
+        })
+    }
+
+    fn connect(&self, address: SocketAddr, how: Dial) -> io::Result<TcpStream> {
+        match &self.0 {
+            Some(reach) => reach.connect(address, how.timeout),
+            None => TcpStream::connect_timeout(&address, how.timeout),
+        }
+    }
+}
+
+fn wrong(error: &dyn fmt::Display) -> Stop {
+    Stop::new(Code::FetchFailed, error.to_string()).advice("correct the command line")
+}
+
+fn job(how: &Transfer, patience: Duration) -> Result<Job, Stop> {
+    let urls: Result<Vec<Url>, _> = how.mirrors.iter().map(|text| text.parse()).collect();
+    let digest = match &how.sha256 {
+        Some(text) => Some(digest(text).ok_or_else(|| {
+            let cause = format!("rd.live.sha256={text} is no SHA-256: 64 hexadecimal digits are needed");
+            Stop::new(Code::FetchFailed, cause).advice("sha256sum FILE prints it")
+        })?),
+        None => None,
+    };
+    let mut job = Job::new(urls.map_err(|error| wrong(&error))?, digest).map_err(|error| wrong(&error))?;
+    job.patience = patience;
+    Ok(job)
+}
+
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// The initrd's CAs, and what the command line adds.
+fn trust(env: &Env, how: &Transfer) -> Result<Option<Trust>, Stop> {
+    let read = |path: &PathBuf| {
+        fs::read(env.path(path)).map_err(|error| {
+            Stop::new(Code::FetchFailed, format!("reading {}: {error}", path.display()))
+                .advice("append the file to the initrd as a cpio archive, or correct the path")
+        })
+    };
+    let bundle = BUNDLES.iter().find_map(|path| fs::read(env.path(path)).ok()).unwrap_or_default();
+    let extra = how.ca.as_ref().map(read).transpose()?;
+    let client = match &how.client {
+        Some((cert, key)) => Some((read(cert)?, read(key)?)),
+        None => None,
+    };
+    let material = Material {
+        bundle: &bundle,
+        extra: extra.as_deref(),
+        client: client.as_ref().map(|(cert, key)| (cert.as_slice(), key.as_slice())),
+        unverified: how.unverified,
+    };
+    Trust::new(&material).map(Some).map_err(|error| wrong(&error))
+}
+
+/// RAM for the image.
+struct Room<'a> {
+    env: &'a Env,
+    to: PathBuf,
+    reserve: u64,
+}
+
+/// Why it has no room.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "the image needs {} MiB of RAM, {} MiB are for the system and to stay free (rd.minmem), but {} MiB are available",
+    needs.div_ceil(MIB), free / MIB, has / MIB
+)]
+struct TooLarge {
+    needs: u64,
+    free: u64,
+    has: u64,
+}
+
+impl Place for Room<'_> {
+    fn open(&mut self, offered: &Offered) -> Result<Box<dyn Output>, Refusal> {
+        let (has, free) = (available(self.env).unwrap_or(u64::MAX), self.reserve.saturating_add(BESIDE));
+        if let Some(needs) = offered.written()
+            && needs.saturating_add(free) > has
+        {
+            return Err(Box::new(TooLarge { needs, free, has }));
+        }
+        let size =
+            offered.length.map_or_else(|| "unknown length".to_owned(), |bytes| format!("{} MiB", bytes.div_ceil(MIB)));
+        kmsg::tell(self.env, &format!("fetching {} ({size}) into RAM, {} MiB are free", offered.url, has / MIB));
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o444).open(&self.to)?;
+        let looks = offered.written().is_none().then(|| self.env.clone());
+        Ok(Box::new(RamFile { file, looks, free, end: 0, looked: 0 }))
+    }
+}
+
+/// A file on a tmpfs. One of unknown length grows until the memory that is to stay free is reached.
+struct RamFile {
+    file: File,
+    looks: Option<Env>,
+    free: u64,
+    end: u64,
+    looked: u64,
+}
+
+impl Output for RamFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)?;
+        self.end = self.end.max(offset.saturating_add(bytes.len() as u64));
+        if let Some(env) = &self.looks
+            && self.end >= self.looked.saturating_add(STRIDE)
+        {
+            self.looked = self.end;
+            let has = available(env).unwrap_or(u64::MAX);
+            if has < self.free {
+                let full = TooLarge { needs: self.end, free: self.free, has: has.saturating_add(self.end) };
+                return Err(io::Error::new(io::ErrorKind::StorageFull, full));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Says about once a second how far it is, and after 3 s without a byte why.
+fn teller(env: Env, watchdog: Watchdog) -> impl FnMut(&Progress) + Send + 'static {
+    let mut stalled = Duration::ZERO;
+    move |progress| {
+        let line = match &progress.stall {
+            Some(stall) if stall.lasts < stalled + Duration::from_secs(5) && !stalled.is_zero() => return,
+            Some(stall) => {
+                stalled = stall.lasts;
+                let why = stall.why.as_ref().map_or_else(|| "nothing comes".to_owned(), ToString::to_string);
+                format!("{}: nothing new for {} s: {why}", progress.url, stall.lasts.as_secs())
+            }
+            None => {
+                stalled = Duration::ZERO;
+                line(progress)
+            }
+        };
+        kmsg::tell(&env, &line);
+        watchdog.said();
+    }
+}
+
+fn line(progress: &Progress) -> String {
+    let speed = progress.rate / 1_000_000;
+    let done = progress.bytes / MIB;
+    match (progress.total, progress.rest) {
+        (Some(total), rest) => {
+            let percent = progress.bytes.saturating_mul(100) / total.max(1);
+            let left = rest.map(|rest| format!(", {} s left", rest.as_secs())).unwrap_or_default();
+            format!("{percent} %, {done} of {} MiB, {speed} MB/s{left}", total.div_ceil(MIB))
+        }
+        (None, _) => format!("{done} MiB, {speed} MB/s"),
+    }
+}
+
+/// Why there is no image.
+fn stopped(stop: &transfer::Stop) -> Stop {
+    let refused = |why: &TooLarge| {
+        let missing = why.needs.saturating_add(why.free).saturating_sub(why.has).div_ceil(MIB);
+        Stop::new(Code::RamRefused, why.to_string())
+            .advice(format!("{missing} MiB more RAM, or less to stay free with rd.minmem="))
+    };
+    let full = |error: &io::Error| error.get_ref().and_then(|inner| inner.downcast_ref::<TooLarge>()).copied();
+    match stop {
+        transfer::Stop::Refused(why) => match why.downcast_ref::<TooLarge>() {
+            Some(why) => refused(why),
+            None => Stop::new(Code::FetchFailed, why.to_string()),
+        },
+        transfer::Stop::Output(error) => match full(error) {
+            Some(why) => refused(&why),
+            None => Stop::new(Code::FetchFailed, stop.to_string()).advice("more RAM may be needed; see dmesg"),
+        },
+        transfer::Stop::Digest { .. } => Stop::new(Code::FetchDigest, stop.to_string()),
+        transfer::Stop::Packed { .. } => {
+            Stop::new(Code::FetchFailed, stop.to_string()).advice("put the image on the server as it is, unpacked")
+        }
+        stop => Stop::new(Code::FetchFailed, stop.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_64_digits() {
+        let text = "00ff".repeat(16);
+        assert_eq!(digest(&text).map(|bytes| (bytes[0], bytes[1], bytes[31])), Some((0, 255, 255)));
+        for wrong in ["", "00", &"0".repeat(63), &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(digest(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_too_large_is_refused_with_numbers_and_what_helps() {
+        let too_large = TooLarge { needs: 900 * MIB, free: 1088 * MIB, has: 1500 * MIB };
+        for stop in [
+            transfer::Stop::Refused(Box::new(too_large)),
+            transfer::Stop::Output(io::Error::new(io::ErrorKind::StorageFull, too_large)),
+        ] {
+            let stop = stopped(&stop);
+            assert_eq!(stop.code, Code::RamRefused);
+            assert_eq!(
+                stop.cause,
+                "the image needs 900 MiB of RAM, 1088 MiB are for the system and to stay free (rd.minmem), but 1500 MiB \
+                 are available"
+            );
+            assert!(stop.with_advice().to_string().contains("488 MiB more RAM"), "{}", stop.with_advice());
+        }
+        let other = stopped(&transfer::Stop::Output(io::Error::from_raw_os_error(5)));
+        assert_eq!(other.code, Code::FetchFailed);
+    }
+
+    #[test]
+    fn progress_in_one_line() {
+        let progress = |bytes, total, rest: Option<u64>| Progress {
+            url: "http://h/x".into(),
+            address: None,
+            bytes,
+            total,
+            rate: 12_000_000,
+            rest: rest.map(Duration::from_secs),
+            elapsed: Duration::from_secs(1),
+            stall: None,
+        };
+        assert_eq!(line(&progress(50 * MIB, Some(100 * MIB), Some(4))), "50 %, 50 of 100 MiB, 12 MB/s, 4 s left");
+        assert_eq!(line(&progress(50 * MIB, None, None)), "50 MiB, 12 MB/s");
+    }
+}

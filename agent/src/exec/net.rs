@@ -1,0 +1,154 @@
+//! The network: brought up with a word about what is waited for, and let go.
+
+use std::time::{Duration, Instant};
+
+use rdlive_net::attach::{Attached, Card, Leave, News};
+use rdlive_net::grammar::{Names, Wish};
+
+use super::apply::Executor;
+use crate::error::{Code, Stop};
+use crate::kmsg;
+use crate::plan::act::NetAct;
+
+/// How long a person waits without a word, and then for the next one.
+const FIRST_WORD: Duration = Duration::from_secs(3);
+const NEXT_WORD: Duration = Duration::from_secs(5);
+/// How long an interface that is named may take to appear before that is told (network-field.md kind 5).
+const MISSING: Duration = Duration::from_secs(10);
+
+impl Executor<'_> {
+    pub(super) fn net_act(&mut self, act: &NetAct) -> Result<(), Stop> {
+        match act {
+            NetAct::Up { wish, patience } => self.net_up(wish, *patience),
+            NetAct::Fetch { how, to, reserve, patience, .. } => self.fetch(how, to, *reserve, *patience),
+            NetAct::Down { keep } => {
+                if let Some(attached) = self.net.take() {
+                    attached.end(if *keep { Leave::AsItIs } else { Leave::Clean });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn net_up(&mut self, wish: &Wish, patience: Duration) -> Result<(), Stop> {
+        // Its limit is its own, so it is no hang.
+        let _waiting = self.watchdog.waiting();
+        let attached = Attached::begin(wish.clone(), self.env.root())
+            .map_err(|failure| Stop::new(Code::NetworkDown, failure.to_string()).advice("see dmesg"))?;
+        let (begun, mut told) = (Instant::now(), Heard::default());
+        let mut next = FIRST_WORD;
+        loop {
+            let waited = begun.elapsed();
+            let left = next.min(patience).saturating_sub(waited);
+            for news in attached.wait(left) {
+                log::info!("network: {news}");
+                told.take(news);
+            }
+            let cards = attached.cards();
+            if cards.iter().any(|card| !card.addresses.is_empty()) {
+                self.net = Some(attached);
+                return Ok(());
+            }
+            let waited = begun.elapsed();
+            if waited >= patience {
+                return Err(down(wish, &cards, &told, waited));
+            }
+            if waited >= next {
+                let state = told.states(wish, &cards, waited).join("; ");
+                kmsg::tell(
+                    self.env,
+                    &format!("waiting for an address, {} s of {}: {state}", waited.as_secs(), patience.as_secs()),
+                );
+                self.watchdog.said();
+                next += NEXT_WORD;
+            }
+        }
+    }
+
+    /// Logs what the network has told meanwhile.
+    pub(super) fn net_news(&self) {
+        for news in self.net.iter().flat_map(|attached| attached.wait(Duration::ZERO)) {
+            log::info!("network: {news}");
+        }
+    }
+}
+
+/// The last word about each interface.
+#[derive(Debug, Default)]
+struct Heard(Vec<(String, String)>);
+
+impl Heard {
+    fn take(&mut self, news: News) {
+        let (name, what) = match &news {
+            News::Notice { name, notice } => (name, notice.to_string()),
+            News::Failed { name, failure } => (name, failure.to_string()),
+            News::Deaf { name, error } => (name, format!("nothing can be received: {error}")),
+            News::Lost { name, why } => (name, format!("the address is gone: {why}")),
+            News::Found { .. } | News::Carrier { .. } | News::Address { .. } => return,
+        };
+        let name = name.clone();
+        self.0.retain(|(known, _)| *known != name);
+        self.0.push((name, what));
+    }
+
+    /// How each interface is, and which that are named are not there.
+    fn states(&self, wish: &Wish, cards: &[Card], waited: Duration) -> Vec<String> {
+        let state = |card: &Card| {
+            let word = self.0.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
+            let link = if card.carrier { "link up, no answer yet" } else { "no link: is the cable plugged in?" };
+            let driver = card.driver.as_ref().map(|driver| format!(" ({driver})")).unwrap_or_default();
+            format!("{}{driver}: {}", card.name, word.filter(|_| card.carrier).unwrap_or(link))
+        };
+        let mut states: Vec<String> = cards.iter().map(state).collect();
+        if waited >= MISSING {
+            let present: Vec<Names<'_>> =
+                cards.iter().map(|card| Names { kernel: &card.name, others: &[], mac: card.mac }).collect();
+            states.extend(wish.missing(&present).map(|name| format!("{name} is not there")));
+        }
+        if states.is_empty() {
+            states.push("no network interface is there".to_owned());
+        }
+        states
+    }
+}
+
+fn down(wish: &Wish, cards: &[Card], told: &Heard, waited: Duration) -> Stop {
+    let advice = match cards {
+        [] => "add the driver of the network card to the initrd (--add-module NAME), or correct the interface in ip=",
+        _ if cards.iter().all(|card| !card.carrier) => "plug the cable in, or name another interface with ip=",
+        _ => "start the DHCP server, or give an address: ip=<address>::<router>:<mask>::<interface>:none",
+    };
+    let cause = format!("no network interface got an address in {} s", waited.as_secs());
+    Stop::new(Code::NetworkDown, cause).found(told.states(wish, cards, waited.max(MISSING))).advice(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rdlive_net::grammar::Word;
+
+    fn card(name: &str, carrier: bool) -> Card {
+        Card { name: name.into(), driver: Some("e1000".into()), carrier, ..Card::default() }
+    }
+
+    #[test]
+    fn who_waits_is_told_for_what_and_what_to_do() {
+        let (wish, _) = Wish::parse([Word { key: "ip", value: Some("eth5:dhcp") }]);
+        let any = Wish::default();
+        let told = Heard::default();
+        let long = Duration::from_secs(180);
+        for (wish, cards, expected, advice) in [
+            (&any, vec![], "no network interface is there", "--add-module"),
+            (&any, vec![card("eth0", false)], "eth0 (e1000): no link: is the cable plugged in?", "plug the cable in"),
+            (&any, vec![card("eth0", true)], "eth0 (e1000): link up, no answer yet", "DHCP server"),
+            (&wish, vec![], "eth5 is not there", "correct the interface in ip="),
+        ] {
+            let stop = down(wish, &cards, &told, long);
+            assert!(stop.lines().iter().any(|line| line.contains(expected)), "{expected}: {:?}", stop.lines());
+            assert!(stop.with_advice().to_string().contains(advice), "{advice}: {}", stop.with_advice());
+            assert_eq!(stop.code, Code::NetworkDown);
+        }
+        // A name that comes late is no reason to worry yet.
+        assert_eq!(told.states(&wish, &[], Duration::from_secs(4)), ["no network interface is there"]);
+    }
+}

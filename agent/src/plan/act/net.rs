@@ -1,0 +1,70 @@
+//! Acts on the network, and what comes over it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rdlive_net::grammar::Wish;
+
+use super::Writes;
+use crate::config::Transfer;
+
+/// An act on the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetAct {
+    /// Bring interfaces up, until one has an address.
+    Up {
+        /// What the command line asks of it.
+        wish: Box<Wish>,
+        /// How long to wait for one.
+        patience: Duration,
+    },
+    /// Fetch an image into a file in RAM.
+    Fetch {
+        /// URLs of the same file, for people: without credentials.
+        from: Vec<String>,
+        /// The same, with all that they have, and how.
+        how: Box<Transfer>,
+        /// The file, on a tmpfs.
+        to: PathBuf,
+        /// Bytes of RAM that are to stay free.
+        reserve: u64,
+        /// The longest time without a new byte.
+        patience: Duration,
+    },
+    /// End it: addresses and routes stay, or are taken away.
+    Down {
+        /// Whether they stay.
+        keep: bool,
+    },
+}
+
+impl NetAct {
+    /// What it may change.
+    #[must_use]
+    pub fn writes(&self) -> Writes {
+        match self {
+            Self::Up { .. } | Self::Down { .. } => Writes::Nothing,
+            Self::Fetch { .. } => Writes::Ram,
+        }
+    }
+}
+
+impl fmt::Display for NetAct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up { wish, patience } => {
+                let asked: Vec<_> = wish.requests.iter().map(ToString::to_string).collect();
+                let asked =
+                    if asked.is_empty() { "any interface: DHCP or a router".to_owned() } else { asked.join("; ") };
+                write!(f, "network ({asked}), at most {} s", patience.as_secs())
+            }
+            Self::Fetch { from, how, to, .. } => {
+                let sum = if how.sha256.is_some() { ", with its SHA-256" } else { "" };
+                write!(f, "fetch {} to RAM at {}{sum}", from.join(" or "), to.display())
+            }
+            Self::Down { keep: true } => f.write_str("network: left as it is"),
+            Self::Down { keep: false } => f.write_str("network: addresses and routes taken away"),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! An image on a server: the network brought up, the image fetched into RAM, the network let go.
+//!
+//! Sources: network.md 4, kiwi-live spec 2.4.4, dracut-live spec 3.
+
+use std::path::Path;
+
+use rdlive_fetch::url::{Scheme, Url};
+
+use super::act::NetAct;
+use super::step::Step;
+use crate::config::explain::without_password;
+use crate::config::{Config, TmpfsSize};
+use crate::error::{Code, Stop};
+
+/// Mount point of the tmpfs that holds what was fetched. Below `/run/initramfs`, because systemd leaves what is there alone at power-off.
+pub const FETCHED_DIR: &str = "/run/initramfs/fetched";
+/// The name of the file there: `/dev/ram0` is what the originals call it (kiwi-live spec 2.4.4).
+pub const FETCHED: &str = "/run/initramfs/fetched/image";
+const MIB: u64 = 1 << 20;
+
+/// Fetches what a URL names into RAM.
+///
+/// # Errors
+/// [`Code::RootMalformed`] for what is no URL, [`Code::SourceNotBuilt`] for a scheme that is not built.
+pub fn fetch(config: &Config, text: &str) -> Result<Vec<Step>, Stop> {
+    let mut transfer = config.transfer();
+    let mut from = vec![url(text, "root=live:")?];
+    for mirror in &transfer.mirrors {
+        from.push(url(mirror, "rd.live.mirror=")?);
+    }
+    // The first of all: a mirror is another place for the same file.
+    transfer.mirrors.insert(0, text.to_owned());
+    let (wish, _) = config.network_wish();
+    let keep = wish.needed;
+    Ok(vec![
+        Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline }),
+        Step::Tmpfs { size: TmpfsSize::Percent(100), options: Vec::new(), at: FETCHED_DIR.into() },
+        Step::Net(NetAct::Fetch {
+            from: from.iter().map(ToString::to_string).collect(),
+            how: Box::new(transfer),
+            to: Path::new(FETCHED).to_owned(),
+            reserve: config.ram_reserve_mib.saturating_mul(MIB),
+            patience: config.deadline,
+        }),
+        Step::Net(NetAct::Down { keep }),
+    ])
+}
+
+fn url(text: &str, karg: &str) -> Result<Url, Stop> {
+    let shown = without_password(text);
+    let url: Url = text.parse().map_err(|error| {
+        Stop::new(Code::RootMalformed, format!("{karg}{shown}: {error}")).wanted("http://<server>/<path>, or https")
+    })?;
+    match url.scheme() {
+        Scheme::Http | Scheme::Https => Ok(url),
+        Scheme::Ftp | Scheme::Ftps | Scheme::Tftp | Scheme::Dolly => Err(not_built(&shown)),
+    }
+}
+
+/// A source that this version does not know to fetch from.
+#[must_use]
+pub fn not_built(source: &str) -> Stop {
+    let version = env!("CARGO_PKG_VERSION");
+    Stop::new(Code::SourceNotBuilt, format!("{source} is not supported by rdlive {version}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::interpret_text;
+
+    fn plan(text: &str) -> Result<Vec<String>, String> {
+        let (config, _) = interpret_text(text);
+        let crate::config::Source::Url(url) = &config.source else { return Err("no URL".into()) };
+        let steps = fetch(&config, url).map_err(|stop| stop.to_string())?;
+        Ok(steps.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn an_image_comes_into_ram_and_the_network_goes() {
+        assert_eq!(
+            plan("root=live:http://u:secret@h/x.iso rd.retry=30").unwrap(),
+            [
+                "network (any interface: DHCP or a router), at most 30 s",
+                "tmpfs 100% at /run/initramfs/fetched",
+                "fetch http://h/x.iso to RAM at /run/initramfs/fetched/image",
+                "network: addresses and routes taken away",
+            ]
+        );
+        let all = plan(
+            "root=live:https://h/x.iso rd.live.mirror=http://m/y.iso ip=eth0:dhcp rd.neednet=1 \
+             rd.live.sha256=0000000000000000000000000000000000000000000000000000000000000001",
+        );
+        assert_eq!(
+            all.unwrap(),
+            [
+                "network (eth0: DHCPv4), at most 180 s",
+                "tmpfs 100% at /run/initramfs/fetched",
+                "fetch https://h/x.iso or http://m/y.iso to RAM at /run/initramfs/fetched/image, with its SHA-256",
+                "network: left as it is",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_is_named_without_its_password() {
+        for (text, expected) in [
+            ("root=live:http://u:secret@h:99999/x", "RDL-001: root=live:http://h:99999/x: "),
+            ("root=live:ftp://u:secret@h/x", "RDL-002: ftp://h/x is not supported by rdlive "),
+            ("root=live:http://h/x rd.live.mirror=nonsense", "RDL-001: rd.live.mirror=nonsense: "),
+        ] {
+            let found = plan(text).unwrap_err();
+            assert!(found.starts_with(expected) && !found.contains("secret"), "{text}: {found}");
+        }
+    }
+}

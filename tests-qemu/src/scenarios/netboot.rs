@@ -1,0 +1,165 @@
+//! Roots that come over the network, natively; no medium is there (network.md 4 to 6, network-field.md).
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::machine::Nic;
+use crate::medium::*;
+use crate::mode::Mode;
+use crate::net::{Link, Net, Serve};
+
+const URL: &str = "root=live:http://10.9.0.1/live.iso";
+/// The first card of user-mode Linux, which is the quick tier's machine.
+const STATIC: &str = "ip=10.9.0.9::10.9.0.1:24::vec0:none";
+const WRONG: &str = "rd.live.sha256=00000000000000000000000000000000000000000000000000000000000000aa";
+
+fn http(recipe: Recipe) -> Net {
+    Net::new().serve(Serve::Http(vec![("/live.iso", recipe)]))
+}
+
+fn dhcp(recipe: Recipe) -> Net {
+    http(recipe).serve(Serve::Dhcp(vec![]))
+}
+
+fn boot(net: Net) -> Boot {
+    Boot::nothing().mode(Mode::Native).net(net).root(URL).kargs("rd.minmem=64 rd.retry=30")
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = roots();
+    list.extend(addresses());
+    list.extend(failures());
+    list
+}
+
+/// What is fetched, and what becomes of it.
+fn roots() -> Vec<Scenario> {
+    let container = |kind| folder(kind, "", vec![("LiveOS/rootfs.img", image(Fs::Ext4))]);
+    let mut list = vec![
+        scenario(
+            "net/T-48 E1 an ISO over HTTP into RAM",
+            boot(dhcp(iso()))
+                .expect(overlay_root())
+                .expect(persistence("temporary"))
+                .expect(console_says("network: addresses and routes taken away"))
+                .expect(report_says("fetch http://10.9.0.1/live.iso to RAM at /run/initramfs/fetched/image")),
+        ),
+        scenario(
+            "net/K15 a squashfs is known by its content, whatever its name",
+            boot(dhcp(container(Fs::Squashfs("zstd")))).expect(mapped_root()),
+        ),
+        scenario("net/K15 an EROFS is known by its content", boot(dhcp(container(Fs::Erofs))).expect(mapped_root())),
+        scenario(
+            "net/SD-14 with RAM as target nothing is made for changes, and that is said",
+            boot(dhcp(iso()))
+                .kargs("rd.live.overlay.persistent")
+                .expect(overlay_root())
+                .expect(persistence("temporary"))
+                .expect(console_says("changes are not kept over a reboot")),
+        ),
+        scenario(
+            "net/rd.live.mirror= is asked where the first URL has nothing",
+            boot(dhcp(iso()))
+                .root("root=live:http://10.9.0.1/nothing.iso")
+                .kargs("rd.live.mirror=http://10.9.0.1/live.iso")
+                .expect(overlay_root()),
+        ),
+        scenario(
+            "net/K18 a line that loses a frame in ten",
+            boot(dhcp(iso()).link(Link { loss: 10, ..Link::default() })).kargs("rd.retry=60").expect(overlay_root()),
+        ),
+        scenario(
+            "net/K20 a slow line says how far it is",
+            boot(dhcp(iso()).link(Link { rate: Some(3000), ..Link::default() }))
+                .expect(overlay_root())
+                .expect(console_says("MB/s"))
+                .expect(console_says("s left")),
+        ),
+    ];
+    list.extend([Nic::E1000, Nic::Virtio].map(|nic| {
+        scenario(
+            format!("net/T-48 an ISO over HTTP into RAM by {}", nic.name()),
+            boot(dhcp(iso()).nic(nic)).expect(overlay_root()),
+        )
+    }));
+    list
+}
+
+/// How the machine gets its address.
+fn addresses() -> Vec<Scenario> {
+    vec![
+        scenario("net/N-N1 an address of the command line", boot(http(iso())).kargs(STATIC).expect(overlay_root())),
+        scenario(
+            "net/K5 the interface is named by its hardware address",
+            boot(dhcp(iso())).kargs("ip=02-00-00-00-00-11:dhcp").expect(overlay_root()),
+        ),
+        scenario(
+            "net/K13 a name is looked up with the server that DHCP names",
+            boot(http(iso()).serve(Serve::Dhcp(vec!["--port=53", "--address=/image.lan/10.9.0.1"])))
+                .root("root=live:http://image.lan/live.iso")
+                .expect(overlay_root()),
+        ),
+        scenario(
+            "net/two cards, and the server is on the second",
+            boot(dhcp(iso()).cards(&["02:00:00:00:00:21", "06:00:00:00:00:22"]))
+                .root("root=live:http://10.9.1.1/live.iso")
+                .expect(overlay_root()),
+        ),
+        scenario(
+            "net/rd.neednet=1 keeps the network",
+            boot(dhcp(iso()))
+                .kargs("rd.neednet=1")
+                .expect(overlay_root())
+                .expect(console_says("network: left as it is"))
+                .expect(console_lacks("taken away")),
+        ),
+    ]
+}
+
+/// What goes wrong is said, soon, with its cause.
+fn failures() -> Vec<Scenario> {
+    let fails = |net: Net, code| boot(net).kargs("rd.retry=6").keep_after_failure().expect(stops_with(code));
+    vec![
+        scenario(
+            "net/K2 no DHCP server answers",
+            fails(http(iso()), "RDL-070")
+                .expect(console_says("waiting for an address, 3 s of 6"))
+                .expect(report_says("link up")),
+        ),
+        scenario(
+            "net/K5 the interface that is named is not there",
+            fails(dhcp(iso()), "RDL-070").kargs("ip=eth7:dhcp").expect(report_says("eth7 is not there")),
+        ),
+        scenario(
+            "net/K14 404 is no reason to wait for long",
+            fails(dhcp(iso()), "RDL-071")
+                .root("root=live:http://10.9.0.1/nothing.iso")
+                .expect(report_says("404 Not Found")),
+        ),
+        scenario(
+            "net/K14 nobody listens",
+            fails(Net::new().serve(Serve::Dhcp(vec![])), "RDL-071").expect(report_says("connection refused")),
+        ),
+        scenario(
+            "net/K13 a name that nobody knows",
+            fails(dhcp(iso()), "RDL-071")
+                .root("root=live:http://nobody.invalid/live.iso")
+                .expect(report_says("nobody.invalid has no address")),
+        ),
+        scenario(
+            "net/another SHA-256 than was given",
+            fails(dhcp(iso()), "RDL-072").kargs(WRONG).expect(report_says("00aa")),
+        ),
+        scenario(
+            "net/T-50 an ISO that does not fit is refused before its first byte",
+            fails(dhcp(iso()), "RDL-028").kargs("rd.minmem=100000").expect(console_lacks("into RAM, ")),
+        ),
+        scenario(
+            "net/what is fetched is no image",
+            fails(dhcp(Recipe::Text("<html>Please log in</html>")), "RDL-071")
+                .expect(report_says("what the server sent is no image"))
+                .expect(report_says("Please log in")),
+        ),
+    ]
+}
