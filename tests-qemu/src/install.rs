@@ -26,6 +26,8 @@ const NEEDS: &[Need] = &[
     need("/usr/include/libdevmapper.h", "libdevmapper-dev"),
     need("/usr/lib/llvm-*/lib/libclang.so", "libclang-dev"),
     need("pkg-config", "pkg-config"),
+    // ring is partly C, and is compiled for the agent's target.
+    need("musl-gcc", "musl-tools"),
     need("qemu-system-x86_64", "qemu-system-x86"),
     need("/usr/share/seabios/bios-256k.bin", "seabios"),
     need("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
@@ -216,6 +218,14 @@ mod tests {
             let known = ESSENTIAL.contains(&package) || NEEDS.iter().any(|need| need.package == package);
             assert!(known, "{program} of {package} is not installed");
         }
+    }
+
+    /// The cc crate takes `musl-gcc` for a musl target (`x86_64-linux-musl-gcc` before it, which the same package has).
+    #[test]
+    fn what_compiles_c_for_the_agent_is_installed() {
+        let crates = include_str!("../../Cargo.lock");
+        assert!(crates.contains("name = \"ring\""), "nothing of the agent is C any more");
+        assert!(NEEDS.iter().any(|need| need.package == "musl-tools"));
     }
 
     #[test]
