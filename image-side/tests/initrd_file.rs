@@ -297,3 +297,164 @@ fn readers_of_cards_bring_the_drivers_of_the_cards() {
         assert!(loaded(reader).contains(&card), "{reader}: {:?}", loaded(reader));
     }
 }
+
+/// A module without code that says this of itself.
+fn module(facts: &[&str]) -> Vec<u8> {
+    let facts: Vec<u8> = facts.iter().flat_map(|fact| [fact.as_bytes(), b"\0"].concat()).collect();
+    let names = b"\0.modinfo\0.shstrtab\0";
+    let mut elf = vec![0; 64];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    // A relocatable file for x86-64; where the sections are described, and how large each description is.
+    for (at, value) in [(16, 1), (18, 62), (20, 1), (52, 64), (58, 64), (60, 3), (62, 2)] {
+        elf[at] = value;
+    }
+    let (facts_at, names_at) = (elf.len(), elf.len() + facts.len());
+    elf.extend(&facts);
+    elf.extend(names);
+    let table = elf.len() as u64;
+    elf[40..48].copy_from_slice(&table.to_le_bytes());
+    let mut section = |name: u32, kind: u32, at: usize, size: usize| {
+        let mut header = [name, kind].map(u32::to_le_bytes).concat();
+        header.extend([0, 0, at as u64, size as u64, 0, 1, 0].map(u64::to_le_bytes).concat());
+        header.resize(64, 0);
+        elf.extend(header);
+    };
+    section(0, 0, 0, 0);
+    section(1, 1, facts_at, facts.len());
+    section(10, 3, names_at, names.len());
+    elf
+}
+
+/// A tree with these modules, "NAME" or "DIRECTORY/NAME", and these aliases.
+fn with_modules(names: &[(&str, Vec<u8>)], aliases: &str) -> Tiny {
+    let tiny = Tiny::new();
+    let base = format!("usr/lib/modules/{}", tiny::VERSION);
+    let dep: String = names.iter().map(|(name, _)| format!("kernel/{name}.ko:\n")).collect();
+    tiny.file(&format!("{base}/modules.dep"), dep);
+    tiny.file(&format!("{base}/modules.alias"), aliases);
+    names.iter().for_each(|(name, content)| tiny.file(&format!("{base}/kernel/{name}.ko"), content));
+    tiny
+}
+
+/// Cards, the PHYs that they may find, USB cards and protocols; no others, and none where nobody wants a network.
+#[test]
+fn the_network_is_in_the_generic_profile() {
+    const IN: &str = "virtio_net e1000 e1000e igb igc r8169 tg3 atlantic vmxnet3 hv_netvsc ena xen-netfront r8152 ax88179_178a cdc_ether \
+                      ixgbe i40e bnxt_en 8139cp 8139too pcnet32 af_packet ipv6 8021q aoe realtek broadcom";
+    const OUT: &str = "mlx5_core iwlwifi qmi_wwan sfp";
+    let names: Vec<(&str, Vec<u8>)> =
+        IN.split(' ').chain(OUT.split(' ')).chain(["loop"]).map(|name| (name, Vec::new())).collect();
+    let aliases = "alias mdio:0000000000011100110010?????????? realtek\nalias mdio:0000000000100000011000?????????? broadcom\n\
+                   alias net-pf-17 af_packet\nalias virtio:d00000001v* virtio_net\nalias pci:v*bc02* mlx5_core\n";
+    let tiny = with_modules(&names, aliases);
+    tiny.file(&format!("usr/lib/modules/{}/modules.softdep", tiny::VERSION), "softdep r8169 pre: realtek\n");
+    let (bytes, said) = make(&tiny, &[], None);
+    let text = index_text(&tiny, &bytes);
+    let index = Index::parse(&text).unwrap();
+    for name in IN.split(' ') {
+        assert!(index.contains(name), "{name}: {text}");
+    }
+    for name in OUT.split(' ') {
+        assert!(!index.contains(name), "{name}: {text}");
+    }
+    // What the kernel asks modprobe for by itself.
+    assert_eq!(index.matches("mdio:00000000000111001100100110010010"), ["realtek"]);
+    assert_eq!(index.matches("net-pf-17"), ["af_packet"]);
+    assert_eq!(index.load_order("r8169").iter().map(|module| module.name).collect::<Vec<_>>(), ["realtek", "r8169"]);
+    assert!(said.contains("note: the network adds ") && said.contains("cards of PCs "), "{said}");
+    for args in [&["--no-network"][..], &["--profile=minimal"]] {
+        let (bytes, said) = make(&tiny, args, None);
+        let text = index_text(&tiny, &bytes);
+        let index = Index::parse(&text).unwrap();
+        assert!(index.contains("loop"), "{args:?}: {text}");
+        for name in IN.split(' ') {
+            assert!(!index.contains(name), "{args:?}, {name}: {text}");
+        }
+        assert!(!said.contains("the network adds") && !said.contains("CA certificates"), "{args:?}: {said}");
+    }
+    let planned = tiny.command(&["--dry-run", "--no-network"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&planned.stdout).contains("native (generic, no network)"), "{planned:?}");
+}
+
+/// What a hardened system, or one with a vendor's driver instead, says of its cards holds: the next boot of it needs no network.
+#[test]
+fn cards_that_modprobe_d_forbids_are_left_alone() {
+    let tiny = with_modules(&[("r8169", Vec::new()), ("usb-storage", Vec::new())], "");
+    tiny.file("etc/modprobe.d/cards.conf", "blacklist r8169\nblacklist usb-storage\n");
+    let text = index_text(&tiny, &initrd(&tiny, &[], None));
+    assert!(text.contains("\nb r8169\n") && !text.contains("\nb usb_storage\n"), "{text}");
+}
+
+#[test]
+fn drivers_bring_the_firmware_that_they_name() {
+    let cards = [
+        ("r8169", module(&["license=GPL", "firmware=rtl_nic/a.fw", "firmware=rtl_nic/b.fw", "firmware=rtl_nic/c.fw"])),
+        ("tg3", module(&["firmware=tigon/tg3.bin"])),
+        ("drivers/scsi/hpsa", module(&["firmware=other.bin"])),
+        ("extra", module(&["firmware=extra/*.bin"])),
+    ];
+    let tiny = with_modules(&cards, "");
+    for path in ["rtl_nic/a.fw.xz", "rtl_nic/real.fw", "other.bin", "extra/one.bin.zst", "extra/two.txt", "unasked.bin"]
+    {
+        tiny.file(&format!("usr/lib/firmware/{path}"), path);
+    }
+    symlink("usr/lib", tiny.root().join("lib")).unwrap();
+    for name in ["b.fw", "c.fw"] {
+        symlink("real.fw", tiny.root().join("usr/lib/firmware/rtl_nic").join(name)).unwrap();
+    }
+    let (bytes, said) = make(&tiny, &["--add-module=extra"], None);
+    let files = unpack(&tiny, &bytes);
+    let firmware: Vec<(&str, &str)> = files
+        .iter()
+        .filter(|(_, (mode, _))| !mode.starts_with('d'))
+        .filter_map(|(name, (mode, _))| Some((name.strip_prefix("lib/firmware/")?, &mode[..1])))
+        .collect();
+    // A file that two names stand for is there once.
+    let expected = [
+        ("extra/one.bin.zst", "-"),
+        ("other.bin", "-"),
+        ("rtl_nic/a.fw.xz", "-"),
+        ("rtl_nic/b.fw", "-"),
+        ("rtl_nic/c.fw", "l"),
+    ];
+    assert_eq!(firmware, expected);
+    assert_eq!(files["lib/firmware/rtl_nic/b.fw"].1, b"rtl_nic/real.fw");
+    assert!(said.contains("firmware adds ") && said.contains(" in 5 files"), "{said}");
+    let notes: Vec<&str> = said.lines().filter(|line| line.contains("lacks")).collect();
+    let lacks =
+        "note: tg3: the tree lacks 1 of 1 firmware files (tigon/tg3.bin); hardware that needs them may not work";
+    assert_eq!(notes, [lacks]);
+    let planned = tiny.command(&["--dry-run"]).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&planned.stdout).contains("tg3: the tree lacks 1 of 1 firmware files"),
+        "{planned:?}"
+    );
+    // Without the network, still that of the disks.
+    let files = unpack(&tiny, &initrd(&tiny, &["--no-network"], None));
+    assert!(files.contains_key("lib/firmware/other.bin") && !files.contains_key("lib/firmware/rtl_nic/b.fw"));
+}
+
+#[test]
+fn sd_11_the_trees_ca_certificates_come_with_the_network() {
+    const TARGET: &str = "etc/ssl/certs/ca-certificates.crt";
+    let tiny = Tiny::new();
+    let (bytes, said) = make(&tiny, &[], None);
+    assert!(!unpack(&tiny, &bytes).contains_key(TARGET));
+    assert!(said.contains("note: the tree has no CA certificates") && said.contains("rd.live.ca="), "{said}");
+    let own = tiny.out().join("own.crt");
+    let pem = |of: &str| format!("# {of}\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+    fs::write(&own, pem("own")).unwrap();
+    let add = format!("--add-file={}:/{TARGET}", own.display());
+    let (bytes, said) = make(&tiny, &[&add], None);
+    assert_eq!(unpack(&tiny, &bytes)[TARGET].1, pem("own").into_bytes());
+    assert!(!said.contains("no CA certificates"), "{said}");
+    // As Fedora has it, through two links.
+    tiny.file("etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", pem("Fedora"));
+    fs::create_dir_all(tiny.root().join("etc/pki/tls/certs")).unwrap();
+    let link = tiny.root().join("etc/pki/tls/certs/ca-bundle.crt");
+    symlink("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", link).unwrap();
+    let (bytes, said) = make(&tiny, &[], None);
+    assert_eq!(unpack(&tiny, &bytes)[TARGET], ("-rw-r--r--".to_owned(), pem("Fedora").into_bytes()));
+    assert!(said.contains("CA certificates ") && !said.contains("no CA certificates"), "{said}");
+    assert!(!unpack(&tiny, &initrd(&tiny, &["--no-network"], None)).contains_key(TARGET));
+}

@@ -129,13 +129,13 @@ fn b33_root_a_disk_that_fills_up_leaves_nothing() {
         return;
     }
     let tiny = Tiny::new();
-    tiny.file("usr/noise", noise(60));
+    tiny.file("usr/noise", noise(90));
     // The estimate trusts the compressor; noise is what breaks it. First the ISO does not fit, then the container.
-    let text = on_tmpfs(&tiny, 120, &tiny.out(), &[]);
+    let text = on_tmpfs(&tiny, 172, &tiny.out(), &[]);
     assert!(text.contains("test.iso") && text.contains("is full") && text.contains("needed"), "{text}");
     let scratch = tiny.root().with_file_name("scratch");
     fs::create_dir(&scratch).unwrap();
-    let text = on_tmpfs(&tiny, 55, &scratch, &["--scratch-dir", scratch.to_str().unwrap()]);
+    let text = on_tmpfs(&tiny, 82, &scratch, &["--scratch-dir", scratch.to_str().unwrap()]);
     assert!(text.contains("container") && text.contains("is full") && text.contains("needed"), "{text}");
     assert_eq!(names(&tiny.out()), Vec::<String>::new());
 }

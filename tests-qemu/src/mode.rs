@@ -16,7 +16,7 @@ use crate::{cache, floor, packages, sources, tool, vmlinux};
 pub enum Mode {
     /// Our own initramfs, the agent is PID 1; kernel of Debian 13.
     Native,
-    /// As [`Mode::Native`] with drivers for the network cards of the lab.
+    /// As [`Mode::Native`] with the builder's whole network group, and sooner made: nothing in it is compressed. `Boot::net` chooses it.
     NativeNet,
     /// As [`Mode::Native`] with the kernel of Debian 12.
     Native12,
@@ -236,11 +236,8 @@ impl Mode {
         const AREAS: &str = "--persistence=ext4,xfs,btrfs";
         // As small as users get it, one takes 20 to 27 CPU seconds to make, and each change of the agent makes all of them anew.
         const STORED: [&str; 2] = ["--compress=none", "--plain-modules"];
-        // User-mode Linux has its only driver built in.
-        const CARDS: &[&str] = &["virtio_net", "e1000", "e1000e", "8139cp", "8139too"];
         let scratch = lab.cache.scratch("initrd")?;
         let mut args: Vec<String> = match self {
-            Self::NativeNet if over.is_none() => CARDS.iter().map(|name| format!("--add-module={name}")).collect(),
             Self::NativeWrite | Self::NativeWrite12 => vec![AREAS.to_owned()],
             Self::NativeCrypt | Self::NativeCryptQuick | Self::NativeCrypt12 => {
                 let key = scratch.join("key");
@@ -260,6 +257,10 @@ impl Mode {
         };
         if !(self.is_as_shipped() && over.is_none()) {
             args.extend(STORED.map(str::to_owned));
+        }
+        // Their boots have no network, and 10 MB more to unpack would be a part of each. User-mode Linux has its only card built in.
+        if !(self.is_as_shipped() || self == Self::NativeNet || over.is_some()) {
+            args.push("--no-network".to_owned());
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let made = native(lab, self.tree(), over, version, &args, path);

@@ -26,7 +26,10 @@ pub struct InitrdArgs {
     /// Which drivers to pack
     #[arg(long, value_enum, default_value_t)]
     pub profile: Profile,
-    /// Pack this kernel module too, with what it needs
+    /// Leave out what the network needs, which the profile generic has: drivers of cards, and the tree's CA certificates
+    #[arg(long)]
+    pub no_network: bool,
+    /// Pack this kernel module too, with what it needs and its firmware
     #[arg(long = "add-module", value_name = "MODULE")]
     pub add_module: Vec<String>,
     /// Pack this file too
@@ -90,6 +93,7 @@ pub fn initrd(args: &InitrdArgs) -> Result<()> {
         modules,
         agent: initrd::agent::find(args.agent.as_deref())?,
         profile: args.profile,
+        network: !args.no_network,
         add_modules: args.add_module.clone(),
         add_files: args.add_file.clone(),
         conf: args.conf.clone(),
@@ -116,7 +120,7 @@ pub fn initrd(args: &InitrdArgs) -> Result<()> {
     ));
     let biggest: Vec<String> =
         summary.modules.iter().take(12).map(|(name, size)| format!("{name} {}", human(*size))).collect();
-    notes.iter().chain(&privacy).for_each(|note| progress.note(note));
+    notes.iter().chain(&privacy).chain(&summary.notes()).for_each(|note| progress.note(note));
     progress.note(&format!("biggest modules: {}", biggest.join(", ")));
     Ok(())
 }

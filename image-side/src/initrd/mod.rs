@@ -4,33 +4,37 @@ pub mod agent;
 mod archive;
 mod beside;
 mod busybox;
+mod certificates;
+mod choice;
 mod crypto;
 mod decompress;
 pub mod dracut;
 mod elf;
+mod firmware;
 mod index;
 pub mod kmod;
 mod modprobe_conf;
 mod module_file;
 pub mod profile;
+mod summary;
 mod tools;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use rdlive_media::layout;
-use rdlive_media::modindex::normalise;
 
 use self::archive::Archive;
-use self::kmod::ModuleTree;
-use self::modprobe_conf::ModprobeConf;
+pub use self::choice::notes;
+use self::choice::{Choice, choose_modules};
 pub use self::profile::Profile;
+pub use self::summary::Summary;
 pub use self::tools::AreaFs;
 use crate::epoch::Epoch;
 
@@ -106,6 +110,8 @@ pub struct Recipe {
     pub agent: PathBuf,
     /// Which drivers.
     pub profile: Profile,
+    /// Put in what the network needs, if the profile has one: drivers of cards, and the tree's CA certificates.
+    pub network: bool,
     /// Further modules; each must exist.
     pub add_modules: Vec<String>,
     /// Further files.
@@ -127,15 +133,11 @@ pub struct Recipe {
     pub epoch: Epoch,
 }
 
-/// What was packed.
-#[derive(Clone, Debug)]
-pub struct Summary {
-    /// Modules with their packed sizes in bytes, biggest first.
-    pub modules: Vec<(String, u64)>,
-    /// Size of all content before compression, in bytes.
-    pub content_bytes: u64,
-    /// Size of the file, in bytes.
-    pub bytes: u64,
+impl Recipe {
+    /// Whether the initramfs can fetch an image.
+    fn has_network(&self) -> bool {
+        self.network && self.profile.has_network()
+    }
 }
 
 /// Directories every initramfs has, with their permissions.
@@ -150,9 +152,6 @@ const DIRECTORIES: [(&str, u32); 9] = [
     ("root", 0o700),
     ("tmp", 0o1777),
 ];
-
-/// Cards on these buses have no modalias; in the system udev's rules say what is for them (80-drivers.rules of systemd).
-const CARDS: [&str; 2] = ["softdep tifm_7xx1 post: tifm_sd tifm_ms", "softdep memstick post: ms_block mspro_block"];
 
 /// Builds the initramfs into `output`.
 ///
@@ -169,7 +168,10 @@ pub fn build(recipe: &Recipe, output: &Path) -> Result<Summary> {
     archive.file("init", 0o755, read(&recipe.agent).context("adding the agent")?);
     archive.link("usr/bin/rdlive", "/init");
     archive.file(layout::CONF, 0o644, conf_text(&recipe.conf)?.into_bytes());
-    let modules = add_modules(recipe, &mut archive)?;
+    let choice = choose_modules(recipe)?;
+    let modules = add_modules(recipe, &choice, &mut archive)?;
+    let firmware = add_firmware(recipe, &choice, &mut archive)?;
+    let certificates = add_certificates(recipe, &mut archive)?;
     if recipe.shell {
         add_shell(recipe, &mut archive)?;
     }
@@ -178,71 +180,12 @@ pub fn build(recipe: &Recipe, output: &Path) -> Result<Summary> {
     let content_bytes = archive.content_bytes();
     write(&archive, recipe, output).with_context(|| format!("writing {}", output.display()))?;
     let bytes = fs::metadata(output).with_context(|| format!("examining {}", output.display()))?.len();
-    Ok(Summary { modules, content_bytes, bytes })
+    let groups = summary::of_groups(&choice.groups, &modules, certificates);
+    Ok(Summary { modules, groups, firmware, content_bytes, bytes })
 }
 
-/// The modules that a recipe packs.
-struct Choice {
-    /// Where they come from.
-    tree: ModuleTree,
-    /// What holds for them.
-    conf: ModprobeConf,
-    /// Their names.
-    names: BTreeSet<String>,
-    /// Those that the tree's modprobe.d forbids, and that a medium may need.
-    defied: BTreeSet<String>,
-}
-
-fn choose_modules(recipe: &Recipe) -> Result<Choice> {
-    let mut tree = ModuleTree::read(&recipe.version, &recipe.root, &recipe.modules)?;
-    let mut conf = ModprobeConf::of_tree(&recipe.root);
-    CARDS.iter().for_each(|line| tree.add_softdep(line));
-    conf.softdeps.iter().for_each(|line| tree.add_softdep(line));
-    conf.aliases.iter().for_each(|line| tree.add_alias(line));
-    let mut wanted = recipe.profile.modules(&tree);
-    for name in &recipe.add_modules {
-        if !tree.contains(name) && !tree.is_builtin(name) {
-            bail!("--add-module {name}: kernel {} has no such module", recipe.version);
-        }
-        wanted.insert(normalise(name));
-    }
-    let mut for_media = recipe.profile.for_media(&tree);
-    if recipe.encryption {
-        let ciphers = crypto::modules(&tree)?;
-        wanted.extend(ciphers.iter().cloned());
-        for_media.extend(ciphers);
-    }
-    let defied = conf.allow(&tree.closure(&for_media));
-    let names = tree.closure(&wanted);
-    Ok(Choice { tree, conf, names, defied })
-}
-
-/// What the operator may want to know about the modules that `recipe` packs.
-///
-/// # Errors
-/// When the tree's list of modules cannot be read, or lacks one that was asked for.
-pub fn notes(recipe: &Recipe) -> Result<Vec<String>> {
-    let Choice { tree, names, defied, .. } = choose_modules(recipe)?;
-    let files = names.iter().filter_map(|name| Some((name, &tree.file(name)?.path)));
-    let beside: Vec<String> =
-        files.filter(|(_, path)| beside::is_beside(path)).map(|(name, path)| format!("{name} ({path})")).collect();
-    let mut notes = Vec::new();
-    if !beside.is_empty() {
-        let drivers = "drivers from outside the kernel's own directory are in the initramfs";
-        notes.push(format!("{drivers}: {}", beside.join(", ")));
-    }
-    if !defied.is_empty() {
-        notes.push(format!(
-            "the tree's modprobe.d forbids {}: the initramfs loads them all the same, for its medium may need them \
-             (rd.driver.blacklist= forbids them there too); the system keeps its file",
-            defied.into_iter().collect::<Vec<_>>().join(", ")
-        ));
-    }
-    Ok(notes)
-}
-
-fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u64)>> {
-    let Choice { tree, conf, names, .. } = choose_modules(recipe)?;
+fn add_modules(recipe: &Recipe, choice: &Choice, archive: &mut Archive) -> Result<Vec<(String, u64)>> {
+    let Choice { tree, conf, names, .. } = choice;
     let base = format!("usr/lib/modules/{}", recipe.version);
     let jobs: Vec<module_file::Job> = names
         .iter()
@@ -250,16 +193,50 @@ fn add_modules(recipe: &Recipe, archive: &mut Archive) -> Result<Vec<(String, u6
         .map(|file| module_file::Job::new(&file.path, recipe.plain_modules))
         .collect();
     let mut sizes = Vec::new();
-    for (job, content) in jobs.iter().zip(module_file::pack(&tree, &jobs)?) {
+    for (job, content) in jobs.iter().zip(module_file::pack(tree, &jobs)?) {
         sizes.push((kmod::module_name(&job.source), content.len() as u64));
         archive.file(&format!("{base}/{}", job.target), 0o644, content);
     }
-    let index = index::text(&tree, &conf, &names, |path| {
+    let index = index::text(tree, conf, names, |path| {
         format!("/{base}/{}", module_file::Job::new(path, recipe.plain_modules).target)
     });
     archive.file(layout::MODULE_INDEX, 0o644, index.into_bytes());
     sizes.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     Ok(sizes)
+}
+
+/// Adds what the drivers load from files; files that links make one are there once. Returns their number, and the bytes that they add.
+fn add_firmware(recipe: &Recipe, choice: &Choice, archive: &mut Archive) -> Result<(usize, u64)> {
+    let found = firmware::find(&recipe.root, &choice.tree, choice.names.iter());
+    let (mut there, mut bytes) = (BTreeMap::new(), 0);
+    for (name, path) in &found.files {
+        if let Some(same) = there.insert(path, name) {
+            archive.link(name, &format!("/{same}"));
+            there.insert(path, same);
+            continue;
+        }
+        let content = read(path).context("adding firmware")?;
+        bytes += added(recipe, &content)?;
+        archive.file(name, 0o644, content);
+    }
+    Ok((found.files.len(), bytes))
+}
+
+/// Adds the tree's CA certificates. Returns the bytes that they add.
+fn add_certificates(recipe: &Recipe, archive: &mut Archive) -> Result<u64> {
+    let Some(file) = certificates::find(&recipe.root).filter(|_| recipe.has_network()) else { return Ok(0) };
+    let content = read(&file).context("adding CA certificates")?;
+    let bytes = added(recipe, &content)?;
+    archive.file(certificates::TARGET, 0o644, content);
+    Ok(bytes)
+}
+
+/// Bytes that a file adds to the archive.
+fn added(recipe: &Recipe, content: &[u8]) -> Result<u64> {
+    Ok(match recipe.compress {
+        Compress::None => content.len(),
+        Compress::Zstd => zstd::bulk::compress(content, module_file::LEVEL)?.len(),
+    } as u64)
 }
 
 fn add_shell(recipe: &Recipe, archive: &mut Archive) -> Result<()> {

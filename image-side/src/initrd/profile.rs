@@ -39,12 +39,28 @@ impl Profile {
         chosen(&parse(self.text()), tree)
     }
 
+    /// Whether the network comes with it, if nobody leaves it out.
+    pub fn has_network(self) -> bool {
+        self == Self::Generic
+    }
+
     /// Those of them without which a medium or an area may not be found: all but keyboards.
     pub fn for_media(self, tree: &ModuleTree) -> BTreeSet<String> {
         let mut rules = parse(self.text());
         rules.retain(|rule| !matches!(rule, Rule::Keyboard(_)));
         chosen(&rules, tree)
     }
+}
+
+/// The modules of `tree` for the network, without their dependencies, by group.
+pub fn network(tree: &ModuleTree) -> Vec<(String, BTreeSet<String>)> {
+    let rules = parse(include_str!("network.profile"));
+    let groups = rules.chunk_by(|_, next| !matches!(next, Rule::Group(_)));
+    let named = groups.filter_map(|rules| match rules.split_first() {
+        Some((Rule::Group(title), rules)) => Some((title.clone(), chosen(rules, tree))),
+        _ => None,
+    });
+    named.collect()
 }
 
 fn chosen(rules: &[Rule], tree: &ModuleTree) -> BTreeSet<String> {
@@ -63,7 +79,11 @@ fn chosen(rules: &[Rule], tree: &ModuleTree) -> BTreeSet<String> {
                 let disks = drivers_of_disks(tree).filter(|name| !never.contains(name) && !needs_one(name));
                 chosen.extend(disks.map(str::to_owned));
             }
-            Rule::Never(_) => {}
+            Rule::Phys => {
+                let phys = tree.aliases().filter(|(pattern, _)| pattern.starts_with("mdio:")).map(|(_, name)| name);
+                chosen.extend(phys.filter(|name| tree.contains(name)).map(str::to_owned));
+            }
+            Rule::Never(_) | Rule::Group(_) => {}
         }
     }
     chosen
@@ -77,7 +97,11 @@ enum Rule {
     Directory(String),
     /// Drivers of disks that lie beside the kernel's own.
     Beside,
+    /// Drivers of the chips between a network card and its socket.
+    Phys,
     Never(String),
+    /// The name of what follows.
+    Group(String),
 }
 
 impl Rule {
@@ -96,6 +120,8 @@ fn parse(text: &str) -> Vec<Rule> {
         match words[..] {
             [] => {}
             ["keyboard", name] => rules.push(Rule::Keyboard(normalise(name))),
+            ["group", ..] => rules.push(Rule::Group(words[1..].join(" "))),
+            ["phys"] => rules.push(Rule::Phys),
             ["beside"] => rules.push(Rule::Beside),
             ["include", "minimal"] => rules.extend(parse(Profile::Minimal.text())),
             ["dir", dir] => rules.push(Rule::Directory(dir.to_owned())),
@@ -117,6 +143,37 @@ mod tests {
         for profile in Profile::value_variants() {
             assert!(parse(profile.text()).len() > 20, "{}", profile.name());
         }
+        // With no module but one in each group, and PHYs that only their aliases tell from other modules.
+        let dep = "kernel/drivers/net/ethernet/e1000.ko:\nkernel/drivers/net/phy/realtek.ko.xz:\nkernel/a/phy.ko:\n\
+                   kernel/drivers/net/virtio_net.ko:\nkernel/b/aoe.ko:\nkernel/drivers/net/phy/sfp.ko:\n";
+        let alias = "alias mdio:0000000000011100110010????????? realtek\nalias mdio:1* phy\nalias pci:v* sfp\nalias mdio:* gone\n";
+        let groups = network(&ModuleTree::from_texts("6.1", dep, "", alias, ""));
+        let list = |(title, names): &(String, BTreeSet<String>)| {
+            format!("{title}: {}", names.iter().cloned().collect::<Vec<_>>().join(" "))
+        };
+        let groups: Vec<String> = groups.iter().map(list).collect();
+        let expected = [
+            "cards of virtual machines: virtio_net",
+            "cards of PCs: e1000",
+            "cards of servers: ",
+            "PHYs: phy realtek",
+            "USB cards: ",
+            "protocols: aoe",
+        ];
+        assert_eq!(groups, expected);
+    }
+
+    /// An initrd of dracut has the same cards.
+    #[test]
+    fn the_dracut_module_asks_for_the_same_cards() {
+        let module = include_str!("../../../dracut-module/50rdlive/module-setup.sh");
+        let asked: BTreeSet<&str> = module.split_whitespace().collect();
+        for rule in parse(include_str!("network.profile")) {
+            if let Rule::Module(name) = rule {
+                assert!(asked.contains(name.as_str()), "{name}");
+            }
+        }
+        assert!(asked.contains("=drivers/net/phy"));
     }
 
     #[test]

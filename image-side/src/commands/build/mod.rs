@@ -91,7 +91,11 @@ pub struct BuildArgs {
     /// Directory of the dracut module (default: beside this program, or installed)
     #[arg(long, value_name = "DIR")]
     pub dracut_module: Option<PathBuf>,
-    /// Pack this kernel module into a native initramfs too
+    /// Leave out of a native initramfs what the network needs, which the profile generic has: drivers of cards, and the tree's CA
+    /// certificates
+    #[arg(long)]
+    pub no_network: bool,
+    /// Pack this kernel module into a native initramfs too, with what it needs and its firmware
     #[arg(long = "add-module", value_name = "MODULE")]
     pub add_module: Vec<String>,
     /// Pack this file into a native initramfs too

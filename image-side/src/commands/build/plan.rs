@@ -134,6 +134,7 @@ impl<'a> BuildPlan<'a> {
             modules: self.kernel.modules.clone(),
             agent: self.agent.clone(),
             profile: args.profile,
+            network: !args.no_network,
             add_modules: args.add_module.clone(),
             add_files: args.add_file.clone(),
             conf,
@@ -253,7 +254,8 @@ impl<'a> BuildPlan<'a> {
         line("system", &self.os.pretty_name);
         line("tree", &format!("{} in {} inodes", human(container.size.bytes), container.size.inodes));
         line("kernel", &self.kernel.version);
-        line("initramfs", &format!("{} ({})", self.args.mode.name(), self.args.profile.name()));
+        let network = if self.args.no_network { ", no network" } else { "" };
+        line("initramfs", &format!("{} ({}{network})", self.args.mode.name(), self.args.profile.name()));
         line(
             "container",
             &format!(
@@ -303,7 +305,7 @@ fn container_plan(args: &BuildArgs, epoch: Epoch) -> ContainerPlan {
 /// Pessimistic size of an initramfs in bytes.
 fn initrd_estimate(mode: Mode) -> u64 {
     match mode {
-        Mode::Native => 16 << 20,
+        Mode::Native => 24 << 20,
         Mode::Dracut => 80 << 20,
     }
 }

@@ -83,6 +83,7 @@ fn content(plan: &BuildPlan, sums: &BTreeMap<String, String>, agent: &str) -> St
     texts.push(format!("{agent} {} {} {:?}", args.mode.name(), args.profile.name(), args.volume_id));
     texts.push(format!("{:?} {:?} {:?}", args.dialect, args.add_module, plan.title()));
     texts.push(format!("{} {} {} {:?}", args.shell, args.serial, args.timeout, args.table));
+    texts.extend(args.no_network.then(|| "no network".to_owned()));
     texts.extend(plan.kargs.iter().map(|karg| karg.text().to_owned()));
     texts.extend(args.add_file.iter().map(|file| file.destination.clone()));
     digest::of_texts(&texts.iter().map(String::as_str).collect::<Vec<_>>())
@@ -98,6 +99,7 @@ fn make_initrd(
     let mut conf = plan.conf();
     conf.push(("medium".to_owned(), identity.medium()));
     progress.stage(&format!("initramfs ({})", plan.args.mode.name()));
+    let mut notes = Vec::new();
     if let (Mode::Dracut, Some(module)) = (plan.args.mode, &plan.dracut_module) {
         let job = dracut::Job {
             root: &plan.args.input,
@@ -110,10 +112,11 @@ fn make_initrd(
         };
         dracut::make(&job, scratch, output)?;
     } else {
-        initrd::build(&plan.recipe(conf), output)?;
+        notes = initrd::build(&plan.recipe(conf), output)?.notes();
     }
     let bytes = fs::metadata(output).context("examining the initramfs")?.len();
     progress.done(&format!("initramfs ({}): {}", plan.args.mode.name(), human(bytes)));
+    notes.iter().for_each(|note| progress.note(note));
     Ok(())
 }
 

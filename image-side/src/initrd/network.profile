@@ -1,0 +1,62 @@
+# The network: wired cards, their PHYs and the protocols. With the profile generic, unless --no-network leaves it out.
+# "group TITLE" names what follows, for the sizes that a build prints; "phys" is every module with an alias of the bus mdio.
+
+group cards of virtual machines
+virtio_net
+vmxnet3
+hv_netvsc
+ena
+xen_netfront
+pcnet32
+
+group cards of PCs
+e1000
+e1000e
+igb
+igc
+r8169
+tg3
+atlantic
+8139cp
+8139too
+
+group cards of servers
+ixgbe
+i40e
+bnxt_en
+
+# Cards ask the kernel for these by the PHY that they find (request_module("mdio:…") in drivers/net/phy/phy_device.c), so that no table
+# of dependencies names them. MDIO buses and PCS come as dependencies of the cards.
+group PHYs
+phys
+
+# Not modems and telephones.
+group USB cards
+r8152
+ax88179_178a
+aqc111
+asix
+cdc_ether
+cdc_eem
+cdc_ncm
+ch9200
+dm9601
+lan78xx
+mcs7830
+pegasus
+r8153_ecm
+rndis_host
+rtl8150
+smsc75xx
+smsc95xx
+sr9700
+sr9800
+
+# Built in by most kernels, but not by all.
+group protocols
+af_packet
+ipv6
+8021q
+# ATA over Ethernet, and the RAM disk that an image may be fetched into.
+aoe
+brd
