@@ -165,6 +165,51 @@ fn an_original_is_refused_and_another_name_of_ours_is_not() {
     }
 }
 
+/// SD-11: https needs the system's CA certificates, which each distribution keeps elsewhere.
+#[test]
+fn sd_11_the_systems_ca_certificates_are_installed() {
+    for (place, expected) in [
+        ("/etc/ssl/certs/ca-certificates.crt", true),
+        ("/etc/pki/tls/certs/ca-bundle.crt", true),
+        ("/etc/ssl/ca-bundle.pem", true),
+        ("/var/lib/ca-certificates/ca-bundle.pem", true),
+        ("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", true),
+        ("/somewhere/else.pem", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(&place[1..]);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "-----BEGIN CERTIFICATE-----\n").unwrap();
+        // An empty one is what a package's script leaves that has not run yet.
+        let earlier = dir.path().join("etc/ssl/certs/ca-certificates.crt");
+        if place != "/etc/ssl/certs/ca-certificates.crt" {
+            fs::create_dir_all(earlier.parent().unwrap()).unwrap();
+            fs::write(earlier, "").unwrap();
+        }
+        let script = format!(
+            "set -eu\ndracutsysrootdir={at} initdir={at}/initrd RDLIVE_AGENT=/bin/true moddir={module}\n\
+             for name in inst_multiple inst_hook inst_libdir_file; do eval \"$name() {{ :; }}\"; done\n\
+             dracut_module_included() {{ return 1; }}\nfind_binary() {{ return 1; }}\ninst_simple() {{ echo \"in $*\"; }}\n\
+             dinfo() {{ echo \"info $*\"; }}\ndwarn() {{ echo \"warning $*\"; }}\n. {module}/module-setup.sh\n\
+             area_program() {{ :; }}\ninstall\n",
+            at = dir.path().display(),
+            module = module().display()
+        );
+        let output = Command::new("bash").arg("-c").arg(&script).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let wanted = match expected {
+            true => format!("in {place}\ninfo rdlive: {place} for https, 28 bytes\n"),
+            false => "warning rdlive: no CA certificates here, so https will need rd.live.ca= (install ca-certificates and run dracut again)\n".into(),
+        };
+        assert_eq!(
+            (said, output.status.success()),
+            (wanted, true),
+            "{place}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
 #[test]
 fn module_setup_is_valid_bash_and_the_unit_starts_what_is_installed() {
     let setup = module().join("module-setup.sh");

@@ -54,6 +54,15 @@ installkernel() {
         virtio_pci virtio_blk virtio_scsi hv_storvsc vmw_pvscsi xen_blkfront
     # Memory that firmware or a hypervisor has put a medium in, and FireWire: buses without a directory of disk drivers.
     hostonly='' instmods nfit nd_pmem nd_e820 of_pmem virtio_pmem firewire_ohci firewire_sbp2
+    # Cards that an image may be fetched through, each PHY that one may ask the kernel for, and protocols. dracut finds their firmware.
+    hostonly='' instmods \
+        virtio_net vmxnet3 hv_netvsc ena xen_netfront pcnet32 \
+        e1000 e1000e igb igc r8169 tg3 atlantic 8139cp 8139too \
+        ixgbe i40e bnxt_en \
+        r8152 ax88179_178a aqc111 asix cdc_ether cdc_eem cdc_ncm ch9200 dm9601 lan78xx mcs7830 pegasus r8153_ecm rndis_host rtl8150 \
+        smsc75xx smsc95xx sr9700 sr9800 \
+        =drivers/net/phy =drivers/net/mdio =drivers/net/pcs \
+        af_packet ipv6 8021q aoe brd
     # Encrypted areas: the target, and the ciphers and digests of LUKS as cryptsetup makes it.
     if find_binary cryptsetup > /dev/null; then
         hostonly='' instmods dm_crypt \
@@ -89,6 +98,8 @@ install() {
     # libargon2 ends its threads with this library, and loads it only then.
     inst_libdir_file "libgcc_s.so*"
 
+    rdlive_certificates
+
     inst_hook cmdline 28 "$moddir/rdlive-claim.sh"
     inst_hook emergency 50 "$moddir/rdlive-error.sh"
     inst_hook shutdown-emergency 50 "$moddir/rdlive-error.sh"
@@ -118,6 +129,25 @@ area_program() {
     else
         "$1" "rdlive: no $2 here, so it will be missed by ${4:-rd.live.overlay.persistent} (install $3 and run dracut again)"
     fi
+}
+
+# The CA certificates that https is checked with, where this distribution has them; the agent knows all these places, too.
+rdlive_certificates() {
+    local file size
+    for file in \
+        /etc/ssl/certs/ca-certificates.crt \
+        /etc/pki/tls/certs/ca-bundle.crt \
+        /etc/ssl/ca-bundle.pem \
+        /var/lib/ca-certificates/ca-bundle.pem \
+        /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem; do
+        if grep -qs -e '-----BEGIN CERTIFICATE-----' "${dracutsysrootdir-}$file"; then
+            inst_simple "$file"
+            size=$(stat -L -c %s "${dracutsysrootdir-}$file")
+            dinfo "rdlive: $file for https, $size bytes"
+            return
+        fi
+    done
+    dwarn "rdlive: no CA certificates here, so https will need rd.live.ca= (install ca-certificates and run dracut again)"
 }
 
 # Whether a module of dracut (the first argument) can be used: it is there, not omitted, and so are its programs.

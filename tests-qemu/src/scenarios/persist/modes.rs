@@ -84,7 +84,9 @@ mod tests {
         dracut_module_included() { return 1; }; inst_hook() { :; }; inst_multiple() { echo "in $*"; }; inst_simple() { :; }; inst_libdir_file() { :; }
         dwarn() { echo "warning $*"; }; dinfo() { echo "info $*"; }
         find_binary() { [[ " $HAS " == *" $1 "* ]]; }
-        initdir=$(mktemp -d); trap 'rm -r --one-file-system "$initdir"' EXIT; RDLIVE_AGENT=/bin/true moddir=$1; . "$1/module-setup.sh"; install"#;
+        initdir=$(mktemp -d); trap 'rm -r --one-file-system "$initdir"' EXIT; dracutsysrootdir=$initdir/system
+        mkdir -p "$dracutsysrootdir/etc/ssl/certs"; echo -----BEGIN CERTIFICATE----- > "$dracutsysrootdir/etc/ssl/certs/ca-certificates.crt"
+        RDLIVE_AGENT=/bin/true moddir=$1; . "$1/module-setup.sh"; install"#;
 
     #[test]
     fn missing_programs_are_named_when_the_initrd_is_made() {
