@@ -1,6 +1,7 @@
 //! The only unsafe code of rdlive: what no library offers with a safe signature.
 
 pub mod apart;
+pub mod ata;
 pub mod blkflush;
 pub mod blkpg;
 pub mod blkro;

@@ -162,6 +162,14 @@ fn names() -> Vec<Scenario> {
                 .expect(overlay_root()),
         ),
         scenario("field/S8 /dev/cdrom", cdrom(Mode::Native)),
+        // QEMU counts its drives, and the first one on the first channel has this serial number.
+        scenario(
+            "field/S8 a by-id name of an ATAPI drive",
+            Boot::from(iso())
+                .on(Bus::IdeCd)
+                .root("root=live:/dev/disk/by-id/ata-QEMU_DVD-ROM_QM00001 rd.overlay rd.retry=20")
+                .expect(overlay_root()),
+        ),
         scenario("field/S8 /dev/cdrom, dracut 106", cdrom(Mode::Dracut106)),
     ]
 }
