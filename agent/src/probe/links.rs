@@ -23,7 +23,7 @@ pub fn of(env: &Env, name: &str, disk: Option<&str>) -> Vec<String> {
 }
 
 /// The other paths that usually lead to a device, whether or not anybody has made a link: those of an optical drive, of a mapped
-/// device (`10-dm.rules`, `11-dm-lvm.rules`), and the one by the number of the disk.
+/// device (`10-dm.rules`, `11-dm-lvm.rules`), the one by the number of the disk, and the one by the numbers of the device.
 pub fn paths(env: &Env, device: &Device) -> Vec<PathBuf> {
     let text =
         |file: &str| env.text(format!("sys/class/block/{}/{file}", device.name)).map(|text| text.trim().to_owned());
@@ -41,6 +41,7 @@ pub fn paths(env: &Env, device: &Device) -> Vec<PathBuf> {
         let part = device.partition.map(|part| format!("-part{part}")).unwrap_or_default();
         found.push(format!("disk/by-diskseq/{number}{part}"));
     }
+    found.extend(text("dev").filter(|numbers| numbers.contains(':')).map(|numbers| format!("block/{numbers}")));
     found.iter().map(|path| Path::new("/dev").join(path)).collect()
 }
 

@@ -233,7 +233,8 @@ fn other_paths_of_a_device() {
             Device { partition: Some(1), sequence: Some(9), ..Device::default() },
             "/dev/disk/by-diskseq/9-part1",
         ),
-        ("virtual/block/dm-0", vec![("dm/name", &b"ventoy\n"[..])], Device::default(), "/dev/mapper/ventoy"),
+        ("x/block/sda1", vec![("dev", &b"8:1\n"[..])], Device::default(), "/dev/block/8:1"),
+        ("virtual/block/dm-0", vec![("dm/name", b"ventoy\n")], Device::default(), "/dev/mapper/ventoy"),
         (
             "virtual/block/dm-1",
             vec![("dm/name", b"my--vg-root--lv\n"), ("dm/uuid", b"LVM-abc\n")],
