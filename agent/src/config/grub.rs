@@ -27,6 +27,23 @@ fn without_device(path: &str) -> Option<&str> {
     (!device.is_empty() && path.starts_with('/')).then_some(path)
 }
 
+/// Whether this is a device as GRUB calls it, alone: `(hd0,gpt2)`, or what GRUB's own variables hold of it, `hd0,gpt2` (GRUB manual, "Device
+/// syntax").
+pub(super) fn is_device(text: &str) -> bool {
+    let text = text.trim_end_matches('/');
+    if let Some(inner) = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')) {
+        return !inner.is_empty() && !inner.contains(['(', ')']);
+    }
+    let (disk, parts) = text.split_once(',').unwrap_or((text, "1"));
+    let number = disk.trim_start_matches(|c: char| c.is_ascii_lowercase());
+    let bus = &disk[..disk.len() - number.len()];
+    let is_disk = ["hd", "fd", "cd", "ata", "ahci", "usb"].contains(&bus) && number.parse::<u32>().is_ok();
+    let is_part =
+        |part: &str| part.ends_with(|c: char| c.is_ascii_digit()) && part.bytes().all(|c| c.is_ascii_alphanumeric());
+    let is_mapped = ["lvm/", "lvmid/", "md/", "mduuid/", "cryptouuid/"].iter().any(|start| disk.starts_with(start));
+    (is_disk || is_mapped) && parts.split(',').all(is_part)
+}
+
 /// What a path may mean besides what it says, the likeliest first.
 pub(super) fn readings(path: &str) -> Vec<String> {
     let undone = undone(path);
@@ -91,6 +108,25 @@ mod tests {
             ("/a(b)/x.iso", vec![]),
         ] {
             assert_eq!(readings(path), expected, "{path}");
+        }
+        for (text, device) in [
+            ("(hd0,gpt2)", true),
+            ("(hd0,gpt2)/", true),
+            ("(lvm/vg-lv)", true),
+            ("(cd0)", true),
+            ("hd0,msdos5", true),
+            ("hd1,gpt2,bsd1", true),
+            ("hd0", true),
+            ("cd0", true),
+            ("lvmid/a-b/c-d", true),
+            ("()", false),
+            ("(hd0)/x", false),
+            ("hd0,", false),
+            ("sdb1", false),
+            ("hd", false),
+            ("LABEL=x", false),
+        ] {
+            assert_eq!(is_device(text), device, "{text}");
         }
     }
 }

@@ -6,23 +6,33 @@ use super::overlay::below_the_top;
 use super::registry::{
     COWDEVICE, COWFILE_PATH, COWSYSTEM, ISOFROM, ISOFROM_DEVICE, ISOFROM_SYSTEM, OVERLAY_CRYPT, OVERLAY_PERSISTENT,
 };
-use super::{Method, Overlay, Persistence, Selector};
+use super::{Level, Method, Overlay, Persistence, Selector, grub};
 use crate::cmdline::Token;
 
-/// The ISO file, and the karg that names it: `isofrom_device=` and `isofrom_system=`, or `isofrom=`; grml's has no device.
+/// The ISO file, and the karg that names it: `isofrom_device=` and `isofrom_system=`, or `isofrom=`; grml's has no device. What GRUB calls a
+/// device, only GRUB can find, so the file may lie on any.
 pub(super) fn iso_file<'a>(lookup: &mut Lookup<'a>) -> Option<(&'a Token, Option<Selector>, String)> {
     let named = lookup.text(&ISOFROM_DEVICE).zip(lookup.text(&ISOFROM_SYSTEM));
     let (token, device, path) = match (named, lookup.text(&ISOFROM)) {
         (Some((device, path)), _) => (lookup.token(&ISOFROM_SYSTEM)?, Some(device), path),
+        // A colon may be in the path behind GRUB's device.
+        (None, Some(text)) if text.starts_with('(') && !text.contains("):") => (lookup.token(&ISOFROM)?, None, text),
         (None, Some(text)) => match text.rsplit_once(':') {
             Some((device, path)) => (lookup.token(&ISOFROM)?, Some(device.to_owned()), path.to_owned()),
             None => (lookup.token(&ISOFROM)?, None, text),
         },
         (None, None) => return None,
     };
-    match device.as_deref().map(Selector::parse) {
-        Some(None) => None,
-        device => Some((token, device.flatten(), path)),
+    let named = device.as_deref().map(Selector::parse);
+    match (named, device) {
+        (Some(None), Some(device)) if grub::is_device(&device) => {
+            let token = lookup.token(&ISOFROM_DEVICE).unwrap_or(token);
+            let message = format!("{device} is GRUB's name of a device: {path} is looked for on all file systems");
+            lookup.report(Level::Notice, "grub", &token.raw, message);
+            Some((token, None, path))
+        }
+        (Some(None), _) => None,
+        (named, _) => Some((token, named.flatten(), path)),
     }
 }
 

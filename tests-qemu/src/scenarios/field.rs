@@ -161,6 +161,13 @@ fn names() -> Vec<Scenario> {
                 .root("isofrom_device=/dev/{0.1} isofrom_system=/iso/x.iso rd.overlay")
                 .expect(overlay_root()),
         ),
+        scenario(
+            "field/SD-6 a stick made for KIWI names its device as GRUB does",
+            Boot::from(disk_with_iso(Fs::Ext4, "iso/x.iso", iso()))
+                .on(Bus::Disk)
+                .root("isofrom_device=(hd0,gpt1) isofrom_system=/iso/x.iso rd.overlay rd.retry=5")
+                .expect(overlay_root()),
+        ),
         scenario("field/S8 /dev/cdrom", cdrom(Mode::Native)),
         // QEMU counts its drives, and the first one on the first channel has this serial number.
         scenario(

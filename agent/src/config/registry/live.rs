@@ -19,7 +19,7 @@ table! { LIVE_TABLE:
         .values("`<path>`; `<LABEL=, UUID=, PARTUUID=, PARTLABEL= or /dev/…>:<path>` looks on one device only");
     ISOFROM_DEVICE = Karg::new("isofrom_device", ValueKind::Text, Origin::Kiwi, "The device that holds the ISO file `isofrom_system=`, on sticks made for KIWI; without `root=` the live system is the volume in it")
         .replaced_by("iso-scan/filename")
-        .values("a device");
+        .values("a device; one as GRUB calls it, such as `(hd0,gpt2)`, may be any");
     ISOFROM_SYSTEM = Karg::new("isofrom_system", ValueKind::Text, Origin::Kiwi, "The ISO file on `isofrom_device=`")
         .replaced_by("iso-scan/filename")
         .values("a path");

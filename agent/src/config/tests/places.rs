@@ -266,6 +266,18 @@ fn sd6_kargs_of_sticks_made_for_kiwi() {
         assert_eq!((&config.iso_scan, &config.source), (&expected, &source), "{text}");
         assert!(ids(text).contains(&"deprecated"), "{text}: {:?}", ids(text));
     }
+    // What GRUB calls a device may be any.
+    for text in [
+        "isofrom_device=(hd0,gpt2) isofrom_system=/x.iso",
+        "isofrom_device=hd0,msdos1 isofrom_system=/x.iso",
+        "isofrom=(hd0,gpt2):/x.iso",
+    ] {
+        let found = read(text).iso_scan;
+        assert_eq!(found, Some(IsoScan { device: None, path: "x.iso".into(), readings: Vec::new() }), "{text}");
+        assert_eq!(ids(text).iter().filter(|id| **id == "grub").count(), 1, "{text}: {:?}", ids(text));
+    }
+    let found = read("isofrom=(hd0,gpt2)/a:b.iso").iso_scan.unwrap();
+    assert_eq!((found.device, found.readings), (None, vec!["a:b.iso".into()]));
     // What is asked for today counts.
     let both = "isofrom=/dev/sdb1:/x.iso iso-scan/filename=/y.iso root=live:LABEL=Y";
     assert_eq!(read(both).iso_scan.unwrap().path, std::path::Path::new("y.iso"));
