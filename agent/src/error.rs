@@ -77,7 +77,7 @@ codes! {
     /// The copy of the image in RAM is not what the medium says it should be.
     RamDigest = 27, NotThis;
     /// The image does not fit into RAM, or is none that can be copied.
-    RamRefused = 28, Stop;
+    RamRefused = 28, NotThis;
     /// Copying the image to RAM failed.
     RamCopy = 29, NotThis;
     /// The new root has no init program.

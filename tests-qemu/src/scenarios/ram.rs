@@ -135,7 +135,21 @@ pub fn all() -> Vec<Scenario> {
         ),
         scenario(
             "ram/B16 too little RAM stops if the copy is required",
-            Boot::from(iso()).kargs("rd.live.ram=required").expect(stops_with("RDL-028")),
+            Boot::from(iso()).kargs("rd.live.ram=required rd.retry=5").expect(stops_with("RDL-028")),
+        ),
+        // field.md C: an image that does not fit is no reason against another one.
+        scenario(
+            "ram/S4 the copy is required, and another medium of its label fits",
+            Boot::from(with_ballast(240))
+                .on(Bus::Disk)
+                .and(iso(), Bus::Disk)
+                .memory(512)
+                .root("root=live:CDLABEL=ISO rd.overlay")
+                .kargs("rd.live.ram=required rd.minmem=300 rd.retry=30")
+                .expect(overlay_root())
+                .expect(console_says("RDL-028"))
+                .expect(report_says("\"released\":true"))
+                .expect(marker("tiny")),
         ),
         scenario(
             "ram/F5 a disk that is the container",
