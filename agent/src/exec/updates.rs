@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -53,7 +53,8 @@ impl Executor<'_> {
         let top = directory(&live, from.file_name().unwrap_or_default()).map_err(refused)?;
         let root = openat(CWD, self.env.path(to), flags, Mode::empty()).map_err(refused)?;
         let mut needs = Needs::default();
-        needs.add(&top, 0).map_err(refused)?;
+        let into = inside(&root, Path::new("")).map_err(refused)?;
+        needs.add(&top, &root, Some(&into), Path::new("")).map_err(refused)?;
         if needs.entries > ENTRIES {
             return Err(failed(format!("it holds more than {ENTRIES} files, or a directory inside of itself")));
         }
@@ -61,7 +62,6 @@ impl Executor<'_> {
         if needs.bytes > room {
             return Err(failed(format!("it needs {}, and there is room for {}", human(needs.bytes), human(room))));
         }
-        let into = inside(&root, Path::new("")).map_err(refused)?;
         let mut copy = Copy { root: &root, done: Updated::default() };
         let result = copy.all(&top, &into, Path::new(""));
         if kept && result.is_ok() {
@@ -86,7 +86,7 @@ impl Executor<'_> {
     }
 }
 
-/// What a tree takes.
+/// What a tree takes beside what is there already.
 #[derive(Default)]
 struct Needs {
     entries: u64,
@@ -94,28 +94,78 @@ struct Needs {
 }
 
 impl Needs {
-    fn add(&mut self, dir: &OwnedFd, depth: usize) -> Result<(), Errno> {
-        for name in names(dir)? {
+    /// Adds all in a directory of the medium; `to` is that of the root, if there is one, `path` that of both.
+    fn add(&mut self, from: &OwnedFd, root: &OwnedFd, to: Option<&OwnedFd>, path: &Path) -> Result<(), Errno> {
+        for name in names(from)? {
             self.entries += 1;
             if self.entries > ENTRIES {
                 break;
             }
-            self.bytes = self.bytes.saturating_add(ENTRY_BYTES);
             // What cannot be looked at is left out when its turn comes.
-            let Ok(facts) = statat(dir, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            match FileType::from_raw_mode(facts.st_mode) {
-                FileType::RegularFile => self.bytes = self.bytes.saturating_add(facts.st_size.unsigned_abs()),
-                FileType::Directory if depth < DEPTH => {
-                    if let Ok(below) = directory(dir, OsStr::from_bytes(name.to_bytes())) {
-                        self.add(&below, depth + 1)?;
-                    }
-                }
-                _ => {}
+            let Ok(facts) = statat(from, &name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            if to.is_some_and(|to| is_there(from, to, &name, &facts)) {
+                continue;
             }
+            let bytes = match FileType::from_raw_mode(facts.st_mode) {
+                FileType::RegularFile => facts.st_size.unsigned_abs().saturating_add(ENTRY_BYTES),
+                FileType::Directory if path.components().count() < DEPTH => {
+                    let at = path.join(OsStr::from_bytes(name.to_bytes()));
+                    let there = to.and_then(|_| inside(root, &at).ok());
+                    if let Ok(below) = directory(from, OsStr::from_bytes(name.to_bytes())) {
+                        self.add(&below, root, there.as_ref(), &at)?;
+                    }
+                    if there.is_some() { 0 } else { ENTRY_BYTES }
+                }
+                _ => ENTRY_BYTES,
+            };
+            self.bytes = self.bytes.saturating_add(bytes);
         }
         Ok(())
     }
 }
+
+/// Whether a file or link is there as it would be after it was copied: by an earlier boot, or in the image. It is not copied again then,
+/// for a copy takes its room before what it replaces gives up any.
+fn is_there(from: &OwnedFd, to: &OwnedFd, name: &CStr, facts: &Stat) -> bool {
+    let Ok(now) = statat(to, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    let kind = FileType::from_raw_mode(facts.st_mode);
+    if FileType::from_raw_mode(now.st_mode) != kind {
+        return false;
+    }
+    let target = |dir: &OwnedFd| readlinkat(dir, name, Vec::new()).ok();
+    match kind {
+        FileType::Symlink => target(from).is_some_and(|wanted| target(to) == Some(wanted)),
+        FileType::RegularFile => {
+            let of = |facts: &Stat| (facts.st_size, facts.st_mtime, facts.st_uid, facts.st_gid);
+            let is = of(facts) == of(&now) && now.st_mode & 0o7777 == facts.st_mode & FILE_MODE;
+            is && is_same(from, to, name).unwrap_or(false)
+        }
+        _ => false,
+    }
+}
+
+/// Whether two files have the same bytes.
+fn is_same(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> io::Result<bool> {
+    let (mut one, mut other) = (plain_file(from, name)?, plain_file(to, name)?);
+    let mut bytes = [vec![0; COMPARED], vec![0; COMPARED]];
+    loop {
+        let [first, second] = &mut bytes;
+        let read = one.read(first)?;
+        if read == 0 {
+            return Ok(other.read(second)? == 0);
+        }
+        match other.read_exact(&mut second[..read]) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            result => result?,
+        }
+        if first[..read] != second[..read] {
+            return Ok(false);
+        }
+    }
+}
+
+/// Bytes that are compared at a time.
+const COMPARED: usize = 1 << 16;
 
 struct Copy<'a> {
     root: &'a OwnedFd,
@@ -145,7 +195,10 @@ impl Copy<'_> {
                 self.all(&below, &self.entered(to, name, at, &facts)?, at)
             }
             FileType::RegularFile => {
-                self.done.bytes += file(from, to, name, &facts)?;
+                self.done.bytes += match is_there(from, to, name, &facts) {
+                    true => facts.st_size.unsigned_abs(),
+                    false => file(from, to, name, &facts)?,
+                };
                 self.done.files += 1;
                 if facts.st_mode & 0o6000 != 0 {
                     self.done.leave_out(format!("{}: its set-uid and set-gid bits", at.display()));
@@ -154,7 +207,9 @@ impl Copy<'_> {
             }
             FileType::Symlink => {
                 let target = readlinkat(from, name, Vec::new())?;
-                finished(to, name, || Ok(symlinkat(&target, to, UNFINISHED)?))?;
+                if !is_there(from, to, name, &facts) {
+                    finished(to, name, || Ok(symlinkat(&target, to, UNFINISHED)?))?;
+                }
                 self.done.files += 1;
                 Ok(())
             }
@@ -177,13 +232,19 @@ impl Copy<'_> {
     }
 }
 
+/// Opens a file for reading: no link, and nothing that holds a reader up.
+fn plain_file(dir: &OwnedFd, name: &CStr) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(openat(dir, name, flags, Mode::empty())?);
+    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(file),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
 /// Copies one file; its bytes.
 fn file(from: &OwnedFd, to: &OwnedFd, name: &CStr, facts: &Stat) -> io::Result<u64> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let mut source = File::from(openat(from, name, flags, Mode::empty())?);
-    if FileType::from_raw_mode(fstat(&source)?.st_mode) != FileType::RegularFile {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
+    let mut source = plain_file(from, name)?;
     finished(to, name, || {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mut copy = File::from(openat(to, UNFINISHED, flags, Mode::RUSR | Mode::WUSR)?);

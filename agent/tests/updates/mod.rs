@@ -129,3 +129,36 @@ fn what_does_not_fit_or_is_a_link_is_refused_before_anything_is_copied() {
     assert!(stop.cause.contains("is a link") && !root.join("first").exists(), "{stop}");
     executor.unwind(0);
 }
+
+/// The area has 8 MiB, of which half is for updates.
+#[test]
+fn what_is_there_from_an_earlier_boot_needs_no_room() {
+    let machine = Machine::new();
+    let mut executor = with_root(&machine);
+    let (from, root) = (machine.path("run/live/updates"), machine.path("sysroot"));
+    lay(&from, &["etc/new"]);
+    let large = |byte: u8| fs::write(from.join("large"), vec![byte; 3 << 20]).unwrap();
+    large(1);
+    symlink("large", from.join("link")).unwrap();
+    let first = copy(&mut executor).unwrap().updated.unwrap();
+    let before = fs::metadata(root.join("large")).unwrap();
+
+    // Half of what is left is less than the file needs.
+    assert_eq!(copy(&mut executor).unwrap().updated.unwrap(), first);
+    assert_eq!(fs::metadata(root.join("large")).unwrap().ino(), before.ino(), "it was not written again");
+    // What was changed since is replaced.
+    fs::write(root.join("etc/new"), "of a person!!").unwrap();
+    fs::set_permissions(from.join("large"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(copy(&mut executor).is_err(), "its mode is another one, so it needs room");
+    fs::set_permissions(from.join("large"), fs::Permissions::from_mode(before.mode())).unwrap();
+    copy(&mut executor).unwrap();
+    assert_eq!(fs::read_to_string(root.join("etc/new")).unwrap(), "of the update");
+
+    // Other bytes of the same length and time are another file.
+    large(2);
+    let time = fs::File::open(from.join("large")).unwrap();
+    time.set_modified(before.modified().unwrap()).unwrap();
+    let stop = copy(&mut executor).unwrap_err();
+    assert!(stop.cause.contains("there is room for"), "{stop}");
+    executor.unwind(0);
+}
