@@ -44,9 +44,48 @@ pub fn medium(env: &Env, config: &Config, live: &Path) -> Result<Content, Stop> 
         return Ok(Content::Tree);
     }
     let wanted = format!("{} or {}", container.display(), dir.join(ROOTFS_IMG).display());
-    Err(Stop::new(Code::ContainerMissing, "Failed to find a root filesystem on the medium")
+    let stop = Stop::new(Code::ContainerMissing, "Failed to find a root filesystem on the medium")
         .wanted(wanted)
-        .found(listing(&env.path(live), dir)))
+        .found(listing(&root, dir));
+    Err(match cut_name(&root, &container) {
+        Some(name) => stop.advice(format!(
+            "{} is a name cut to eight and three letters: write the medium again as it is, or with a program that keeps names",
+            name.display()
+        )),
+        None => stop,
+    })
+}
+
+/// A path beside a wanted one of which a name was cut, as where files were copied without Rock Ridge, Joliet or FAT's long names.
+fn cut_name(root: &Path, wanted: &Path) -> Option<PathBuf> {
+    let mut at = PathBuf::new();
+    for name in wanted {
+        let entries = std::fs::read_dir(root.join(&at)).ok()?;
+        let names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        let name = name.to_string_lossy();
+        let is = |other: &&std::ffi::OsString| other.to_string_lossy().eq_ignore_ascii_case(&name);
+        match (names.iter().find(is), names.iter().find(|other| is_cut(&other.to_string_lossy(), &name))) {
+            (Some(same), _) => at.push(same),
+            (None, cut) => return cut.map(|cut| at.join(cut)),
+        }
+    }
+    None
+}
+
+/// Whether a name is what is left of a longer one: its first eight letters, or fewer and a number, and three behind the dot.
+fn is_cut(name: &str, whole: &str) -> bool {
+    let parts = |name: &str| {
+        let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
+        (stem.to_ascii_lowercase(), end.to_ascii_lowercase())
+    };
+    let ((stem, end), (whole, whole_end)) = (parts(name), parts(whole));
+    let first = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    let numbered = stem.split_once('~').filter(|(_, number)| number.parse::<u32>().is_ok());
+    let begins = match numbered {
+        Some((begin, _)) => !begin.is_empty() && whole.starts_with(begin) && stem.chars().count() <= 8,
+        None => stem == first(&whole, 8),
+    };
+    begins && end == first(&whole_end, 3) && (stem, end) != (whole, whole_end)
 }
 
 /// Looks into a container mounted at `at`.
@@ -214,6 +253,37 @@ mod tests {
             // A file system that has both spellings is taken at its word.
             assert_eq!(spelled(dir.path(), Path::new(path)), Path::new(path));
         }
+    }
+
+    /// field.md N.
+    #[test]
+    fn names_that_were_cut() {
+        for (name, whole, cut) in [
+            ("SQUASH~1.IMG", "squashfs.img", true),
+            ("squash~1.img", "squashfs.img", true),
+            ("FILESYST.SQU", "filesystem.squashfs", true),
+            ("FILESY~1.SQU", "filesystem.squashfs", true),
+            ("MYLIVEDI", "MyLiveDirectory", true),
+            ("SQUASHFS.IMG", "squashfs.img", false),
+            ("ROOTFS~1.IMG", "squashfs.img", false),
+            ("squashfs.im~", "squashfs.img", false),
+            ("squash~x.img", "squashfs.img", false),
+            ("~1.IMG", "squashfs.img", false),
+        ] {
+            assert_eq!(is_cut(name, whole), cut, "{name}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("LIVEOS")).unwrap();
+        let read = |kargs: &str| {
+            let (config, _) = crate::config::interpret_text(kargs);
+            medium(&Env::new(dir.path()), &config, Path::new("/")).unwrap_err().advice
+        };
+        let usual = read("");
+        std::fs::write(dir.path().join("LIVEOS/SQUASH~1.IMG"), "").unwrap();
+        std::fs::write(dir.path().join("VERYLONG"), "").unwrap();
+        assert!(read("").starts_with("LIVEOS/SQUASH~1.IMG is a name cut"), "{}", read(""));
+        assert!(read("rd.live.dir=VeryLongName").starts_with("VERYLONG is a name cut"));
+        assert_eq!(read("rd.live.squashimg=other.img"), usual);
     }
 
     #[test]
