@@ -1,11 +1,13 @@
 //! Drivers: whether one is there, and a wait for it that ends. Where none comes, its name and what to do about it are said.
 
+use std::fs;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use crate::env::Env;
 use crate::error::{Code, Stop};
 
 /// How long a module that makes no progress may take. The kernel waits at the end of each until every device that is just being looked
@@ -89,7 +91,13 @@ impl super::Executor<'_> {
         if there.unwrap_or(loaded.is_ok()) {
             return Ok(());
         }
+        let line = match &loaded {
+            Ok(()) if !self.is_coming(module) => forbidden(self.env, module, ""),
+            Err(ModuleError::Modprobe(words)) => forbidden(self.env, module, words),
+            _ => None,
+        };
         let (why, advice) = match loaded {
+            _ if line.is_some() => line.unwrap_or_default(),
             Err(error) => (error.to_string(), error.remedy(module)),
             Ok(()) if self.is_coming(module) => {
                 let error = ModuleError::Silent(module.to_owned(), limit.as_secs());
@@ -126,14 +134,38 @@ impl super::Executor<'_> {
     }
 }
 
+/// The line of modprobe.d that has a command run in place of a module, or of one that this one needs (`words` of modprobe name it), and what
+/// to do about it: that is how a hardened system forbids a module (modprobe.d(5)). The native loader takes no such line.
+fn forbidden(env: &Env, module: &str, words: &str) -> Option<(String, String)> {
+    let normal = |name: &str| name.replace('-', "_");
+    let needed = words.split("for module ").nth(1).and_then(|rest| rest.split([':', ' ', '\n']).next());
+    let modules = [Some(module), needed].into_iter().flatten().map(normal).collect::<Vec<_>>();
+    let dirs = ["etc", "run", "usr/local/lib", "usr/lib", "lib"].map(|dir| format!("/{dir}/modprobe.d"));
+    dirs.iter().find_map(|dir| {
+        let entries = fs::read_dir(env.path(dir)).into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.retain(|name| name.ends_with(".conf"));
+        names.sort();
+        names.iter().find_map(|name| {
+            let text = env.text(format!("{}/{name}", dir.trim_start_matches('/')))?.replace("\\\n", " ");
+            let line = text.lines().map(str::trim).find(|line| {
+                let mut words = line.split_whitespace();
+                words.next() == Some("install") && words.next().is_some_and(|name| modules.contains(&normal(name)))
+            })?;
+            let advice = format!(
+                "take that line out of {dir}/{name} of the system from which the initrd is made, and make it anew"
+            );
+            Some((format!("{dir}/{name} in the initrd says: {line}"), advice))
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::env::Env;
     use crate::exec::Executor;
 
     const SHORT: Duration = Duration::from_millis(50);
@@ -232,6 +264,39 @@ mod tests {
             for words in ["kernel module loop is not available", cause, advice, "config_blk_dev_loop=y"] {
                 assert!(text.contains(&words.to_lowercase()), "{words} is not in {text}");
             }
+        }
+    }
+
+    /// The words are those of kmod 30.
+    #[test]
+    fn what_modprobe_d_forbids_is_named_with_its_line() {
+        let ran = |command: &str, module: &str| {
+            Err(ModuleError::Modprobe(format!(
+                "modprobe: ERROR: ../libkmod/libkmod-module.c:1047 command_do() Error running install command '{command}' for module {module}: retcode 1\nmodprobe: ERROR: could not insert '{module}': Invalid argument"
+            )))
+        };
+        type Answer<'a> = &'a (dyn Fn() -> Result<(), ModuleError> + Sync);
+        let rows: [(&str, &str, Answer<'_>, &str); 5] = [
+            (
+                "etc/modprobe.d/hard.conf",
+                "install loop /bin/false",
+                &|| ran("/bin/false", "loop"),
+                "install loop /bin/false",
+            ),
+            ("usr/lib/modprobe.d/a.conf", "# c\ninstall  loop \\\n /bin/true", &|| Ok(()), "install  loop   /bin/true"),
+            ("run/modprobe.d/a.conf", "install dm-bufio false", &|| ran("false", "dm_bufio"), "install dm-bufio false"),
+            ("etc/modprobe.d/hard.txt", "install loop /bin/false", &|| ran("/bin/false", "loop"), ""),
+            ("etc/modprobe.d/hard.conf", "blacklist loop\ninstall loop2 x", &|| Ok(()), ""),
+        ];
+        for (file, text, answer, line) in rows {
+            let dir = tempfile::tempdir().unwrap();
+            write(dir.path(), "proc/misc", "  1 psaux\n");
+            write(dir.path(), file, text);
+            let (env, load) = (Env::new(dir.path()), |_: &str| answer());
+            let exec = Executor::new(&env, &load);
+            let text = said(&exec.driver_within(SHORT, "loop", None, "CONFIG_BLK_DEV_LOOP").unwrap_err());
+            let named = text.contains(&format!("not available: /{file} in the initrd says: {line}"));
+            assert_eq!(named && text.contains("take that line out"), !line.is_empty(), "{file}: {text}");
         }
     }
 }
