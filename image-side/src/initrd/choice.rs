@@ -62,6 +62,25 @@ pub(super) fn choose_modules(recipe: &Recipe) -> Result<Choice> {
     Ok(Choice { tree, conf, names, groups, defied })
 }
 
+/// What a medium may need of the modules that the tree's modprobe.d forbids.
+///
+/// # Errors
+/// As [`notes`].
+pub fn defied(recipe: &Recipe) -> Result<BTreeSet<String>> {
+    Ok(choose_modules(recipe)?.defied)
+}
+
+/// That these are loaded although the tree's modprobe.d forbids them; `None` without any.
+pub fn defiance(defied: &BTreeSet<String>) -> Option<String> {
+    (!defied.is_empty()).then(|| {
+        format!(
+            "the tree's modprobe.d forbids {}: the initramfs loads them all the same, for its medium may need them \
+             (rd.driver.blacklist= forbids them there too); the system keeps its file",
+            defied.iter().cloned().collect::<Vec<_>>().join(", ")
+        )
+    })
+}
+
 /// What the operator may want to know about the modules that `recipe` packs, and about what they need besides.
 ///
 /// # Errors
@@ -76,13 +95,7 @@ pub fn notes(recipe: &Recipe) -> Result<Vec<String>> {
         let drivers = "drivers from outside the kernel's own directory are in the initramfs";
         notes.push(format!("{drivers}: {}", beside.join(", ")));
     }
-    if !defied.is_empty() {
-        notes.push(format!(
-            "the tree's modprobe.d forbids {}: the initramfs loads them all the same, for its medium may need them \
-             (rd.driver.blacklist= forbids them there too); the system keeps its file",
-            defied.into_iter().collect::<Vec<_>>().join(", ")
-        ));
-    }
+    notes.extend(defiance(&defied));
     notes.extend(firmware::find(&recipe.root, &tree, names.iter()).absent.iter().map(without_firmware));
     if recipe.has_network() && !has_certificates(recipe) {
         notes.push(

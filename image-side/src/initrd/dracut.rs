@@ -1,5 +1,6 @@
 //! The other way to an initramfs: the tree's own dracut, in a view of the tree, with our module added.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rdlive_media::layout;
 
+use super::modprobe_conf::{self, ModprobeConf};
 use crate::epoch::{self, Epoch};
 use crate::run::run;
 use crate::scratch::Scratch;
@@ -37,6 +39,8 @@ pub struct Job<'a> {
     pub edits: &'a Edits,
     /// Content of `/etc/rdlive.conf`.
     pub conf: &'a str,
+    /// Modules that the tree's modprobe.d forbids, and that a medium may need.
+    pub defied: &'a BTreeSet<String>,
     /// The build's time.
     pub epoch: Epoch,
 }
@@ -77,6 +81,7 @@ pub fn make(job: &Job, scratch: &Scratch, output: &Path) -> Result<()> {
     let tree = view::mount(scratch, job.root, "dracut")?;
     view::apply(&tree, job.edits)?;
     prepare(job, &tree)?;
+    allow(&tree, job.defied)?;
     for (kind, source, at) in [("proc", "proc", "proc"), ("sysfs", "sysfs", "sys"), ("tmpfs", "tmpfs", "run")] {
         make_dir(&tree.join(at))?;
         scratch.mount(&["-t", kind, source], &tree.join(at))?;
@@ -106,6 +111,17 @@ fn prepare(job: &Job, tree: &Path) -> Result<()> {
     Ok(())
 }
 
+/// dracut copies modprobe.d into the initramfs, where udev and modprobe obey it: there it does not forbid what the medium may need.
+fn allow(tree: &Path, modules: &BTreeSet<String>) -> Result<()> {
+    for path in ModprobeConf::files(tree).values() {
+        let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        if let Some(text) = modprobe_conf::allowing(&String::from_utf8_lossy(&bytes), modules) {
+            fs::write(path, text).with_context(|| format!("changing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 fn call(job: &Job, tree: &Path) -> Result<()> {
     let mut command = tools::CHROOT.command()?;
     command.arg(tree).args(["/usr/bin/dracut", "--force", "--no-hostonly", "--no-hostonly-cmdline", "--reproducible"]);
@@ -120,4 +136,22 @@ fn call(job: &Job, tree: &Path) -> Result<()> {
 
 fn make_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_medium_needs_is_not_forbidden_in_what_dracut_sees() {
+        let dir = tempfile::tempdir().unwrap();
+        let conf = dir.path().join("etc/modprobe.d");
+        fs::create_dir_all(&conf).unwrap();
+        fs::write(conf.join("a.conf"), b"# \xe4\nblacklist usb-storage\nblacklist pcspkr\n").unwrap();
+        fs::write(conf.join("b.conf"), b"# \xe4\nblacklist pcspkr\n").unwrap();
+        allow(dir.path(), &BTreeSet::from(["usb_storage".to_owned()])).unwrap();
+        let text = |name: &str| String::from_utf8_lossy(&fs::read(conf.join(name)).unwrap()).into_owned();
+        assert_eq!(text("a.conf"), "# \u{fffd}\nblacklist pcspkr\n");
+        assert_eq!(fs::read(conf.join("b.conf")).unwrap(), b"# \xe4\nblacklist pcspkr\n");
+    }
 }

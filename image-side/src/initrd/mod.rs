@@ -31,7 +31,7 @@ use clap::ValueEnum;
 use rdlive_media::layout;
 
 use self::archive::Archive;
-pub use self::choice::notes;
+pub use self::choice::{defiance, defied, notes};
 use self::choice::{Choice, choose_modules};
 pub use self::profile::Profile;
 pub use self::summary::Summary;

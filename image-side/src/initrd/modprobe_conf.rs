@@ -26,6 +26,15 @@ pub struct ModprobeConf {
 impl ModprobeConf {
     /// Reads the tree's configuration; `/etc` hides files of the same name in `/usr/lib` and `/lib`.
     pub fn of_tree(root: &Path) -> Self {
+        let mut conf = Self::default();
+        for path in Self::files(root).values() {
+            conf.parse(&fs::read_to_string(path).unwrap_or_default());
+        }
+        conf
+    }
+
+    /// The files of the tree's configuration that count, by name.
+    pub fn files(root: &Path) -> BTreeMap<String, PathBuf> {
         let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
         for dir in ["lib/modprobe.d", "usr/lib/modprobe.d", "usr/local/lib/modprobe.d", "etc/modprobe.d"] {
             let Some(entries) = resolve(root, Path::new(dir)).and_then(|dir| fs::read_dir(dir).ok()) else { continue };
@@ -35,11 +44,7 @@ impl ModprobeConf {
                 }
             }
         }
-        let mut conf = Self::default();
-        for path in files.values() {
-            conf.parse(&fs::read_to_string(path).unwrap_or_default());
-        }
-        conf
+        files
     }
 
     /// Takes `names` off the blacklist. Returns those that were on it, or are never installed, which no loader but modprobe heeds.
@@ -73,6 +78,26 @@ impl ModprobeConf {
     }
 }
 
+/// A file of modprobe.d without the lines that forbid one of `names`; `None` if it has none. All else stays as it is.
+pub fn allowing(text: &str, names: &BTreeSet<String>) -> Option<String> {
+    let forbids = |line: &str| {
+        let mut conf = ModprobeConf::default();
+        conf.parse(line);
+        conf.blacklist.iter().chain(&conf.never).any(|name| names.contains(&normalise(name)))
+    };
+    let (mut kept, mut line, mut found) = (String::new(), String::new(), false);
+    for piece in text.split_inclusive('\n') {
+        line += piece;
+        if piece.ends_with("\\\n") {
+            continue;
+        }
+        let line = std::mem::take(&mut line);
+        if forbids(&line) { found = true } else { kept += &line }
+    }
+    kept += &line;
+    found.then_some(kept)
+}
+
 /// The name in `NAME COMMAND`, if the command is true or false.
 fn does_nothing(install: &str) -> Option<String> {
     let (name, command) = install.split_once(char::is_whitespace)?;
@@ -93,6 +118,24 @@ mod tests {
         assert_eq!(conf.options[0].0, "usb-storage");
         assert_eq!(conf.options[0].1.split_whitespace().collect::<Vec<_>>(), ["delay_use=0", "quirks=a"]);
         assert_eq!(conf.softdeps, ["softdep a pre: b"]);
+    }
+
+    #[test]
+    fn lines_that_forbid_go_and_the_rest_stays() {
+        let names = BTreeSet::from(["usb_storage".to_owned(), "squashfs".to_owned()]);
+        for (text, kept) in [
+            ("blacklist usb-storage\nblacklist floppy\n", Some("blacklist floppy\n")),
+            ("# hard\ninstall squashfs /bin/false", Some("# hard\n")),
+            (
+                "install \\\n squashfs \\\n /bin/true\noptions usb-storage a=1 \\\n b=2\n",
+                Some("options usb-storage a=1 \\\n b=2\n"),
+            ),
+            ("blacklist floppy\ninstall squashfs /sbin/special\n# blacklist squashfs\n", None),
+            ("options x a \\\n", None),
+            ("", None),
+        ] {
+            assert_eq!(allowing(text, &names).as_deref(), kept, "{text}");
+        }
     }
 
     #[test]

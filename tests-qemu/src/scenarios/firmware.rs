@@ -31,6 +31,18 @@ fn built(extra: &[&str]) -> Recipe {
     Recipe::Built { tree: Tree::Tiny, over: Over::default(), args }
 }
 
+/// A system of Debian that forbids drivers of its live medium, and whose own dracut makes the initrd.
+fn hardened() -> Recipe {
+    const FORBIDS: &str = r#"
+        mkdir -p "$1/etc/modprobe.d"
+        printf '%s\n' 'blacklist usb-storage' 'install usb-storage /bin/false' 'install squashfs /bin/true' \
+            'install overlay /bin/false' > "$1/etc/modprobe.d/hardened.conf""#;
+    let Recipe::Built { mut args, .. } = built(&[]) else { return built(&[]) };
+    let module = concat!("--dracut-module=", env!("CARGO_MANIFEST_DIR"), "/../dracut-module/50rdlive");
+    args.extend(["--mode=dracut", module, "--compression-level=1"].map(str::to_owned));
+    Recipe::Built { tree: Tree::Trixie, over: Over { script: FORBIDS, ..Over::default() }, args }
+}
+
 fn through(firmware: Firmware, recipe: Recipe, bus: Bus) -> Boot {
     let boot = Boot::from(recipe).on(bus).firmware(firmware).memory(1536).deadline(420);
     boot.expect(overlay_root()).expect(both_dialects())
@@ -98,6 +110,11 @@ pub fn all() -> Vec<Scenario> {
             "loopback/S6 a label with a blank as udev writes it, OVMF",
             through(Firmware::Ovmf, blank(), Bus::UsbStick).expect(report_says("Joe's $1")),
         ),
+        scenario(
+            "firmware/the initrd that dracut makes in a hardened tree, SeaBIOS stick",
+            through(Firmware::SeaBios, hardened(), Bus::UsbStick),
+        )
+        .with_all(),
         scenario(
             "firmware/S5 files copied to a FAT stick, OVMF",
             through(Firmware::Ovmf, changed(built(&[]), COPIED), Bus::UsbStick)

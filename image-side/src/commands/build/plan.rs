@@ -202,9 +202,11 @@ impl<'a> BuildPlan<'a> {
                 mode & 0o7777
             ));
         }
-        if self.args.mode == Mode::Native {
-            // What is wrong with the modules the build says itself.
-            notes.extend(initrd::notes(&self.recipe(Vec::new())).unwrap_or_default());
+        // What is wrong with the modules the build says itself.
+        let recipe = self.recipe(Vec::new());
+        match self.args.mode {
+            Mode::Native => notes.extend(initrd::notes(&recipe).unwrap_or_default()),
+            Mode::Dracut => notes.extend(initrd::defied(&recipe).ok().and_then(|defied| initrd::defiance(&defied))),
         }
         notes.extend(doubts::of(&self.agent, &self.likely_arguments(), self.dialect()));
         notes
