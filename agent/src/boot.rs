@@ -13,6 +13,7 @@ mod programs;
 mod ram;
 mod remote;
 mod rivals;
+mod several;
 mod told;
 mod updates;
 mod world;

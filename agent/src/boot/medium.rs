@@ -63,7 +63,10 @@ impl Boot<'_> {
                     self.chosen(&candidate, search.open(&self.world.view()));
                     break Ok(acquired);
                 }
-                Err(stop) => self.reject(&mut search, &candidate, mark, stop),
+                Err(stop) => {
+                    let stop = self.scattered(&candidate.name, stop);
+                    self.reject(&mut search, &candidate, mark, stop)
+                }
             };
             if let Err(stop) = rejected {
                 break Err(stop);
@@ -82,6 +85,7 @@ impl Boot<'_> {
         let gone = || Stop::new(Code::MediumMount, format!("/dev/{} is gone", candidate.name));
         let device = view.device(&candidate.name).ok_or_else(gone)?;
         self.go_on_without_silent(&view);
+        self.gather(device)?;
         let device = &device.for_reading();
         let facts = match &self.config.iso_scan {
             Some(scan) => {

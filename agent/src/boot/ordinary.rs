@@ -49,12 +49,13 @@ impl Boot<'_> {
         self.say(Tone::Notice, format!("root: {}, below an overlay", device.summary()));
         self.report.device = Some(device.node.display().to_string());
         self.report.moment("medium");
+        self.gather(&device)?;
         let asleep = self.asleep();
         if let Some(why) = &asleep {
             self.say(Tone::Warning, format!("{why}, replaying no journal"));
         }
         let steps = ordinary::mounted(self.config, &self.points, &device, asleep.is_some())?;
-        self.perform("acquire", &steps).map(drop)
+        self.perform("acquire", &steps).map(drop).map_err(|stop| self.scattered(&device.name, stop))
     }
 
     /// Why a hibernated system may own the root: it lies on a device, or on one that does not tell.

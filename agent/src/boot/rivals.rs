@@ -3,10 +3,10 @@
 use super::{Boot, Tone};
 use crate::config::Config;
 use crate::facts::Device;
-use crate::source::discover::{By, Candidate};
+use crate::source::discover::{self, By, Candidate};
 
 impl Boot<'_> {
-    /// Says which of several media is used. A disk and its partition are one medium.
+    /// Says which of several media is used. A disk and its partition are one medium, and so are the disks of one btrfs.
     pub(super) fn say_rivals(&mut self, chosen: &Candidate, others: &[Candidate]) {
         let devices = self.devices();
         if let Some((tone, line)) = rivals(self.config, &devices, chosen, others) {
@@ -18,7 +18,9 @@ impl Boot<'_> {
 fn rivals(config: &Config, devices: &[Device], chosen: &Candidate, others: &[Candidate]) -> Option<(Tone, String)> {
     let device = |name: &str| devices.iter().find(|device| device.name == name);
     let holds = |disk: &str, part: &str| device(part).is_some_and(|part| part.parent.as_deref() == Some(disk));
-    let same = |other: &str| holds(other, &chosen.name) || holds(&chosen.name, other);
+    let members = device(&chosen.name).map(|chosen| discover::members(chosen, devices)).unwrap_or_default();
+    let member = |other: &str| members.iter().any(|member| member.name == other);
+    let same = |other: &str| holds(other, &chosen.name) || holds(&chosen.name, other) || member(other);
     let named: Vec<_> = others.iter().filter(|other| !same(&other.name)).collect();
     let has_part = |disk: &Candidate| named.iter().any(|other| holds(&disk.name, &other.name));
     let others: Vec<_> = named.iter().filter(|other| !has_part(other)).collect();
@@ -65,7 +67,6 @@ mod tests {
     use super::*;
     use crate::config::interpret_text;
     use crate::format::{Kind, Superblock};
-    use crate::source::discover;
 
     fn medium(name: &str, parent: Option<&str>, uuid: &str) -> Device {
         Device {
@@ -86,6 +87,12 @@ mod tests {
     fn which_of_two_and_why_table() {
         let (a, b, copy) = (medium("sda", None, "A"), medium("sdb", None, "B"), medium("sdc", None, "A"));
         let (part, second) = (medium("sda1", Some("sda"), "A"), medium("sda2", Some("sda"), "B"));
+        let of_two = |name: &str| {
+            let mut device = medium(name, None, "C");
+            device.superblock = device.superblock.map(|found| Superblock { devices: Some(2), ..found });
+            device
+        };
+        let (first_of_two, second_of_two) = (of_two("sda"), of_two("sdb"));
         for (kargs, devices, tone, expected) in [
             ("", vec![&a], None, ""),
             (
@@ -112,6 +119,7 @@ mod tests {
             ("", vec![&part, &second], Some(Tone::Warning), "/dev/sda2 matches too; using /dev/sda1"),
             // A stick and its partition.
             ("", vec![&a, &part], None, ""),
+            ("", vec![&first_of_two, &second_of_two], None, ""),
         ] {
             let devices: Vec<Device> = devices.into_iter().cloned().collect();
             let (config, _) = interpret_text(&format!("root=live:LABEL=LIVE {kargs}"));

@@ -305,6 +305,10 @@ impl<'a> Executor<'a> {
                 self.hold_seen(*into, node, None, device.clone());
                 Ok(())
             }
+            Step::Members { nodes } => {
+                self.members(nodes);
+                Ok(())
+            }
             Step::Loop { file, access, direct, into, found } => self.loop_device(file, *access, *direct, *into, *found),
             Step::Mount { what, fs, access, options, at } => self.mount(what, fs, *access, options, at),
             Step::Tmpfs { size, options, at } => self.tmpfs(*size, options, at),

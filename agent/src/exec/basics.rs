@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rdlive_sys::loopdev::{self, LoopDevice, Setup};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -44,6 +44,16 @@ fn reads(device: &LoopDevice) -> bool {
 }
 
 impl Executor<'_> {
+    /// Tells the kernel of the devices of a btrfs. Of one that it does not take, the mount says what is missing.
+    pub(super) fn members(&self, nodes: &[PathBuf]) {
+        let control = self.env.path("dev/btrfs-control");
+        for node in nodes {
+            if let Err(error) = rdlive_sys::btrfs::scan(&control, &self.env.path(node)) {
+                log::warn!("telling the kernel of {}: {error}", node.display());
+            }
+        }
+    }
+
     pub(super) fn loop_device(
         &mut self,
         file: &Path,

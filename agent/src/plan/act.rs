@@ -12,7 +12,20 @@ pub use net::NetAct;
 pub use ram::RamAct;
 pub use volume::{Consent, Crypt, Key, VolumeAct};
 
+use super::Step;
 use crate::config::Access;
+
+impl From<AreaAct> for Step {
+    fn from(act: AreaAct) -> Self {
+        Self::Area(act)
+    }
+}
+
+impl From<MapAct> for Step {
+    fn from(act: MapAct) -> Self {
+        Self::Map(act)
+    }
+}
 
 /// What a step may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

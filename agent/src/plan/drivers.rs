@@ -15,6 +15,7 @@ pub fn of(step: &Step) -> Vec<Step> {
     match step {
         Step::Loop { .. } | Step::Area(AreaAct::Window { .. }) => vec![looped()],
         Step::Mount { fs, .. } => file_system(fs),
+        Step::Members { .. } => driver(Kind::Btrfs),
         Step::Overlay { .. } => vec![overlay()],
         Step::Volume(VolumeAct::Open { .. }) => vec![mapper(), crypt()],
         // What is made in a file is made through a loop device.

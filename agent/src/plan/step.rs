@@ -34,6 +34,11 @@ pub enum Step {
         /// Its role from here on.
         into: Slot,
     },
+    /// Tell the kernel which devices belong to one btrfs.
+    Members {
+        /// Their nodes.
+        nodes: Vec<PathBuf>,
+    },
     /// Attach a file to a loop device.
     Loop {
         /// The file.
@@ -179,18 +184,6 @@ pub enum Step {
     },
 }
 
-impl From<AreaAct> for Step {
-    fn from(act: AreaAct) -> Self {
-        Self::Area(act)
-    }
-}
-
-impl From<MapAct> for Step {
-    fn from(act: MapAct) -> Self {
-        Self::Map(act)
-    }
-}
-
 impl Step {
     /// Does a list, or gives up what is wanted and does another.
     #[must_use]
@@ -202,7 +195,7 @@ impl Step {
     #[must_use]
     pub fn writes(&self) -> Writes {
         match self {
-            Self::Driver { .. } | Self::Device { .. } | Self::Programs { .. } => Writes::Nothing,
+            Self::Driver { .. } | Self::Device { .. } | Self::Members { .. } | Self::Programs { .. } => Writes::Nothing,
             Self::Loop { access: Access::ReadWrite, into, .. } if into.is_forgotten() => Writes::Ram,
             Self::Loop { access, .. } => Writes::by(*access),
             Self::Mount { what, fs, access, options, .. } => mounted(what, fs, *access, options),
@@ -289,6 +282,7 @@ impl fmt::Display for Step {
         match self {
             Step::Driver { module, option, .. } => write!(f, "driver {module} ({option})"),
             Step::Device { device, into } => write!(f, "device {} as {into}", device.node.display()),
+            Step::Members { nodes } => write!(f, "devices of one btrfs {}", paths(nodes)),
             Step::Loop { file, access, direct, into, .. } => {
                 let direct = if *direct { ", direct" } else { "" };
                 write!(f, "loop {} ({}{direct}) as {into}", file.display(), word(*access))

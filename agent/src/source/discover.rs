@@ -29,6 +29,8 @@ pub struct Candidate {
     pub certain: bool,
     /// Partitions of this disk that its table lists have not been seen yet; one of them may be the better choice.
     pub incomplete: bool,
+    /// How many of the devices that its btrfs lies on are not there; it waits for them.
+    pub missing: u64,
     /// Why it is a candidate, and why it stands where it stands.
     pub why: String,
 }
@@ -70,6 +72,21 @@ pub fn named(selector: &Selector, devices: &[Device]) -> Vec<Device> {
     let found: Vec<_> = devices.iter().filter(|device| selects(selector, device)).collect();
     let has_part = |disk: &Device| found.iter().any(|device| stands_for(device, disk));
     found.iter().filter(|device| !has_part(device)).map(|device| Device::clone(device)).collect()
+}
+
+/// The devices of the btrfs that one of them holds, itself among them; none where it lies on one alone.
+#[must_use]
+pub fn members<'a>(device: &Device, devices: &'a [Device]) -> Vec<&'a Device> {
+    let several = |device: &Device| device.superblock.as_ref().filter(|found| found.devices.is_some())?.uuid.clone();
+    let Some(uuid) = several(device) else { return Vec::new() };
+    devices.iter().filter(|other| other.size > 0 && several(other).as_ref() == Some(&uuid)).collect()
+}
+
+/// How many devices of its btrfs are not there.
+#[must_use]
+pub fn missing(device: &Device, devices: &[Device]) -> u64 {
+    let all = device.superblock.as_ref().and_then(|found| found.devices).unwrap_or(0);
+    all.saturating_sub(members(device, devices).len() as u64)
 }
 
 /// Whether a device is a partition with room for the volume that begins in it, which the disk shows as its own.
@@ -125,8 +142,13 @@ pub fn media(config: &Config, selector: &Selector, devices: &[Device]) -> Vec<Ca
         let incomplete = by_content && seen < device.table.len();
         let place = last_twin.map_or_else(|| natural(&device.name), |twin| format!("{twin}\0"));
         let why = why.to_owned();
-        let candidate = Candidate { name: device.name.clone(), by: By::Name, certain, incomplete, why };
-        let rank = if half { 4 } else { 2 * u8::from(!loader) };
+        let missing = missing(device, devices);
+        let candidate = Candidate { name: device.name.clone(), by: By::Name, certain, incomplete, missing, why };
+        let rank = match (missing > 0, half) {
+            (true, _) => 5,
+            (_, true) => 4,
+            _ => 2 * u8::from(!loader),
+        };
         found.push((format!("{rank}{place}"), candidate));
     }
     if by_content {
@@ -168,8 +190,9 @@ fn copies<'a>(
         let why = "its label is what FAT keeps of that".to_owned();
         let like = (!is_it && !named && is_like(selector, device)).then(|| (By::Likeness, "3".to_owned(), false, why));
         [marked, like].into_iter().flatten().map(|(by, place, certain, why)| {
-            let name = device.name.clone();
-            (place + &natural(&name), Candidate { name, by, certain, incomplete: false, why })
+            let (name, missing) = (device.name.clone(), missing(device, devices));
+            let place = if missing > 0 { "5".to_owned() } else { place };
+            (place + &natural(&name), Candidate { name, by, certain, incomplete: false, missing, why })
         })
     })
 }
@@ -207,8 +230,10 @@ pub fn hosts(scan: &IsoScan, devices: &[Device]) -> Vec<Candidate> {
         let uuid = device.superblock.as_ref().and_then(|found| found.uuid.as_deref()).unwrap_or_default();
         let (name, why) = (device.name.clone(), "may hold the ISO file".to_owned());
         // No name has this character, so a short UUID comes before all that begin with it. A half of a mirror comes last.
-        let order = format!("{}{uuid}\0{}", u8::from(device.beside_raid.is_some()), natural(&name));
-        (order, Candidate { name, by: By::Name, certain: true, incomplete: false, why })
+        let missing = missing(device, devices);
+        let rank = if missing > 0 { 2 } else { u8::from(device.beside_raid.is_some()) };
+        let order = format!("{rank}{uuid}\0{}", natural(&name));
+        (order, Candidate { name, by: By::Name, certain: true, incomplete: false, missing, why })
     });
     in_order(found.collect())
 }

@@ -158,10 +158,15 @@ impl<'a> Search<'a> {
         let named = self.config.iso_scan.is_none() && self.config.medium.is_some() && candidate.by == By::Name;
         let settled = (named && candidate.certain) || view.is_settled(deadline);
         let complete = !candidate.incomplete || age >= GRACE_PARTITIONS;
+        // Without all of its devices the kernel mounts a btrfs only if told to; what its superblock counts may be out of date.
+        let whole = candidate.missing == 0 || view.key || view.is_last_chance(deadline);
         // With a short `rd.retry=` a medium that is not the loader's must still get its turn.
         // Nothing better comes where the loader's own is unusable, and who presses a key wants no more waiting.
         let hurried = (candidate.by == By::Mark && self.is_own_rejected()) || view.key;
-        settled && complete && (candidate.certain || hurried || age >= GRACE_OTHER || view.is_last_chance(deadline))
+        settled
+            && complete
+            && whole
+            && (candidate.certain || hurried || age >= GRACE_OTHER || view.is_last_chance(deadline))
     }
 
     /// Whether the loader's own medium is there and unusable. A reason that concerns another one is no end of the search: the right one may
@@ -255,7 +260,8 @@ pub fn root(view: &View, deadline: Moment, selector: &Selector) -> Next<Result<D
     let settled = view.is_settled(deadline);
     let selector = discover::said(selector, &view.devices);
     let found = view.devices.iter().filter(|device| discover::selects(selector, device));
-    if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled) {
+    let whole = |device: &&Device| discover::missing(device, &view.devices) == 0 || view.is_last_chance(deadline);
+    if let Some(device) = found.max_by_key(|device| device.parent.is_some()).filter(|_| settled).filter(whole) {
         return Next::Known(Ok(device.clone()));
     }
     if view.now < deadline {

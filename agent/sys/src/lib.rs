@@ -5,6 +5,7 @@ pub mod ata;
 pub mod blkflush;
 pub mod blkpg;
 pub mod blkro;
+pub mod btrfs;
 pub mod cdrom;
 pub mod device;
 pub mod loopdev;

@@ -15,6 +15,7 @@ pub fn all() -> Vec<Scenario> {
     list.extend(names());
     list.extend(volumes());
     list.extend(roots());
+    list.extend(several());
     list.extend(cow_files());
     list
 }
@@ -303,6 +304,69 @@ fn roots() -> Vec<Scenario> {
     .into_iter()
     .chain(named_roots(host("@")))
     .collect()
+}
+
+/// Both disks of a btrfs one behind the other, each of 200 MiB, with the file at `$AT`: data lies on both in turn.
+const TWO_DISKS: &str = r#"
+    mv "$1" "$1.file"; truncate -s 400M "$1"; size=$((200 << 20)); mkdir "$1.mnt"
+    one=$(losetup -f --show --sizelimit $size "$1"); two=$(losetup -f --show -o $size "$1")
+    trap 'losetup -d "$one" "$two"; rm -f "$1.file"' EXIT
+    mkfs.btrfs -q -f -L ISO -d raid0 -m raid1 "$one" "$two"; mount -o device="$one",device="$two" "$one" "$1.mnt"
+    mkdir -p "$1.mnt/${AT%/*}"; cp "$1.file" "$1.mnt/$AT"; umount "$1.mnt"; rmdir "$1.mnt""#;
+
+/// G: a btrfs over several disks, of which nobody tells the kernel where udev is not.
+fn several() -> Vec<Scenario> {
+    let disks = |file: Recipe, at: &str| {
+        let both = changed(file, &format!("AT={at}\n{TWO_DISKS}"));
+        let second = r#"dd if="$1" of="$1.2" bs=1M skip=200 conv=sparse status=none; mv "$1.2" "$1""#;
+        [changed(both.clone(), "truncate -s 200M \"$1\""), changed(both, second)]
+    };
+    let medium = || disks(image(Fs::Squashfs("zstd")), "LiveOS/squashfs.img");
+    let [one, two] = medium();
+    let [first, second] = disks(iso(), "iso/x.iso");
+    vec![
+        scenario(
+            "field/G a btrfs over two disks",
+            Boot::from(one.clone())
+                .on(Bus::Disk)
+                .and(two.clone(), Bus::Disk)
+                .kargs("rd.retry=10")
+                .expect(overlay_root()),
+        ),
+        scenario(
+            "field/G a btrfs over two disks, named by the second",
+            Boot::from(one.clone())
+                .on(Bus::Disk)
+                .and(two.clone(), Bus::Disk)
+                .root("root=live:/dev/{1} rd.overlay rd.retry=10")
+                .expect(overlay_root()),
+        ),
+        scenario(
+            "field/G an ISO file on a btrfs over two disks",
+            Boot::from(first)
+                .on(Bus::Disk)
+                .and(second, Bus::Disk)
+                .kargs("iso-scan/filename=/iso/x.iso rd.retry=10")
+                .expect(overlay_root()),
+        ),
+        scenario(
+            "field/G one disk of a btrfs is missing",
+            Boot::from(two)
+                .on(Bus::Disk)
+                .kargs("rd.retry=6")
+                .expect(stops_with("RDL-012"))
+                .expect(console_says("1 of the 2 devices of this btrfs is missing")),
+        ),
+        scenario(
+            "field/G a disk of a btrfs comes late",
+            Boot::from(one)
+                .on(Bus::Disk)
+                .and(medium()[1].clone(), Bus::Disk)
+                .kargs("rd.retry=60")
+                .plugged_in_on_text("looking for the live medium LABEL=ISO: still at it after")
+                .expect(overlay_root()),
+        ),
+    ]
 }
 
 /// The same where a place for changes is named; `host` holds the ISO file in a default subvolume.

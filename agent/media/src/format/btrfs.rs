@@ -13,13 +13,17 @@ pub(super) fn parse(head: &[u8]) -> Option<Superblock> {
     if !sb.has(64, b"_BHRfS_M") || sb.le64(48)? != OFFSET as u64 {
         return None;
     }
+    let devices = sb.le64(136).filter(|devices| *devices > 1);
+    // What the volume has is on all of them; of its own bytes each one tells in its item.
+    let size = sb.le64(if devices.is_some() { 209 } else { 112 });
     Some(Superblock {
         label: label(sb.span(299, 256)?),
         uuid: uuid(&sb.array(32)?),
-        size: sb.le64(112),
+        size,
         block_size: sb.le32(144),
         // A log tree is replayed at the next mount, even a read-only one.
         dirty: sb.le64(96)? != 0,
+        devices,
         ..Superblock::new(Kind::Btrfs)
     })
 }
@@ -48,6 +52,13 @@ mod tests {
         assert_eq!(found.label.as_deref(), Some("data"));
         assert_eq!(found.size, Some(1 << 30));
         assert!(!found.dirty);
+        assert_eq!(found.devices, None);
+        image[OFFSET + 136] = 1;
+        assert_eq!(parse(&image).unwrap().devices, None);
+        image[OFFSET + 136] = 2;
+        image[OFFSET + 209..][..8].copy_from_slice(&(1u64 << 29).to_le_bytes());
+        let several = parse(&image).unwrap();
+        assert_eq!((several.devices, several.size), (Some(2), Some(1 << 29)));
         image[OFFSET + 96] = 1;
         assert!(parse(&image).unwrap().dirty);
     }

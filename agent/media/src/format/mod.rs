@@ -77,14 +77,17 @@ pub struct Superblock {
     pub subsystem: Option<String>,
     /// The journal needs recovery, or the volume is marked as not cleanly unmounted or as having errors. An XFS log is not examined.
     pub dirty: bool,
+    /// How many devices it lies on, where that is more than one; only btrfs can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<u64>,
 }
 
 impl Superblock {
     /// A superblock of which only the kind is known.
     pub fn new(kind: Kind) -> Self {
         let (label, uuid, stamp, size) = (None, None, None, None);
-        let (block_size, compressor, subsystem) = (None, None, None);
-        Self { kind, label, uuid, stamp, size, block_size, compressor, subsystem, dirty: false }
+        let (block_size, compressor, subsystem, devices) = (None, None, None, None);
+        Self { kind, label, uuid, stamp, size, block_size, compressor, subsystem, dirty: false, devices }
     }
 
     /// What tells an image from all others: its UUID, or what stands in for one.

@@ -2,6 +2,7 @@
 
 mod copies;
 mod rejected;
+mod several;
 mod twins;
 
 use std::path::Path;
