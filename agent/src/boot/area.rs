@@ -6,10 +6,10 @@ use super::{Boot, Tone};
 use crate::area::{Found, Identity, NamedSite, Obstacle, Site, in_place};
 use crate::config::{Method, Persistence, Wish};
 use crate::error::{Code, Stop};
-use crate::facts::{Device, MediumFacts, Origin};
+use crate::facts::{Device, MediumFacts, Origin, Subvolume};
 use crate::format::Kind;
 use crate::plan::persist::{self, Area, Planner};
-use crate::plan::{named, ordinary};
+use crate::plan::{acquire, named, ordinary};
 use crate::source::discover;
 
 /// The end of a boot that must have an area.
@@ -89,6 +89,7 @@ impl Boot<'_> {
         if !identity.is_known() && !wish.accept {
             return Err(Obstacle::Nameless);
         }
+        let mut points = self.points.clone();
         let site = match &medium.origin {
             Origin::Device(node) => {
                 let _looking = self.watchdog().doing(format!("looking for room on the disk of {}", node.display()));
@@ -101,13 +102,13 @@ impl Boot<'_> {
                     self.look_for_windows(&device);
                 }
                 let bound = persist::bound_path(&wish.cowfile_path, &identity);
-                self.host_with(host, (&wish.cowfile_path, &bound))
+                points.host = self.cow_root(medium, [&wish.cowfile_path, &bound])?;
+                self.host_with(host, &points.host, (&wish.cowfile_path, &bound))
             }
             Origin::HostFile { host: None, .. } | Origin::Initrd(_) | Origin::Fetched(_) => {
                 Site::Nowhere(Obstacle::OnNoDisk)
             }
         };
-        let points = self.points.clone();
         let planner = Planner { overlay: &self.config.overlay, wish, points: &points, image: &identity };
         let opening = planner.opening(&site).transpose()?;
         if let Err(why) = self.fetch_key(opening.is_some() || wish.encrypt) {
@@ -122,6 +123,27 @@ impl Boot<'_> {
         };
         let inside = self.opened(&opening)?;
         planner.area_inside(opening, &inside)
+    }
+
+    /// Where the file system of the ISO file is mounted for a cow file. A btrfs has two roots: what is there from the other one only is taken
+    /// from there, as a new file is whose first directory is.
+    fn cow_root(&mut self, medium: &MediumFacts, paths: [&Path; 2]) -> Result<PathBuf, Obstacle> {
+        let host = self.points.host.clone();
+        let is_there = |boot: &Self, at: &Path| paths.iter().any(|path| boot.found_at(at, path) != Found::Absent);
+        let Some(device) = self.below(medium).filter(is_btrfs) else { return Ok(host) };
+        if host_refusal(&self.host_site(&device)).is_some() || is_there(self, &host) {
+            return Ok(host);
+        }
+        let other = if self.host_subvolume == Subvolume::Top { Subvolume::Default } else { Subvolume::Top };
+        let (mark, look) = (self.world.mark(), self.points.look.clone());
+        self.perform("acquire", &acquire::other_root(&self.points, &device, other)?)?;
+        let is_other = is_there(self, &look) || (self.has_first(&look, paths[0]) && !self.has_first(&host, paths[0]));
+        self.undo(mark);
+        if is_other {
+            self.perform("acquire", &[acquire::host_again(&self.points, Kind::Btrfs, other)])?;
+            return Ok(self.points.named.clone());
+        }
+        Ok(host)
     }
 
     /// Whether a karg names this device as the place for changes.
@@ -184,7 +206,7 @@ impl Boot<'_> {
         };
         let devices = self.devices();
         let refusal = match on_host {
-            true => host_refusal(&self.host_with(&device.node, (path, path))),
+            true => host_refusal(&self.host_with(&device.node, &from, (path, path))),
             false => self.world.in_use(device, &self.sleep(&devices), Some((&from, path))),
         };
         if let Some(why) = refusal.filter(|_| !self.config.overlay.readonly) {

@@ -73,13 +73,13 @@ impl Boot<'_> {
     /// What can be said about the file system of an ISO file, whatever may lie on it.
     pub(super) fn host_site(&self, device: &Device) -> Site {
         let nothing = Path::new("");
-        self.host_with(&device.node, (nothing, nothing))
+        self.host_with(&device.node, &self.points.host, (nothing, nothing))
     }
 
-    /// The file system of an ISO file, with what lies at two paths.
-    pub(super) fn host_with(&self, node: &Path, paths: (&Path, &Path)) -> Site {
+    /// The file system of an ISO file, which is mounted `at`, with what lies at two paths.
+    pub(super) fn host_with(&self, node: &Path, at: &Path, paths: (&Path, &Path)) -> Site {
         let devices = self.devices();
-        let mut site = self.world.host(&self.sleep(&devices), node, &self.points.host, paths);
+        let mut site = self.world.host(&self.sleep(&devices), node, at, paths);
         let silent = self.silent_disk().filter(|_| !self.config.overlay.awake);
         if let (Site::Host(host), Some(what)) = (&mut site, silent) {
             host.refusal.get_or_insert_with(|| InUse::Silent { what, node: node.to_owned() }.into());

@@ -186,7 +186,7 @@ impl Boot<'_> {
     }
 
     /// Whether the first of the directories that lead to a path is there.
-    fn has_first(&self, at: &Path, path: &Path) -> bool {
+    pub(super) fn has_first(&self, at: &Path, path: &Path) -> bool {
         let first = path.iter().next().filter(|first| Path::new(first) != path);
         first.is_none_or(|first| self.world.found(at, Path::new(first)) == Found::Directory)
     }

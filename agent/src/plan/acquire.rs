@@ -40,6 +40,11 @@ pub fn host_top(points: &Points, kind: Kind) -> [Step; 2] {
     [Step::Unmount { at: points.host.clone() }, rooted(Subvolume::Top, inert)]
 }
 
+/// Mounts the file system of an ISO file a second time, from another root of its btrfs.
+pub fn host_again(points: &Points, kind: Kind, subvolume: Subvolume) -> Step {
+    rooted(subvolume, mount_kind(Slot::Host, kind, Access::ReadOnly, &points.named))
+}
+
 /// A mount, from that root of a btrfs.
 pub(super) fn rooted(subvolume: Subvolume, mut step: Step) -> Step {
     if let (Subvolume::Top, Step::Mount { fs, options, .. }) = (subvolume, &mut step)

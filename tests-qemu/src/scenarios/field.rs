@@ -297,6 +297,15 @@ fn roots() -> Vec<Scenario> {
             Boot::from(medium).on(Bus::Disk).expect(overlay_root()),
         ),
         scenario(
+            "field/S9 a cow file by the path that GRUB uses, and by that of its owner",
+            by_both(host("@"), Mode::NativeWrite),
+        ),
+        scenario(
+            "field/S9 a cow file by the path that GRUB uses, and by that of its owner, Debian 12's kernel",
+            by_both(host("@"), Mode::NativeWrite12),
+        )
+        .with_all(),
+        scenario(
             "field/S9 a cow file lies where the ISO file was found",
             kept().then(kept().again().expect(file_is("/kept", "kept"))),
         ),
@@ -304,6 +313,17 @@ fn roots() -> Vec<Scenario> {
     .into_iter()
     .chain(named_roots(host("@")))
     .collect()
+}
+
+/// A new cow file in a directory of the default subvolume, which its path from the top level names first.
+fn by_both(host: Recipe, mode: Mode) -> Boot {
+    let at = |path: &str| {
+        let boot = Boot::from(host.clone()).on(Bus::Disk).mode(mode).writable().kargs("iso-scan/filename=/iso/x.iso");
+        let boot = boot.kargs("rd.live.overlay.persistent rd.live.cowfile.mbsize=150 lab.shutdown");
+        let boot = boot.kargs(&format!("rd.live.cowfile.path={path}")).expect(overlay_root());
+        boot.expect(persistence("file")).expect(no_fallbacks())
+    };
+    at("/@/iso/x.cow").writes("/kept").then(at("/iso/x.cow").expect(file_is("/kept", "kept")))
 }
 
 /// Both disks of a btrfs one behind the other, each of 200 MiB, with the file at `$AT`: data lies on both in turn.
