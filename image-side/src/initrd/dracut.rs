@@ -111,7 +111,8 @@ fn prepare(job: &Job, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// dracut copies modprobe.d into the initramfs, where udev and modprobe obey it: there it does not forbid what the medium may need.
+/// dracut copies modprobe.d into the initramfs (of /etc, what its configuration has it install), where udev and modprobe obey it: there it
+/// does not forbid what the medium may need.
 fn allow(tree: &Path, modules: &BTreeSet<String>) -> Result<()> {
     for path in ModprobeConf::files(tree).values() {
         let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;

@@ -31,15 +31,16 @@ fn built(extra: &[&str]) -> Recipe {
     Recipe::Built { tree: Tree::Tiny, over: Over::default(), args }
 }
 
-/// A system of Debian that forbids drivers of its live medium, and whose own dracut makes the initrd.
+/// A system of Debian that forbids drivers of its live medium, and whose own dracut makes the initrd: it takes what is in /usr/lib there,
+/// and what is in /etc only for the machine itself.
 fn hardened() -> Recipe {
     const FORBIDS: &str = r#"
-        mkdir -p "$1/etc/modprobe.d"
+        mkdir -p "$1/usr/lib/modprobe.d"
         printf '%s\n' 'blacklist usb-storage' 'install usb-storage /bin/false' 'install squashfs /bin/true' \
-            'install overlay /bin/false' > "$1/etc/modprobe.d/hardened.conf""#;
+            'install overlay /bin/false' > "$1/usr/lib/modprobe.d/hardened.conf""#;
     let Recipe::Built { mut args, .. } = built(&[]) else { return built(&[]) };
     let module = concat!("--dracut-module=", env!("CARGO_MANIFEST_DIR"), "/../dracut-module/50rdlive");
-    args.extend(["--mode=dracut", module, "--compression-level=1"].map(str::to_owned));
+    args.extend(["--mode=dracut", module, "--compression-level=1", "--append-karg=rd.retry=40"].map(str::to_owned));
     Recipe::Built { tree: Tree::Trixie, over: Over { script: FORBIDS, ..Over::default() }, args }
 }
 
