@@ -31,8 +31,8 @@ use clap::ValueEnum;
 use rdlive_media::layout;
 
 use self::archive::Archive;
-pub use self::choice::{defiance, defied, notes};
 use self::choice::{Choice, choose_modules};
+pub use self::choice::{defiance, defied, notes};
 pub use self::profile::Profile;
 pub use self::summary::Summary;
 pub use self::tools::AreaFs;
