@@ -199,7 +199,7 @@ fn sd_11_the_systems_ca_certificates_are_installed() {
         let said = String::from_utf8(output.stdout).unwrap();
         let wanted = match expected {
             true => format!("in {place}\ninfo rdlive: {place} for https, 28 bytes\n"),
-            false => "warning rdlive: no CA certificates here, so https will need rd.live.ca= (install ca-certificates and run dracut again)\n".into(),
+            false => "info rdlive: no CA certificates here, so https will need rd.live.ca= (install ca-certificates and run dracut again)\n".into(),
         };
         assert_eq!(
             (said, output.status.success()),

@@ -147,7 +147,7 @@ rdlive_certificates() {
             return
         fi
     done
-    dwarn "rdlive: no CA certificates here, so https will need rd.live.ca= (install ca-certificates and run dracut again)"
+    dinfo "rdlive: no CA certificates here, so https will need rd.live.ca= (install ca-certificates and run dracut again)"
 }
 
 # Whether a module of dracut (the first argument) can be used: it is there, not omitted, and so are its programs.

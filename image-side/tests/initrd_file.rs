@@ -340,7 +340,7 @@ fn with_modules(names: &[(&str, Vec<u8>)], aliases: &str) -> Tiny {
 #[test]
 fn the_network_is_in_the_generic_profile() {
     const IN: &str = "virtio_net e1000 e1000e igb igc r8169 tg3 atlantic vmxnet3 hv_netvsc ena xen-netfront r8152 ax88179_178a cdc_ether \
-                      ixgbe i40e bnxt_en 8139cp 8139too pcnet32 af_packet ipv6 8021q aoe realtek broadcom";
+                      ixgbe i40e bnxt_en 8139cp 8139too af_packet ipv6 8021q realtek broadcom";
     const OUT: &str = "mlx5_core iwlwifi qmi_wwan sfp";
     let names: Vec<(&str, Vec<u8>)> =
         IN.split(' ').chain(OUT.split(' ')).chain(["loop"]).map(|name| (name, Vec::new())).collect();

@@ -7,7 +7,6 @@ vmxnet3
 hv_netvsc
 ena
 xen_netfront
-pcnet32
 
 group cards of PCs
 e1000
@@ -30,33 +29,16 @@ bnxt_en
 group PHYs
 phys
 
-# Not modems and telephones.
+# The usual ones, no modems and telephones; --add-module brings others.
 group USB cards
 r8152
 ax88179_178a
-aqc111
-asix
 cdc_ether
-cdc_eem
 cdc_ncm
-ch9200
-dm9601
-lan78xx
-mcs7830
-pegasus
 r8153_ecm
-rndis_host
-rtl8150
-smsc75xx
-smsc95xx
-sr9700
-sr9800
 
 # Built in by most kernels, but not by all.
 group protocols
 af_packet
 ipv6
 8021q
-# ATA over Ethernet, and the RAM disk that an image may be fetched into.
-aoe
-brd

@@ -145,7 +145,7 @@ mod tests {
         }
         // With no module but one in each group, and PHYs that only their aliases tell from other modules.
         let dep = "kernel/drivers/net/ethernet/e1000.ko:\nkernel/drivers/net/phy/realtek.ko.xz:\nkernel/a/phy.ko:\n\
-                   kernel/drivers/net/virtio_net.ko:\nkernel/b/aoe.ko:\nkernel/drivers/net/phy/sfp.ko:\n";
+                   kernel/drivers/net/virtio_net.ko:\nkernel/b/8021q.ko:\nkernel/drivers/net/phy/sfp.ko:\n";
         let alias = "alias mdio:0000000000011100110010????????? realtek\nalias mdio:1* phy\nalias pci:v* sfp\nalias mdio:* gone\n";
         let groups = network(&ModuleTree::from_texts("6.1", dep, "", alias, ""));
         let list = |(title, names): &(String, BTreeSet<String>)| {
@@ -158,7 +158,7 @@ mod tests {
             "cards of servers: ",
             "PHYs: phy realtek",
             "USB cards: ",
-            "protocols: aoe",
+            "protocols: 8021q",
         ];
         assert_eq!(groups, expected);
     }

@@ -12,8 +12,8 @@ use crate::lab::Lab;
 use crate::mode::Mode;
 use crate::tool;
 
-/// Bytes of the native initramfs with the generic driver set.
-const INITRAMFS: u64 = 12_000_000;
+/// Bytes of the native initramfs with the generic driver set, cards of networks among it (docs/decisions/0033-network-in-the-agent.md).
+const INITRAMFS: u64 = 14_000_000;
 /// Bytes of the agent, with network and TLS (docs/decisions/0033-network-in-the-agent.md).
 const AGENT: u64 = 3_200_000;
 
@@ -22,7 +22,7 @@ pub fn all() -> Vec<Scenario> {
     let promise =
         |name: &str, measure| Scenario { name: format!("promise/{name}"), work: Work::Measure(measure), tag: None };
     vec![
-        promise("native generic initramfs is at most 12 MB", initramfs),
+        promise("native generic initramfs is at most 14 MB", initramfs),
         promise("agent is at most 3.2 MB", agent),
         promise("no folder of the builder is in the agent", folders),
         promise("two builds of the agent in different folders are equal", equal).with_all(),
