@@ -38,7 +38,7 @@ impl Boot<'_> {
         let copy = match ram::choose(&self.points, medium, content)? {
             Choice::Copy(copy) => copy,
             Choice::InRam => {
-                self.say(Tone::Info, "rd.live.ram: the image is a file of the initrd, which is RAM already");
+                self.say(Tone::Info, "rd.live.ram: the image is in RAM already");
                 return Ok(None);
             }
         };

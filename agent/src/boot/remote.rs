@@ -16,7 +16,9 @@ impl Boot<'_> {
         let shown = without_password(url);
         // In an initrd of dracut other programs have the interfaces.
         if self.report.mode == DRACUT {
-            return Err(remote::not_built(&shown));
+            return Err(remote::not_built(&format!("{shown} in an initrd of dracut")).advice(
+                "use a native initramfs (rdlive-image build --mode native), or an initrd of dracut's livenet",
+            ));
         }
         let steps = remote::fetch(self.config, url)?;
         let fetching = self.watchdog().doing(format!("fetching {shown}"));

@@ -155,6 +155,8 @@ struct TooLarge {
 
 impl Place for Room<'_> {
     fn open(&mut self, offered: &Offered) -> Result<Box<dyn Output>, Refusal> {
+        // What had come of a file that is begun anew goes first: it is not to be counted beside the new one.
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o444).open(&self.to)?;
         let (has, free) = (available(self.env).unwrap_or(u64::MAX), self.reserve.saturating_add(BESIDE));
         if let Some(needs) = offered.written()
             && needs.saturating_add(free) > has
@@ -164,7 +166,6 @@ impl Place for Room<'_> {
         let size =
             offered.length.map_or_else(|| "unknown length".to_owned(), |bytes| format!("{} MiB", bytes.div_ceil(MIB)));
         kmsg::tell(self.env, &format!("fetching {} ({size}) into RAM, {} MiB are free", offered.url, has / MIB));
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o444).open(&self.to)?;
         let looks = offered.written().is_none().then(|| self.env.clone());
         Ok(Box::new(RamFile { file, looks, free, end: 0, looked: 0 }))
     }
@@ -263,6 +264,7 @@ fn stopped(stop: &transfer::Stop) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::{Kind, Superblock};
 
     #[test]
     fn digests_are_64_digits() {
@@ -291,6 +293,30 @@ mod tests {
         }
         let other = stopped(&transfer::Stop::Output(io::Error::from_raw_os_error(5)));
         assert_eq!(other.code, Code::FetchFailed);
+    }
+
+    #[test]
+    fn what_is_begun_anew_is_not_counted_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path());
+        fs::create_dir_all(dir.path().join("proc")).unwrap();
+        fs::write(dir.path().join("proc/meminfo"), "MemTotal: 900000 kB\nMemAvailable: 500000 kB\n").unwrap();
+        let to = dir.path().join("image");
+        fs::write(&to, "half of it").unwrap();
+        let mut room = Room { env: &env, to: to.clone(), reserve: 100 * MIB };
+        let mut offered = Offered {
+            url: "http://h/x".into(),
+            length: Some(300 * MIB),
+            packed: None,
+            image: Superblock::new(Kind::Iso9660),
+            restart: 1,
+        };
+        assert!(room.open(&offered).is_ok());
+        fs::write(&to, "half of it").unwrap();
+        offered.length = Some(400 * MIB);
+        let refused = room.open(&offered).err().unwrap();
+        assert!(refused.downcast_ref::<TooLarge>().is_some_and(|why| why.needs == 400 * MIB), "{refused}");
+        assert_eq!(fs::metadata(&to).unwrap().len(), 0);
     }
 
     #[test]

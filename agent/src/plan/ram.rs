@@ -31,7 +31,7 @@ const MIB: u64 = 1 << 20;
 pub enum Choice {
     /// This file or device.
     Copy(RamCopy),
-    /// It comes from the initrd, which is RAM already.
+    /// It comes from the initrd, or over the network, and is in RAM already.
     InRam,
 }
 
