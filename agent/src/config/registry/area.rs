@@ -28,7 +28,7 @@ impl Area {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Check => "the media check",
-            Self::Network => "the network",
+            Self::Network => "this part of the network",
             Self::Verity => "verification of the image",
         }
     }
@@ -37,7 +37,7 @@ impl Area {
     pub const fn instead(self) -> &'static str {
         match self {
             Self::Check => "booting without the check",
-            Self::Network => "fetching nothing; other programs of the initrd may still use the network",
+            Self::Network => "going on without it; other programs of the initrd may obey it",
             Self::Verity => "mounting the image without these options",
         }
     }
