@@ -530,9 +530,9 @@ impl Boot {
                     }
                     next = acts.next();
                 }
-            } else if self.stop_at_failure && failed(running) {
-                // Nothing but a prompt or a shell follows. A breath, so that the console has the last lines too.
-                std::thread::sleep(Duration::from_millis(300));
+            } else if let (true, Some(code)) = (self.stop_at_failure, failure(running)) {
+                // Nothing but a prompt or a shell follows.
+                last_words(running, &code)?;
                 return Ok(End::Failure);
             }
             running.pause();
@@ -540,7 +540,6 @@ impl Boot {
     }
 }
 
-/// Has the agent said that it stopped?
 /// An initrd with one more archive behind it, of what a script makes.
 fn laid_over(initrd: &Path, script: &str, dir: &Path) -> Result<PathBuf> {
     const LAID: &str = r#"
@@ -561,8 +560,31 @@ fn laid_over(initrd: &Path, script: &str, dir: &Path) -> Result<PathBuf> {
     Ok(out)
 }
 
-fn failed(running: &mut Running) -> bool {
-    outcome::agent_report(running.result()).is_some_and(|report| outcome::is_failure(&report))
+/// The number under which the agent has said that it stopped; empty where it has none.
+fn failure(running: &mut Running) -> Option<String> {
+    let report = outcome::agent_report(running.result())?;
+    outcome::is_failure(&report).then(|| report["stop"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// How long the console may take to show what the report has said already. On a host that does too much it is seconds behind.
+const LAST_WORDS: Duration = Duration::from_secs(20);
+/// A console that shows nothing new for so long has shown all.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Waits until the console has the last lines too, or the machine has ended.
+fn last_words(running: &mut Running, code: &str) -> Result<()> {
+    let until = running.age() + LAST_WORDS;
+    let (mut length, mut since) = (0, running.age());
+    while running.ended()?.is_none() && running.age() < until {
+        let console = running.console();
+        if console.len() != length || !console.contains(code) {
+            (length, since) = (console.len(), running.age());
+        } else if running.age() - since >= QUIET {
+            break;
+        }
+        running.pause();
+    }
+    Ok(())
 }
 
 #[cfg(test)]
