@@ -5,7 +5,7 @@ use super::lookup::{Lookup, split_list};
 use super::registry::{Area, LIVE_RAM, MEDIUM_UPDATES, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
 use super::{
     Conf, Config, Dialect, Level, Source, Warning, Warnings, debug, dialect, grub, modules, net, overlay, root,
-    shutdown,
+    shutdown, transfer,
 };
 use crate::cmdline::Cmdline;
 
@@ -71,6 +71,9 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
     {
         let message = format!("{} is not built yet, the boot stops", Area::Network.what());
         lookup.report(Level::Error, "not-built", &token.raw, message);
+    }
+    if config.source.is_fetched() {
+        transfer::complaints(lookup, &config);
     }
     grub::notices(lookup, &config);
     tokens(lookup, &config.source);

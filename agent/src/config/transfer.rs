@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use rdlive_fetch::url::{Scheme, Url};
-use rdlive_net::grammar::{Complaint, Wish, Word};
+use rdlive_net::grammar::{Complaint, Effect, Wish, Word};
 
+use super::lookup::Lookup;
 use super::registry::*;
-use super::{Config, Source};
+use super::{Config, Level, Source};
 
 /// Where an image comes from, and whom to trust (kargs of the table "Network").
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,11 +57,58 @@ impl Config {
     }
 }
 
+/// Says what of the network's kargs cannot be used as it is written, and what to write instead.
+pub(super) fn complaints(lookup: &mut Lookup, config: &Config) {
+    for Complaint { key, value, fault } in config.network_wish().1 {
+        let (level, effect) = match fault.effect() {
+            Effect::Ignored => (Level::Warning, ", ignoring it"),
+            Effect::PartIgnored => (Level::Warning, ", ignoring that part"),
+            Effect::Used => (Level::Notice, ""),
+        };
+        let karg = if value.is_empty() { key } else { format!("{key}={value}") };
+        lookup.report(level, "value", &karg, format!("{fault}{effect}; {}", fault.remedy()));
+    }
+}
+
 impl Source {
     /// Whether it is a URL that is fetched today.
     #[must_use]
     pub fn is_fetched(&self) -> bool {
         let Self::Url(text) = self else { return false };
         text.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), Scheme::Http | Scheme::Https))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Level, interpret_text};
+
+    #[test]
+    fn a_word_of_the_network_that_cannot_be_used_is_said() {
+        for (words, expected) in [
+            ("ip=dhpc", "Warning ip=dhpc: \"dhpc\" is no way to get an address, ignoring it; write ip=dhcp"),
+            (
+                "ip=10.0.0.5::10.0.0.1:255.255.255.0:a_b:eth0:none",
+                "\"a_b\" is no name of a host, ignoring that part; use",
+            ),
+            ("ip=10.0.0.5:::::eth0:none", "Notice ip=10.0.0.5:::::eth0:none: it has no mask, /8 was guessed; write"),
+            ("bond=bond0:eth0,eth1", "dracut mode"),
+            ("rd.route=10.0.0.0/8", "Warning rd.route=10.0.0.0/8: "),
+            ("nameserver=dns.example", "is no address of a server"),
+            ("vlan=eth0.9999:eth0", "vlan=eth0.9999:eth0: "),
+        ] {
+            let told = |root: &str| {
+                let (_, warnings) = interpret_text(&format!("root=live:{root} {words}"));
+                let of_values = warnings.into_iter().filter(|warning| warning.id == "value");
+                of_values.map(|said| format!("{:?} {}: {}", said.level, said.karg, said.message)).collect::<Vec<_>>()
+            };
+            let found = told("http://h/x.iso");
+            assert!(matches!(found.as_slice(), [one] if one.contains(expected)), "{words}: {found:?}");
+            // Who has no use for it is not bothered.
+            assert_eq!(told("LABEL=x"), [""; 0], "{words}");
+        }
+        let (_, warnings) =
+            interpret_text("root=live:http://h/x.iso ip=eth0:dhcp nameserver=10.0.0.1 rd.route=10.0.0.0/8:10.0.0.1");
+        assert!(warnings.iter().all(|warning| warning.level != Level::Warning), "{warnings:?}");
     }
 }
