@@ -1,6 +1,7 @@
 //! What was found: plain values that decisions are made from. Tests write them by hand; probes fill them in.
 
 mod device;
+mod provider;
 mod updated;
 mod view;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::{Compressor, Kind};
 
 pub use device::{Device, Holds, Seen, is_optical};
+pub use provider::Provider;
 pub use updated::Updated;
 pub use view::{Drivers, Moment, Next, PATIENCE, Pending, SILENCE, View, sleeping_place};
 

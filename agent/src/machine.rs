@@ -13,7 +13,7 @@ use crate::error::{Code, Stop};
 use crate::exec::Executor;
 use crate::exec::programs::is_in_initrd;
 use crate::exec::secret::Secret;
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFacts, View};
+use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, View};
 use crate::foreign;
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
@@ -279,6 +279,11 @@ impl World for Machine<'_> {
         let line = text.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("MemTotal:")));
         let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
         self.noted(kib.and_then(|kib| kib.checked_mul(1024)), Look::Memory)
+    }
+
+    fn provider(&self) -> Option<Provider> {
+        let has = |provider: &Provider| provider.programs().iter().any(|program| self.env.path(program).exists());
+        self.noted(Provider::ALL.into_iter().find(has), Look::Provider)
     }
 
     fn source_at(&self, at: &Path) -> Option<String> {

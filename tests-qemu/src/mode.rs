@@ -43,6 +43,10 @@ pub enum Mode {
     Dracut106Lvm,
     /// As [`Mode::Dracut106Shell`], made on a system with LVM.
     Dracut106LvmShell,
+    /// As [`Mode::Dracut106`], made on a system whose dracut has systemd-networkd for the network.
+    Dracut106Networkd,
+    /// As [`Mode::Dracut106`], made on a system whose dracut has NetworkManager for the network.
+    Dracut106Nm,
     /// dracut 059 with systemd, Debian 12.
     Dracut059,
     /// The original dmsquash-live of dracut 059, Debian 12.
@@ -97,7 +101,9 @@ impl Mode {
             | Self::Dracut106Named
             | Self::Dracut106Bare
             | Self::Dracut106Lvm
-            | Self::Dracut106LvmShell => Tree::Trixie,
+            | Self::Dracut106LvmShell
+            | Self::Dracut106Networkd
+            | Self::Dracut106Nm => Tree::Trixie,
             Self::Native12
             | Self::NativeWrite12
             | Self::NativeCrypt12
@@ -124,6 +130,8 @@ impl Mode {
                 | Self::Dracut106Bare
                 | Self::Dracut106Lvm
                 | Self::Dracut106LvmShell
+                | Self::Dracut106Networkd
+                | Self::Dracut106Nm
                 | Self::Dracut059
         )
     }
@@ -194,6 +202,8 @@ impl Mode {
             | Self::Dracut106Bare
             | Self::Dracut106Lvm
             | Self::Dracut106LvmShell
+            | Self::Dracut106Networkd
+            | Self::Dracut106Nm
             | Self::Dracut059 => format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash),
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
             Self::DmsquashLive | Self::KiwiLive => String::new(),
@@ -203,12 +213,12 @@ impl Mode {
     /// With the modules of a version in the tree, or in the layer over it.
     fn make(self, lab: &Lab, over: Option<&Path>, version: &str, path: &Path) -> Result<()> {
         let names = if self == Self::Dracut106Named { NAMES } else { &[] };
-        let over = match self {
-            Self::Dracut106Lvm | Self::Dracut106LvmShell => {
-                let lvm = packages::over_debian(lab, "lvm", "lvm2")?;
-                Some(over.map_or_else(|| lvm.clone(), |over| stacked(&lvm, over)))
+        let over = match self.packages() {
+            Some((layer, packages)) => {
+                let layer = packages::over_debian(lab, layer, packages)?;
+                Some(over.map_or_else(|| layer.clone(), |over| stacked(&layer, over)))
             }
-            _ => over.map(Path::to_owned),
+            None => over.map(Path::to_owned),
         };
         let over = over.as_deref();
         let with = |args: &[&str]| dracut(lab, self.tree(), over, version, (names, args), path);
@@ -224,11 +234,23 @@ impl Mode {
             | Self::NativeCrypt12 => self.native(lab, over, version, path),
             Self::Dracut106 | Self::Dracut106Lvm | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell | Self::Dracut106LvmShell => with(&["--omit", SYSTEMD, "--add", "rdlive"]),
+            Self::Dracut106Networkd => add("rdlive systemd-networkd"),
+            Self::Dracut106Nm => add("rdlive network-manager"),
             Self::Dracut106Named => add(&NAMES.join(" ")),
             Self::Dracut106Bare => with(&[BARE, "--add", "rdlive"]),
             Self::DmsquashLive => add("dmsquash-live"),
             Self::KiwiLive => add("kiwi-live"),
             Self::Floor => floor::initrd(lab, self.tree(), version, path),
+        }
+    }
+
+    /// What the system that it is made on has besides: the name of a layer, and its packages.
+    fn packages(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Dracut106Lvm | Self::Dracut106LvmShell => Some(("lvm", "lvm2")),
+            Self::Dracut106Networkd => Some(("networkd", "dracut-network")),
+            Self::Dracut106Nm => Some(("nm", "dracut-network network-manager dbus")),
+            _ => None,
         }
     }
 
@@ -347,7 +369,7 @@ pub fn dracut(
     let mut all: Vec<&Path> = vec![&dir, &scratch, version.as_ref(), &lab.built.agent.path];
     let module = artifact::module_dir();
     // What it misses is the point of that one, and our module says so.
-    let ours = (!names.is_empty() || args.contains(&"rdlive")) && !args.contains(&BARE);
+    let ours = (!names.is_empty() || args.iter().any(|arg| arg.starts_with("rdlive"))) && !args.contains(&BARE);
     let names = names.join(" ");
     all.extend([module.as_path(), path, over.unwrap_or(Path::new("")), names.as_ref()]);
     all.extend(args.iter().map(Path::new));

@@ -1,5 +1,6 @@
 //! The network brought up for a source: all interfaces that the command line allows at once, in a thread of its own, for as long as
-//! somebody needs it. The first that reaches the server wins (network.md 4.3).
+//! somebody needs it. The first that reaches the server wins (network.md 4.3). Where another program of the initrd has the
+//! interfaces it is only followed what becomes of them.
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ use crate::link::{Events, Failure, Handle};
 
 mod card;
 mod course;
+mod followed;
 mod reach;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,8 @@ pub struct Card {
     pub mac: Option<HardwareAddress>,
     /// Its driver.
     pub driver: Option<String>,
+    /// It is set up.
+    pub up: bool,
     /// It is up, and the driver sees the other end.
     pub carrier: bool,
     /// Addresses that can be used, without link-local ones.
@@ -149,6 +153,8 @@ struct Board {
 struct Shared {
     board: Mutex<Board>,
     changed: Condvar,
+    /// Another program has the interfaces: below this path are the files in which it names servers for names.
+    followed: Option<PathBuf>,
 }
 
 impl Shared {
@@ -186,9 +192,21 @@ impl Attached {
     /// # Errors
     /// The kernel has no netlink sockets, or gives no thread.
     pub fn begin(wish: Wish, root: &Path) -> Result<Self, Failure> {
+        Self::start(wish, root, Shared::default())
+    }
+
+    /// Follows what another program makes of the interfaces, and changes nothing; of the wish only the servers for names count.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub fn follow(wish: Wish, root: &Path) -> Result<Self, Failure> {
+        Self::start(wish, root, Shared { followed: Some(root.to_owned()), ..Shared::default() })
+    }
+
+    fn start(wish: Wish, root: &Path, shared: Shared) -> Result<Self, Failure> {
         let events = Events::open()?;
         let handle = Handle::open()?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(shared);
         let leave = Arc::new(Mutex::new(None));
         let failed = |source: io::Error| Failure { doing: crate::link::Doing::Listen, source };
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?);

@@ -3,24 +3,31 @@
 use std::path::Path;
 
 use super::medium::file_facts;
+use super::world::Tone;
 use super::{Acquired, Boot};
 use crate::config::explain::without_password;
 use crate::error::Stop;
 use crate::facts::Origin;
 use crate::handover::DRACUT;
+use crate::plan::provider::{self, Way};
 use crate::plan::remote;
 
 impl Boot<'_> {
     /// Fetches what a URL names, and takes it as the medium, whatever it is.
     pub(super) fn take_url(&mut self, url: &str) -> Result<Acquired, Stop> {
         let shown = without_password(url);
-        // In an initrd of dracut other programs have the interfaces.
-        if self.report.mode == DRACUT {
-            return Err(remote::not_built(&format!("{shown} in an initrd of dracut")).advice(
-                "use a native initramfs (rdlive-image build --mode native), or an initrd of dracut's livenet",
-            ));
-        }
-        let steps = remote::fetch(self.config, url)?;
+        // In an initrd of dracut other programs may have the interfaces.
+        let provider = if self.report.mode == DRACUT { self.world.provider() } else { None };
+        let follow = match provider::choose(self.config, provider) {
+            Way::Own => None,
+            Way::Follow(provider) => Some(provider),
+            Way::Instead { of, word } => {
+                let line = format!("network: {of} cannot read {word}, so rdlive's own client brings it up");
+                self.world.say(Tone::Told, &line);
+                None
+            }
+        };
+        let steps = remote::fetch(self.config, url, follow)?;
         let fetching = self.watchdog().doing(format!("fetching {shown}"));
         self.perform("acquire", &steps)?;
         drop(fetching);

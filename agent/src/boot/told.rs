@@ -10,7 +10,7 @@ use crate::area::{Found, HostSite, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, RamFacts, View};
+use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, Provider, RamFacts, View};
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::layout;
@@ -309,6 +309,10 @@ impl World for Told {
 
     fn memory(&self) -> Option<u64> {
         self.answer(seen!(Memory)).flatten()
+    }
+
+    fn provider(&self) -> Option<Provider> {
+        self.answer(seen!(Provider)).flatten()
     }
 
     fn source_at(&self, _at: &Path) -> Option<String> {

@@ -7,7 +7,7 @@ use crate::area::{Found, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFacts, View};
+use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, View};
 use crate::format::Superblock;
 use crate::handover::{Facts, StepRecord};
 use crate::plan::programs::Program;
@@ -158,6 +158,9 @@ pub trait World {
 
     /// Bytes of RAM that the machine has.
     fn memory(&self) -> Option<u64>;
+
+    /// The program of the initrd that brings a network up by the same words.
+    fn provider(&self) -> Option<Provider>;
 
     /// The source of what is mounted at a path.
     fn source_at(&self, at: &Path) -> Option<String>;

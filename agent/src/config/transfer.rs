@@ -107,6 +107,12 @@ mod tests {
             // Who has no use for it is not bothered.
             assert_eq!(told("LABEL=x"), [""; 0], "{words}");
         }
+        // The room that is to stay free counts for what is fetched, too; that is in RAM already.
+        let (_, warnings) = interpret_text("root=live:http://h/x.iso rd.minmem=64 rd.live.ram rd.live.eject");
+        let without: Vec<_> = warnings.iter().filter(|said| said.id == "ignored").map(|said| &said.karg).collect();
+        assert_eq!(without, ["rd.live.ram", "rd.live.eject"], "{warnings:?}");
+        let (_, warnings) = interpret_text("root=live:http://h/x.iso rd.minmem=64");
+        assert!(warnings.iter().all(|said| said.id != "ignored"), "{warnings:?}");
         let (_, warnings) =
             interpret_text("root=live:http://h/x.iso ip=eth0:dhcp nameserver=10.0.0.1 rd.route=10.0.0.0/8:10.0.0.1");
         assert!(warnings.iter().all(|warning| warning.level != Level::Warning), "{warnings:?}");

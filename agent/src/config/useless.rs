@@ -77,19 +77,25 @@ fn layer(config: &Config) -> [Row; 6] {
 }
 
 /// What concerns the boot as a whole.
-fn whole(lookup: &Lookup, config: &Config) -> [Row; 7] {
+fn whole(lookup: &Lookup, config: &Config) -> [Row; 10] {
     let live = config.source.is_live();
     let in_initrd = matches!(config.source, Source::InitrdFile(_));
     let writes = has_place(config) || config.covers_root() || config.medium_access == Access::ReadWrite;
     let why = "a file of the initrd is in RAM already";
+    let fetched = config.source.is_fetched();
+    let comes = "what comes over the network is in RAM already";
+    let to_ram = config.ram || config.overlay.fsimg || fetched;
     [
-        (&MINMEM, !config.ram && !config.overlay.fsimg, "nothing is copied to RAM (rd.live.ram)"),
+        (&MINMEM, !to_ram, "nothing is copied to RAM (rd.live.ram)"),
         (&HOST_AWAKE, !writes, "nothing is written to a disk"),
         (&ROOTFSTYPE, live && config.rootfstype.is_some(), "a live image says itself what it is"),
         (&TIMEOUT, lookup.has(&RETRY), "rd.retry says how long"),
         (&LIVE_RAM, in_initrd, why),
         (&LIVE_EJECT, in_initrd, why),
         (&LIVE_MEDIUM, in_initrd, why),
+        (&LIVE_RAM, fetched, comes),
+        (&LIVE_EJECT, fetched, comes),
+        (&LIVE_MEDIUM, fetched, comes),
     ]
 }
 

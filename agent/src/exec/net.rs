@@ -1,12 +1,16 @@
 //! The network: brought up with a word about what is waited for, and let go.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use rdlive_net::attach::{Attached, Card, Leave, News};
 use rdlive_net::grammar::{Names, Wish};
+use rdlive_net::link::Failure;
 
 use super::apply::Executor;
+use crate::env::Env;
 use crate::error::{Code, Stop};
+use crate::facts::Provider;
 use crate::kmsg;
 use crate::plan::act::NetAct;
 
@@ -19,7 +23,7 @@ const MISSING: Duration = Duration::from_secs(10);
 impl Executor<'_> {
     pub(super) fn net_act(&mut self, act: &NetAct) -> Result<(), Stop> {
         match act {
-            NetAct::Up { wish, patience } => self.net_up(wish, *patience),
+            NetAct::Up { wish, patience, follow } => self.net_up(wish, *patience, *follow),
             NetAct::Fetch { how, to, reserve, patience, .. } => self.fetch(how, to, *reserve, *patience),
             NetAct::Down { keep } => {
                 if let Some(attached) = self.net.take() {
@@ -30,11 +34,11 @@ impl Executor<'_> {
         }
     }
 
-    fn net_up(&mut self, wish: &Wish, patience: Duration) -> Result<(), Stop> {
+    fn net_up(&mut self, wish: &Wish, patience: Duration, mut follow: Option<Provider>) -> Result<(), Stop> {
         // Its limit is its own, so it is no hang.
         let _waiting = self.watchdog.waiting();
-        let attached = Attached::begin(wish.clone(), self.env.root())
-            .map_err(|failure| Stop::new(Code::NetworkDown, failure.to_string()).advice("see dmesg"))?;
+        let begin = if follow.is_some() { Attached::follow } else { Attached::begin };
+        let mut attached = begin(wish.clone(), self.env.root()).map_err(no_netlink)?;
         let (begun, mut told) = (Instant::now(), Heard::default());
         let mut next = FIRST_WORD;
         loop {
@@ -51,14 +55,19 @@ impl Executor<'_> {
             }
             let waited = begun.elapsed();
             if waited >= patience {
-                return Err(down(wish, &cards, &told, waited));
+                return Err(down(wish, &cards, &told, (waited, follow)));
+            }
+            if let Some(provider) = follow.filter(|provider| waited >= MISSING && !is_running(self.env, *provider)) {
+                kmsg::tell(self.env, &format!("network: {provider} does not run, so rdlive's own client brings it up"));
+                attached = Attached::begin(wish.clone(), self.env.root()).map_err(no_netlink)?;
+                follow = None;
+                continue;
             }
             if waited >= next {
                 let state = told.states(wish, &cards, waited).join("; ");
-                kmsg::tell(
-                    self.env,
-                    &format!("waiting for an address, {} s of {}: {state}", waited.as_secs(), patience.as_secs()),
-                );
+                let whose = follow.map_or_else(String::new, |provider| format!(" by {provider}"));
+                let (waited, all) = (waited.as_secs(), patience.as_secs());
+                kmsg::tell(self.env, &format!("waiting for an address{whose}, {waited} s of {all}: {state}"));
                 self.watchdog.said();
                 next += NEXT_WORD;
             }
@@ -71,6 +80,20 @@ impl Executor<'_> {
             log::info!("network: {news}");
         }
     }
+}
+
+fn no_netlink(failure: Failure) -> Stop {
+    Stop::new(Code::NetworkDown, failure.to_string()).advice("see dmesg")
+}
+
+/// Whether a program that brings the network up is there. Scripts are not, once their work is done; they had their time.
+fn is_running(env: &Env, provider: Provider) -> bool {
+    let Some(process) = provider.process() else { return false };
+    let entries = fs::read_dir(env.path("proc")).into_iter().flatten().flatten();
+    let is_it = |entry: fs::DirEntry| {
+        fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name.trim_end() == process)
+    };
+    entries.into_iter().any(is_it)
 }
 
 /// The last word about each interface.
@@ -95,7 +118,11 @@ impl Heard {
     fn states(&self, wish: &Wish, cards: &[Card], waited: Duration) -> Vec<String> {
         let state = |card: &Card| {
             let word = self.0.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
-            let link = if card.carrier { "link up, no answer yet" } else { "no link: is the cable plugged in?" };
+            let link = match (card.up, card.carrier) {
+                (_, true) => "link up, no answer yet",
+                (true, false) => "no link: is the cable plugged in?",
+                (false, false) => "not set up yet",
+            };
             let driver = card.driver.as_ref().map(|driver| format!(" ({driver})")).unwrap_or_default();
             format!("{}{driver}: {}", card.name, word.filter(|_| card.carrier).unwrap_or(link))
         };
@@ -112,8 +139,10 @@ impl Heard {
     }
 }
 
-fn down(wish: &Wish, cards: &[Card], told: &Heard, waited: Duration) -> Stop {
+fn down(wish: &Wish, cards: &[Card], told: &Heard, (waited, follow): (Duration, Option<Provider>)) -> Stop {
     let advice = match cards {
+        _ if follow == Some(Provider::NetworkManager) => "see journalctl -u nm-initrd -u NetworkManager",
+        _ if follow == Some(Provider::Networkd) => "see journalctl -u systemd-networkd, and networkctl",
         [] => "add the driver of the network card to the initrd (--add-module NAME), or correct the interface in ip=",
         _ if cards.iter().all(|card| !card.carrier) => "plug the cable in, or name another interface with ip=",
         _ => "start the DHCP server, or give an address: ip=<address>::<router>:<mask>::<interface>:none",
@@ -128,7 +157,7 @@ mod tests {
     use rdlive_net::grammar::Word;
 
     fn card(name: &str, carrier: bool) -> Card {
-        Card { name: name.into(), driver: Some("e1000".into()), carrier, ..Card::default() }
+        Card { name: name.into(), driver: Some("e1000".into()), up: true, carrier, ..Card::default() }
     }
 
     #[test]
@@ -140,10 +169,16 @@ mod tests {
         for (wish, cards, expected, advice) in [
             (&any, vec![], "no network interface is there", "--add-module"),
             (&any, vec![card("eth0", false)], "eth0 (e1000): no link: is the cable plugged in?", "plug the cable in"),
+            (
+                &any,
+                vec![Card { up: false, ..card("eth0", false) }],
+                "eth0 (e1000): not set up yet",
+                "plug the cable in",
+            ),
             (&any, vec![card("eth0", true)], "eth0 (e1000): link up, no answer yet", "DHCP server"),
             (&wish, vec![], "eth5 is not there", "correct the interface in ip="),
         ] {
-            let stop = down(wish, &cards, &told, long);
+            let stop = down(wish, &cards, &told, (long, None));
             assert!(stop.lines().iter().any(|line| line.contains(expected)), "{expected}: {:?}", stop.lines());
             assert!(stop.with_advice().to_string().contains(advice), "{advice}: {}", stop.with_advice());
             assert_eq!(stop.code, Code::NetworkDown);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::area::{Found, Obstacle, Site, Windows};
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, Kernels, RamFacts};
+use crate::facts::{Content, Device, Inner, Kernels, Provider, RamFacts};
 use crate::format::Superblock;
 
 /// All that the decisions of a boot were made from.
@@ -67,6 +67,8 @@ pub enum Look {
     Lacks(bool),
     /// Bytes of RAM that the machine has.
     Memory(Option<u64>),
+    /// Who else brings a network up here.
+    Provider(Option<Provider>),
     /// A key was read.
     Key,
     /// The source of what is mounted where the root will be.

@@ -14,6 +14,7 @@ pub mod persist;
 pub mod points;
 pub mod prepare;
 pub mod programs;
+pub mod provider;
 pub mod ram;
 pub mod remote;
 pub mod slot;

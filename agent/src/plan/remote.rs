@@ -11,6 +11,7 @@ use super::step::Step;
 use crate::config::explain::without_password;
 use crate::config::{Config, TmpfsSize};
 use crate::error::{Code, Stop};
+use crate::facts::Provider;
 
 /// Mount point of the tmpfs that holds what was fetched. Below `/run/initramfs`, because systemd leaves what is there alone at power-off.
 pub const FETCHED_DIR: &str = "/run/initramfs/fetched";
@@ -18,11 +19,11 @@ pub const FETCHED_DIR: &str = "/run/initramfs/fetched";
 pub const FETCHED: &str = "/run/initramfs/fetched/image";
 const MIB: u64 = 1 << 20;
 
-/// Fetches what a URL names into RAM.
+/// Fetches what a URL names into RAM. `follow`: another program brings the network up, and has it afterwards.
 ///
 /// # Errors
 /// [`Code::RootMalformed`] for what is no URL, [`Code::SourceNotBuilt`] for a scheme that is not built.
-pub fn fetch(config: &Config, text: &str) -> Result<Vec<Step>, Stop> {
+pub fn fetch(config: &Config, text: &str, follow: Option<Provider>) -> Result<Vec<Step>, Stop> {
     let mut transfer = config.transfer();
     let mut from = vec![url(text, "root=live:")?];
     for mirror in &transfer.mirrors {
@@ -31,9 +32,9 @@ pub fn fetch(config: &Config, text: &str) -> Result<Vec<Step>, Stop> {
     // The first of all: a mirror is another place for the same file.
     transfer.mirrors.insert(0, text.to_owned());
     let (wish, _) = config.network_wish();
-    let keep = wish.needed;
+    let keep = wish.needed || follow.is_some();
     Ok(vec![
-        Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline }),
+        Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline, follow }),
         Step::Tmpfs { size: TmpfsSize::Percent(100), options: Vec::new(), at: FETCHED_DIR.into() },
         Step::Net(NetAct::Fetch {
             from: from.iter().map(ToString::to_string).collect(),
@@ -72,7 +73,7 @@ mod tests {
     fn plan(text: &str) -> Result<Vec<String>, String> {
         let (config, _) = interpret_text(text);
         let crate::config::Source::Url(url) = &config.source else { return Err("no URL".into()) };
-        let steps = fetch(&config, url).map_err(|stop| stop.to_string())?;
+        let steps = fetch(&config, url, None).map_err(|stop| stop.to_string())?;
         Ok(steps.iter().map(ToString::to_string).collect())
     }
 

@@ -12,7 +12,7 @@ use rdlive::attempt::Watchdog;
 use rdlive::boot::{KeyPlace, Tone, World};
 use rdlive::config::Config;
 use rdlive::error::Stop;
-use rdlive::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, RamFacts, View};
+use rdlive::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, View};
 use rdlive::format::Superblock;
 use rdlive::handover::{Facts, StepRecord};
 use rdlive::machine::Machine;
@@ -119,6 +119,7 @@ impl World for Own<'_> {
         fn free(&self, at: &Path, path: &Path) -> u64;
         fn lacks(&self, program: &Program) -> bool;
         fn memory(&self) -> Option<u64>;
+        fn provider(&self) -> Option<Provider>;
         fn source_at(&self, at: &Path) -> Option<String>;
         fn disk(&self, medium: &MediumFacts, node: &Path, beside: bool) -> Site;
         fn host(&self, sleep: &Sleep<'_>, node: &Path, at: &Path, paths: (&Path, &Path)) -> Site;

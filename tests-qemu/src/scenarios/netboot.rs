@@ -29,6 +29,7 @@ fn boot(net: Net) -> Boot {
 pub fn all() -> Vec<Scenario> {
     let mut list = roots();
     list.extend(addresses());
+    list.extend(with_dracut());
     list.extend(failures());
     list
 }
@@ -115,6 +116,55 @@ fn addresses() -> Vec<Scenario> {
                 .expect(console_lacks("taken away")),
         ),
     ]
+}
+
+/// In an initrd of dracut, with and without a program that brings the network up.
+fn with_dracut() -> Vec<Scenario> {
+    use Mode::{Dracut059, Dracut106, Dracut106Networkd, Dracut106Nm, Dracut106Shell};
+    let by = |mode: Mode| boot(dhcp(iso())).mode(mode).kargs("rd.retry=60").expect(overlay_root());
+    let own = |boot: Boot| boot.expect(report_says("network (any interface: DHCP or a router)"));
+    let mut list = vec![
+        scenario("net/T-48 E1 rdlive's own client, dracut 106", own(by(Dracut106))),
+        scenario("net/T-48 E1 rdlive's own client, dracut 106 without systemd", own(by(Dracut106Shell))),
+        scenario("net/T-48 E1 rdlive's own client, dracut 059", own(by(Dracut059))),
+    ];
+    for (mode, name, told) in [
+        (Dracut106Networkd, "systemd-networkd", "network (by systemd-networkd)"),
+        (Dracut106Nm, "NetworkManager", "network (by NetworkManager)"),
+    ] {
+        list.extend([
+            scenario(
+                format!("net/E1 {name} brings the network up and is followed, dracut 106"),
+                by(mode).kargs("ip=dhcp").expect(report_says(told)),
+            ),
+            scenario(format!("net/E1 {name} is there and nobody asks it, dracut 106"), own(by(mode))),
+        ]);
+    }
+    list.extend([
+        scenario(
+            "net/E1 NetworkManager does not run although it is asked, dracut 106",
+            by(Dracut106Nm)
+                .kargs("ip=dhcp systemd.mask=nm-initrd.service")
+                .expect(console_says("NetworkManager does not run, so rdlive's own client brings it up")),
+        ),
+        scenario(
+            "net/K12 NetworkManager gets no answer, dracut 106",
+            boot(http(iso()))
+                .mode(Dracut106Nm)
+                .kargs("ip=dhcp rd.retry=12")
+                .expect(stops_with("RDL-070"))
+                .expect(console_says("waiting for an address by NetworkManager"))
+                .expect(report_says("journalctl -u nm-initrd")),
+        ),
+    ]);
+    list.push(scenario(
+        "net/SD-35 a word that systemd-networkd cannot read, dracut 106",
+        by(Dracut106Networkd)
+            .kargs("ip=single-dhcp")
+            .expect(report_says("network (any: DHCPv4)"))
+            .expect(console_says("systemd-networkd cannot read ip=single-dhcp, so rdlive's own client brings it up")),
+    ));
+    list
 }
 
 /// What goes wrong is said, soon, with its cause.

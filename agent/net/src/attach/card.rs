@@ -25,6 +25,8 @@ pub(super) struct Worked {
     nic: Option<Nic>,
     ip6: ip6::State,
     fixed: Vec<Fixed>,
+    /// Another program has it.
+    is_followed: bool,
 }
 
 /// How an interface gets its addresses.
@@ -62,14 +64,25 @@ impl Worked {
         handle: &mut Handle,
         news: &mut Vec<News>,
     ) -> Self {
-        let name = link.name.clone();
-        let driver = link::driver(root, &name);
-        news.push(News::Found { name: name.clone(), driver: driver.clone() });
-        let card = Card { index: link.index, name, mac: link.mac, driver, metric, ..Card::default() };
+        let card = found(link, metric, root, news);
         let fixed = requests.iter().filter_map(Fixed::of).collect();
-        let mut new = Self { card, link: link.clone(), requests, nic: None, ip6: ip6::State::default(), fixed };
+        let ip6 = ip6::State::default();
+        let mut new = Self { card, link: link.clone(), requests, nic: None, ip6, fixed, is_followed: false };
         new.begin(wish, root, handle, news);
         new
+    }
+
+    /// One that another program has.
+    pub fn followed(link: &Link, metric: u32, root: &Path, news: &mut Vec<News>) -> Self {
+        Self {
+            card: found(link, metric, root, news),
+            link: link.clone(),
+            requests: Vec::new(),
+            nic: None,
+            ip6: ip6::State::default(),
+            fixed: Vec::new(),
+            is_followed: true,
+        }
     }
 
     fn begin(&mut self, wish: &Wish, root: &Path, handle: &mut Handle, news: &mut Vec<News>) {
@@ -144,6 +157,7 @@ impl Worked {
 
     /// The kernel says how it is now.
     pub fn is_now(&mut self, now: Duration, link: &Link, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+        self.card.up = link.up;
         if link.carrier != self.card.carrier {
             self.card.carrier = link.carrier;
             news.push(News::Carrier { name: self.card.name.clone(), on: link.carrier });
@@ -163,6 +177,9 @@ impl Worked {
 
     /// What the kernel tells of IPv6.
     pub fn hears(&mut self, event: &Event, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+        if self.is_followed {
+            return self.follows(event, news);
+        }
         if !self.ip6.take(self.card.index, event) {
             return;
         }
@@ -184,6 +201,21 @@ impl Worked {
         }
         if self.card.addresses != before {
             self.routes(wish, handle, news);
+        }
+    }
+
+    /// What another program has given it, or taken away.
+    fn follows(&mut self, event: &Event, news: &mut Vec<News>) {
+        match event {
+            Event::Address { index, address, tentative: false, duplicate: false }
+                if *index == self.card.index && leads_away(address.ip) =>
+            {
+                self.own(*address, None, news);
+            }
+            Event::AddressGone { index, address } if *index == self.card.index => {
+                self.card.addresses.retain(|own| own.ip != address.ip);
+            }
+            _ => {}
         }
     }
 
@@ -257,6 +289,22 @@ impl Worked {
             let _ = handle.remove_address(self.card.index, fixed.address);
         }
         let _ = handle.down(self.card.index);
+    }
+}
+
+/// An interface, and a word about it.
+fn found(link: &Link, metric: u32, root: &Path, news: &mut Vec<News>) -> Card {
+    let name = link.name.clone();
+    let driver = link::driver(root, &name);
+    news.push(News::Found { name: name.clone(), driver: driver.clone() });
+    Card { index: link.index, name, mac: link.mac, driver, metric, ..Card::default() }
+}
+
+/// Whether an address may be used to reach more than what is on the link.
+fn leads_away(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()),
+        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified()),
     }
 }
 

@@ -82,6 +82,21 @@ impl Course {
             Ok(links) => links.iter().for_each(|link| self.link(link)),
             Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
         }
+        if self.shared.followed.is_some() {
+            self.list_addresses();
+        }
+    }
+
+    /// The addresses that interfaces have already, as if they came now.
+    fn list_addresses(&mut self) {
+        match self.handle.addresses() {
+            Ok(addresses) => {
+                for (index, address) in addresses {
+                    self.hear(&Event::Address { index, address, tentative: false, duplicate: false });
+                }
+            }
+            Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
+        }
     }
 
     fn hear(&mut self, event: &Event) {
@@ -105,6 +120,15 @@ impl Course {
         let now = self.begun.elapsed();
         if let Some(card) = self.cards.iter_mut().find(|card| card.card.index == link.index) {
             return card.is_now(now, link, &self.wish, &mut self.handle, &mut self.news);
+        }
+        if self.shared.followed.is_some() {
+            if !link.loopback {
+                let metric = self.metric(link);
+                let mut card = Worked::followed(link, metric, &self.root, &mut self.news);
+                card.is_now(now, link, &self.wish, &mut self.handle, &mut self.news);
+                self.cards.push(card);
+            }
+            return;
         }
         if self.passed.contains(&link.index) || !is_cable(link) {
             return;
@@ -181,7 +205,7 @@ impl Course {
 
     /// Ends as it is told.
     pub fn end(&mut self, how: Leave) {
-        if how == Leave::Clean {
+        if how == Leave::Clean && self.shared.followed.is_none() {
             for card in &mut self.cards {
                 card.clean(&mut self.handle);
             }

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::followed::Names;
 use super::{Card, Shared};
 use crate::resolver;
 use crate::socket;
@@ -41,6 +43,9 @@ impl Reach {
     /// # Errors
     /// What each server said; `None` without any server to ask.
     pub fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Option<resolver::Failure>> {
+        if let Some(root) = &self.shared.followed {
+            return self.addresses_by_others(host, root);
+        }
         let end = Instant::now() + NAME;
         let asked: Vec<Card> = self.cards().into_iter().filter(|card| !card.dns.is_empty() && card.has_any()).collect();
         let mut first = None;
@@ -62,12 +67,27 @@ impl Reach {
         Err(first)
     }
 
+    /// The same with the servers that another program knows; the kernel's routes lead to them.
+    fn addresses_by_others(&self, host: &str, root: &Path) -> Result<Vec<IpAddr>, Option<resolver::Failure>> {
+        let names = Names::read(root);
+        let mut servers: Vec<IpAddr> = self.cards().into_iter().next().map(|card| card.dns).unwrap_or_default();
+        servers.extend(names.dns);
+        let is_address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+        if servers.is_empty() && !is_address {
+            return Err(None);
+        }
+        let setup =
+            resolver::Setup { servers: &servers, port: DNS, search: &names.search, interface: None, limit: NAME };
+        resolver::resolve(host, &setup, &mut super::card::random).map_err(Some)
+    }
+
     /// A connection over the first interface that brings one about.
     ///
     /// # Errors
     /// What the kernel says for the best interface; `NetworkUnreachable` while none has an address of that family.
     pub fn connect(&self, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
-        if to.ip().is_loopback() {
+        // Who has the interfaces has made the routes, too.
+        if to.ip().is_loopback() || self.shared.followed.is_some() {
             return socket::connect(to, None, patience);
         }
         let link_local = matches!(to, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());

@@ -190,3 +190,33 @@ fn routes_of_the_command_line_are_set_with_the_address() {
         assert_eq!(routes, ["10.1.0.0/16 by 192.0.2.1"]);
     });
 }
+
+/// Nothing of ours is on the interfaces afterwards, and nothing of theirs is gone.
+#[test]
+fn what_another_program_brings_up_is_followed_and_left_alone() {
+    in_a_network(|near, there| {
+        there.far_end(near, ("cable0", "server0"), Some("192.0.2.1/24"));
+        there.listen("192.0.2.1:80");
+        let root = tempfile::tempdir().unwrap();
+        let attached = Attached::follow(wish("ip=192.0.2.77::192.0.2.1:24::cable0:none"), root.path()).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let links = near.links().unwrap();
+        let index = links.iter().find(|link| link.name == "cable0").map(|link| link.index).unwrap();
+        assert!(links.iter().all(|link| link.name != "cable0" || !link.up), "nobody has set it up");
+        let unreached = attached.reach().connect("192.0.2.1:80".parse().unwrap(), Duration::from_secs(1));
+        assert!(unreached.is_err());
+        near.up(index).unwrap();
+        near.add_address(index, address("192.0.2.9/24"), Lifetime::Forever).unwrap();
+        until_up(&attached, &["cable0"]);
+        let own: Vec<Address> = attached.cards().into_iter().flat_map(|card| card.addresses).collect();
+        assert_eq!(own, [address("192.0.2.9/24")]);
+        assert_eq!(hello(&attached.reach(), "192.0.2.1:80").unwrap(), "hello");
+        assert_eq!(attached.reach().addresses("server.example").err().map(|why| why.is_none()), Some(true));
+        attached.end(Leave::Clean);
+        let left: Vec<Address> = near.addresses().unwrap().into_iter().map(|(_, own)| own).collect();
+        assert!(left.contains(&address("192.0.2.9/24")) && !left.contains(&address("192.0.2.77/24")), "{left:?}");
+        // One that has its address already is known at once.
+        let attached = Attached::follow(wish(""), root.path()).unwrap();
+        until_up(&attached, &["cable0"]);
+    });
+}

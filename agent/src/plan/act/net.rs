@@ -8,6 +8,7 @@ use rdlive_net::grammar::Wish;
 
 use super::Writes;
 use crate::config::Transfer;
+use crate::facts::Provider;
 
 /// An act on the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum NetAct {
         wish: Box<Wish>,
         /// How long to wait for one.
         patience: Duration,
+        /// Another program does it, and is waited for.
+        follow: Option<Provider>,
     },
     /// Fetch an image into a file in RAM.
     Fetch {
@@ -53,7 +56,10 @@ impl NetAct {
 impl fmt::Display for NetAct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Up { wish, patience } => {
+            Self::Up { patience, follow: Some(provider), .. } => {
+                write!(f, "network (by {provider}), at most {} s", patience.as_secs())
+            }
+            Self::Up { wish, patience, follow: None } => {
                 let asked: Vec<_> = wish.requests.iter().map(ToString::to_string).collect();
                 let asked =
                     if asked.is_empty() { "any interface: DHCP or a router".to_owned() } else { asked.join("; ") };
