@@ -27,6 +27,11 @@ pub fn of_file(path: &Path) -> Result<String> {
     }
 }
 
+/// SHA-256 of some bytes.
+pub fn of_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// SHA-256 over several texts, in order; each is ended by a zero byte.
 pub fn of_texts(texts: &[&str]) -> String {
     let mut hasher = Sha256::new();
@@ -37,6 +42,6 @@ pub fn of_texts(texts: &[&str]) -> String {
     hex(&hasher.finalize())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,6 +11,7 @@ pub mod epoch;
 pub mod initrd;
 pub mod interrupt;
 pub mod iso;
+pub mod netboot;
 pub mod progress;
 pub mod run;
 pub mod scratch;

@@ -1,4 +1,4 @@
-//! `rdlive-image`: builds and inspects live media.
+//! `rdlive-image`: builds live media, inspects them, and lays them out for boots over a network.
 
 use std::process::ExitCode;
 
@@ -23,6 +23,8 @@ enum Command {
     Initrd(commands::initrd::InitrdArgs),
     /// Show what a live ISO is made of
     Inspect(commands::inspect::InspectArgs),
+    /// Lay out an ISO or a tree for machines that boot over a network: iPXE, pxelinux, GRUB
+    Pxe(commands::pxe::PxeArgs),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::Build(args) => commands::build::build(&args),
         Command::Initrd(args) => commands::initrd::initrd(&args),
         Command::Inspect(args) => commands::inspect::inspect(&args),
+        Command::Pxe(args) => commands::pxe::pxe(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

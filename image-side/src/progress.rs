@@ -72,6 +72,12 @@ impl Progress {
         eprintln!("warning: {text}");
     }
 
+    /// Something that is wrong, one of several; shown even when quiet.
+    pub fn fail(&self, text: &str) {
+        self.clear();
+        eprintln!("{text}");
+    }
+
     fn clear(&self) {
         if self.terminal {
             self.print("");

@@ -6,6 +6,7 @@ mod beside;
 mod busybox;
 mod certificates;
 mod choice;
+pub mod contents;
 mod crypto;
 mod decompress;
 pub mod dracut;

@@ -2,7 +2,6 @@
 //!
 //! First the plan (everything that can be refused is refused there), then container, initramfs, boot loader, image.
 
-mod doubts;
 mod plan;
 mod steps;
 

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use rdlive_media::format::DECOMPRESSION_OPTIONS;
 
-use super::{BuildArgs, Dialect, Mode, doubts};
+use super::{BuildArgs, Dialect, Mode};
 use crate::bootloader::grub_image::Grub;
 use crate::bootloader::kargs::Karg;
+use crate::commands::doubts;
 use crate::container::{Compression, ContainerPlan, Format};
 use crate::epoch::Epoch;
 use crate::initrd::{self, Compress, Recipe, dracut};

@@ -1,6 +1,6 @@
 //! `rdlive-image inspect`: what a live ISO is made of. Reads, never mounts, needs no rights but to read.
 
-mod look;
+pub(super) mod look;
 mod text;
 
 use std::path::PathBuf;
