@@ -184,6 +184,8 @@ fn b44_b48_k25_what_cannot_boot_is_refused_before_anything_is_written() {
     }
     let error = r#"{"id":"not-built","level":"error","karg":"root=live:torrent://h/x","message":"is not fetched"}"#;
     agent(&tiny, error);
+    let said = refused(&tiny, &tiny.root(), &["--url", URL, "--vlan", "5"]);
+    assert!(said.contains("pxelinux: --vlan") && !said.contains("squashfs"), "a tree was built first: {said}");
     let said = refused(&tiny, &iso, &["--url", "torrent://h/x"]);
     assert!(said.contains("the boot would stop at root=live:torrent://h/x: is not fetched"), "{said}");
 }
@@ -197,6 +199,11 @@ fn what_one_loader_cannot_pass_the_others_can() {
     let said = laid_out(&tiny, &iso, &["--vlan=5", "--loader=grub,ipxe"]);
     assert!(said.contains("note: vlan=: is new here"), "{said}");
     assert!(said.contains("another rdlive"), "{said}");
+    assert!(pxe(&tiny, &iso, &["--url=http://[fd50::1]/", "--loader=pxelinux"]).status.success());
+    let entry = read(&shown(&tiny).join("boot.pxelinux"));
+    assert!(entry.contains("SYSAPPEND 2\n"), "an IPv4 address does not lead there: {entry}");
+    fs::remove_dir_all(shown(&tiny)).unwrap();
+    laid_out(&tiny, &iso, &["--vlan=5", "--loader=grub,ipxe"]);
     assert!(!shown(&tiny).join("boot.pxelinux").exists() && !shown(&tiny).join("pxelinux.cfg").exists());
     // What was written for a loader before stays, and that is said.
     laid_out(&tiny, &iso, &[]);

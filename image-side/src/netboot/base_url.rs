@@ -1,7 +1,7 @@
 //! The URL under which the output is served. The image's path follows it, so it must be one that a path can follow.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 /// A URL without query, fragment and last slash.
@@ -70,12 +70,6 @@ impl BaseUrl {
             Some(inner) => inner.split(']').next().unwrap_or_default(),
             None => host.split(':').next().unwrap_or_default(),
         }
-    }
-
-    /// The server's address, where the URL has no name.
-    #[must_use]
-    pub fn address(&self) -> Option<IpAddr> {
-        self.host().parse().ok()
     }
 
     /// The server's address, if it is of IPv4.

@@ -18,7 +18,7 @@ pub struct Entry<'a> {
     pub kargs: &'a [Karg],
     /// The tag of the frames to the machine's switch, if they have one (1 to 4094).
     pub vlan: Option<u16>,
-    /// The server is named by its address, so that nobody has to know a name server.
+    /// The server is named by its IPv4 address: an address and a router are all that it takes to reach it.
     pub by_address: bool,
 }
 

@@ -26,7 +26,7 @@ pub fn text(entry: &Entry) -> Result<String, Refusal> {
         words.push(word);
     }
     let line = words.join(" ");
-    // An address without a name server would make a named server unreachable.
+    // What pxelinux knows is IPv4 without a name server, and an address that is given is one that nobody asks for any more.
     let passes_address = !entry.has_address() && entry.by_address;
     let append = if passes_address { IP } else { 0 } + if entry.has_card() { 0 } else { BOOTIF };
     let mut longest = format!("BOOT_IMAGE={} {line}", entry.kernel());
@@ -41,7 +41,7 @@ pub fn text(entry: &Entry) -> Result<String, Refusal> {
     let mut file = format!("# {MARK}: {}\n", entry.shown_title());
     if !passes_address && !entry.has_address() {
         file.push_str(
-            "# The server is named, so the kernel asks DHCP for itself: what pxelinux passes on has no name server.\n",
+            "# --url has no IPv4 address, so the kernel asks for addresses: what pxelinux knows has no name server.\n",
         );
     }
     file.push_str("DEFAULT live\nLABEL live\n");

@@ -59,6 +59,8 @@ pub fn pxe(args: &PxeArgs) -> Result<()> {
     let (Some(input), Some(url), false) = (&args.input, &args.url, args.check) else {
         return check::check(&args.output, &progress);
     };
+    // Before a tree becomes an ISO, which takes its time.
+    plan::own_kargs(args).map_err(|error| error.context(Refused))?;
     let built = steps::iso_of(args, input, &progress)?;
     let iso = built.as_ref().map_or(input.as_path(), |(_, iso)| iso);
     let plan = plan::Plan::new(args, iso, url).map_err(|error| error.context(Refused))?;

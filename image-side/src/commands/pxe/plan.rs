@@ -12,7 +12,7 @@ use crate::bootloader::kargs::Karg;
 use crate::commands::doubts::{self, Level};
 use crate::digest;
 use crate::initrd::agent;
-use crate::netboot::{BaseUrl, Entry, Loader, MARK, dnsmasq};
+use crate::netboot::{BaseUrl, Entry, Loader, MARK, Refusal, dnsmasq};
 
 /// Hex digits of a digest in the name of a build's directory, and in that of an image.
 const BUILD_DIGITS: usize = 12;
@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
         let mut loaders = args.loader.clone();
         loaders.sort_unstable();
         loaders.dedup();
-        let own: Vec<Karg> = args.append_karg.iter().map(|karg| own_karg(karg)).collect::<Result<_>>()?;
+        let own = own_kargs(args)?;
         let source = Source::of(iso)?;
         let (output, is_new) = output(&args.output)?;
         let kargs = source.kargs.iter().chain(&own).cloned().collect();
@@ -149,7 +149,7 @@ impl<'a> Plan<'a> {
             build: &names.build,
             kargs: &kargs,
             vlan: self.vlan,
-            by_address: self.url.address().is_some(),
+            by_address: self.url.ipv4().is_some(),
         };
         let mut texts = Vec::new();
         for loader in &self.loaders {
@@ -197,6 +197,17 @@ pub fn is_ours(path: &Path) -> Result<Option<bool>> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
     }
+}
+
+/// The operator's arguments, and what is wrong with the options whatever the input is.
+///
+/// # Errors
+/// An argument that an entry sets itself, or a loader that cannot do what is asked.
+pub fn own_kargs(args: &PxeArgs) -> Result<Vec<Karg>> {
+    if args.vlan.is_some() && args.loader.contains(&Loader::Pxelinux) {
+        return Err(Refusal::Vlan.into());
+    }
+    args.append_karg.iter().map(|karg| own_karg(karg)).collect()
 }
 
 fn own_karg(text: &str) -> Result<Karg> {
