@@ -6,13 +6,23 @@ use super::{Entry, Loader, MARK, Refusal, fits};
 /// What iPXE puts for the card's address in a line of its own.
 const MAC: &str = "${netX/mac:hexhyp}";
 
+/// On BIOS iPXE takes the first `mem=` anywhere in the line for the end of the memory that it may use, that in `rd.minmem=64` too (seen
+/// with 1.0.0+git-20190125: "Error 0x2a818006"). A word in front of it that the kernel takes for another module's has the end that kernels
+/// name themselves.
+const MEMORY: &str = "ipxe.mem=2048M";
+
 /// The script.
 ///
 /// # Errors
 /// A word that iPXE would change, or too long a line.
 pub fn text(entry: &Entry) -> Result<String, Refusal> {
     let mut words = vec![format!("initrd={INITRD}")];
-    for karg in entry.kargs {
+    // One that is really meant counts for both.
+    let (meant, rest): (Vec<_>, Vec<_>) = entry.kargs.iter().partition(|karg| karg.text().starts_with("mem="));
+    if meant.is_empty() && rest.iter().any(|karg| karg.text().contains("mem=")) {
+        words.push(MEMORY.to_owned());
+    }
+    for karg in meant.into_iter().chain(rest) {
         words.push(passable(&karg.to_kernel())?);
     }
     if !entry.has_card() {
@@ -54,6 +64,9 @@ fn longest(line: &str, address: &str) -> usize {
 /// iPXE knows no quotes. It joins what stands between blanks with one blank, and that is all that it does to most words.
 fn passable(word: &str) -> Result<String, Refusal> {
     let refused = |what| Err(Refusal::Word { loader: Loader::Ipxe, word: word.to_owned(), what });
+    if word.contains("vga=") && !word.starts_with("vga=") {
+        return refused("iPXE takes the vga= in it for a video mode");
+    }
     if word.contains("${") {
         return refused("${ begins a setting of iPXE");
     }
@@ -73,7 +86,7 @@ fn passable(word: &str) -> Result<String, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::tests::{entry, kargs};
+    use super::super::entry::tests::{URL, entry, kargs};
     use super::*;
 
     #[test]
@@ -113,6 +126,21 @@ boot
     }
 
     #[test]
+    fn k25_memory_that_is_to_stay_free_is_not_where_ipxe_ends() {
+        for (words, begin) in [
+            (&["rd.minmem=64"][..], format!("initrd=initrd.img ipxe.mem=2048M {URL} ")),
+            (&["rd.minmem=64", "mem=1G"], format!("initrd=initrd.img mem=1G {URL} ")),
+            (&["mem=1G"], format!("initrd=initrd.img mem=1G {URL} ")),
+            (&["quiet"], format!("initrd=initrd.img {URL} ")),
+        ] {
+            let kargs = kargs(words);
+            let text = text(&entry(&kargs)).unwrap();
+            assert!(text.contains(&begin), "{words:?}: {text}");
+            assert!(words.iter().all(|word| text.contains(&format!(" {word} "))), "{words:?}: {text}");
+        }
+    }
+
+    #[test]
     fn an_address_of_the_operators_own_stands_alone() {
         let kargs = kargs(&["ip=eth1:dhcp"]);
         let text = text(&entry(&kargs)).unwrap();
@@ -127,6 +155,7 @@ boot
             ("a=b && c", "ends the command"),
             ("a=b || c", "ends the command"),
             ("a=b ; c", "ends the command"),
+            ("x.vga=1", "video mode"),
             ("#a", "comment"),
             ("a=b #c", "comment"),
         ] {
