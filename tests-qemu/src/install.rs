@@ -31,6 +31,11 @@ const NEEDS: &[Need] = &[
     need("qemu-system-x86_64", "qemu-system-x86"),
     need("/usr/share/seabios/bios-256k.bin", "seabios"),
     need("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
+    // What firmware starts over a network.
+    need("/usr/lib/ipxe/qemu/pxe-virtio.rom", "ipxe-qemu"),
+    need("/usr/lib/PXELINUX/pxelinux.0", "pxelinux"),
+    need("/usr/lib/syslinux/modules/bios/ldlinux.c32", "syslinux-common"),
+    need("/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", "grub-efi-amd64-signed"),
     need("debootstrap", "debootstrap"),
     need("xorriso", "xorriso"),
     need("mksquashfs", "squashfs-tools"),

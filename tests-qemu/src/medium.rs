@@ -93,6 +93,8 @@ pub struct Over {
     pub script: &'static str,
     /// What a bash script does to the whole of it, which is at `$1` for this one build.
     pub whole: &'static str,
+    /// The tiny tree's kernel keeps its drivers of network cards, and the initrd gets them.
+    pub network: bool,
 }
 
 impl Recipe {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::net::Starter;
+
 /// A network card that has a driver of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nic {
@@ -51,6 +53,8 @@ pub struct Card {
     /// The host puts frames together and checks their sums, as for every virtual machine; not where a cable is
     /// to carry real frames.
     pub offload: bool,
+    /// Which program boots from it, if the firmware is to.
+    pub starter: Option<Starter>,
 }
 
 /// What a machine is connected to.
@@ -88,19 +92,24 @@ pub(super) fn uml(plug: Option<&Plug>) -> Vec<String> {
         .collect()
 }
 
-/// Arguments of QEMU. No card brings a program of its own for the firmware: nothing boots from one.
+/// Arguments of QEMU. A card brings a program of its own for the firmware only where that is to boot from it.
 pub(super) fn qemu(plug: Option<&Plug>) -> Vec<String> {
     let Some(plug) = plug else { return vec!["-nic".into(), "none".into()] };
     let cards = plug.cards.iter().enumerate();
     cards
-        .flat_map(|(number, Card { mac, interface, nic, offload })| {
+        .flat_map(|(number, Card { mac, interface, nic, offload, starter })| {
             let offload = if *offload { "" } else { ",vnet_hdr=off" };
             let device = nic.unwrap_or(Nic::Virtio).device();
+            let boots = match starter {
+                None => ",romfile=",
+                Some(Starter::Firmware) => ",romfile=,bootindex=0",
+                Some(Starter::Card) => ",bootindex=0",
+            };
             [
                 "-netdev".into(),
                 format!("tap,id=net{number},ifname={interface},script=no,downscript=no{offload}"),
                 "-device".into(),
-                format!("{device},netdev=net{number},mac={mac},romfile="),
+                format!("{device},netdev=net{number},mac={mac}{boots}"),
             ]
         })
         .collect()
@@ -116,6 +125,7 @@ mod tests {
             nic: *nic,
             interface: format!("i{at}"),
             offload: true,
+            starter: None,
         };
         Plug { namespace: "/ns".into(), cards: nics.iter().enumerate().map(card).collect() }
     }
@@ -146,6 +156,10 @@ mod tests {
         let mut plain = plug(&[None]);
         plain.cards[0].offload = false;
         assert_eq!(qemu(Some(&plain))[1], "tap,id=net0,ifname=i0,script=no,downscript=no,vnet_hdr=off");
+        for (starter, end) in [(Starter::Firmware, ",romfile=,bootindex=0"), (Starter::Card, ",mac=m0,bootindex=0")] {
+            plain.cards[0].starter = Some(starter);
+            assert!(qemu(Some(&plain))[3].ends_with(end), "{starter:?}");
+        }
         assert_eq!(uml(None), Vec::<String>::new());
         assert_eq!(qemu(None), ["-nic", "none"]);
     }

@@ -79,6 +79,14 @@ pub fn dnsmasq(cables: usize, words: &[&str]) -> Vec<String> {
     args
 }
 
+/// dnsmasq that does what a file says, and only that; it writes nothing.
+pub fn dnsmasq_of(configuration: &Path) -> Vec<String> {
+    let fixed = "dnsmasq --keep-in-foreground --user=root --group=root --pid-file= --leasefile-ro --log-facility=-";
+    let mut args: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
+    args.push(format!("--conf-file={}", configuration.display()));
+    args
+}
+
 /// nginx with one process, and all that it writes in `dir`.
 pub fn nginx(dir: &Path) -> Vec<String> {
     let dir = dir.display().to_string();

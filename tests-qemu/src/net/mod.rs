@@ -28,6 +28,7 @@ pub struct Net {
     cards: Vec<String>,
     servers: Vec<Serve>,
     link: Link,
+    starter: Option<Starter>,
 }
 
 /// A server, at [`SERVER`] and its relatives.
@@ -37,12 +38,24 @@ pub enum Serve {
     Dhcp(Vec<&'static str>),
     /// Files on port 80, by their path in the URL.
     Http(Vec<(&'static str, Recipe)>),
+    /// What a bash script (`-euo pipefail`) lays out of an ISO for firmware that boots over the network: in `$1`, of the ISO `$2`, with the
+    /// builder `$3` and the agent `$4`. It is on port 80 too, and dnsmasq does what the `dnsmasq.conf` in it says.
+    Shown(Box<Recipe>, String),
+}
+
+/// Which program loads the first file over the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// The card's own, in its ROM: iPXE.
+    Card,
+    /// The firmware's, with its own driver of the card.
+    Firmware,
 }
 
 impl Net {
     /// One card of any kind, and nobody who answers.
     pub fn new() -> Self {
-        Self { nic: None, cards: vec![mac(0)], servers: Vec::new(), link: Link::default() }
+        Self { nic: None, cards: vec![mac(0)], servers: Vec::new(), link: Link::default(), starter: None }
     }
 
     /// One more server.
@@ -54,6 +67,12 @@ impl Net {
     /// What the cables do to the frames that the machine receives.
     pub fn link(mut self, link: Link) -> Self {
         self.link = link;
+        self
+    }
+
+    /// The machine's firmware boots from the first card.
+    pub fn boots(mut self, starter: Starter) -> Self {
+        self.starter = Some(starter);
         self
     }
 

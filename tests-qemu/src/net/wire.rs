@@ -53,6 +53,7 @@ impl Wire {
             nic: net.nic,
             interface: args::far(machine, cable, straight),
             offload: straight,
+            starter: net.starter.filter(|_| cable == 0),
         });
         let plug = Plug { namespace: namespace(&holder, "net"), cards: cards.collect() };
         let mut wire = Self { holder, dir, root, servers: Vec::new(), cables: Vec::new(), plug, served: Vec::new() };
@@ -102,12 +103,25 @@ impl Wire {
                     symlink(&file, link)?;
                     self.served.push(((*path).to_owned(), file));
                 }
-                fs::create_dir_all(self.dir.join("http"))?;
-                fs::create_dir_all(self.dir.join("temp"))?;
-                fs::write(self.dir.join("nginx.conf"), args::NGINX)?;
-                self.start(&args::nginx(&self.dir), Port::Tcp(80))
+                self.show()
+            }
+            Serve::Shown(iso, script) => {
+                let shown = self.dir.join("http");
+                fs::create_dir_all(&shown)?;
+                let built = &lab.built;
+                tool::shell(script, &[&shown, &iso.file(lab)?, &built.builder.path, &built.agent.path])?;
+                self.show()?;
+                self.start(&args::dnsmasq_of(&shown.join("dnsmasq.conf")), Port::Udp(67))
             }
         }
+    }
+
+    /// Shows the directory `http`.
+    fn show(&mut self) -> Result<()> {
+        fs::create_dir_all(self.dir.join("http"))?;
+        fs::create_dir_all(self.dir.join("temp"))?;
+        fs::write(self.dir.join("nginx.conf"), args::NGINX)?;
+        self.start(&args::nginx(&self.dir), Port::Tcp(80))
     }
 
     /// Starts a server and waits until it listens.

@@ -118,7 +118,7 @@ fn debian() -> Boot {
     let packages = "selinux-policy-default selinux-utils policycoreutils";
     let iso = Recipe::Built {
         tree: Tree::Trixie,
-        over: Over { packages, script: SYSTEM, whole: SETFILES },
+        over: Over { packages, script: SYSTEM, whole: SETFILES, network: false },
         args: ["--volume-id=ISO", "--profile=minimal", "--compression-level=1"].map(str::to_owned).to_vec(),
     };
     let boot = Boot::from(iso).memory(1536).needs(Need::DistributionKernel).deadline(600);

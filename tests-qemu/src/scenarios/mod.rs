@@ -25,6 +25,7 @@ mod overlay;
 mod persist;
 mod power;
 mod promises;
+mod pxe;
 mod ram;
 mod shutdown;
 mod silent;
@@ -121,6 +122,7 @@ pub fn all() -> Vec<Scenario> {
         silent::all(),
         late::all(),
         firmware::all(),
+        pxe::all(),
         modes::all(),
         init::all(),
         machine::all(),

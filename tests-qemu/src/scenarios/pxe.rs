@@ -1,0 +1,150 @@
+//! From power-on through the network: firmware, a loader, and our live root, with only what `rdlive-image pxe` has written, or with copies
+//! made by hand (network.md 3, network-field.md kinds 9 and 25, seed-audit.md SD-2 and SD-3).
+
+use super::{Scenario, scenario};
+use crate::boot::{Boot, Firmware};
+use crate::check::*;
+use crate::guest::Tree;
+use crate::machine::Nic;
+use crate::medium::*;
+use crate::net::{Net, Serve, Starter};
+
+/// An ISO of our builder with drivers of network cards, whose entries report to the lab.
+fn live() -> Recipe {
+    let args = ["console=ttyS0", "rd.live.report=/dev/ttyS1", "lab.report"].map(|karg| format!("--append-karg={karg}"));
+    Recipe::Built { tree: Tree::Tiny, over: Over { network: true, ..Over::default() }, args: args.to_vec() }
+}
+
+/// What `pxe` writes with these arguments, the loaders' own programs, and what a script does then.
+fn laid_out(args: &str, then: &str) -> Serve {
+    let script = format!(
+        r#"
+        "$3" pxe --quiet --input "$2" --output "$1" --agent "$4" --url http://10.9.0.1 --append-karg rd.minmem=64 {args} >&2
+        cp /usr/lib/PXELINUX/pxelinux.0 /usr/lib/syslinux/modules/bios/ldlinux.c32 "$1"
+        cp /usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed "$1/grubnetx64.efi"
+        cd "$1"
+        {then}"#
+    );
+    Serve::Shown(Box::new(live()), script)
+}
+
+fn through(firmware: Firmware, starter: Starter, served: Serve) -> Boot {
+    through_card(firmware, starter, Nic::Virtio, served)
+}
+
+fn through_card(firmware: Firmware, starter: Starter, nic: Nic, served: Serve) -> Boot {
+    let net = Net::new().serve(served).boots(starter).nic(nic);
+    Boot::nothing().firmware(firmware).net(net).memory(1536).deadline(420)
+}
+
+/// The kernel shows its command line: the card that the loader has booted from is on it.
+fn knows_its_card(boot: Boot) -> Boot {
+    boot.expect(overlay_root())
+        .expect(console_says("BOOTIF=01-02-00-00-00-00-11"))
+        .expect(report_says("fetch http://10.9.0.1/"))
+        .expect(report_says("with its SHA-256"))
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    use Firmware::{Ovmf, SeaBios};
+    vec![
+        scenario(
+            "pxe/N-P1 N-P3 N-P7 iPXE in the card's ROM, SeaBIOS",
+            knows_its_card(through(SeaBios, Starter::Card, laid_out("", ""))).expect(console_lacks(" ip=")),
+        ),
+        scenario(
+            "pxe/N-P1 N-P7 SD-34 pxelinux by e1000, SeaBIOS",
+            knows_its_card(through_card(SeaBios, Starter::Card, Nic::E1000, laid_out("--loader=pxelinux", "")))
+                .expect(console_says(" ip=10.9.0.1")),
+        ),
+        scenario(
+            "pxe/N-P1 pxelinux by rtl8139, SeaBIOS",
+            knows_its_card(through_card(SeaBios, Starter::Card, Nic::Rtl8139, laid_out("--loader=pxelinux", ""))),
+        ),
+        scenario(
+            "pxe/N-P1 GRUB by the firmware's PXE, OVMF",
+            through(Ovmf, Starter::Firmware, laid_out("", ""))
+                .expect(overlay_root())
+                // GRUB writes colons.
+                .expect(console_says("BOOTIF=01-02:00:00:00:00:11"))
+                .expect(report_says("fetch http://10.9.0.1/")),
+        ),
+        scenario(
+            "pxe/N-P1 iPXE in the card's ROM, OVMF",
+            knows_its_card(through(Ovmf, Starter::Card, laid_out("", ""))),
+        ),
+        scenario(
+            "pxe/K9 an address that was typed into iPXE is passed on, SeaBIOS",
+            knows_its_card(through(SeaBios, Starter::Card, laid_out("", TYPED)))
+                .expect(console_says(" ip=10.9.0.77::10.9.0.1:255.255.255.0::02-00-00-00-00-11:none"))
+                .expect(console_says(" nameserver=10.9.0.1")),
+        ),
+        scenario(
+            "pxe/K25 words that a loader would take for its own, GRUB, OVMF",
+            through(Ovmf, Starter::Firmware, laid_out(QUOTED, ""))
+                .expect(overlay_root())
+                .expect(console_says("a=b;c&d$e \"f=g h\"")),
+        ),
+        scenario(
+            "pxe/K25 words that a loader would take for its own, pxelinux, SeaBIOS",
+            through(SeaBios, Starter::Card, laid_out(&format!("--loader=pxelinux {QUOTED}"), ""))
+                .expect(overlay_root())
+                .expect(console_says("a=b;c&d$e \"f=g h\"")),
+        ),
+        scenario(
+            "pxe/B-46 an image with one bit flipped is refused, SeaBIOS",
+            through(SeaBios, Starter::Card, laid_out("", FLIPPED))
+                .expect(stops_with("RDL-072"))
+                .expect(report_says(".iso")),
+        ),
+        scenario(
+            "pxe/SD-3 SD-2 plain copies and an entry as the seed prints it, pxelinux by e1000",
+            through_card(SeaBios, Starter::Card, Nic::E1000, Serve::Shown(Box::new(live()), COPIED.to_owned()))
+                .expect(overlay_root())
+                .expect(console_says(" ip=dhcp root=live:http://10.9.0.1/image/live.iso")),
+        ),
+    ]
+}
+
+/// Kernel arguments in the shell's words.
+const QUOTED: &str = "--append-karg='a=b;c&d$e' --append-karg='f=g h'";
+
+/// One bit of the image, while its name stays.
+const FLIPPED: &str = r#"
+    image=$(ls */*.iso); at=$(( $(stat -c %s "$image") / 2 ))
+    byte=$(od -An -tu1 -j $at -N 1 "$image")
+    printf "\\x$(printf %02x $(( byte ^ 1 )))" | dd of="$image" bs=1 seek=$at conv=notrunc status=none"#;
+
+/// What a person does at the prompt of iPXE in a network without DHCP.
+const TYPED: &str = r#"
+    sed -i 's/^dhcp-boot=tag:ipxe,boot.ipxe$/dhcp-boot=tag:ipxe,typed.ipxe/' dnsmasq.conf
+    cat > typed.ipxe <<'X'
+#!ipxe
+ifclose net0
+clear net0.dhcp/dhcp-server
+set net0/ip 10.9.0.77
+set net0/netmask 255.255.255.0
+set net0/gateway 10.9.0.1
+set net0/dns 10.9.0.1
+ifopen net0
+chain tftp://10.9.0.1/boot.ipxe
+X"#;
+
+/// The seed's steps: two files out of the ISO by KIWI's names, the ISO where it can be fetched, the entry.
+const COPIED: &str = r#"
+    shown=$1 iso=$2; mkdir -p "$shown"/{boot,image,pxelinux.cfg}
+    for file in initrd linux; do
+        xorriso -osirrox on -indev "$iso" -extract /boot/x86_64/loader/$file "$shown/boot/$file" >/dev/null 2>&1
+    done
+    chmod 644 "$shown"/boot/*
+    cp "$iso" "$shown/image/live.iso"
+    cp /usr/lib/PXELINUX/pxelinux.0 /usr/lib/syslinux/modules/bios/ldlinux.c32 "$shown"
+    cat > "$shown/pxelinux.cfg/default" <<'X'
+DEFAULT Live-Boot
+LABEL Live-Boot
+    kernel boot/linux
+    append initrd=boot/initrd ip=dhcp root=live:http://10.9.0.1/image/live.iso console=ttyS0 rd.live.report=/dev/ttyS1 lab.report rd.minmem=64
+X
+    printf '%s\n' port=0 interface=srv0 bind-interfaces no-ping dhcp-range=10.9.0.50,10.9.0.60,255.255.255.0,1h \
+        enable-tftp "tftp-root=$shown" dhcp-boot=pxelinux.0 > "$shown/dnsmasq.conf""#;
