@@ -137,7 +137,7 @@ fn with_dracut() -> Vec<Scenario> {
                 format!("net/E1 {name} brings the network up and is followed, dracut 106"),
                 by(mode).kargs("ip=dhcp").expect(report_says(told)),
             ),
-            scenario(format!("net/E1 {name} is there and nobody asks it, dracut 106"), own(by(mode))),
+            scenario(format!("net/E1 {name} is there and nobody asks it, dracut 106"), own(by(mode))).with_all(),
         ]);
     }
     list.extend([

@@ -59,21 +59,10 @@ pub fn all() -> Vec<Scenario> {
                 .expect(console_says(" ip=10.9.0.1")),
         ),
         scenario(
-            "pxe/N-P1 pxelinux by rtl8139, SeaBIOS",
-            knows_its_card(through_card(SeaBios, Starter::Card, Nic::Rtl8139, laid_out("--loader=pxelinux", ""))),
-        ),
-        scenario(
-            "pxe/N-P1 GRUB by the firmware's PXE, OVMF",
-            through(Ovmf, Starter::Firmware, laid_out("", ""))
-                .expect(overlay_root())
-                // GRUB writes colons.
-                .expect(console_says("BOOTIF=01-02:00:00:00:00:11"))
-                .expect(report_says("fetch http://10.9.0.1/")),
-        ),
-        scenario(
             "pxe/N-P1 iPXE in the card's ROM, OVMF",
             knows_its_card(through(Ovmf, Starter::Card, laid_out("", ""))),
-        ),
+        )
+        .with_all(),
         scenario(
             "pxe/K9 an address that was typed into iPXE is passed on, SeaBIOS",
             knows_its_card(through(SeaBios, Starter::Card, laid_out("", TYPED)))
@@ -81,16 +70,23 @@ pub fn all() -> Vec<Scenario> {
                 .expect(console_says(" nameserver=10.9.0.1")),
         ),
         scenario(
-            "pxe/K25 words that a loader would take for its own, GRUB, OVMF",
+            "pxe/N-P1 K25 words that a loader would take for its own, GRUB by the firmware's PXE, OVMF",
             through(Ovmf, Starter::Firmware, laid_out(QUOTED, ""))
                 .expect(overlay_root())
+                // GRUB writes colons.
+                .expect(console_says("BOOTIF=01-02:00:00:00:00:11"))
+                .expect(report_says("fetch http://10.9.0.1/"))
                 .expect(console_says("a=b;c&d$e \"f=g h\"")),
         ),
         scenario(
-            "pxe/K25 words that a loader would take for its own, pxelinux, SeaBIOS",
-            through(SeaBios, Starter::Card, laid_out(&format!("--loader=pxelinux {QUOTED}"), ""))
-                .expect(overlay_root())
-                .expect(console_says("a=b;c&d$e \"f=g h\"")),
+            "pxe/N-P1 K25 words that a loader would take for its own, pxelinux by rtl8139, SeaBIOS",
+            knows_its_card(through_card(
+                SeaBios,
+                Starter::Card,
+                Nic::Rtl8139,
+                laid_out(&format!("--loader=pxelinux {QUOTED}"), ""),
+            ))
+            .expect(console_says("a=b;c&d$e \"f=g h\"")),
         ),
         scenario(
             "pxe/B-46 an image with one bit flipped is refused, SeaBIOS",

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::hostname::Hostname;
 
@@ -91,13 +91,10 @@ fn text(path: &Path) -> String {
     String::from_utf8_lossy(bytes.get(..MAX_FILE).unwrap_or(&bytes)).into_owned()
 }
 
-/// The files of a directory with such a name, in order.
-fn files(directory: &Path, wanted: impl Fn(&str) -> bool) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_wanted = |path: &std::path::PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted);
-    let mut files: Vec<_> = entries.filter(is_wanted).collect();
-    files.sort();
-    files
+/// The files of a directory with such a name.
+fn files(directory: &Path, wanted: fn(&str) -> bool) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(move |entry| entry.file_name().to_str().is_some_and(wanted)).map(|entry| entry.path())
 }
 
 #[cfg(test)]
