@@ -236,7 +236,8 @@ fn copier(mut from: UnixStream, mut to: File) -> JoinHandle<()> {
 pub(super) fn judge(status: ExitStatus, dir: &Path) -> Result<bool> {
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(false),
-        (Some(CRASHED), _) | (None, Some(6)) => Ok(true),
+        // Beside much other work the program itself sometimes aborts when the kernel has already switched the machine off.
+        (Some(CRASHED), _) | (None, Some(6)) => Ok(!is_switched_off(dir)),
         _ => {
             let said = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
             bail!(
@@ -246,6 +247,19 @@ pub(super) fn judge(status: ExitStatus, dir: &Path) -> Result<bool> {
             )
         }
     }
+}
+
+/// The kernel's last words, before it switches a machine off or restarts it.
+const LAST: [&str; 3] = ["reboot: Power down", "reboot: Restarting system", "reboot: System halted"];
+
+fn is_switched_off(dir: &Path) -> bool {
+    let console = fs::read(dir.join("console.log")).unwrap_or_default();
+    let console = String::from_utf8_lossy(&console);
+    console
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .is_some_and(|line| LAST.iter().any(|last| line.contains(last)))
 }
 
 /// Console and control socket of a machine that is switched on.
@@ -306,6 +320,22 @@ impl Control {
 mod tests {
     use super::*;
     use crate::machine::{Bus, Trouble};
+
+    #[test]
+    fn an_abort_after_power_off_is_no_crash() {
+        let dir = tempfile::tempdir().unwrap();
+        let aborted = ExitStatus::from_raw(CRASHED << 8);
+        for (console, crashed) in [
+            ("lab-guest: reported, powering off\nreboot: Power down\n", false),
+            ("reboot: Restarting system\n", false),
+            ("Kernel panic - not syncing: Attempted to kill init!\n", true),
+            ("rdlive: said \"reboot: Power down\"\nKernel panic - not syncing\n", true),
+            ("", true),
+        ] {
+            fs::write(dir.path().join("console.log"), console).unwrap();
+            assert_eq!(judge(aborted, dir.path()).unwrap(), crashed, "{console}");
+        }
+    }
 
     #[test]
     fn a_disk_is_written_kept_or_protected() {
