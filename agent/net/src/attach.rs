@@ -1,6 +1,6 @@
 //! The network brought up for a source: all interfaces that the command line allows at once, in a thread of its own, for as long as
 //! somebody needs it. The first that reaches the server wins (network.md 4.3). Where another program of the initrd has the
-//! interfaces it is only followed what becomes of them.
+//! interfaces, nothing is changed: what becomes of them is only followed.
 
 use std::fmt;
 use std::io;

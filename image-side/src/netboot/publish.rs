@@ -16,7 +16,7 @@ const DIRECTORY_MODE: u32 = 0o755;
 /// Begins the names of what is not complete; servers are not asked for it.
 const UNFINISHED: &str = ".rdlive-image.";
 
-/// Makes a directory with its parents below `dir`, which exists, for everybody to read.
+/// Makes a directory in one that exists, for everybody to read; one that is there already stays as it is.
 ///
 /// # Errors
 /// It cannot be made.
