@@ -18,8 +18,10 @@ pub(super) fn hand_over(file: &Path, parameters: &CStr) -> io::Result<()> {
     let suffix = file.extension().and_then(|suffix| suffix.to_str());
     let result = if suffix == Some("zst") {
         let packed = fs::read(file)?;
-        let mut module = Vec::new();
-        let decoder = ruzstd::decoding::StreamingDecoder::new(packed.as_slice()).map_err(io::Error::other)?;
+        let (mut module, mut packed) = (Vec::new(), packed.as_slice());
+        // The same type as for images that are fetched, so that the decoder is in the binary once.
+        let packed: &mut dyn Read = &mut packed;
+        let decoder = ruzstd::decoding::StreamingDecoder::new(packed).map_err(io::Error::other)?;
         decoder.take(MODULE_BYTES).read_to_end(&mut module)?;
         rustix::system::init_module(&module, parameters)
     } else {
