@@ -23,7 +23,7 @@ mod shutdown;
 mod size;
 mod stick;
 mod system;
-mod transfer;
+pub mod transfer;
 mod useless;
 mod warnings;
 mod wish;
@@ -143,7 +143,7 @@ pub enum Source {
     InitrdFile(PathBuf),
     /// An ATA-over-Ethernet node such as `e0.1`.
     Aoe(String),
-    /// A URL: http, https, ftp, tftp, nfs, dolly, torrent.
+    /// A URL: http, https, ftp, ftps, tftp, dolly; nfs and torrent, which are refused by name.
     Url(String),
 }
 

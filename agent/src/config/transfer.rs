@@ -1,8 +1,9 @@
 //! What the kargs of the network say, typed: how addresses are had, and what is fetched from where.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use rdlive_fetch::url::{Scheme, Url};
+use rdlive_fetch::url::{Scheme, Url, UrlError};
 use rdlive_net::grammar::{Complaint, Effect, Wish, Word};
 
 use super::lookup::Lookup;
@@ -26,6 +27,8 @@ pub struct Transfer {
     pub proxy: Option<String>,
     /// `no_proxy=`: what is asked without it.
     pub no_proxy: String,
+    /// `rd.kiwi.live.dolly_options=`, all of them, as they were written.
+    pub dolly: String,
 }
 
 impl Config {
@@ -53,6 +56,7 @@ impl Config {
             unverified: noverify.is_some_and(|setting| !matches!(setting.value.as_deref(), Some("0" | "no" | "off"))),
             proxy: last(&PROXY),
             no_proxy: last(&NO_PROXY).unwrap_or_default(),
+            dolly: all(&KIWI_DOLLY_OPTIONS).join(","),
         }
     }
 }
@@ -74,8 +78,32 @@ impl Source {
     /// Whether it is a URL that is fetched today.
     #[must_use]
     pub fn is_fetched(&self) -> bool {
-        let Self::Url(text) = self else { return false };
-        text.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), Scheme::Http | Scheme::Https))
+        self.url().is_some()
+    }
+
+    /// Whether it comes from a dolly server.
+    #[must_use]
+    pub fn is_dolly(&self) -> bool {
+        self.url().is_some_and(|url| url.scheme() == Scheme::Dolly)
+    }
+
+    fn url(&self) -> Option<Url> {
+        let Self::Url(text) = self else { return None };
+        url(text).ok()
+    }
+}
+
+/// A URL to fetch from. A dolly server comes by itself, so none needs to be named (network.md 1.9): then any will do.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn url(text: &str) -> Result<Url, UrlError> {
+    let rest = text.get(..6).filter(|scheme| scheme.eq_ignore_ascii_case("dolly:")).and_then(|_| text.get(6..));
+    match rest.map(|rest| (rest, rest.trim_start_matches('/'))) {
+        Some((rest, path)) if path.is_empty() || rest.len() - path.len() != 2 => {
+            format!("dolly://{}/{path}", Ipv4Addr::UNSPECIFIED).parse()
+        }
+        _ => text.parse(),
     }
 }
 
@@ -113,8 +141,27 @@ mod tests {
         assert_eq!(without, ["rd.live.ram", "rd.live.eject"], "{warnings:?}");
         let (_, warnings) = interpret_text("root=live:http://h/x.iso rd.minmem=64");
         assert!(warnings.iter().all(|said| said.id != "ignored"), "{warnings:?}");
+        let (_, warnings) = interpret_text("root=live:ftp://h/x.iso rd.kiwi.live.dolly_options=-v");
+        assert!(warnings.iter().any(|said| said.id == "ignored" && said.message.contains("dolly")), "{warnings:?}");
+        let (_, warnings) = interpret_text("root=live:dolly://h/x rd.kiwi.live.dolly_options=-P,secret");
+        assert!(warnings.iter().all(|said| said.id != "ignored"), "{warnings:?}");
         let (_, warnings) =
             interpret_text("root=live:http://h/x.iso ip=eth0:dhcp nameserver=10.0.0.1 rd.route=10.0.0.0/8:10.0.0.1");
         assert!(warnings.iter().all(|warning| warning.level != Level::Warning), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_dolly_server_needs_no_name() {
+        for (text, expected) in [
+            ("dolly:", "dolly://0.0.0.0/"),
+            ("dolly://", "dolly://0.0.0.0/"),
+            ("dolly:///images/x.iso", "dolly://0.0.0.0/images/x.iso"),
+            ("DOLLY:/x.iso", "dolly://0.0.0.0/x.iso"),
+            ("dolly://10.0.0.1", "dolly://10.0.0.1"),
+            ("dolly://h/x.iso", "dolly://h/x.iso"),
+        ] {
+            assert_eq!(super::url(text).unwrap().to_string(), expected, "{text}");
+        }
+        assert!(super::url("http://").is_err() && super::url("do").is_err());
     }
 }

@@ -77,7 +77,7 @@ fn layer(config: &Config) -> [Row; 6] {
 }
 
 /// What concerns the boot as a whole.
-fn whole(lookup: &Lookup, config: &Config) -> [Row; 10] {
+fn whole(lookup: &Lookup, config: &Config) -> [Row; 11] {
     let live = config.source.is_live();
     let in_initrd = matches!(config.source, Source::InitrdFile(_));
     let writes = has_place(config) || config.covers_root() || config.medium_access == Access::ReadWrite;
@@ -96,6 +96,11 @@ fn whole(lookup: &Lookup, config: &Config) -> [Row; 10] {
         (&LIVE_RAM, fetched, comes),
         (&LIVE_EJECT, fetched, comes),
         (&LIVE_MEDIUM, fetched, comes),
+        (
+            &KIWI_DOLLY_OPTIONS,
+            !config.source.is_dolly(),
+            "the image does not come from a dolly server (root=live:dolly:)",
+        ),
     ]
 }
 

@@ -1,24 +1,25 @@
-//! An image over HTTP into a file in RAM: room for it judged before the first byte, or as it grows; progress; what went wrong.
+//! An image from a server into a file in RAM: room for it judged before the first byte, or as it grows; progress; what went wrong.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdlive_fetch::Output;
-use rdlive_fetch::http::{Dial, Network, NoProxy, Proxy, ResolveError, Setup};
+use rdlive_fetch::dolly::Options;
+use rdlive_fetch::http::{NoProxy, Proxy, Setup};
+use rdlive_fetch::sniff::Packing;
 use rdlive_fetch::tls::{Material, Trust};
-use rdlive_fetch::transfer::{self, Job, Offered, Place, Progress, Refusal};
+use rdlive_fetch::transfer::{self, Job, Offered, Place, Refusal, Unpack};
 use rdlive_fetch::url::Url;
-use rdlive_net::attach::Reach;
 
 use super::apply::Executor;
-use crate::attempt::Watchdog;
-use crate::config::Transfer;
+use super::telling::teller;
+use super::ways::Ways;
+use crate::config::{Transfer, transfer as kargs};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::kmsg;
@@ -61,33 +62,12 @@ impl Executor<'_> {
     }
 }
 
-/// Whoever reaches the server; without a network of its own, as in tests, the machine's.
-struct Ways(Option<Reach>);
-
-impl Network for Ways {
-    fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        let Some(reach) = &self.0 else { return Err(ResolveError("there is no network".into())) };
-        reach.addresses(host).map_err(|failure| {
-            ResolveError(
-                failure.map_or_else(|| "no server for names is known".to_owned(), |failure| failure.to_string()),
-            )
-        })
-    }
-
-    fn connect(&self, address: SocketAddr, how: Dial) -> io::Result<TcpStream> {
-        match &self.0 {
-            Some(reach) => reach.connect(address, how.timeout),
-            None => TcpStream::connect_timeout(&address, how.timeout),
-        }
-    }
-}
-
 fn wrong(error: &dyn fmt::Display) -> Stop {
     Stop::new(Code::FetchFailed, error.to_string()).advice("correct the command line")
 }
 
 fn job(how: &Transfer, patience: Duration) -> Result<Job, Stop> {
-    let urls: Result<Vec<Url>, _> = how.mirrors.iter().map(|text| text.parse()).collect();
+    let urls: Result<Vec<Url>, _> = how.mirrors.iter().map(|text| kargs::url(text)).collect();
     let digest = match &how.sha256 {
         Some(text) => Some(digest(text).ok_or_else(|| {
             let cause = format!("rd.live.sha256={text} is no SHA-256: 64 hexadecimal digits are needed");
@@ -97,6 +77,7 @@ fn job(how: &Transfer, patience: Duration) -> Result<Job, Stop> {
     };
     let mut job = Job::new(urls.map_err(|error| wrong(&error))?, digest).map_err(|error| wrong(&error))?;
     job.patience = patience;
+    job.dolly = Options::parse(&how.dolly).map_err(|error| wrong(&error))?;
     Ok(job)
 }
 
@@ -154,6 +135,10 @@ struct TooLarge {
 }
 
 impl Place for Room<'_> {
+    fn unpack(&mut self, packing: Packing) -> Option<Box<dyn Unpack>> {
+        rdlive_fetch::unpacker(packing).ok()
+    }
+
     fn open(&mut self, offered: &Offered) -> Result<Box<dyn Output>, Refusal> {
         // What had come of a file that is begun anew goes first: it is not to be counted beside the new one.
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o444).open(&self.to)?;
@@ -163,8 +148,12 @@ impl Place for Room<'_> {
         {
             return Err(Box::new(TooLarge { needs, free, has }));
         }
-        let size =
-            offered.length.map_or_else(|| "unknown length".to_owned(), |bytes| format!("{} MiB", bytes.div_ceil(MIB)));
+        let size = match (offered.length, offered.packed) {
+            (Some(bytes), None) => format!("{} MiB", bytes.div_ceil(MIB)),
+            (Some(bytes), Some(_)) => format!("{} MiB, compressed", bytes.div_ceil(MIB)),
+            (None, None) => "unknown length".to_owned(),
+            (None, Some(_)) => "compressed, unknown length".to_owned(),
+        };
         kmsg::tell(self.env, &format!("fetching {} ({size}) into RAM, {} MiB are free", offered.url, has / MIB));
         let looks = offered.written().is_none().then(|| self.env.clone());
         Ok(Box::new(RamFile { file, looks, free, end: 0, looked: 0 }))
@@ -202,40 +191,6 @@ impl Output for RamFile {
     }
 }
 
-/// Says about once a second how far it is, and after 3 s without a byte why.
-fn teller(env: Env, watchdog: Watchdog) -> impl FnMut(&Progress) + Send + 'static {
-    let mut stalled = Duration::ZERO;
-    move |progress| {
-        let line = match &progress.stall {
-            Some(stall) if stall.lasts < stalled + Duration::from_secs(5) && !stalled.is_zero() => return,
-            Some(stall) => {
-                stalled = stall.lasts;
-                let why = stall.why.as_ref().map_or_else(|| "nothing comes".to_owned(), ToString::to_string);
-                format!("{}: nothing new for {} s: {why}", progress.url, stall.lasts.as_secs())
-            }
-            None => {
-                stalled = Duration::ZERO;
-                line(progress)
-            }
-        };
-        kmsg::tell(&env, &line);
-        watchdog.said();
-    }
-}
-
-fn line(progress: &Progress) -> String {
-    let speed = progress.rate / 1_000_000;
-    let done = progress.bytes / MIB;
-    match (progress.total, progress.rest) {
-        (Some(total), rest) => {
-            let percent = progress.bytes.saturating_mul(100) / total.max(1);
-            let left = rest.map(|rest| format!(", {} s left", rest.as_secs())).unwrap_or_default();
-            format!("{percent} %, {done} of {} MiB, {speed} MB/s{left}", total.div_ceil(MIB))
-        }
-        (None, _) => format!("{done} MiB, {speed} MB/s"),
-    }
-}
-
 /// Why there is no image.
 fn stopped(stop: &transfer::Stop) -> Stop {
     let refused = |why: &TooLarge| {
@@ -254,8 +209,15 @@ fn stopped(stop: &transfer::Stop) -> Stop {
             None => Stop::new(Code::FetchFailed, stop.to_string()).advice("more RAM may be needed; see dmesg"),
         },
         transfer::Stop::Digest { .. } => Stop::new(Code::FetchDigest, stop.to_string()),
-        transfer::Stop::Packed { .. } => {
+        transfer::Stop::Packed { .. } | transfer::Stop::Damaged { .. } => {
             Stop::new(Code::FetchFailed, stop.to_string()).advice("put the image on the server as it is, unpacked")
+        }
+        transfer::Stop::Source(failure) => {
+            let told = Stop::new(Code::FetchFailed, stop.to_string());
+            match failure.cause.remedy() {
+                Some(remedy) => told.advice(remedy),
+                None => told,
+            }
         }
         stop => Stop::new(Code::FetchFailed, stop.to_string()),
     }
@@ -317,21 +279,5 @@ mod tests {
         let refused = room.open(&offered).err().unwrap();
         assert!(refused.downcast_ref::<TooLarge>().is_some_and(|why| why.needs == 400 * MIB), "{refused}");
         assert_eq!(fs::metadata(&to).unwrap().len(), 0);
-    }
-
-    #[test]
-    fn progress_in_one_line() {
-        let progress = |bytes, total, rest: Option<u64>| Progress {
-            url: "http://h/x".into(),
-            address: None,
-            bytes,
-            total,
-            rate: 12_000_000,
-            rest: rest.map(Duration::from_secs),
-            elapsed: Duration::from_secs(1),
-            stall: None,
-        };
-        assert_eq!(line(&progress(50 * MIB, Some(100 * MIB), Some(4))), "50 %, 50 of 100 MiB, 12 MB/s, 4 s left");
-        assert_eq!(line(&progress(50 * MIB, None, None)), "50 MiB, 12 MB/s");
     }
 }

@@ -26,10 +26,12 @@ pub mod reset;
 pub mod secret;
 mod sign;
 mod snapshot;
+mod telling;
 mod tool;
 mod unfinished;
 pub mod unwind;
 mod updates;
+mod ways;
 mod witness;
 mod words;
 

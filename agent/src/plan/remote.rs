@@ -4,12 +4,14 @@
 
 use std::path::Path;
 
-use rdlive_fetch::url::{Scheme, Url};
+use rdlive_fetch::dolly::Options;
+use rdlive_fetch::transfer::Job;
+use rdlive_fetch::url::{Url, UrlError};
 
 use super::act::NetAct;
 use super::step::Step;
 use crate::config::explain::without_password;
-use crate::config::{Config, TmpfsSize};
+use crate::config::{Config, TmpfsSize, Transfer, transfer};
 use crate::error::{Code, Stop};
 use crate::facts::Provider;
 
@@ -29,6 +31,7 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>) -> Result<Ve
     for mirror in &transfer.mirrors {
         from.push(url(mirror, "rd.live.mirror=")?);
     }
+    whole(&from, &transfer)?;
     // The first of all: a mirror is another place for the same file.
     transfer.mirrors.insert(0, text.to_owned());
     let (wish, _) = config.network_wish();
@@ -48,14 +51,23 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>) -> Result<Ve
 }
 
 fn url(text: &str, karg: &str) -> Result<Url, Stop> {
-    let shown = without_password(text);
-    let url: Url = text.parse().map_err(|error| {
-        Stop::new(Code::RootMalformed, format!("{karg}{shown}: {error}")).wanted("http://<server>/<path>, or https")
-    })?;
-    match url.scheme() {
-        Scheme::Http | Scheme::Https => Ok(url),
-        Scheme::Ftp | Scheme::Ftps | Scheme::Tftp | Scheme::Dolly => Err(not_built(&shown)),
-    }
+    transfer::url(text).map_err(|error| match error {
+        // A scheme that is known and not built, or not to be: which one says more than a list.
+        UrlError::Scheme(_) => not_built(&without_password(text)),
+        error => {
+            let cause = format!("{karg}{}: {error}", without_password(text));
+            Stop::new(Code::RootMalformed, cause).wanted("http://<server>/<path>; https, ftp, ftps, tftp, dolly")
+        }
+    })
+}
+
+/// What cannot be known from each word alone.
+fn whole(from: &[Url], transfer: &Transfer) -> Result<(), Stop> {
+    let wrong = |cause: String| Stop::new(Code::FetchFailed, cause).advice("correct the command line");
+    Job::new(from.to_vec(), None).map_err(|error| wrong(error.to_string()))?;
+    let options =
+        Options::parse(&transfer.dolly).map_err(|error| wrong(format!("rd.kiwi.live.dolly_options: {error}")));
+    options.map(drop)
 }
 
 /// A source that this version does not know to fetch from.
@@ -107,7 +119,13 @@ mod tests {
     fn what_cannot_be_fetched_is_named_without_its_password() {
         for (text, expected) in [
             ("root=live:http://u:secret@h:99999/x", "RDL-001: root=live:http://h:99999/x: "),
-            ("root=live:ftp://u:secret@h/x", "RDL-002: ftp://h/x is not supported by rdlive "),
+            ("root=live:nfs://u:secret@h/x", "RDL-002: nfs://h/x is not supported by rdlive "),
+            ("root=live:torrent://h/x", "RDL-002: torrent://h/x is not supported by rdlive "),
+            ("root=live:dolly://h/x rd.live.mirror=http://h/x", "RDL-071: dolly://h/x: a dolly server sends one image"),
+            (
+                "root=live:dolly: rd.kiwi.live.dolly_options=-s",
+                "RDL-071: rd.kiwi.live.dolly_options: -s is an option for a dolly server",
+            ),
             ("root=live:http://h/x rd.live.mirror=nonsense", "RDL-001: rd.live.mirror=nonsense: "),
         ] {
             let found = plan(text).unwrap_err();

@@ -51,7 +51,7 @@ table! { NETWORK_TABLE:
     KIWI_PXE = Karg::new("rd.kiwi.live.pxe", ValueKind::Bool, Origin::Kiwi, "Once turned the network on; today kiwi-live renames all interfaces to lan0")
         .ignored("a network source turns the network on, and no interface is renamed");
     KIWI_CURL_OPTIONS = net("rd.kiwi.live.curl_options", ValueKind::List, Origin::Kiwi, "Options for downloads, as for curl").values("`--retry,3` …");
-    KIWI_DOLLY_OPTIONS = net("rd.kiwi.live.dolly_options", ValueKind::List, Origin::Kiwi, "Options for a dolly receiver");
+    KIWI_DOLLY_OPTIONS = Karg::new("rd.kiwi.live.dolly_options", ValueKind::List, Origin::Kiwi, "Options for a dolly receiver").values("`-P,<password>`, `-a,<seconds>`");
     KIWI_SYSTEM = net("rd.kiwi.live.system", ValueKind::Text, Origin::Kiwi, "Write the downloaded ISO to this disk").values("a device").default("RAM");
     KIWI_RESET = net("rd.kiwi.live.reset", ValueKind::Bool, Origin::Kiwi, "Download again even if the disk holds a system").default("0");
     RAMDISK_SIZE = net("ramdisk_size", ValueKind::Number, Origin::Kiwi, "KiB of RAM for a downloaded ISO").default("what the download needs (kiwi-live: 2097152)");
