@@ -5,6 +5,7 @@
 mod conf;
 mod consistency;
 mod crypt;
+mod curl;
 mod debug;
 mod defaults;
 mod dialect;

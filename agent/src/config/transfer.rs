@@ -2,10 +2,12 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rdlive_fetch::url::{Scheme, Url, UrlError};
 use rdlive_net::grammar::{Complaint, Effect, Wish, Word};
 
+use super::curl::{Curl, CurlError};
 use super::lookup::Lookup;
 use super::registry::*;
 use super::{Config, Level, Source};
@@ -29,6 +31,12 @@ pub struct Transfer {
     pub no_proxy: String,
     /// `rd.kiwi.live.dolly_options=`, all of them, as they were written.
     pub dolly: String,
+    /// The longest time for one connection, where it was given.
+    pub connect: Option<Duration>,
+    /// The longest time without a new byte, where it is not that of the whole boot.
+    pub patience: Option<Duration>,
+    /// `ramdisk_size=`, in bytes: the image may take no more RAM.
+    pub limit: Option<u64>,
 }
 
 impl Config {
@@ -48,21 +56,41 @@ impl Config {
         let last = |karg: &Karg| all(karg).pop();
         let file = |karg: &Karg| last(karg).map(PathBuf::from);
         let noverify = self.network.iter().rfind(|setting| setting.name == NOVERIFYSSL.name);
+        let unverified = noverify.map(|setting| !matches!(setting.value.as_deref(), Some("0" | "no" | "off")));
+        // Our own kargs win over what was meant for curl.
+        let curl = self.curl().unwrap_or_default();
         Transfer {
             mirrors: all(&LIVE_MIRROR),
             sha256: last(&LIVE_SHA256),
-            ca: file(&LIVE_CA),
-            client: file(&LIVE_CERT).zip(file(&LIVE_KEY)),
-            unverified: noverify.is_some_and(|setting| !matches!(setting.value.as_deref(), Some("0" | "no" | "off"))),
-            proxy: last(&PROXY),
-            no_proxy: last(&NO_PROXY).unwrap_or_default(),
+            ca: file(&LIVE_CA).or(curl.ca),
+            client: file(&LIVE_CERT).or(curl.client.0).zip(file(&LIVE_KEY).or(curl.client.1)),
+            unverified: unverified.unwrap_or(curl.insecure),
+            proxy: last(&PROXY).or(curl.proxy),
+            no_proxy: last(&NO_PROXY).or(curl.no_proxy).unwrap_or_default(),
             dolly: all(&KIWI_DOLLY_OPTIONS).join(","),
+            connect: curl.connect,
+            patience: curl.patience,
+            limit: last(&RAMDISK_SIZE).and_then(|kib| kib.parse::<u64>().ok()).map(|kib| kib.saturating_mul(1024)),
         }
+    }
+
+    /// What the options for curl mean.
+    ///
+    /// # Errors
+    /// What of them is refused.
+    pub fn curl(&self) -> Result<Curl, CurlError> {
+        let of = self.network.iter().filter(|setting| setting.name == KIWI_CURL_OPTIONS.name);
+        Curl::parse(&of.filter_map(|setting| setting.value.as_deref()).collect::<Vec<_>>().join(","))
     }
 }
 
 /// Says what of the network's kargs cannot be used as it is written, and what to write instead.
 pub(super) fn complaints(lookup: &mut Lookup, config: &Config) {
+    if config.transfer().limit.is_none()
+        && let Some(token) = lookup.token(&RAMDISK_SIZE)
+    {
+        lookup.warn("value", &token.raw, "is no number of KiB, taking what the image needs");
+    }
     for Complaint { key, value, fault } in config.network_wish().1 {
         let (level, effect) = match fault.effect() {
             Effect::Ignored => (Level::Warning, ", ignoring it"),
@@ -109,6 +137,8 @@ pub fn url(text: &str) -> Result<Url, UrlError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crate::config::{Level, interpret_text};
 
     #[test]
@@ -148,6 +178,25 @@ mod tests {
         let (_, warnings) =
             interpret_text("root=live:http://h/x.iso ip=eth0:dhcp nameserver=10.0.0.1 rd.route=10.0.0.0/8:10.0.0.1");
         assert!(warnings.iter().all(|warning| warning.level != Level::Warning), "{warnings:?}");
+    }
+
+    #[test]
+    fn options_for_curl_are_those_of_ours_unless_these_are_given() {
+        let of = |words: &str| interpret_text(&format!("root=live:http://h/x {words}")).0.transfer();
+        let curl = of("rd.kiwi.live.curl_options=-k,-x,http://p,--cacert,/a,--connect-timeout,7,--retry-max-time,9");
+        assert!(curl.unverified && curl.connect == Some(Duration::from_secs(7)));
+        assert_eq!(
+            (curl.proxy.as_deref(), curl.ca, curl.patience.map(|time| time.as_secs())),
+            (Some("http://p"), Some("/a".into()), Some(9))
+        );
+        let both =
+            of("rd.kiwi.live.curl_options=-k,-x,http://p,--cacert,/a rd.noverifyssl=0 proxy=http://q rd.live.ca=/b");
+        assert!(!both.unverified);
+        assert_eq!((both.proxy.as_deref(), both.ca), (Some("http://q"), Some("/b".into())));
+        assert_eq!(of("ramdisk_size=3545728").limit, Some(3_545_728 << 10));
+        assert_eq!(of("").limit, None);
+        let (_, warnings) = interpret_text("root=live:http://h/x ramdisk_size=2G");
+        assert!(warnings.iter().any(|said| said.karg == "ramdisk_size=2G" && said.id == "value"), "{warnings:?}");
     }
 
     #[test]

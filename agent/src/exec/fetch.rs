@@ -1,5 +1,6 @@
 //! An image from a server into a file in RAM: room for it judged before the first byte, or as it grows; progress; what went wrong.
 
+use std::error::Error;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -51,7 +52,10 @@ impl Executor<'_> {
             Some(proxy) => Some(Proxy::parse(proxy, NoProxy::parse(&how.no_proxy)).map_err(|error| wrong(&error))?),
             None => None,
         };
-        let mut place = Room { env: self.env, to: self.env.path(to), reserve };
+        if let Some(connect) = how.connect {
+            setup.limits.connect = connect;
+        }
+        let mut place = Room { env: self.env, to: self.env.path(to), reserve, limit: how.limit };
         let report = teller(self.env.clone(), self.watchdog.clone());
         let result = transfer::fetch(&Arc::new(setup), &job, &mut place, report);
         self.net_news();
@@ -120,6 +124,8 @@ struct Room<'a> {
     env: &'a Env,
     to: PathBuf,
     reserve: u64,
+    /// `ramdisk_size=`, in bytes.
+    limit: Option<u64>,
 }
 
 /// Why it has no room.
@@ -132,6 +138,16 @@ struct TooLarge {
     needs: u64,
     free: u64,
     has: u64,
+}
+
+/// It is larger than was allowed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the image needs {}{} KiB of RAM, ramdisk_size={} allows less", if *.grows { "more than " } else { "" }, needs.div_ceil(1024), limit / 1024)]
+struct Beyond {
+    needs: u64,
+    limit: u64,
+    /// Its length is not known yet.
+    grows: bool,
 }
 
 impl Place for Room<'_> {
@@ -148,6 +164,11 @@ impl Place for Room<'_> {
         {
             return Err(Box::new(TooLarge { needs, free, has }));
         }
+        if let (Some(needs), Some(limit)) = (offered.written(), self.limit)
+            && needs > limit
+        {
+            return Err(Box::new(Beyond { needs, limit, grows: false }));
+        }
         let size = match (offered.length, offered.packed) {
             (Some(bytes), None) => format!("{} MiB", bytes.div_ceil(MIB)),
             (Some(bytes), Some(_)) => format!("{} MiB, compressed", bytes.div_ceil(MIB)),
@@ -156,7 +177,8 @@ impl Place for Room<'_> {
         };
         kmsg::tell(self.env, &format!("fetching {} ({size}) into RAM, {} MiB are free", offered.url, has / MIB));
         let looks = offered.written().is_none().then(|| self.env.clone());
-        Ok(Box::new(RamFile { file, looks, free, end: 0, looked: 0 }))
+        let limit = self.limit.unwrap_or(u64::MAX);
+        Ok(Box::new(RamFile { file, looks, free, limit, end: 0, looked: 0 }))
     }
 }
 
@@ -165,14 +187,20 @@ struct RamFile {
     file: File,
     looks: Option<Env>,
     free: u64,
+    limit: u64,
     end: u64,
     looked: u64,
 }
 
 impl Output for RamFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = offset.saturating_add(bytes.len() as u64);
+        if end > self.limit {
+            let beyond = Beyond { needs: end, limit: self.limit, grows: true };
+            return Err(io::Error::new(io::ErrorKind::StorageFull, beyond));
+        }
         self.file.write_all_at(bytes, offset)?;
-        self.end = self.end.max(offset.saturating_add(bytes.len() as u64));
+        self.end = self.end.max(end);
         if let Some(env) = &self.looks
             && self.end >= self.looked.saturating_add(STRIDE)
         {
@@ -193,33 +221,36 @@ impl Output for RamFile {
 
 /// Why there is no image.
 fn stopped(stop: &transfer::Stop) -> Stop {
-    let refused = |why: &TooLarge| {
-        let missing = why.needs.saturating_add(why.free).saturating_sub(why.has).div_ceil(MIB);
-        Stop::new(Code::RamRefused, why.to_string())
-            .advice(format!("{missing} MiB more RAM, or less to stay free with rd.minmem="))
+    let inner: Option<&(dyn Error + 'static)> = match stop {
+        transfer::Stop::Refused(why) => Some(why.as_ref()),
+        transfer::Stop::Output(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        _ => None,
     };
-    let full = |error: &io::Error| error.get_ref().and_then(|inner| inner.downcast_ref::<TooLarge>()).copied();
+    if let Some(why) = inner.and_then(|inner| inner.downcast_ref::<TooLarge>()) {
+        let missing = why.needs.saturating_add(why.free).saturating_sub(why.has).div_ceil(MIB);
+        return Stop::new(Code::RamRefused, why.to_string())
+            .advice(format!("{missing} MiB more RAM, or less to stay free with rd.minmem="));
+    }
+    if let Some(why) = inner.and_then(|inner| inner.downcast_ref::<Beyond>()) {
+        let without = "or leave it out: the image takes what it needs";
+        let advice = match why.grows {
+            true => format!("give ramdisk_size= more KiB, {without}"),
+            false => format!("ramdisk_size={}, {without}", why.needs.div_ceil(1024)),
+        };
+        return Stop::new(Code::RamRefused, why.to_string()).advice(advice);
+    }
+    let told = Stop::new(Code::FetchFailed, stop.to_string());
     match stop {
-        transfer::Stop::Refused(why) => match why.downcast_ref::<TooLarge>() {
-            Some(why) => refused(why),
-            None => Stop::new(Code::FetchFailed, why.to_string()),
-        },
-        transfer::Stop::Output(error) => match full(error) {
-            Some(why) => refused(&why),
-            None => Stop::new(Code::FetchFailed, stop.to_string()).advice("more RAM may be needed; see dmesg"),
-        },
+        transfer::Stop::Output(_) => told.advice("more RAM may be needed; see dmesg"),
         transfer::Stop::Digest { .. } => Stop::new(Code::FetchDigest, stop.to_string()),
         transfer::Stop::Packed { .. } | transfer::Stop::Damaged { .. } => {
-            Stop::new(Code::FetchFailed, stop.to_string()).advice("put the image on the server as it is, unpacked")
+            told.advice("put the image on the server as it is, unpacked")
         }
-        transfer::Stop::Source(failure) => {
-            let told = Stop::new(Code::FetchFailed, stop.to_string());
-            match failure.cause.remedy() {
-                Some(remedy) => told.advice(remedy),
-                None => told,
-            }
-        }
-        stop => Stop::new(Code::FetchFailed, stop.to_string()),
+        transfer::Stop::Source(failure) => match failure.cause.remedy() {
+            Some(remedy) => told.advice(remedy),
+            None => told,
+        },
+        _ => told,
     }
 }
 
@@ -253,6 +284,21 @@ mod tests {
             );
             assert!(stop.with_advice().to_string().contains("488 MiB more RAM"), "{}", stop.with_advice());
         }
+        let limit = 1000 << 10;
+        for (needs, grows, cause, advice) in [
+            (
+                1_024_001,
+                false,
+                "the image needs 1001 KiB of RAM, ramdisk_size=1000 allows less",
+                "ramdisk_size=1001, or",
+            ),
+            (1_024_001, true, "the image needs more than 1001 KiB", "give ramdisk_size= more KiB"),
+        ] {
+            let beyond = Beyond { needs, limit, grows };
+            let stop = stopped(&transfer::Stop::Refused(Box::new(beyond)));
+            assert!(stop.cause.starts_with(cause) && stop.advice.starts_with(advice), "{stop:?}");
+            assert_eq!(stop.code, Code::RamRefused);
+        }
         let other = stopped(&transfer::Stop::Output(io::Error::from_raw_os_error(5)));
         assert_eq!(other.code, Code::FetchFailed);
     }
@@ -265,7 +311,7 @@ mod tests {
         fs::write(dir.path().join("proc/meminfo"), "MemTotal: 900000 kB\nMemAvailable: 500000 kB\n").unwrap();
         let to = dir.path().join("image");
         fs::write(&to, "half of it").unwrap();
-        let mut room = Room { env: &env, to: to.clone(), reserve: 100 * MIB };
+        let mut room = Room { env: &env, to: to.clone(), reserve: 100 * MIB, limit: None };
         let mut offered = Offered {
             url: "http://h/x".into(),
             length: Some(300 * MIB),

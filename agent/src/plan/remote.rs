@@ -27,13 +27,17 @@ const MIB: u64 = 1 << 20;
 /// [`Code::RootMalformed`] for what is no URL, [`Code::SourceNotBuilt`] for a scheme that is not built.
 pub fn fetch(config: &Config, text: &str, follow: Option<Provider>) -> Result<Vec<Step>, Stop> {
     let mut transfer = config.transfer();
-    let mut from = vec![url(text, "root=live:")?];
+    let curl = config.curl().map_err(|error| wrong(format!("rd.kiwi.live.curl_options: {error}")))?;
+    let text = curl.signed(text);
+    transfer.mirrors.iter_mut().for_each(|mirror| *mirror = curl.signed(mirror));
+    let mut from = vec![url(&text, "root=live:")?];
     for mirror in &transfer.mirrors {
         from.push(url(mirror, "rd.live.mirror=")?);
     }
     whole(&from, &transfer)?;
     // The first of all: a mirror is another place for the same file.
-    transfer.mirrors.insert(0, text.to_owned());
+    transfer.mirrors.insert(0, text);
+    let patience = transfer.patience.unwrap_or(config.deadline);
     let (wish, _) = config.network_wish();
     let keep = wish.needed || follow.is_some();
     Ok(vec![
@@ -44,7 +48,7 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>) -> Result<Ve
             how: Box::new(transfer),
             to: Path::new(FETCHED).to_owned(),
             reserve: config.ram_reserve_mib.saturating_mul(MIB),
-            patience: config.deadline,
+            patience,
         }),
         Step::Net(NetAct::Down { keep }),
     ])
@@ -61,9 +65,12 @@ fn url(text: &str, karg: &str) -> Result<Url, Stop> {
     })
 }
 
+fn wrong(cause: String) -> Stop {
+    Stop::new(Code::FetchFailed, cause).advice("correct the command line")
+}
+
 /// What cannot be known from each word alone.
 fn whole(from: &[Url], transfer: &Transfer) -> Result<(), Stop> {
-    let wrong = |cause: String| Stop::new(Code::FetchFailed, cause).advice("correct the command line");
     Job::new(from.to_vec(), None).map_err(|error| wrong(error.to_string()))?;
     let options =
         Options::parse(&transfer.dolly).map_err(|error| wrong(format!("rd.kiwi.live.dolly_options: {error}")));
@@ -122,6 +129,10 @@ mod tests {
             ("root=live:nfs://u:secret@h/x", "RDL-002: nfs://h/x is not supported by rdlive "),
             ("root=live:torrent://h/x", "RDL-002: torrent://h/x is not supported by rdlive "),
             ("root=live:dolly://h/x rd.live.mirror=http://h/x", "RDL-071: dolly://h/x: a dolly server sends one image"),
+            (
+                "root=live:http://h/x rd.kiwi.live.curl_options=-o,secret",
+                "RDL-071: rd.kiwi.live.curl_options: \"-o\" is nothing that rdlive can do",
+            ),
             (
                 "root=live:dolly: rd.kiwi.live.dolly_options=-s",
                 "RDL-071: rd.kiwi.live.dolly_options: -s is an option for a dolly server",

@@ -27,6 +27,7 @@ mod power;
 mod promises;
 mod pxe;
 mod ram;
+mod servers;
 mod shutdown;
 mod silent;
 mod snapshot;

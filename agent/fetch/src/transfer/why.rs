@@ -58,15 +58,8 @@ impl Why {
                 (tftp::Again::Briefly, _) => Verdict::Missing,
                 (tftp::Again::No, _) => Verdict::Final,
             },
-            // Whoever operates the server starts it again; until then this machine waits as long as for any other server.
-            Self::Dolly(error) => match error.as_ref() {
-                dolly::Error::Child { .. }
-                | dolly::Error::NotListed { .. }
-                | dolly::Error::ParentClosed { .. }
-                | dolly::Error::Silent { .. }
-                | dolly::Error::Short { .. } => again,
-                _ => Verdict::Final,
-            },
+            // It has waited for its server already. A person has to start that again, and is told so at once.
+            Self::Dolly(_) => Verdict::Final,
         }
     }
 
