@@ -103,6 +103,14 @@ impl Job {
     }
 }
 
+impl Job {
+    /// The first URL, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.sources.first().map(Url::to_string).unwrap_or_default()
+    }
+}
+
 /// What a server offers, before the first byte is written.
 #[derive(Clone, Debug)]
 pub struct Offered {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,15 +18,17 @@ use rdlive_fetch::transfer::{self, Job, Offered, Place, Refusal, Unpack};
 use rdlive_fetch::url::Url;
 
 use super::apply::Executor;
+use super::deploy::{OntoDisk, TooSmall};
 use super::telling::teller;
 use super::ways::Ways;
 use crate::config::{Transfer, transfer as kargs};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::kmsg;
+use crate::plan::act::Destination;
 use crate::probe::ram::available;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 /// Bytes that the system needs beside the image and what is to stay free: page tables, buffers of the network.
 const BESIDE: u64 = 64 * MIB;
 /// Bytes of an image of unknown length between two looks at the memory.
@@ -41,7 +43,13 @@ const BUNDLES: [&str; 5] = [
 ];
 
 impl Executor<'_> {
-    pub(super) fn fetch(&mut self, how: &Transfer, to: &Path, reserve: u64, patience: Duration) -> Result<(), Stop> {
+    pub(super) fn fetch(
+        &mut self,
+        how: &Transfer,
+        to: &Destination,
+        reserve: u64,
+        patience: Duration,
+    ) -> Result<(), Stop> {
         // Its limits are its own: a transfer that moves is no hang.
         let _waiting = self.watchdog.waiting();
         let job = job(how, patience)?;
@@ -55,11 +63,23 @@ impl Executor<'_> {
         if let Some(connect) = how.connect {
             setup.limits.connect = connect;
         }
-        let mut place = Room { env: self.env, to: self.env.path(to), reserve, limit: how.limit };
-        let report = teller(self.env.clone(), self.watchdog.clone());
-        let result = transfer::fetch(&Arc::new(setup), &job, &mut place, report);
+        let (setup, report) = (Arc::new(setup), teller(self.env.clone(), self.watchdog.clone()));
+        let result = match to {
+            Destination::Ram(to) => {
+                let mut place = Room { env: self.env, to: self.env.path(to), reserve, limit: how.limit };
+                transfer::fetch(&setup, &job, &mut place, report)
+            }
+            Destination::Disk(onto) => {
+                let mut place = OntoDisk::prove(self.env, onto, job.shown())?;
+                let result = transfer::fetch(&setup, &job, &mut place, report);
+                if result.is_ok() {
+                    place.done();
+                }
+                result
+            }
+        };
         self.net_news();
-        let fetched = result.map_err(|stop| stopped(&stop))?;
+        let fetched = result.map_err(|stop| stopped(&stop, to))?;
         let sum = if fetched.verified { ", its SHA-256 is right" } else { "" };
         kmsg::tell(self.env, &format!("fetched {fetched}{sum}"));
         Ok(())
@@ -220,7 +240,7 @@ impl Output for RamFile {
 }
 
 /// Why there is no image.
-fn stopped(stop: &transfer::Stop) -> Stop {
+fn stopped(stop: &transfer::Stop, to: &Destination) -> Stop {
     let inner: Option<&(dyn Error + 'static)> = match stop {
         transfer::Stop::Refused(why) => Some(why.as_ref()),
         transfer::Stop::Output(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
@@ -239,8 +259,14 @@ fn stopped(stop: &transfer::Stop) -> Stop {
         };
         return Stop::new(Code::RamRefused, why.to_string()).advice(advice);
     }
+    if let Some(why) = inner.and_then(|inner| inner.downcast_ref::<TooSmall>()) {
+        return Stop::new(Code::TargetUnusable, format!("{to}: {why}")).advice("name a larger disk");
+    }
     let told = Stop::new(Code::FetchFailed, stop.to_string());
     match stop {
+        transfer::Stop::Output(_) | transfer::Stop::Refused(_) if matches!(to, Destination::Disk(_)) => {
+            Stop::new(Code::TargetUnusable, stop.to_string()).advice("see dmesg; name another disk")
+        }
         transfer::Stop::Output(_) => told.advice("more RAM may be needed; see dmesg"),
         transfer::Stop::Digest { .. } => Stop::new(Code::FetchDigest, stop.to_string()),
         transfer::Stop::Packed { .. } | transfer::Stop::Damaged { .. } => {
@@ -259,6 +285,10 @@ mod tests {
     use super::*;
     use crate::format::{Kind, Superblock};
 
+    fn ram() -> Destination {
+        Destination::Ram("/image".into())
+    }
+
     #[test]
     fn digests_are_64_digits() {
         let text = "00ff".repeat(16);
@@ -275,7 +305,7 @@ mod tests {
             transfer::Stop::Refused(Box::new(too_large)),
             transfer::Stop::Output(io::Error::new(io::ErrorKind::StorageFull, too_large)),
         ] {
-            let stop = stopped(&stop);
+            let stop = stopped(&stop, &ram());
             assert_eq!(stop.code, Code::RamRefused);
             assert_eq!(
                 stop.cause,
@@ -295,11 +325,11 @@ mod tests {
             (1_024_001, true, "the image needs more than 1001 KiB", "give ramdisk_size= more KiB"),
         ] {
             let beyond = Beyond { needs, limit, grows };
-            let stop = stopped(&transfer::Stop::Refused(Box::new(beyond)));
+            let stop = stopped(&transfer::Stop::Refused(Box::new(beyond)), &ram());
             assert!(stop.cause.starts_with(cause) && stop.advice.starts_with(advice), "{stop:?}");
             assert_eq!(stop.code, Code::RamRefused);
         }
-        let other = stopped(&transfer::Stop::Output(io::Error::from_raw_os_error(5)));
+        let other = stopped(&transfer::Stop::Output(io::Error::from_raw_os_error(5)), &ram());
         assert_eq!(other.code, Code::FetchFailed);
     }
 

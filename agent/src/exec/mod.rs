@@ -10,6 +10,7 @@ pub mod copy;
 mod crypt;
 mod cryptsetup;
 mod delete;
+mod deploy;
 mod digest;
 pub mod driver;
 mod fetch;

@@ -8,7 +8,7 @@ use rdlive_fetch::dolly::Options;
 use rdlive_fetch::transfer::Job;
 use rdlive_fetch::url::{Url, UrlError};
 
-use super::act::NetAct;
+use super::act::{Destination, NetAct, Onto};
 use super::step::Step;
 use crate::config::explain::without_password;
 use crate::config::{Config, TmpfsSize, Transfer, transfer};
@@ -21,11 +21,11 @@ pub const FETCHED_DIR: &str = "/run/initramfs/fetched";
 pub const FETCHED: &str = "/run/initramfs/fetched/image";
 const MIB: u64 = 1 << 20;
 
-/// Fetches what a URL names into RAM. `follow`: another program brings the network up, and has it afterwards.
+/// Fetches what a URL names into RAM, or to a disk. `follow`: another program brings the network up, and has it afterwards.
 ///
 /// # Errors
 /// [`Code::RootMalformed`] for what is no URL, [`Code::SourceNotBuilt`] for a scheme that is not built.
-pub fn fetch(config: &Config, text: &str, follow: Option<Provider>) -> Result<Vec<Step>, Stop> {
+pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option<Onto>) -> Result<Vec<Step>, Stop> {
     let mut transfer = config.transfer();
     let curl = config.curl().map_err(|error| wrong(format!("rd.kiwi.live.curl_options: {error}")))?;
     let text = curl.signed(text);
@@ -40,18 +40,23 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>) -> Result<Ve
     let patience = transfer.patience.unwrap_or(config.deadline);
     let (wish, _) = config.network_wish();
     let keep = wish.needed || follow.is_some();
-    Ok(vec![
-        Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline, follow }),
-        Step::Tmpfs { size: TmpfsSize::Percent(100), options: Vec::new(), at: FETCHED_DIR.into() },
-        Step::Net(NetAct::Fetch {
-            from: from.iter().map(ToString::to_string).collect(),
-            how: Box::new(transfer),
-            to: Path::new(FETCHED).to_owned(),
-            reserve: config.ram_reserve_mib.saturating_mul(MIB),
-            patience,
-        }),
-        Step::Net(NetAct::Down { keep }),
-    ])
+    let mut steps = vec![Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline, follow })];
+    let to = match onto {
+        Some(onto) => Destination::Disk(onto),
+        None => {
+            steps.push(Step::Tmpfs { size: TmpfsSize::Percent(100), options: Vec::new(), at: FETCHED_DIR.into() });
+            Destination::Ram(Path::new(FETCHED).to_owned())
+        }
+    };
+    steps.push(Step::Net(NetAct::Fetch {
+        from: from.iter().map(ToString::to_string).collect(),
+        how: Box::new(transfer),
+        to,
+        reserve: config.ram_reserve_mib.saturating_mul(MIB),
+        patience,
+    }));
+    steps.push(Step::Net(NetAct::Down { keep }));
+    Ok(steps)
 }
 
 fn url(text: &str, karg: &str) -> Result<Url, Stop> {
@@ -92,7 +97,7 @@ mod tests {
     fn plan(text: &str) -> Result<Vec<String>, String> {
         let (config, _) = interpret_text(text);
         let crate::config::Source::Url(url) = &config.source else { return Err("no URL".into()) };
-        let steps = fetch(&config, url, None).map_err(|stop| stop.to_string())?;
+        let steps = fetch(&config, url, None, None).map_err(|stop| stop.to_string())?;
         Ok(steps.iter().map(ToString::to_string).collect())
     }
 
