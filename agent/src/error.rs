@@ -118,6 +118,8 @@ codes! {
     TargetHolds = 73, Stop;
     /// The image cannot be written to the disk.
     TargetUnusable = 74, Stop;
+    /// An AoE device does not answer.
+    AoeSilent = 75, Stop;
 }
 
 impl From<Code> for String {
@@ -180,6 +182,9 @@ impl Code {
             Code::RamDigest => "write the medium again; without rd.live.ram nothing is compared",
             Code::RamRefused => "remove rd.live.ram, or lower rd.minmem=",
             Code::RamCopy => "write the medium again or use another one, or remove rd.live.ram",
+            Code::AoeSilent => {
+                "start the AoE server in the same network segment (AoE is not routed), or correct the shelf and slot in root=live:AOEINTERFACE="
+            }
             Code::NetworkDown => "plug the cable in, start the DHCP server, or give an address with ip=",
             Code::FetchFailed => {
                 "correct the URL in root=live:, or start the server; rd.live.mirror= names another one"

@@ -10,7 +10,7 @@ use crate::error::{Code, Disposition, Stop};
 use crate::facts::{Content, Device, ImageFile, MediumFacts, Next, Origin, Subvolume, View};
 use crate::format::{self, Kind};
 use crate::handover::Considered;
-use crate::plan::{acquire, ram, remote};
+use crate::plan::{acquire, ram};
 use crate::source::discover::{By, Candidate};
 use crate::source::search::{Search, is_elsewhere};
 
@@ -23,7 +23,7 @@ impl Boot<'_> {
             Source::IsoVolume => self.search(None),
             Source::InitrdFile(file) => self.take_initrd_file(file),
             Source::Url(url) => self.take_url(url),
-            Source::Aoe(_) => Err(remote::not_built(&source.to_string())),
+            Source::Aoe(node) => self.take_aoe(node),
             Source::NotLive(root) => Err(malformed(root.as_deref().unwrap_or_default()).wanted(FORMS)),
             // What is accepted is in the reason.
             Source::Malformed { value, why } => Err(malformed(&format!("{value} ({why})"))),

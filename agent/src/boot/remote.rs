@@ -1,13 +1,14 @@
 //! An image on a server.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::medium::{file_facts, medium_facts};
 use super::world::Tone;
 use super::{Acquired, Boot};
 use crate::area::course::Course;
-use crate::config::System;
 use crate::config::explain::without_password;
+use crate::config::{Selector, System};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, MediumFacts, Next, Origin, Provider, SILENCE};
 use crate::handover::DRACUT;
@@ -16,6 +17,10 @@ use crate::plan::deploy::{self, Deployment};
 use crate::plan::provider::{self, Way};
 use crate::plan::remote;
 use crate::source::discover;
+
+/// How long nobody waits without a word, and how long until the next one.
+const SAY: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_secs(5);
 
 impl Boot<'_> {
     /// Fetches what a URL names, and takes it as the medium, whatever it is.
@@ -27,6 +32,48 @@ impl Boot<'_> {
         let file = Path::new(remote::FETCHED);
         let facts = file_facts(self.world, file, Origin::Fetched(file.to_owned()))?;
         self.acquire(facts)
+    }
+
+    /// Takes an AoE device as the medium, once it is there.
+    pub(super) fn take_aoe(&mut self, node: &str) -> Result<Acquired, Stop> {
+        let follow = self.provider();
+        let asking = self.watchdog().doing(format!("asking for the AoE device {node}"));
+        self.perform("acquire", &remote::aoe(self.config, node, follow))?;
+        drop(asking);
+        let device = self.wait_for_answer(node)?;
+        self.report.moment("medium");
+        self.say(Tone::Notice, format!("medium: {}, named on the command line", device.summary()));
+        self.acquire(medium_facts(&device.for_reading())?)
+    }
+
+    /// Waits for the first bytes of an AoE device that is there. A server may be away for a while, and the driver asks it again.
+    fn wait_for_answer(&mut self, node: &str) -> Result<Device, Stop> {
+        let selector = Selector::Path(Path::new("/dev/etherd").join(node));
+        let _waiting = self.watchdog().doing(format!("reading {selector}"));
+        let (patience, mut until, mut next) = (self.config.deadline, None, SAY);
+        self.until_known(|boot, view| {
+            let until = *until.get_or_insert(view.now + patience);
+            let waited = patience.saturating_sub(until.saturating_sub(view.now));
+            match discover::named(&selector, &view.devices).into_iter().next() {
+                Some(device) => Next::Known(Ok(device)),
+                None if view.now >= until => {
+                    let cause =
+                        format!("{selector} is there, and nothing of it could be read in {} s", waited.as_secs());
+                    Next::Known(Err(Stop::new(Code::AoeSilent, cause)))
+                }
+                None => {
+                    if waited >= next {
+                        let (waited, all) = (waited.as_secs(), patience.as_secs());
+                        boot.say(
+                            Tone::Told,
+                            format!("{selector} does not answer, {waited} s of {all}: is its server still there?"),
+                        );
+                        next = Duration::from_secs(waited) + AGAIN;
+                    }
+                    Next::Wait(until.min(view.now + SAY))
+                }
+            }
+        })
     }
 
     /// Takes the image on a disk; where it is not there yet, it is fetched first.
@@ -71,8 +118,8 @@ impl Boot<'_> {
             Stop::new(Code::TargetUnusable, format!("the disk for the image: {why}"))
                 .advice("correct rd.kiwi.live.system=, or leave it out: then the image goes to RAM")
         };
-        let device =
-            found.map_err(|why| missing(why.to_string()))?.ok_or_else(|| missing("it is not there".to_owned()))?;
+        let found = found.map_err(|why| missing(why.to_string()))?;
+        let device = found.ok_or_else(|| missing(format!("{} is not there", system.device)))?;
         self.gather(&device)?;
         Ok(device)
     }

@@ -41,11 +41,13 @@ impl Source {
     #[must_use]
     pub fn is_not_built(&self) -> bool {
         match self {
-            Self::Aoe(_) => true,
             Self::Url(_) => !self.is_fetched(),
-            Self::NotLive(_) | Self::Malformed { .. } | Self::Device(_) | Self::IsoVolume | Self::InitrdFile(_) => {
-                false
-            }
+            Self::Aoe(_)
+            | Self::NotLive(_)
+            | Self::Malformed { .. }
+            | Self::Device(_)
+            | Self::IsoVolume
+            | Self::InitrdFile(_) => false,
         }
     }
 }

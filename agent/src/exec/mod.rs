@@ -1,5 +1,6 @@
 //! Acting: the steps of a plan, done on this machine. Short functions over system calls, tested on real devices.
 
+mod aoe;
 pub mod apply;
 mod area;
 mod basics;

@@ -15,16 +15,17 @@ use crate::kmsg;
 use crate::plan::act::NetAct;
 
 /// How long a person waits without a word, and then for the next one.
-const FIRST_WORD: Duration = Duration::from_secs(3);
-const NEXT_WORD: Duration = Duration::from_secs(5);
+pub(super) const FIRST_WORD: Duration = Duration::from_secs(3);
+pub(super) const NEXT_WORD: Duration = Duration::from_secs(5);
 /// How long an interface that is named may take to appear before that is told (network-field.md kind 5).
-const MISSING: Duration = Duration::from_secs(10);
+pub(super) const MISSING: Duration = Duration::from_secs(10);
 
 impl Executor<'_> {
     pub(super) fn net_act(&mut self, act: &NetAct) -> Result<(), Stop> {
         match act {
             NetAct::Up { wish, patience, follow } => self.net_up(wish, *patience, *follow),
             NetAct::Fetch { how, to, reserve, patience, .. } => self.fetch(how, to, *reserve, *patience),
+            NetAct::Aoe { node, wish, patience, follow } => self.aoe(node, wish, *patience, *follow),
             NetAct::Close { device } => self.close_image(device),
             NetAct::Down { keep } => {
                 if let Some(attached) = self.net.take() {
@@ -83,7 +84,7 @@ impl Executor<'_> {
     }
 }
 
-fn no_netlink(failure: Failure) -> Stop {
+pub(super) fn no_netlink(failure: Failure) -> Stop {
     Stop::new(Code::NetworkDown, failure.to_string()).advice("see dmesg")
 }
 
@@ -99,10 +100,10 @@ fn is_running(env: &Env, provider: Provider) -> bool {
 
 /// The last word about each interface.
 #[derive(Debug, Default)]
-struct Heard(Vec<(String, String)>);
+pub(super) struct Heard(Vec<(String, String)>);
 
 impl Heard {
-    fn take(&mut self, news: News) {
+    pub(super) fn take(&mut self, news: News) {
         let (name, what) = match &news {
             News::Notice { name, notice } => (name, notice.to_string()),
             News::Failed { name, failure } => (name, failure.to_string()),
@@ -116,7 +117,7 @@ impl Heard {
     }
 
     /// How each interface is, and which that are named are not there.
-    fn states(&self, wish: &Wish, cards: &[Card], waited: Duration) -> Vec<String> {
+    pub(super) fn states(&self, wish: &Wish, cards: &[Card], waited: Duration) -> Vec<String> {
         let state = |card: &Card| {
             let word = self.0.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
             let link = match (card.up, card.carrier) {

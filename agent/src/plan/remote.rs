@@ -7,6 +7,7 @@ use std::path::Path;
 use rdlive_fetch::dolly::Options;
 use rdlive_fetch::transfer::Job;
 use rdlive_fetch::url::{Url, UrlError};
+use rdlive_net::grammar::{Wish, Word};
 
 use super::act::{Destination, NetAct, Onto};
 use super::step::Step;
@@ -57,6 +58,20 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option
     }));
     steps.push(Step::Net(NetAct::Down { keep }));
     Ok(steps)
+}
+
+/// Brings an AoE device within reach (network.md 2.3). Without `ip=` no interface gets an address: it needs none.
+#[must_use]
+pub fn aoe(config: &Config, node: &str, follow: Option<Provider>) -> Vec<Step> {
+    let (mut wish, _) = config.network_wish();
+    if wish.requests.is_empty() {
+        wish.requests = Wish::parse([Word { key: "ip", value: Some("off") }]).0.requests;
+    }
+    let (wish, patience) = (Box::new(wish), config.deadline);
+    vec![
+        Step::Driver { module: "aoe".to_owned(), filesystem: None, option: "CONFIG_ATA_OVER_ETH".to_owned() },
+        Step::Net(NetAct::Aoe { node: node.to_owned(), wish, patience, follow }),
+    ]
 }
 
 fn url(text: &str, karg: &str) -> Result<Url, Stop> {
@@ -125,6 +140,21 @@ mod tests {
                 "network: left as it is",
             ]
         );
+    }
+
+    #[test]
+    fn t47_an_aoe_device_needs_no_address() {
+        let steps = |text: &str| {
+            let steps = aoe(&interpret_text(text).0, "e0.1", None);
+            steps.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let found = steps("root=live:AOEINTERFACE=e0.1 rd.retry=30");
+        assert_eq!(
+            found,
+            ["driver aoe (CONFIG_ATA_OVER_ETH)", "AoE device e0.1 over any: up without an address, at most 30 s"]
+        );
+        let found = steps("root=live:AOEINTERFACE=e0.1 ip=eth0:dhcp");
+        assert_eq!(found[1], "AoE device e0.1 over eth0: DHCPv4, at most 180 s");
     }
 
     #[test]

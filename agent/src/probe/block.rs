@@ -80,7 +80,8 @@ pub fn device(env: &Env, name: &str) -> Option<Device> {
         sequence: number(&dir, "diskseq").or_else(|| number(dir.parent()?, "diskseq")),
         part_uuid: value("PARTUUID"),
         part_label: value("PARTNAME"),
-        read_only: number::<u8>(&dir, "ro") == Some(1),
+        // The driver of AoE does not know what its server allows, and others may boot from the same image (network.md 2.2).
+        read_only: number::<u8>(&dir, "ro") == Some(1) || name.starts_with("etherd!"),
         removable: is_removable(if partition.is_some() { dir.parent()? } else { &dir }),
         optical: is_optical(name),
         ..Device::default()

@@ -42,3 +42,7 @@ group protocols
 af_packet
 ipv6
 8021q
+
+# Not built in anywhere; a root of AoE has nothing else to ask its server with.
+group AoE
+aoe

@@ -125,6 +125,16 @@ impl Wire {
                 self.lay_out(files, "http", lab)?;
                 self.start(&args::tftp(&self.dir), Port::Udp(69))
             }
+            Serve::Aoe(recipe, after) => {
+                let file = recipe.file(lab)?.display().to_string();
+                let script = format!("sleep {after}; exec vblade -r 0 1 {} \"$1\"", args::near(0));
+                let args = ["sh", "-c", &script, "vblade", &file].map(str::to_owned);
+                let said = File::create(self.dir.join("vblade.log"))?;
+                let mut command = self.inside(&args);
+                command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+                self.servers.push(command.spawn().context("starting vblade")?);
+                Ok(())
+            }
             Serve::Dolly(recipe, what) => {
                 let server = dolly::Server::start(&self.plug.namespace, recipe.file(lab)?, *what)?;
                 self.dolly = Some(server);

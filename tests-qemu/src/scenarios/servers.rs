@@ -3,9 +3,11 @@
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
+use crate::machine::Nic;
 use crate::medium::*;
 use crate::mode::Mode;
 use crate::net::{CA, Certificate, DOLLY_CLIENT, Dolly, Link, Net, Serve};
+use crate::outcome::End;
 
 fn boot(root: &str, server: Serve) -> Boot {
     over(Link::default(), root, server)
@@ -32,6 +34,7 @@ pub fn all() -> Vec<Scenario> {
     list.extend(tls());
     list.extend(tftp());
     list.extend(dolly());
+    list.extend(aoe());
     list.extend(packed());
     list
 }
@@ -202,6 +205,51 @@ fn dolly() -> Vec<Scenario> {
             fails(URL, Serve::Http(vec![]), "RDL-071")
                 .kargs("rd.kiwi.live.dolly_options=-s")
                 .expect(report_says("-s is an option for a dolly server")),
+        ),
+    ]
+}
+
+fn aoe() -> Vec<Scenario> {
+    const ROOT: &str = "root=live:AOEINTERFACE=e0.1";
+    // Nobody gives addresses: none is needed.
+    let served = |after| Net::new().serve(Serve::Aoe(iso(), after));
+    let boot = |net: Net| Boot::nothing().mode(Mode::Native).net(net).root(ROOT).kargs("rd.retry=30 lab.shutdown");
+    vec![
+        scenario(
+            "net/N-A1 T-47 AoE without any ip=",
+            boot(served(0))
+                .expect(overlay_root())
+                .expect(mounted("/run/overlay/live", "iso9660"))
+                .expect(ends(End::Off)),
+        ),
+        scenario("net/N-A1 T-46 AoE by e1000", boot(served(0).nic(Nic::E1000)).kargs("ip=dhcp").expect(overlay_root())),
+        scenario(
+            "net/T-46 AoE, dracut 106",
+            boot(served(0)).mode(Mode::Dracut106).kargs("rd.retry=60").expect(overlay_root()),
+        ),
+        scenario(
+            "net/N-A3 the AoE server comes later",
+            boot(served(7))
+                .expect(overlay_root())
+                .expect(console_says("waiting for the AoE device e0.1, 3 s of 30"))
+                .expect(console_says("link up")),
+        ),
+        scenario(
+            "net/SD-14 AoE: changes go to RAM, and that is said",
+            boot(served(0))
+                .kargs("rd.live.overlay.persistent")
+                .expect(overlay_root())
+                .expect(persistence("temporary"))
+                .expect(console_says("changes are not kept over a reboot")),
+        ),
+        scenario(
+            "net/N-A5 no AoE server has such a device",
+            boot(served(0))
+                .root("root=live:AOEINTERFACE=e7.7")
+                .kargs("rd.retry=8")
+                .keep_after_failure()
+                .expect(stops_with("RDL-075"))
+                .expect(report_says("no AoE server has answered for e7.7")),
         ),
     ]
 }

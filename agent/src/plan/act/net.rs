@@ -69,6 +69,17 @@ pub enum NetAct {
         /// The longest time without a new byte.
         patience: Duration,
     },
+    /// Set interfaces up and ask for an AoE device until it is there; it is only read.
+    Aoe {
+        /// The device: `e<shelf>.<slot>`, perhaps with a partition.
+        node: String,
+        /// What the command line asks of the network.
+        wish: Box<Wish>,
+        /// How long to wait.
+        patience: Duration,
+        /// Another program sets the interfaces up.
+        follow: Option<Provider>,
+    },
     /// Write the first bytes of an image that is on a disk but for them.
     Close {
         /// The disk.
@@ -86,7 +97,7 @@ impl NetAct {
     #[must_use]
     pub fn writes(&self) -> Writes {
         match self {
-            Self::Up { .. } | Self::Down { .. } => Writes::Nothing,
+            Self::Up { .. } | Self::Down { .. } | Self::Aoe { .. } => Writes::Nothing,
             Self::Fetch { to: Destination::Ram(_), .. } => Writes::Ram,
             Self::Fetch { to: Destination::Disk(_), .. } | Self::Close { .. } => Writes::Place,
         }
@@ -108,6 +119,10 @@ impl fmt::Display for NetAct {
             Self::Fetch { from, how, to, .. } => {
                 let sum = if how.sha256.is_some() { ", with its SHA-256" } else { "" };
                 write!(f, "fetch {} to {to}{sum}", from.join(" or "))
+            }
+            Self::Aoe { node, wish, patience, .. } => {
+                let asked: Vec<_> = wish.requests.iter().map(ToString::to_string).collect();
+                write!(f, "AoE device {node} over {}, at most {} s", asked.join("; "), patience.as_secs())
             }
             Self::Close { device } => write!(f, "complete the image on {}", device.node.display()),
             Self::Down { keep: true } => f.write_str("network: left as it is"),
