@@ -194,7 +194,11 @@ fn add_modules(recipe: &Recipe, choice: &Choice, archive: &mut Archive) -> Resul
         .map(|file| module_file::Job::new(&file.path, recipe.plain_modules))
         .collect();
     let mut sizes = Vec::new();
-    for (job, content) in jobs.iter().zip(module_file::pack(tree, &jobs)?) {
+    let packed = module_file::pack(tree, &jobs)?;
+    if let Some(dictionary) = packed.dictionary {
+        archive.file(layout::MODULE_DICTIONARY, 0o644, dictionary);
+    }
+    for (job, content) in jobs.iter().zip(packed.files) {
         sizes.push((kmod::module_name(&job.source), content.len() as u64));
         archive.file(&format!("{base}/{}", job.target), 0o644, content);
     }
