@@ -183,8 +183,7 @@ fn tables(file: &[u8], mark: [u8; 4]) -> Option<Vec<(Range<usize>, Kind)>> {
 /// A dictionary as it is stored: with a mark and its sum in front.
 #[must_use]
 pub fn seal(dictionary: &[u8]) -> Vec<u8> {
-    let sum = XxHash64::oneshot(0, dictionary).to_le_bytes();
-    [&DICTIONARY_MARK[..], &sum, dictionary].concat()
+    [&DICTIONARY_MARK[..], &XxHash64::oneshot(0, dictionary).to_le_bytes(), dictionary].concat()
 }
 
 /// The dictionary that was stored by [`seal`].

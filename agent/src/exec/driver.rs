@@ -50,7 +50,7 @@ pub type LoadModule<'a> = &'a (dyn Fn(&str) -> Result<(), ModuleError> + Sync);
 
 impl ModuleError {
     /// What can be done about it.
-    fn remedy(&self, module: &str) -> String {
+    pub(crate) fn remedy(&self, module: &str) -> String {
         let forbidden = match self {
             Self::Refused(_, _, error) => {
                 error.kind() == io::ErrorKind::PermissionDenied

@@ -5,6 +5,7 @@ mod file;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CString;
 use std::fs;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -344,8 +345,13 @@ impl Loader {
             }
         });
         log::debug!("module {} [{:.1} ms]", module.name, clock::milliseconds(begin.elapsed()));
-        if result.is_ok() {
-            self.lock().loaded.insert(module.name.to_owned());
+        match &result {
+            Ok(()) => drop(self.lock().loaded.insert(module.name.to_owned())),
+            // Said once, and aloud: of the drivers that devices ask for nobody waits for one by name.
+            Err(why @ ModuleError::Dictionary(..)) if !self.shared.told.swap(true, Ordering::Relaxed) => {
+                log::error!("{why}; {}", why.remedy(module.name));
+            }
+            Err(_) => {}
         }
         result
     }

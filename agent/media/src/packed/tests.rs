@@ -142,7 +142,7 @@ fn damaged_input_is_survived() {
         for _ in 0..=round % 3 {
             // The headers of the file and of the sections are where it matters.
             let (near, far) = (random.next() as usize % 64, packed.len() - 1 - random.next() as usize % 350);
-            file[if random.next() % 2 == 0 { near } else { far }] = random.next() as u8;
+            file[if random.next() & 1 == 0 { near } else { far }] = random.next() as u8;
         }
         if let Ok(module) = unpack(file) {
             assert_eq!(module.len(), packed.len());

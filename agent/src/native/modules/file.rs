@@ -1,10 +1,12 @@
 //! A module as a file, handed to the kernel.
 
 use std::ffi::CStr;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 
 use rdlive_media::packed;
 use rustix::io::Errno;
@@ -41,7 +43,11 @@ impl From<Errno> for Fault {
 
 /// What compressed modules share. It is read when the first of them is wanted, and once.
 #[derive(Default)]
-pub(super) struct Shared(OnceLock<Result<Vec<u8>, &'static str>>);
+pub(super) struct Shared {
+    bytes: OnceLock<Result<Vec<u8>, &'static str>>,
+    /// That it cannot be used was said.
+    pub(super) told: AtomicBool,
+}
 
 impl Shared {
     fn dictionary(&self, env: &Env) -> Result<Dictionary, Fault> {
@@ -54,7 +60,7 @@ impl Shared {
             let stored = fs::read(env.path(layout::MODULE_DICTIONARY)).map_err(missing)?;
             packed::unseal(&stored).map(<[u8]>::to_vec).map_err(|_| DAMAGED)
         };
-        let bytes = self.0.get_or_init(read).as_ref().map_err(|why| Fault::Dictionary(why))?;
+        let bytes = self.bytes.get_or_init(read).as_ref().map_err(|why| Fault::Dictionary(why))?;
         Dictionary::decode_dict(bytes).map_err(|_| Fault::Dictionary(DAMAGED))
     }
 }
@@ -78,28 +84,30 @@ pub(super) fn hand_over(env: &Env, file: &Path, parameters: &CStr, shared: &Shar
 
 /// The module in a frame of zstd: of our builder, with a dictionary and tables by columns, or of a distribution.
 fn unpack(env: &Env, file: &[u8], shared: &Shared) -> Result<Vec<u8>, Fault> {
-    let damaged = |why: &str| io::Error::new(ErrorKind::InvalidData, format!("the file is damaged: {why}"));
+    let damaged =
+        |why: &dyn Display| Fault::Io(io::Error::new(ErrorKind::InvalidData, format!("the file is damaged: {why}")));
     let mut decoder = FrameDecoder::new();
     decoder.set_max_window_size(MODULE_BYTES);
     // RFC 8878, 3.1.1.1.1: the lowest two bits say how long the number of a dictionary is.
     if file.get(4).is_some_and(|descriptor| descriptor & 3 != 0) {
-        decoder.add_dict(shared.dictionary(env)?).map_err(io::Error::other)?;
+        // It cannot fail: a number that is there already is replaced.
+        let _ = decoder.add_dict(shared.dictionary(env)?);
     }
     let stream = StreamingDecoder::new_with_decoder(file, decoder);
     let mut stream = stream.map_err(|error| match error {
         ruzstd::decoding::errors::FrameDecoderError::DictNotProvided { .. } => {
             Fault::Dictionary("is of another initrd")
         }
-        error => damaged(&error.to_string()).into(),
+        error => damaged(&error),
     })?;
     let mut module = Vec::with_capacity(stream.decoder.content_size().min(MODULE_BYTES) as usize);
-    stream.by_ref().take(MODULE_BYTES).read_to_end(&mut module).map_err(|error| damaged(&error.to_string()))?;
+    stream.by_ref().take(MODULE_BYTES).read_to_end(&mut module).map_err(|error| damaged(&error))?;
     let decoder = stream.into_frame_decoder();
     // A frame without a checksum has none to compare.
     if decoder.get_checksum_from_data().is_some_and(|sum| decoder.get_calculated_checksum() != Some(sum)) {
-        return Err(damaged("its checksum differs").into());
+        return Err(damaged(&"its checksum differs"));
     }
-    packed::unpack(module).map_err(|error| damaged(&error.to_string()).into())
+    packed::unpack(module).map_err(|error| damaged(&error))
 }
 
 #[cfg(test)]
