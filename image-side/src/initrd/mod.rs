@@ -127,8 +127,9 @@ pub struct Recipe {
     pub encryption: bool,
     /// Compression of the archive.
     pub compress: Compress,
-    /// Store every module plain. Otherwise most are compressed one by one, for the agent to unpack on demand: of 250 a
-    /// machine loads twenty, and what the archive holds plain the kernel unpacks before our first instruction.
+    /// Store every module plain. Otherwise most are compressed one by one, with a dictionary that they share, for the agent to
+    /// unpack on demand: of 250 a machine loads twenty, and what the archive holds plain the kernel unpacks before our first
+    /// instruction.
     pub plain_modules: bool,
     /// All file times.
     pub epoch: Epoch,

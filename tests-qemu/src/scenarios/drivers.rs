@@ -126,7 +126,8 @@ pub fn all() -> Vec<Scenario> {
                 "write the medium again",
                 Boot::from(iso_with("ISO", image(Fs::Erofs)))
                     .kargs("rd.retry=5 panic=-1")
-                    .mode(Mode::Native)
+                    // User-mode Linux has plain modules.
+                    .on(Bus::IdeCd)
                     .over_initrd("mkdir -p usr/lib/rdlive; echo damaged > usr/lib/rdlive/modules.dict"),
             ),
         ),
