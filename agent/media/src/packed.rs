@@ -1,8 +1,8 @@
 //! How a native initramfs stores a kernel module before it is compressed, and the dictionary that all compressed ones share.
 //!
-//! A module of the kernel is for the most part tables of records with 24 bytes each: relocations and symbols (elf(5)). Written record by
-//! record they look like noise to a compressor. Written column by column, all first bytes, then all second ones, most columns are runs
-//! of one byte. Before that, numbers that grow from record to record become differences:
+//! Nearly half of a module is tables of records with 24 bytes each: relocations and symbols (elf(5)). Written record by record they look
+//! like noise to a compressor. Written column by column, all first bytes, then all second ones, most columns are runs of one byte. Before
+//! that, numbers that grow from record to record become differences:
 //!
 //! | table | field | becomes |
 //! |---|---|---|
