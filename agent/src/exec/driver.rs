@@ -89,8 +89,10 @@ impl super::Executor<'_> {
         let begun = Instant::now();
         let loaded = (self.load)(module);
         let there = loop {
+            // Before and after: it may have become ready, or have begun, between two looks.
+            let coming = self.is_coming(module);
             match self.is_there(module, filesystem) {
-                Some(false) if self.is_coming(module) && begun.elapsed() < limit => thread::sleep(PAUSE),
+                Some(false) if (coming || self.is_coming(module)) && begun.elapsed() < limit => thread::sleep(PAUSE),
                 there => break there,
             }
         };
