@@ -114,6 +114,10 @@ codes! {
     FetchFailed = 71, Stop;
     /// What was fetched is not what it should be.
     FetchDigest = 72, Stop;
+    /// The disk for the image holds something else, and nobody gave it away.
+    TargetHolds = 73, Stop;
+    /// The image cannot be written to the disk.
+    TargetUnusable = 74, Stop;
 }
 
 impl From<Code> for String {
@@ -181,6 +185,10 @@ impl Code {
                 "correct the URL in root=live:, or start the server; rd.live.mirror= names another one"
             }
             Code::FetchDigest => "correct rd.live.sha256=, or put the right file on the server",
+            Code::TargetHolds => "name another disk in rd.kiwi.live.system=",
+            Code::TargetUnusable => {
+                "name another disk in rd.kiwi.live.system=, or leave it out: then the image goes to RAM"
+            }
             Code::InitMissing => "correct init=, or build the image with an init system",
             Code::SwitchRoot => "boot with init=/bin/sh to look around in the image",
             Code::Labels => {

@@ -2,6 +2,7 @@
 
 mod device;
 mod provider;
+mod target;
 mod updated;
 mod view;
 
@@ -14,6 +15,7 @@ use crate::format::{Compressor, Kind};
 
 pub use device::{Device, Holds, Seen, is_optical};
 pub use provider::Provider;
+pub use target::Unfinished;
 pub use updated::Updated;
 pub use view::{Drivers, Moment, Next, PATIENCE, Pending, SILENCE, View, sleeping_place};
 

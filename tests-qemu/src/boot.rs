@@ -449,7 +449,7 @@ impl Boot {
                 }
             }
         };
-        let wire = self.net.as_ref().map(|net| Wire::lay(net, lab, machine, dir)).transpose()?;
+        let mut wire = self.net.as_ref().map(|net| Wire::lay(net, lab, machine, dir)).transpose()?;
         let net = wire.as_ref().map(Wire::plug);
         let hardware = Hardware { start, drives, memory: self.memory, clock: self.clock, net };
         let mut running = hardware.power_on(machine, dir)?;
@@ -462,10 +462,11 @@ impl Boot {
         }
         let report = outcome::report_of(running.result(), guest.as_ref());
         let (console, spent) = (running.console().to_owned(), running.spent());
+        let dolly = wire.as_mut().map_or_else(String::new, Wire::dolly);
         let served = wire.map_or(Vec::new(), |wire| wire.served().to_vec());
         let (agent, cmdline) = (lab.built.agent.path.clone(), names.fill(&self.cmdline()));
         let before = before.and_then(Outcome::times);
-        Ok(Outcome { end, took, spent, before, names, console, guest, report, media, served, agent, cmdline })
+        Ok(Outcome { end, took, spent, before, names, console, guest, report, media, served, dolly, agent, cmdline })
     }
 
     fn drives(&self, media: &[Pair]) -> Result<Vec<Drive>> {

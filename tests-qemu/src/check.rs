@@ -498,6 +498,13 @@ pub fn leases_took(seconds: f64) -> Check {
     })
 }
 
+/// The dolly server ended with these words.
+pub fn dolly_says(text: &'static str) -> Check {
+    Check::new(format!("the dolly server says {text:?}"), move |outcome| {
+        ensure(outcome.dolly.contains(text), || format!("it says {:?}", outcome.dolly))
+    })
+}
+
 /// The cards have these addresses in hardware and from DHCP, in this order; the server is their router.
 pub fn leases(expected: &'static [(&'static str, &'static str)]) -> Check {
     network(format!("the leases are {expected:?}"), move |network| {

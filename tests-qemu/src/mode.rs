@@ -16,7 +16,7 @@ use crate::{cache, floor, packages, sources, tool, vmlinux};
 pub enum Mode {
     /// Our own initramfs, the agent is PID 1; kernel of Debian 13.
     Native,
-    /// As [`Mode::Native`] with the builder's whole network group, and sooner made: nothing in it is compressed. `Boot::net` chooses it.
+    /// As [`Mode::NativeWrite`] with the builder's whole network group. `Boot::net` chooses it.
     NativeNet,
     /// As [`Mode::Native`] with the kernel of Debian 12.
     Native12,
@@ -260,7 +260,7 @@ impl Mode {
         const STORED: [&str; 2] = ["--compress=none", "--plain-modules"];
         let scratch = lab.cache.scratch("initrd")?;
         let mut args: Vec<String> = match self {
-            Self::NativeWrite | Self::NativeWrite12 => vec![AREAS.to_owned()],
+            Self::NativeNet | Self::NativeWrite | Self::NativeWrite12 => vec![AREAS.to_owned()],
             Self::NativeCrypt | Self::NativeCryptQuick | Self::NativeCrypt12 => {
                 let key = scratch.join("key");
                 fs::write(&key, KEY)?;

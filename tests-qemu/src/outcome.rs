@@ -46,6 +46,8 @@ pub struct Outcome {
     pub media: Vec<Pair>,
     /// What could be fetched by HTTP, by its path, and where it is on the host.
     pub served: Vec<(String, PathBuf)>,
+    /// What became of a dolly server.
+    pub dolly: String,
     /// The agent that booted, as a program of the host.
     pub agent: PathBuf,
     /// The kernel's command line, as far as the scenario gave it.

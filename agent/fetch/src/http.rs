@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::tls::Trust;
 mod answer;
 mod body;
 mod client;
-mod connect;
+pub(crate) mod connect;
 mod error;
 mod head;
 mod proxy;
@@ -48,6 +48,19 @@ pub trait Network: Send + Sync {
     /// What the kernel says.
     fn connect(&self, address: SocketAddr, how: Dial) -> io::Result<TcpStream> {
         TcpStream::connect_timeout(&address, how.timeout)
+    }
+
+    /// A socket for packets to and from this address, on a port that the kernel chooses.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn datagram(&self, to: SocketAddr) -> io::Result<UdpSocket> {
+        crate::tftp::socket_for(to)
+    }
+
+    /// An IPv4 address of this machine, at which others reach it, and its other addresses and names; `None` while it has none.
+    fn here(&self) -> Option<(Ipv4Addr, Vec<String>)> {
+        Some((Ipv4Addr::LOCALHOST, Vec::new()))
     }
 
     /// The number of the interface that a link-local address belongs to.

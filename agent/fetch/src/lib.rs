@@ -16,7 +16,9 @@ mod taker;
 pub mod tftp;
 pub mod tls;
 pub mod transfer;
+mod unpack;
 pub mod url;
 
 pub use output::Output;
 pub use taker::{Facts, Taker};
+pub use unpack::unpacker;

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use rdlive_media::format::Superblock;
 
-use crate::Output;
 use crate::http::{self, Setup};
 use crate::policy::{Changed, Failure, Identity, Judged, Schedule, Verdict};
 use crate::sniff::{NoImage, Packing};
 use crate::url::{Scheme, Url, UrlError};
+use crate::{Output, dolly};
 
 mod begin;
 mod engine;
@@ -23,12 +23,16 @@ mod parts;
 mod progress;
 mod ranged;
 mod sink;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod ways;
+mod why;
 mod width;
 mod worker;
 
 pub use progress::{Progress, Stall};
+pub use why::Why;
 
 /// How often a file may change while it is fetched before nobody waits for it to come to rest.
 pub const RESTARTS: u32 = 3;
@@ -42,6 +46,10 @@ pub struct Job {
     pub patience: Duration,
     /// The most connections, 1 to 4.
     pub connections: usize,
+    /// What a receiver of a dolly server is told (`rd.kiwi.live.dolly_options=`).
+    pub dolly: dolly::Options,
+    /// Where it listens; others than the usual ones are for tests.
+    ports: dolly::Ports,
     schedule: Schedule,
 }
 
@@ -51,9 +59,9 @@ pub enum JobError {
     /// Nothing to fetch from.
     #[error("no URL to fetch from")]
     NoSource,
-    /// A source that is not HTTP.
-    #[error("{0}: only http and https URLs are fetched here")]
-    Scheme(String),
+    /// A dolly server comes by itself, so nothing else can be asked instead.
+    #[error("{0}: a dolly server sends one image; it has no mirrors and is none")]
+    Dolly(String),
     /// What was written as a digest is none.
     #[error(transparent)]
     Url(#[from] UrlError),
@@ -71,8 +79,8 @@ impl Job {
     pub fn new(sources: Vec<Url>, digest: Option<[u8; 32]>) -> Result<Self, JobError> {
         let mut known = digest;
         for source in &sources {
-            if !matches!(source.scheme(), Scheme::Http | Scheme::Https) {
-                return Err(JobError::Scheme(source.to_string()));
+            if source.scheme() == Scheme::Dolly && sources.len() > 1 {
+                return Err(JobError::Dolly(source.to_string()));
             }
             if let Some(digest) = source.digest()?
                 && *known.get_or_insert(digest) != digest
@@ -88,8 +96,18 @@ impl Job {
             digest: known,
             patience: Duration::from_secs(180),
             connections: 4,
+            dolly: dolly::Options::default(),
+            ports: dolly::Ports::default(),
             schedule: Schedule::default(),
         })
+    }
+}
+
+impl Job {
+    /// The first URL, for people.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.sources.first().map(Url::to_string).unwrap_or_default()
     }
 }
 
@@ -158,6 +176,14 @@ pub enum Fault {
     /// The connection, or the answer.
     #[error(transparent)]
     Http(#[from] http::Error),
+    /// The server of another protocol.
+    #[error("{address}: {why}")]
+    Stream {
+        /// The server, or where a server of dolly was waited for.
+        address: SocketAddr,
+        /// Why.
+        why: Why,
+    },
     /// The file.
     #[error(transparent)]
     NoImage(#[from] NoImage),
@@ -170,7 +196,19 @@ impl Judged for Fault {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Http(error) => error.verdict(),
+            Self::Stream { why, .. } => why.verdict(),
             Self::NoImage(_) | Self::Mirror(_) => Verdict::Final,
+        }
+    }
+}
+
+impl Fault {
+    /// What a person can do about it, where the words themselves do not say so.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Stream { why, .. } => Some(why.remedy()),
+            Self::Http(_) | Self::NoImage(_) | Self::Mirror(_) => None,
         }
     }
 }

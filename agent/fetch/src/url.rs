@@ -207,6 +207,13 @@ impl Url {
         self.query.as_ref().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
     }
 
+    /// Path and query without the first slash, percent-decoded: the name of a file for protocols without queries.
+    #[must_use]
+    pub fn decoded(&self) -> Vec<u8> {
+        let target = self.target();
+        parse::percent_decode(target.strip_prefix('/').unwrap_or(&target))
+    }
+
     /// Host and, unless it is the scheme's own, port: the `Host` field (RFC 9110, section 7.2).
     #[must_use]
     pub fn authority(&self) -> String {

@@ -145,6 +145,8 @@ struct Board {
     news: Vec<News>,
     /// The card over which a server was reached.
     winner: Option<u32>,
+    /// So many sockets for packets were asked for.
+    turns: usize,
     /// The thread has ended.
     over: bool,
 }

@@ -236,7 +236,7 @@ fn malformed(what: &str) -> Stop {
     Stop::new(Code::RootMalformed, format!("root= is no live root: {}", without_password(what)))
 }
 
-fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
+pub(super) fn medium_facts(device: &Device) -> Result<MediumFacts, Stop> {
     let node = device.node.display();
     let Some(found) = &device.superblock else {
         let why = device.unreadable.clone().unwrap_or_else(|| "no file system is known on it".to_owned());

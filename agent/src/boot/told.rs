@@ -10,7 +10,9 @@ use crate::area::{Found, HostSite, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::{Code, Stop};
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, Provider, RamFacts, View};
+use crate::facts::{
+    Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, Provider, RamFacts, Unfinished, View,
+};
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::layout;
@@ -343,6 +345,10 @@ impl World for Told {
 
     fn is_begun(&self, _device: &Device) -> bool {
         self.answer(seen!(Begun)).unwrap_or_default()
+    }
+
+    fn unfinished(&self, _device: &Device) -> Option<Unfinished> {
+        self.answer(seen!(Unfinished)).flatten()
     }
 
     fn in_use(&self, _device: &Device, _sleep: &Sleep<'_>, _at: Option<(&Path, &Path)>) -> Option<Obstacle> {

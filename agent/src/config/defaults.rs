@@ -34,6 +34,7 @@ impl Default for Config {
             check: false,
             verity_options: Vec::new(),
             network: Vec::new(),
+            system: None,
             deadline: DEADLINE,
             failure: Failure::default(),
             shutdown: Shutdown::default(),

@@ -1,5 +1,6 @@
 //! Which of the two histories the kargs are read by (product.md §4).
 
+use super::explain::without_secret;
 use super::lookup::Lookup;
 use super::meant::question;
 use super::registry::{LIVE_DIALECT, ROOT};
@@ -69,5 +70,5 @@ fn kiwi_only(lookup: &Lookup) -> Option<String> {
         let aoe = token.value.as_deref().is_some_and(|value| value.starts_with("live:AOEINTERFACE="));
         by_key || (token.key == ROOT.name && aoe)
     });
-    kiwi.next().map(|token| token.raw.clone())
+    kiwi.next().map(|token| without_secret(&token.raw))
 }

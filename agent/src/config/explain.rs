@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::registry::{KIWI_CURL_OPTIONS, KIWI_DOLLY_OPTIONS, KIWI_INSTALL_DOLLY};
 use super::*;
 
 /// Version of the JSON of [`explain_json`]; it grows when a key changes its meaning or goes away, not when one is added.
@@ -55,11 +56,50 @@ fn without_secrets(config: &Config) -> Config {
         }
         Source::NotLive(None) | Source::Device(_) | Source::IsoVolume | Source::InitrdFile(_) | Source::Aoe(_) => {}
     }
-    for value in config.network.iter_mut().filter_map(|setting| setting.value.as_mut()) {
-        *value = without_password(value);
+    for Setting { name, value } in &mut config.network {
+        if let Some(value) = value {
+            *value = if has_options(name) { without_option_secrets(value) } else { without_password(value) };
+        }
     }
     config
 }
+
+/// A karg as it was written, without a password in it: in a URL, or behind an option that has one.
+pub fn without_secret(karg: &str) -> String {
+    match karg.split_once('=') {
+        Some((name, value)) if has_options(name) => format!("{name}={}", without_option_secrets(value)),
+        _ => without_password(karg),
+    }
+}
+
+fn has_options(karg: &str) -> bool {
+    [&KIWI_DOLLY_OPTIONS, &KIWI_CURL_OPTIONS, &KIWI_INSTALL_DOLLY].iter().any(|known| known.name == karg)
+}
+
+/// Options of dolly or curl with dots for their passwords.
+fn without_option_secrets(value: &str) -> String {
+    let is_one = |word: &str| SECRET_OPTIONS.contains(&word);
+    let mut follows = false;
+    let words = value.split_inclusive([',', ' ']).map(|piece| {
+        let word = piece.trim_end_matches([',', ' ']);
+        let end = &piece[word.len()..];
+        if std::mem::replace(&mut follows, !word.is_empty() && is_one(word)) && !word.is_empty() {
+            return format!("…{end}");
+        }
+        // The value may stand behind the letter, which may have others in front.
+        let attached = word.starts_with('-') && !word.starts_with("--");
+        let at = word.find(['P', 'u', 'U']).filter(|at| attached && at + 1 < word.len());
+        match at {
+            Some(at) => format!("{}…{end}", &word[..=at]),
+            None => without_password(word) + end,
+        }
+    });
+    words.collect()
+}
+
+/// What follows them opens something.
+const SECRET_OPTIONS: [&str; 8] =
+    ["-P", "-u", "--user", "-U", "--proxy-user", "--pass", "--oauth2-bearer", "--key-pass"];
 
 /// One warning as a line of text: level, id, argument, message.
 pub fn warning_line(warning: &Warning) -> String {
@@ -217,8 +257,21 @@ mod tests {
         for (url, expected) in rows {
             assert_eq!(without_password(url), expected, "{url}");
         }
-        let (config, warnings) =
-            interpret_text("root=live:http://user:secret@h/x.iso proxy=http://user:secret@p ip=dhcp");
+        for (karg, expected) in [
+            ("rd.kiwi.live.dolly_options=-v,-P,secret,-a,5", "rd.kiwi.live.dolly_options=-v,-P,…,-a,5"),
+            ("rd.kiwi.live.dolly_options=-Psecret", "rd.kiwi.live.dolly_options=-P…"),
+            ("rd.kiwi.live.dolly_options=-vnPsecret", "rd.kiwi.live.dolly_options=-vnP…"),
+            ("rd.kiwi.live.curl_options=-u,me:secret,--retry,3", "rd.kiwi.live.curl_options=-u,…,--retry,3"),
+            ("rd.kiwi.live.curl_options=--user me:secret", "rd.kiwi.live.curl_options=--user …"),
+            ("rd.kiwi.live.curl_options=-x,http://u:secret@p", "rd.kiwi.live.curl_options=-x,http://p"),
+            ("proxy=http://u:secret@p", "proxy=http://p"),
+        ] {
+            assert_eq!(without_secret(karg), expected, "{karg}");
+        }
+        let (config, warnings) = interpret_text(
+            "root=live:http://user:secret@h/x.iso proxy=http://user:secret@p ip=dhcp \
+             rd.kiwi.live.dolly_options=-P,secret rd.kiwi.live.curl_options=-u,a:secret",
+        );
         let text = explain_lines(&config, &warnings, &[]).join("\n");
         let json = explain_json(&config, &warnings, &[]).to_string();
         assert!(text.contains("http://h/x.iso") && !text.contains("secret"), "{text}");

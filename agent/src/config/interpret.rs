@@ -5,7 +5,7 @@ use super::lookup::{Lookup, split_list};
 use super::registry::{Area, LIVE_RAM, MEDIUM_UPDATES, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
 use super::{
     Conf, Config, Dialect, Level, Source, Warning, Warnings, debug, dialect, grub, modules, net, overlay, root,
-    shutdown, transfer,
+    shutdown, target, transfer,
 };
 use crate::cmdline::Cmdline;
 
@@ -58,6 +58,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
         check: debug::check(lookup),
         verity_options: lookup.list(&VERITY_OPTIONS),
         network: net::settings(lookup),
+        system: target::system(lookup),
         deadline: debug::deadline(lookup),
         failure: debug::failure(lookup),
         shutdown: shutdown::shutdown(lookup),

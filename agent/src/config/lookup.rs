@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::explain::without_password;
+use super::explain::without_secret;
 use super::meant;
 use super::registry::Karg;
 use super::warnings::{Said, Warnings};
@@ -32,12 +32,12 @@ impl<'a> Lookup<'a> {
 
     /// Notes a karg that neither the registry nor the list of foreign ones has.
     pub fn stranger(&mut self, token: &Token) {
-        self.warnings.add(Said::Stranger { key: token.key.clone(), karg: without_password(&token.raw) });
+        self.warnings.add(Said::Stranger { key: token.key.clone(), karg: without_secret(&token.raw) });
     }
 
     /// Adds a warning, once.
     pub fn report(&mut self, level: Level, id: &'static str, karg: &str, message: impl Into<String>) {
-        let warning = Warning { id, level, karg: without_password(karg), message: message.into() };
+        let warning = Warning { id, level, karg: without_secret(karg), message: message.into() };
         self.warnings.add(Said::Warning(warning));
     }
 

@@ -5,6 +5,7 @@
 mod conf;
 mod consistency;
 mod crypt;
+mod curl;
 mod debug;
 mod defaults;
 mod dialect;
@@ -23,7 +24,8 @@ mod shutdown;
 mod size;
 mod stick;
 mod system;
-mod transfer;
+mod target;
+pub mod transfer;
 mod useless;
 mod warnings;
 mod wish;
@@ -35,6 +37,7 @@ pub use conf::Conf;
 pub use interpret::{interpret, interpret_text};
 pub use size::{ParseSizeError, Size};
 pub use system::{Eject, Emergency, Failure, Init, Modules, Shutdown};
+pub use target::System;
 pub use transfer::Transfer;
 pub use warnings::{Level, Warning, Warnings};
 pub use wish::{AreaFs, Wish};
@@ -86,6 +89,9 @@ pub struct Config {
     pub verity_options: Vec<String>,
     /// Kargs about the network and downloads, in the order given, not yet interpreted.
     pub network: Vec<Setting>,
+    /// Where an image goes that is fetched (`rd.kiwi.live.system`); `None` is RAM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<System>,
     /// How long to wait for the medium (`rd.retry`, `rd.timeout`); seconds in JSON.
     #[serde(rename = "deadline_s", with = "defaults::seconds")]
     pub deadline: Duration,
@@ -143,7 +149,7 @@ pub enum Source {
     InitrdFile(PathBuf),
     /// An ATA-over-Ethernet node such as `e0.1`.
     Aoe(String),
-    /// A URL: http, https, ftp, tftp, nfs, dolly, torrent.
+    /// A URL: http, https, ftp, ftps, tftp, dolly; nfs and torrent, which are refused by name.
     Url(String),
 }
 

@@ -6,7 +6,7 @@ use super::root::Unknown;
 use super::{Setting, Source};
 
 /// Schemes of `root=live:<URL>` (kiwi-live spec 1.2, dracut-live spec 1.2).
-const SCHEMES: [&str; 8] = ["http", "https", "ftp", "tftp", "torrent", "nfs", "nfs4", "dolly"];
+const SCHEMES: [&str; 9] = ["http", "https", "ftp", "ftps", "tftp", "torrent", "nfs", "nfs4", "dolly"];
 
 /// The URL or AoE node in the text after `live:`; `Err` explains one that is broken, `None` is something else.
 pub(super) fn source(rest: &str) -> Option<Result<Source, Unknown>> {
@@ -27,9 +27,9 @@ pub(super) fn source(rest: &str) -> Option<Result<Source, Unknown>> {
     Some(Ok(Source::Url(rest.to_owned())))
 }
 
-/// A URL without `live:` that is a live source by itself (dracut 110).
+/// A URL without `live:` that is a live source by itself (dracut 110, which knows the first two).
 pub(super) fn plain_url(root: &str) -> bool {
-    ["http://", "https://"].iter().any(|start| root.starts_with(start))
+    ["http://", "https://", "ftp://", "ftps://", "tftp://", "dolly://"].iter().any(|start| root.starts_with(start))
 }
 
 /// Checks an AoE node: `e<shelf>.<slot>`, perhaps with a partition.

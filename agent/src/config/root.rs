@@ -15,6 +15,9 @@ use crate::layout;
 pub const FORMS: &str = "accepted are live:CDLABEL=<label>, live:LABEL=, live:UUID=, live:PARTUUID=, live:PARTLABEL=, \
     live:/dev/<device>, live:/<file in the initrd>.iso or .img, live:AOEINTERFACE=<node> and live:<URL>";
 
+/// In front of a live source: of both originals, and what dracut makes of it on its way (dracut-live spec 1.2, 1.6).
+const PREFIXES: [&str; 3] = ["live:", "livenet:", "liveiso:"];
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,7 +60,7 @@ pub(super) fn source(lookup: &mut Lookup) -> Source {
             false => Source::NotLive(None),
         };
     };
-    let rest = match root.strip_prefix("live:") {
+    let rest = match PREFIXES.iter().find_map(|prefix| root.strip_prefix(prefix)) {
         Some(rest) => rest,
         None if image || net::plain_url(&root) => &root,
         // Nobody who names an ISO file so wants another root.

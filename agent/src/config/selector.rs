@@ -110,7 +110,9 @@ impl Config {
         };
         let host = self.iso_scan.as_ref().and_then(|scan| scan.device.as_ref());
         let crypt = overlay.crypt.as_ref().map(|crypt| &crypt.device);
-        let all = [root, self.medium.as_ref(), host, place, key, crypt];
+        let (system, wipe) =
+            self.system.iter().map(|system| (Some(&system.device), system.wipe.as_ref())).next().unwrap_or_default();
+        let all = [root, self.medium.as_ref(), host, place, key, crypt, system, wipe];
         all.into_iter().flatten()
     }
 

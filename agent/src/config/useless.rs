@@ -77,14 +77,15 @@ fn layer(config: &Config) -> [Row; 6] {
 }
 
 /// What concerns the boot as a whole.
-fn whole(lookup: &Lookup, config: &Config) -> [Row; 10] {
+fn whole(lookup: &Lookup, config: &Config) -> [Row; 15] {
     let live = config.source.is_live();
     let in_initrd = matches!(config.source, Source::InitrdFile(_));
     let writes = has_place(config) || config.covers_root() || config.medium_access == Access::ReadWrite;
     let why = "a file of the initrd is in RAM already";
     let fetched = config.source.is_fetched();
     let comes = "what comes over the network is in RAM already";
-    let to_ram = config.ram || config.overlay.fsimg || fetched;
+    let in_ram = fetched && config.system.is_none();
+    let to_ram = config.ram || config.overlay.fsimg || in_ram;
     [
         (&MINMEM, !to_ram, "nothing is copied to RAM (rd.live.ram)"),
         (&HOST_AWAKE, !writes, "nothing is written to a disk"),
@@ -93,9 +94,26 @@ fn whole(lookup: &Lookup, config: &Config) -> [Row; 10] {
         (&LIVE_RAM, in_initrd, why),
         (&LIVE_EJECT, in_initrd, why),
         (&LIVE_MEDIUM, in_initrd, why),
-        (&LIVE_RAM, fetched, comes),
-        (&LIVE_EJECT, fetched, comes),
-        (&LIVE_MEDIUM, fetched, comes),
+        (&LIVE_RAM, in_ram, comes),
+        (&LIVE_EJECT, in_ram, comes),
+        (&LIVE_MEDIUM, in_ram, comes),
+        (&KIWI_SYSTEM, live && !fetched, "nothing is fetched (root=live:<URL>)"),
+        (
+            &KIWI_RESET,
+            config.system.is_none(),
+            "without rd.kiwi.live.system=<device> the image is fetched at each boot",
+        ),
+        (&LIVE_SYSTEM_WIPE, config.system.is_none(), "without rd.kiwi.live.system=<device> nothing is written"),
+        (
+            &RAMDISK_SIZE,
+            config.system.is_some(),
+            "the image goes to a disk (rd.kiwi.live.system), no RAM is taken for it",
+        ),
+        (
+            &KIWI_DOLLY_OPTIONS,
+            !config.source.is_dolly(),
+            "the image does not come from a dolly server (root=live:dolly:)",
+        ),
     ]
 }
 

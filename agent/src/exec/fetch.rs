@@ -1,30 +1,34 @@
-//! An image over HTTP into a file in RAM: room for it judged before the first byte, or as it grows; progress; what went wrong.
+//! An image from a server into a file in RAM: room for it judged before the first byte, or as it grows; progress; what went wrong.
 
+use std::error::Error;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdlive_fetch::Output;
-use rdlive_fetch::http::{Dial, Network, NoProxy, Proxy, ResolveError, Setup};
+use rdlive_fetch::dolly::Options;
+use rdlive_fetch::http::{NoProxy, Proxy, Setup};
+use rdlive_fetch::sniff::Packing;
 use rdlive_fetch::tls::{Material, Trust};
-use rdlive_fetch::transfer::{self, Job, Offered, Place, Progress, Refusal};
+use rdlive_fetch::transfer::{self, Job, Offered, Place, Refusal, Unpack};
 use rdlive_fetch::url::Url;
-use rdlive_net::attach::Reach;
 
 use super::apply::Executor;
-use crate::attempt::Watchdog;
-use crate::config::Transfer;
+use super::deploy::{OntoDisk, TooSmall};
+use super::telling::teller;
+use super::ways::Ways;
+use crate::config::{Transfer, transfer as kargs};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::kmsg;
+use crate::plan::act::Destination;
 use crate::probe::ram::available;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 /// Bytes that the system needs beside the image and what is to stay free: page tables, buffers of the network.
 const BESIDE: u64 = 64 * MIB;
 /// Bytes of an image of unknown length between two looks at the memory.
@@ -39,7 +43,13 @@ const BUNDLES: [&str; 5] = [
 ];
 
 impl Executor<'_> {
-    pub(super) fn fetch(&mut self, how: &Transfer, to: &Path, reserve: u64, patience: Duration) -> Result<(), Stop> {
+    pub(super) fn fetch(
+        &mut self,
+        how: &Transfer,
+        to: &Destination,
+        reserve: u64,
+        patience: Duration,
+    ) -> Result<(), Stop> {
         // Its limits are its own: a transfer that moves is no hang.
         let _waiting = self.watchdog.waiting();
         let job = job(how, patience)?;
@@ -50,35 +60,29 @@ impl Executor<'_> {
             Some(proxy) => Some(Proxy::parse(proxy, NoProxy::parse(&how.no_proxy)).map_err(|error| wrong(&error))?),
             None => None,
         };
-        let mut place = Room { env: self.env, to: self.env.path(to), reserve };
-        let report = teller(self.env.clone(), self.watchdog.clone());
-        let result = transfer::fetch(&Arc::new(setup), &job, &mut place, report);
+        if let Some(connect) = how.connect {
+            setup.limits.connect = connect;
+        }
+        let (setup, report) = (Arc::new(setup), teller(self.env.clone(), self.watchdog.clone()));
+        let result = match to {
+            Destination::Ram(to) => {
+                let mut place = Room { env: self.env, to: self.env.path(to), reserve, limit: how.limit };
+                transfer::fetch(&setup, &job, &mut place, report)
+            }
+            Destination::Disk(onto) => {
+                let mut place = OntoDisk::prove(self.env, onto, job.shown())?;
+                let result = transfer::fetch(&setup, &job, &mut place, report);
+                if result.is_ok() {
+                    place.done();
+                }
+                result
+            }
+        };
         self.net_news();
-        let fetched = result.map_err(|stop| stopped(&stop))?;
+        let fetched = result.map_err(|stop| stopped(&stop, to))?;
         let sum = if fetched.verified { ", its SHA-256 is right" } else { "" };
         kmsg::tell(self.env, &format!("fetched {fetched}{sum}"));
         Ok(())
-    }
-}
-
-/// Whoever reaches the server; without a network of its own, as in tests, the machine's.
-struct Ways(Option<Reach>);
-
-impl Network for Ways {
-    fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        let Some(reach) = &self.0 else { return Err(ResolveError("there is no network".into())) };
-        reach.addresses(host).map_err(|failure| {
-            ResolveError(
-                failure.map_or_else(|| "no server for names is known".to_owned(), |failure| failure.to_string()),
-            )
-        })
-    }
-
-    fn connect(&self, address: SocketAddr, how: Dial) -> io::Result<TcpStream> {
-        match &self.0 {
-            Some(reach) => reach.connect(address, how.timeout),
-            None => TcpStream::connect_timeout(&address, how.timeout),
-        }
     }
 }
 
@@ -87,7 +91,7 @@ fn wrong(error: &dyn fmt::Display) -> Stop {
 }
 
 fn job(how: &Transfer, patience: Duration) -> Result<Job, Stop> {
-    let urls: Result<Vec<Url>, _> = how.mirrors.iter().map(|text| text.parse()).collect();
+    let urls: Result<Vec<Url>, _> = how.mirrors.iter().map(|text| kargs::url(text)).collect();
     let digest = match &how.sha256 {
         Some(text) => Some(digest(text).ok_or_else(|| {
             let cause = format!("rd.live.sha256={text} is no SHA-256: 64 hexadecimal digits are needed");
@@ -97,6 +101,7 @@ fn job(how: &Transfer, patience: Duration) -> Result<Job, Stop> {
     };
     let mut job = Job::new(urls.map_err(|error| wrong(&error))?, digest).map_err(|error| wrong(&error))?;
     job.patience = patience;
+    job.dolly = Options::parse(&how.dolly).map_err(|error| wrong(&error))?;
     Ok(job)
 }
 
@@ -139,6 +144,8 @@ struct Room<'a> {
     env: &'a Env,
     to: PathBuf,
     reserve: u64,
+    /// `ramdisk_size=`, in bytes.
+    limit: Option<u64>,
 }
 
 /// Why it has no room.
@@ -153,7 +160,21 @@ struct TooLarge {
     has: u64,
 }
 
+/// It is larger than was allowed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the image needs {}{} KiB of RAM, ramdisk_size={} allows less", if *.grows { "more than " } else { "" }, needs.div_ceil(1024), limit / 1024)]
+struct Beyond {
+    needs: u64,
+    limit: u64,
+    /// Its length is not known yet.
+    grows: bool,
+}
+
 impl Place for Room<'_> {
+    fn unpack(&mut self, packing: Packing) -> Option<Box<dyn Unpack>> {
+        rdlive_fetch::unpacker(packing).ok()
+    }
+
     fn open(&mut self, offered: &Offered) -> Result<Box<dyn Output>, Refusal> {
         // What had come of a file that is begun anew goes first: it is not to be counted beside the new one.
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o444).open(&self.to)?;
@@ -163,11 +184,21 @@ impl Place for Room<'_> {
         {
             return Err(Box::new(TooLarge { needs, free, has }));
         }
-        let size =
-            offered.length.map_or_else(|| "unknown length".to_owned(), |bytes| format!("{} MiB", bytes.div_ceil(MIB)));
+        if let (Some(needs), Some(limit)) = (offered.written(), self.limit)
+            && needs > limit
+        {
+            return Err(Box::new(Beyond { needs, limit, grows: false }));
+        }
+        let size = match (offered.length, offered.packed) {
+            (Some(bytes), None) => format!("{} MiB", bytes.div_ceil(MIB)),
+            (Some(bytes), Some(_)) => format!("{} MiB, compressed", bytes.div_ceil(MIB)),
+            (None, None) => "unknown length".to_owned(),
+            (None, Some(_)) => "compressed, unknown length".to_owned(),
+        };
         kmsg::tell(self.env, &format!("fetching {} ({size}) into RAM, {} MiB are free", offered.url, has / MIB));
         let looks = offered.written().is_none().then(|| self.env.clone());
-        Ok(Box::new(RamFile { file, looks, free, end: 0, looked: 0 }))
+        let limit = self.limit.unwrap_or(u64::MAX);
+        Ok(Box::new(RamFile { file, looks, free, limit, end: 0, looked: 0 }))
     }
 }
 
@@ -176,14 +207,20 @@ struct RamFile {
     file: File,
     looks: Option<Env>,
     free: u64,
+    limit: u64,
     end: u64,
     looked: u64,
 }
 
 impl Output for RamFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = offset.saturating_add(bytes.len() as u64);
+        if end > self.limit {
+            let beyond = Beyond { needs: end, limit: self.limit, grows: true };
+            return Err(io::Error::new(io::ErrorKind::StorageFull, beyond));
+        }
         self.file.write_all_at(bytes, offset)?;
-        self.end = self.end.max(offset.saturating_add(bytes.len() as u64));
+        self.end = self.end.max(end);
         if let Some(env) = &self.looks
             && self.end >= self.looked.saturating_add(STRIDE)
         {
@@ -202,62 +239,44 @@ impl Output for RamFile {
     }
 }
 
-/// Says about once a second how far it is, and after 3 s without a byte why.
-fn teller(env: Env, watchdog: Watchdog) -> impl FnMut(&Progress) + Send + 'static {
-    let mut stalled = Duration::ZERO;
-    move |progress| {
-        let line = match &progress.stall {
-            Some(stall) if stall.lasts < stalled + Duration::from_secs(5) && !stalled.is_zero() => return,
-            Some(stall) => {
-                stalled = stall.lasts;
-                let why = stall.why.as_ref().map_or_else(|| "nothing comes".to_owned(), ToString::to_string);
-                format!("{}: nothing new for {} s: {why}", progress.url, stall.lasts.as_secs())
-            }
-            None => {
-                stalled = Duration::ZERO;
-                line(progress)
-            }
-        };
-        kmsg::tell(&env, &line);
-        watchdog.said();
-    }
-}
-
-fn line(progress: &Progress) -> String {
-    let speed = progress.rate / 1_000_000;
-    let done = progress.bytes / MIB;
-    match (progress.total, progress.rest) {
-        (Some(total), rest) => {
-            let percent = progress.bytes.saturating_mul(100) / total.max(1);
-            let left = rest.map(|rest| format!(", {} s left", rest.as_secs())).unwrap_or_default();
-            format!("{percent} %, {done} of {} MiB, {speed} MB/s{left}", total.div_ceil(MIB))
-        }
-        (None, _) => format!("{done} MiB, {speed} MB/s"),
-    }
-}
-
 /// Why there is no image.
-fn stopped(stop: &transfer::Stop) -> Stop {
-    let refused = |why: &TooLarge| {
-        let missing = why.needs.saturating_add(why.free).saturating_sub(why.has).div_ceil(MIB);
-        Stop::new(Code::RamRefused, why.to_string())
-            .advice(format!("{missing} MiB more RAM, or less to stay free with rd.minmem="))
+fn stopped(stop: &transfer::Stop, to: &Destination) -> Stop {
+    let inner: Option<&(dyn Error + 'static)> = match stop {
+        transfer::Stop::Refused(why) => Some(why.as_ref()),
+        transfer::Stop::Output(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        _ => None,
     };
-    let full = |error: &io::Error| error.get_ref().and_then(|inner| inner.downcast_ref::<TooLarge>()).copied();
+    if let Some(why) = inner.and_then(|inner| inner.downcast_ref::<TooLarge>()) {
+        let missing = why.needs.saturating_add(why.free).saturating_sub(why.has).div_ceil(MIB);
+        return Stop::new(Code::RamRefused, why.to_string())
+            .advice(format!("{missing} MiB more RAM, or less to stay free with rd.minmem="));
+    }
+    if let Some(why) = inner.and_then(|inner| inner.downcast_ref::<Beyond>()) {
+        let without = "or leave it out: the image takes what it needs";
+        let advice = match why.grows {
+            true => format!("give ramdisk_size= more KiB, {without}"),
+            false => format!("ramdisk_size={}, {without}", why.needs.div_ceil(1024)),
+        };
+        return Stop::new(Code::RamRefused, why.to_string()).advice(advice);
+    }
+    if let Some(why) = inner.and_then(|inner| inner.downcast_ref::<TooSmall>()) {
+        return Stop::new(Code::TargetUnusable, format!("{to}: {why}")).advice("name a larger disk");
+    }
+    let told = Stop::new(Code::FetchFailed, stop.to_string());
     match stop {
-        transfer::Stop::Refused(why) => match why.downcast_ref::<TooLarge>() {
-            Some(why) => refused(why),
-            None => Stop::new(Code::FetchFailed, why.to_string()),
-        },
-        transfer::Stop::Output(error) => match full(error) {
-            Some(why) => refused(&why),
-            None => Stop::new(Code::FetchFailed, stop.to_string()).advice("more RAM may be needed; see dmesg"),
-        },
-        transfer::Stop::Digest { .. } => Stop::new(Code::FetchDigest, stop.to_string()),
-        transfer::Stop::Packed { .. } => {
-            Stop::new(Code::FetchFailed, stop.to_string()).advice("put the image on the server as it is, unpacked")
+        transfer::Stop::Output(_) | transfer::Stop::Refused(_) if matches!(to, Destination::Disk(_)) => {
+            Stop::new(Code::TargetUnusable, stop.to_string()).advice("see dmesg; name another disk")
         }
-        stop => Stop::new(Code::FetchFailed, stop.to_string()),
+        transfer::Stop::Output(_) => told.advice("more RAM may be needed; see dmesg"),
+        transfer::Stop::Digest { .. } => Stop::new(Code::FetchDigest, stop.to_string()),
+        transfer::Stop::Packed { .. } | transfer::Stop::Damaged { .. } => {
+            told.advice("put the image on the server as it is, unpacked")
+        }
+        transfer::Stop::Source(failure) => match failure.cause.remedy() {
+            Some(remedy) => told.advice(remedy),
+            None => told,
+        },
+        _ => told,
     }
 }
 
@@ -265,6 +284,10 @@ fn stopped(stop: &transfer::Stop) -> Stop {
 mod tests {
     use super::*;
     use crate::format::{Kind, Superblock};
+
+    fn ram() -> Destination {
+        Destination::Ram("/image".into())
+    }
 
     #[test]
     fn digests_are_64_digits() {
@@ -282,7 +305,7 @@ mod tests {
             transfer::Stop::Refused(Box::new(too_large)),
             transfer::Stop::Output(io::Error::new(io::ErrorKind::StorageFull, too_large)),
         ] {
-            let stop = stopped(&stop);
+            let stop = stopped(&stop, &ram());
             assert_eq!(stop.code, Code::RamRefused);
             assert_eq!(
                 stop.cause,
@@ -291,7 +314,22 @@ mod tests {
             );
             assert!(stop.with_advice().to_string().contains("488 MiB more RAM"), "{}", stop.with_advice());
         }
-        let other = stopped(&transfer::Stop::Output(io::Error::from_raw_os_error(5)));
+        let limit = 1000 << 10;
+        for (needs, grows, cause, advice) in [
+            (
+                1_024_001,
+                false,
+                "the image needs 1001 KiB of RAM, ramdisk_size=1000 allows less",
+                "ramdisk_size=1001, or",
+            ),
+            (1_024_001, true, "the image needs more than 1001 KiB", "give ramdisk_size= more KiB"),
+        ] {
+            let beyond = Beyond { needs, limit, grows };
+            let stop = stopped(&transfer::Stop::Refused(Box::new(beyond)), &ram());
+            assert!(stop.cause.starts_with(cause) && stop.advice.starts_with(advice), "{stop:?}");
+            assert_eq!(stop.code, Code::RamRefused);
+        }
+        let other = stopped(&transfer::Stop::Output(io::Error::from_raw_os_error(5)), &ram());
         assert_eq!(other.code, Code::FetchFailed);
     }
 
@@ -303,7 +341,7 @@ mod tests {
         fs::write(dir.path().join("proc/meminfo"), "MemTotal: 900000 kB\nMemAvailable: 500000 kB\n").unwrap();
         let to = dir.path().join("image");
         fs::write(&to, "half of it").unwrap();
-        let mut room = Room { env: &env, to: to.clone(), reserve: 100 * MIB };
+        let mut room = Room { env: &env, to: to.clone(), reserve: 100 * MIB, limit: None };
         let mut offered = Offered {
             url: "http://h/x".into(),
             length: Some(300 * MIB),
@@ -317,21 +355,5 @@ mod tests {
         let refused = room.open(&offered).err().unwrap();
         assert!(refused.downcast_ref::<TooLarge>().is_some_and(|why| why.needs == 400 * MIB), "{refused}");
         assert_eq!(fs::metadata(&to).unwrap().len(), 0);
-    }
-
-    #[test]
-    fn progress_in_one_line() {
-        let progress = |bytes, total, rest: Option<u64>| Progress {
-            url: "http://h/x".into(),
-            address: None,
-            bytes,
-            total,
-            rate: 12_000_000,
-            rest: rest.map(Duration::from_secs),
-            elapsed: Duration::from_secs(1),
-            stall: None,
-        };
-        assert_eq!(line(&progress(50 * MIB, Some(100 * MIB), Some(4))), "50 %, 50 of 100 MiB, 12 MB/s, 4 s left");
-        assert_eq!(line(&progress(50 * MIB, None, None)), "50 MiB, 12 MB/s");
     }
 }

@@ -25,6 +25,7 @@ impl Executor<'_> {
         match act {
             NetAct::Up { wish, patience, follow } => self.net_up(wish, *patience, *follow),
             NetAct::Fetch { how, to, reserve, patience, .. } => self.fetch(how, to, *reserve, *patience),
+            NetAct::Close { device } => self.close_image(device),
             NetAct::Down { keep } => {
                 if let Some(attached) = self.net.take() {
                     attached.end(if *keep { Leave::AsItIs } else { Leave::Clean });

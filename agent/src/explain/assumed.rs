@@ -45,6 +45,7 @@ pub(super) fn assumed(config: &Config, mut media: Vec<Medium>) -> Assumed {
         all.facts.looks.push(Look::Ram(ram));
         all.remarks.push("assuming an image of 1 GiB, and room for it:".to_owned());
     }
+    all.system(config);
     all.area(config);
     all
 }
@@ -118,6 +119,16 @@ impl Assumed {
         let further = medium != Some(selector);
         self.facts.devices.extend(further.then_some(device));
         further
+    }
+
+    /// The disk that an image is written to. Who names it by its content has one with the image.
+    fn system(&mut self, config: &Config) {
+        let Some(system) = config.system.as_ref().filter(|_| config.source.is_fetched()) else { return };
+        let there = matches!(system.device.readings()[1], Selector::Label(_) | Selector::Uuid(_));
+        let what = if there { "has an earlier image" } else { "is empty" };
+        self.remarks.push(format!("assuming that {} {what}:", system.device));
+        let kind = there.then_some(Kind::Iso9660);
+        self.facts.devices.push(device("sdb", 64 * GIB, kind, Some(&system.device)));
     }
 
     fn area(&mut self, config: &Config) {

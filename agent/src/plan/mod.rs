@@ -6,6 +6,7 @@ pub mod assemble;
 mod common;
 mod cowfile;
 pub mod crypt;
+pub mod deploy;
 pub mod drivers;
 pub mod flags;
 pub mod named;

@@ -4,12 +4,14 @@
 
 use std::path::Path;
 
-use rdlive_fetch::url::{Scheme, Url};
+use rdlive_fetch::dolly::Options;
+use rdlive_fetch::transfer::Job;
+use rdlive_fetch::url::{Url, UrlError};
 
-use super::act::NetAct;
+use super::act::{Destination, NetAct, Onto};
 use super::step::Step;
 use crate::config::explain::without_password;
-use crate::config::{Config, TmpfsSize};
+use crate::config::{Config, TmpfsSize, Transfer, transfer};
 use crate::error::{Code, Stop};
 use crate::facts::Provider;
 
@@ -19,43 +21,65 @@ pub const FETCHED_DIR: &str = "/run/initramfs/fetched";
 pub const FETCHED: &str = "/run/initramfs/fetched/image";
 const MIB: u64 = 1 << 20;
 
-/// Fetches what a URL names into RAM. `follow`: another program brings the network up, and has it afterwards.
+/// Fetches what a URL names into RAM, or to a disk. `follow`: another program brings the network up, and has it afterwards.
 ///
 /// # Errors
 /// [`Code::RootMalformed`] for what is no URL, [`Code::SourceNotBuilt`] for a scheme that is not built.
-pub fn fetch(config: &Config, text: &str, follow: Option<Provider>) -> Result<Vec<Step>, Stop> {
+pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option<Onto>) -> Result<Vec<Step>, Stop> {
     let mut transfer = config.transfer();
-    let mut from = vec![url(text, "root=live:")?];
+    let curl = config.curl().map_err(|error| wrong(format!("rd.kiwi.live.curl_options: {error}")))?;
+    let text = curl.signed(text);
+    transfer.mirrors.iter_mut().for_each(|mirror| *mirror = curl.signed(mirror));
+    let mut from = vec![url(&text, "root=live:")?];
     for mirror in &transfer.mirrors {
         from.push(url(mirror, "rd.live.mirror=")?);
     }
+    whole(&from, &transfer)?;
     // The first of all: a mirror is another place for the same file.
-    transfer.mirrors.insert(0, text.to_owned());
+    transfer.mirrors.insert(0, text);
+    let patience = transfer.patience.unwrap_or(config.deadline);
     let (wish, _) = config.network_wish();
     let keep = wish.needed || follow.is_some();
-    Ok(vec![
-        Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline, follow }),
-        Step::Tmpfs { size: TmpfsSize::Percent(100), options: Vec::new(), at: FETCHED_DIR.into() },
-        Step::Net(NetAct::Fetch {
-            from: from.iter().map(ToString::to_string).collect(),
-            how: Box::new(transfer),
-            to: Path::new(FETCHED).to_owned(),
-            reserve: config.ram_reserve_mib.saturating_mul(MIB),
-            patience: config.deadline,
-        }),
-        Step::Net(NetAct::Down { keep }),
-    ])
+    let mut steps = vec![Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline, follow })];
+    let to = match onto {
+        Some(onto) => Destination::Disk(onto),
+        None => {
+            steps.push(Step::Tmpfs { size: TmpfsSize::Percent(100), options: Vec::new(), at: FETCHED_DIR.into() });
+            Destination::Ram(Path::new(FETCHED).to_owned())
+        }
+    };
+    steps.push(Step::Net(NetAct::Fetch {
+        from: from.iter().map(ToString::to_string).collect(),
+        how: Box::new(transfer),
+        to,
+        reserve: config.ram_reserve_mib.saturating_mul(MIB),
+        patience,
+    }));
+    steps.push(Step::Net(NetAct::Down { keep }));
+    Ok(steps)
 }
 
 fn url(text: &str, karg: &str) -> Result<Url, Stop> {
-    let shown = without_password(text);
-    let url: Url = text.parse().map_err(|error| {
-        Stop::new(Code::RootMalformed, format!("{karg}{shown}: {error}")).wanted("http://<server>/<path>, or https")
-    })?;
-    match url.scheme() {
-        Scheme::Http | Scheme::Https => Ok(url),
-        Scheme::Ftp | Scheme::Ftps | Scheme::Tftp | Scheme::Dolly => Err(not_built(&shown)),
-    }
+    transfer::url(text).map_err(|error| match error {
+        // A scheme that is known and not built, or not to be: which one says more than a list.
+        UrlError::Scheme(_) => not_built(&without_password(text)),
+        error => {
+            let cause = format!("{karg}{}: {error}", without_password(text));
+            Stop::new(Code::RootMalformed, cause).wanted("http://<server>/<path>; https, ftp, ftps, tftp, dolly")
+        }
+    })
+}
+
+fn wrong(cause: String) -> Stop {
+    Stop::new(Code::FetchFailed, cause).advice("correct the command line")
+}
+
+/// What cannot be known from each word alone.
+fn whole(from: &[Url], transfer: &Transfer) -> Result<(), Stop> {
+    Job::new(from.to_vec(), None).map_err(|error| wrong(error.to_string()))?;
+    let options =
+        Options::parse(&transfer.dolly).map_err(|error| wrong(format!("rd.kiwi.live.dolly_options: {error}")));
+    options.map(drop)
 }
 
 /// A source that this version does not know to fetch from.
@@ -73,7 +97,7 @@ mod tests {
     fn plan(text: &str) -> Result<Vec<String>, String> {
         let (config, _) = interpret_text(text);
         let crate::config::Source::Url(url) = &config.source else { return Err("no URL".into()) };
-        let steps = fetch(&config, url, None).map_err(|stop| stop.to_string())?;
+        let steps = fetch(&config, url, None, None).map_err(|stop| stop.to_string())?;
         Ok(steps.iter().map(ToString::to_string).collect())
     }
 
@@ -107,7 +131,17 @@ mod tests {
     fn what_cannot_be_fetched_is_named_without_its_password() {
         for (text, expected) in [
             ("root=live:http://u:secret@h:99999/x", "RDL-001: root=live:http://h:99999/x: "),
-            ("root=live:ftp://u:secret@h/x", "RDL-002: ftp://h/x is not supported by rdlive "),
+            ("root=live:nfs://u:secret@h/x", "RDL-002: nfs://h/x is not supported by rdlive "),
+            ("root=live:torrent://h/x", "RDL-002: torrent://h/x is not supported by rdlive "),
+            ("root=live:dolly://h/x rd.live.mirror=http://h/x", "RDL-071: dolly://h/x: a dolly server sends one image"),
+            (
+                "root=live:http://h/x rd.kiwi.live.curl_options=-o,secret",
+                "RDL-071: rd.kiwi.live.curl_options: \"-o\" is nothing that rdlive can do",
+            ),
+            (
+                "root=live:dolly: rd.kiwi.live.dolly_options=-s",
+                "RDL-071: rd.kiwi.live.dolly_options: -s is an option for a dolly server",
+            ),
             ("root=live:http://h/x rd.live.mirror=nonsense", "RDL-001: rd.live.mirror=nonsense: "),
         ] {
             let found = plan(text).unwrap_err();

@@ -3,6 +3,7 @@
 pub(crate) mod begun;
 pub mod block;
 pub mod content;
+pub(crate) mod deploying;
 pub(crate) mod empty;
 pub mod init;
 pub mod kernels;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::llistxattr;
 
+use super::deploying::{self, Deploying};
 use super::empty::{self, Doubt, Extent};
 use super::sleep::{self, Sleep, in_use};
 use super::{begun, block, unfinished};
@@ -14,7 +15,7 @@ use crate::area::{
     DiskSite, Found, HostSite, LABEL, LUKS_LABEL, NoGap, Obstacle, Part, Site, WORK, in_place, upper_attribute,
 };
 use crate::env::Env;
-use crate::facts::{Device, MediumFacts};
+use crate::facts::{Device, MediumFacts, Unfinished};
 use crate::foreign::{self, Entry};
 use crate::format::{Kind, partition};
 use crate::table::{ALIGNMENT, Disk, Gap, name};
@@ -107,6 +108,15 @@ fn fill(env: &Env, disk: &Device, hybrid: bool, site: &mut DiskSite) -> Result<G
 /// Whether an attempt of ours to make a file system on a device was cut short.
 pub fn is_begun(env: &Env, device: &Device) -> bool {
     File::open(env.path(&device.node)).is_ok_and(|file| begun::is_begun(&file, 0, device.size))
+}
+
+/// What an earlier boot of ours has left undone on a disk for an image. What cannot be read is nothing of ours.
+pub fn unfinished(env: &Env, device: &Device) -> Option<Unfinished> {
+    let file = File::open(env.path(&device.node)).ok()?;
+    match deploying::known(&file, device.size).ok()?? {
+        Deploying::Writing => Some(Unfinished::Writing),
+        Deploying::Closing(_) => Some(Unfinished::Closing),
+    }
 }
 
 /// A partition as the kernel shows it; beside a mounted disk, or when the kernel does not show it, as its bytes do.

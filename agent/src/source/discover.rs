@@ -74,6 +74,12 @@ pub fn named(selector: &Selector, devices: &[Device]) -> Vec<Device> {
     found.iter().filter(|device| !has_part(device)).map(|device| Device::clone(device)).collect()
 }
 
+/// Whether a selector names this device.
+#[must_use]
+pub fn is_named(selector: &Selector, device: &Device) -> bool {
+    selector.readings().into_iter().any(|reading| selects(reading, device))
+}
+
 /// The devices of the btrfs that one of them holds, itself among them; none where it lies on one alone.
 #[must_use]
 pub fn members<'a>(device: &Device, devices: &'a [Device]) -> Vec<&'a Device> {

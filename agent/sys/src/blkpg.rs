@@ -49,6 +49,18 @@ pub fn delete_partition(disk: &File, number: u32) -> io::Result<()> {
     call(disk, BLKPG_DEL_PARTITION, number, 0, 0)
 }
 
+/// Makes the kernel read the whole table of a disk again.
+///
+/// # Errors
+/// The errno of the ioctl: `EBUSY` while a partition is in use, `EINVAL` for a partition.
+pub fn read_again(disk: &File) -> io::Result<()> {
+    // SAFETY: the ioctl has no argument.
+    unsafe { ioctl::ioctl(disk.as_fd(), ioctl::NoArg::<BLKRRPART>::new()) }.map_err(Into::into)
+}
+
+/// `_IO(0x12, 95)` of `include/uapi/linux/fs.h`.
+const BLKRRPART: Opcode = 0x125f;
+
 fn call(disk: &File, operation: c_int, number: u32, start: u64, length: u64) -> io::Result<()> {
     let out_of_range = |_| io::Error::from(io::ErrorKind::InvalidInput);
     let mut partition = Partition {

@@ -11,3 +11,5 @@ pub mod device;
 pub mod loopdev;
 pub mod mounts;
 pub mod packet;
+#[cfg(all(panic = "abort", target_env = "musl"))]
+mod unwind;

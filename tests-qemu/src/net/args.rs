@@ -93,8 +93,43 @@ pub fn nginx(dir: &Path) -> Vec<String> {
     ["nginx", "-p", &dir, "-c", "nginx.conf", "-e", "stderr"].map(str::to_owned).to_vec()
 }
 
-/// Its configuration; paths are relative to `-p`.
-pub const NGINX: &str = "\
+/// Its configuration, with what its server listens to; paths are relative to `-p`.
+pub fn nginx_conf(listens: &str) -> String {
+    NGINX.replace("LISTEN", listens)
+}
+
+/// Without TLS.
+pub const PLAIN: &str = "80";
+/// With TLS.
+pub const TLS: &str = "443 ssl; ssl_certificate cert.pem; ssl_certificate_key cert.key";
+
+/// vsftpd for everybody, and all that it shows in `dir`. It has no symbolic links: nobody gets out of its directory.
+pub fn vsftpd_conf(dir: &Path, tls: bool) -> String {
+    let dir = dir.display();
+    let tls = match tls {
+        true => format!(
+            "listen_port=990\nssl_enable=YES\nimplicit_ssl=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\n\
+             force_anon_data_ssl=YES\nrequire_ssl_reuse=YES\nrsa_cert_file={dir}/cert.pem\n\
+             rsa_private_key_file={dir}/cert.key\n"
+        ),
+        false => String::new(),
+    };
+    format!(
+        "listen=YES\nbackground=NO\nanonymous_enable=YES\nlocal_enable=NO\nanon_root={dir}/copied\nseccomp_sandbox=NO\n\
+         secure_chroot_dir={dir}/empty\n{tls}"
+    )
+}
+
+/// dnsmasq that sends files.
+pub fn tftp(dir: &Path) -> Vec<String> {
+    let fixed = "dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --log-facility=- --port=0 \
+                 --enable-tftp --bind-interfaces --except-interface=lo --interface=srv0";
+    let mut args: Vec<String> = fixed.split_whitespace().map(str::to_owned).collect();
+    args.push(format!("--tftp-root={}/http", dir.display()));
+    args
+}
+
+const NGINX: &str = "\
 daemon off;
 master_process off;
 pid nginx.pid;
@@ -110,7 +145,7 @@ http {
     default_type application/octet-stream;
     sendfile on;
     server {
-        listen 80;
+        listen LISTEN;
         root http;
     }
 }

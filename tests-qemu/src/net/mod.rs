@@ -5,6 +5,7 @@
 //! and those die with the lab, however that ends.
 
 mod args;
+mod dolly;
 mod layer;
 mod link;
 mod wire;
@@ -12,6 +13,7 @@ mod wire;
 use crate::machine::Nic;
 use crate::medium::Recipe;
 
+pub use dolly::Dolly;
 pub use link::Link;
 pub use wire::Wire;
 
@@ -38,9 +40,47 @@ pub enum Serve {
     Dhcp(Vec<&'static str>),
     /// Files on port 80, by their path in the URL.
     Http(Vec<(&'static str, Recipe)>),
+    /// The same with TLS on port 443, by this certificate of the lab's.
+    Https(Vec<(&'static str, Recipe)>, Certificate),
+    /// The same by FTP for everybody; with TLS from the first byte on, on port 990, where it has a certificate.
+    Ftp(Vec<(&'static str, Recipe)>, Option<Certificate>),
+    /// The same by TFTP.
+    Tftp(Vec<(&'static str, Recipe)>),
+    /// An image for the machine at [`DOLLY_CLIENT`], as soon as that listens.
+    Dolly(Recipe, Dolly),
     /// What a bash script (`-euo pipefail`) lays out of an ISO for firmware that boots over the network: in `$1`, of the ISO `$2`, with the
     /// builder `$3` and the agent `$4`. It is on port 80 too, and dnsmasq does what the `dnsmasq.conf` in it says.
     Shown(Box<Recipe>, String),
+}
+
+/// Where a machine has to be for a dolly server: words for [`Serve::Dhcp`].
+pub const DOLLY_CLIENT: &str = "--dhcp-host=02:00:00:00:00:11,10.9.0.77";
+
+/// A certificate of the lab's own CA, [`CA`], all with one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// For [`SERVER`] and `image.lan`.
+    Right,
+    /// It ended in 2021.
+    Expired,
+    /// It begins in 2110.
+    Future,
+    /// For `other.lan`.
+    Other,
+}
+
+/// That CA.
+pub const CA: &str = include_str!("pki/ca.pem");
+
+impl Certificate {
+    fn pem(self) -> &'static str {
+        match self {
+            Self::Right => include_str!("pki/server.pem"),
+            Self::Expired => include_str!("pki/expired.pem"),
+            Self::Future => include_str!("pki/future.pem"),
+            Self::Other => include_str!("pki/other.pem"),
+        }
+    }
 }
 
 /// Which program loads the first file over the network.

@@ -11,10 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::args::{self, Port};
 use super::link::Cable;
-use super::{Net, Serve, layer};
+use super::{Certificate, Net, Serve, dolly, layer};
 use crate::fixture::CannotMake;
 use crate::lab::Lab;
 use crate::machine::{Card, Machine, Plug};
+use crate::medium::Recipe;
 use crate::{cache, tool};
 
 /// A thousand times what a server needs to start.
@@ -30,6 +31,7 @@ pub struct Wire {
     cables: Vec<Cable>,
     plug: Plug,
     served: Vec<(String, PathBuf)>,
+    dolly: Option<dolly::Server>,
 }
 
 impl Wire {
@@ -56,7 +58,8 @@ impl Wire {
             starter: net.starter.filter(|_| cable == 0),
         });
         let plug = Plug { namespace: namespace(&holder, "net"), cards: cards.collect() };
-        let mut wire = Self { holder, dir, root, servers: Vec::new(), cables: Vec::new(), plug, served: Vec::new() };
+        let mut wire =
+            Self { holder, dir, root, servers: Vec::new(), cables: Vec::new(), plug, served: Vec::new(), dolly: None };
         wire.ask(&["ip", "-batch", "-"], &args::cables(machine, net.cards.len(), straight))?;
         for cable in (0..net.cards.len()).filter(|_| !straight) {
             wire.ask(&args::plain(&args::near(cable)), "")?;
@@ -78,6 +81,11 @@ impl Wire {
         &self.served
     }
 
+    /// Ends a dolly server; what became of it.
+    pub fn dolly(&mut self) -> String {
+        self.dolly.take().map_or_else(String::new, dolly::Server::end)
+    }
+
     /// Lets go of it as a lab does that is killed, and waits for what then happens by itself.
     ///
     /// # Errors
@@ -96,32 +104,69 @@ impl Wire {
         match server {
             Serve::Dhcp(words) => self.start(&args::dnsmasq(cables, words), Port::Udp(67)),
             Serve::Http(files) => {
-                for (path, recipe) in files {
-                    let file = recipe.file(lab)?;
-                    let link = self.dir.join("http").join(path.trim_start_matches('/'));
-                    fs::create_dir_all(link.parent().unwrap_or(&self.dir))?;
-                    symlink(&file, link)?;
-                    self.served.push(((*path).to_owned(), file));
-                }
-                self.show()
+                self.lay_out(files, "http", lab)?;
+                self.show(args::PLAIN, 80)
+            }
+            Serve::Https(files, certificate) => {
+                self.lay_out(files, "http", lab)?;
+                self.certify(*certificate)?;
+                self.show(args::TLS, 443)
+            }
+            Serve::Ftp(files, certificate) => {
+                self.lay_out(files, "copied", lab)?;
+                fs::create_dir_all(self.dir.join("empty"))?;
+                certificate.map_or(Ok(()), |certificate| self.certify(certificate))?;
+                let conf = self.dir.join("vsftpd.conf");
+                fs::write(&conf, args::vsftpd_conf(&self.dir, certificate.is_some()))?;
+                let port = if certificate.is_some() { 990 } else { 21 };
+                self.start(&["vsftpd".to_owned(), conf.display().to_string()], Port::Tcp(port))
+            }
+            Serve::Tftp(files) => {
+                self.lay_out(files, "http", lab)?;
+                self.start(&args::tftp(&self.dir), Port::Udp(69))
+            }
+            Serve::Dolly(recipe, what) => {
+                let server = dolly::Server::start(&self.plug.namespace, recipe.file(lab)?, *what)?;
+                self.dolly = Some(server);
+                Ok(())
             }
             Serve::Shown(iso, script) => {
                 let shown = self.dir.join("http");
                 fs::create_dir_all(&shown)?;
                 let built = &lab.built;
                 tool::shell(script, &[&shown, &iso.file(lab)?, &built.builder.path, &built.agent.path])?;
-                self.show()?;
+                self.show(args::PLAIN, 80)?;
                 self.start(&args::dnsmasq_of(&shown.join("dnsmasq.conf")), Port::Udp(67))
             }
         }
     }
 
+    /// Puts files into a directory: links in `http`, and in `copied` themselves, for a server that cannot follow links out of it.
+    fn lay_out(&mut self, files: &[(&str, Recipe)], directory: &str, lab: &Lab) -> Result<()> {
+        for (path, recipe) in files {
+            let file = recipe.file(lab)?;
+            let at = self.dir.join(directory).join(path.trim_start_matches('/'));
+            fs::create_dir_all(at.parent().unwrap_or(&self.dir))?;
+            match directory {
+                "http" => symlink(&file, at)?,
+                _ => drop(fs::copy(&file, at)?),
+            }
+            self.served.push(((*path).to_owned(), file));
+        }
+        Ok(())
+    }
+
+    fn certify(&self, certificate: Certificate) -> Result<()> {
+        fs::write(self.dir.join("cert.pem"), certificate.pem())?;
+        Ok(fs::write(self.dir.join("cert.key"), include_str!("pki/server.key"))?)
+    }
+
     /// Shows the directory `http`.
-    fn show(&mut self) -> Result<()> {
+    fn show(&mut self, listens: &str, port: u16) -> Result<()> {
         fs::create_dir_all(self.dir.join("http"))?;
         fs::create_dir_all(self.dir.join("temp"))?;
-        fs::write(self.dir.join("nginx.conf"), args::NGINX)?;
-        self.start(&args::nginx(&self.dir), Port::Tcp(80))
+        fs::write(self.dir.join("nginx.conf"), args::nginx_conf(listens))?;
+        self.start(&args::nginx(&self.dir), Port::Tcp(port))
     }
 
     /// Starts a server and waits until it listens.

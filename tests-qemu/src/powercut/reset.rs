@@ -57,6 +57,13 @@ pub fn seen(report: &Value, place: Place, old: Old) -> Result<Seen> {
     }
 }
 
+/// What a boot says of a deletion that it left to the next one, because its 30 s were over: a host that does much else at once can be
+/// so slow. That something could not be deleted is a fault, and not this.
+pub fn late(report: &Value) -> Option<&str> {
+    let notes = report["write_mode"]["notes"].as_array()?;
+    notes.iter().filter_map(Value::as_str).find(|note| note.contains("is not deleted yet: it takes longer than "))
+}
+
 /// The write of the mark that says whose the area is now, and what leads to it: the renaming is in the journal just before. Where there
 /// is no mark, the name that the old changes get.
 pub fn around_the_mark(log: &Log) -> Result<Vec<usize>> {
@@ -143,6 +150,23 @@ mod tests {
         ] {
             assert_eq!(seen(kind, fallback, place, old), expected, "{kind} {fallback:?} {place:?} {old:?}");
         }
+    }
+
+    #[test]
+    fn only_a_deletion_that_ran_out_of_time_is_left_to_the_next_boot() {
+        let left =
+            "reset: what was removed from /x is not deleted yet: it takes longer than 30 s; the next boot goes on";
+        let refused = "reset: what was removed from /x is not deleted yet: rw/a: EPERM; the next boot goes on";
+        for (notes, expected) in [
+            (json!([]), None),
+            (json!(["reset: removed 1 entries of /x/rw: a"]), None),
+            (json!([refused]), None),
+            (json!(["made", left]), Some(left)),
+        ] {
+            let report = json!({"write_mode": {"notes": notes}});
+            assert_eq!(late(&report), expected, "{notes}");
+        }
+        assert_eq!(late(&json!({})), None);
     }
 
     #[test]

@@ -244,8 +244,8 @@ impl Cuts {
             return judge::left_alone(original, disk, ntfs, dir);
         }
         if let Phase::Reset(old) = self.phase {
-            let seen = reset::seen(report, place, old)?;
-            return judge::emptied(original, disk, &Emptied { place, old, seen, afterwards: AFTERWARDS, dir });
+            let (seen, late) = (reset::seen(report, place, old)?, reset::late(report));
+            return judge::emptied(original, disk, &Emptied { place, old, seen, late, afterwards: AFTERWARDS, dir });
         }
         let fallbacks = report["fallbacks"].as_array().map_or(0, Vec::len);
         ensure!(

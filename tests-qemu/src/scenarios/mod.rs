@@ -2,6 +2,7 @@
 
 mod buses;
 mod confined;
+mod deploy;
 mod disks;
 mod dracut;
 mod drivers;
@@ -27,6 +28,7 @@ mod power;
 mod promises;
 mod pxe;
 mod ram;
+mod servers;
 mod shutdown;
 mod silent;
 mod snapshot;
@@ -123,6 +125,7 @@ pub fn all() -> Vec<Scenario> {
         late::all(),
         firmware::all(),
         pxe::all(),
+        deploy::all(),
         modes::all(),
         init::all(),
         machine::all(),

@@ -192,6 +192,8 @@ pub enum ChildLoss {
     Nonsense,
 }
 
+const PASSWORD: &str = "use the same -P PASSWORD on the server and in rd.kiwi.live.dolly_options=";
+
 impl Error {
     /// What a person can do.
     #[must_use]
@@ -202,10 +204,11 @@ impl Error {
             Self::NobodyCame { last: None, .. } => {
                 "start the server after this machine says that it waits; check that it reaches ports 9997 and 9998 here"
             }
+            Self::NobodyCame { last: Some(last), .. } if last.is_password() => PASSWORD,
             Self::NobodyCame { .. } => {
                 "check the server's address in root=live:dolly://ADDRESS/… and the server's list of clients"
             }
-            Self::Password { .. } => "use the same -P PASSWORD on the server and in rd.kiwi.live.dolly_options=",
+            Self::Password { .. } => PASSWORD,
             Self::Killed { .. } => "boot again; on the server, use -K only for clients that should end",
             Self::Directory => "send the image file itself, without -D",
             Self::UnknownKind(_) => "use a dolly server of version 0.58 to 0.72",

@@ -16,7 +16,7 @@ use super::{Dial, Error, Network, ResolveError, Setup};
 const MAX_ADDRESSES: usize = 8;
 
 /// Connects to the server of a URL.
-pub(super) fn connect(setup: &Setup, url: &Url) -> Result<(TcpStream, SocketAddr), Error> {
+pub(crate) fn connect(setup: &Setup, url: &Url) -> Result<(TcpStream, SocketAddr), Error> {
     let (network, how) = (&setup.network, setup.dial());
     let addresses = addresses(network.as_ref(), url.host(), url.port())?;
     match addresses.as_slice() {
@@ -28,7 +28,8 @@ pub(super) fn connect(setup: &Setup, url: &Url) -> Result<(TcpStream, SocketAddr
     }
 }
 
-fn addresses(network: &dyn Network, host: &Host, port: u16) -> Result<Vec<SocketAddr>, Error> {
+/// The addresses of a server; at least one.
+pub(crate) fn addresses(network: &dyn Network, host: &Host, port: u16) -> Result<Vec<SocketAddr>, Error> {
     if let Host::V6(address, zone) = host {
         let scope = match zone {
             Some(zone) => {

@@ -10,6 +10,7 @@ use super::{Fault, Fetched, Place, Restart, Stop};
 use crate::http::{Answer, Client, Error, Given, Wanted};
 use crate::policy::{Identity, Next};
 use crate::sniff::{self, HEAD};
+use crate::url::Scheme;
 
 /// What is known of a file whose first bytes are being fetched.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ pub(super) struct Head {
 
 impl Engine<'_> {
     /// Waits for the source whose turn it is.
-    fn turn(&self) -> Result<usize, Stop> {
+    pub(super) fn turn(&self) -> Result<usize, Stop> {
         loop {
             let now = self.now();
             match self.course.next(now) {
@@ -40,10 +41,13 @@ impl Engine<'_> {
         if self.head.source != source {
             self.head = Head { source, ..Head::default() };
         }
-        let mut asking = Client::new(Arc::clone(self.setup));
         let url = self.urls[source].clone();
         self.remembered = self.remembers(source);
         self.board.asks(url.to_string());
+        if !matches!(url.scheme(), Scheme::Http | Scheme::Https) {
+            return self.streamed(source, place);
+        }
+        let mut asking = Client::new(Arc::clone(self.setup));
         let wanted = match self.rangeless[source] {
             true => Wanted::Whole,
             false => Wanted::Range { from: self.head.bytes.len() as u64, to: HEAD as u64 },
@@ -101,7 +105,7 @@ impl Engine<'_> {
     }
 
     /// Judges the head, and makes room.
-    fn begin<'p>(
+    pub(super) fn begin<'p>(
         &mut self,
         place: &'p mut dyn Place,
         identity: &Identity,
@@ -170,5 +174,11 @@ impl Engine<'_> {
 impl Head {
     pub(super) fn clear(&mut self) {
         *self = Self { source: self.source, ..Self::default() };
+    }
+
+    /// Takes the next bytes; how many there are now.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> usize {
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.len()
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Engine<'a> {
     /// So often was an output opened.
     pub begun: u32,
     pub changes: u32,
+    /// So often was a server asked that may have several addresses.
+    pub tries: usize,
 }
 
 impl<'a> Engine<'a> {
@@ -84,6 +86,7 @@ impl<'a> Engine<'a> {
             high: 0,
             begun: 0,
             changes: 0,
+            tries: 0,
         }
     }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Fault;
+use crate::dolly;
 
 /// How often the callback is called.
 const TICK: Duration = Duration::from_secs(1);
@@ -35,6 +36,10 @@ pub struct Progress {
     pub elapsed: Duration,
     /// Nothing has come for 3 s or more.
     pub stall: Option<Stall>,
+    /// What else a person is to know, since the last time.
+    pub notes: Vec<dolly::Progress>,
+    /// A server is waited for that comes by itself, which is said in `notes` from time to time.
+    pub waits: bool,
 }
 
 /// Nothing comes.
@@ -60,6 +65,8 @@ struct Shown {
     address: Option<SocketAddr>,
     total: Option<u64>,
     why: Option<Fault>,
+    notes: Vec<dolly::Progress>,
+    waits: bool,
     over: bool,
 }
 
@@ -91,6 +98,17 @@ impl Board {
         self.shown().why = why.cloned();
     }
 
+    /// A server is waited for that comes by itself: that nothing comes is no stall.
+    pub(super) fn waits(&self, waits: bool) {
+        self.shown().waits = waits;
+    }
+
+    /// Something to be told at once.
+    pub(super) fn note(&self, note: dolly::Progress) {
+        self.shown().notes.push(note);
+        self.changed.notify_all();
+    }
+
     pub(super) fn end(&self) {
         self.shown().over = true;
         self.changed.notify_all();
@@ -109,8 +127,10 @@ pub(super) fn watch(board: &Arc<Board>, mut report: impl FnMut(&Progress) + Send
             if waited.0.over {
                 return;
             }
-            let snapshot = waited.0.clone();
-            drop(waited);
+            let mut taken = waited.0;
+            let snapshot = taken.clone();
+            taken.notes.clear();
+            drop(taken);
             report(&meter.tick(began.elapsed(), board.bytes.load(Ordering::Relaxed), &snapshot));
             shown = board.shown();
         }
@@ -148,9 +168,9 @@ impl Meter {
         let left = shown.total.map(|total| total.saturating_sub(bytes));
         let rest = left.and_then(|left| left.checked_div(rate)).map(Duration::from_secs);
         let lasts = now.saturating_sub(self.moved);
-        let stall = (lasts >= STALL).then(|| Stall { lasts, why: shown.why.clone() });
-        let (url, address, total) = (shown.url.clone(), shown.address, shown.total);
-        Progress { url, address, bytes, total, rate, rest, elapsed: now, stall }
+        let stall = (lasts >= STALL && !shown.waits).then(|| Stall { lasts, why: shown.why.clone() });
+        let (url, address, total, notes) = (shown.url.clone(), shown.address, shown.total, shown.notes.clone());
+        Progress { url, address, bytes, total, rate, rest, elapsed: now, stall, notes, waits: shown.waits }
     }
 }
 

@@ -256,7 +256,10 @@ fn jobs_that_make_no_sense() {
     let url = |text: &str| text.parse::<Url>().unwrap();
     let digest = |byte: &str| format!("#sha256={}", byte.repeat(32));
     assert_eq!(Job::new(vec![], None).unwrap_err(), JobError::NoSource);
-    assert_eq!(Job::new(vec![url("ftp://u:p@h/x")], None).unwrap_err(), JobError::Scheme("ftp://h/x".into()));
+    let (dolly, mirror) = ("dolly://h/x", "http://h/x");
+    for both in [[dolly, mirror], [mirror, dolly]] {
+        assert_eq!(Job::new(both.map(url).to_vec(), None).unwrap_err(), JobError::Dolly(dolly.into()));
+    }
     let with = |sources: &[String], digest| {
         Job::new(sources.iter().map(|text| url(text)).collect(), digest).map(|job| job.digest)
     };

@@ -1,5 +1,6 @@
 //! FTP against a server of the test's own, on loopback, with faults.
 
+mod engine;
 mod server;
 
 use std::io::{self, Read, Write};

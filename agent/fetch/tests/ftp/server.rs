@@ -8,8 +8,21 @@ use std::time::Duration;
 
 use crate::Hidden;
 
+/// What it serves: the superblock of a squashfs as long as the file, so that it can be taken for an image.
 pub fn payload(length: usize) -> Vec<u8> {
-    (0..length).map(|i| ((i * 31) ^ (i >> 8)) as u8).collect()
+    let mut bytes: Vec<u8> = (0..length).map(|i| ((i * 31) ^ (i >> 8)) as u8).collect();
+    for (at, field) in [
+        (0, &b"hsqs"[..]),
+        (12, &131_072_u32.to_le_bytes()),
+        (20, &1_u16.to_le_bytes()),
+        (22, &17_u16.to_le_bytes()),
+        (28, &4_u16.to_le_bytes()),
+        (30, &0_u16.to_le_bytes()),
+        (40, &(length as u64).to_le_bytes()),
+    ] {
+        bytes[at..at + field.len()].copy_from_slice(field);
+    }
+    bytes
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +53,8 @@ pub enum Fault {
     Explicit,
     Implicit,
     Injects,
+    /// The file has another date from the second connection on.
+    Changes,
 }
 
 pub struct Server {
@@ -90,6 +105,9 @@ impl Server {
                     faults.retain(|fault| {
                         !matches!(fault, Fault::CutAt(_) | Fault::CutAndClose(_) | Fault::CutAndSay(_))
                     });
+                }
+                if number == 0 {
+                    faults.retain(|fault| *fault != Fault::Changes);
                 }
                 let one = One { faults, heard: shared.clone(), local: address };
                 let stream = stream.unwrap();
@@ -181,6 +199,7 @@ impl One {
                 "PASS" => self.login(value),
                 "PBSZ" | "PROT" | "TYPE" => "200 fine".into(),
                 "SIZE" => self.size(),
+                "MDTM" if self.has(Fault::Changes) => "213 20260202000000".into(),
                 "MDTM" => "213 20260101000000".into(),
                 "EPSV" | "PASV" => self.passive(command, &mut passive),
                 "REST" if self.has(Fault::NoRest) => "502 no".into(),

@@ -1,11 +1,13 @@
 //! Names and connections over the interfaces that are up, whichever leads to the server.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rdlive_sys::device::bind_to_interface;
 
 use super::followed::Names;
 use super::{Card, Shared};
@@ -81,6 +83,46 @@ impl Reach {
         resolver::resolve(host, &setup, &mut super::card::random).map_err(Some)
     }
 
+    /// The interfaces over which an address may be reached, best first.
+    fn ways(&self, to: SocketAddr) -> Vec<u32> {
+        let link_local = matches!(to, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());
+        let over = |card: &Card| if link_local { card.carrier } else { card.has(to.is_ipv4()) };
+        self.cards().iter().filter(|card| over(card)).map(|card| card.index).collect()
+    }
+
+    /// A socket for packets to and from an address. Nobody answers before something is sent, so each call takes the next interface, as
+    /// long as none has reached a server.
+    ///
+    /// # Errors
+    /// What the kernel says; `NetworkUnreachable` while no interface has an address of that family.
+    pub fn datagram(&self, to: SocketAddr) -> io::Result<UdpSocket> {
+        let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0))?;
+        if to.ip().is_loopback() || self.shared.followed.is_some() {
+            return Ok(socket);
+        }
+        let ways = self.ways(to);
+        let turn = {
+            let mut board = self.shared.board();
+            let turn = if board.winner.is_some() { 0 } else { board.turns };
+            board.turns = board.turns.wrapping_add(1);
+            turn
+        };
+        let index = ways.get(turn.checked_rem(ways.len()).unwrap_or(0)).ok_or(io::ErrorKind::NetworkUnreachable)?;
+        bind_to_interface(&socket, *index)?;
+        Ok(socket)
+    }
+
+    /// An IPv4 address of this machine, and its other addresses and its names; `None` while there is none.
+    #[must_use]
+    pub fn here(&self) -> Option<(Ipv4Addr, Vec<String>)> {
+        let cards = self.cards();
+        let all = cards.iter().flat_map(|card| card.addresses.iter().map(|address| address.ip));
+        let first = all.clone().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(ip) } else { None })?;
+        let names = cards.iter().filter_map(|card| card.hostname.as_ref()).map(ToString::to_string);
+        Some((first, all.map(|ip| ip.to_string()).chain(names).collect()))
+    }
+
     /// A connection over the first interface that brings one about.
     ///
     /// # Errors
@@ -90,9 +132,7 @@ impl Reach {
         if to.ip().is_loopback() || self.shared.followed.is_some() {
             return socket::connect(to, None, patience);
         }
-        let link_local = matches!(to, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());
-        let over = |card: &Card| if link_local { card.carrier } else { card.has(to.is_ipv4()) };
-        let ways: Vec<u32> = self.cards().iter().filter(|card| over(card)).map(|card| card.index).collect();
+        let ways = self.ways(to);
         let (index, result) = match ways.as_slice() {
             [] => return Err(io::ErrorKind::NetworkUnreachable.into()),
             &[index] => (index, socket::connect(to, Some(index), patience)),

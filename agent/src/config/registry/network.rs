@@ -50,11 +50,12 @@ table! { NETWORK_TABLE:
     LIVE_UPDATES = net("live.updates", ValueKind::Text, Origin::Dracut, "Archive or image with files that are copied over the root").values("a URL");
     KIWI_PXE = Karg::new("rd.kiwi.live.pxe", ValueKind::Bool, Origin::Kiwi, "Once turned the network on; today kiwi-live renames all interfaces to lan0")
         .ignored("a network source turns the network on, and no interface is renamed");
-    KIWI_CURL_OPTIONS = net("rd.kiwi.live.curl_options", ValueKind::List, Origin::Kiwi, "Options for downloads, as for curl").values("`--retry,3` …");
-    KIWI_DOLLY_OPTIONS = net("rd.kiwi.live.dolly_options", ValueKind::List, Origin::Kiwi, "Options for a dolly receiver");
-    KIWI_SYSTEM = net("rd.kiwi.live.system", ValueKind::Text, Origin::Kiwi, "Write the downloaded ISO to this disk").values("a device").default("RAM");
-    KIWI_RESET = net("rd.kiwi.live.reset", ValueKind::Bool, Origin::Kiwi, "Download again even if the disk holds a system").default("0");
-    RAMDISK_SIZE = net("ramdisk_size", ValueKind::Number, Origin::Kiwi, "KiB of RAM for a downloaded ISO").default("what the download needs (kiwi-live: 2097152)");
+    KIWI_CURL_OPTIONS = Karg::new("rd.kiwi.live.curl_options", ValueKind::List, Origin::Kiwi, "Options for downloads, as for curl; those that mean something here are taken, others refused ([netboot](netboot.md))").values("`--connect-timeout,5`, `-u,<user>:<password>`, `-k` …");
+    KIWI_DOLLY_OPTIONS = Karg::new("rd.kiwi.live.dolly_options", ValueKind::List, Origin::Kiwi, "Options for a dolly receiver").values("`-P,<password>`, `-a,<seconds>`");
+    KIWI_SYSTEM = Karg::new("rd.kiwi.live.system", ValueKind::Text, Origin::Kiwi, "Write the image that is fetched to this disk, once; as long as it is there, it is booted from there without a network").values("a device as after `root=live:`; `/dev/ram0`").default("RAM");
+    LIVE_SYSTEM_WIPE = Karg::new("rd.kiwi.live.system.wipe", ValueKind::Text, Origin::Rdlive, "**What is on that disk is given away**, if it is this one").values("`/dev/disk/by-id/…`, `/dev/disk/by-path/…`, `PARTUUID=…`, or `UUID=…` of what lies there now");
+    KIWI_RESET = Karg::new("rd.kiwi.live.reset", ValueKind::Bool, Origin::Kiwi, "Fetch the image again although it is on the disk; **what was kept there is gone then**").default("0");
+    RAMDISK_SIZE = Karg::new("ramdisk_size", ValueKind::Number, Origin::Kiwi, "The most KiB of RAM that a downloaded image may take; nothing is taken before it is needed").default("what the download needs (kiwi-live: 2097152)");
     KIWI_INSTALL_IMAGE = Karg::new("rd.kiwi.install.image", ValueKind::Text, Origin::Kiwi, "Image of a network installation").ignored(INSTALLER);
     KIWI_INSTALL_DOLLY = Karg::new("rd.kiwi.install.pxe.dolly_options", ValueKind::List, Origin::Kiwi, "Options for the dolly receiver of a network installation").ignored(INSTALLER);
 }

@@ -93,7 +93,9 @@ fn unpack(env: &Env, file: &[u8], shared: &Shared) -> Result<Vec<u8>, Fault> {
         // It cannot fail: a number that is there already is replaced.
         let _ = decoder.add_dict(shared.dictionary(env)?);
     }
-    let stream = StreamingDecoder::new_with_decoder(file, decoder);
+    let mut source = file;
+    // The same type as for images that are fetched, so that the decoder is in the binary once.
+    let stream = StreamingDecoder::new_with_decoder(&mut source as &mut dyn Read, decoder);
     let mut stream = stream.map_err(|error| match error {
         ruzstd::decoding::errors::FrameDecoderError::DictNotProvided { .. } => {
             Fault::Dictionary("is of another initrd")

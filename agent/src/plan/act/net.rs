@@ -8,7 +8,41 @@ use rdlive_net::grammar::Wish;
 
 use super::Writes;
 use crate::config::Transfer;
-use crate::facts::Provider;
+use crate::facts::{Provider, Seen};
+
+/// Where an image goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A file on a tmpfs.
+    Ram(PathBuf),
+    /// A disk.
+    Disk(Onto),
+}
+
+/// A disk that an image is written to. The act proves that it holds nothing, or the beginning of such a work, unless it is given away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Onto {
+    /// The disk.
+    pub device: Seen,
+    /// What is on it may be lost: an earlier image, or what was given away by name.
+    pub given: bool,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ram(path) => write!(f, "RAM at {}", path.display()),
+            Self::Disk(Onto { device, given }) => {
+                write!(
+                    f,
+                    "{}, {}",
+                    device.node.display(),
+                    if *given { "in place of what is there" } else { "which must be empty" }
+                )
+            }
+        }
+    }
+}
 
 /// An act on the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,18 +56,23 @@ pub enum NetAct {
         /// Another program does it, and is waited for.
         follow: Option<Provider>,
     },
-    /// Fetch an image into a file in RAM.
+    /// Fetch an image.
     Fetch {
         /// URLs of the same file, for people: without credentials.
         from: Vec<String>,
         /// The same, with all that they have, and how.
         how: Box<Transfer>,
-        /// The file, on a tmpfs.
-        to: PathBuf,
+        /// Where it goes.
+        to: Destination,
         /// Bytes of RAM that are to stay free.
         reserve: u64,
         /// The longest time without a new byte.
         patience: Duration,
+    },
+    /// Write the first bytes of an image that is on a disk but for them.
+    Close {
+        /// The disk.
+        device: Seen,
     },
     /// End it: addresses and routes stay, or are taken away.
     Down {
@@ -48,7 +87,8 @@ impl NetAct {
     pub fn writes(&self) -> Writes {
         match self {
             Self::Up { .. } | Self::Down { .. } => Writes::Nothing,
-            Self::Fetch { .. } => Writes::Ram,
+            Self::Fetch { to: Destination::Ram(_), .. } => Writes::Ram,
+            Self::Fetch { to: Destination::Disk(_), .. } | Self::Close { .. } => Writes::Place,
         }
     }
 }
@@ -67,8 +107,9 @@ impl fmt::Display for NetAct {
             }
             Self::Fetch { from, how, to, .. } => {
                 let sum = if how.sha256.is_some() { ", with its SHA-256" } else { "" };
-                write!(f, "fetch {} to RAM at {}{sum}", from.join(" or "), to.display())
+                write!(f, "fetch {} to {to}{sum}", from.join(" or "))
             }
+            Self::Close { device } => write!(f, "complete the image on {}", device.node.display()),
             Self::Down { keep: true } => f.write_str("network: left as it is"),
             Self::Down { keep: false } => f.write_str("network: addresses and routes taken away"),
         }

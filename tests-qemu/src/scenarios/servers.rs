@@ -1,0 +1,228 @@
+//! Roots from other servers than HTTP's, and packed ones (kiwi-live spec 1.5, network.md 1, network-field.md kinds 14, 15, 17).
+
+use super::{Scenario, scenario};
+use crate::boot::Boot;
+use crate::check::*;
+use crate::medium::*;
+use crate::mode::Mode;
+use crate::net::{CA, Certificate, DOLLY_CLIENT, Dolly, Link, Net, Serve};
+
+fn boot(root: &str, server: Serve) -> Boot {
+    over(Link::default(), root, server)
+}
+
+fn over(link: Link, root: &str, server: Serve) -> Boot {
+    let net = Net::new().link(link).serve(Serve::Dhcp(vec![DOLLY_CLIENT])).serve(server);
+    Boot::nothing().mode(Mode::Native).net(net).root(root).kargs("rd.minmem=64 rd.retry=30")
+}
+
+/// A boot that ends, within the seconds of `rd.retry` and a few more.
+fn fails(root: &str, server: Serve, code: &'static str) -> Boot {
+    boot(root, server).kargs("rd.retry=6").keep_after_failure().expect(stops_with(code))
+}
+
+/// With the lab's CA in the initrd.
+fn trusting(boot: Boot) -> Boot {
+    boot.over_initrd(&format!("cat > lab-ca.pem <<'PEM'\n{CA}PEM")).kargs("rd.live.ca=/lab-ca.pem")
+}
+
+/// All of them.
+pub fn all() -> Vec<Scenario> {
+    let mut list = ftp();
+    list.extend(tls());
+    list.extend(tftp());
+    list.extend(dolly());
+    list.extend(packed());
+    list
+}
+
+fn ftp() -> Vec<Scenario> {
+    const URL: &str = "root=live:ftp://10.9.0.1/live.iso";
+    let serve = || Serve::Ftp(vec![("/live.iso", iso())], None);
+    vec![
+        scenario(
+            "net/FTP an ISO into RAM",
+            boot(URL, serve())
+                .expect(overlay_root())
+                .expect(console_says("network: addresses and routes taken away"))
+                .expect(report_says("fetch ftp://10.9.0.1/live.iso to RAM at /run/initramfs/fetched/image")),
+        ),
+        scenario(
+            "net/FTP an ISO into RAM, dracut 106",
+            boot(URL, serve()).mode(Mode::Dracut106).kargs("rd.retry=60").expect(overlay_root()),
+        ),
+        scenario(
+            "net/FTP a plain URL whose file has blanks and signs in its name",
+            boot(
+                "\"root=ftp://10.9.0.1/all%20images/a b&c;$d.iso\"",
+                Serve::Ftp(vec![("/all images/a b&c;$d.iso", iso())], None),
+            )
+            .expect(overlay_root()),
+        ),
+        scenario(
+            "net/FTP a line that loses a frame in ten",
+            over(Link { loss: 10, ..Link::default() }, URL, serve()).kargs("rd.retry=60").expect(overlay_root()),
+        ),
+        scenario(
+            "net/K14 FTP the file is not there",
+            fails("root=live:ftp://10.9.0.1/nothing.iso", serve(), "RDL-071")
+                .expect(report_says("550"))
+                .expect(report_says("check the path in the URL")),
+        ),
+        scenario(
+            "net/T-54 options for curl, of which a user is one",
+            fails("root=live:ftp://10.9.0.1/live.iso", serve(), "RDL-071")
+                .kargs("rd.kiwi.live.curl_options=--retry,3,-u,who:secret")
+                .expect(report_says("530"))
+                .expect(report_lacks("secret")),
+        ),
+        scenario(
+            "net/T-50 ramdisk_size= that is too small",
+            fails(URL, serve(), "RDL-028")
+                .kargs("ramdisk_size=1000")
+                .expect(report_says("ramdisk_size=1000 allows less"))
+                .expect(report_says("or leave it out")),
+        ),
+        scenario(
+            "net/FTP a user whom the server does not know",
+            fails("root=live:ftp://who:secret@10.9.0.1/live.iso", serve(), "RDL-071")
+                .expect(report_says("530"))
+                .expect(report_says("check user and password"))
+                .expect(report_lacks("secret")),
+        ),
+    ]
+}
+
+fn tls() -> Vec<Scenario> {
+    const URL: &str = "root=live:https://10.9.0.1/live.iso";
+    let https = |certificate| Serve::Https(vec![("/live.iso", iso())], certificate);
+    let ftps = || Serve::Ftp(vec![("/live.iso", iso())], Some(Certificate::Right));
+    let distrusts = |certificate| trusting(fails(URL, https(certificate), "RDL-071"));
+    vec![
+        scenario(
+            "net/HTTPS with a CA of one's own",
+            trusting(boot(URL, https(Certificate::Right))).expect(overlay_root()),
+        ),
+        scenario(
+            "net/E8 HTTPS an unknown CA",
+            fails(URL, https(Certificate::Right), "RDL-071").expect(report_says("rd.live.ca=")),
+        ),
+        scenario(
+            "net/E8 HTTPS an unknown CA, and rd.noverifyssl",
+            boot(URL, https(Certificate::Right)).kargs("rd.noverifyssl").expect(overlay_root()),
+        ),
+        scenario(
+            "net/K17 a certificate that has expired",
+            distrusts(Certificate::Expired).expect(report_says("expired")),
+        ),
+        scenario("net/K17 a certificate of the future", distrusts(Certificate::Future).expect(report_says("clock"))),
+        scenario(
+            "net/K17 a certificate of another host",
+            distrusts(Certificate::Other).expect(report_says("other.lan")),
+        ),
+        scenario(
+            "net/FTPS an ISO into RAM",
+            trusting(boot("root=live:ftps://10.9.0.1/live.iso", ftps())).expect(overlay_root()),
+        ),
+        scenario(
+            "net/FTPS an unknown CA",
+            fails("root=live:ftps://10.9.0.1/live.iso", ftps(), "RDL-071").expect(report_says("rd.live.ca=")),
+        ),
+    ]
+}
+
+fn tftp() -> Vec<Scenario> {
+    let serve = || Serve::Tftp(vec![("/images/live.iso", iso())]);
+    vec![
+        scenario(
+            "net/TFTP an ISO into RAM",
+            boot("root=live:tftp://10.9.0.1/images/live.iso", serve()).expect(overlay_root()),
+        ),
+        scenario(
+            "net/K14 TFTP the file is not there",
+            fails("root=live:tftp://10.9.0.1/nothing.iso", serve(), "RDL-071")
+                .expect(report_says("check the path in the URL")),
+        ),
+        scenario(
+            "net/TFTP nobody answers",
+            fails("root=live:tftp://10.9.0.1/live.iso", Serve::Http(vec![]), "RDL-071").kargs("rd.retry=12"),
+        ),
+    ]
+}
+
+fn dolly() -> Vec<Scenario> {
+    const URL: &str = "root=live:dolly://10.9.0.1/live.iso";
+    const PASSWORD: &str = "rd.kiwi.live.dolly_options=-P,secret";
+    let serve = |what| Serve::Dolly(iso(), what);
+    let second = Dolly { second: true, ..Dolly::default() };
+    vec![
+        scenario(
+            "net/N-D7 dolly a leaf of generation 1",
+            boot(URL, serve(Dolly::default()))
+                .expect(overlay_root())
+                .expect(console_says("type on the server: dolly -s -I live.iso -O /dev/stdout -H 10.9.0.77"))
+                .expect(dolly_says("the client echoed")),
+        ),
+        scenario(
+            "net/N-D7 dolly a leaf of generation 2, any server, with a password",
+            boot("root=live:dolly:", serve(Dolly { password: Some("secret"), ..second }))
+                .kargs(PASSWORD)
+                .expect(overlay_root())
+                .expect(dolly_says("the client echoed")),
+        ),
+        scenario(
+            "net/N-D5 dolly a relay",
+            boot(URL, serve(Dolly { relay: true, ..second }))
+                .expect(overlay_root())
+                .expect(dolly_says("the one behind it has the same bytes")),
+        ),
+        scenario(
+            "net/N-D8 dolly the server dies half way",
+            fails(URL, serve(Dolly { dies: true, ..second }), "RDL-071")
+                .expect(report_says("the connection was closed")),
+        ),
+        scenario(
+            "net/N-D4 dolly another password",
+            fails(URL, serve(Dolly { password: Some("other"), ..second }), "RDL-071")
+                .kargs(PASSWORD)
+                .kargs("rd.kiwi.live.dolly_options=-a,5")
+                .expect(report_says("the server has another password"))
+                .expect(report_says("use the same -P PASSWORD"))
+                .expect(report_lacks("secret")),
+        ),
+        scenario(
+            "net/dolly nobody comes",
+            fails(URL, Serve::Http(vec![]), "RDL-071")
+                .kargs("rd.kiwi.live.dolly_options=-a,6")
+                .expect(report_says("no dolly server connected within 6 s"))
+                .expect(report_says("start the server after this machine says that it waits")),
+        ),
+        scenario(
+            "net/dolly an option for servers",
+            fails(URL, Serve::Http(vec![]), "RDL-071")
+                .kargs("rd.kiwi.live.dolly_options=-s")
+                .expect(report_says("-s is an option for a dolly server")),
+        ),
+    ]
+}
+
+fn packed() -> Vec<Scenario> {
+    let by = |script: &str| changed(iso(), &format!("{script} < \"$1\" > \"$1.packed\"; mv \"$1.packed\" \"$1\""));
+    let url = "root=live:http://10.9.0.1/live.iso";
+    let serve = |recipe| Serve::Http(vec![("/live.iso", recipe)]);
+    let mut list: Vec<_> = [("xz", "xz -1"), ("zst", "zstd -q --check"), ("gz", "gzip -1")]
+        .map(|(kind, script)| {
+            scenario(
+                format!("net/an ISO packed as {kind} is unpacked on its way"),
+                boot(url, serve(by(script))).expect(overlay_root()).expect(console_says("compressed) into RAM")),
+            )
+        })
+        .into();
+    let hole = "gzip -1 < \"$1\" | { head -c 900000; head -c 4096 > /dev/null; cat; } > \"$1.packed\"; mv \"$1.packed\" \"$1\"";
+    let cut = changed(iso(), hole);
+    list.push(scenario(
+        "net/a packed ISO that is damaged",
+        fails(url, serve(cut), "RDL-071").expect(report_says("the compressed image is damaged")),
+    ));
+    list
+}
