@@ -18,6 +18,8 @@ pub const ROOT_DEVICE: &str = "/dev/mapper/live-rw";
 pub const CONF: &str = "etc/rdlive.conf";
 /// Module index of a native initramfs, relative to its root.
 pub const MODULE_INDEX: &str = "usr/lib/rdlive/modules.index";
+/// Dictionary of the compressed modules of a native initramfs ([`crate::packed::seal`]), relative to its root.
+pub const MODULE_DICTIONARY: &str = "usr/lib/rdlive/modules.dict";
 /// Directory of what a medium says about itself. Beside [`INFO`] it has a file whose name, 16 hexadecimal digits, marks the build.
 pub const MARKS: &str = ".rdlive";
 /// What a medium of our builder says about itself, relative to its root.

@@ -31,6 +31,9 @@ pub enum ModuleError {
     /// Name, file, and what the kernel says.
     #[error("module {0} ({1}): {2}")]
     Refused(String, String, io::Error),
+    /// Name, and what is the matter with the dictionary that the file needs.
+    #[error("module {0} needs /{dictionary}, which {1}", dictionary = crate::layout::MODULE_DICTIONARY)]
+    Dictionary(String, &'static str),
     /// There is no modprobe.
     #[error("modprobe: {0}")]
     NoModprobe(io::Error),
@@ -47,7 +50,7 @@ pub type LoadModule<'a> = &'a (dyn Fn(&str) -> Result<(), ModuleError> + Sync);
 
 impl ModuleError {
     /// What can be done about it.
-    fn remedy(&self, module: &str) -> String {
+    pub(crate) fn remedy(&self, module: &str) -> String {
         let forbidden = match self {
             Self::Refused(_, _, error) => {
                 error.kind() == io::ErrorKind::PermissionDenied
@@ -61,6 +64,10 @@ impl ModuleError {
                 format!(
                     "remove {module} from module_blacklist=; a kernel that is locked down takes only modules signed for it"
                 )
+            }
+            Self::Dictionary(..) => {
+                "make the initrd anew (rdlive-image), or write the medium again: the dictionary and the modules are of one initrd"
+                    .to_owned()
             }
             Self::Silent(..) => "unplug what does not answer and boot again; dmesg has the driver's words".to_owned(),
             Self::Refused(..) => "make the initrd anew, with the modules of the kernel that is running".to_owned(),
@@ -82,8 +89,10 @@ impl super::Executor<'_> {
         let begun = Instant::now();
         let loaded = (self.load)(module);
         let there = loop {
+            // Before and after: it may have become ready, or have begun, between two looks.
+            let coming = self.is_coming(module);
             match self.is_there(module, filesystem) {
-                Some(false) if self.is_coming(module) && begun.elapsed() < limit => thread::sleep(PAUSE),
+                Some(false) if (coming || self.is_coming(module)) && begun.elapsed() < limit => thread::sleep(PAUSE),
                 there => break there,
             }
         };
@@ -237,11 +246,17 @@ mod tests {
     fn a_driver_that_never_comes_is_named_with_what_to_do_table() {
         let refused = |errno: Errno| ModuleError::Refused("loop".into(), "/l/loop.ko".into(), errno.into());
         type Answer<'a> = &'a (dyn Fn() -> Result<(), ModuleError> + Sync);
-        let rows: [(Answer<'_>, &str, &str, &str); 8] = [
+        let rows: [(Answer<'_>, &str, &str, &str); 9] = [
             (&|| Err(ModuleError::Absent("loop".into())), "live", "not in this initrd", "--add-module loop"),
             (&|| Err(refused(Errno::PERM)), "live", "not permitted", "module_blacklist="),
             (&|| Err(refused(Errno::KEYREJECTED)), "live", "/l/loop.ko", "signed"),
             (&|| Err(refused(Errno::NOEXEC)), "live", "/l/loop.ko", "make the initrd anew"),
+            (
+                &|| Err(ModuleError::Dictionary("loop".into(), "is damaged")),
+                "live",
+                "/usr/lib/rdlive/modules.dict, which is damaged",
+                "make the initrd anew",
+            ),
             (
                 &|| Err(ModuleError::Modprobe("FATAL: Module loop not found".into())),
                 "live",

@@ -5,6 +5,7 @@ mod file;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CString;
 use std::fs;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::facts::{Drivers, PATIENCE};
 use crate::layout;
 use crate::modindex::{self, Index, Loadable};
 use crate::patient::Apart;
-use file::hand_over;
+use file::{Fault, Shared, hand_over};
 
 /// Threads that load. More than processors: most of a probe is waiting.
 const WORKERS: usize = 4;
@@ -73,6 +74,7 @@ pub struct Loader {
     index: Index<'static>,
     blacklist: BTreeSet<String>,
     parameters: BTreeMap<String, String>,
+    shared: Shared,
     state: Mutex<State>,
     work: Condvar,
 }
@@ -137,6 +139,7 @@ impl Loader {
             index,
             blacklist: wanted.blacklist.iter().map(|name| modindex::normalise(name)).collect(),
             parameters: wanted.parameters.iter().cloned().collect(),
+            shared: Shared::default(),
             state: Mutex::new(State::default()),
             work: Condvar::new(),
         }
@@ -334,11 +337,21 @@ impl Loader {
         let parameters = CString::new(self.arguments(module, probes))
             .map_err(|_| ModuleError::Parameters(module.name.to_owned()))?;
         let begin = Instant::now();
-        let result = hand_over(&self.env.path(module.file), &parameters)
-            .map_err(|error| ModuleError::Refused(module.name.to_owned(), module.file.to_owned(), error));
+        let result = hand_over(&self.env, &self.env.path(module.file), &parameters, &self.shared).map_err(|fault| {
+            let name = module.name.to_owned();
+            match fault {
+                Fault::Io(error) => ModuleError::Refused(name, module.file.to_owned(), error),
+                Fault::Dictionary(why) => ModuleError::Dictionary(name, why),
+            }
+        });
         log::debug!("module {} [{:.1} ms]", module.name, clock::milliseconds(begin.elapsed()));
-        if result.is_ok() {
-            self.lock().loaded.insert(module.name.to_owned());
+        match &result {
+            Ok(()) => drop(self.lock().loaded.insert(module.name.to_owned())),
+            // Said once, and aloud: of the drivers that devices ask for nobody waits for one by name.
+            Err(why @ ModuleError::Dictionary(..)) if !self.shared.told.swap(true, Ordering::Relaxed) => {
+                log::error!("{why}; {}", why.remedy(module.name));
+            }
+            Err(_) => {}
         }
         result
     }

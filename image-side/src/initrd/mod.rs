@@ -127,8 +127,9 @@ pub struct Recipe {
     pub encryption: bool,
     /// Compression of the archive.
     pub compress: Compress,
-    /// Store every module plain. Otherwise most are compressed one by one, for the agent to unpack on demand: of 250 a
-    /// machine loads twenty, and what the archive holds plain the kernel unpacks before our first instruction.
+    /// Store every module plain. Otherwise most are compressed one by one, with a dictionary that they share, for the agent to
+    /// unpack on demand: of 250 a machine loads twenty, and what the archive holds plain the kernel unpacks before our first
+    /// instruction.
     pub plain_modules: bool,
     /// All file times.
     pub epoch: Epoch,
@@ -194,7 +195,11 @@ fn add_modules(recipe: &Recipe, choice: &Choice, archive: &mut Archive) -> Resul
         .map(|file| module_file::Job::new(&file.path, recipe.plain_modules))
         .collect();
     let mut sizes = Vec::new();
-    for (job, content) in jobs.iter().zip(module_file::pack(tree, &jobs)?) {
+    let packed = module_file::pack(tree, &jobs)?;
+    if let Some(dictionary) = packed.dictionary {
+        archive.file(layout::MODULE_DICTIONARY, 0o644, dictionary);
+    }
+    for (job, content) in jobs.iter().zip(packed.files) {
         sizes.push((kmod::module_name(&job.source), content.len() as u64));
         archive.file(&format!("{base}/{}", job.target), 0o644, content);
     }

@@ -120,6 +120,18 @@ pub fn all() -> Vec<Scenario> {
             ),
         ),
         scenario(
+            "drivers/the dictionary of the modules is damaged",
+            ends_naming(
+                "module erofs needs /usr/lib/rdlive/modules.dict, which is damaged",
+                "write the medium again",
+                Boot::from(iso_with("ISO", image(Fs::Erofs)))
+                    .kargs("rd.retry=5 panic=-1")
+                    // User-mode Linux has plain modules.
+                    .on(Bus::IdeCd)
+                    .over_initrd("mkdir -p usr/lib/rdlive; echo damaged > usr/lib/rdlive/modules.dict"),
+            ),
+        ),
+        scenario(
             "drivers/P8 erofs is not in the initrd",
             ends_naming(
                 "module erofs is not in this initrd",

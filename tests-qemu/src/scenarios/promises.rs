@@ -2,6 +2,7 @@
 //! measures ours and the originals in one run; a timed test would only tell how busy the machine is.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -14,6 +15,8 @@ use crate::tool;
 
 /// Bytes of the native initramfs with the generic driver set, cards of networks among it (docs/decisions/0033-network-in-the-agent.md).
 const INITRAMFS: u64 = 14_000_000;
+/// The same without the network (docs/decisions/0036-modules-by-columns.md).
+const WITHOUT_NETWORK: u64 = 10_500_000;
 /// Bytes of the agent, with network and TLS (docs/decisions/0033-network-in-the-agent.md).
 const AGENT: u64 = 3_200_000;
 
@@ -23,6 +26,7 @@ pub fn all() -> Vec<Scenario> {
         |name: &str, measure| Scenario { name: format!("promise/{name}"), work: Work::Measure(measure), tag: None };
     vec![
         promise("native generic initramfs is at most 14 MB", initramfs),
+        promise("native generic initramfs without the network is at most 10.5 MB", without_network),
         promise("agent is at most 3.2 MB", agent),
         promise("no folder of the builder is in the agent", folders),
         promise("two builds of the agent in different folders are equal", equal).with_all(),
@@ -32,6 +36,17 @@ pub fn all() -> Vec<Scenario> {
 
 fn initramfs(lab: &Lab) -> Result<()> {
     at_most(std::fs::metadata(Mode::Native.pair(lab)?.initrd)?.len(), INITRAMFS)
+}
+
+fn without_network(lab: &Lab) -> Result<()> {
+    let dir = lab.cache.scratch("no-network")?;
+    let (tree, initrd) = (Mode::Native.tree().ensure(lab)?, dir.join("initrd"));
+    let mut builder = Command::new(&lab.built.builder.path);
+    builder.args(["initrd", "--profile", "generic", "--no-network", "--root"]).arg(tree);
+    tool::run(builder.arg("--output").arg(&initrd).arg("--agent").arg(&lab.built.agent.path))?;
+    let bytes = std::fs::metadata(&initrd)?.len();
+    crate::remove::tree(&dir)?;
+    at_most(bytes, WITHOUT_NETWORK)
 }
 
 fn agent(lab: &Lab) -> Result<()> {
