@@ -198,6 +198,10 @@ pub struct Wish {
     /// `rd.net.dhcp.retry`: how often others ask before they give up; rdlive asks until the deadline of the boot, and
     /// takes a higher number for granted.
     pub dhcp_retry: Option<u32>,
+    /// `rd.net.dhcp.vendor-class`: what this machine says it is (DHCP option 60).
+    pub vendor_class: Option<String>,
+    /// `rd.net.dhcp.client-id`: by what the server knows this machine (option 61), instead of its hardware address.
+    pub client_id: Option<Vec<u8>>,
     /// Whether interfaces get names that tell where they are, as udev gives them: not with `net.ifnames=0`.
     pub predictable_names: bool,
 }
@@ -215,6 +219,8 @@ impl Default for Wish {
             needed: false,
             timeouts: Timeouts::default(),
             dhcp_retry: None,
+            vendor_class: None,
+            client_id: None,
             predictable_names: true,
         }
     }

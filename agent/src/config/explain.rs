@@ -122,6 +122,7 @@ fn lines(config: &Config) -> Vec<(&'static str, String)> {
         ("source", config.source.to_string()),
     ];
     let mut add = |name, value: Option<String>| lines.extend(value.map(|value| (name, value)));
+    add("target", config.system.as_ref().filter(|_| config.source.is_fetched()).map(target));
     let mark = config.medium_id.as_ref().map(|id| format!("what holds /{}/{id}", crate::layout::MARKS));
     let preferred: Vec<_> = config.medium.iter().map(ToString::to_string).chain(mark).collect();
     add("medium", (!preferred.is_empty()).then(|| format!("{} is preferred", preferred.join(" or "))));
@@ -150,6 +151,12 @@ pub fn without_password(url: &str) -> String {
         Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
         None => url.to_owned(),
     }
+}
+
+fn target(system: &System) -> String {
+    let reset = if system.reset { ", fetched again, and what was kept there is gone" } else { "" };
+    let wipe = system.wipe.as_ref().map(|wipe| format!(", wiped if it is {wipe}")).unwrap_or_default();
+    format!("{}{reset}{wipe}", system.device)
 }
 
 fn iso_scan(scan: &IsoScan) -> String {

@@ -60,7 +60,13 @@ pub(super) fn settings(lookup: &mut Lookup) -> Vec<Setting> {
 /// Whether a part of the network reads it, today or later.
 fn is_setting(karg: &'static Karg) -> bool {
     let is_of_table = NETWORK_TABLE.iter().any(|entry| std::ptr::eq(*entry, karg));
-    is_of_table && matches!(karg.status, Status::Built | Status::NotBuilt(Area::Network))
+    let is_read = match karg.status {
+        Status::Built | Status::NotBuilt(Area::Network) => true,
+        // What it cannot do is said where it would have to.
+        Status::Elsewhere(who) => who == registry::LAYERED,
+        _ => false,
+    };
+    is_of_table && is_read
 }
 
 #[cfg(test)]

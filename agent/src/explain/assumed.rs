@@ -78,6 +78,11 @@ impl Assumed {
             let mut found = device("", 0, Some(Kind::Iso9660), selector);
             (found.superblock.take().unwrap_or(Superblock::new(Kind::Iso9660)), Some(usual_content(config)))
         });
+        let mut superblock = superblock;
+        if is_assumed && config.system.is_some() {
+            // Changes are kept for an image that can be told from others.
+            superblock.label.get_or_insert_with(|| "LIVE".to_owned());
+        }
         let size = superblock.size.unwrap_or(GIB);
         let container = matches!(superblock.kind, Kind::Squashfs | Kind::Erofs);
         // A container is not mounted here, so what it holds is not known: a nested image would add one loop and one mount.
@@ -259,5 +264,23 @@ mod tests {
             let text = plan(&config, vec![found]).join("\n");
             assert!(text.contains("RDL-012: /dev/sda1 holds ") && !text.contains("mount medium"), "{text}");
         }
+    }
+
+    /// SD-12: the printed entry of the seed, as it is planned.
+    #[test]
+    fn an_image_goes_onto_a_disk_and_keeps_changes_there() {
+        let (config, _) = interpret_text(
+            "root=live:ftp://h/x.iso ramdisk_size=3545728 rd.kiwi.live.system=/dev/sda rd.live.overlay.persistent \
+             rd.live.overlay.cowfs=xfs",
+        );
+        let text = plan(&config, Vec::new()).join("\n");
+        for words in ["assuming that /dev/sda is empty", "fetch ftp://h/x.iso to /dev/sda, which must be empty", "xfs"]
+        {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert!(!text.contains("falling back") && !text.contains("stops"), "{text}");
+        let (config, _) = interpret_text("root=live:http://h/x.iso rd.kiwi.live.system=UUID=ab");
+        let text = plan(&config, Vec::new()).join("\n");
+        assert!(text.contains("has an earlier image") && !text.contains("fetch "), "{text}");
     }
 }

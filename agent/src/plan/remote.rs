@@ -41,7 +41,10 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option
     let patience = transfer.patience.unwrap_or(config.deadline);
     let (wish, _) = config.network_wish();
     let keep = wish.needed || follow.is_some();
-    let mut steps = vec![Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline, follow })];
+    let limit = wish.timeouts.dhcp.map(|limit| limit.saturating_mul(wish.dhcp_retry.unwrap_or(1).max(1)));
+    let patience_for_an_address = limit.map_or(config.deadline, |limit| limit.min(config.deadline));
+    let up = NetAct::Up { wish: Box::new(wish), patience: patience_for_an_address, follow };
+    let mut steps = vec![Step::Net(up)];
     let to = match onto {
         Some(onto) => Destination::Disk(onto),
         None => {

@@ -128,7 +128,8 @@ impl Worked {
         let setup = Setup {
             mac,
             hostname: self.requests.iter().find_map(|request| request.hostname.clone()),
-            vendor_class: None,
+            client_id: wish.client_id.clone(),
+            vendor_class: wish.vendor_class.clone(),
             requested: self.requests.iter().find_map(|request| request.address).and_then(|address| v4(address.ip)),
             broadcast: false,
             rapid_commit: true,

@@ -15,6 +15,8 @@ pub struct Setup {
     pub mac: HardwareAddress,
     /// The name that the server is told (option 12).
     pub hostname: Option<Hostname>,
+    /// Option 61, where the command line has one.
+    pub client_id: Option<Vec<u8>>,
     /// Option 60.
     pub vendor_class: Option<String>,
     /// The address that is asked for first.

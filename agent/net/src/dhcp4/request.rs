@@ -68,7 +68,7 @@ pub(super) fn decline<'a>(setup: &'a Setup, known: &Known) -> Outgoing<'a> {
 }
 
 fn outgoing<'a>(setup: &'a Setup, known: &Known, kind: Type) -> Outgoing<'a> {
-    let mut options = vec![(code::CLIENT_ID, client_id(&setup.mac))];
+    let mut options = vec![(code::CLIENT_ID, setup.client_id.clone().unwrap_or_else(|| client_id(&setup.mac)))];
     let address = |ip: Ipv4Addr| ip.octets().to_vec();
     options.extend(known.requested.map(|ip| (code::REQUESTED, address(ip))));
     options.extend(known.server.map(|ip| (code::SERVER, address(ip))));

@@ -27,6 +27,7 @@ pub(super) fn setup() -> Setup {
     Setup {
         mac: HardwareAddress::new(&MAC).unwrap(),
         hostname: None,
+        client_id: None,
         vendor_class: None,
         requested: None,
         broadcast: false,

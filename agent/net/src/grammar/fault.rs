@@ -95,6 +95,9 @@ pub enum Fault {
     /// No number.
     #[error("\"{0}\" is no number")]
     Number(String),
+    /// No option of DHCP has room for it.
+    #[error("\"{0}\" is no text of 1 to 254 characters")]
+    Text(String),
     /// Built by nobody in native mode.
     #[error("native mode makes no {}", layered(*.0))]
     Layered(Layered),
@@ -171,6 +174,7 @@ impl Fault {
             Self::NoWay => "write rd.route=NET/PREFIX:GATEWAY or rd.route=NET/PREFIX::IF",
             Self::VlanId(_) => "write vlan=vlan5:eth0 or vlan=eth0.5:eth0",
             Self::Seconds(_) | Self::Number(_) => "write a whole number",
+            Self::Text(_) => "write a text that can be printed",
             Self::Layered(_) => {
                 "build the initrd in dracut mode, whose network-manager or systemd-networkd module makes it"
             }

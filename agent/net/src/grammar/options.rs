@@ -54,12 +54,9 @@ fn one(word: &Word<'_>, aside: &Aside<'_>, wish: &mut Wish, parts: &mut Parts<'_
         "bond" => return Err(Fault::Layered(Layered::Bond)),
         "bridge" => return Err(Fault::Layered(Layered::Bridge)),
         "team" => return Err(Fault::Layered(Layered::Team)),
-        "rd.net.dhcp.vendor-class"
-        | "rd.net.dhcp.client-id"
-        | "rd.net.dhcp.dscp"
-        | "rd.net.dns"
-        | "rd.ethtool"
-        | "ib.pkey" => {
+        "rd.net.dhcp.vendor-class" => wish.vendor_class = Some(option(value)?.to_owned()),
+        "rd.net.dhcp.client-id" => wish.client_id = Some(client_id(option(value)?)),
+        "rd.net.dhcp.dscp" | "rd.net.dns" | "rd.ethtool" | "ib.pkey" => {
             return Err(Fault::NetworkManagerOnly);
         }
         key => {
@@ -70,6 +67,19 @@ fn one(word: &Word<'_>, aside: &Aside<'_>, wish: &mut Wish, parts: &mut Parts<'_
         }
     }
     Ok(())
+}
+
+/// A text that a DHCP message has room for: the length of an option is one byte.
+fn option(value: &str) -> Result<&str, Fault> {
+    let fits = (1..=254).contains(&value.len()) && !value.chars().any(char::is_control);
+    fits.then_some(value).ok_or_else(|| Fault::Text(shown(value)))
+}
+
+/// Bytes as `01:aa:bb…`; any other text is a name, in front of which stands 0 (RFC 2132 9.14), as with NetworkManager.
+fn client_id(value: &str) -> Vec<u8> {
+    let byte = |text: &str| u8::from_str_radix(text, 16).ok().filter(|_| text.len() == 2 && !text.starts_with('+'));
+    let bytes: Option<Vec<u8>> = value.split(':').map(byte).collect();
+    bytes.filter(|bytes| bytes.len() > 1).unwrap_or_else(|| [&[0], value.as_bytes()].concat())
 }
 
 /// What stands beside an address without anything else. The last of equal words counts.

@@ -203,7 +203,9 @@ fn a_bad_word_touches_no_other_and_says_why() {
         ("bond=bond0:eth0,eth1", Layered(super::Layered::Bond)),
         ("bridge=br0:eth0", Layered(super::Layered::Bridge)),
         ("team=team0:eth0", Layered(super::Layered::Team)),
-        ("rd.net.dhcp.client-id=01", NetworkManagerOnly),
+        ("rd.net.dhcp.client-id", Text(String::new())),
+        ("rd.net.dhcp.vendor-class=\u{7}", Text("\\x07".into())),
+        ("rd.net.dhcp.dscp=1", NetworkManagerOnly),
     ];
     for (word, fault) in rows {
         let (wish, complaints) = parse(&format!("ip=eth7:dhcp {word} nameserver=192.0.2.53"));
@@ -332,4 +334,26 @@ fn an_interface_is_found_by_each_of_its_names() {
     }
     let (wish, _) = parse("ip=ens192:dhcp ip=ens3:dhcp vlan=vlan5:eth0 ip=vlan5:dhcp bootdev=eth9");
     assert_eq!(wish.missing(&[link]).map(ToString::to_string).collect::<Vec<_>>(), ["ens192", "eth9"]);
+}
+
+#[test]
+fn what_a_dhcp_server_is_told() {
+    for (value, expected) in [
+        ("01:aa:BB", &[1, 0xaa, 0xbb][..]),
+        ("machine 7", b"\0machine 7"),
+        ("01", b"\x0001"),
+        ("01:+a", b"\x0001:+a"),
+        ("aa:b", b"\0aa:b"),
+    ] {
+        let (wish, complaints) = Wish::parse([
+            Word { key: "rd.net.dhcp.client-id", value: Some(value) },
+            Word { key: "rd.net.dhcp.vendor-class", value: Some("live") },
+        ]);
+        assert_eq!(complaints, []);
+        assert_eq!(
+            (wish.client_id.as_deref(), wish.vendor_class.as_deref()),
+            (Some(expected), Some("live")),
+            "{value}"
+        );
+    }
 }

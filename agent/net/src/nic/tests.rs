@@ -105,6 +105,7 @@ impl Lab {
         let setup = Setup {
             mac: self.client.mac.unwrap(),
             hostname: None,
+            client_id: None,
             vendor_class: None,
             requested: None,
             broadcast: false,

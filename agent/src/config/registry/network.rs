@@ -11,27 +11,27 @@ table! { NETWORK_TABLE:
     IFNAME = Karg::new("ifname", ValueKind::Text, Origin::Both, "Name an interface").values("`<name>:<MAC>`");
     NAMESERVER = Karg::new("nameserver", ValueKind::Text, Origin::Dracut, "Name server; may be given several times").values("an address");
     VLAN = Karg::new("vlan", ValueKind::Text, Origin::Dracut, "VLAN interface").values("`<name>:<parent>`");
-    BOND = net("bond", ValueKind::Text, Origin::Dracut, "Bonded interface").values("`<name>[:<members>[:<options>[:<mtu>]]]`");
-    TEAM = net("team", ValueKind::Text, Origin::Dracut, "Team interface").values("`<name>:<ports>[:<runner>]`");
-    BRIDGE = net("bridge", ValueKind::Text, Origin::Dracut, "Bridge interface").values("`<name>:<ports>`");
+    BOND = Karg::new("bond", ValueKind::Text, Origin::Dracut, "Bonded interface").values("`<name>[:<members>[:<options>[:<mtu>]]]`").elsewhere(LAYERED);
+    TEAM = Karg::new("team", ValueKind::Text, Origin::Dracut, "Team interface").values("`<name>:<ports>[:<runner>]`").elsewhere(LAYERED);
+    BRIDGE = Karg::new("bridge", ValueKind::Text, Origin::Dracut, "Bridge interface").values("`<name>:<ports>`").elsewhere(LAYERED);
     NEEDNET = Karg::new("rd.neednet", ValueKind::Bool, Origin::Both, "Bring the network up even if the root does not need it").default("0; implied by a network source");
     PEERDNS = Karg::new("rd.peerdns", ValueKind::Bool, Origin::Dracut, "Use name servers from DHCP").default("1");
     ROUTE = Karg::new("rd.route", ValueKind::Text, Origin::Dracut, "Static route; may be given several times").values("`<net>/<prefix>:<gateway>[:<interface>]`");
     NETROOT = Karg::new("netroot", ValueKind::Text, Origin::Dracut, "Network root of dracut's own network modules").elsewhere("dracut's network modules; a live source is named by `root=`");
-    NET_TIMEOUT_DHCP = seconds("rd.net.timeout.dhcp", "Limit for DHCP");
+    NET_TIMEOUT_DHCP = Karg::new("rd.net.timeout.dhcp", ValueKind::Number, Origin::Dracut, "Limit for an address, as often as `rd.net.dhcp.retry` says; no longer than `rd.retry`").values("seconds").default("as `rd.retry`");
     NET_TIMEOUT_IFLINK = seconds("rd.net.timeout.iflink", "Limit for an interface to appear").default("60");
     NET_TIMEOUT_IFUP = seconds("rd.net.timeout.ifup", "Limit for an interface to come up").default("20");
     NET_TIMEOUT_ROUTE = seconds("rd.net.timeout.route", "Limit for a route to appear").default("20");
     NET_TIMEOUT_IPV6DAD = seconds("rd.net.timeout.ipv6dad", "Limit for IPv6 duplicate address detection").default("50");
     NET_TIMEOUT_IPV6AUTO = seconds("rd.net.timeout.ipv6auto", "Limit for IPv6 autoconfiguration").default("40");
     NET_TIMEOUT_CARRIER = seconds("rd.net.timeout.carrier", "Limit for a carrier").default("10");
-    NET_DHCP_RETRY = net("rd.net.dhcp.retry", ValueKind::Number, Origin::Dracut, "How often DHCP is tried").default("1");
-    NET_DHCP_VENDOR_CLASS = net("rd.net.dhcp.vendor-class", ValueKind::Text, Origin::Dracut, "DHCP vendor class to send");
-    NET_DHCP_CLIENT_ID = net("rd.net.dhcp.client-id", ValueKind::Text, Origin::Dracut, "DHCP client identifier to send");
-    NET_DHCP_DSCP = net("rd.net.dhcp.dscp", ValueKind::Text, Origin::Dracut, "DSCP value of DHCP packets");
-    NET_DNS = net("rd.net.dns", ValueKind::Text, Origin::Dracut, "Name server as a URI");
-    ETHTOOL = net("rd.ethtool", ValueKind::Text, Origin::Dracut, "Link settings of an interface");
-    IB_PKEY = net("ib.pkey", ValueKind::Text, Origin::Dracut, "InfiniBand partition key interface");
+    NET_DHCP_RETRY = Karg::new("rd.net.dhcp.retry", ValueKind::Number, Origin::Dracut, "How often DHCP is tried").default("1");
+    NET_DHCP_VENDOR_CLASS = Karg::new("rd.net.dhcp.vendor-class", ValueKind::Text, Origin::Dracut, "DHCP vendor class to send");
+    NET_DHCP_CLIENT_ID = Karg::new("rd.net.dhcp.client-id", ValueKind::Text, Origin::Dracut, "DHCP client identifier to send").values("bytes as `01:aa:bb`, else a text");
+    NET_DHCP_DSCP = Karg::new("rd.net.dhcp.dscp", ValueKind::Text, Origin::Dracut, "DSCP value of DHCP packets").elsewhere(LAYERED);
+    NET_DNS = Karg::new("rd.net.dns", ValueKind::Text, Origin::Dracut, "Name server as a URI").elsewhere(LAYERED);
+    ETHTOOL = Karg::new("rd.ethtool", ValueKind::Text, Origin::Dracut, "Link settings of an interface").elsewhere(LAYERED);
+    IB_PKEY = Karg::new("ib.pkey", ValueKind::Text, Origin::Dracut, "InfiniBand partition key interface").elsewhere(LAYERED);
     GATEWAY = Karg::new("gateway", ValueKind::Text, Origin::Dracut, "Gateway for an `ip=` that holds only an address");
     NETMASK = Karg::new("netmask", ValueKind::Text, Origin::Dracut, "Mask for an `ip=` that holds only an address");
     HOSTNAME = Karg::new("hostname", ValueKind::Text, Origin::Dracut, "Host name for an `ip=` that holds only an address");
@@ -67,5 +67,10 @@ const fn net(name: &'static str, kind: ValueKind, origin: Origin, meaning: &'sta
 }
 
 const fn seconds(name: &'static str, meaning: &'static str) -> Karg {
-    net(name, ValueKind::Number, Origin::Dracut, meaning).values("seconds")
+    Karg::new(name, ValueKind::Number, Origin::Dracut, meaning)
+        .values("seconds")
+        .ignored("interfaces, links and routes are waited for together, as long as rd.retry= says")
 }
+
+/// Who does what rdlive's own client cannot.
+pub const LAYERED: &str = "NetworkManager in an initrd of dracut; rdlive's own client says that it cannot";
