@@ -10,7 +10,8 @@ use crate::area::course::Course;
 use crate::config::explain::without_password;
 use crate::config::{Selector, System};
 use crate::error::{Code, Stop};
-use crate::facts::{Device, MediumFacts, Next, Origin, Provider, SILENCE};
+use crate::facts::{Device, Holds, MediumFacts, Next, Origin, Provider, SILENCE};
+use crate::format::Kind;
 use crate::handover::DRACUT;
 use crate::plan::act::Onto;
 use crate::plan::deploy::{self, Deployment};
@@ -31,6 +32,7 @@ impl Boot<'_> {
         self.fetch(url, None)?;
         let file = Path::new(remote::FETCHED);
         let facts = file_facts(self.world, file, Origin::Fetched(file.to_owned()))?;
+        self.same_build(&facts);
         self.acquire(facts)
     }
 
@@ -98,7 +100,26 @@ impl Boot<'_> {
             }
         };
         self.report.moment("medium");
+        self.same_build(&facts);
         self.acquire(facts)
+    }
+
+    /// Says that kernel and initrd are not those of the ISO: they were copied out of another build's (seed-audit SD-16).
+    fn same_build(&mut self, facts: &MediumFacts) {
+        let Some(made_for) = self.config.medium.as_ref().filter(|_| facts.kind == Kind::Iso9660) else { return };
+        let other = made_for.readings().iter().all(|reading| match reading {
+            Selector::Uuid(uuid) => facts.uuid.as_ref().is_some_and(|found| !found.eq_ignore_ascii_case(uuid)),
+            Selector::Label(label) => facts.label.as_ref().is_some_and(|found| found != label),
+            _ => false,
+        });
+        if other {
+            let found = Holds { kind: Some(facts.kind), uuid: facts.uuid.clone(), label: facts.label.clone() };
+            let line = format!(
+                "this initrd was made for {made_for}, and the image is {found}, of another build: copy kernel and initrd out of it \
+                 again; rd.live.medium=any if that is meant"
+            );
+            self.say(Tone::Warning, line);
+        }
     }
 
     /// The disk for the image.
@@ -120,8 +141,16 @@ impl Boot<'_> {
         };
         let found = found.map_err(|why| missing(why.to_string()))?;
         let device = found.ok_or_else(|| missing(format!("{} is not there", system.device)))?;
+        let device = self.whole(&system.device, device);
         self.gather(&device)?;
         Ok(device)
+    }
+
+    /// The disk where a name means what an image on it begins with, which its first partition shows too: the image is written to the
+    /// disk, with its table.
+    fn whole(&self, selector: &Selector, device: Device) -> Device {
+        let parent = device.parent.as_ref().and_then(|name| self.devices().into_iter().find(|disk| disk.name == *name));
+        parent.filter(|disk| discover::is_named(selector, disk)).unwrap_or(device)
     }
 
     /// What is on a disk now that an image was written to it.

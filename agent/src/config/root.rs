@@ -145,6 +145,10 @@ type Known = (Option<Selector>, Option<String>);
 pub(super) fn medium(lookup: &mut Lookup, conf: &Conf) -> Known {
     const FORMS: &str = "is not LABEL=, UUID=, PARTUUID=, PARTLABEL=, nor ID= with 16 digits, ignoring";
     if let (Some(token), Some(text)) = (lookup.token(&LIVE_MEDIUM), lookup.text(&LIVE_MEDIUM)) {
+        // Whatever this initrd was made for.
+        if text == "any" {
+            return (None, None);
+        }
         let known = loader(&text);
         if known != (None, None) {
             malformed_id(&text, &known).into_iter().for_each(|why| lookup.warn("value", &token.raw, why));

@@ -85,6 +85,8 @@ fn whole(lookup: &Lookup, config: &Config) -> [Row; 15] {
     let fetched = config.source.is_fetched();
     let comes = "what comes over the network is in RAM already";
     let in_ram = fetched && config.system.is_none();
+    // It means something for what is fetched, too.
+    let any = lookup.token(&LIVE_MEDIUM).is_some_and(|token| token.value.as_deref() == Some("any"));
     let to_ram = config.ram || config.overlay.fsimg || in_ram;
     [
         (&MINMEM, !to_ram, "nothing is copied to RAM (rd.live.ram)"),
@@ -96,7 +98,7 @@ fn whole(lookup: &Lookup, config: &Config) -> [Row; 15] {
         (&LIVE_MEDIUM, in_initrd, why),
         (&LIVE_RAM, in_ram, comes),
         (&LIVE_EJECT, in_ram, comes),
-        (&LIVE_MEDIUM, in_ram, comes),
+        (&LIVE_MEDIUM, in_ram && !any, comes),
         (&KIWI_SYSTEM, live && !fetched, "nothing is fetched (root=live:<URL>)"),
         (
             &KIWI_RESET,

@@ -16,7 +16,7 @@ use super::blank::PROOF_LIMIT;
 use super::fetch::MIB;
 use super::witness::Witness;
 use crate::env::Env;
-use crate::error::{Code, Stop};
+use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::Seen;
 use crate::format::partition;
 use crate::kmsg;
@@ -56,7 +56,10 @@ pub(super) struct Site<'a> {
 
 impl<'a> Site<'a> {
     fn of(env: &'a Env, seen: &'a Seen) -> Result<Self, Stop> {
-        let unusable = |stop: Stop| Stop { code: Code::TargetUnusable, ..stop };
+        let unusable = |stop: Stop| match stop.advice == ELSEWHERE {
+            true => Stop::new(Code::TargetUnusable, stop.cause),
+            false => Stop { code: Code::TargetUnusable, ..stop },
+        };
         let witness = Witness::of_unused(env, seen).map_err(unusable)?;
         let size = block::size(witness.file());
         let size = size
@@ -315,5 +318,6 @@ mod tests {
         // Somebody uses it.
         let busy = OntoDisk::prove(&env, &given, String::new()).err().unwrap();
         assert!(busy.code == Code::TargetUnusable && busy.cause.contains("in use"), "{:?}", busy.lines());
+        assert!(busy.advice.contains("rd.kiwi.live.system="), "{}", busy.advice);
     }
 }

@@ -68,9 +68,13 @@ fn first(config: &Config, media: &[Medium]) -> usize {
 
 impl Assumed {
     fn medium(&mut self, config: &Config, medium: Option<Medium>, disk: &str) {
+        let aoe = match &config.source {
+            Source::Aoe(node) => Some(Selector::Path(Path::new("/dev/etherd").join(node))),
+            _ => None,
+        };
         let selector = match &config.source {
             Source::Device(selector) => Some(selector),
-            _ => None,
+            _ => aoe.as_ref(),
         };
         let is_assumed = medium.is_none();
         let (superblock, content) = medium.unwrap_or_else(|| {
@@ -263,6 +267,14 @@ mod tests {
             let found = (Superblock::new(kind), Some(usual_content(&config)));
             let text = plan(&config, vec![found]).join("\n");
             assert!(text.contains("RDL-012: /dev/sda1 holds ") && !text.contains("mount medium"), "{text}");
+        }
+    }
+
+    #[test]
+    fn t46_an_aoe_device_is_a_medium_that_is_only_read() {
+        let text = plan(&interpret_text("root=live:AOEINTERFACE=e0.1").0, Vec::new()).join("\n");
+        for words in ["AoE device e0.1 over any", "device /dev/etherd/e0.1 as medium", "overlay lower"] {
+            assert!(text.contains(words), "{words}: {text}");
         }
     }
 

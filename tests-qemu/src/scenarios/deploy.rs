@@ -67,9 +67,24 @@ fn deployed() -> Check {
     )
 }
 
+/// The disk boots by its firmware, without a kernel from elsewhere and without a network.
+fn by_firmware() -> Vec<Scenario> {
+    let iso = || super::firmware::built(&[]);
+    let first = || onto(disk(1024, "")).net(serving(Serve::Http(vec![("/live.iso", iso())])));
+    [(Firmware::SeaBios, "SeaBIOS"), (Firmware::Ovmf, "OVMF")]
+        .map(|(firmware, name)| {
+            let alone = first().again().firmware(firmware).net(Net::new()).memory(1536);
+            let next = alone.expect(overlay_root()).expect(persistence("temporary"));
+            scenario(format!("deploy/SD-7 the disk boots by {name}"), first().expect(overlay_root()).then(next))
+                .with_all()
+        })
+        .into()
+}
+
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let mut list = written();
+    list.extend(by_firmware());
     list.extend(kept());
     list.extend(refusals());
     list
@@ -120,12 +135,9 @@ fn written() -> Vec<Scenario> {
                 )),
         ),
         scenario(
-            "deploy/the deployed disk boots by its own firmware",
-            onto(blank())
-                .expect(overlay_root())
-                .then(first.again().firmware(Firmware::SeaBios).net(Net::new()).expect(overlay_root())),
-        )
-        .with_all(),
+            "deploy/T-55 an ISO over HTTP onto a disk, dracut 106",
+            onto(blank()).mode(Mode::Dracut106).kargs("rd.retry=60").expect(overlay_root()).expect(deployed()),
+        ),
         scenario(
             "deploy/what looks empty and is not",
             refused(disk(DISK, cut), "RDL-073").expect(report_says("is not empty")),
@@ -157,6 +169,17 @@ fn kept() -> Vec<Scenario> {
                     .expect(persistence("partition"))
                     .expect(file_absent("/kept"))
                     .then(alone(&first).expect(file_absent("/kept"))),
+            ),
+        ),
+        scenario(
+            "deploy/a reset by what the disk holds: the disk is meant, and not its first partition",
+            onto(blank()).expect(overlay_root()).then(
+                first
+                    .again()
+                    .kargs("rd.kiwi.live.system=LABEL=ISO rd.kiwi.live.reset rd.live.overlay.persistent=0")
+                    .expect(overlay_root())
+                    .expect(report_says("to /dev/{0}, in place of what is there"))
+                    .expect(deployed()),
             ),
         ),
     ]

@@ -20,7 +20,7 @@ macro_rules! through_loopback {
 }
 
 /// An ISO of our builder whose menu entries report to the lab. With other content than most it has the fewest drivers.
-fn built(extra: &[&str]) -> Recipe {
+pub(super) fn built(extra: &[&str]) -> Recipe {
     let kargs = ["console=ttyS0", "rd.live.report=/dev/ttyS1", "lab.report"];
     let mut args: Vec<String> =
         kargs.iter().flat_map(|karg| ["--append-karg".to_owned(), (*karg).to_owned()]).collect();

@@ -60,6 +60,13 @@ fn roots() -> Vec<Scenario> {
                 .expect(console_says("changes are not kept over a reboot")),
         ),
         scenario(
+            "net/SD-16 kernel and initrd of another build",
+            boot(dhcp(iso()))
+                .over_initrd("mkdir etc; echo 'medium = UUID=2020-01-01-00-00-00-00' > etc/rdlive.conf")
+                .expect(overlay_root())
+                .expect(console_says("of another build: copy kernel and initrd out of it again")),
+        ),
+        scenario(
             "net/rd.live.mirror= is asked where the first URL has nothing",
             boot(dhcp(iso()))
                 .root("root=live:http://10.9.0.1/nothing.iso")

@@ -31,7 +31,7 @@ table! { LIVE_TABLE:
         .words(&["kiwi", "dmsquash"])
         .default("from `/etc/rdlive.conf`; else `kiwi` if a kiwi-only karg is present; else `dmsquash`");
     LIVE_MEDIUM = Karg::new("rd.live.medium", ValueKind::Text, Origin::Rdlive, "Identity of the medium the boot loader came from; it wins when several media match. With its mark it is found under any label: on a file system that holds `/.rdlive/<16 digits>`")
-        .values("`UUID=…`, `LABEL=…`, `PARTUUID=…`, `PARTLABEL=…`, `ID=<16 digits>`, or one of the first four and `,ID=…`")
+        .values("`UUID=…`, `LABEL=…`, `PARTUUID=…`, `PARTLABEL=…`, `ID=<16 digits>`, or one of the first four and `,ID=…`; `any`: none, and an image over a network may be of another build than this initrd")
         .default("from `/etc/rdlive.conf`");
     LIVE_RAM = Karg::new("rd.live.ram", ValueKind::Bool, Origin::Dracut, "Copy the image to RAM and release the medium. If it does not fit, the boot goes on from the medium and says why; with `=required` it stops")
         .values("bool or `required`")

@@ -153,6 +153,7 @@ fn the_medium_comes_from_the_command_line_or_the_initrd() {
     let medium = |text: &str| interpret(&Cmdline::parse(text), &conf).0.medium;
     assert_eq!(medium(""), Some(Selector::Label("From Conf".into())));
     assert_eq!(medium("rd.live.medium=UUID=x"), Some(Selector::Uuid("x".into())));
+    assert_eq!(medium("rd.live.medium=any"), None);
     let both = |text: &str| {
         let config = interpret(&Cmdline::parse(text), &conf).0;
         (config.medium, config.medium_id)
