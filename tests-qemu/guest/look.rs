@@ -16,6 +16,7 @@ use crate::net;
 /// Paths of both histories that a booted system may have; each is resolved and reported.
 const LINKS: &[&str] = &[
     "/run/initramfs/live",
+    "/dev/ram0",
     "/run/initramfs/livedev",
     "/run/initramfs/isoscan",
     "/run/initramfs/isoscandev",

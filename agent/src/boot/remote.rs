@@ -16,12 +16,14 @@ use crate::handover::DRACUT;
 use crate::plan::act::Onto;
 use crate::plan::deploy::{self, Deployment};
 use crate::plan::provider::{self, Way};
-use crate::plan::remote;
+use crate::plan::{Slot, Step, remote};
 use crate::source::discover;
 
 /// How long nobody waits without a word, and how long until the next one.
 const SAY: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_secs(5);
+/// The name of an image in RAM.
+const RAM_DISK: &str = "/dev/ram0";
 
 impl Boot<'_> {
     /// Fetches what a URL names, and takes it as the medium, whatever it is.
@@ -33,7 +35,10 @@ impl Boot<'_> {
         let file = Path::new(remote::FETCHED);
         let facts = file_facts(self.world, file, Origin::Fetched(file.to_owned()))?;
         self.same_build(&facts);
-        self.acquire(facts)
+        let acquired = self.acquire(facts)?;
+        // What the originals call it (kiwi-live spec 2.4.5).
+        self.perform("acquire", &[Step::LinkDevice { at: RAM_DISK.into(), slot: Slot::Medium }])?;
+        Ok(acquired)
     }
 
     /// Takes an AoE device as the medium, once it is there.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -317,10 +318,7 @@ impl<'a> Executor<'a> {
             Step::Move { from, at } => self.move_mount(from, at),
             Step::MakeDir { path } => self.directory(path),
             Step::Symlink { at, to } => self.symlink(at, to),
-            Step::LinkDevice { at, slot } => {
-                let node = self.node(*slot).map(Path::to_owned);
-                node.map_or(Ok(()), |node| self.symlink(at, &node))
-            }
+            Step::LinkDevice { at, slot } => self.link_device(at, *slot),
             Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
             Step::Branch { first, when, then } => self.branch("", first, *when, then),
             Step::Updates { from, to, kept } => self.updates(from, to, *kept),
@@ -337,6 +335,13 @@ impl<'a> Executor<'a> {
             Step::Ram(act) => self.ram_act(act),
             Step::Net(act) => self.net_act(act),
         }
+    }
+
+    /// A link to the device in a slot. A device that has the name already keeps it.
+    fn link_device(&mut self, at: &Path, slot: Slot) -> Result<(), Stop> {
+        let taken = self.env.path(at).symlink_metadata().is_ok_and(|facts| facts.file_type().is_block_device());
+        let node = self.node(slot).map(Path::to_owned).filter(|_| !taken);
+        node.map_or(Ok(()), |node| self.symlink(at, &node))
     }
 
     /// Frees the loop device in a slot.

@@ -43,6 +43,7 @@ fn roots() -> Vec<Scenario> {
             boot(dhcp(iso()))
                 .expect(overlay_root())
                 .expect(persistence("temporary"))
+                .expect(exists("/dev/ram0"))
                 .expect(console_says("network: addresses and routes taken away"))
                 .expect(report_says("fetch http://10.9.0.1/live.iso to RAM at /run/initramfs/fetched/image")),
         ),
