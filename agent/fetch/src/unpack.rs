@@ -29,7 +29,7 @@ const XZ_HEAD: usize = 12 + 1024;
 pub fn unpacker(packing: Packing) -> io::Result<Box<dyn Unpack>> {
     let (packed, pieces) = mpsc::channel();
     let (says, said) = mpsc::sync_channel(WAITING);
-    let source = Source { pieces, says: says.clone(), piece: Vec::new(), at: 0 };
+    let source = Source { pieces, says: says.clone(), piece: Vec::new(), at: 0, has_begun: false, is_over: false };
     let work = move || {
         let result = decode(packing, source, &says);
         // Who does not listen any more has given up.
@@ -99,21 +99,23 @@ struct Source {
     says: SyncSender<Said>,
     piece: Vec<u8>,
     at: usize,
+    has_begun: bool,
+    /// There are no more pieces.
+    is_over: bool,
 }
 
 impl Source {
     /// Makes sure that there is something, unless there is nothing more.
     fn fill(&mut self) -> io::Result<bool> {
         while self.at == self.piece.len() {
-            let piece = match self.pieces.try_recv() {
-                Ok(piece) => Ok(piece),
-                Err(mpsc::TryRecvError::Empty) => {
-                    self.says.send(Said::Hungry).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-                    self.pieces.recv().map_err(|_| ())
-                }
-                Err(mpsc::TryRecvError::Disconnected) => Err(()),
+            // The first one comes by itself. Each other one is asked for when the one before is used up: who gives it waits for that.
+            if std::mem::replace(&mut self.has_begun, true) && !self.is_over {
+                self.says.send(Said::Hungry).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            }
+            let Ok(piece) = self.pieces.recv() else {
+                self.is_over = true;
+                return Ok(false);
             };
-            let Ok(piece) = piece else { return Ok(false) };
             (self.piece, self.at) = (piece, 0);
         }
         Ok(true)

@@ -159,6 +159,8 @@ mod tests {
             "PHYs: phy realtek",
             "USB cards: ",
             "protocols: 8021q",
+            "AoE: ",
+            "NFS: ",
         ];
         assert_eq!(groups, expected);
     }
