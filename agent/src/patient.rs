@@ -157,8 +157,9 @@ mod tests {
         assert_eq!(bounded(&env, limit, "work", || thread::sleep(Duration::from_secs(5))), None);
         assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
 
+        std::fs::write(&meminfo, "Dirty: 100 kB\n").unwrap();
         let written = thread::spawn(move || {
-            for left in (0..10).rev() {
+            for left in (0..100).rev() {
                 // As a whole, or a reader would see an empty table.
                 let new = meminfo.with_extension("new");
                 std::fs::write(&new, format!("Dirty: {left} kB\n")).unwrap();
@@ -166,7 +167,9 @@ mod tests {
                 thread::sleep(Duration::from_millis(20));
             }
         });
-        let slow = bounded(&env, limit, "work", || thread::sleep(Duration::from_millis(150)));
+        // Far more than a write's pause: a busy host keeps the writer waiting.
+        let limit = Duration::from_millis(500);
+        let slow = bounded(&env, limit, "work", || thread::sleep(Duration::from_millis(1200)));
         assert_eq!(slow, Some(()), "data was written all the time");
         written.join().unwrap();
 
