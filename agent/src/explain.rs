@@ -240,8 +240,8 @@ mod tests {
         let fetched = "fetch http://h/x.iso to RAM at /run/initramfs/fetched/image";
         assert!(network.contains(fetched) && !network.contains("partition"), "{network}");
         assert!(network.contains("overlay lower"), "{network}");
-        let other = planned("root=live:nfs://h/x.iso rd.live.overlay.persistent");
-        let end = "then the boot stops:\nRDL-002: nfs://h/x.iso is not supported";
+        let other = planned("root=live:torrent://h/x.iso rd.live.overlay.persistent");
+        let end = "then the boot stops:\nRDL-002: torrent://h/x.iso is not supported";
         assert!(other.contains(end) && !other.contains("partition"), "{other}");
         let file = planned("root=live:CDLABEL=x rd.live.overlay.persistent iso-scan/filename=/a.iso");
         let at = |words: &str| file.find(words).unwrap_or_else(|| panic!("{words} is not in\n{file}"));

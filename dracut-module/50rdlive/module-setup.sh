@@ -62,7 +62,7 @@ installkernel() {
         r8152 ax88179_178a aqc111 asix cdc_ether cdc_eem cdc_ncm ch9200 dm9601 lan78xx mcs7830 pegasus r8153_ecm rndis_host rtl8150 \
         smsc75xx smsc95xx sr9700 sr9800 \
         =drivers/net/phy =drivers/net/mdio =drivers/net/pcs \
-        af_packet ipv6 8021q aoe brd
+        af_packet ipv6 8021q aoe brd nfsv3 nfsv4
     # Encrypted areas: the target, and the ciphers and digests of LUKS as cryptsetup makes it.
     if find_binary cryptsetup > /dev/null; then
         hostonly='' instmods dm_crypt \

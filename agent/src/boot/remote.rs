@@ -8,7 +8,7 @@ use super::world::Tone;
 use super::{Acquired, Boot};
 use crate::area::course::Course;
 use crate::config::explain::without_password;
-use crate::config::{Selector, System};
+use crate::config::{Selector, Share, System};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, Holds, MediumFacts, Next, Origin, Provider, SILENCE};
 use crate::format::Kind;
@@ -28,6 +28,9 @@ const RAM_DISK: &str = "/dev/ram0";
 impl Boot<'_> {
     /// Fetches what a URL names, and takes it as the medium, whatever it is.
     pub(super) fn take_url(&mut self, url: &str) -> Result<Acquired, Stop> {
+        if Share::is_one(url) {
+            return self.take_share(url);
+        }
         if let Some(system) = &self.config.system {
             return self.take_system(url, system);
         }
@@ -39,6 +42,26 @@ impl Boot<'_> {
         // What the originals call it (kiwi-live spec 2.4.5).
         self.perform("acquire", &[Step::LinkDevice { at: RAM_DISK.into(), slot: Slot::Medium }])?;
         Ok(acquired)
+    }
+
+    /// Takes a file on an NFS server as the medium; it stays there.
+    fn take_share(&mut self, text: &str) -> Result<Acquired, Stop> {
+        let (share, follow) = (remote::share(text)?, self.provider());
+        let mounting = self.watchdog().doing(format!("mounting {share}"));
+        let at = self.points.host.clone();
+        self.perform("acquire", &remote::nfs(self.config, &share, &at, follow))?;
+        drop(mounting);
+        self.report.moment("medium");
+        let path = self.world.file_in(&at, Path::new(&share.file));
+        let missing = |why: String| {
+            Stop::new(Code::FetchFailed, format!("{share}: {why}")).advice("correct the path in root=live:nfs:")
+        };
+        let path =
+            path.map_err(|error| missing(error.to_string()))?.ok_or_else(|| missing("there is no such file".into()))?;
+        let file = at.join(path);
+        let facts = file_facts(self.world, &file, Origin::HostFile { host: None, file: file.clone() })?;
+        self.same_build(&facts);
+        self.acquire(facts)
     }
 
     /// Takes an AoE device as the medium, once it is there.

@@ -16,6 +16,7 @@ mod lookup;
 mod meant;
 mod modules;
 mod net;
+mod nfs;
 mod overlay;
 pub mod registry;
 pub mod root;
@@ -35,6 +36,7 @@ mod tests;
 
 pub use conf::Conf;
 pub use interpret::{interpret, interpret_text};
+pub use nfs::{Share, ShareError};
 pub use size::{ParseSizeError, Size};
 pub use system::{Eject, Emergency, Failure, Init, Modules, Shutdown};
 pub use target::System;

@@ -3,7 +3,7 @@
 use super::lookup::Lookup;
 use super::registry::{self, Area, Karg, NETWORK_TABLE, Status};
 use super::root::Unknown;
-use super::{Setting, Source};
+use super::{Setting, Share, Source};
 
 /// Schemes of `root=live:<URL>` (kiwi-live spec 1.2, dracut-live spec 1.2).
 const SCHEMES: [&str; 9] = ["http", "https", "ftp", "ftps", "tftp", "torrent", "nfs", "nfs4", "dolly"];
@@ -23,6 +23,11 @@ pub(super) fn source(rest: &str) -> Option<Result<Source, Unknown>> {
     // A dolly client listens: it needs no address (network spec 1.9).
     if empty && !scheme.eq_ignore_ascii_case("dolly") {
         return Some(Err(Unknown::NoServer(scheme.to_owned())));
+    }
+    if Share::is_one(rest)
+        && let Err(error) = Share::parse(rest)
+    {
+        return Some(Err(Unknown::Share(error)));
     }
     Some(Ok(Source::Url(rest.to_owned())))
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::explain::without_password;
 use super::lookup::Lookup;
 use super::registry::{ISO_SCAN, LIVE_DIR, LIVE_IMAGE, LIVE_MEDIUM, LIVE_SQUASHIMG, ROOT, ROOTFSTYPE};
-use super::{Access, Conf, IsoScan, Level, Selector, Source, grub, meant, net, stick};
+use super::{Access, Conf, IsoScan, Level, Selector, Share, Source, grub, meant, net, stick};
 use crate::layout;
 
 /// The forms `root=` may have, for messages.
@@ -41,7 +41,7 @@ impl Source {
     #[must_use]
     pub fn is_not_built(&self) -> bool {
         match self {
-            Self::Url(_) => !self.is_fetched(),
+            Self::Url(text) => !self.is_fetched() && !Share::is_one(text),
             Self::Aoe(_)
             | Self::NotLive(_)
             | Self::Malformed { .. }
@@ -92,6 +92,8 @@ pub(super) enum Unknown {
     Tag(String),
     #[error("{0} is no known form; a device needs its whole path, as in /dev/{0}")]
     Form(String),
+    #[error(transparent)]
+    Share(#[from] super::ShareError),
     #[error("the {0} URL names no server")]
     NoServer(String),
     #[error("\"{0}\" is no AoE node such as e0.1")]

@@ -18,6 +18,7 @@ mod fetch;
 mod labels;
 pub mod mount;
 mod net;
+mod nfs;
 mod overlay;
 mod passphrase;
 pub mod programs;

@@ -26,6 +26,7 @@ impl Executor<'_> {
             NetAct::Up { wish, patience, follow } => self.net_up(wish, *patience, *follow),
             NetAct::Fetch { how, to, reserve, patience, .. } => self.fetch(how, to, *reserve, *patience),
             NetAct::Aoe { node, wish, patience, follow } => self.aoe(node, wish, *patience, *follow),
+            NetAct::Nfs { share, at, patience } => self.nfs(share, at, *patience),
             NetAct::Close { device } => self.close_image(device),
             NetAct::Down { keep } => {
                 if let Some(attached) = self.net.take() {

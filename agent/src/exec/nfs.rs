@@ -6,7 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdlive_fetch::http::{Dial, Network};
+use rdlive_fetch::http::{Dial, Network, ResolveError};
+use rdlive_fetch::policy;
 use rdlive_net::attach::{Attached, Leave};
 use rustix::io::Errno;
 
@@ -29,14 +30,14 @@ impl Executor<'_> {
         // Its limit is its own, so it is no hang.
         let _waiting = self.watchdog.waiting();
         let mut wait = Wait { begun: Instant::now(), patience, next: FIRST_WORD };
-        let failed = |why: String| {
-            Stop::new(Code::FetchFailed, format!("{share}: {why}"))
+        let failed = |why: &Failure, wait: &Wait| {
+            Stop::new(Code::FetchFailed, format!("{share}: {why} ({} s)", wait.seconds()))
                 .advice("start the NFS server, and let it show the directory to this machine (showmount -e, exportfs)")
         };
         let address = loop {
             match reached(&Ways(self.net.as_ref().map(Attached::reach)), share) {
                 Ok(address) => break address,
-                Err(why) if wait.is_over() => return Err(failed(format!("{why} ({} s)", wait.seconds()))),
+                Err(why) if wait.is_over() => return Err(failed(&why, &wait)),
                 Err(why) => {
                     self.told(&mut wait, &format!("{share}: {why}"));
                     thread::sleep(PAUSE);
@@ -45,10 +46,10 @@ impl Executor<'_> {
         };
         let target = self.env.path(at);
         make_dir(&target)?;
-        let mut first: Option<MountError> = None;
+        let mut last = None;
         for options in share.tries(address) {
             match self.mounted(share, &target, &options, &mut wait) {
-                Some(Ok(())) => {
+                Ok(()) => {
                     self.undo(Undo::Unmount(target));
                     self.note(format!("mounted {} ({options})", share.source()));
                     // The root needs the network as long as it lives.
@@ -57,17 +58,17 @@ impl Executor<'_> {
                     }
                     return Ok(());
                 }
-                // A version that one of both does not know says nothing about the next one.
-                Some(Err(error)) if error.errno == Errno::PROTONOSUPPORT && first.is_some() => {}
-                Some(Err(error)) => drop(first.replace(error)),
-                None => return Err(failed(format!("the server has not answered the mount in {} s", wait.seconds()))),
+                // A version that one of both does not know says nothing that the one before has not said.
+                Err(Failure::Mount(error)) if error.errno == Errno::PROTONOSUPPORT && last.is_some() => {}
+                Err(Failure::Mount(error)) => last = Some(Failure::Mount(error)),
+                Err(other) => return Err(failed(&other, &wait)),
             }
         }
-        Err(failed(first.map_or_else(|| "no version of NFS is left".to_owned(), |error| error.to_string())))
+        Err(failed(&last.unwrap_or(Failure::Silent), &wait))
     }
 
-    /// One mount, on a thread of its own: the kernel waits for a server as long as that takes. `None`: too long.
-    fn mounted(&self, share: &Share, target: &Path, options: &str, wait: &mut Wait) -> Option<Result<(), MountError>> {
+    /// One mount, on a thread of its own: the kernel waits for a server as long as that takes.
+    fn mounted(&self, share: &Share, target: &Path, options: &str, wait: &mut Wait) -> Result<(), Failure> {
         let (sender, result) = mpsc::channel();
         let (source, at, options): (String, PathBuf, Vec<String>) =
             (share.source(), target.to_owned(), options.split(',').map(str::to_owned).collect());
@@ -75,14 +76,14 @@ impl Executor<'_> {
             let what = FileSystem { fs: "nfs", source: &source, options, read_only: true, purpose: Purpose::Data };
             let _ = sender.send(mount::attach(&what, &at));
         };
-        thread::Builder::new().name("nfs".into()).spawn(work).ok()?;
+        thread::Builder::new().name("nfs".into()).spawn(work).map_err(|_| Failure::Silent)?;
         loop {
             match result.recv_timeout(PAUSE) {
-                Ok(mounted) => return Some(mounted),
+                Ok(mounted) => return Ok(mounted?),
                 Err(mpsc::RecvTimeoutError::Timeout) if !wait.is_over() => {
-                    self.told(wait, &format!("{share}: the server does not answer the mount"));
+                    self.told(wait, &format!("{share}: {}", Failure::Silent));
                 }
-                Err(_) => return None,
+                Err(_) => return Err(Failure::Silent),
             }
         }
     }
@@ -113,22 +114,33 @@ impl Wait {
     }
 }
 
+/// Why the share is not mounted.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0} has no address: {1}")]
+    NoAddress(String, ResolveError),
+    #[error("{0}: {1}")]
+    Unreached(SocketAddr, policy::Errno),
+    #[error("the server does not answer the mount")]
+    Silent,
+    #[error(transparent)]
+    Mount(#[from] MountError),
+}
+
 /// The address at which the server takes connections; the kernel itself would only wait.
-fn reached(ways: &Ways, share: &Share) -> Result<IpAddr, String> {
+fn reached(ways: &Ways, share: &Share) -> Result<IpAddr, Failure> {
+    let no_address = |why| Failure::NoAddress(share.host.clone(), why);
     let addresses = match share.host.parse() {
         Ok(address) => vec![address],
-        Err(_) => ways.addresses(&share.host).map_err(|why| format!("{} has no address: {why}", share.host))?,
+        Err(_) => ways.addresses(&share.host).map_err(no_address)?,
     };
     let mut first = None;
     for address in addresses {
         let to = SocketAddr::new(address, share.port);
         match ways.connect(to, Dial { timeout: ATTEMPT, segment: None }) {
             Ok(_) => return Ok(address),
-            Err(error) => {
-                let words = rdlive_fetch::policy::Errno::from(&error);
-                first.get_or_insert_with(|| format!("{to}: {words}"));
-            }
+            Err(error) => drop(first.get_or_insert(Failure::Unreached(to, policy::Errno::from(&error)))),
         }
     }
-    Err(first.unwrap_or_else(|| format!("{} has no address", share.host)))
+    Err(first.unwrap_or_else(|| no_address(ResolveError("the answer is empty".into()))))
 }

@@ -12,7 +12,7 @@ use rdlive_net::grammar::{Wish, Word};
 use super::act::{Destination, NetAct, Onto};
 use super::step::Step;
 use crate::config::explain::without_password;
-use crate::config::{Config, TmpfsSize, Transfer, transfer};
+use crate::config::{Config, Share, TmpfsSize, Transfer, transfer};
 use crate::error::{Code, Stop};
 use crate::facts::Provider;
 
@@ -75,6 +75,35 @@ pub fn aoe(config: &Config, node: &str, follow: Option<Provider>) -> Vec<Step> {
         Step::Driver { module: "aoe".to_owned(), filesystem: None, option: "CONFIG_ATA_OVER_ETH".to_owned() },
         Step::Net(NetAct::Aoe { node: node.to_owned(), wish, patience, follow }),
     ]
+}
+
+/// Mounts the directory of an NFS server that holds an image.
+#[must_use]
+pub fn nfs(config: &Config, share: &Share, at: &Path, follow: Option<Provider>) -> Vec<Step> {
+    let (wish, _) = config.network_wish();
+    let driver = |module: &str, option: &str| Step::Driver {
+        module: module.to_owned(),
+        filesystem: None,
+        option: option.to_owned(),
+    };
+    let mut steps = vec![driver("nfsv4", "CONFIG_NFS_V4")];
+    if !share.is_v4 {
+        steps.push(driver("nfsv3", "CONFIG_NFS_V3"));
+    }
+    let (patience, share) = (config.deadline, Box::new(share.clone()));
+    steps.push(Step::Net(NetAct::Up { wish: Box::new(wish), patience, follow }));
+    steps.push(Step::Net(NetAct::Nfs { share, at: at.to_owned(), patience }));
+    steps
+}
+
+/// Reads the place of an image on an NFS server.
+///
+/// # Errors
+/// [`Code::RootMalformed`].
+pub fn share(text: &str) -> Result<Share, Stop> {
+    Share::parse(text).map_err(|error| {
+        Stop::new(Code::RootMalformed, format!("root=live:{text}: {error}")).wanted("nfs://<server>/<directory>/<file>")
+    })
 }
 
 fn url(text: &str, karg: &str) -> Result<Url, Stop> {
@@ -146,6 +175,25 @@ mod tests {
     }
 
     #[test]
+    fn e11_a_file_on_an_nfs_server() {
+        let steps = |text: &str| {
+            let (config, _) = interpret_text(&format!("root=live:{text} rd.retry=30"));
+            let steps = nfs(&config, &share(text).unwrap(), Path::new("/host"), None);
+            steps.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let network = "network (any interface: DHCP or a router), at most 30 s";
+        let (four, three) = ("driver nfsv4 (CONFIG_NFS_V4)", "driver nfsv3 (CONFIG_NFS_V3)");
+        let found = steps("nfs://s/d/live.iso");
+        assert_eq!(found, [four, three, network, "mount s:/d (nfs, ro) at /host, at most 30 s"]);
+        assert_eq!(steps("nfs4:s:/d/live.iso"), [four, network, "mount s:/d (nfs, ro) at /host, at most 30 s"]);
+        let stop = share("nfs:s:/d/").unwrap_err();
+        assert_eq!(
+            stop.to_string(),
+            "RDL-001: root=live:nfs:s:/d/: it names no file on the server; write nfs://<server>/<directory>/<file>"
+        );
+    }
+
+    #[test]
     fn t47_an_aoe_device_needs_no_address() {
         let steps = |text: &str| {
             let steps = aoe(&interpret_text(text).0, "e0.1", None);
@@ -164,7 +212,6 @@ mod tests {
     fn what_cannot_be_fetched_is_named_without_its_password() {
         for (text, expected) in [
             ("root=live:http://u:secret@h:99999/x", "RDL-001: root=live:http://h:99999/x: "),
-            ("root=live:nfs://u:secret@h/x", "RDL-002: nfs://h/x is not supported by rdlive "),
             ("root=live:torrent://h/x", "RDL-002: torrent://h/x is not supported by rdlive "),
             ("root=live:dolly://h/x rd.live.mirror=http://h/x", "RDL-071: dolly://h/x: a dolly server sends one image"),
             (

@@ -46,3 +46,8 @@ ipv6
 # Not built in anywhere; a root of AoE has nothing else to ask its server with.
 group AoE
 aoe
+
+# The kernel's client asks for its versions by name, and nobody answers in a native initramfs but us.
+group NFS
+nfsv3
+nfsv4

@@ -120,6 +120,18 @@ pub fn vsftpd_conf(dir: &Path, tls: bool) -> String {
     )
 }
 
+/// An NFS server without privileges of a kernel: nobody waits for clients of before, and there are no locks.
+pub fn ganesha_conf(dir: &Path) -> String {
+    format!(
+        "NFS_CORE_PARAM {{ Protocols = 3, 4; Enable_NLM = false; Enable_RQUOTA = false; Mount_Path_Pseudo = true;\n\
+         allow_set_io_flusher_fail = true; }}\n\
+         NFSV4 {{ Graceless = true; Delegations = false; }}\n\
+         EXPORT {{ Export_Id = 1; Path = {}/copied; Pseudo = /images; Access_Type = RO; Squash = No_Root_Squash;\n\
+         SecType = sys; Protocols = 3, 4; FSAL {{ Name = VFS; }} }}\n",
+        dir.display()
+    )
+}
+
 /// dnsmasq that sends files.
 pub fn tftp(dir: &Path) -> Vec<String> {
     let fixed = "dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --log-facility=- --port=0 \
@@ -161,11 +173,11 @@ pub enum Port {
 }
 
 impl Port {
-    /// The kernel's table, in `/proc/PID/net`.
-    pub fn table(self) -> &'static str {
+    /// The kernel's tables, in `/proc/PID/net`: a server of IPv6 listens for IPv4 too.
+    pub fn tables(self) -> [&'static str; 2] {
         match self {
-            Self::Tcp(_) => "tcp",
-            Self::Udp(_) => "udp",
+            Self::Tcp(_) => ["tcp", "tcp6"],
+            Self::Udp(_) => ["udp", "udp6"],
         }
     }
 

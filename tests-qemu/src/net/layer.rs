@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::packages;
 
 /// One package for each kind of server, and ethtool. `ip` is in the tree.
-const PACKAGES: &str = "dnsmasq-base ethtool nginx-light vblade vsftpd";
+const PACKAGES: &str = "dnsmasq-base ethtool nfs-ganesha nfs-ganesha-vfs nginx-light rpcbind vblade vsftpd";
 
 /// What lies one over the other in the servers' root: upper first, as overlayfs lists them.
 pub struct Layers {

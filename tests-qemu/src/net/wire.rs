@@ -125,6 +125,15 @@ impl Wire {
                 self.lay_out(files, "http", lab)?;
                 self.start(&args::tftp(&self.dir), Port::Udp(69))
             }
+            Serve::Nfs(files) => {
+                self.lay_out(files, "copied", lab)?;
+                let [conf, log, pid] = ["ganesha.conf", "nfs.log", "ganesha.pid"].map(|name| self.dir.join(name));
+                fs::write(&conf, args::ganesha_conf(&self.dir))?;
+                self.start(&["rpcbind", "-f", "-w"].map(str::to_owned), Port::Tcp(111))?;
+                let [conf, log, pid] = [conf, log, pid].map(|path| path.display().to_string());
+                let words = ["ganesha.nfsd", "-F", "-f", &conf, "-L", &log, "-p", &pid];
+                self.start(&words.map(str::to_owned), Port::Tcp(2049))
+            }
             Serve::Aoe(recipe, after) => {
                 let file = recipe.file(lab)?.display().to_string();
                 let script = format!("sleep {after}; exec vblade -r 0 1 {} \"$1\"", args::near(0));
@@ -187,9 +196,11 @@ impl Wire {
         let said = File::create(&log)?;
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
         let mut server = command.spawn().with_context(|| format!("starting {name}"))?;
-        let table = PathBuf::from(format!("/proc/{}/net/{}", self.holder.id(), port.table()));
+        let holder = self.holder.id();
+        let tables = port.tables().map(|table| format!("/proc/{holder}/net/{table}"));
+        let listens = || tables.iter().any(|table| port.is_in(&fs::read_to_string(table).unwrap_or_default()));
         let begin = Instant::now();
-        while !port.is_in(&fs::read_to_string(&table)?) {
+        while !listens() {
             let over = server.try_wait()?;
             if over.is_some() || begin.elapsed() > PATIENCE {
                 let what = over.map_or_else(|| "does not listen".to_owned(), |status| format!("ended with {status}"));
@@ -271,13 +282,15 @@ fn hold(args: &[&Path]) -> Result<Child> {
     Ok(holder)
 }
 
-// Mounts are private in the lab already. The servers see the cache and the boot's directory at the places where the lab sees them.
+// Mounts are private in the lab already. The servers see the cache and the boot's directory at the places where the lab
+// sees them. The NFS server shows no directory of a tmpfs; its list of mounts calls it something else.
 const HOLD: &str = r#"
     upper=$1 lower=$2 cache=$3 dir=$4 root=$5
     mount -t tmpfs tmpfs "$root"; mkdir "$root/upper" "$root/work" "$root/merged"
     mount -t overlay overlay -o "lowerdir=$upper:$lower,upperdir=$root/upper,workdir=$root/work" "$root/merged"
     mount -t proc proc "$root/merged/proc"; mount -t tmpfs -o mode=755 tmpfs "$root/merged/dev"
     mkdir "$root/merged/dev/net"
+    rm -f "$root/merged/etc/mtab"; echo "lab $dir lab ro 0 0" > "$root/merged/etc/mtab"
     for node in null zero random urandom net/tun; do
         [ ! -e "/dev/$node" ] || { : > "$root/merged/dev/$node"; mount --bind "/dev/$node" "$root/merged/dev/$node"; }
     done

@@ -35,6 +35,7 @@ pub fn all() -> Vec<Scenario> {
     list.extend(tftp());
     list.extend(dolly());
     list.extend(aoe());
+    list.extend(nfs());
     list.extend(packed());
     list
 }
@@ -250,6 +251,41 @@ fn aoe() -> Vec<Scenario> {
                 .keep_after_failure()
                 .expect(stops_with("RDL-075"))
                 .expect(report_says("no AoE server has answered for e7.7")),
+        ),
+    ]
+}
+
+fn nfs() -> Vec<Scenario> {
+    let serve = || Serve::Nfs(vec![("/live.iso", iso())]);
+    vec![
+        scenario(
+            "net/E11 an ISO on an NFS server",
+            boot("root=live:nfs://10.9.0.1/images/live.iso", serve())
+                .expect(overlay_root())
+                .expect(persistence("temporary"))
+                .expect(mounted("/run/initramfs/isoscan", "nfs4"))
+                .expect(console_lacks("addresses and routes taken away")),
+        ),
+        scenario(
+            "net/E11 by version 3, as Anaconda writes it",
+            boot("root=live:nfs:vers=3,nolock:10.9.0.1:/images/live.iso", serve())
+                .expect(overlay_root())
+                .expect(mounted("/run/initramfs/isoscan", "nfs")),
+        ),
+        scenario(
+            "net/E11 a file that is not there",
+            fails("root=live:nfs4:10.9.0.1:/images/nothing.iso", serve(), "RDL-071")
+                .expect(report_says("there is no such file")),
+        ),
+        scenario(
+            "net/E11 a directory that is not shown",
+            fails("root=live:nfs4:10.9.0.1:/other/live.iso", serve(), "RDL-071").expect(report_says("10.9.0.1:/other")),
+        ),
+        scenario(
+            "net/E11 nobody listens",
+            fails("root=live:nfs://10.9.0.1/images/live.iso", Serve::Http(vec![]), "RDL-071")
+                .expect(report_says("10.9.0.1:2049: connection refused"))
+                .expect(console_says("3 s of 6")),
         ),
     ]
 }

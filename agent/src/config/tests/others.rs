@@ -131,7 +131,7 @@ fn modules_lists_and_parameters() {
 #[test]
 fn network_kargs_are_kept_and_reported() {
     let (config, warnings) = interpret_text(
-        "root=live:nfs://h/x.iso ip=eth0:dhcp ip=dhcp BOOTIF=01-52 rd.neednet=0 bond=bond0 rd.live.mirror=http://m/x",
+        "root=live:torrent://h/x.iso ip=eth0:dhcp ip=dhcp BOOTIF=01-52 rd.neednet=0 bond=bond0 rd.live.mirror=http://m/x",
     );
     let expected = [
         ("ip", "eth0:dhcp"),
@@ -145,5 +145,5 @@ fn network_kargs_are_kept_and_reported() {
     assert_eq!(config.network, expected);
     let kargs: Vec<_> =
         warnings.iter().filter(|warning| warning.id == "not-built").map(|warning| warning.karg.as_str()).collect();
-    assert_eq!(kargs, ["root=live:nfs://h/x.iso"]);
+    assert_eq!(kargs, ["root=live:torrent://h/x.iso"]);
 }

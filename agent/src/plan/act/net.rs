@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdlive_net::grammar::Wish;
 
 use super::Writes;
-use crate::config::Transfer;
+use crate::config::{Share, Transfer};
 use crate::facts::{Provider, Seen};
 
 /// Where an image goes.
@@ -80,6 +80,15 @@ pub enum NetAct {
         /// Another program sets the interfaces up.
         follow: Option<Provider>,
     },
+    /// Mount a directory of an NFS server, read-only; the network stays.
+    Nfs {
+        /// The directory, and the file in it that is wanted.
+        share: Box<Share>,
+        /// Mount point.
+        at: PathBuf,
+        /// How long to wait for the server.
+        patience: Duration,
+    },
     /// Write the first bytes of an image that is on a disk but for them.
     Close {
         /// The disk.
@@ -97,7 +106,7 @@ impl NetAct {
     #[must_use]
     pub fn writes(&self) -> Writes {
         match self {
-            Self::Up { .. } | Self::Down { .. } | Self::Aoe { .. } => Writes::Nothing,
+            Self::Up { .. } | Self::Down { .. } | Self::Aoe { .. } | Self::Nfs { .. } => Writes::Nothing,
             Self::Fetch { to: Destination::Ram(_), .. } => Writes::Ram,
             Self::Fetch { to: Destination::Disk(_), .. } | Self::Close { .. } => Writes::Place,
         }
@@ -123,6 +132,9 @@ impl fmt::Display for NetAct {
             Self::Aoe { node, wish, patience, .. } => {
                 let asked: Vec<_> = wish.requests.iter().map(ToString::to_string).collect();
                 write!(f, "AoE device {node} over {}, at most {} s", asked.join("; "), patience.as_secs())
+            }
+            Self::Nfs { share, at, patience } => {
+                write!(f, "mount {} (nfs, ro) at {}, at most {} s", share.source(), at.display(), patience.as_secs())
             }
             Self::Close { device } => write!(f, "complete the image on {}", device.node.display()),
             Self::Down { keep: true } => f.write_str("network: left as it is"),
