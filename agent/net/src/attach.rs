@@ -18,6 +18,7 @@ use crate::grammar::{Address, Wish};
 use crate::hardware::HardwareAddress;
 use crate::hostname::Hostname;
 use crate::link::{Events, Failure, Handle};
+use crate::route::Route;
 
 mod card;
 mod course;
@@ -45,6 +46,10 @@ pub struct Card {
     pub carrier: bool,
     /// Addresses that can be used, without link-local ones.
     pub addresses: Vec<Address>,
+    /// Of these the ones that the command line or a DHCP server gave; the kernel makes others from what routers say.
+    pub given: Vec<Given>,
+    /// Its frames carry the tag of a VLAN, and it shares its hardware address with another one.
+    pub is_vlan: bool,
     /// Servers for names, those of the command line first.
     pub dns: Vec<IpAddr>,
     /// Domains in which names are looked up.
@@ -55,6 +60,17 @@ pub struct Card {
     pub ntp: Vec<IpAddr>,
     /// The best comes first: smaller is better.
     pub metric: u32,
+}
+
+/// An address that was given to an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The address.
+    pub address: Address,
+    /// The routes that came with it, in the order in which the kernel takes them; the one to the subnet it makes itself.
+    pub routes: Vec<Route>,
+    /// A DHCP server gave it, and may give it to others when nobody asks for more time.
+    pub is_leased: bool,
 }
 
 impl Card {
@@ -168,7 +184,7 @@ impl Shared {
 /// What becomes of addresses and routes when the thread ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
-    /// They stay: the root needs the network, or was told to keep it.
+    /// They stay, without an end: the root needs the network, or was told to keep it.
     AsItIs,
     /// They are taken away, and the interfaces set down, for whoever comes next; no server is told (network.md 4.8).
     Clean,
@@ -180,6 +196,7 @@ pub struct Attached {
     wake: Arc<OwnedFd>,
     leave: Arc<Mutex<Option<Leave>>>,
     thread: Option<JoinHandle<()>>,
+    by_mac: bool,
 }
 
 impl fmt::Debug for Attached {
@@ -212,6 +229,7 @@ impl Attached {
         let leave = Arc::new(Mutex::new(None));
         let failed = |source: io::Error| Failure { doing: crate::link::Doing::Listen, source };
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?);
+        let by_mac = wish.client_id.is_none();
         let mut course = course::Course::new(wish, PathBuf::from(root), handle, Arc::clone(&shared));
         let (its_wake, its_leave, its_shared) = (Arc::clone(&wake), Arc::clone(&leave), Arc::clone(&shared));
         let work = move || {
@@ -221,7 +239,7 @@ impl Attached {
             its_shared.changed.notify_all();
         };
         let thread = thread::Builder::new().name("network".into()).spawn(work).map_err(failed)?;
-        Ok(Self { shared, wake, leave, thread: Some(thread) })
+        Ok(Self { shared, wake, leave, thread: Some(thread), by_mac })
     }
 
     /// The interfaces, best first.
@@ -243,6 +261,18 @@ impl Attached {
             board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         std::mem::take(&mut board.news)
+    }
+
+    /// Whether the interfaces are its own: no other program has them.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.shared.followed.is_none()
+    }
+
+    /// Whether DHCP servers know this machine by its hardware address, as they do of most programs that ask.
+    #[must_use]
+    pub fn is_known_by_mac(&self) -> bool {
+        self.by_mac
     }
 
     /// What connections are made with.

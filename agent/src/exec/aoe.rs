@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rdlive_net::attach::{Attached, Leave};
+use rdlive_net::attach::Attached;
 use rdlive_net::grammar::Wish;
 use rdlive_sys::blkro;
 
@@ -53,7 +53,7 @@ impl Executor<'_> {
         }
         protect(self.env, node);
         // The root needs the link as long as it lives.
-        attached.end(Leave::AsItIs);
+        self.keep(attached);
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! The network: brought up with a word about what is waited for, and let go.
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use rdlive_net::attach::{Attached, Card, Leave, News};
@@ -13,6 +15,8 @@ use crate::error::{Code, Stop};
 use crate::facts::Provider;
 use crate::kmsg;
 use crate::plan::act::NetAct;
+use crate::plan::kept_net::{self, Handed};
+use crate::random;
 
 /// How long a person waits without a word, and then for the next one.
 pub(super) const FIRST_WORD: Duration = Duration::from_secs(3);
@@ -29,8 +33,10 @@ impl Executor<'_> {
             NetAct::Nfs { share, at, patience } => self.nfs(share, at, *patience),
             NetAct::Close { device } => self.close_image(device),
             NetAct::Down { keep } => {
-                if let Some(attached) = self.net.take() {
-                    attached.end(if *keep { Leave::AsItIs } else { Leave::Clean });
+                match self.net.take() {
+                    Some(attached) if *keep => self.keep(attached),
+                    Some(attached) => attached.end(Leave::Clean),
+                    None => {}
                 }
                 Ok(())
             }
@@ -77,12 +83,54 @@ impl Executor<'_> {
         }
     }
 
+    /// Leaves the network to the live system as it is, and tells the programs there that have it so (network.md 4.7).
+    pub(super) fn keep(&self, attached: Attached) {
+        let (cards, is_own, by_mac) = (attached.cards(), attached.is_own(), attached.is_known_by_mac());
+        attached.end(Leave::AsItIs);
+        if !is_own {
+            // Whoever has the interfaces hands them on itself.
+            return;
+        }
+        let uuid = || random::uuid_v4(self.env);
+        let written = kept_net::files(&cards, by_mac, uuid).and_then(|files| {
+            files.iter().try_for_each(|file| hand(self.env, file))?;
+            Ok(files.len())
+        });
+        match written {
+            Ok(count) => log::info!("network: it stays as it is; {count} files below /run say so"),
+            Err(error) => log::warn!("network: what the live system has to know of it cannot be written: {error}"),
+        }
+        let name = cards.iter().find_map(|card| card.hostname.as_ref());
+        if let Some(name) = name.filter(|_| is_nameless(self.env)) {
+            match fs::write(self.env.path(HOSTNAME), name.for_kernel()) {
+                Ok(()) => log::info!("network: this machine is {name}"),
+                Err(error) => log::warn!("network: this machine is {name}: {error}"),
+            }
+        }
+    }
+
     /// Logs what the network has told meanwhile.
     pub(super) fn net_news(&self) {
         for news in self.net.iter().flat_map(|attached| attached.wait(Duration::ZERO)) {
             log::info!("network: {news}");
         }
     }
+}
+
+/// Writes a file for the live system.
+fn hand(env: &Env, file: &Handed) -> io::Result<()> {
+    let path = env.path(&file.path);
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(&path, &file.text)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))
+}
+
+/// The kernel's name of this machine. systemd takes it where the image names none.
+const HOSTNAME: &str = "proc/sys/kernel/hostname";
+
+fn is_nameless(env: &Env) -> bool {
+    let name = env.text(HOSTNAME).unwrap_or_default();
+    ["", "(none)", "localhost", "localhost.localdomain"].contains(&name.trim_end())
 }
 
 pub(super) fn no_netlink(failure: Failure) -> Stop {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdlive_fetch::http::{Dial, Network, ResolveError};
 use rdlive_fetch::policy;
-use rdlive_net::attach::{Attached, Leave};
+use rdlive_net::attach::Attached;
 use rustix::io::Errno;
 
 use super::apply::Executor;
@@ -54,7 +54,7 @@ impl Executor<'_> {
                     self.note(format!("mounted {} ({options})", share.source()));
                     // The root needs the network as long as it lives.
                     if let Some(attached) = self.net.take() {
-                        attached.end(Leave::AsItIs);
+                        self.keep(attached);
                     }
                     return Ok(());
                 }

@@ -9,6 +9,7 @@ pub mod crypt;
 pub mod deploy;
 pub mod drivers;
 pub mod flags;
+pub mod kept_net;
 pub mod named;
 pub mod ordinary;
 pub mod persist;

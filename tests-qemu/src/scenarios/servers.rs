@@ -264,6 +264,8 @@ fn nfs() -> Vec<Scenario> {
                 .expect(overlay_root())
                 .expect(persistence("temporary"))
                 .expect(mounted("/run/initramfs/isoscan", "nfs4"))
+                .expect(file_is("/run/net-vec0.conf", HANDED))
+                .expect(console_says("files below /run say so"))
                 .expect(console_lacks("addresses and routes taken away")),
         ),
         scenario(
@@ -289,6 +291,10 @@ fn nfs() -> Vec<Scenario> {
         ),
     ]
 }
+
+/// What a live system over the network finds in `/run/net-vec0.conf`.
+const HANDED: &str = "DEVICE='vec0'\nPROTO='dhcp'\nIPV4ADDR='10.9.0.77'\nIPV4NETMASK='255.255.255.0'\n\
+                      IPV4GATEWAY='10.9.0.1'\nIPV4DNS0='0.0.0.0'\nIPV4DNS1='0.0.0.0'\nHOSTNAME=''\nDOMAINSEARCH=''";
 
 fn packed() -> Vec<Scenario> {
     let by = |script: &str| changed(iso(), &format!("{script} < \"$1\" > \"$1.packed\"; mv \"$1.packed\" \"$1\""));

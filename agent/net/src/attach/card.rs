@@ -6,13 +6,13 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Card, News};
+use super::{Card, Given, News};
 use crate::dhcp4::{Event as Event4, Lease, Limits, Setup};
 use crate::fixed::{self, Fixed};
 use crate::grammar::{Address, Method, Names, Request, Wish};
 use crate::hostname::Hostname;
 use crate::ip6;
-use crate::link::{self, Event, Handle, Link, RouteOptions};
+use crate::link::{self, Event, Handle, Lifetime, Link, RouteOptions};
 use crate::nic::{Nic, Outcome};
 
 /// What is done for an interface.
@@ -111,6 +111,7 @@ impl Worked {
             let refused = fixed.apply(handle, index, self.card.metric);
             news.extend(refused.into_iter().map(|failure| failed(&name, failure)));
             self.own(fixed.address, None, news);
+            self.card.given.push(Given { address: fixed.address, routes: fixed.routes, is_leased: false });
             self.knows(&fixed.dns, &[], fixed.hostname.as_ref(), &fixed.ntp);
         }
         if !self.fixed.is_empty() {
@@ -231,6 +232,7 @@ impl Worked {
                 Outcome::Down(why) => {
                     let fixed: Vec<Address> = self.fixed.iter().map(|fixed| fixed.address).collect();
                     self.card.addresses.retain(|address| !address.ip.is_ipv4() || fixed.contains(address));
+                    self.card.given.retain(|given| !given.is_leased);
                     news.push(News::Lost { name: name.clone(), why });
                 }
                 Outcome::Say(notice) => news.push(News::Notice { name: name.clone(), notice }),
@@ -245,6 +247,8 @@ impl Worked {
 
     fn leased(&mut self, lease: &Lease, wish: &Wish, news: &mut Vec<News>) {
         self.own(lease.address, Some(lease.server.into()), news);
+        self.card.given.retain(|given| !given.is_leased);
+        self.card.given.push(Given { address: lease.address, routes: lease.routes.clone(), is_leased: true });
         let ips = |list: &[Ipv4Addr]| list.iter().copied().map(IpAddr::from).collect::<Vec<_>>();
         let dns = if wish.peer_dns { ips(&lease.dns) } else { Vec::new() };
         self.knows(&dns, &lease.search, lease.hostname.as_ref(), &ips(&lease.ntp));
@@ -280,6 +284,14 @@ impl Worked {
         }
     }
 
+    /// Leaves it as it is. Nobody asks for more time from now on, and the kernel takes an address away at its end.
+    pub fn keep(&self, handle: &mut Handle) {
+        for given in self.card.given.iter().filter(|given| given.is_leased) {
+            // What it refuses stays as it is.
+            let _ = handle.add_address(self.card.index, given.address, Lifetime::Forever);
+        }
+    }
+
     /// Takes addresses and routes away, and sets it down.
     pub fn clean(&mut self, handle: &mut Handle) {
         if let Some(nic) = &mut self.nic {
@@ -298,7 +310,8 @@ fn found(link: &Link, metric: u32, root: &Path, news: &mut Vec<News>) -> Card {
     let name = link.name.clone();
     let driver = link::driver(root, &name);
     news.push(News::Found { name: name.clone(), driver: driver.clone() });
-    Card { index: link.index, name, mac: link.mac, driver, metric, ..Card::default() }
+    let is_vlan = link.kind.as_deref() == Some("vlan");
+    Card { index: link.index, name, mac: link.mac, driver, metric, is_vlan, ..Card::default() }
 }
 
 /// Whether an address may be used to reach more than what is on the link.

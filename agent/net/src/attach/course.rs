@@ -205,9 +205,13 @@ impl Course {
 
     /// Ends as it is told.
     pub fn end(&mut self, how: Leave) {
-        if how == Leave::Clean && self.shared.followed.is_none() {
-            for card in &mut self.cards {
-                card.clean(&mut self.handle);
+        if self.shared.followed.is_some() {
+            return;
+        }
+        for card in &mut self.cards {
+            match how {
+                Leave::Clean => card.clean(&mut self.handle),
+                Leave::AsItIs => card.keep(&mut self.handle),
             }
         }
     }

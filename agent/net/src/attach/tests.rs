@@ -156,6 +156,33 @@ fn the_interface_that_reaches_the_server_wins_and_is_asked_first_from_then_on() 
     });
 }
 
+/// The kernel takes a leased address away when nobody asks for more time; a root over it would hang (network.md 4.6, row 9).
+#[test]
+fn a_leased_address_that_stays_has_no_end() {
+    in_a_network(|near, there| {
+        there.far_end(near, ("cable0", "server0"), None);
+        let link = near.links().unwrap().into_iter().find(|link| link.name == "cable0").unwrap();
+        near.up(link.index).unwrap();
+        let mut card = card::Worked::followed(&link, 200, Path::new("/"), &mut Vec::new());
+        for (last, is_leased) in [("192.0.2.9/24", true), ("198.51.100.9/24", false)] {
+            let address = address(last);
+            near.add_address(link.index, address, Lifetime::For(Duration::from_secs(2))).unwrap();
+            card.card.given.push(Given { address, routes: Vec::new(), is_leased });
+        }
+        card.keep(near);
+        let own = |near: &mut Handle| -> Vec<Address> {
+            near.addresses().unwrap().into_iter().map(|(_, own)| own).filter(|own| own.ip.is_ipv4()).collect()
+        };
+        let end = Instant::now() + LONG;
+        while own(near).contains(&address("198.51.100.9/24")) {
+            assert!(Instant::now() < end, "the kernel takes nothing away");
+            thread::sleep(Duration::from_millis(100));
+        }
+        thread::sleep(Duration::from_secs(1));
+        assert_eq!(own(near), [address("192.0.2.9/24")]);
+    });
+}
+
 #[test]
 fn only_interfaces_that_are_meant_are_touched_and_ifname_gives_names() {
     in_a_network(|near, there| {

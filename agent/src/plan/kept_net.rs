@@ -1,0 +1,255 @@
+//! What the programs that have the network in the live system are told, so that they go on with it as it is (network.md 4.6, 4.7).
+//!
+//! A root that is read over the network hangs when its address goes. networkd takes one away that it does not know, and
+//! `NetworkManager` asks for no more time. Both read files below `/run`, which moves to the live system.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use rdlive_net::attach::{Card, Given};
+use rdlive_net::route::Route;
+
+/// A file below the root of the file systems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// Where, without a slash at the front.
+    pub path: String,
+    /// Its permissions: networkd runs as a user of its own, and `NetworkManager` takes no secrets that others can read.
+    pub mode: u32,
+    /// What is in it.
+    pub text: String,
+}
+
+/// Why the files are there, for whoever finds them.
+const WHY: &str = "# By rdlive: the live system runs over this network, so it stays as it is.\n";
+
+/// The files for these interfaces. `by_mac`: the DHCP server knows this machine by its hardware address, so whoever asks
+/// by that gets the same address again; otherwise the address is handed on as a fixed one. `uuid` gives a new UUID.
+///
+/// # Errors
+/// Those of `uuid`.
+pub fn files<E>(cards: &[Card], by_mac: bool, mut uuid: impl FnMut() -> Result<String, E>) -> Result<Vec<Handed>, E> {
+    let mut files = Vec::new();
+    let mut resolve = String::new();
+    for card in cards.iter().filter(|card| !card.addresses.is_empty()) {
+        let Card { name, index, .. } = card;
+        let mut file = |path: String, mode, text| files.push(Handed { path, mode, text });
+        file(format!("run/systemd/network/05-{name}.network"), 0o644, networkd(card, by_mac));
+        // A VLAN's profile would have to name the one below it; without one the interface is left alone (row 9).
+        if !card.is_vlan && card.mac.is_some() {
+            let uuid = uuid()?;
+            let profile = profile(card, by_mac, &uuid);
+            file(format!("run/NetworkManager/system-connections/rdlive-{name}.nmconnection"), 0o600, profile);
+            let state = format!("[device]\nmanaged=true\nconnection-uuid={uuid}\n");
+            file(format!("run/NetworkManager/devices/{index}"), 0o644, state);
+        }
+        file(format!("run/net-{name}.conf"), 0o644, shell(card));
+        line(&mut resolve, "DNS", " ", &card.dns);
+        line(&mut resolve, "Domains", " ", &card.search);
+    }
+    if !resolve.is_empty() {
+        let text = format!("{WHY}[Resolve]\n{resolve}");
+        files.push(Handed { path: "run/systemd/resolved.conf.d/50-rdlive.conf".into(), mode: 0o644, text });
+    }
+    Ok(files)
+}
+
+/// One `key=value` line, unless there is no value.
+fn line<T: ToString>(text: &mut String, key: &str, between: &str, values: &[T]) {
+    if !values.is_empty() {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "{key}={}", values.join(between));
+    }
+}
+
+/// Whether the next program asks a DHCP server: again, or as nothing but a router has given this an address.
+fn asks(card: &Card, by_mac: bool) -> bool {
+    by_mac && card.given.iter().all(|given| given.is_leased)
+}
+
+/// The addresses that are handed on as fixed ones.
+fn fixed(card: &Card, by_mac: bool) -> impl Iterator<Item = &Given> {
+    card.given.iter().filter(move |given| !(given.is_leased && by_mac))
+}
+
+/// systemd.network(5). The first file that matches counts, in the order of names; the administrator's begin higher.
+fn networkd(card: &Card, by_mac: bool) -> String {
+    let mut text = format!("{WHY}[Match]\n");
+    let _ = match card.mac.filter(|_| !card.is_vlan) {
+        // The name may change once more; a VLAN above has the same hardware address.
+        Some(mac) => writeln!(text, "MACAddress={mac}\nKind=!vlan"),
+        None => writeln!(text, "Name={}", card.name),
+    };
+    text.push_str("\n[Network]\nKeepConfiguration=yes\n");
+    text.push_str(if asks(card, by_mac) { "DHCP=ipv4\n" } else { "DHCP=no\n" });
+    for given in fixed(card, by_mac) {
+        let _ = writeln!(text, "Address={}", given.address);
+    }
+    for dns in &card.dns {
+        let _ = writeln!(text, "DNS={dns}");
+    }
+    line(&mut text, "Domains", " ", &card.search);
+    if asks(card, by_mac) {
+        text.push_str("\n[DHCPv4]\nClientIdentifier=mac\n");
+    }
+    for given in fixed(card, by_mac) {
+        for route in &given.routes {
+            let _ = writeln!(text, "\n[Route]\nDestination={}", route.net);
+            let _ = match route.gateway {
+                Some(gateway) if given.address.contains(gateway) => writeln!(text, "Gateway={gateway}"),
+                Some(gateway) => writeln!(text, "Gateway={gateway}\nGatewayOnLink=yes"),
+                None => writeln!(text, "Scope=link"),
+            };
+        }
+    }
+    text
+}
+
+/// nm-settings-keyfile(5).
+fn profile(card: &Card, by_mac: bool, uuid: &str) -> String {
+    let name = &card.name;
+    let mut text =
+        format!("{WHY}[connection]\nid=rdlive {name}\nuuid={uuid}\ntype=ethernet\nautoconnect-priority=-100\n");
+    if let Some(mac) = card.mac {
+        let _ = writeln!(text, "\n[ethernet]\nmac-address={mac}");
+    }
+    for (family, is_v4) in [("ipv4", true), ("ipv6", false)] {
+        let given: Vec<&Given> = fixed(card, by_mac).filter(|given| given.address.ip.is_ipv4() == is_v4).collect();
+        let _ = writeln!(text, "\n[{family}]");
+        text.push_str(if given.is_empty() { "method=auto\n" } else { "method=manual\n" });
+        if is_v4 && asks(card, by_mac) {
+            text.push_str("dhcp-client-id=mac\n");
+        }
+        for (number, given) in (1..).zip(&given) {
+            let _ = writeln!(text, "address{number}={}", given.address);
+        }
+        let routes: Vec<&Route> = given.iter().flat_map(|given| &given.routes).collect();
+        for (number, route) in (1..).zip(routes) {
+            let gateway = route.gateway.map(|gateway| format!(",{gateway}")).unwrap_or_default();
+            let _ = writeln!(text, "route{number}={}{gateway}", route.net);
+        }
+        let servers: Vec<&IpAddr> = card.dns.iter().filter(|dns| dns.is_ipv4() == is_v4).collect();
+        line(&mut text, "dns", ";", &servers);
+        line(&mut text, "dns-search", ";", if servers.is_empty() { &[] } else { &card.search });
+    }
+    text
+}
+
+/// What klibc's ipconfig leaves, which cloud-init and live-boot read.
+fn shell(card: &Card) -> String {
+    let mut text = String::new();
+    let mut set = |key: &str, value: &str| {
+        // A name of an interface may have all characters but these two kinds.
+        let _ = writeln!(text, "{key}='{}'", value.replace('\'', "'\\''"));
+    };
+    set("DEVICE", &card.name);
+    let first = card.given.iter().find(|given| given.address.ip.is_ipv4());
+    set("PROTO", if first.is_some_and(|given| given.is_leased) { "dhcp" } else { "none" });
+    if let Some(given) = first {
+        set("IPV4ADDR", &given.address.ip.to_string());
+        let mask = u32::MAX.checked_shl(32 - u32::from(given.address.prefix.min(32))).unwrap_or(0);
+        set("IPV4NETMASK", &std::net::Ipv4Addr::from(mask).to_string());
+        let default = given.routes.iter().find(|route| route.net.prefix == 0).and_then(|route| route.gateway);
+        set("IPV4GATEWAY", &default.map_or_else(|| "0.0.0.0".to_owned(), |gateway| gateway.to_string()));
+    }
+    let mut servers = card.dns.iter().filter(|dns| dns.is_ipv4());
+    for key in ["IPV4DNS0", "IPV4DNS1"] {
+        set(key, &servers.next().map_or_else(|| "0.0.0.0".to_owned(), ToString::to_string));
+    }
+    set("HOSTNAME", card.hostname.as_ref().map_or("", |name| name.as_str()));
+    let search: Vec<&str> = card.search.iter().map(|name| name.as_str()).collect();
+    set("DOMAINSEARCH", &search.join(" "));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    use rdlive_net::grammar::Address;
+    use rdlive_net::hardware::HardwareAddress;
+
+    fn address(ip: [u8; 4], prefix: u8) -> Address {
+        Address { ip: ip.into(), prefix }
+    }
+
+    fn card(given: Vec<Given>) -> Card {
+        Card {
+            index: 2,
+            name: "eth0".into(),
+            mac: HardwareAddress::parse("52:54:00:12:34:56"),
+            addresses: given.iter().map(|given| given.address).collect(),
+            given,
+            dns: vec![[192, 0, 2, 53].into()],
+            ..Card::default()
+        }
+    }
+
+    fn texts(card: Card, by_mac: bool) -> Vec<Handed> {
+        files(&[card], by_mac, || Ok::<_, Infallible>("6c0a3f0e-0000-4000-8000-000000000001".to_owned())).unwrap()
+    }
+
+    fn text<'a>(files: &'a [Handed], path: &str) -> &'a str {
+        &files.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path}: {files:?}")).text
+    }
+
+    const NETWORKD: &str = "run/systemd/network/05-eth0.network";
+    const PROFILE: &str = "run/NetworkManager/system-connections/rdlive-eth0.nmconnection";
+
+    #[test]
+    fn a_lease_goes_on_with_the_same_name_for_this_machine() {
+        let router = Route::default_by([192, 0, 2, 1].into());
+        let lease = Given { address: address([192, 0, 2, 9], 24), routes: vec![router], is_leased: true };
+        let files = texts(card(vec![lease.clone()]), true);
+        assert_eq!(
+            text(&files, NETWORKD),
+            format!(
+                "{WHY}[Match]\nMACAddress=52:54:00:12:34:56\nKind=!vlan\n\n[Network]\nKeepConfiguration=yes\nDHCP=ipv4\n\
+                 DNS=192.0.2.53\n\n[DHCPv4]\nClientIdentifier=mac\n"
+            )
+        );
+        let profile = text(&files, PROFILE);
+        assert!(profile.contains("\n[ipv4]\nmethod=auto\ndhcp-client-id=mac\ndns=192.0.2.53\n"), "{profile}");
+        assert!(profile.contains("\n[ipv6]\nmethod=auto\n"), "{profile}");
+        assert!(text(&files, "run/NetworkManager/devices/2").contains("connection-uuid=6c0a3f0e-"));
+        assert!(text(&files, "run/net-eth0.conf").contains("IPV4NETMASK='255.255.255.0'\nIPV4GATEWAY='192.0.2.1'\n"));
+        assert_eq!(
+            text(&files, "run/systemd/resolved.conf.d/50-rdlive.conf"),
+            format!("{WHY}[Resolve]\nDNS=192.0.2.53\n")
+        );
+        // Row 1 and row 9 happen with any other permissions.
+        let modes: Vec<(&str, u32)> = files.iter().map(|file| (file.path.as_str(), file.mode)).collect();
+        assert!(modes.contains(&(NETWORKD, 0o644)) && modes.contains(&(PROFILE, 0o600)), "{modes:?}");
+
+        // A name that only the command line knows: the next program would ask by another one.
+        let files = texts(card(vec![lease]), false);
+        assert!(text(&files, NETWORKD).contains("DHCP=no\nAddress=192.0.2.9/24\n"), "{}", text(&files, NETWORKD));
+        assert!(text(&files, PROFILE).contains("method=manual\naddress1=192.0.2.9/24\nroute1=0.0.0.0/0,192.0.2.1\n"));
+    }
+
+    #[test]
+    fn a_fixed_address_keeps_a_router_outside_of_its_subnet() {
+        let router = [192, 0, 2, 1].into();
+        let routes = vec![Route::on_link(router), Route::default_by(router)];
+        let given = Given { address: address([10, 0, 0, 9], 32), routes, is_leased: false };
+        let files = texts(card(vec![given.clone()]), true);
+        let networkd = text(&files, NETWORKD);
+        assert!(networkd.contains("DHCP=no\nAddress=10.0.0.9/32\n"), "{networkd}");
+        assert!(networkd.contains("[Route]\nDestination=192.0.2.1/32\nScope=link\n"), "{networkd}");
+        let outside = "[Route]\nDestination=0.0.0.0/0\nGateway=192.0.2.1\nGatewayOnLink=yes\n";
+        assert!(networkd.ends_with(outside), "{networkd}");
+        let profile = text(&files, PROFILE);
+        assert!(profile.contains("route1=192.0.2.1/32\nroute2=0.0.0.0/0,192.0.2.1\n"), "{profile}");
+        assert!(text(&files, "run/net-eth0.conf").contains("PROTO='none'\n"));
+
+        let vlan = texts(Card { is_vlan: true, name: "eth0.7".into(), ..card(vec![given]) }, true);
+        assert!(text(&vlan, "run/systemd/network/05-eth0.7.network").contains("[Match]\nName=eth0.7\n\n"));
+        assert!(vlan.iter().all(|file| !file.path.contains("NetworkManager")), "{vlan:?}");
+    }
+
+    #[test]
+    fn an_interface_without_an_address_is_left_to_whoever_wants_it() {
+        assert_eq!(texts(Card { dns: Vec::new(), ..card(Vec::new()) }, true), []);
+    }
+}
