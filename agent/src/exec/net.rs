@@ -97,6 +97,7 @@ impl Executor<'_> {
             Ok(files.len())
         });
         match written {
+            Ok(0) => log::info!("network: the links stay up, without addresses"),
             Ok(count) => log::info!("network: it stays as it is; {count} files below /run say so"),
             Err(error) => log::warn!("network: what the live system has to know of it cannot be written: {error}"),
         }

@@ -1,5 +1,6 @@
 //! A directory of an NFS server, mounted by the kernel's own client (nfs(5), `fs/nfs/fs_context.c`).
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -76,7 +77,7 @@ impl Executor<'_> {
             let what = FileSystem { fs: "nfs", source: &source, options, read_only: true, purpose: Purpose::Data };
             let _ = sender.send(mount::attach(&what, &at));
         };
-        thread::Builder::new().name("nfs".into()).spawn(work).map_err(|_| Failure::Silent)?;
+        thread::Builder::new().name("nfs".into()).spawn(work).map_err(Failure::Thread)?;
         loop {
             match result.recv_timeout(PAUSE) {
                 Ok(mounted) => return Ok(mounted?),
@@ -123,6 +124,8 @@ enum Failure {
     Unreached(SocketAddr, policy::Errno),
     #[error("the server does not answer the mount")]
     Silent,
+    #[error("no thread for the mount: {0}")]
+    Thread(io::Error),
     #[error(transparent)]
     Mount(#[from] MountError),
 }
