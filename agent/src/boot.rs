@@ -23,6 +23,7 @@ pub use told::Told;
 pub use world::{KeyPlace, Tone, World};
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::area::Windows;
@@ -68,6 +69,8 @@ pub struct Boot<'a> {
     drivers: BTreeSet<String>,
     /// The root can be the snapshot of an image, so a store can hold its changes.
     takes_store: bool,
+    /// Leased addresses that the live system has to ask more time for.
+    leases: Vec<IpAddr>,
 }
 
 /// How far a boot was.
@@ -105,6 +108,7 @@ impl<'a> Boot<'a> {
             notes: Vec::new(),
             drivers: BTreeSet::new(),
             takes_store: false,
+            leases: Vec::new(),
         }
     }
 
@@ -199,6 +203,7 @@ impl<'a> Boot<'a> {
             self.say(Tone::Everywhere, other.to_string());
             self.report.other_kernel = Some(other);
         }
+        self.network_goes_on();
         match self.world.init(self.sysroot, self.config.init.path.as_deref(), self.points.medium) {
             Ok(passed_over) => {
                 passed_over.into_iter().for_each(|why| self.say(Tone::GivenUp, format!("{why}, taking the next")))
@@ -260,6 +265,7 @@ impl<'a> Boot<'a> {
     fn book(&mut self, done: &Done) {
         self.report.fallbacks.extend(done.given_up.iter().map(ToString::to_string));
         self.notes.extend_from_slice(&done.notes);
+        self.leases.extend_from_slice(&done.leases);
     }
 
     fn watchdog(&self) -> &Watchdog {

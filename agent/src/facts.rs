@@ -2,6 +2,7 @@
 
 mod device;
 mod provider;
+mod taker;
 mod target;
 mod updated;
 mod view;
@@ -15,6 +16,7 @@ use crate::format::{Compressor, Kind};
 
 pub use device::{Device, Holds, Seen, is_optical};
 pub use provider::Provider;
+pub use taker::Taker;
 pub use target::Unfinished;
 pub use updated::Updated;
 pub use view::{Drivers, Moment, Next, PATIENCE, Pending, SILENCE, View, sleeping_place};

@@ -13,7 +13,7 @@ use crate::error::{Code, Stop};
 use crate::exec::Executor;
 use crate::exec::programs::is_in_initrd;
 use crate::exec::secret::Secret;
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, Unfinished, View};
+use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, Taker, Unfinished, View};
 use crate::foreign;
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
@@ -23,7 +23,7 @@ use crate::mountinfo;
 use crate::plan::programs::Program;
 use crate::plan::{Done, Presence, Slot, Step};
 use crate::probe::sleep::{self, Sleep};
-use crate::probe::{self, block, content, init, kernels, labels, site, sums};
+use crate::probe::{self, block, content, init, kernels, labels, site, sums, takers};
 use crate::watch::Watch;
 
 /// The machine that boots.
@@ -347,6 +347,12 @@ impl World for Machine<'_> {
     fn other_kernel(&self, root: &Path) -> Option<Kernels> {
         let found = kernels::other(self.env, root);
         found.iter().for_each(|found| self.saw(Look::OtherKernel(found.clone())));
+        found
+    }
+
+    fn takers(&self, root: &Path) -> Vec<Taker> {
+        let found = takers::enabled(self.env, root);
+        self.saw(Look::Takers(found.clone()));
         found
     }
 

@@ -60,6 +60,8 @@ pub struct Card {
     pub ntp: Vec<IpAddr>,
     /// The best comes first: smaller is better.
     pub metric: u32,
+    /// DHCP servers know it by another name than its hardware address.
+    pub by_other_id: bool,
 }
 
 /// An address that was given to an interface.
@@ -186,6 +188,8 @@ impl Shared {
 pub enum Leave {
     /// They stay, without an end: the root needs the network, or was told to keep it.
     AsItIs,
+    /// As another program has left them: nothing is changed.
+    ToOthers,
     /// They are taken away, and the interfaces set down, for whoever comes next; no server is told (network.md 4.8).
     Clean,
 }
@@ -196,7 +200,6 @@ pub struct Attached {
     wake: Arc<OwnedFd>,
     leave: Arc<Mutex<Option<Leave>>>,
     thread: Option<JoinHandle<()>>,
-    by_mac: bool,
 }
 
 impl fmt::Debug for Attached {
@@ -229,7 +232,6 @@ impl Attached {
         let leave = Arc::new(Mutex::new(None));
         let failed = |source: io::Error| Failure { doing: crate::link::Doing::Listen, source };
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?);
-        let by_mac = wish.client_id.is_none();
         let mut course = course::Course::new(wish, PathBuf::from(root), handle, Arc::clone(&shared));
         let (its_wake, its_leave, its_shared) = (Arc::clone(&wake), Arc::clone(&leave), Arc::clone(&shared));
         let work = move || {
@@ -239,7 +241,7 @@ impl Attached {
             its_shared.changed.notify_all();
         };
         let thread = thread::Builder::new().name("network".into()).spawn(work).map_err(failed)?;
-        Ok(Self { shared, wake, leave, thread: Some(thread), by_mac })
+        Ok(Self { shared, wake, leave, thread: Some(thread) })
     }
 
     /// The interfaces, best first.
@@ -263,27 +265,16 @@ impl Attached {
         std::mem::take(&mut board.news)
     }
 
-    /// Whether the interfaces are its own: no other program has them.
-    #[must_use]
-    pub fn is_own(&self) -> bool {
-        self.shared.followed.is_none()
-    }
-
-    /// Whether DHCP servers know this machine by its hardware address, as they do of most programs that ask.
-    #[must_use]
-    pub fn is_known_by_mac(&self) -> bool {
-        self.by_mac
-    }
-
     /// What connections are made with.
     #[must_use]
     pub fn reach(&self) -> Reach {
         Reach::new(Arc::clone(&self.shared))
     }
 
-    /// Ends. A lease is not renewed any more.
-    pub fn end(mut self, leave: Leave) {
+    /// Ends; the interfaces as they are now. A lease is not renewed any more.
+    pub fn end(mut self, leave: Leave) -> Vec<Card> {
         self.stop(leave);
+        self.cards()
     }
 
     fn stop(&mut self, leave: Leave) {

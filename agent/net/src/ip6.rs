@@ -34,6 +34,14 @@ pub fn prepare(root: &Path, name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the kernel itself hears routers on an interface (`/proc/sys/net/ipv6/conf/NAME/accept_ra`): networkd and `NetworkManager`
+/// forbid it, and do it instead.
+#[must_use]
+pub fn hears_routers(root: &Path, name: &str) -> bool {
+    let accepts = fs::read_to_string(root.join("proc/sys/net/ipv6/conf").join(name).join("accept_ra"));
+    accepts.is_ok_and(|text| text.trim_end() != "0")
+}
+
 /// What IPv6 of one interface is good for so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {

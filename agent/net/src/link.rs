@@ -11,7 +11,7 @@ mod neighbour;
 mod wire;
 
 pub use event::{Event, Events};
-pub use handle::{Handle, Lifetime, RouteOptions};
+pub use handle::{Handle, Held, Lifetime, RouteOptions};
 pub use wire::{Doing, Failure, Link};
 
 use std::fs;

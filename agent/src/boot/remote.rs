@@ -200,6 +200,25 @@ impl Boot<'_> {
         Ok(())
     }
 
+    /// Says who has the network in the live system. Addresses that were kept have no end, but the server's lease of them has one.
+    pub(super) fn network_goes_on(&mut self) {
+        let leases: Vec<String> = self.leases.iter().map(ToString::to_string).collect();
+        if leases.is_empty() {
+            return;
+        }
+        let (leases, takers) = (leases.join(", "), self.world.takers(self.sysroot));
+        if takers.is_empty() {
+            let line = format!(
+                "network: {leases} is leased, and nothing in the image renews it: the DHCP server may give it to another machine; enable \
+                 systemd-networkd or NetworkManager in the image, or reserve the address for this machine on the server"
+            );
+            self.say(Tone::Warning, line);
+        } else {
+            let takers: Vec<String> = takers.iter().map(ToString::to_string).collect();
+            self.say(Tone::Info, format!("network: {leases} goes over to {}", takers.join(", ")));
+        }
+    }
+
     /// Who brings the network up, if it is not us. In an initrd of dracut other programs may have the interfaces.
     fn provider(&mut self) -> Option<Provider> {
         let provider = if self.report.mode == DRACUT { self.world.provider() } else { None };

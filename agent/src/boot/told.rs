@@ -11,7 +11,7 @@ use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::{Code, Stop};
 use crate::facts::{
-    Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, Provider, RamFacts, Unfinished, View,
+    Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, Provider, RamFacts, Taker, Unfinished, View,
 };
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
@@ -373,6 +373,10 @@ impl World for Told {
 
     fn other_kernel(&self, _root: &Path) -> Option<Kernels> {
         self.answer(seen!(OtherKernel))
+    }
+
+    fn takers(&self, _root: &Path) -> Vec<Taker> {
+        self.answer(seen!(Takers)).unwrap_or_default()
     }
 
     fn policies(&self, _root: &Path, _upper: &Path, _lower: &Path) -> Option<PathBuf> {

@@ -7,7 +7,7 @@ use crate::area::{Found, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, Unfinished, View};
+use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, Taker, Unfinished, View};
 use crate::format::Superblock;
 use crate::handover::{Facts, StepRecord};
 use crate::plan::programs::Program;
@@ -204,6 +204,9 @@ pub trait World {
 
     /// The kernels that a root has modules for, if the one that runs is none of them.
     fn other_kernel(&self, root: &Path) -> Option<Kernels>;
+
+    /// Who takes the network over when a root starts.
+    fn takers(&self, root: &Path) -> Vec<Taker>;
 
     /// Where the SELinux policies of a root are, in it, if its labels do not outlive the loading of one; `upper` is where a temporary upper
     /// directory is, `lower` the image.

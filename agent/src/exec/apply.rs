@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -166,6 +167,11 @@ impl<'a> Executor<'a> {
     /// Tells what was copied from `updates/`.
     pub(super) fn updated(&mut self, updated: Updated) {
         self.done.updated = Some(updated);
+    }
+
+    /// Tells which leased addresses stay.
+    pub(super) fn leases(&mut self, leases: Vec<IpAddr>) {
+        self.done.leases.extend(leases);
     }
 
     /// As [`Executor::note`], once.

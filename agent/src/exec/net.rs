@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::Provider;
 use crate::kmsg;
-use crate::plan::act::NetAct;
+use crate::plan::act::{Kept, NetAct};
 use crate::plan::kept_net::{self, Handed};
 use crate::random;
 
@@ -32,11 +32,12 @@ impl Executor<'_> {
             NetAct::Aoe { node, wish, patience, follow } => self.aoe(node, wish, *patience, *follow),
             NetAct::Nfs { share, at, patience } => self.nfs(share, at, *patience),
             NetAct::Close { device } => self.close_image(device),
-            NetAct::Down { keep } => {
-                match self.net.take() {
-                    Some(attached) if *keep => self.keep(attached),
-                    Some(attached) => attached.end(Leave::Clean),
-                    None => {}
+            NetAct::Down(kept) => {
+                let Some(attached) = self.net.take() else { return Ok(()) };
+                match kept {
+                    Kept::ForSystem => self.keep(attached),
+                    Kept::ByProvider => drop(attached.end(Leave::ToOthers)),
+                    Kept::Nothing => drop(attached.end(Leave::Clean)),
                 }
                 Ok(())
             }
@@ -84,15 +85,13 @@ impl Executor<'_> {
     }
 
     /// Leaves the network to the live system as it is, and tells the programs there that have it so (network.md 4.7).
-    pub(super) fn keep(&self, attached: Attached) {
-        let (cards, is_own, by_mac) = (attached.cards(), attached.is_own(), attached.is_known_by_mac());
-        attached.end(Leave::AsItIs);
-        if !is_own {
-            // Whoever has the interfaces hands them on itself.
-            return;
-        }
+    pub(super) fn keep(&mut self, attached: Attached) {
+        let cards = attached.end(Leave::AsItIs);
+        self.leases(kept_net::leases(&cards));
+        // A NetworkManager of the initrd hands its own on, by profiles that it was given, and what it writes when it ends.
+        let managed = fs::read_dir(self.env.path(kept_net::PROFILES)).is_ok_and(|mut entries| entries.next().is_some());
         let uuid = || random::uuid_v4(self.env);
-        let written = kept_net::files(&cards, by_mac, uuid).and_then(|files| {
+        let written = kept_net::files(&cards, managed, uuid).and_then(|files| {
             files.iter().try_for_each(|file| hand(self.env, file))?;
             Ok(files.len())
         });

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::area::{Found, Obstacle, Site, Windows};
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, Kernels, Provider, RamFacts, Unfinished};
+use crate::facts::{Content, Device, Inner, Kernels, Provider, RamFacts, Taker, Unfinished};
 use crate::format::Superblock;
 
 /// All that the decisions of a boot were made from.
@@ -97,6 +97,8 @@ pub enum Look {
     NoInit(Stop),
     /// The root has modules, and none for the kernel that runs.
     OtherKernel(Kernels),
+    /// Who takes the network over in the root.
+    Takers(Vec<Taker>),
     /// Where the policies are without which the root has no labels of its own.
     Policies(PathBuf),
     /// A look that failed: which, the number of the kernel's error, and its words.

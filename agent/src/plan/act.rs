@@ -8,7 +8,7 @@ mod volume;
 
 pub use area::{AreaAct, Replace, Target};
 pub use map::{Map, MapAct, Mapping};
-pub use net::{Destination, NetAct, Onto};
+pub use net::{Destination, Kept, NetAct, Onto};
 pub use ram::RamAct;
 pub use volume::{Consent, Crypt, Key, VolumeAct};
 

@@ -23,23 +23,34 @@ pub struct Handed {
 /// Why the files are there, for whoever finds them.
 const WHY: &str = "# By rdlive: the live system runs over this network, so it stays as it is.\n";
 
-/// The files for these interfaces. `by_mac`: the DHCP server knows this machine by its hardware address, so whoever asks
-/// by that gets the same address again; otherwise the address is handed on as a fixed one. `uuid` gives a new UUID.
+/// The addresses that a DHCP server gives to others when nobody asks for more time.
+#[must_use]
+pub fn leases(cards: &[Card]) -> Vec<IpAddr> {
+    let given = cards.iter().flat_map(|card| &card.given);
+    given.filter(|given| given.is_leased).map(|given| given.address.ip).collect()
+}
+
+/// Where `NetworkManager` finds profiles that are not on a disk.
+pub const PROFILES: &str = "run/NetworkManager/system-connections";
+
+/// The files for these interfaces. Where the DHCP server knows this machine by its hardware address, whoever asks by that gets the
+/// same address again; otherwise the address is handed on as a fixed one. `managed`: `NetworkManager` has them already. `uuid` gives
+/// a new UUID.
 ///
 /// # Errors
 /// Those of `uuid`.
-pub fn files<E>(cards: &[Card], by_mac: bool, mut uuid: impl FnMut() -> Result<String, E>) -> Result<Vec<Handed>, E> {
+pub fn files<E>(cards: &[Card], managed: bool, mut uuid: impl FnMut() -> Result<String, E>) -> Result<Vec<Handed>, E> {
     let mut files = Vec::new();
     let mut resolve = String::new();
     for card in cards.iter().filter(|card| !card.addresses.is_empty()) {
         let Card { name, index, .. } = card;
         let mut file = |path: String, mode, text| files.push(Handed { path, mode, text });
-        file(format!("run/systemd/network/05-{name}.network"), 0o644, networkd(card, by_mac));
+        file(format!("run/systemd/network/05-{name}.network"), 0o644, networkd(card));
         // A VLAN's profile would have to name the one below it; without one the interface is left alone (row 9).
-        if !card.is_vlan && card.mac.is_some() {
+        if !card.is_vlan && card.mac.is_some() && !managed {
             let uuid = uuid()?;
-            let profile = profile(card, by_mac, &uuid);
-            file(format!("run/NetworkManager/system-connections/rdlive-{name}.nmconnection"), 0o600, profile);
+            let profile = profile(card, &uuid);
+            file(format!("{PROFILES}/rdlive-{name}.nmconnection"), 0o600, profile);
             let state = format!("[device]\nmanaged=true\nconnection-uuid={uuid}\n");
             file(format!("run/NetworkManager/devices/{index}"), 0o644, state);
         }
@@ -63,17 +74,17 @@ fn line<T: ToString>(text: &mut String, key: &str, between: &str, values: &[T]) 
 }
 
 /// Whether the next program asks a DHCP server: again, or as nothing but a router has given this an address.
-fn asks(card: &Card, by_mac: bool) -> bool {
-    by_mac && card.given.iter().all(|given| given.is_leased)
+fn asks(card: &Card) -> bool {
+    !card.by_other_id && card.given.iter().all(|given| given.is_leased)
 }
 
 /// The addresses that are handed on as fixed ones.
-fn fixed(card: &Card, by_mac: bool) -> impl Iterator<Item = &Given> {
-    card.given.iter().filter(move |given| !(given.is_leased && by_mac))
+fn fixed(card: &Card) -> impl Iterator<Item = &Given> {
+    card.given.iter().filter(|given| !given.is_leased || card.by_other_id)
 }
 
 /// systemd.network(5). The first file that matches counts, in the order of names; the administrator's begin higher.
-fn networkd(card: &Card, by_mac: bool) -> String {
+fn networkd(card: &Card) -> String {
     let mut text = format!("{WHY}[Match]\n");
     let _ = match card.mac.filter(|_| !card.is_vlan) {
         // The name may change once more; a VLAN above has the same hardware address.
@@ -81,18 +92,18 @@ fn networkd(card: &Card, by_mac: bool) -> String {
         None => writeln!(text, "Name={}", card.name),
     };
     text.push_str("\n[Network]\nKeepConfiguration=yes\n");
-    text.push_str(if asks(card, by_mac) { "DHCP=ipv4\n" } else { "DHCP=no\n" });
-    for given in fixed(card, by_mac) {
+    text.push_str(if asks(card) { "DHCP=ipv4\n" } else { "DHCP=no\n" });
+    for given in fixed(card) {
         let _ = writeln!(text, "Address={}", given.address);
     }
     for dns in &card.dns {
         let _ = writeln!(text, "DNS={dns}");
     }
     line(&mut text, "Domains", " ", &card.search);
-    if asks(card, by_mac) {
+    if asks(card) {
         text.push_str("\n[DHCPv4]\nClientIdentifier=mac\n");
     }
-    for given in fixed(card, by_mac) {
+    for given in fixed(card) {
         for route in &given.routes {
             let _ = writeln!(text, "\n[Route]\nDestination={}", route.net);
             let _ = match route.gateway {
@@ -106,7 +117,7 @@ fn networkd(card: &Card, by_mac: bool) -> String {
 }
 
 /// nm-settings-keyfile(5).
-fn profile(card: &Card, by_mac: bool, uuid: &str) -> String {
+fn profile(card: &Card, uuid: &str) -> String {
     let name = &card.name;
     let mut text =
         format!("{WHY}[connection]\nid=rdlive {name}\nuuid={uuid}\ntype=ethernet\nautoconnect-priority=-100\n");
@@ -114,10 +125,10 @@ fn profile(card: &Card, by_mac: bool, uuid: &str) -> String {
         let _ = writeln!(text, "\n[ethernet]\nmac-address={mac}");
     }
     for (family, is_v4) in [("ipv4", true), ("ipv6", false)] {
-        let given: Vec<&Given> = fixed(card, by_mac).filter(|given| given.address.ip.is_ipv4() == is_v4).collect();
+        let given: Vec<&Given> = fixed(card).filter(|given| given.address.ip.is_ipv4() == is_v4).collect();
         let _ = writeln!(text, "\n[{family}]");
         text.push_str(if given.is_empty() { "method=auto\n" } else { "method=manual\n" });
-        if is_v4 && asks(card, by_mac) {
+        if is_v4 && asks(card) {
             text.push_str("dhcp-client-id=mac\n");
         }
         for (number, given) in (1..).zip(&given) {
@@ -186,8 +197,8 @@ mod tests {
         }
     }
 
-    fn texts(card: Card, by_mac: bool) -> Vec<Handed> {
-        files(&[card], by_mac, || Ok::<_, Infallible>("6c0a3f0e-0000-4000-8000-000000000001".to_owned())).unwrap()
+    fn texts(card: Card) -> Vec<Handed> {
+        files(&[card], false, || Ok::<_, Infallible>("6c0a3f0e-0000-4000-8000-000000000001".to_owned())).unwrap()
     }
 
     fn text<'a>(files: &'a [Handed], path: &str) -> &'a str {
@@ -201,7 +212,7 @@ mod tests {
     fn a_lease_goes_on_with_the_same_name_for_this_machine() {
         let router = Route::default_by([192, 0, 2, 1].into());
         let lease = Given { address: address([192, 0, 2, 9], 24), routes: vec![router], is_leased: true };
-        let files = texts(card(vec![lease.clone()]), true);
+        let files = texts(card(vec![lease.clone()]));
         assert_eq!(
             text(&files, NETWORKD),
             format!(
@@ -223,9 +234,15 @@ mod tests {
         assert!(modes.contains(&(NETWORKD, 0o644)) && modes.contains(&(PROFILE, 0o600)), "{modes:?}");
 
         // A name that only the command line knows: the next program would ask by another one.
-        let files = texts(card(vec![lease]), false);
-        assert!(text(&files, NETWORKD).contains("DHCP=no\nAddress=192.0.2.9/24\n"), "{}", text(&files, NETWORKD));
-        assert!(text(&files, PROFILE).contains("method=manual\naddress1=192.0.2.9/24\nroute1=0.0.0.0/0,192.0.2.1\n"));
+        let other = texts(Card { by_other_id: true, ..card(vec![lease.clone()]) });
+        assert!(text(&other, NETWORKD).contains("DHCP=no\nAddress=192.0.2.9/24\n"), "{}", text(&other, NETWORKD));
+        assert!(text(&other, PROFILE).contains("method=manual\naddress1=192.0.2.9/24\nroute1=0.0.0.0/0,192.0.2.1\n"));
+
+        // A NetworkManager of the initrd has said it already.
+        let uuid = || Ok::<_, Infallible>(String::new());
+        let rest = super::files(&[card(vec![lease])], true, uuid).unwrap();
+        let managed = rest.iter().any(|file| file.path.contains("NetworkManager"));
+        assert!(!managed && rest.iter().any(|file| file.path == NETWORKD), "{rest:?}");
     }
 
     #[test]
@@ -233,7 +250,7 @@ mod tests {
         let router = [192, 0, 2, 1].into();
         let routes = vec![Route::on_link(router), Route::default_by(router)];
         let given = Given { address: address([10, 0, 0, 9], 32), routes, is_leased: false };
-        let files = texts(card(vec![given.clone()]), true);
+        let files = texts(card(vec![given.clone()]));
         let networkd = text(&files, NETWORKD);
         assert!(networkd.contains("DHCP=no\nAddress=10.0.0.9/32\n"), "{networkd}");
         assert!(networkd.contains("[Route]\nDestination=192.0.2.1/32\nScope=link\n"), "{networkd}");
@@ -243,13 +260,13 @@ mod tests {
         assert!(profile.contains("route1=192.0.2.1/32\nroute2=0.0.0.0/0,192.0.2.1\n"), "{profile}");
         assert!(text(&files, "run/net-eth0.conf").contains("PROTO='none'\n"));
 
-        let vlan = texts(Card { is_vlan: true, name: "eth0.7".into(), ..card(vec![given]) }, true);
+        let vlan = texts(Card { is_vlan: true, name: "eth0.7".into(), ..card(vec![given]) });
         assert!(text(&vlan, "run/systemd/network/05-eth0.7.network").contains("[Match]\nName=eth0.7\n\n"));
         assert!(vlan.iter().all(|file| !file.path.contains("NetworkManager")), "{vlan:?}");
     }
 
     #[test]
     fn an_interface_without_an_address_is_left_to_whoever_wants_it() {
-        assert_eq!(texts(Card { dns: Vec::new(), ..card(Vec::new()) }, true), []);
+        assert_eq!(texts(Card { dns: Vec::new(), ..card(Vec::new()) }), []);
     }
 }

@@ -9,7 +9,7 @@ use rdlive_fetch::transfer::Job;
 use rdlive_fetch::url::{Url, UrlError};
 use rdlive_net::grammar::{Wish, Word};
 
-use super::act::{Destination, NetAct, Onto};
+use super::act::{Destination, Kept, NetAct, Onto};
 use super::step::Step;
 use crate::config::explain::without_password;
 use crate::config::{Config, Share, TmpfsSize, Transfer, transfer};
@@ -40,7 +40,11 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option
     transfer.mirrors.insert(0, text);
     let patience = transfer.patience.unwrap_or(config.deadline);
     let (wish, _) = config.network_wish();
-    let keep = wish.needed || follow.is_some();
+    let kept = match follow {
+        _ if wish.needed => Kept::ForSystem,
+        Some(_) => Kept::ByProvider,
+        None => Kept::Nothing,
+    };
     let limit = wish.timeouts.dhcp.map(|limit| limit.saturating_mul(wish.dhcp_retry.unwrap_or(1).max(1)));
     let patience_for_an_address = limit.map_or(config.deadline, |limit| limit.min(config.deadline));
     let up = NetAct::Up { wish: Box::new(wish), patience: patience_for_an_address, follow };
@@ -59,7 +63,7 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option
         reserve: config.ram_reserve_mib.saturating_mul(MIB),
         patience,
     }));
-    steps.push(Step::Net(NetAct::Down { keep }));
+    steps.push(Step::Net(NetAct::Down(kept)));
     Ok(steps)
 }
 

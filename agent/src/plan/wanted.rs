@@ -1,6 +1,7 @@
 //! What a boot may have to give up, and what came of steps that were done.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::error::{Code, Stop};
 use crate::facts::Updated;
@@ -130,6 +131,8 @@ pub struct Done {
     pub notes: Vec<String>,
     /// What was copied from `updates/` of the medium.
     pub updated: Option<Updated>,
+    /// Leased addresses that stay, and that nobody asks more time for until the live system does.
+    pub leases: Vec<IpAddr>,
 }
 
 impl Done {

@@ -13,5 +13,6 @@ pub mod ram;
 pub mod site;
 pub mod sleep;
 pub mod sums;
+pub mod takers;
 pub mod uevent;
 pub(crate) mod unfinished;

@@ -12,6 +12,7 @@ mod field;
 mod firmware;
 mod init;
 mod iso_scan;
+mod kept_net;
 mod kiwi;
 mod labels;
 mod late;

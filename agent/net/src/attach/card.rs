@@ -6,14 +6,15 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Card, Given, News};
+use super::{Card, Given, News, followed};
 use crate::dhcp4::{Event as Event4, Lease, Limits, Setup};
 use crate::fixed::{self, Fixed};
 use crate::grammar::{Address, Method, Names, Request, Wish};
 use crate::hostname::Hostname;
 use crate::ip6;
-use crate::link::{self, Event, Handle, Lifetime, Link, RouteOptions};
+use crate::link::{self, Event, Handle, Held, Lifetime, Link, RouteOptions};
 use crate::nic::{Nic, Outcome};
+use crate::route::Route;
 
 /// What is done for an interface.
 pub(super) struct Worked {
@@ -64,7 +65,8 @@ impl Worked {
         handle: &mut Handle,
         news: &mut Vec<News>,
     ) -> Self {
-        let card = found(link, metric, root, news);
+        let mut card = found(link, metric, root, news);
+        card.by_other_id = wish.client_id.is_some();
         let fixed = requests.iter().filter_map(Fixed::of).collect();
         let ip6 = ip6::State::default();
         let mut new = Self { card, link: link.clone(), requests, nic: None, ip6, fixed, is_followed: false };
@@ -290,6 +292,29 @@ impl Worked {
             // What it refuses stays as it is.
             let _ = handle.add_address(self.card.index, given.address, Lifetime::Forever);
         }
+    }
+
+    /// As [`Self::keep`] for one that another program has: what that has given it is read from the kernel.
+    pub fn hand_on(&mut self, held: &[Held], routes: &[(u32, Route, u8)], root: &Path, handle: &mut Handle) {
+        let index = self.card.index;
+        for held in held.iter().filter(|held| held.index == index && leads_away(held.address.ip)) {
+            let is_v4 = held.address.ip.is_ipv4();
+            // The kernel itself asks for more time where it hears routers.
+            if held.ends && (is_v4 || !ip6::hears_routers(root, &self.card.name)) {
+                let _ = handle.add_address(index, held.address, Lifetime::Forever);
+            }
+            if is_v4 || !held.ends {
+                let first = self.card.given.iter().all(|given| given.address.ip.is_ipv4() != is_v4);
+                let its = |(of, route, by): &(u32, Route, u8)| {
+                    let counts =
+                        *of == index && route.net.ip.is_ipv4() == is_v4 && !RouteOptions::OF_KERNEL.contains(by);
+                    (first && counts).then_some(*route)
+                };
+                let routes = routes.iter().filter_map(its).collect();
+                self.card.given.push(Given { address: held.address, routes, is_leased: held.ends });
+            }
+        }
+        self.card.by_other_id = self.card.mac.is_some_and(|mac| !followed::is_known_by(root, index, mac));
     }
 
     /// Takes addresses and routes away, and sets it down.

@@ -205,14 +205,27 @@ impl Course {
 
     /// Ends as it is told.
     pub fn end(&mut self, how: Leave) {
-        if self.shared.followed.is_some() {
-            return;
-        }
-        for card in &mut self.cards {
-            match how {
-                Leave::Clean => card.clean(&mut self.handle),
-                Leave::AsItIs => card.keep(&mut self.handle),
+        match how {
+            Leave::AsItIs if self.shared.followed.is_some() => self.hand_on(),
+            Leave::AsItIs => self.cards.iter_mut().for_each(|card| card.keep(&mut self.handle)),
+            Leave::Clean if self.shared.followed.is_none() => {
+                self.cards.iter_mut().for_each(|card| card.clean(&mut self.handle));
             }
+            Leave::Clean | Leave::ToOthers => {}
+        }
+        self.publish();
+    }
+
+    /// What another program has made of the interfaces stays without an end. That program ends, and the next one may not be of its kind.
+    fn hand_on(&mut self) {
+        let listed = self.handle.held().and_then(|held| Ok((held, self.handle.routes()?)));
+        match listed {
+            Ok((held, routes)) => {
+                for card in &mut self.cards {
+                    card.hand_on(&held, &routes, &self.root, &mut self.handle);
+                }
+            }
+            Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::hardware::HardwareAddress;
 use crate::hostname::Hostname;
 
 /// Files in the form of resolv.conf(5): everybody's, systemd-resolved's, NetworkManager's.
@@ -14,7 +15,8 @@ const RESOLV: [&str; 4] = [
     "run/NetworkManager/no-stub-resolv.conf",
 ];
 /// Directories of files with `DNS=` and `DOMAINS=` or `DOMAINNAME=`, in which networkd has the state of each link and lease.
-const STATES: [&str; 2] = ["run/systemd/netif/links", "run/systemd/netif/leases"];
+const STATES: [&str; 2] = ["run/systemd/netif/links", LEASES];
+const LEASES: &str = "run/systemd/netif/leases";
 /// Where network-legacy has a resolv.conf for each interface: `net.NAME.resolv.conf`.
 const LEGACY: &str = "tmp";
 /// Bytes of such a file that are read, and servers and domains that are kept.
@@ -86,6 +88,15 @@ impl Names {
     }
 }
 
+/// Whether the server of an interface's lease knows it by its hardware address (RFC 2132 9.14: type 1 and the address), as far as
+/// networkd has written that down. dracut tells all programs to ask so.
+pub(super) fn is_known_by(root: &Path, index: u32, mac: HardwareAddress) -> bool {
+    let lease = text(&root.join(LEASES).join(index.to_string()));
+    let id = lease.lines().find_map(|line| line.strip_prefix("CLIENTID="));
+    let hex: String = mac.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    id.is_none_or(|id| id.eq_ignore_ascii_case(&format!("01{hex}")))
+}
+
 fn text(path: &Path) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(bytes.get(..MAX_FILE).unwrap_or(&bytes)).into_owned()
@@ -121,5 +132,21 @@ mod tests {
         assert_eq!(dns, ["192.0.2.1", "fe80::1", "192.0.2.2", "2001:db8::53", "192.0.2.3"]);
         let search: Vec<String> = names.search.iter().map(ToString::to_string).collect();
         assert_eq!(search, ["a.example", "b.example", "c.example"]);
+    }
+
+    #[test]
+    fn a_lease_by_another_name_is_known() {
+        let root = tempfile::tempdir().unwrap();
+        let mac = HardwareAddress::parse("52:54:00:12:34:5A").unwrap();
+        let known = |text: &str| {
+            fs::create_dir_all(root.path().join(LEASES)).unwrap();
+            fs::write(root.path().join(LEASES).join("2"), text).unwrap();
+            is_known_by(root.path(), 2, mac)
+        };
+        assert!(is_known_by(root.path(), 2, mac));
+        assert!(known("ADDRESS=192.0.2.9\nCLIENTID=015254001234 5a\n".replace(' ', "").as_str()));
+        assert!(known("ADDRESS=192.0.2.9\n"));
+        assert!(!known("CLIENTID=ff00001234000200ab11\n"));
+        assert!(!known("CLIENTID=01525400123456\n"));
     }
 }

@@ -33,6 +33,17 @@ pub enum Lifetime {
     For(Duration),
 }
 
+/// An address that an interface has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The number of the interface.
+    pub index: u32,
+    /// The address.
+    pub address: Address,
+    /// Whether the kernel takes it away when its time is over.
+    pub ends: bool,
+}
+
 /// How a route is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteOptions {
@@ -49,6 +60,8 @@ impl RouteOptions {
     pub const DHCP: u8 = 16;
     /// `RTPROT_STATIC`.
     pub const STATIC: u8 = 4;
+    /// `RTPROT_KERNEL` and `RTPROT_RA`: the kernel makes them again where they are needed.
+    pub const OF_KERNEL: [u8; 2] = [2, 9];
     /// The metric that networkd gives: 1024.
     pub const METRIC: u32 = 1024;
 }
@@ -93,6 +106,19 @@ impl Handle {
     pub fn addresses(&mut self) -> Result<Vec<(u32, Address)>, Failure> {
         let request = Request::new(n::GETADDR, n::DUMP, &[0; wire::ADDRESS_HEAD]);
         let read = |body: &[u8]| wire::read_address(body).map(|(index, address, _)| (index, address));
+        self.list(&request, Doing::ListAddresses, read)
+    }
+
+    /// The same, with whether each ends by itself.
+    ///
+    /// # Errors
+    /// As [`Self::addresses`].
+    pub fn held(&mut self) -> Result<Vec<Held>, Failure> {
+        let request = Request::new(n::GETADDR, n::DUMP, &[0; wire::ADDRESS_HEAD]);
+        let read = |body: &[u8]| {
+            let (index, address, flags) = wire::read_address(body)?;
+            Some(Held { index, address, ends: flags & n::IFA_F_PERMANENT == 0 })
+        };
         self.list(&request, Doing::ListAddresses, read)
     }
 

@@ -60,6 +60,7 @@ pub(super) mod number {
     pub const IFA_PROTO: u16 = 11;
     pub const IFA_F_DADFAILED: u32 = 0x08;
     pub const IFA_F_TENTATIVE: u32 = 0x40;
+    pub const IFA_F_PERMANENT: u32 = 0x80;
 
     pub const RTA_DST: u16 = 1;
     pub const RTA_OIF: u16 = 4;

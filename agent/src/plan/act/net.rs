@@ -44,6 +44,17 @@ impl fmt::Display for Destination {
     }
 }
 
+/// What becomes of addresses and routes at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// They are taken away: all that is needed is here.
+    Nothing,
+    /// They stay, without an end, and the live system finds how to go on with them.
+    ForSystem,
+    /// They are left to the program that has made them.
+    ByProvider,
+}
+
 /// An act on the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetAct {
@@ -94,11 +105,8 @@ pub enum NetAct {
         /// The disk.
         device: Seen,
     },
-    /// End it: addresses and routes stay, or are taken away.
-    Down {
-        /// Whether they stay.
-        keep: bool,
-    },
+    /// End it.
+    Down(Kept),
 }
 
 impl NetAct {
@@ -106,7 +114,7 @@ impl NetAct {
     #[must_use]
     pub fn writes(&self) -> Writes {
         match self {
-            Self::Up { .. } | Self::Down { .. } | Self::Aoe { .. } | Self::Nfs { .. } => Writes::Nothing,
+            Self::Up { .. } | Self::Down(_) | Self::Aoe { .. } | Self::Nfs { .. } => Writes::Nothing,
             Self::Fetch { to: Destination::Ram(_), .. } => Writes::Ram,
             Self::Fetch { to: Destination::Disk(_), .. } | Self::Close { .. } => Writes::Place,
         }
@@ -137,8 +145,9 @@ impl fmt::Display for NetAct {
                 write!(f, "mount {} (nfs, ro) at {}, at most {} s", share.source(), at.display(), patience.as_secs())
             }
             Self::Close { device } => write!(f, "complete the image on {}", device.node.display()),
-            Self::Down { keep: true } => f.write_str("network: left as it is"),
-            Self::Down { keep: false } => f.write_str("network: addresses and routes taken away"),
+            Self::Down(Kept::ForSystem) => f.write_str("network: left as it is"),
+            Self::Down(Kept::ByProvider) => f.write_str("network: left to the program that has it"),
+            Self::Down(Kept::Nothing) => f.write_str("network: addresses and routes taken away"),
         }
     }
 }
