@@ -110,6 +110,9 @@ pub enum Clock {
     Host { cpus: u8 },
     /// Guest time counts instructions, so the same boot gives the same time on every host.
     Instructions,
+    /// As [`Clock::Instructions`] while the guest works; while it waits, its time passes as the host's. Where a server outside of the guest
+    /// is a part of the boot, time must not leap ahead of it.
+    Waiting,
 }
 
 /// One attached medium.

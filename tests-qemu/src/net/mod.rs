@@ -87,6 +87,15 @@ impl Certificate {
     }
 }
 
+/// Bytes of frames on a cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the servers to the machine.
+    pub there: u64,
+    /// From the machine to the servers.
+    pub back: u64,
+}
+
 /// Which program loads the first file over the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Starter {
