@@ -196,6 +196,15 @@ fn failures() -> Vec<Scenario> {
                 .expect(report_says("404 Not Found")),
         ),
         scenario(
+            "net/K25 a URL that was cut behind its server",
+            fails(dhcp(iso()), "RDL-071")
+                .root("root=live:http://10.9.0.1/")
+                .expect(console_says(
+                    "the URL ends behind its server: it may be cut, for GRUB ends a command at ; and &",
+                ))
+                .expect(console_says("try:    the URL ends behind")),
+        ),
+        scenario(
             "net/K14 nobody listens",
             fails(Net::new().serve(Serve::Dhcp(vec![])), "RDL-071").expect(report_says("connection refused")),
         ),
