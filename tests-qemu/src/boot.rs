@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::machine::{self, Bus, Clock, Drive, Hardware, Machine, Need, Off, Running, Silent, Start, Trouble};
 use crate::medium::Recipe;
 use crate::mode::Mode;
-use crate::net::{self, Net, Wire};
+use crate::net::{self, Net, Serve, Wire};
 use crate::outcome::{self, End, Outcome, Pair};
 use crate::powercut::volume;
 use crate::tool;
@@ -392,6 +392,12 @@ impl Boot {
         if self.mode == Mode::Native {
             self.mode = Mode::NativeNet;
         }
+        self
+    }
+
+    /// One more server in its network.
+    pub fn served(mut self, server: Serve) -> Self {
+        self.net = self.net.take().map(|net| net.serve(server));
         self
     }
 

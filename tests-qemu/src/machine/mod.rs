@@ -49,6 +49,8 @@ pub enum Bus {
     Nvme,
     /// Disk on an AHCI (SATA) controller.
     Ahci,
+    /// Disk on the PIIX IDE controller, QEMU's `-hda`.
+    IdeDisk,
     /// SD card in an SDHCI slot; its size must be a power of two.
     SdCard,
     /// Memory that keeps its content, as firmware leaves what it has fetched (ACPI's NFIT); its name is `pmem0`.

@@ -161,6 +161,7 @@ fn device(index: usize, drive: &Drive) -> Vec<(&'static str, String)> {
         Bus::Virtio | Bus::Virtio4k | Bus::Disk => ("virtio-blk-pci", None),
         Bus::Nvme => ("nvme", None),
         Bus::Ahci => ("ide-hd", Some(format!("sata.{index}"))),
+        Bus::IdeDisk => ("ide-hd", Some(format!("ide.{}", index % 2))),
         Bus::SdCard => ("sd-card", Some("sd-bus".into())),
         // Put together elsewhere; they cannot be plugged in later.
         Bus::Nvdimm | Bus::VirtioPmem | Bus::Memmap => ("none", None),

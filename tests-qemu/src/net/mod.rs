@@ -103,6 +103,8 @@ pub enum Starter {
     Card,
     /// The firmware's, with its own driver of the card.
     Firmware,
+    /// The same by HTTP: OVMF tries that when it knows no PXE.
+    FirmwareHttp,
 }
 
 impl Net {
