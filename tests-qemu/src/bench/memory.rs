@@ -9,7 +9,7 @@ use crate::lab::Lab;
 use crate::machine::{Clock, Machine};
 
 /// MiB that all boot with.
-const ENOUGH: u32 = 2560;
+const ENOUGH: u32 = 1536;
 /// MiB that no Debian kernel boots with.
 const NONE: u32 = 32;
 /// MiB between two that are tried.
@@ -20,7 +20,7 @@ pub fn least(lab: &Lab, subject: &Subject, image: u64) -> Result<u32> {
     let (took, boots) = boots(lab, subject, ENOUGH, image, Duration::from_secs(600))?;
     ensure!(boots, "{} does not boot with {ENOUGH} MiB", subject.name);
     // Who has not come so far by then tries again and again, or waits for somebody at its console.
-    let limit = 3 * took + Duration::from_secs(30);
+    let limit = 2 * took + Duration::from_secs(20);
     let least = bisect(NONE, ENOUGH, STEP, |mib| Ok(self::boots(lab, subject, mib, image, limit)?.1))?;
     lab.say(&format!("{}: boots with {least} MiB", subject.name));
     Ok(least)
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_least_is_found_and_not_asked_for_often() {
-        for (least, expected) in [(33, 40), (40, 40), (41, 48), (2560, 2560), (500, 504)] {
+        for (least, expected) in [(33, 40), (40, 40), (41, 48), (1536, 1536), (500, 504)] {
             let mut asked = 0;
             let found = bisect(NONE, ENOUGH, STEP, |mib| {
                 asked += 1;

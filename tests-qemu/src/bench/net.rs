@@ -147,9 +147,7 @@ fn row(lab: &Lab, subject: &Subject) -> Result<Row> {
 
 /// One boot by each clock.
 fn measure(lab: &Lab, row: &mut Row, subject: &Subject, instructions: bool, image: u64) -> Result<()> {
-    // Nothing outside has a part in a boot from a CD: there its time may leap over what it waits for.
-    let counted = if subject.from == From::Cd { Clock::Instructions } else { Clock::Waiting };
-    let clocks = [Some(counted), (!instructions).then_some(Clock::Host { cpus: 2 })];
+    let clocks = [Some(Clock::Waiting), (!instructions).then_some(Clock::Host { cpus: 2 })];
     for clock in clocks.into_iter().flatten() {
         let dir = lab.cache.scratch("bench")?;
         let outcome = subject.boot(clock, MEMORY, image).run(lab, Machine::Qemu, &dir, None)?;

@@ -11,8 +11,13 @@ use crate::net::{Net, Serve, Starter};
 
 /// An ISO of our builder with drivers of network cards, whose entries report to the lab.
 fn live() -> Recipe {
-    let args = ["console=ttyS0", "rd.live.report=/dev/ttyS1", "lab.report"].map(|karg| format!("--append-karg={karg}"));
-    Recipe::Built { tree: Tree::Tiny, over: Over { network: true, ..Over::default() }, args: args.to_vec() }
+    live_with(&[])
+}
+
+fn live_with(more: &[&str]) -> Recipe {
+    let kargs = ["console=ttyS0", "rd.live.report=/dev/ttyS1", "lab.report"];
+    let args = kargs.iter().chain(more).map(|karg| format!("--append-karg={karg}")).collect();
+    Recipe::Built { tree: Tree::Tiny, over: Over { network: true, ..Over::default() }, args }
 }
 
 /// What `pxe` writes with these arguments, the loaders' own programs, and what a script does then.
@@ -57,8 +62,10 @@ pub fn all() -> Vec<Scenario> {
 /// The medium is a drive that only firmware and loaders see (network-field.md kind 26).
 fn unseen() -> Vec<Scenario> {
     let starts = |script: &str| {
-        let shown =
-            Serve::Shown(Box::new(live()), format!("{DRIVE}\ncat > \"$1/boot.ipxe\" <<'X'\n#!ipxe\n{script}\nX"));
+        let shown = Serve::Shown(
+            Box::new(live_with(&["rd.retry=5"])),
+            format!("{DRIVE}\ncat > \"$1/boot.ipxe\" <<'X'\n#!ipxe\n{script}\nX"),
+        );
         through(Firmware::SeaBios, Starter::Card, shown).memory(2048)
     };
     let stops =
@@ -208,7 +215,7 @@ fn by_http() -> Vec<Scenario> {
                 .memory(2560)
                 .expect(overlay_root())
                 .expect(report_lacks("network ("))
-                .expect(leads_to("/run/initramfs/livedev", "/dev/pmem0")),
+                .expect(leads_to("/run/initramfs/livedev", "/dev/pmem0p1")),
         )
         .with_all(),
     ]
