@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Device, human};
+use super::{Device, human, is_optical};
 use crate::error::Stop;
 
 /// What they have left.
@@ -28,6 +28,13 @@ pub struct Loaded {
     /// Bytes of the drives that a BIOS shows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drives: Vec<u64>,
+    /// So many hard disks a BIOS counts.
+    #[serde(skip_serializing_if = "is_none")]
+    pub disks: u8,
+}
+
+fn is_none(disks: &u8) -> bool {
+    *disks == 0
 }
 
 impl Loaded {
@@ -70,14 +77,23 @@ impl Loaded {
             let line = format!("the loader has booted from the iSCSI target {target}, which rdlive does not reach");
             told.push((line, format!("rd.iscsi.firmware=1 in an initrd of dracut with iscsi, or {}", fetch("URL"))));
         }
-        let unseen = self.drives.iter().filter(|bytes| !devices.iter().any(|device| device.size == **bytes));
-        for bytes in unseen.filter(|_| !self.memdisk && self.aoe.is_none() && self.iscsi.is_none()) {
-            let size = human(*bytes);
+        // Whoever has left a table has left a drive too.
+        if told.is_empty()
+            && let Some(drive) = self.drive(devices)
+        {
             let line =
-                format!("the BIOS shows a drive of {size} that the kernel cannot see (sanboot, or no driver for it)");
+                format!("the BIOS shows {drive} that the kernel cannot see (sanboot, memdisk, or no driver for it)");
             told.push((line, fetch("URL")));
         }
         told
+    }
+
+    /// A drive of the BIOS that is none of the kernel's: one of a size that none of those has, or one more than those.
+    fn drive(&self, devices: &[Device]) -> Option<String> {
+        let unseen = self.drives.iter().find(|bytes| !devices.iter().any(|device| device.size == **bytes));
+        let is_disk = |device: &&Device| device.parent.is_none() && device.size > 0 && !is_optical(&device.name);
+        let more = usize::from(self.disks) > devices.iter().filter(is_disk).count();
+        unseen.map(|bytes| format!("a drive of {}", human(*bytes))).or_else(|| more.then(|| "a drive".to_owned()))
     }
 }
 
@@ -104,6 +120,7 @@ mod tests {
             (Loaded { ram_disk: true, ..none() }, "in its memory (NFIT)", "--add-module nfit"),
             (Loaded { iscsi: text("iqn.x:y"), ..none() }, "iSCSI target iqn.x:y", "rd.iscsi.firmware=1"),
             (Loaded { drives: vec![64 << 20], ..none() }, "a drive of 64 MiB that the kernel", "root=live:URL "),
+            (Loaded { disks: 1, ..none() }, "the BIOS shows a drive that the kernel cannot see", "root=live:URL "),
             // A drive that memdisk shows is said once.
             (Loaded { memdisk: true, drives: vec![5 << 20], ..none() }, "loaded by memdisk", "root=live:URL "),
         ] {
@@ -119,7 +136,7 @@ mod tests {
     fn k26_what_the_kernel_sees_is_no_riddle() {
         let device = |name: &str, size| Device { name: name.to_owned(), size, ..Device::default() };
         let devices = [device("pmem0", 64 << 20), device("sda", 3 << 30)];
-        let loaded = Loaded { ram_disk: true, drives: vec![3 << 30], ..Loaded::default() };
+        let loaded = Loaded { ram_disk: true, drives: vec![3 << 30], disks: 2, ..Loaded::default() };
         let stop = Stop::new(Code::MediumNotFound, "no medium").found(["sda"]);
         assert_eq!(loaded.explain(stop.clone(), &devices), stop);
         assert_eq!(Loaded::default().explain(stop.clone(), &[]), stop);

@@ -22,8 +22,8 @@ const HEADER: usize = 36;
 
 /// Looks for all of it.
 pub fn loaded(env: &Env) -> Loaded {
-    let low =
-        if cfg!(target_arch = "x86_64") && !env.path("sys/firmware/efi").exists() { low(env) } else { Vec::new() };
+    let is_bios = cfg!(target_arch = "x86_64") && !env.path("sys/firmware/efi").exists();
+    let low = if is_bios { low(env) } else { Vec::new() };
     let find = |signature: &str| {
         let listed = fs::read(env.path("sys/firmware/acpi/tables").join(signature)).ok();
         listed.or_else(|| low.iter().find_map(|memory| table(memory, signature)))
@@ -35,6 +35,7 @@ pub fn loaded(env: &Env) -> Loaded {
         http: booted_by(env).as_deref().and_then(http),
         ram_disk: env.path("sys/firmware/acpi/tables/NFIT").exists(),
         drives: drives(env),
+        disks: if is_bios { disks(env) } else { 0 },
     }
 }
 
@@ -48,9 +49,9 @@ fn low(env: &Env) -> Vec<Vec<u8>> {
     LOW.into_iter().filter_map(read).collect()
 }
 
-/// A table at a multiple of 16 bytes.
+/// A table; that of memdisk lies at no multiple of anything.
 fn table(memory: &[u8], signature: &str) -> Option<Vec<u8>> {
-    (0..memory.len()).step_by(16).filter_map(|at| memory.get(at..)).find_map(|rest| {
+    (0..memory.len()).filter_map(|at| memory.get(at..)).find_map(|rest| {
         let length = rest.starts_with(signature.as_bytes()).then(|| u32_at(rest, 4)).flatten()?;
         let table = rest.get(..usize::try_from(length).ok()?).filter(|table| table.len() >= HEADER)?;
         let sum = table.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
@@ -107,6 +108,13 @@ fn drives(env: &Env) -> Vec<u64> {
     drives
 }
 
+/// The hard disks that a BIOS counts, with those that a loader has added: a byte of its data area, at 0040:0075.
+fn disks(env: &Env) -> u8 {
+    let mut count = [0];
+    let read = File::open(env.path("dev/mem")).and_then(|memory| memory.read_exact_at(&mut count, 0x475));
+    if read.is_ok() { count[0] } else { 0 }
+}
+
 fn drive(dir: &Path) -> Option<u64> {
     let sectors: u64 = fs::read_to_string(dir.join("sectors")).ok()?.trim().parse().ok()?;
     sectors.checked_mul(512).filter(|bytes| *bytes > 0)
@@ -158,7 +166,7 @@ mod tests {
     #[test]
     fn k26_tables_are_found_in_low_memory_and_among_those_of_acpi() {
         let aoe = acpi("aBFT", &AOE);
-        for at in [0x8_0000, 0x9_ABC0, 0xC_0000, 0xF_FF00] {
+        for at in [0x8_0000, 0x9_ABC7, 0xC_0000, 0xF_FF00] {
             let (_root, env) = machine(&[("dev/mem", &memory(at, &aoe))]);
             assert_eq!(loaded(&env), Loaded { aoe: Some("e258.3".into()), ..Loaded::default() }, "{at:x}");
         }
@@ -179,10 +187,9 @@ mod tests {
         short[4] = 8;
         let mut long = table.clone();
         long[7] = 0xff;
-        // On the screen's memory, beside a multiple of 16, with a wrong sum or length; and what ends before it is complete.
+        // On the screen's memory, with a wrong sum or length; and what ends before it is complete.
         for memory in [
             memory(0xA_0000, &table),
-            memory(0x8_0008, &table),
             memory(0x8_0000, &wrong),
             memory(0x8_0000, &short),
             memory(0x8_0000, &long),
@@ -261,5 +268,9 @@ mod tests {
             ("sys/firmware/edd/int13_dev82/version", b"0x30\n"),
         ]);
         assert_eq!(loaded(&env).drives, [64 << 20]);
+        let (_root, env) = machine(&[("dev/mem", &memory(0x475, &[2]))]);
+        assert_eq!(loaded(&env), Loaded { disks: 2, ..Loaded::default() });
+        let (_root, env) = machine(&[("dev/mem", &memory(0x475, &[2])), ("sys/firmware/efi/x", b"")]);
+        assert_eq!(loaded(&env), Loaded::default());
     }
 }

@@ -27,6 +27,7 @@ fn laid_out(args: &str, then: &str) -> Serve {
         "$3" pxe --quiet --input "$2" --output "$1" --agent "$4" --url http://10.9.0.1 --append-karg rd.minmem=64 {args} >&2
         cp /usr/lib/PXELINUX/pxelinux.0 /usr/lib/syslinux/modules/bios/ldlinux.c32 "$1"
         cp /usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed "$1/grubnetx64.efi"
+        cp /usr/lib/ipxe/snponly.efi "$1"
         cd "$1"
         {then}"#
     );
@@ -80,7 +81,7 @@ fn unseen() -> Vec<Scenario> {
         .with_all(),
         scenario(
             "pxe/K26 sanboot of an ISO over HTTP, SeaBIOS",
-            stops("sanboot --drive 0x80 http://10.9.0.1/live.iso"),
+            stops("sanboot --drive 0x80 http://10.9.0.1/live.iso").expect(report_says("the BIOS shows a drive")),
         )
         .with_all(),
         scenario(
@@ -203,7 +204,7 @@ fn by_http() -> Vec<Scenario> {
     use Firmware::Ovmf;
     vec![
         scenario(
-            "pxe/N-P1 GRUB by the firmware's HTTP boot, OVMF",
+            "pxe/N-P1 iPXE by the firmware's HTTP boot, OVMF",
             through(Ovmf, Starter::FirmwareHttp, laid_out("", ""))
                 .expect(overlay_root())
                 .expect(report_says("fetch http://10.9.0.1/")),
