@@ -25,6 +25,16 @@ pub struct Token {
 pub struct Cmdline {
     tokens: Vec<Token>,
     init_args: Vec<String>,
+    kernel: Option<KernelLine>,
+}
+
+/// How the kernel's own line came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelLine {
+    /// Its length, without the end of line that the kernel puts behind it.
+    pub bytes: usize,
+    /// Its last word as it was written.
+    pub last: String,
 }
 
 /// A file of the command line exists but cannot be read.
@@ -40,7 +50,9 @@ pub struct ReadError {
 
 /// Where the command line comes from, in order; a directory stands for its `*.conf` files in name order (kiwi-live
 /// spec 1.1, dracut-live spec 1.1). Paths are relative to the root given to [`Cmdline::load`].
-pub const SOURCES: [&str; 4] = ["etc/cmdline.d", "etc/cmdline", "proc/cmdline", "run/initramfs/cmdline.d"];
+pub const SOURCES: [&str; 4] = ["etc/cmdline.d", "etc/cmdline", KERNEL, "run/initramfs/cmdline.d"];
+/// The one that a loader has given to the kernel.
+const KERNEL: &str = "proc/cmdline";
 
 impl Cmdline {
     /// Splits `text` by the kernel's rules. Any white space separates arguments; a double quote protects it. Quotes
@@ -76,11 +88,21 @@ impl Cmdline {
         let mut all = Self::default();
         for name in SOURCES {
             let path = root.join(name);
-            for text in texts(&path).map_err(|source| ReadError { path, source })? {
+            let failed = |source| ReadError { path: path.clone(), source };
+            for text in texts(&path).map_err(failed)? {
                 all.append(Self::parse(&text));
+            }
+            if name == KERNEL {
+                all.kernel = kernel_line(&path).map_err(failed)?;
             }
         }
         Ok(all)
+    }
+
+    /// How the kernel's own line came, where it was read from the kernel.
+    #[must_use]
+    pub fn kernel_line(&self) -> Option<&KernelLine> {
+        self.kernel.as_ref()
     }
 
     /// Adds the tokens and init arguments of `other` at the end.
@@ -222,6 +244,17 @@ fn texts(path: &Path) -> io::Result<Vec<String>> {
         files.push(path.to_owned());
     }
     files.iter().filter_map(|file| text(file).transpose()).collect()
+}
+
+fn kernel_line(file: &Path) -> io::Result<Option<KernelLine>> {
+    let bytes = match fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let last = lossless(line).split(is_space).next_back().unwrap_or_default().to_owned();
+    Ok(Some(KernelLine { bytes: line.len(), last }))
 }
 
 fn text(file: &Path) -> io::Result<Option<String>> {

@@ -1,6 +1,7 @@
 //! What was found: plain values that decisions are made from. Tests write them by hand; probes fill them in.
 
 mod device;
+mod loaded;
 mod provider;
 mod taker;
 mod target;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::{Compressor, Kind};
 
 pub use device::{Device, Holds, Seen, is_optical};
+pub use loaded::Loaded;
 pub use provider::Provider;
 pub use taker::Taker;
 pub use target::Unfinished;

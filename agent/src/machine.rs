@@ -13,7 +13,9 @@ use crate::error::{Code, Stop};
 use crate::exec::Executor;
 use crate::exec::programs::is_in_initrd;
 use crate::exec::secret::Secret;
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, Taker, Unfinished, View};
+use crate::facts::{
+    Content, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Provider, RamFacts, Taker, Unfinished, View,
+};
 use crate::foreign;
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
@@ -23,7 +25,7 @@ use crate::mountinfo;
 use crate::plan::programs::Program;
 use crate::plan::{Done, Presence, Slot, Step};
 use crate::probe::sleep::{self, Sleep};
-use crate::probe::{self, block, content, init, kernels, labels, site, sums, takers};
+use crate::probe::{self, block, content, init, kernels, labels, loader, site, sums, takers};
 use crate::watch::Watch;
 
 /// The machine that boots.
@@ -342,6 +344,10 @@ impl World for Machine<'_> {
             self.saw(Look::NoInit(stop.clone()));
         }
         found.map(|(_, passed_over)| passed_over)
+    }
+
+    fn loaded(&self) -> Loaded {
+        self.noted(self.exec.with_firmware(|| loader::loaded(self.env)), Look::Loaded)
     }
 
     fn other_kernel(&self, root: &Path) -> Option<Kernels> {

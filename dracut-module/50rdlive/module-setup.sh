@@ -54,6 +54,8 @@ installkernel() {
         virtio_pci virtio_blk virtio_scsi hv_storvsc vmw_pvscsi xen_blkfront
     # Memory that firmware or a hypervisor has put a medium in, and FireWire: buses without a directory of disk drivers.
     hostonly='' instmods nfit nd_pmem nd_e820 of_pmem virtio_pmem firewire_ohci firewire_sbp2
+    # What firmware knows of the drive that it has booted from, for a boot that finds none.
+    hostonly='' instmods edd efivarfs
     # Cards that an image may be fetched through, each PHY that one may ask the kernel for, and protocols. dracut finds their firmware.
     hostonly='' instmods \
         virtio_net vmxnet3 hv_netvsc ena xen_netfront pcnet32 \

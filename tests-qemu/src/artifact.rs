@@ -167,6 +167,12 @@ pub fn agent_of(workspace: &Path, target: &Path, home: Option<&Path>) -> Result<
     Ok(target.join(MUSL).join("release/rdlive"))
 }
 
+/// Builds the program that fetches as the agent does, with the agent's options.
+pub fn fetcher() -> Result<PathBuf> {
+    build(&["--release", "--locked", "--target", MUSL, "-p", "rdlive-fetch", "--example", "fetch"])?;
+    Ok(target().join(MUSL).join("release/examples/fetch"))
+}
+
 /// Where cargo keeps the sources of dependencies.
 pub fn cargo_home() -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));

@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::machine::{self, Bus, Clock, Drive, Hardware, Machine, Need, Off, Running, Silent, Start, Trouble};
 use crate::medium::Recipe;
 use crate::mode::Mode;
-use crate::net::{self, Net, Wire};
+use crate::net::{self, Net, Serve, Wire};
 use crate::outcome::{self, End, Outcome, Pair};
 use crate::powercut::volume;
 use crate::tool;
@@ -395,6 +395,12 @@ impl Boot {
         self
     }
 
+    /// One more server in its network.
+    pub fn served(mut self, server: Serve) -> Self {
+        self.net = self.net.take().map(|net| net.serve(server));
+        self
+    }
+
     /// The booted system configures its cards by DHCP.
     pub fn configures(self) -> Self {
         self.kargs("lab.net")
@@ -462,11 +468,27 @@ impl Boot {
         }
         let report = outcome::report_of(running.result(), guest.as_ref());
         let (console, spent) = (running.console().to_owned(), running.spent());
+        let traffic = wire.as_ref().and_then(Wire::traffic);
         let dolly = wire.as_mut().map_or_else(String::new, Wire::dolly);
         let served = wire.map_or(Vec::new(), |wire| wire.served().to_vec());
         let (agent, cmdline) = (lab.built.agent.path.clone(), names.fill(&self.cmdline()));
         let before = before.and_then(Outcome::times);
-        Ok(Outcome { end, took, spent, before, names, console, guest, report, media, served, dolly, agent, cmdline })
+        Ok(Outcome {
+            end,
+            took,
+            spent,
+            before,
+            names,
+            console,
+            guest,
+            report,
+            media,
+            served,
+            traffic,
+            dolly,
+            agent,
+            cmdline,
+        })
     }
 
     fn drives(&self, media: &[Pair]) -> Result<Vec<Drive>> {

@@ -33,6 +33,7 @@ const NEEDS: &[Need] = &[
     need("/usr/share/OVMF/OVMF_CODE_4M.fd", "ovmf"),
     // What firmware starts over a network.
     need("/usr/lib/ipxe/qemu/pxe-virtio.rom", "ipxe-qemu"),
+    need("/usr/lib/ipxe/snponly.efi", "ipxe"),
     need("/usr/lib/PXELINUX/pxelinux.0", "pxelinux"),
     need("/usr/lib/syslinux/modules/bios/ldlinux.c32", "syslinux-common"),
     need("/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed", "grub-efi-amd64-signed"),

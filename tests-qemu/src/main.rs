@@ -203,6 +203,8 @@ enum BenchArg {
     Boot,
     /// Persistence, snapshots and the copy to RAM alone
     Write,
+    /// An ISO over HTTP into RAM; with --only memory or --only transfer that part alone
+    Net,
 }
 
 fn main() -> ExitCode {
@@ -248,16 +250,18 @@ fn run(args: Args) -> Result<ExitCode> {
             demo::demo(&Lab::open(args.mirror, &[Tree::Trixie], Builder::Shipped)?, keep, firmware.start())
         }
         Cmd::Bench { what, only, instructions, repeats, json } => {
-            let lab = Lab::open(args.mirror, &[Tree::Bookworm], Builder::Shipped)?;
+            let tree = if matches!(what, BenchArg::Net) { Tree::Trixie } else { Tree::Bookworm };
+            let lab = Lab::open(args.mirror, &[tree], Builder::Shipped)?;
             let repeats = repeats.max(1);
             let clock = if instructions { Clock::Instructions } else { Clock::Host { cpus: 2 } };
             let only = only.as_deref();
             let mut all = match what {
                 BenchArg::Boot => bench::boot::run(&lab, only, instructions, repeats)?,
                 BenchArg::Write => serde_json::json!({}),
+                BenchArg::Net => bench::net::run(&lab, only, instructions, repeats)?,
             };
             // A name of the first table means that the second is not wanted.
-            if only.is_none() || matches!(what, BenchArg::Write) {
+            if matches!((what, only), (BenchArg::Boot, None) | (BenchArg::Write, _)) {
                 all["writable"] = bench::write::run(&lab, only, clock, repeats)?;
             }
             if let Some(path) = json {

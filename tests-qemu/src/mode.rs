@@ -11,6 +11,8 @@ use crate::lab::Lab;
 use crate::machine::{self, Machine, Start};
 use crate::{cache, floor, packages, sources, tool, vmlinux};
 
+mod kiwi;
+
 /// How the initrd was made, and so with which kernel it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
@@ -53,6 +55,10 @@ pub enum Mode {
     DmsquashLive,
     /// The original kiwi-live, Debian 12.
     KiwiLive,
+    /// The original livenet of dracut 106, Debian 13, with the network as dracut takes it there.
+    Livenet106,
+    /// The original kiwi-live of KIWI 11 in dracut 106, Debian 13: that of Debian 12 knows no HTTP, and Debian 13 has none.
+    KiwiLive11,
     /// The floor of the bench, Debian 12.
     Floor,
 }
@@ -103,7 +109,9 @@ impl Mode {
             | Self::Dracut106Lvm
             | Self::Dracut106LvmShell
             | Self::Dracut106Networkd
-            | Self::Dracut106Nm => Tree::Trixie,
+            | Self::Dracut106Nm
+            | Self::Livenet106
+            | Self::KiwiLive11 => Tree::Trixie,
             Self::Native12
             | Self::NativeWrite12
             | Self::NativeCrypt12
@@ -206,18 +214,16 @@ impl Mode {
             | Self::Dracut106Nm
             | Self::Dracut059 => format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash),
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
-            Self::DmsquashLive | Self::KiwiLive => String::new(),
+            Self::DmsquashLive | Self::KiwiLive | Self::Livenet106 => String::new(),
+            Self::KiwiLive11 => kiwi::SHA256.to_owned(),
         }
     }
 
     /// With the modules of a version in the tree, or in the layer over it.
     fn make(self, lab: &Lab, over: Option<&Path>, version: &str, path: &Path) -> Result<()> {
         let names = if self == Self::Dracut106Named { NAMES } else { &[] };
-        let over = match self.packages() {
-            Some((layer, packages)) => {
-                let layer = packages::over_debian(lab, layer, packages)?;
-                Some(over.map_or_else(|| layer.clone(), |over| stacked(&layer, over)))
-            }
+        let over = match self.layer(lab)? {
+            Some(layer) => Some(over.map_or_else(|| layer.clone(), |over| stacked(&layer, over))),
             None => over.map(Path::to_owned),
         };
         let over = over.as_deref();
@@ -239,7 +245,8 @@ impl Mode {
             Self::Dracut106Named => add(&NAMES.join(" ")),
             Self::Dracut106Bare => with(&[BARE, "--add", "rdlive"]),
             Self::DmsquashLive => add("dmsquash-live"),
-            Self::KiwiLive => add("kiwi-live"),
+            Self::KiwiLive | Self::KiwiLive11 => add("kiwi-live"),
+            Self::Livenet106 => add("livenet"),
             Self::Floor => floor::initrd(lab, self.tree(), version, path),
         }
     }
@@ -250,7 +257,18 @@ impl Mode {
             Self::Dracut106Lvm | Self::Dracut106LvmShell => Some(("lvm", "lvm2")),
             Self::Dracut106Networkd => Some(("networkd", "dracut-network")),
             Self::Dracut106Nm => Some(("nm", "dracut-network network-manager dbus")),
+            // Its package only recommends curl, and does not work without.
+            Self::Livenet106 => Some(("livenet", "dracut-network curl ca-certificates")),
             _ => None,
+        }
+    }
+
+    /// The layer over the tree that these are in.
+    fn layer(self, lab: &Lab) -> Result<Option<PathBuf>> {
+        match self.packages() {
+            Some((layer, packages)) => packages::over_debian(lab, layer, packages).map(Some),
+            None if self == Self::KiwiLive11 => kiwi::layer(lab).map(Some),
+            None => Ok(None),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::machine::Names;
+use crate::net::Traffic;
 use crate::tool;
 
 /// How the machine's time ended.
@@ -46,6 +47,8 @@ pub struct Outcome {
     pub media: Vec<Pair>,
     /// What could be fetched by HTTP, by its path, and where it is on the host.
     pub served: Vec<(String, PathBuf)>,
+    /// What has gone over its first cable.
+    pub traffic: Option<Traffic>,
     /// What became of a dolly server.
     pub dolly: String,
     /// The agent that booted, as a program of the host.

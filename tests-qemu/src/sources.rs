@@ -17,6 +17,7 @@ const FIXTURES: &[(&str, &str)] = &[
 /// What decides the bytes of initrds and kernels.
 const INITRDS: &[(&str, &str)] = &[
     ("mode.rs", include_str!("mode.rs")),
+    ("kiwi.rs", include_str!("mode/kiwi.rs")),
     ("floor.rs", include_str!("floor.rs")),
     ("vmlinux.rs", include_str!("vmlinux.rs")),
 ];

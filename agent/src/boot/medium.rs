@@ -23,7 +23,7 @@ impl Boot<'_> {
             Source::IsoVolume => self.search(None),
             Source::InitrdFile(file) => self.take_initrd_file(file),
             Source::Url(url) => self.take_url(url),
-            Source::Aoe(node) => self.take_aoe(node),
+            Source::Aoe(node) => self.take_aoe(node.as_deref()),
             Source::NotLive(root) => Err(malformed(root.as_deref().unwrap_or_default()).wanted(FORMS)),
             // What is accepted is in the reason.
             Source::Malformed { value, why } => Err(malformed(&format!("{value} ({why})"))),
@@ -53,7 +53,7 @@ impl Boot<'_> {
             self.world.hear_key(false);
             let candidate = match known {
                 Ok(candidate) => candidate,
-                Err(stop) => break Err(stop),
+                Err(stop) => break Err(self.not_seen(stop)),
             };
             let mark = self.mark();
             // Giving a medium back may take as long as reading it.
@@ -77,6 +77,14 @@ impl Boot<'_> {
             .considered
             .extend(rejected.map(|was| Considered { device: was.name.clone(), verdict: was.stop.to_string() }));
         result
+    }
+
+    /// Adds to why there is no medium what a loader or the firmware shows as a drive, and Linux does not.
+    fn not_seen(&self, stop: Stop) -> Stop {
+        match stop.code {
+            Code::MediumNotFound | Code::IsoFileNotFound => self.world.loaded().explain(stop, &self.devices()),
+            _ => stop,
+        }
     }
 
     /// Looks into a candidate.

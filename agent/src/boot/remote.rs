@@ -8,7 +8,7 @@ use super::world::Tone;
 use super::{Acquired, Boot};
 use crate::area::course::Course;
 use crate::config::explain::without_password;
-use crate::config::{Selector, Share, System};
+use crate::config::{Selector, Share, System, cut};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, Holds, MediumFacts, Next, Origin, Provider, SILENCE};
 use crate::format::Kind;
@@ -65,7 +65,13 @@ impl Boot<'_> {
     }
 
     /// Takes an AoE device as the medium, once it is there.
-    pub(super) fn take_aoe(&mut self, node: &str) -> Result<Acquired, Stop> {
+    pub(super) fn take_aoe(&mut self, node: Option<&str>) -> Result<Acquired, Stop> {
+        let booted = || {
+            let cause = "root=live:AOEINTERFACE= names no device, and no loader has booted from one (aBFT)";
+            let stop = || Stop::new(Code::RootMalformed, cause).advice("name it, as in root=live:AOEINTERFACE=e0.1");
+            self.world.loaded().aoe.ok_or_else(stop)
+        };
+        let node = &node.map_or_else(booted, |node| Ok(node.to_owned()))?;
         let follow = self.provider();
         let asking = self.watchdog().doing(format!("asking for the AoE device {node}"));
         self.perform("acquire", &remote::aoe(self.config, node, follow))?;
@@ -194,7 +200,14 @@ impl Boot<'_> {
         let follow = self.provider();
         let steps = remote::fetch(self.config, url, follow, onto)?;
         let fetching = self.watchdog().doing(format!("fetching {shown}"));
-        self.perform("acquire", &steps)?;
+        // The last thing on the screen names the likely cause.
+        self.perform("acquire", &steps).map_err(|stop| match cut::why_nothing_came(url) {
+            Some(why) if stop.code == Code::FetchFailed => {
+                let advice = format!("{why}; or {}", stop.advice);
+                stop.advice(advice)
+            }
+            _ => stop,
+        })?;
         drop(fetching);
         self.report.moment("medium");
         Ok(())

@@ -11,7 +11,7 @@ use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::{Code, Stop};
 use crate::facts::{
-    Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, Provider, RamFacts, Taker, Unfinished, View,
+    Content, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Pending, Provider, RamFacts, Taker, Unfinished, View,
 };
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
@@ -369,6 +369,10 @@ impl World for Told {
 
     fn init(&self, _root: &Path, _init: Option<&Path>, _medium: Presence) -> Result<Vec<String>, Stop> {
         self.answer(seen!(NoInit)).map_or(Ok(Vec::new()), Err)
+    }
+
+    fn loaded(&self) -> Loaded {
+        self.answer(seen!(Loaded)).unwrap_or_default()
     }
 
     fn other_kernel(&self, _root: &Path) -> Option<Kernels> {

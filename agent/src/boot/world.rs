@@ -7,7 +7,9 @@ use crate::area::{Found, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, Taker, Unfinished, View};
+use crate::facts::{
+    Content, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Provider, RamFacts, Taker, Unfinished, View,
+};
 use crate::format::Superblock;
 use crate::handover::{Facts, StepRecord};
 use crate::plan::programs::Program;
@@ -201,6 +203,9 @@ pub trait World {
     /// # Errors
     /// There is none, or the image cannot be read, or its device is there no more.
     fn init(&self, root: &Path, init: Option<&Path>, medium: Presence) -> Result<Vec<String>, Stop>;
+
+    /// What loaders and firmware have left of from where they have loaded.
+    fn loaded(&self) -> Loaded;
 
     /// The kernels that a root has modules for, if the one that runs is none of them.
     fn other_kernel(&self, root: &Path) -> Option<Kernels>;

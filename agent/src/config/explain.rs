@@ -9,10 +9,11 @@ use super::*;
 pub const VERSION: u32 = 1;
 
 /// Every [`Warning::id`], with what it means. Documented in `docs/explain.md`.
-pub const WARNING_IDS: [(&str, &str); 13] = [
+pub const WARNING_IDS: [(&str, &str); 14] = [
     ("after-dashes", "a karg of ours stands after `--` and goes to init"),
     ("conf", "a line of `/etc/rdlive.conf` says nothing we know"),
     ("contradiction", "two kargs exclude each other; the message says which one wins"),
+    ("cut", "the line, or the URL in `root=`, looks as if its end had been cut off"),
     ("deprecated", "an old name, or a karg that has a successor"),
     ("foreign", "a karg of another live system; the message names ours"),
     (

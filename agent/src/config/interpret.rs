@@ -4,7 +4,7 @@ use super::consistency::{contradictions, tokens};
 use super::lookup::{Lookup, split_list};
 use super::registry::{Area, LIVE_RAM, MEDIUM_UPDATES, MINMEM, ROOT, ROOTFLAGS, VERITY_OPTIONS};
 use super::{
-    Conf, Config, Dialect, Level, Source, Warning, Warnings, debug, dialect, grub, modules, net, overlay, root,
+    Conf, Config, Dialect, Level, Source, Warning, Warnings, cut, debug, dialect, grub, modules, net, overlay, root,
     shutdown, target, transfer,
 };
 use crate::cmdline::Cmdline;
@@ -76,6 +76,7 @@ pub fn interpret(cmdline: &Cmdline, conf: &Conf) -> (Config, Warnings) {
     if config.source.is_fetched() {
         transfer::complaints(lookup, &config);
     }
+    cut::complaints(lookup, &config.source);
     grub::notices(lookup, &config);
     tokens(lookup, &config.source);
     contradictions(lookup, &config, choice.guessed);

@@ -6,6 +6,7 @@ mod conf;
 mod consistency;
 mod crypt;
 mod curl;
+pub mod cut;
 mod debug;
 mod defaults;
 mod dialect;
@@ -149,8 +150,8 @@ pub enum Source {
     IsoVolume,
     /// A file inside the initrd: an ISO (`.iso`) or an image (`.img`).
     InitrdFile(PathBuf),
-    /// An ATA-over-Ethernet node such as `e0.1`.
-    Aoe(String),
+    /// An ATA-over-Ethernet node such as `e0.1`; none for the one that the loader has booted from.
+    Aoe(Option<String>),
     /// A URL: http, https, ftp, ftps, tftp, dolly; nfs and torrent, which are refused by name.
     Url(String),
 }

@@ -37,8 +37,11 @@ pub(super) fn plain_url(root: &str) -> bool {
     ["http://", "https://", "ftp://", "ftps://", "tftp://", "dolly://"].iter().any(|start| root.starts_with(start))
 }
 
-/// Checks an AoE node: `e<shelf>.<slot>`, perhaps with a partition.
+/// Checks an AoE node: `e<shelf>.<slot>`, perhaps with a partition; without one the loader's is meant.
 fn aoe(node: &str) -> Result<Source, Unknown> {
+    if node.is_empty() {
+        return Ok(Source::Aoe(None));
+    }
     let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (disk, partition) = match node.split_once('p') {
         Some((disk, partition)) => (disk, Some(partition)),
@@ -46,7 +49,7 @@ fn aoe(node: &str) -> Result<Source, Unknown> {
     };
     let address = disk.strip_prefix('e').and_then(|address| address.split_once('.'));
     let good = address.is_some_and(|(shelf, slot)| number(shelf) && number(slot)) && partition.is_none_or(number);
-    if good { Ok(Source::Aoe(node.to_owned())) } else { Err(Unknown::Aoe(node.to_owned())) }
+    if good { Ok(Source::Aoe(Some(node.to_owned()))) } else { Err(Unknown::Aoe(node.to_owned())) }
 }
 
 /// All kargs of the network area, in the order written.
@@ -81,7 +84,7 @@ mod tests {
     #[test]
     fn network_sources() {
         let url = |text: &str| Some(Ok(Source::Url(text.to_owned())));
-        let node = |text: &str| Some(Ok(Source::Aoe(text.to_owned())));
+        let node = |text: &str| Some(Ok(Source::Aoe(Some(text.to_owned()))));
         let rows = [
             ("http://h/x.iso", url("http://h/x.iso")),
             ("HTTPS://h/x.iso?a=b&c", url("HTTPS://h/x.iso?a=b&c")),
@@ -92,6 +95,7 @@ mod tests {
             ("AOEINTERFACE:e10.254", node("e10.254")),
             ("aoe:/dev/etherd/e0.1p1", node("e0.1p1")),
             ("/dev/etherd/e0.1", node("e0.1")),
+            ("AOEINTERFACE=", Some(Ok(Source::Aoe(None)))),
             ("cifs://h/x", None),
             ("LABEL=http:x", None),
             ("sr0", None),
@@ -99,7 +103,7 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(source(text), expected, "{text}");
         }
-        for text in ["http:", "ftp:///", "AOEINTERFACE=", "AOEINTERFACE=eth0", "aoe:e0", "aoe:e.1", "aoe:e0.1p"] {
+        for text in ["http:", "ftp:///", "AOEINTERFACE=eth0", "aoe:e0", "aoe:e.1", "aoe:e0.1p"] {
             assert!(matches!(source(text), Some(Err(_))), "{text}");
         }
     }

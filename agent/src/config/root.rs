@@ -30,7 +30,8 @@ impl fmt::Display for Source {
             Self::Device(selector) => write!(f, "device {selector}"),
             Self::IsoVolume => f.write_str("the volume in the ISO file"),
             Self::InitrdFile(path) => write!(f, "file {} in the initrd", path.display()),
-            Self::Aoe(node) => write!(f, "AoE node {node}"),
+            Self::Aoe(Some(node)) => write!(f, "AoE node {node}"),
+            Self::Aoe(None) => f.write_str("the AoE device that the loader has booted from"),
             Self::Url(url) => write!(f, "URL {}", without_password(url)),
         }
     }

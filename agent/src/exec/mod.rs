@@ -15,6 +15,7 @@ mod deploy;
 mod digest;
 pub mod driver;
 mod fetch;
+mod firmware;
 mod labels;
 pub mod mount;
 mod net;

@@ -69,7 +69,7 @@ fn first(config: &Config, media: &[Medium]) -> usize {
 impl Assumed {
     fn medium(&mut self, config: &Config, medium: Option<Medium>, disk: &str) {
         let aoe = match &config.source {
-            Source::Aoe(node) => Some(Selector::Path(Path::new("/dev/etherd").join(node))),
+            Source::Aoe(node) => Some(Selector::Path(Path::new("/dev/etherd").join(node.as_deref().unwrap_or("e0.1")))),
             _ => None,
         };
         let selector = match &config.source {

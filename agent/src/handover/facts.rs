@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::area::{Found, Obstacle, Site, Windows};
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, Kernels, Provider, RamFacts, Taker, Unfinished};
+use crate::facts::{Content, Device, Inner, Kernels, Loaded, Provider, RamFacts, Taker, Unfinished};
 use crate::format::Superblock;
 
 /// All that the decisions of a boot were made from.
@@ -95,6 +95,8 @@ pub enum Look {
     Bytes(u64),
     /// Why the root has no init program.
     NoInit(Stop),
+    /// What loaders and firmware have left.
+    Loaded(Loaded),
     /// The root has modules, and none for the kernel that runs.
     OtherKernel(Kernels),
     /// Who takes the network over in the root.

@@ -9,6 +9,7 @@ pub mod init;
 pub mod kernels;
 pub mod labels;
 pub mod links;
+pub mod loader;
 pub mod ram;
 pub mod site;
 pub mod sleep;

@@ -12,7 +12,7 @@ use rdlive::attempt::Watchdog;
 use rdlive::boot::{KeyPlace, Tone, World};
 use rdlive::config::Config;
 use rdlive::error::Stop;
-use rdlive::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, Taker, View};
+use rdlive::facts::{Content, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Provider, RamFacts, Taker, View};
 use rdlive::format::Superblock;
 use rdlive::handover::{Facts, StepRecord};
 use rdlive::machine::Machine;
@@ -132,6 +132,7 @@ impl World for Own<'_> {
         fn is_left_by_us(&self, device: &Device) -> bool;
         fn is_journal_pending(&self, device: &Device) -> bool;
         fn init(&self, root: &Path, init: Option<&Path>, medium: Presence) -> Result<Vec<String>, Stop>;
+        fn loaded(&self) -> Loaded;
         fn other_kernel(&self, root: &Path) -> Option<Kernels>;
         fn takers(&self, root: &Path) -> Vec<Taker>;
         fn policies(&self, root: &Path, upper: &Path, lower: &Path) -> Option<PathBuf>;

@@ -132,6 +132,8 @@ xfs
 btrfs
 udf
 efivarfs
+# Drives that a BIOS shows, for a boot that finds no medium.
+edd
 
 # Device mapper: snapshots, verity, encryption.
 dm_mod

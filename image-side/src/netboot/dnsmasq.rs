@@ -46,12 +46,15 @@ pub fn text(dir: &Path, url: &BaseUrl, loaders: &[Loader]) -> (String, bool) {
     if has(Loader::Grub) {
         let others = if has(Loader::Ipxe) { "tag:!ipxe," } else { "" };
         text.push_str(&format!("dhcp-boot={others}tag:efi,grubnetx64.efi\n"));
-        if url.is_plain_server() {
-            text.push_str(&format!(
-                "dhcp-boot={others}tag:http,{}\ndhcp-option-force=tag:http,60,HTTPClient\n",
-                url.of("grubnetx64.efi")
-            ));
-        }
+    }
+    // A GRUB 2.06 that has come by HTTP looks for no configuration, and waits at its prompt (seen with Debian 12's).
+    let by_http = match (has(Loader::Ipxe), has(Loader::Grub)) {
+        (true, _) => Some("tag:!ipxe,tag:http,snponly.efi"),
+        (false, true) => Some("tag:http,grubnetx64.efi"),
+        (false, false) => None,
+    };
+    if let Some((tags, file)) = by_http.filter(|_| url.is_plain_server()).and_then(|words| words.rsplit_once(',')) {
+        text.push_str(&format!("dhcp-boot={tags},{}\ndhcp-option-force=tag:http,60,HTTPClient\n", url.of(file)));
     }
     (text, server.is_some())
 }
@@ -85,7 +88,7 @@ dhcp-match=set:http,option:client-arch,16
 dhcp-boot=tag:ipxe,boot.ipxe
 dhcp-boot=tag:!ipxe,tag:bios,pxelinux.0
 dhcp-boot=tag:!ipxe,tag:efi,grubnetx64.efi
-dhcp-boot=tag:!ipxe,tag:http,http://192.168.50.1/grubnetx64.efi
+dhcp-boot=tag:!ipxe,tag:http,http://192.168.50.1/snponly.efi
 dhcp-option-force=tag:http,60,HTTPClient
 ";
         assert_eq!(text, expected);
@@ -98,6 +101,8 @@ dhcp-option-force=tag:http,60,HTTPClient
         assert!(text.contains("dhcp-range=10.1.2.200,10.1.2.249,"), "{text}");
         assert!(text.contains("\ndhcp-boot=tag:bios,pxelinux.0\n") && !text.contains("boot.ipxe"), "{text}");
         assert!(!text.contains("HTTPClient"), "{text}");
+        let (text, _) = of("http://10.1.2.150", &[Loader::Grub]);
+        assert!(text.contains("\ndhcp-boot=tag:http,http://10.1.2.150/grubnetx64.efi\n"), "{text}");
         let (text, known) = of("https://boot.example.org", &Loader::ALL);
         assert!(!known && text.contains("in place of 192.0.2.\n"), "{text}");
     }

@@ -147,13 +147,16 @@ fn cells(rows: &[Row]) -> Vec<Vec<String>> {
 
 /// What the numbers depend on.
 pub(super) fn setting(lab: &Lab) -> Result<String> {
+    let host = host(lab, Tree::Bookworm)?;
+    let clocks = "by instructions: -icount shift=2,sleep=off -smp 1, otherwise -smp 2";
+    Ok(format!("{host}, IDE CD, ext4 in squashfs zstd; {clocks}"))
+}
+
+/// Day, machine, and the kernel of a tree.
+pub(super) fn host(lab: &Lab, tree: Tree) -> Result<String> {
     let qemu = crate::tool::run(std::process::Command::new("qemu-system-x86_64").arg("--version"))?;
-    let (kernel, _) = Tree::Bookworm.kernel(lab)?;
+    let (kernel, _) = tree.kernel(lab)?;
     let date = crate::tool::run(std::process::Command::new("date").arg("+%F"))?;
     let accel = if has_kvm() { "KVM" } else { "TCG" };
-    Ok(format!(
-        "{}, {} ({accel}), kernel {kernel}, IDE CD, ext4 in squashfs zstd; by instructions: -icount shift=2,sleep=off -smp 1, otherwise -smp 2",
-        date.trim(),
-        qemu.lines().next().unwrap_or_default()
-    ))
+    Ok(format!("{}, {} ({accel}), kernel {kernel}", date.trim(), qemu.lines().next().unwrap_or_default()))
 }

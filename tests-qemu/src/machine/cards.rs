@@ -102,15 +102,20 @@ pub(super) fn qemu(plug: Option<&Plug>) -> Vec<String> {
             let device = nic.unwrap_or(Nic::Virtio).device();
             let boots = match starter {
                 None => ",romfile=",
-                Some(Starter::Firmware) => ",romfile=,bootindex=0",
+                Some(Starter::Firmware | Starter::FirmwareHttp) => ",romfile=,bootindex=0",
                 Some(Starter::Card) => ",bootindex=0",
             };
-            [
+            let mut words = vec![
                 "-netdev".into(),
                 format!("tap,id=net{number},ifname={interface},script=no,downscript=no{offload}"),
                 "-device".into(),
                 format!("{device},netdev=net{number},mac={mac}{boots}"),
-            ]
+            ];
+            if *starter == Some(Starter::FirmwareHttp) {
+                let off = |family| format!("name=opt/org.tianocore/{family}PXESupport,string=n");
+                words.extend(["IPv4", "IPv6"].into_iter().flat_map(|family| ["-fw_cfg".to_owned(), off(family)]));
+            }
+            words
         })
         .collect()
 }
@@ -156,9 +161,14 @@ mod tests {
         let mut plain = plug(&[None]);
         plain.cards[0].offload = false;
         assert_eq!(qemu(Some(&plain))[1], "tap,id=net0,ifname=i0,script=no,downscript=no,vnet_hdr=off");
-        for (starter, end) in [(Starter::Firmware, ",romfile=,bootindex=0"), (Starter::Card, ",mac=m0,bootindex=0")] {
+        for (starter, end) in [
+            (Starter::Firmware, ",romfile=,bootindex=0"),
+            (Starter::FirmwareHttp, ",romfile=,bootindex=0"),
+            (Starter::Card, ",mac=m0,bootindex=0"),
+        ] {
             plain.cards[0].starter = Some(starter);
             assert!(qemu(Some(&plain))[3].ends_with(end), "{starter:?}");
+            assert_eq!(qemu(Some(&plain)).len() > 4, starter == Starter::FirmwareHttp);
         }
         assert_eq!(uml(None), Vec::<String>::new());
         assert_eq!(qemu(None), ["-nic", "none"]);

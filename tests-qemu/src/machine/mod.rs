@@ -49,6 +49,8 @@ pub enum Bus {
     Nvme,
     /// Disk on an AHCI (SATA) controller.
     Ahci,
+    /// Disk on the PIIX IDE controller, QEMU's `-hda`.
+    IdeDisk,
     /// SD card in an SDHCI slot; its size must be a power of two.
     SdCard,
     /// Memory that keeps its content, as firmware leaves what it has fetched (ACPI's NFIT); its name is `pmem0`.
@@ -110,6 +112,9 @@ pub enum Clock {
     Host { cpus: u8 },
     /// Guest time counts instructions, so the same boot gives the same time on every host.
     Instructions,
+    /// As [`Clock::Instructions`] while the guest works; while it waits, its time passes as the host's. Where a server outside of the guest
+    /// is a part of the boot, time must not leap ahead of it.
+    Waiting,
 }
 
 /// One attached medium.

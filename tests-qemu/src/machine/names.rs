@@ -43,7 +43,7 @@ pub fn uml_shift(drives: &[Drive]) -> usize {
 fn kind(bus: Bus) -> &'static str {
     match bus {
         Bus::IdeCd | Bus::ScsiCd | Bus::UsbCd => "sr",
-        Bus::UsbStick | Bus::Ahci | Bus::Stick => "sd",
+        Bus::UsbStick | Bus::Ahci | Bus::IdeDisk | Bus::Stick => "sd",
         Bus::Virtio | Bus::Virtio4k | Bus::Disk => "vd",
         Bus::Nvme => "nvme",
         Bus::SdCard => "mmcblk",

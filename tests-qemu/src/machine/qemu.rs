@@ -62,8 +62,10 @@ impl Hardware {
                 let accel = if has_kvm() { "kvm" } else { "tcg,thread=multi" };
                 qemu.args(["-accel", accel, "-smp", &cpus.to_string()]);
             }
-            Clock::Instructions => {
-                qemu.args(["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=2,sleep=off"]);
+            Clock::Instructions | Clock::Waiting => {
+                let sleep = if self.clock == Clock::Waiting { "on" } else { "off" };
+                let count = format!("shift=2,sleep={sleep}");
+                qemu.args(["-accel", "tcg,thread=single", "-smp", "1", "-icount", &count]);
             }
         }
         let at = |name: &str| dir.join(name).display().to_string();
@@ -78,7 +80,7 @@ impl Hardware {
                 let tests = match self.clock {
                     // In front: what stands behind `--` is for init.
                     Clock::Host { .. } => format!("{UNTESTED} "),
-                    Clock::Instructions => String::new(),
+                    Clock::Instructions | Clock::Waiting => String::new(),
                 };
                 qemu.arg("-kernel").arg(kernel).arg("-append").arg(format!("{tests}{append}"));
                 if let Some(initrd) = initrd {
@@ -159,6 +161,7 @@ fn device(index: usize, drive: &Drive) -> Vec<(&'static str, String)> {
         Bus::Virtio | Bus::Virtio4k | Bus::Disk => ("virtio-blk-pci", None),
         Bus::Nvme => ("nvme", None),
         Bus::Ahci => ("ide-hd", Some(format!("sata.{index}"))),
+        Bus::IdeDisk => ("ide-hd", Some(format!("ide.{}", index % 2))),
         Bus::SdCard => ("sd-card", Some("sd-bus".into())),
         // Put together elsewhere; they cannot be plugged in later.
         Bus::Nvdimm | Bus::VirtioPmem | Bus::Memmap => ("none", None),

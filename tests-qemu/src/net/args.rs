@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::Traffic;
 use crate::machine::Machine;
 
 /// The network of one cable: the first three numbers of its addresses.
@@ -195,9 +196,27 @@ impl Port {
     }
 }
 
+/// What an interface has sent and received, in the kernel's table of them (proc_pid_net(5)): after its name eight numbers of what came in
+/// and eight of what went out, of which the bytes are the first.
+pub fn traffic(table: &str, interface: &str) -> Option<Traffic> {
+    let rest = table.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'))?;
+    let numbers: Vec<u64> = rest.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    Some(Traffic { there: *numbers.get(8)?, back: *numbers.first()? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_counts_bytes() {
+        let table = "Inter-|   Receive                                                |  Transmit\n \
+                     face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    \
+                     lo:       5       1    0    0    0     0          0         0        5       1    0    0    0     0       0          0\n  \
+                     srv0: 1234567    8901    0    0    0     0          0         0 98765432    1098    0    0    0     0       0          0\n";
+        assert_eq!(traffic(table, "srv0"), Some(Traffic { there: 98_765_432, back: 1_234_567 }));
+        assert_eq!(traffic(table, "srv"), None);
+    }
 
     #[test]
     fn cables_are_taps_or_pairs_and_some_are_cut() {

@@ -10,8 +10,8 @@ use crate::guest::Tree;
 use crate::lab::Lab;
 use crate::packages;
 
-/// One package for each kind of server, and ethtool. `ip` is in the tree.
-const PACKAGES: &str = "dnsmasq-base ethtool nfs-ganesha nfs-ganesha-vfs nginx-light rpcbind vblade vsftpd";
+/// One package for each kind of server, ethtool, and the client that ours is measured beside. `ip` is in the tree.
+const PACKAGES: &str = "curl dnsmasq-base ethtool nfs-ganesha nfs-ganesha-vfs nginx-light rpcbind vblade vsftpd";
 
 /// What lies one over the other in the servers' root: upper first, as overlayfs lists them.
 pub struct Layers {

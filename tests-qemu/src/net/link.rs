@@ -30,6 +30,9 @@ pub struct Link {
     pub rate: Option<u32>,
     /// So many frames of a hundred are lost, by chance.
     pub loss: u8,
+    /// The machine's port is a trunk: it gets frames with this VLAN's tag, and those that it sends lose theirs. Only QEMU sees the tag; the
+    /// kernel of the host takes it off before it shows a frame.
+    pub vlan: Option<u16>,
 }
 
 impl Link {
@@ -154,12 +157,20 @@ fn carry(link: Link, ends: &[OwnedFd; 2], cut: &AtomicBool) -> io::Result<()> {
                 if let Some(at) = directions[way].arrival(begin.elapsed(), length)
                     && waiting[way].len() < ROOM
                 {
-                    waiting[way].push_back((at, buffer[..length].to_vec()));
+                    let frame = &buffer[..length];
+                    let frame = link.vlan.filter(|_| way == 0).map_or_else(|| frame.to_vec(), |id| tagged(frame, id));
+                    waiting[way].push_back((at, frame));
                 }
             }
         }
     }
     Ok(())
+}
+
+/// A frame with the tag of a VLAN behind its two addresses (IEEE 802.1Q).
+fn tagged(frame: &[u8], id: u16) -> Vec<u8> {
+    let (addresses, rest) = frame.split_at(frame.len().min(12));
+    [addresses, &[0x81, 0], &id.to_be_bytes(), rest].concat()
 }
 
 /// The length of the next frame that has come in, if there is one.
@@ -198,6 +209,13 @@ mod tests {
                 assert_eq!(direction.arrival(ms(*sent), *bytes), Some(ms(*arrived)), "{link:?} {sent} {bytes}");
             }
         }
+    }
+
+    #[test]
+    fn a_tag_stands_behind_the_addresses() {
+        let frame: Vec<u8> = (0..20).collect();
+        let tagged = tagged(&frame, 5);
+        assert_eq!((&tagged[..12], &tagged[12..16], &tagged[16..]), (&frame[..12], &[0x81, 0, 0, 5][..], &frame[12..]));
     }
 
     #[test]

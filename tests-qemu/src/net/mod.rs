@@ -87,6 +87,15 @@ impl Certificate {
     }
 }
 
+/// Bytes of frames on a cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the servers to the machine.
+    pub there: u64,
+    /// From the machine to the servers.
+    pub back: u64,
+}
+
 /// Which program loads the first file over the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Starter {
@@ -94,6 +103,8 @@ pub enum Starter {
     Card,
     /// The firmware's, with its own driver of the card.
     Firmware,
+    /// The same by HTTP: OVMF tries that when it knows no PXE.
+    FirmwareHttp,
 }
 
 impl Net {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::args::{self, Port};
 use super::link::Cable;
-use super::{Certificate, Net, Serve, dolly, layer};
+use super::{Certificate, Net, Serve, Traffic, dolly, layer};
 use crate::fixture::CannotMake;
 use crate::lab::Lab;
 use crate::machine::{Card, Machine, Plug};
@@ -79,6 +79,12 @@ impl Wire {
     /// Files that can be fetched, and where they are on the host.
     pub fn served(&self) -> &[(String, PathBuf)] {
         &self.served
+    }
+
+    /// What has gone over the first cable so far, as the kernel counts it at the servers' end.
+    pub fn traffic(&self) -> Option<Traffic> {
+        let table = fs::read_to_string(format!("/proc/{}/net/dev", self.holder.id())).ok()?;
+        args::traffic(&table, &args::near(0))
     }
 
     /// Ends a dolly server; what became of it.

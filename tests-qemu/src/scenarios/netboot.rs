@@ -95,10 +95,21 @@ fn roots() -> Vec<Scenario> {
     list
 }
 
+/// A port that expects tagged frames, with the words of the iPXE script that `rdlive-image pxe --vlan 5` writes.
+fn trunk(net: Net) -> Boot {
+    let net = net.nic(Nic::Virtio).link(Link { vlan: Some(5), ..Link::default() });
+    boot(net).kargs("BOOTIF=01-02-00-00-00-00-11 vlan=vlan5:02-00-00-00-00-11").expect(overlay_root())
+}
+
 /// How the machine gets its address.
 fn addresses() -> Vec<Scenario> {
     vec![
         scenario("net/N-N1 an address of the command line", boot(http(iso())).kargs(STATIC).expect(overlay_root())),
+        scenario(
+            "net/K9 a port that expects tagged frames, and an address that was typed",
+            trunk(http(iso())).kargs("ip=10.9.0.77::10.9.0.1:255.255.255.0::vlan5:none"),
+        ),
+        scenario("net/K9 a port that expects tagged frames, and DHCP", trunk(dhcp(iso()))).with_all(),
         scenario(
             "net/K5 the interface is named by its hardware address",
             boot(dhcp(iso())).kargs("ip=02-00-00-00-00-11:dhcp").expect(overlay_root()),
@@ -194,6 +205,15 @@ fn failures() -> Vec<Scenario> {
             fails(dhcp(iso()), "RDL-071")
                 .root("root=live:http://10.9.0.1/nothing.iso")
                 .expect(report_says("404 Not Found")),
+        ),
+        scenario(
+            "net/K25 a URL that was cut behind its server",
+            fails(dhcp(iso()), "RDL-071")
+                .root("root=live:http://10.9.0.1/")
+                .expect(console_says(
+                    "the URL ends behind its server: it may be cut, for GRUB ends a command at ; and &",
+                ))
+                .expect(console_says("try:    the URL ends behind")),
         ),
         scenario(
             "net/K14 nobody listens",
