@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::hardware::HardwareAddress;
 use crate::hostname::Hostname;
+use crate::naming::Scheme;
 
 mod fault;
 mod fields;
@@ -204,6 +205,8 @@ pub struct Wish {
     pub client_id: Option<Vec<u8>>,
     /// Whether interfaces get names that tell where they are, as udev gives them: not with `net.ifnames=0`.
     pub predictable_names: bool,
+    /// By which rules those are made: `net.naming_scheme=`.
+    pub naming: Scheme,
 }
 
 impl Default for Wish {
@@ -222,6 +225,7 @@ impl Default for Wish {
             vendor_class: None,
             client_id: None,
             predictable_names: true,
+            naming: Scheme::LATEST,
         }
     }
 }
