@@ -256,6 +256,18 @@ impl Wish {
         (0..all.len()).filter(lasting).filter_map(|at| all.get(at).copied()).collect()
     }
 
+    /// Lets an interface with this name stand in for the one that a word means.
+    pub fn stand_in(&mut self, word: &Interface, name: &str) {
+        let words = self.requests.iter_mut().filter_map(|request| request.interface.as_mut());
+        let words = words
+            .chain(self.vlans.iter_mut().map(|vlan| &mut vlan.parent))
+            .chain(self.routes.iter_mut().filter_map(|route| route.interface.as_mut()))
+            .chain(self.preferred.as_mut());
+        for one in words.filter(|one| **one == *word) {
+            *one = Interface::Name(name.to_owned());
+        }
+    }
+
     /// The interface words that name none of the interfaces that are there (kind 5): for the message after ten seconds.
     pub fn missing<'a>(&'a self, present: &'a [Names<'a>]) -> impl Iterator<Item = &'a Interface> {
         let vlans = |name: &Interface| self.vlans.iter().any(|vlan| name == &Interface::Name(vlan.name.clone()));

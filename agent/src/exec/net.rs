@@ -53,18 +53,15 @@ impl Executor<'_> {
         loop {
             let waited = begun.elapsed();
             let left = next.min(patience).saturating_sub(waited);
-            for news in attached.wait(left) {
-                log::info!("network: {news}");
-                told.take(news);
-            }
-            let cards = attached.cards();
-            if cards.iter().any(|card| !card.addresses.is_empty()) {
+            told.hear(self.env, attached.wait(left));
+            let there = There::of(&attached);
+            if there.cards.iter().any(|card| !card.addresses.is_empty()) {
                 self.net = Some(attached);
                 return Ok(());
             }
             let waited = begun.elapsed();
             if waited >= patience {
-                return Err(down(wish, &cards, &told, (waited, follow)));
+                return Err(down(wish, &there, &told, (waited, follow)));
             }
             if let Some(provider) = follow.filter(|provider| waited >= MISSING && !is_running(self.env, *provider)) {
                 kmsg::tell(self.env, &format!("network: {provider} does not run, so rdlive's own client brings it up"));
@@ -73,7 +70,7 @@ impl Executor<'_> {
                 continue;
             }
             if waited >= next {
-                let state = told.states(wish, &cards, waited).join("; ");
+                let state = told.states(wish, &there, waited).join("; ");
                 let whose = follow.map_or_else(String::new, |provider| format!(" by {provider}"));
                 let (waited, all) = (waited.as_secs(), patience.as_secs());
                 kmsg::tell(self.env, &format!("waiting for an address{whose}, {waited} s of {all}: {state}"));
@@ -112,9 +109,8 @@ impl Executor<'_> {
 
     /// Logs what the network has told meanwhile.
     pub(super) fn net_news(&self) {
-        for news in self.net.iter().flat_map(|attached| attached.wait(Duration::ZERO)) {
-            log::info!("network: {news}");
-        }
+        let news = self.net.iter().flat_map(|attached| attached.wait(Duration::ZERO));
+        Heard::default().hear(self.env, news);
     }
 }
 
@@ -148,18 +144,46 @@ fn is_running(env: &Env, provider: Provider) -> bool {
     entries.into_iter().any(is_it)
 }
 
+/// The interfaces that are there: those that are brought up, and those that nobody has asked for.
+#[derive(Debug, Default)]
+pub(super) struct There {
+    pub cards: Vec<Card>,
+    pub idle: Vec<Card>,
+}
+
+impl There {
+    pub(super) fn of(attached: &Attached) -> Self {
+        Self { cards: attached.cards(), idle: attached.idle() }
+    }
+}
+
 /// The last word about each interface.
 #[derive(Debug, Default)]
 pub(super) struct Heard(Vec<(String, String)>);
 
 impl Heard {
-    pub(super) fn take(&mut self, news: News) {
+    /// Takes in what has happened, and tells a person what is done in another way than was asked for.
+    pub(super) fn hear(&mut self, env: &Env, all: impl IntoIterator<Item = News>) {
+        for news in all {
+            match news.is_warning() {
+                true => kmsg::tell(env, &format!("warning: network: {news}")),
+                false => log::info!("network: {news}"),
+            }
+            self.take(news);
+        }
+    }
+
+    fn take(&mut self, news: News) {
         let (name, what) = match &news {
             News::Notice { name, notice } => (name, notice.to_string()),
             News::Failed { name, failure } => (name, failure.to_string()),
             News::Deaf { name, error } => (name, format!("nothing can be received: {error}")),
             News::Lost { name, why } => (name, format!("the address is gone: {why}")),
-            News::Found { .. } | News::Carrier { .. } | News::Address { .. } => return,
+            News::Found { .. }
+            | News::StandIn { .. }
+            | News::Released { .. }
+            | News::Carrier { .. }
+            | News::Address { .. } => return,
         };
         let name = name.clone();
         self.0.retain(|(known, _)| *known != name);
@@ -167,7 +191,7 @@ impl Heard {
     }
 
     /// How each interface is, and which that are named are not there.
-    pub(super) fn states(&self, wish: &Wish, cards: &[Card], waited: Duration) -> Vec<String> {
+    pub(super) fn states(&self, wish: &Wish, there: &There, waited: Duration) -> Vec<String> {
         let state = |card: &Card| {
             let word = self.0.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
             let link = match (card.up, card.carrier) {
@@ -178,11 +202,16 @@ impl Heard {
             let driver = card.driver.as_ref().map(|driver| format!(" ({driver})")).unwrap_or_default();
             format!("{}{driver}: {}", card.name, word.filter(|_| card.carrier).unwrap_or(link))
         };
-        let mut states: Vec<String> = cards.iter().map(state).collect();
+        let mut states: Vec<String> = there.cards.iter().map(state).collect();
         if waited >= MISSING {
-            let present: Vec<Names<'_>> =
-                cards.iter().map(|card| Names { kernel: &card.name, others: &[], mac: card.mac }).collect();
-            states.extend(wish.missing(&present).map(|name| format!("{name} is not there")));
+            let present: Vec<Names<'_>> = there.cards.iter().chain(&there.idle).map(Card::names).collect();
+            let missing: Vec<String> = wish.missing(&present).map(|name| format!("{name} is not there")).collect();
+            if !missing.is_empty() && !there.idle.is_empty() {
+                let idle: Vec<String> = there.idle.iter().map(ToString::to_string).collect();
+                states.push(format!("{}, but {}", missing.join(", "), idle.join(", ")));
+            } else {
+                states.extend(missing);
+            }
         }
         if states.is_empty() {
             states.push("no network interface is there".to_owned());
@@ -191,16 +220,17 @@ impl Heard {
     }
 }
 
-fn down(wish: &Wish, cards: &[Card], told: &Heard, (waited, follow): (Duration, Option<Provider>)) -> Stop {
-    let advice = match cards {
+fn down(wish: &Wish, there: &There, told: &Heard, (waited, follow): (Duration, Option<Provider>)) -> Stop {
+    let advice = match there.cards.as_slice() {
         _ if follow == Some(Provider::NetworkManager) => "see journalctl -u nm-initrd -u NetworkManager",
         _ if follow == Some(Provider::Networkd) => "see journalctl -u systemd-networkd, and networkctl",
+        [] if !there.idle.is_empty() => "correct the interface in ip=: one of these names, or its hardware address",
         [] => "add the driver of the network card to the initrd (--add-module NAME), or correct the interface in ip=",
-        _ if cards.iter().all(|card| !card.carrier) => "plug the cable in, or name another interface with ip=",
+        cards if cards.iter().all(|card| !card.carrier) => "plug the cable in, or name another interface with ip=",
         _ => "start the DHCP server, or give an address: ip=<address>::<router>:<mask>::<interface>:none",
     };
     let cause = format!("no network interface got an address in {} s", waited.as_secs());
-    Stop::new(Code::NetworkDown, cause).found(told.states(wish, cards, waited.max(MISSING))).advice(advice)
+    Stop::new(Code::NetworkDown, cause).found(told.states(wish, there, waited.max(MISSING))).advice(advice)
 }
 
 #[cfg(test)]
@@ -230,12 +260,21 @@ mod tests {
             (&any, vec![card("eth0", true)], "eth0 (e1000): link up, no answer yet", "DHCP server"),
             (&wish, vec![], "eth5 is not there", "correct the interface in ip="),
         ] {
-            let stop = down(wish, &cards, &told, (long, None));
+            let there = There { cards, idle: vec![] };
+            let stop = down(wish, &there, &told, (long, None));
             assert!(stop.lines().iter().any(|line| line.contains(expected)), "{expected}: {:?}", stop.lines());
             assert!(stop.with_advice().to_string().contains(advice), "{advice}: {}", stop.with_advice());
             assert_eq!(stop.code, Code::NetworkDown);
         }
         // A name that comes late is no reason to worry yet.
-        assert_eq!(told.states(&wish, &[], Duration::from_secs(4)), ["no network interface is there"]);
+        assert_eq!(told.states(&wish, &There::default(), Duration::from_secs(4)), ["no network interface is there"]);
+        let idle = Card { others: vec!["eth0".into()], ..card("ens3", true) };
+        let stop = down(&wish, &There { cards: vec![], idle: vec![idle] }, &told, (long, None));
+        let lines = stop.lines();
+        assert!(
+            lines.iter().any(|line| line.contains("eth5 is not there, but ens3 (eth0, e1000, link up)")),
+            "{lines:?}"
+        );
+        assert!(stop.with_advice().to_string().contains("one of these names"), "{}", stop.with_advice());
     }
 }

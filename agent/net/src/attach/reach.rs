@@ -138,8 +138,8 @@ impl Reach {
             &[index] => (index, socket::connect(to, Some(index), patience)),
             several => race(several, to, patience),
         };
-        if result.is_ok() {
-            self.shared.board().winner = Some(index);
+        if result.is_ok() && self.shared.board().winner.replace(index) != Some(index) {
+            self.shared.wake();
         }
         result
     }
