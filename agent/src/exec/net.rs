@@ -16,6 +16,7 @@ use crate::facts::Provider;
 use crate::kmsg;
 use crate::plan::act::NetAct;
 use crate::plan::kept_net::{self, Handed};
+use crate::probe::cards::{self, Lack};
 use crate::random;
 
 /// How long a person waits without a word, and then for the next one.
@@ -23,6 +24,8 @@ pub(super) const FIRST_WORD: Duration = Duration::from_secs(3);
 pub(super) const NEXT_WORD: Duration = Duration::from_secs(5);
 /// How long an interface that is named may take to appear before that is told (network-field.md kind 5).
 pub(super) const MISSING: Duration = Duration::from_secs(10);
+/// After so long without a link it is told which cards lack a driver or firmware (network-field.md kind 1).
+const LACKING: Duration = Duration::from_secs(5);
 
 impl Executor<'_> {
     pub(super) fn net_act(&mut self, act: &NetAct) -> Result<(), Stop> {
@@ -52,7 +55,8 @@ impl Executor<'_> {
         let mut next = FIRST_WORD;
         loop {
             let waited = begun.elapsed();
-            let left = next.min(patience).saturating_sub(waited);
+            let due = if waited < LACKING { next.min(LACKING) } else { next };
+            let left = due.min(patience).saturating_sub(waited);
             told.hear(self.env, attached.wait(left));
             let there = There::of(&attached);
             if there.cards.iter().any(|card| !card.addresses.is_empty()) {
@@ -61,7 +65,10 @@ impl Executor<'_> {
             }
             let waited = begun.elapsed();
             if waited >= patience {
-                return Err(down(wish, &there, &told, (waited, follow)));
+                return Err(down(wish, &there, &told, (waited, follow)).found(lines(&cards::lacks(self.env), &there)));
+            }
+            if waited >= LACKING {
+                told.lacks(self.env, &there);
             }
             if let Some(provider) = follow.filter(|provider| waited >= MISSING && !is_running(self.env, *provider)) {
                 kmsg::tell(self.env, &format!("network: {provider} does not run, so rdlive's own client brings it up"));
@@ -155,11 +162,28 @@ impl There {
     pub(super) fn of(attached: &Attached) -> Self {
         Self { cards: attached.cards(), idle: attached.idle() }
     }
+
+    fn has_link(&self) -> bool {
+        self.cards.iter().chain(&self.idle).any(|card| card.carrier)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.cards.is_empty() && self.idle.is_empty()
+    }
+}
+
+/// What to say of cards that do not work, where no interface has a link: one that has would do without them.
+fn lines(lacks: &[Lack], there: &There) -> Vec<String> {
+    if there.has_link() { Vec::new() } else { lacks.iter().map(ToString::to_string).collect() }
 }
 
 /// The last word about each interface.
 #[derive(Debug, Default)]
-pub(super) struct Heard(Vec<(String, String)>);
+pub(super) struct Heard {
+    words: Vec<(String, String)>,
+    /// What cards lack was looked for.
+    looked: bool,
+}
 
 impl Heard {
     /// Takes in what has happened, and tells a person what is done in another way than was asked for.
@@ -170,6 +194,19 @@ impl Heard {
                 false => log::info!("network: {news}"),
             }
             self.take(news);
+        }
+    }
+
+    /// Says once which cards lack a driver or firmware, if no interface has a link.
+    fn lacks(&mut self, env: &Env, there: &There) {
+        if std::mem::replace(&mut self.looked, true) {
+            return;
+        }
+        let lines = lines(&cards::lacks(env), there);
+        if !lines.is_empty() {
+            let why =
+                if there.is_empty() { "no network interface is there" } else { "no network interface has a link" };
+            kmsg::tell(env, &format!("network: {why}: {}", lines.join("; ")));
         }
     }
 
@@ -186,14 +223,14 @@ impl Heard {
             | News::Address { .. } => return,
         };
         let name = name.clone();
-        self.0.retain(|(known, _)| *known != name);
-        self.0.push((name, what));
+        self.words.retain(|(known, _)| *known != name);
+        self.words.push((name, what));
     }
 
     /// How each interface is, and which that are named are not there.
     pub(super) fn states(&self, wish: &Wish, there: &There, waited: Duration) -> Vec<String> {
         let state = |card: &Card| {
-            let word = self.0.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
+            let word = self.words.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
             let link = match (card.up, card.carrier) {
                 (_, true) => "link up, no answer yet",
                 (true, false) => "no link: is the cable plugged in?",
@@ -240,6 +277,16 @@ mod tests {
 
     fn card(name: &str, carrier: bool) -> Card {
         Card { name: name.into(), driver: Some("e1000".into()), up: true, carrier, ..Card::default() }
+    }
+
+    #[test]
+    fn k1_cards_that_lack_something_are_told_of_only_where_nothing_has_a_link() {
+        let lack = Lack::Firmware { file: "x.fw".into(), at: "0000:03:00.0".into() };
+        let there = |cards| There { cards, idle: vec![] };
+        let of = |cards| lines(std::slice::from_ref(&lack), &there(cards));
+        assert_eq!(of(vec![card("eth0", false)]), ["no firmware x.fw for 0000:03:00.0"]);
+        assert_eq!(of(vec![]), ["no firmware x.fw for 0000:03:00.0"]);
+        assert!(of(vec![card("eth0", false), card("eth1", true)]).is_empty());
     }
 
     #[test]
