@@ -53,6 +53,8 @@ pub struct Card {
     pub addresses: Vec<Address>,
     /// Of these the ones that the command line or a DHCP server gave; the kernel makes others from what routers say.
     pub given: Vec<Given>,
+    /// Another interface has the same hardware address, and is no VLAN of it.
+    pub is_twin: bool,
     /// Its frames carry the tag of a VLAN, and it shares its hardware address with another one.
     pub is_vlan: bool,
     /// Servers for names, those of the command line first.
@@ -101,7 +103,11 @@ impl fmt::Display for Card {
         }
         self.mac.iter().try_for_each(|mac| write!(f, "{mac}, "))?;
         self.driver.iter().try_for_each(|driver| write!(f, "{driver}, "))?;
-        f.write_str(if self.carrier { "link up)" } else { "no link)" })
+        f.write_str(match (self.up, self.carrier) {
+            (_, true) => "link up)",
+            (true, false) => "no link)",
+            (false, false) => "not set up)",
+        })
     }
 }
 

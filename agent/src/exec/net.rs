@@ -65,7 +65,7 @@ impl Executor<'_> {
             }
             let waited = begun.elapsed();
             if waited >= patience {
-                return Err(down(wish, &there, &told, (waited, follow)).found(lines(&cards::lacks(self.env), &there)));
+                return Err(down(wish, &there, &told, (waited, follow), &cards::lacks(self.env)));
             }
             if waited >= LACKING {
                 told.lacks(self.env, &there);
@@ -257,9 +257,18 @@ impl Heard {
     }
 }
 
-fn down(wish: &Wish, there: &There, told: &Heard, (waited, follow): (Duration, Option<Provider>)) -> Stop {
+fn down(
+    wish: &Wish,
+    there: &There,
+    told: &Heard,
+    (waited, follow): (Duration, Option<Provider>),
+    lacks: &[Lack],
+) -> Stop {
     let advice = match there.cards.as_slice() {
         _ if follow == Some(Provider::NetworkManager) => "see journalctl -u nm-initrd -u NetworkManager",
+        _ if !lacks.is_empty() && !there.has_link() => {
+            "build the initramfs with that driver (--add-module NAME), from a tree that has its firmware"
+        }
         _ if follow == Some(Provider::Networkd) => "see journalctl -u systemd-networkd, and networkctl",
         [] if !there.idle.is_empty() => "correct the interface in ip=: one of these names, or its hardware address",
         [] => "add the driver of the network card to the initrd (--add-module NAME), or correct the interface in ip=",
@@ -267,7 +276,9 @@ fn down(wish: &Wish, there: &There, told: &Heard, (waited, follow): (Duration, O
         _ => "start the DHCP server, or give an address: ip=<address>::<router>:<mask>::<interface>:none",
     };
     let cause = format!("no network interface got an address in {} s", waited.as_secs());
-    Stop::new(Code::NetworkDown, cause).found(told.states(wish, there, waited.max(MISSING))).advice(advice)
+    let mut found = told.states(wish, there, waited.max(MISSING));
+    found.extend(lines(lacks, there));
+    Stop::new(Code::NetworkDown, cause).found(found).advice(advice)
 }
 
 #[cfg(test)]
@@ -308,7 +319,7 @@ mod tests {
             (&wish, vec![], "eth5 is not there", "correct the interface in ip="),
         ] {
             let there = There { cards, idle: vec![] };
-            let stop = down(wish, &there, &told, (long, None));
+            let stop = down(wish, &there, &told, (long, None), &[]);
             assert!(stop.lines().iter().any(|line| line.contains(expected)), "{expected}: {:?}", stop.lines());
             assert!(stop.with_advice().to_string().contains(advice), "{advice}: {}", stop.with_advice());
             assert_eq!(stop.code, Code::NetworkDown);
@@ -316,7 +327,7 @@ mod tests {
         // A name that comes late is no reason to worry yet.
         assert_eq!(told.states(&wish, &There::default(), Duration::from_secs(4)), ["no network interface is there"]);
         let idle = Card { others: vec!["eth0".into()], ..card("ens3", true) };
-        let stop = down(&wish, &There { cards: vec![], idle: vec![idle] }, &told, (long, None));
+        let stop = down(&wish, &There { cards: vec![], idle: vec![idle] }, &told, (long, None), &[]);
         let lines = stop.lines();
         assert!(
             lines.iter().any(|line| line.contains("eth5 is not there, but ens3 (eth0, e1000, link up)")),

@@ -114,12 +114,22 @@ fn addresses() -> Vec<Scenario> {
                 .expect(report_says("network (ens2: DHCPv4)")),
         ),
         scenario(
-            "net/K5 udev names the same card so, dracut 106",
+            "net/K5 udev names the same card so, dracut 106 with networkd, which nobody asks",
+            boot(dhcp(iso()).nic(Nic::Virtio))
+                .mode(Mode::Dracut106Networkd)
+                .kargs("rd.retry=60")
+                .expect(overlay_root())
+                .expect(console_says(UDEVS_NAME))
+                .expect(console_lacks("network: eth0 (")),
+        ),
+        scenario(
+            "net/K5 without udev's rule for networks rdlive names them, dracut 106",
             boot(dhcp(iso()).nic(Nic::Virtio))
                 .mode(Mode::Dracut106)
-                .kargs("ip=ens2:dhcp rd.retry=60")
+                .kargs("ip=enp0s2:dhcp rd.retry=60")
                 .expect(overlay_root())
-                .expect(console_says(UDEVS_NAME)),
+                .expect(console_says(UDEVS_NAME))
+                .expect(console_lacks("no network interface is there")),
         ),
         scenario(
             "net/K5 a name that no interface has, and one has a link",

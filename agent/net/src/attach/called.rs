@@ -10,6 +10,13 @@ use crate::naming::{self, Given, Present};
 /// How long udev may take for an interface. It has its name by then; one that is up could not be renamed any more before Linux 6.2.
 const UDEV: Duration = Duration::from_secs(3);
 
+/// The rule by which udev names interfaces.
+const RULES: [&str; 3] = [
+    "usr/lib/udev/rules.d/80-net-setup-link.rules",
+    "lib/udev/rules.d/80-net-setup-link.rules",
+    "etc/udev/rules.d/80-net-setup-link.rules",
+];
+
 /// One interface.
 struct Known {
     index: u32,
@@ -31,7 +38,9 @@ pub(super) struct Called {
 
 impl Called {
     pub fn new(root: &Path) -> Self {
-        let by_udev = root.join("run/udev/control").exists();
+        // Where dracut has no module for networks, udev runs without the rule that names interfaces.
+        let has_rule = RULES.iter().any(|path| root.join(path).exists());
+        let by_udev = has_rule && root.join("run/udev/control").exists();
         Self { root: root.to_owned(), by_udev, known: Vec::new() }
     }
 
@@ -134,6 +143,11 @@ mod tests {
         }
         fs::create_dir_all(root.path().join("run/udev/data")).unwrap();
         fs::write(root.path().join("run/udev/control"), "").unwrap();
+        let mut called = Called::new(root.path());
+        assert_eq!(called.learn(&plain(2, "eth0"), &wish("")).as_deref(), Some("enp0s3"));
+        assert!(!called.is_unfinished(2, Duration::ZERO), "it names no interfaces");
+        fs::create_dir_all(root.path().join("usr/lib/udev/rules.d")).unwrap();
+        fs::write(root.path().join(RULES[0]), "").unwrap();
         let mut called = Called::new(root.path());
         assert_eq!(called.learn(&plain(2, "eth0"), &wish("")), None);
         assert!(called.is_unfinished(2, Duration::ZERO) && !called.is_unfinished(2, UDEV));

@@ -221,6 +221,7 @@ impl Worked {
             news.push(News::Carrier { name: self.card.name.clone(), on: link.carrier });
         }
         self.link = link.clone();
+        self.card.name.clone_from(&link.name);
         self.card.others.clone_from(&link.altnames);
         let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.link(now, link, handle));
         self.take(outcomes, wish, handle, news);

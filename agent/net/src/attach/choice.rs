@@ -42,8 +42,10 @@ pub struct Seat {
     pub carrier: bool,
     /// It is a part of another one, which gets the address.
     pub is_part: bool,
-    /// It has an address.
-    pub has_address: bool,
+    /// What it asks for can be had by one alone: an address of the command line that no interface is named for.
+    pub shares: bool,
+    /// It leads somewhere: a DHCP server has given it an address, or a server was reached over it.
+    pub is_proven: bool,
     /// Since when it asks for one.
     pub since: Option<Duration>,
 }
@@ -94,15 +96,18 @@ pub fn asking(seats: &[Seat], moment: &Moment) -> Vec<u32> {
     };
     let allowed: Vec<&Seat> = seats.iter().filter(may).collect();
     let is_its_turn = |seat: &&&Seat| {
-        let twins: Vec<&Seat> =
-            allowed.iter().copied().filter(|other| other.mac.is_some() && other.mac == seat.mac).collect();
+        let twins: Vec<&Seat> = allowed.iter().copied().filter(|other| is_twin(seat, other)).collect();
         twins.len() < 2 || turn(&twins, moment.now) == Some(seat.index)
     };
     allowed.iter().filter(is_its_turn).map(|seat| seat.index).collect()
 }
 
-/// Which of several interfaces with one hardware address asks: on one wire both would get the same address, and none would have traffic.
-/// The carrier decides; else each has its time.
+/// Whether two would have the same address: by their hardware, on one wire, or by the command line.
+fn is_twin(one: &Seat, other: &Seat) -> bool {
+    (one.mac.is_some() && one.mac == other.mac) || (one.shares && other.shares)
+}
+
+/// Which of several that would have the same address asks: with both none would have traffic. The carrier decides; else each has its time.
 fn turn(twins: &[&Seat], now: Duration) -> Option<u32> {
     let has_link = twins.iter().any(|seat| seat.carrier);
     let fit = || twins.iter().filter(|seat| seat.carrier || !has_link);
@@ -111,7 +116,7 @@ fn turn(twins: &[&Seat], now: Duration) -> Option<u32> {
     };
     let is_fit = present.carrier || !has_link;
     let has_time = present.since.is_some_and(|since| now.saturating_sub(since) < TURN);
-    if is_fit && (present.has_address || has_time) {
+    if is_fit && (present.is_proven || has_time) {
         return Some(present.index);
     }
     let others = || fit().map(|seat| seat.index).filter(|index| *index != present.index);
@@ -158,7 +163,17 @@ mod tests {
 
     fn seat(index: u32, wanted: Wanted, carrier: bool) -> Seat {
         let mac = HardwareAddress::new(&[0x52, 0x54, 0, 0, 0, u8::try_from(index).unwrap()]);
-        Seat { index, wanted, preferred: false, mac, carrier, is_part: false, has_address: false, since: None }
+        Seat {
+            index,
+            wanted,
+            preferred: false,
+            mac,
+            carrier,
+            is_part: false,
+            shares: false,
+            is_proven: false,
+            since: None,
+        }
     }
 
     fn at(now: u64) -> Moment {
@@ -202,10 +217,10 @@ mod tests {
     #[test]
     fn of_two_with_one_hardware_address_one_asks() {
         let mac = seat(1, Wanted::Any, true).mac;
-        let twin = |index, carrier, since: Option<u64>, has_address| Seat {
+        let twin = |index, carrier, since: Option<u64>, is_proven| Seat {
             mac,
             since: since.map(secs),
-            has_address,
+            is_proven,
             ..seat(index, Wanted::Any, carrier)
         };
         for (one, two, now, expected) in [
@@ -221,12 +236,15 @@ mod tests {
             (twin(1, true, None, false), twin(2, true, Some(10), false), 20, 1),
             // Without any other that has a link it goes on.
             (twin(1, true, Some(0), false), twin(2, false, None, false), 60, 1),
-            // Who has an address keeps it, as long as it leads somewhere.
+            // Who has an address of a server keeps it, as long as it has a link.
             (twin(1, true, Some(0), true), twin(2, true, None, false), 60, 1),
             (twin(1, false, Some(0), true), twin(2, true, None, false), 60, 2),
         ] {
             assert_eq!(asking(&[one, two], &at(now)), [expected], "{one:?} {two:?} {now}");
         }
+        // An address of the command line is one machine's: whoever has a link has it.
+        let one = |index, carrier| Seat { shares: true, ..seat(index, Wanted::Any, carrier) };
+        assert_eq!(asking(&[one(1, false), one(2, true), one(3, true)], &at(0)), [2]);
         let master = Seat { is_part: true, ..twin(2, true, None, false) };
         assert_eq!(asking(&[twin(1, true, None, false), master], &at(0)), [1]);
     }

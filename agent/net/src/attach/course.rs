@@ -156,6 +156,7 @@ impl Course {
     fn link(&mut self, link: &Link) {
         let now = self.begun.elapsed();
         if let Some(card) = self.cards.iter_mut().find(|card| card.card.index == link.index) {
+            self.called.is_now(link.index, &link.name);
             let link = self.called.with_names(link);
             card.is_now(now, &link, &self.wish, &mut self.handle, &mut self.news);
             return self.vlans(&link);
@@ -243,7 +244,9 @@ impl Course {
         let is_idle = |card: &&Worked| matches!(card.stage, Stage::Idle | Stage::Looked);
         board.idle = self.cards.iter().filter(is_idle).map(|card| card.card.clone()).collect();
         board.cards = self.cards.iter().filter(|card| !is_idle(card)).map(|card| card.card.clone()).collect();
+        let macs: Vec<_> = self.cards.iter().filter(|card| !card.card.is_vlan).map(|card| card.card.mac).collect();
         for card in &mut board.cards {
+            card.is_twin = !card.is_vlan && macs.iter().filter(|mac| mac.is_some() && **mac == card.mac).count() > 1;
             let own = std::mem::take(&mut card.dns);
             card.dns = self.wish.dns.iter().copied().chain(own).collect();
         }

@@ -3,7 +3,7 @@
 use super::{BEST, Course, Stage, Worked};
 use crate::attach::News;
 use crate::attach::choice::{self, Moment, Seat, StandIn, Wanted};
-use crate::grammar::{Interface, Names};
+use crate::grammar::{Interface, Method, Names, Request};
 
 impl Course {
     /// Looks at all interfaces, after whatever has happened.
@@ -44,21 +44,28 @@ impl Course {
     }
 
     fn seats(&self) -> Vec<Seat> {
-        let seat = |card: &Worked| Seat {
+        self.cards.iter().map(|card| self.seat(card)).collect()
+    }
+
+    fn seat(&self, card: &Worked) -> Seat {
+        let requests = self.asked(&card.link);
+        let is_named = |request: &Request| request.interface.is_some();
+        let is_one = |request: &Request| !is_named(request) && request.method == Method::Static;
+        Seat {
             index: card.card.index,
-            wanted: match self.asked(&card.link) {
+            shares: requests.iter().flatten().any(is_one),
+            wanted: match requests {
                 None => Wanted::No,
-                Some(requests) if requests.iter().any(|request| request.interface.is_some()) => Wanted::Named,
+                Some(requests) if requests.iter().any(is_named) => Wanted::Named,
                 Some(_) => Wanted::Any,
             },
             preferred: self.is_preferred(&card.link),
             mac: card.link.mac.filter(|_| !card.card.is_vlan),
             carrier: card.card.carrier,
             is_part: card.is_part(),
-            has_address: !card.card.addresses.is_empty(),
+            is_proven: self.best == Some(card.card.index) || card.card.given.iter().any(|given| given.is_leased),
             since: card.since,
-        };
-        self.cards.iter().map(seat).collect()
+        }
     }
 
     /// The one over which a server was reached.

@@ -66,7 +66,7 @@ fn k5_a_card_has_udevs_name_and_each_of_its_names_means_it() {
             assert_eq!(own(near, "enp0s3"), ["192.0.2.9/24"]);
             let idle: Vec<String> = attached.idle().iter().map(ToString::to_string).collect();
             let other = mac(near, "enp0s4");
-            assert_eq!(idle, [format!("enp0s4 (cable1, {other}, no link)")]);
+            assert_eq!(idle, [format!("enp0s4 (cable1, {other}, not set up)")]);
             assert!(!link(near, "enp0s4").up, "nobody asked for it");
         };
         in_a_network(test);
@@ -221,5 +221,55 @@ fn k3_routes_of_the_one_that_reached_the_server_come_first() {
         });
         assert_eq!(metrics().len(), 2, "{:?}", metrics());
         assert_eq!(attached.cards().remove(0).name, "cable1");
+    });
+}
+
+/// Kind 3a, and an address of the command line that is for no interface in particular: one machine has it once.
+#[test]
+fn k3_of_twelve_ports_the_cabled_one_is_used_within_a_second() {
+    in_a_network(|near, there| {
+        let names: Vec<String> = (0..12).map(|number| format!("cable{number}")).collect();
+        for (number, name) in names.iter().enumerate() {
+            let far = format!("server{number}");
+            there.far_end(near, (name, &far), None);
+            if number != 7 {
+                plug(there, &far, false);
+            }
+        }
+        let begun = Instant::now();
+        let attached = Attached::begin(wish("ip=192.0.2.9:::24:::none"), Path::new("/")).unwrap();
+        until_up(&attached, &["cable7"]);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?} on a machine that does a lot besides; 1 s is meant");
+        for name in names.iter().filter(|name| *name != "cable7") {
+            assert!(own(near, name).is_empty(), "{name} has the address, too");
+        }
+    });
+}
+
+/// Kind 3d: only the one that gets its address later reaches the server.
+#[test]
+fn k3_a_connection_takes_an_interface_that_comes_later() {
+    in_a_network(|near, there| {
+        let nowhere = There::new();
+        nowhere.far_end(near, ("cable0", "other0"), None);
+        there.far_end(near, ("cable1", "server1"), Some("192.0.2.1/24"));
+        there.listen("192.0.2.1:80");
+        let line = "ip=192.0.2.8::192.0.2.1:24::cable0:none ip=192.0.2.9::192.0.2.1:24::cable1:none bootdev=cable0";
+        let held = link(near, "cable1").index;
+        near.add_bridge("over0").unwrap();
+        let master = link(near, "over0").index;
+        near.set_master(held, master).unwrap();
+        let attached = Attached::begin(wish(line), Path::new("/")).unwrap();
+        until_up(&attached, &["cable0"]);
+        let reach = attached.reach();
+        let (begun, connecting) = (
+            Instant::now(),
+            thread::spawn(move || reach.connect("192.0.2.1:80".parse().unwrap(), Duration::from_secs(20)).map(drop)),
+        );
+        thread::sleep(Duration::from_millis(700));
+        near.set_master(held, 0).unwrap();
+        connecting.join().unwrap().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     });
 }
