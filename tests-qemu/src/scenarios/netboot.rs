@@ -11,19 +11,17 @@ use crate::net::{Link, Net, Serve};
 const URL: &str = "root=live:http://10.9.0.1/live.iso";
 /// The first card of user-mode Linux, which is the quick tier's machine.
 const STATIC: &str = "ip=10.9.0.9::10.9.0.1:24::vec0:none";
-/// The first card of QEMU, by the name that udev gives, and another one of udev.
-const UDEVS_NAME: &str = "ens2 (enp0s2";
 const WRONG: &str = "rd.live.sha256=00000000000000000000000000000000000000000000000000000000000000aa";
 
-fn http(recipe: Recipe) -> Net {
+pub(super) fn http(recipe: Recipe) -> Net {
     Net::new().serve(Serve::Http(vec![("/live.iso", recipe)]))
 }
 
-fn dhcp(recipe: Recipe) -> Net {
+pub(super) fn dhcp(recipe: Recipe) -> Net {
     http(recipe).serve(Serve::Dhcp(vec![]))
 }
 
-fn boot(net: Net) -> Boot {
+pub(super) fn boot(net: Net) -> Boot {
     Boot::nothing().mode(Mode::Native).net(net).root(URL).kargs("rd.minmem=64 rd.retry=30")
 }
 
@@ -104,39 +102,6 @@ fn addresses() -> Vec<Scenario> {
         scenario(
             "net/K5 the interface is named by its hardware address",
             boot(dhcp(iso())).kargs("ip=02-00-00-00-00-11:dhcp").expect(overlay_root()),
-        ),
-        scenario(
-            "net/K5 the interface is named as udev names it",
-            boot(dhcp(iso()).nic(Nic::Virtio))
-                .kargs("ip=ens2:dhcp")
-                .expect(overlay_root())
-                .expect(console_says(UDEVS_NAME))
-                .expect(report_says("network (ens2: DHCPv4)")),
-        ),
-        scenario(
-            "net/K5 udev names the same card so, dracut 106 with networkd, which nobody asks",
-            boot(dhcp(iso()).nic(Nic::Virtio))
-                .mode(Mode::Dracut106Networkd)
-                .kargs("rd.retry=60")
-                .expect(overlay_root())
-                .expect(console_says(UDEVS_NAME))
-                .expect(console_lacks("network: eth0 (")),
-        ),
-        scenario(
-            "net/K5 without udev's rule for networks rdlive names them, dracut 106",
-            boot(dhcp(iso()).nic(Nic::Virtio))
-                .mode(Mode::Dracut106)
-                .kargs("ip=enp0s2:dhcp rd.retry=60")
-                .expect(overlay_root())
-                .expect(console_says(UDEVS_NAME))
-                .expect(console_lacks("no network interface is there")),
-        ),
-        scenario(
-            "net/K5 a name that no interface has, and one has a link",
-            boot(dhcp(iso()).nic(Nic::Virtio))
-                .kargs("ip=ens192:dhcp")
-                .expect(overlay_root())
-                .expect(console_says("ens192 is not there: ens2 is used instead")),
         ),
         scenario(
             "net/K13 a name is looked up with the server that DHCP names",

@@ -1,5 +1,6 @@
 //! What interfaces are called: the name that each gets, and all that a word of the command line may call it (network-field.md kind 5).
 
+use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +11,16 @@ use crate::naming::{self, Given, Present};
 /// How long udev may take for an interface. It has its name by then; one that is up could not be renamed any more before Linux 6.2.
 const UDEV: Duration = Duration::from_secs(3);
 
-/// The rule by which udev names interfaces.
-const RULES: [&str; 3] = [
-    "usr/lib/udev/rules.d/80-net-setup-link.rules",
-    "lib/udev/rules.d/80-net-setup-link.rules",
-    "etc/udev/rules.d/80-net-setup-link.rules",
-];
+/// Where the policies are by which udev names interfaces: files `*.link` (systemd.link(5)).
+const POLICIES: [&str; 4] =
+    ["usr/lib/systemd/network", "lib/systemd/network", "etc/systemd/network", "run/systemd/network"];
+
+/// Whether udev runs and names interfaces. In an initrd of dracut without a module for networks it has no policy for them.
+fn has_udev(root: &Path) -> bool {
+    let is_policy = |entry: DirEntry| entry.path().extension().is_some_and(|end| end == "link");
+    let mut entries = POLICIES.iter().filter_map(|path| fs::read_dir(root.join(path)).ok()).flatten().flatten();
+    root.join("run/udev/control").exists() && entries.any(is_policy)
+}
 
 /// One interface.
 struct Known {
@@ -38,9 +43,7 @@ pub(super) struct Called {
 
 impl Called {
     pub fn new(root: &Path) -> Self {
-        // Where dracut has no module for networks, udev runs without the rule that names interfaces.
-        let has_rule = RULES.iter().any(|path| root.join(path).exists());
-        let by_udev = has_rule && root.join("run/udev/control").exists();
+        let by_udev = has_udev(root);
         Self { root: root.to_owned(), by_udev, known: Vec::new() }
     }
 
@@ -99,8 +102,6 @@ impl Called {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::attach::tests::{card, plain, wish};
 
@@ -146,8 +147,8 @@ mod tests {
         let mut called = Called::new(root.path());
         assert_eq!(called.learn(&plain(2, "eth0"), &wish("")).as_deref(), Some("enp0s3"));
         assert!(!called.is_unfinished(2, Duration::ZERO), "it names no interfaces");
-        fs::create_dir_all(root.path().join("usr/lib/udev/rules.d")).unwrap();
-        fs::write(root.path().join(RULES[0]), "").unwrap();
+        fs::create_dir_all(root.path().join(POLICIES[0])).unwrap();
+        fs::write(root.path().join(POLICIES[0]).join("99-default.link"), "").unwrap();
         let mut called = Called::new(root.path());
         assert_eq!(called.learn(&plain(2, "eth0"), &wish("")), None);
         assert!(called.is_unfinished(2, Duration::ZERO) && !called.is_unfinished(2, UDEV));
