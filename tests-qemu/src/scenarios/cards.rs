@@ -8,6 +8,7 @@ use crate::check::*;
 use crate::machine::{Bus, Nic};
 use crate::medium::*;
 use crate::mode::Mode;
+use crate::net::{Net, Serve};
 
 /// The first card of QEMU, by the name that udev gives, and another one of udev.
 const UDEVS_NAME: &str = "ens2 (enp0s2";
@@ -51,6 +52,14 @@ fn names() -> Vec<Scenario> {
                 .expect(console_says(UDEVS_NAME)),
         ),
         scenario(
+            "net/K5 the live system gets the card under that name",
+            boot(Net::new().serve(Serve::Dhcp(vec![])).serve(Serve::Nfs(vec![("/live.iso", iso())])).nic(Nic::E1000))
+                .root("root=live:nfs://10.9.0.1/images/live.iso")
+                .expect(overlay_root())
+                .expect(exists("/sys/class/net/ens2"))
+                .expect(exists("/run/net-ens2.conf")),
+        ),
+        scenario(
             "net/K5 a name that no interface has, and one has a link",
             boot(dhcp(iso()).nic(Nic::Virtio))
                 .kargs("ip=ens192:dhcp")
@@ -83,9 +92,10 @@ fn chosen() -> Vec<Scenario> {
         )),
     ));
     list.push(scenario(
-        "net/K4 a BOOTIF that does not lead to the server",
-        two()
-            .kargs("BOOTIF=01-02-00-00-00-00-21")
+        "net/K4 a BOOTIF whose card gets no answer",
+        boot(http(iso()).cards(&TWO).serve(Serve::Dhcp(vec!["--dhcp-host=02:00:00:00:00:21,ignore"])))
+            .expect(overlay_root())
+            .kargs("BOOTIF=01-02-00-00-00-00-21 rd.retry=60")
             .expect(console_says("02:00:00:00:00:21 is preferred and leads to no server: all interfaces are used")),
     ));
     list
