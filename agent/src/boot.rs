@@ -59,6 +59,8 @@ pub struct Boot<'a> {
     area_hangs: Option<String>,
     /// The medium that is taken has `updates/`, and it is wanted.
     updates: bool,
+    /// A source has brought the network up.
+    networked: bool,
     /// Why a Windows may sleep on an NTFS that was looked at, by node.
     windows: Vec<(PathBuf, Option<Windows>)>,
     /// From where the file system of the ISO file is mounted.
@@ -103,6 +105,7 @@ impl<'a> Boot<'a> {
             unheard: Vec::new(),
             area_hangs: None,
             updates: false,
+            networked: false,
             windows: Vec::new(),
             host_subvolume: Subvolume::Default,
             notes: Vec::new(),
@@ -193,7 +196,7 @@ impl<'a> Boot<'a> {
             self.settle(&medium, kept)?;
         }
         self.report.moment("root");
-        Ok(())
+        self.unneeded_network()
     }
 
     /// Looks at the system that was built: whether it can be started, and with this kernel. The root of an initrd of dracut may get its

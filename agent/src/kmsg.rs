@@ -202,6 +202,24 @@ impl Listener {
     }
 }
 
+/// All that the kernel has logged since it runs and still has, at most so many records.
+#[must_use]
+pub fn since_start(env: &Env, records: usize) -> Vec<String> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let Ok(mut log) = OpenOptions::new().read(true).custom_flags(flags).open(env.path("dev/kmsg")) else {
+        return Vec::new();
+    };
+    let (mut lines, mut buffer) = (Vec::new(), vec![0; RECORD_BYTES]);
+    for _ in 0..records {
+        match log.read(&mut buffer) {
+            Ok(length @ 1..) => lines.extend(buffer.get(..length).and_then(kernels).map(|(_, text)| text)),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    lines
+}
+
 /// Severity and text of a record (`Documentation/ABI/testing/dev-kmsg`) that the kernel itself has written.
 fn kernels(record: &[u8]) -> Option<(u8, String)> {
     let record = String::from_utf8_lossy(record);

@@ -14,19 +14,22 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::dhcp4::{Lost, Notice};
-use crate::grammar::{Address, Wish};
+use crate::grammar::{Address, Interface, Names, Wish};
 use crate::hardware::HardwareAddress;
 use crate::hostname::Hostname;
 use crate::link::{Events, Failure, Handle};
 use crate::route::Route;
 
+mod called;
 mod card;
+pub mod choice;
 mod course;
 mod followed;
 mod reach;
 #[cfg(test)]
 mod tests;
 
+use choice::Release;
 pub use reach::Reach;
 
 /// What is known of one interface that is brought up.
@@ -36,6 +39,8 @@ pub struct Card {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// All else that it may be called: by udev, and by the kernel before that.
+    pub others: Vec<String>,
     /// Its hardware address.
     pub mac: Option<HardwareAddress>,
     /// Its driver.
@@ -48,6 +53,8 @@ pub struct Card {
     pub addresses: Vec<Address>,
     /// Of these the ones that the command line or a DHCP server gave; the kernel makes others from what routers say.
     pub given: Vec<Given>,
+    /// Another interface has the same hardware address, and is no VLAN of it.
+    pub is_twin: bool,
     /// Its frames carry the tag of a VLAN, and it shares its hardware address with another one.
     pub is_vlan: bool,
     /// Servers for names, those of the command line first.
@@ -81,6 +88,29 @@ impl Card {
     pub fn has(&self, v4: bool) -> bool {
         self.addresses.iter().any(|address| address.ip.is_ipv4() == v4)
     }
+
+    /// All that words of the command line may call it.
+    #[must_use]
+    pub fn names(&self) -> Names<'_> {
+        Names { kernel: &self.name, others: &self.others, mac: self.mac }
+    }
+}
+
+impl fmt::Display for Card {
+    /// For whoever has to find out which one it is: names, hardware address, driver, and if it has a link.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (", self.name)?;
+        for name in self.others.iter().filter(|name| **name != self.name) {
+            write!(f, "{name}, ")?;
+        }
+        self.mac.iter().try_for_each(|mac| write!(f, "{mac}, "))?;
+        self.driver.iter().try_for_each(|driver| write!(f, "{driver}, "))?;
+        f.write_str(match (self.up, self.carrier) {
+            (_, true) => "link up)",
+            (true, false) => "no link)",
+            (false, false) => "not set up)",
+        })
+    }
 }
 
 /// Something to tell a person.
@@ -90,8 +120,28 @@ pub enum News {
     Found {
         /// Which.
         name: String,
+        /// What else it may be called.
+        others: Vec<String>,
         /// Its driver.
         driver: Option<String>,
+    },
+    /// None that a word names has a link: this one is used, which alone has one.
+    StandIn {
+        /// Which.
+        name: String,
+        /// The word.
+        wanted: Interface,
+        /// That one is there, without a link.
+        is_there: bool,
+    },
+    /// One that is preferred is of no use: all are used.
+    Released {
+        /// Which is preferred.
+        wanted: Interface,
+        /// Why it is of no use.
+        why: Release,
+        /// All that there are.
+        all: Vec<Card>,
     },
     /// It sees the other end, or does not any more.
     Carrier {
@@ -142,8 +192,24 @@ pub enum News {
 impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Found { name, driver: Some(driver) } => write!(f, "{name}: an interface of {driver}"),
-            Self::Found { name, driver: None } => write!(f, "{name}: an interface"),
+            Self::Found { name, others, driver } => {
+                let others: Vec<&str> = others.iter().filter(|other| *other != name).map(String::as_str).collect();
+                let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
+                let of = driver.as_ref().map(|driver| format!(" of {driver}")).unwrap_or_default();
+                write!(f, "{name}{others}: an interface{of}")
+            }
+            Self::StandIn { name, wanted, is_there } => {
+                let why = if *is_there { "has no link" } else { "is not there" };
+                write!(f, "{wanted} {why}: {name} is used instead, the only interface with a link")
+            }
+            Self::Released { wanted, why, all } => {
+                let why = match why {
+                    Release::NoLink => "is not there, or has no link",
+                    Release::NoServer => "leads to no server",
+                };
+                let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+                write!(f, "{wanted} is preferred and {why}: all interfaces are used: {}", all.join(", "))
+            }
             Self::Carrier { name, on: true } => write!(f, "{name}: link up"),
             Self::Carrier { name, on: false } => write!(f, "{name}: no link"),
             Self::Address { name, address, by: Some(by) } => write!(f, "{name}: {address} from DHCP server {by}"),
@@ -156,10 +222,20 @@ impl fmt::Display for News {
     }
 }
 
+impl News {
+    /// Whether something is done in another way than was asked for.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        matches!(self, Self::StandIn { .. } | Self::Released { .. })
+    }
+}
+
 /// What the thread writes and others read.
 #[derive(Debug, Default)]
 struct Board {
     cards: Vec<Card>,
+    /// Those that nobody has asked for.
+    idle: Vec<Card>,
     news: Vec<News>,
     /// The card over which a server was reached.
     winner: Option<u32>,
@@ -173,6 +249,8 @@ struct Board {
 struct Shared {
     board: Mutex<Board>,
     changed: Condvar,
+    /// Wakes the thread.
+    wake: Option<OwnedFd>,
     /// Another program has the interfaces: below this path are the files in which it names servers for names.
     followed: Option<PathBuf>,
 }
@@ -180,6 +258,14 @@ struct Shared {
 impl Shared {
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the thread look at what others have changed.
+    fn wake(&self) {
+        // An eventfd takes this always: its counter is far from full.
+        if let Some(wake) = &self.wake {
+            let _ = rustix::io::write(wake, &1u64.to_ne_bytes());
+        }
     }
 }
 
@@ -197,7 +283,6 @@ pub enum Leave {
 /// A network that is brought up, or is going to be.
 pub struct Attached {
     shared: Arc<Shared>,
-    wake: Arc<OwnedFd>,
     leave: Arc<Mutex<Option<Leave>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -228,26 +313,32 @@ impl Attached {
     fn start(wish: Wish, root: &Path, shared: Shared) -> Result<Self, Failure> {
         let events = Events::open()?;
         let handle = Handle::open()?;
-        let shared = Arc::new(shared);
         let leave = Arc::new(Mutex::new(None));
         let failed = |source: io::Error| Failure { doing: crate::link::Doing::Listen, source };
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?);
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|errno| failed(errno.into()))?;
+        let shared = Arc::new(Shared { wake: Some(wake), ..shared });
         let mut course = course::Course::new(wish, PathBuf::from(root), handle, Arc::clone(&shared));
-        let (its_wake, its_leave, its_shared) = (Arc::clone(&wake), Arc::clone(&leave), Arc::clone(&shared));
+        let (its_leave, its_shared) = (Arc::clone(&leave), Arc::clone(&shared));
         let work = move || {
-            let how = course.run(events, &its_wake, &its_leave);
+            let how = course.run(events, &its_leave);
             course.end(how);
             its_shared.board().over = true;
             its_shared.changed.notify_all();
         };
         let thread = thread::Builder::new().name("network".into()).spawn(work).map_err(failed)?;
-        Ok(Self { shared, wake, leave, thread: Some(thread) })
+        Ok(Self { shared, leave, thread: Some(thread) })
     }
 
     /// The interfaces, best first.
     #[must_use]
     pub fn cards(&self) -> Vec<Card> {
         self.shared.board().cards.clone()
+    }
+
+    /// The interfaces that are there and that the command line does not mean.
+    #[must_use]
+    pub fn idle(&self) -> Vec<Card> {
+        self.shared.board().idle.clone()
     }
 
     /// Waits until there is news, or for so long, and takes it.
@@ -279,8 +370,7 @@ impl Attached {
 
     fn stop(&mut self, leave: Leave) {
         *self.leave.lock().unwrap_or_else(PoisonError::into_inner) = Some(leave);
-        // An eventfd takes this always: its counter is far from full.
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        self.shared.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -56,11 +56,23 @@ impl Fixed {
             done(handle.set_mtu(index, mtu));
         }
         done(handle.add_address(index, self.address, Lifetime::Forever));
-        let options = RouteOptions { protocol: RouteOptions::STATIC, metric, source: Some(self.address.ip) };
         for route in &self.routes {
-            done(handle.add_route(index, *route, &options));
+            done(handle.add_route(index, *route, &self.options(metric)));
         }
         failed
+    }
+
+    /// Gives its routes another metric. What the kernel refuses stays as it was.
+    pub fn move_routes(&self, handle: &mut Handle, index: u32, from: u32, to: u32) {
+        for route in &self.routes {
+            if handle.add_route(index, *route, &self.options(to)).is_ok() {
+                let _ = handle.remove_route(index, *route, &self.options(from));
+            }
+        }
+    }
+
+    fn options(&self, metric: u32) -> RouteOptions {
+        RouteOptions { protocol: RouteOptions::STATIC, metric, source: Some(self.address.ip) }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::hardware::HardwareAddress;
 use crate::hostname::Hostname;
+use crate::naming::Scheme;
 
 mod fault;
 mod fields;
@@ -204,6 +205,8 @@ pub struct Wish {
     pub client_id: Option<Vec<u8>>,
     /// Whether interfaces get names that tell where they are, as udev gives them: not with `net.ifnames=0`.
     pub predictable_names: bool,
+    /// By which rules those are made: `net.naming_scheme=`.
+    pub naming: Scheme,
 }
 
 impl Default for Wish {
@@ -222,6 +225,7 @@ impl Default for Wish {
             vendor_class: None,
             client_id: None,
             predictable_names: true,
+            naming: Scheme::LATEST,
         }
     }
 }
@@ -250,6 +254,18 @@ impl Wish {
         };
         let lasting = |at: &usize| counts(*at, Family::V4) || counts(*at, Family::V6);
         (0..all.len()).filter(lasting).filter_map(|at| all.get(at).copied()).collect()
+    }
+
+    /// Lets an interface with this name stand in for the one that a word means.
+    pub fn stand_in(&mut self, word: &Interface, name: &str) {
+        let words = self.requests.iter_mut().filter_map(|request| request.interface.as_mut());
+        let words = words
+            .chain(self.vlans.iter_mut().map(|vlan| &mut vlan.parent))
+            .chain(self.routes.iter_mut().filter_map(|route| route.interface.as_mut()))
+            .chain(self.preferred.as_mut());
+        for one in words.filter(|one| **one == *word) {
+            *one = Interface::Name(name.to_owned());
+        }
     }
 
     /// The interface words that name none of the interfaces that are there (kind 5): for the message after ten seconds.

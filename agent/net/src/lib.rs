@@ -13,6 +13,7 @@ pub mod hardware;
 pub mod hostname;
 pub mod ip6;
 pub mod link;
+pub mod naming;
 pub mod nic;
 pub mod resolver;
 pub mod route;

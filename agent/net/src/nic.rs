@@ -126,6 +126,18 @@ impl Nic {
         self.take_away(&lease, handle).err().into_iter().collect()
     }
 
+    /// Gives its routes another metric, now and from now on. What the kernel refuses stays as it was.
+    pub fn set_metric(&mut self, metric: u32, handle: &mut Handle) {
+        let before = std::mem::replace(&mut self.metric, metric);
+        let Some(lease) = self.client.lease().cloned() else { return };
+        for route in &lease.routes {
+            if handle.add_route(self.index, *route, &self.options(&lease)).is_ok() {
+                let old = RouteOptions { metric: before, ..self.options(&lease) };
+                let _ = handle.remove_route(self.index, *route, &old);
+            }
+        }
+    }
+
     fn act(&mut self, now: Duration, action: Action, handle: &mut Handle, outcomes: &mut Vec<Outcome>) {
         // What cannot be sent now is sent again by the schedule: the link may be down for a moment.
         match action {

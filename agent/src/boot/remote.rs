@@ -47,6 +47,7 @@ impl Boot<'_> {
     /// Takes a file on an NFS server as the medium; it stays there.
     fn take_share(&mut self, text: &str) -> Result<Acquired, Stop> {
         let (share, follow) = (remote::share(text)?, self.provider());
+        self.networked = true;
         let mounting = self.watchdog().doing(format!("mounting {share}"));
         let at = self.points.host.clone();
         self.perform("acquire", &remote::nfs(self.config, &share, &at, follow))?;
@@ -73,6 +74,7 @@ impl Boot<'_> {
         };
         let node = &node.map_or_else(booted, |node| Ok(node.to_owned()))?;
         let follow = self.provider();
+        self.networked = true;
         let asking = self.watchdog().doing(format!("asking for the AoE device {node}"));
         self.perform("acquire", &remote::aoe(self.config, node, follow))?;
         drop(asking);
@@ -198,6 +200,7 @@ impl Boot<'_> {
     fn fetch(&mut self, url: &str, onto: Option<Onto>) -> Result<(), Stop> {
         let shown = without_password(url);
         let follow = self.provider();
+        self.networked = true;
         let steps = remote::fetch(self.config, url, follow, onto)?;
         let fetching = self.watchdog().doing(format!("fetching {shown}"));
         // The last thing on the screen names the likely cause.
@@ -230,6 +233,15 @@ impl Boot<'_> {
             let takers: Vec<String> = takers.iter().map(ToString::to_string).collect();
             self.say(Tone::Info, format!("network: {leases} goes over to {}", takers.join(", ")));
         }
+    }
+
+    /// The network that `rd.neednet=1` asks for although the root is there without one: for the live system. An initrd's own program for
+    /// that has it in hand already.
+    pub(super) fn unneeded_network(&mut self) -> Result<(), Stop> {
+        if self.networked || !self.config.network_wish().0.needed || self.provider().is_some() {
+            return Ok(());
+        }
+        self.perform("assemble", &remote::unneeded(self.config)).map(drop)
     }
 
     /// Who brings the network up, if it is not us. In an initrd of dracut other programs may have the interfaces.

@@ -10,7 +10,7 @@ use rdlive_net::grammar::Wish;
 use rdlive_sys::blkro;
 
 use super::apply::Executor;
-use super::net::{FIRST_WORD, Heard, MISSING, NEXT_WORD, no_netlink};
+use super::net::{FIRST_WORD, Heard, MISSING, NEXT_WORD, There, no_netlink};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::Provider;
@@ -33,13 +33,10 @@ impl Executor<'_> {
         let attached = begin(wish.clone(), self.env.root()).map_err(no_netlink)?;
         let (begun, mut told, mut next) = (Instant::now(), Heard::default(), FIRST_WORD);
         while !is_there(self.env, node) {
-            for news in attached.wait(ASK) {
-                log::info!("network: {news}");
-                told.take(news);
-            }
+            told.hear(self.env, attached.wait(ASK));
             ask(self.env);
             let waited = begun.elapsed();
-            let states = || told.states(wish, &attached.cards(), waited.max(MISSING));
+            let states = || told.states(wish, &There::of(&attached), waited.max(MISSING));
             if waited >= patience {
                 let cause = format!("no AoE server has answered for {node} in {} s", waited.as_secs());
                 return Err(Stop::new(Code::AoeSilent, cause).found(states()));

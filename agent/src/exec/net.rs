@@ -16,6 +16,7 @@ use crate::facts::Provider;
 use crate::kmsg;
 use crate::plan::act::{Kept, NetAct};
 use crate::plan::kept_net::{self, Handed};
+use crate::probe::cards::{self, Lack};
 use crate::random;
 
 /// How long a person waits without a word, and then for the next one.
@@ -23,6 +24,8 @@ pub(super) const FIRST_WORD: Duration = Duration::from_secs(3);
 pub(super) const NEXT_WORD: Duration = Duration::from_secs(5);
 /// How long an interface that is named may take to appear before that is told (network-field.md kind 5).
 pub(super) const MISSING: Duration = Duration::from_secs(10);
+/// After so long without a link it is told which cards lack a driver or firmware (network-field.md kind 1).
+const LACKING: Duration = Duration::from_secs(5);
 
 impl Executor<'_> {
     pub(super) fn net_act(&mut self, act: &NetAct) -> Result<(), Stop> {
@@ -53,19 +56,20 @@ impl Executor<'_> {
         let mut next = FIRST_WORD;
         loop {
             let waited = begun.elapsed();
-            let left = next.min(patience).saturating_sub(waited);
-            for news in attached.wait(left) {
-                log::info!("network: {news}");
-                told.take(news);
-            }
-            let cards = attached.cards();
-            if cards.iter().any(|card| !card.addresses.is_empty()) {
+            let due = if waited < LACKING { next.min(LACKING) } else { next };
+            let left = due.min(patience).saturating_sub(waited);
+            told.hear(self.env, attached.wait(left));
+            let there = There::of(&attached);
+            if there.cards.iter().any(|card| !card.addresses.is_empty()) {
                 self.net = Some(attached);
                 return Ok(());
             }
             let waited = begun.elapsed();
             if waited >= patience {
-                return Err(down(wish, &cards, &told, (waited, follow)));
+                return Err(down(wish, &there, &told, (waited, follow), &cards::lacks(self.env)));
+            }
+            if waited >= LACKING {
+                told.lacks(self.env, &there);
             }
             if let Some(provider) = follow.filter(|provider| waited >= MISSING && !is_running(self.env, *provider)) {
                 kmsg::tell(self.env, &format!("network: {provider} does not run, so rdlive's own client brings it up"));
@@ -74,7 +78,7 @@ impl Executor<'_> {
                 continue;
             }
             if waited >= next {
-                let state = told.states(wish, &cards, waited).join("; ");
+                let state = told.states(wish, &there, waited).join("; ");
                 let whose = follow.map_or_else(String::new, |provider| format!(" by {provider}"));
                 let (waited, all) = (waited.as_secs(), patience.as_secs());
                 kmsg::tell(self.env, &format!("waiting for an address{whose}, {waited} s of {all}: {state}"));
@@ -111,9 +115,8 @@ impl Executor<'_> {
 
     /// Logs what the network has told meanwhile.
     pub(super) fn net_news(&self) {
-        for news in self.net.iter().flat_map(|attached| attached.wait(Duration::ZERO)) {
-            log::info!("network: {news}");
-        }
+        let news = self.net.iter().flat_map(|attached| attached.wait(Duration::ZERO));
+        Heard::default().hear(self.env, news);
     }
 }
 
@@ -147,28 +150,86 @@ fn is_running(env: &Env, provider: Provider) -> bool {
     entries.into_iter().any(is_it)
 }
 
+/// The interfaces that are there: those that are brought up, and those that nobody has asked for.
+#[derive(Debug, Default)]
+pub(super) struct There {
+    pub cards: Vec<Card>,
+    pub idle: Vec<Card>,
+}
+
+impl There {
+    pub(super) fn of(attached: &Attached) -> Self {
+        Self { cards: attached.cards(), idle: attached.idle() }
+    }
+
+    fn has_link(&self) -> bool {
+        self.cards.iter().chain(&self.idle).any(|card| card.carrier)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.cards.is_empty() && self.idle.is_empty()
+    }
+}
+
+/// What to say of cards that do not work, where no interface has a link: one that has would do without them.
+fn lines(lacks: &[Lack], there: &There) -> Vec<String> {
+    if there.has_link() { Vec::new() } else { lacks.iter().map(ToString::to_string).collect() }
+}
+
 /// The last word about each interface.
 #[derive(Debug, Default)]
-pub(super) struct Heard(Vec<(String, String)>);
+pub(super) struct Heard {
+    words: Vec<(String, String)>,
+    /// What cards lack was looked for.
+    looked: bool,
+}
 
 impl Heard {
-    pub(super) fn take(&mut self, news: News) {
+    /// Takes in what has happened, and tells a person what is done in another way than was asked for.
+    pub(super) fn hear(&mut self, env: &Env, all: impl IntoIterator<Item = News>) {
+        for news in all {
+            match news.is_warning() {
+                true => kmsg::tell(env, &format!("warning: network: {news}")),
+                false => log::info!("network: {news}"),
+            }
+            self.take(news);
+        }
+    }
+
+    /// Says once which cards lack a driver or firmware, if no interface has a link.
+    fn lacks(&mut self, env: &Env, there: &There) {
+        if std::mem::replace(&mut self.looked, true) {
+            return;
+        }
+        let lines = lines(&cards::lacks(env), there);
+        if !lines.is_empty() {
+            let why =
+                if there.is_empty() { "no network interface is there" } else { "no network interface has a link" };
+            kmsg::tell(env, &format!("network: {why}: {}", lines.join("; ")));
+        }
+    }
+
+    fn take(&mut self, news: News) {
         let (name, what) = match &news {
             News::Notice { name, notice } => (name, notice.to_string()),
             News::Failed { name, failure } => (name, failure.to_string()),
             News::Deaf { name, error } => (name, format!("nothing can be received: {error}")),
             News::Lost { name, why } => (name, format!("the address is gone: {why}")),
-            News::Found { .. } | News::Carrier { .. } | News::Address { .. } => return,
+            News::Found { .. }
+            | News::StandIn { .. }
+            | News::Released { .. }
+            | News::Carrier { .. }
+            | News::Address { .. } => return,
         };
         let name = name.clone();
-        self.0.retain(|(known, _)| *known != name);
-        self.0.push((name, what));
+        self.words.retain(|(known, _)| *known != name);
+        self.words.push((name, what));
     }
 
     /// How each interface is, and which that are named are not there.
-    pub(super) fn states(&self, wish: &Wish, cards: &[Card], waited: Duration) -> Vec<String> {
+    pub(super) fn states(&self, wish: &Wish, there: &There, waited: Duration) -> Vec<String> {
         let state = |card: &Card| {
-            let word = self.0.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
+            let word = self.words.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
             let link = match (card.up, card.carrier) {
                 (_, true) => "link up, no answer yet",
                 (true, false) => "no link: is the cable plugged in?",
@@ -177,11 +238,16 @@ impl Heard {
             let driver = card.driver.as_ref().map(|driver| format!(" ({driver})")).unwrap_or_default();
             format!("{}{driver}: {}", card.name, word.filter(|_| card.carrier).unwrap_or(link))
         };
-        let mut states: Vec<String> = cards.iter().map(state).collect();
+        let mut states: Vec<String> = there.cards.iter().map(state).collect();
         if waited >= MISSING {
-            let present: Vec<Names<'_>> =
-                cards.iter().map(|card| Names { kernel: &card.name, others: &[], mac: card.mac }).collect();
-            states.extend(wish.missing(&present).map(|name| format!("{name} is not there")));
+            let present: Vec<Names<'_>> = there.cards.iter().chain(&there.idle).map(Card::names).collect();
+            let missing: Vec<String> = wish.missing(&present).map(|name| format!("{name} is not there")).collect();
+            if !missing.is_empty() && !there.idle.is_empty() {
+                let idle: Vec<String> = there.idle.iter().map(ToString::to_string).collect();
+                states.push(format!("{}, but {}", missing.join(", "), idle.join(", ")));
+            } else {
+                states.extend(missing);
+            }
         }
         if states.is_empty() {
             states.push("no network interface is there".to_owned());
@@ -190,16 +256,28 @@ impl Heard {
     }
 }
 
-fn down(wish: &Wish, cards: &[Card], told: &Heard, (waited, follow): (Duration, Option<Provider>)) -> Stop {
-    let advice = match cards {
+fn down(
+    wish: &Wish,
+    there: &There,
+    told: &Heard,
+    (waited, follow): (Duration, Option<Provider>),
+    lacks: &[Lack],
+) -> Stop {
+    let advice = match there.cards.as_slice() {
         _ if follow == Some(Provider::NetworkManager) => "see journalctl -u nm-initrd -u NetworkManager",
+        _ if !lacks.is_empty() && !there.has_link() => {
+            "build the initramfs with that driver (--add-module NAME), from a tree that has its firmware"
+        }
         _ if follow == Some(Provider::Networkd) => "see journalctl -u systemd-networkd, and networkctl",
+        [] if !there.idle.is_empty() => "correct the interface in ip=: one of these names, or its hardware address",
         [] => "add the driver of the network card to the initrd (--add-module NAME), or correct the interface in ip=",
-        _ if cards.iter().all(|card| !card.carrier) => "plug the cable in, or name another interface with ip=",
+        cards if cards.iter().all(|card| !card.carrier) => "plug the cable in, or name another interface with ip=",
         _ => "start the DHCP server, or give an address: ip=<address>::<router>:<mask>::<interface>:none",
     };
     let cause = format!("no network interface got an address in {} s", waited.as_secs());
-    Stop::new(Code::NetworkDown, cause).found(told.states(wish, cards, waited.max(MISSING))).advice(advice)
+    let mut found = told.states(wish, there, waited.max(MISSING));
+    found.extend(lines(lacks, there));
+    Stop::new(Code::NetworkDown, cause).found(found).advice(advice)
 }
 
 #[cfg(test)]
@@ -209,6 +287,16 @@ mod tests {
 
     fn card(name: &str, carrier: bool) -> Card {
         Card { name: name.into(), driver: Some("e1000".into()), up: true, carrier, ..Card::default() }
+    }
+
+    #[test]
+    fn k1_cards_that_lack_something_are_told_of_only_where_nothing_has_a_link() {
+        let lack = Lack::Firmware { file: "x.fw".into(), at: "0000:03:00.0".into() };
+        let there = |cards| There { cards, idle: vec![] };
+        let of = |cards| lines(std::slice::from_ref(&lack), &there(cards));
+        assert_eq!(of(vec![card("eth0", false)]), ["no firmware x.fw for 0000:03:00.0"]);
+        assert_eq!(of(vec![]), ["no firmware x.fw for 0000:03:00.0"]);
+        assert!(of(vec![card("eth0", false), card("eth1", true)]).is_empty());
     }
 
     #[test]
@@ -229,12 +317,21 @@ mod tests {
             (&any, vec![card("eth0", true)], "eth0 (e1000): link up, no answer yet", "DHCP server"),
             (&wish, vec![], "eth5 is not there", "correct the interface in ip="),
         ] {
-            let stop = down(wish, &cards, &told, (long, None));
+            let there = There { cards, idle: vec![] };
+            let stop = down(wish, &there, &told, (long, None), &[]);
             assert!(stop.lines().iter().any(|line| line.contains(expected)), "{expected}: {:?}", stop.lines());
             assert!(stop.with_advice().to_string().contains(advice), "{advice}: {}", stop.with_advice());
             assert_eq!(stop.code, Code::NetworkDown);
         }
         // A name that comes late is no reason to worry yet.
-        assert_eq!(told.states(&wish, &[], Duration::from_secs(4)), ["no network interface is there"]);
+        assert_eq!(told.states(&wish, &There::default(), Duration::from_secs(4)), ["no network interface is there"]);
+        let idle = Card { others: vec!["eth0".into()], ..card("ens3", true) };
+        let stop = down(&wish, &There { cards: vec![], idle: vec![idle] }, &told, (long, None), &[]);
+        let lines = stop.lines();
+        assert!(
+            lines.iter().any(|line| line.contains("eth5 is not there, but ens3 (eth0, e1000, link up)")),
+            "{lines:?}"
+        );
+        assert!(stop.with_advice().to_string().contains("one of these names"), "{}", stop.with_advice());
     }
 }

@@ -91,6 +91,10 @@ fn networkd(card: &Card) -> String {
         Some(mac) => writeln!(text, "MACAddress={mac}\nKind=!vlan"),
         None => writeln!(text, "Name={}", card.name),
     };
+    // Two with one address are told apart by their drivers (network-field.md kinds 4, 5).
+    if let Some(driver) = twins_driver(card) {
+        let _ = writeln!(text, "Driver={driver}");
+    }
     text.push_str("\n[Network]\nKeepConfiguration=yes\n");
     text.push_str(if asks(card) { "DHCP=ipv4\n" } else { "DHCP=no\n" });
     for given in fixed(card) {
@@ -116,6 +120,10 @@ fn networkd(card: &Card) -> String {
     text
 }
 
+fn twins_driver(card: &Card) -> Option<&str> {
+    card.driver.as_deref().filter(|_| card.is_twin)
+}
+
 /// nm-settings-keyfile(5).
 fn profile(card: &Card, uuid: &str) -> String {
     let name = &card.name;
@@ -123,6 +131,9 @@ fn profile(card: &Card, uuid: &str) -> String {
         format!("{WHY}[connection]\nid=rdlive {name}\nuuid={uuid}\ntype=ethernet\nautoconnect-priority=-100\n");
     if let Some(mac) = card.mac {
         let _ = writeln!(text, "\n[ethernet]\nmac-address={mac}");
+    }
+    if let Some(driver) = twins_driver(card) {
+        let _ = writeln!(text, "\n[match]\ndriver={driver};");
     }
     for (family, is_v4) in [("ipv4", true), ("ipv6", false)] {
         let given: Vec<&Given> = fixed(card).filter(|given| given.address.ip.is_ipv4() == is_v4).collect();
@@ -243,6 +254,17 @@ mod tests {
         let rest = super::files(&[card(vec![lease])], true, uuid).unwrap();
         let managed = rest.iter().any(|file| file.path.contains("NetworkManager"));
         assert!(!managed && rest.iter().any(|file| file.path == NETWORKD), "{rest:?}");
+    }
+
+    #[test]
+    fn k4_of_two_with_one_hardware_address_the_driver_counts_too() {
+        let given = Given { address: address([192, 0, 2, 9], 24), routes: Vec::new(), is_leased: true };
+        let card = Card { driver: Some("hv_netvsc".into()), ..card(vec![given]) };
+        let alone = texts(card.clone());
+        assert!(alone.iter().all(|file| !file.text.contains("hv_netvsc")), "{alone:?}");
+        let files = texts(Card { is_twin: true, ..card });
+        assert!(text(&files, NETWORKD).contains("MACAddress=52:54:00:12:34:56\nKind=!vlan\nDriver=hv_netvsc\n"));
+        assert!(text(&files, PROFILE).contains("\n[match]\ndriver=hv_netvsc;\n"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Sources: network.md 4, kiwi-live spec 2.4.4, dracut-live spec 3.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rdlive_fetch::dolly::Options;
 use rdlive_fetch::transfer::Job;
@@ -11,6 +12,7 @@ use rdlive_net::grammar::{Wish, Word};
 
 use super::act::{Destination, Kept, NetAct, Onto};
 use super::step::Step;
+use super::wanted::Wanted;
 use crate::config::explain::without_password;
 use crate::config::{Config, Share, TmpfsSize, Transfer, transfer};
 use crate::error::{Code, Stop};
@@ -45,9 +47,8 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option
         Some(_) => Kept::ByProvider,
         None => Kept::Nothing,
     };
-    let limit = wish.timeouts.dhcp.map(|limit| limit.saturating_mul(wish.dhcp_retry.unwrap_or(1).max(1)));
-    let patience_for_an_address = limit.map_or(config.deadline, |limit| limit.min(config.deadline));
-    let up = NetAct::Up { wish: Box::new(wish), patience: patience_for_an_address, follow };
+    let until_an_address = patience_for_an_address(config, &wish);
+    let up = NetAct::Up { wish: Box::new(wish), patience: until_an_address, follow };
     let mut steps = vec![Step::Net(up)];
     let to = match onto {
         Some(onto) => Destination::Disk(onto),
@@ -65,6 +66,25 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option
     }));
     steps.push(Step::Net(NetAct::Down(kept)));
     Ok(steps)
+}
+
+/// How long a boot waits at most for a network that nothing in it needs (network-field.md kind 27).
+const UNNEEDED: Duration = Duration::from_secs(20);
+
+/// Brings up the network that `rd.neednet=1` asks for, for the live system alone; without an address the boot goes on.
+#[must_use]
+pub fn unneeded(config: &Config) -> Vec<Step> {
+    let (wish, _) = config.network_wish();
+    let patience = patience_for_an_address(config, &wish).min(UNNEEDED);
+    let up = NetAct::Up { wish: Box::new(wish), patience, follow: None };
+    let steps = vec![Step::Net(up), Step::Net(NetAct::Down(Kept::ForSystem))];
+    vec![Step::either(steps, Vec::new(), Wanted::Network)]
+}
+
+/// `rd.net.timeout.dhcp`, as often as `rd.net.dhcp.retry` says, but no longer than the boot waits for anything.
+fn patience_for_an_address(config: &Config, wish: &Wish) -> Duration {
+    let limit = wish.timeouts.dhcp.map(|limit| limit.saturating_mul(wish.dhcp_retry.unwrap_or(1).max(1)));
+    limit.map_or(config.deadline, |limit| limit.min(config.deadline))
 }
 
 /// Brings an AoE device within reach (network.md 2.3). Without `ip=` no interface gets an address: it needs none.
@@ -176,6 +196,22 @@ mod tests {
                 "network: left as it is",
             ]
         );
+    }
+
+    #[test]
+    fn k27_a_network_that_nothing_needs_is_not_waited_for_longer_than_20_s() {
+        let steps = |text: &str| {
+            let steps = unneeded(&interpret_text(&format!("root=live:CDLABEL=x rd.neednet=1 {text}")).0);
+            steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        for (text, expected) in [
+            ("", "network (any interface: DHCP or a router), at most 20 s"),
+            ("ip=eth0:dhcp rd.retry=5", "network (eth0: DHCPv4), at most 5 s"),
+            ("rd.net.timeout.dhcp=60", "network (any interface: DHCP or a router), at most 20 s"),
+        ] {
+            let found = steps(text);
+            assert!(found.contains(expected) && found.contains("network: left as it is"), "{text}: {found}");
+        }
     }
 
     #[test]

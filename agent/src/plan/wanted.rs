@@ -27,6 +27,8 @@ pub enum Wanted {
     Updates,
     /// The root has the SELinux labels of the image; else what lies in its upper directory has those of a tmpfs.
     Labels,
+    /// A network that the root does not need; else there is none.
+    Network,
 }
 
 impl fmt::Display for Wanted {
@@ -40,6 +42,7 @@ impl fmt::Display for Wanted {
             Self::HostWritable => "the file system of the ISO file stays read-only",
             Self::MediumWritable => "the medium stays read-only",
             Self::Updates => "updates/ of the medium",
+            Self::Network => "the live system starts without a network",
             Self::Labels => {
                 "the root has no SELinux labels of its own, and with SELinux enforcing the system may not start"
             }

@@ -2,6 +2,7 @@
 
 pub(crate) mod begun;
 pub mod block;
+pub mod cards;
 pub mod content;
 pub(crate) mod deploying;
 pub(crate) mod empty;

@@ -29,7 +29,7 @@ fn late(module: &str, waits: &'static str, boot: Boot) -> Boot {
 }
 
 /// The initrd has no such module.
-fn without(module: &str, boot: Boot) -> Boot {
+pub(super) fn without(module: &str, boot: Boot) -> Boot {
     boot.over_initrd(&format!(
         r#"
         awk -v name={module} '$1 == "m" && $2 == name {{ found = 1; next }} {{ print }} END {{ exit !found }}' \

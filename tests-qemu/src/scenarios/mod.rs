@@ -1,6 +1,7 @@
 //! Every boot the lab knows, by topic; a name starts with the cases it covers (kiwi T-, dracut B and D, builder B-).
 
 mod buses;
+mod cards;
 mod confined;
 mod deploy;
 mod disks;

@@ -13,15 +13,15 @@ const URL: &str = "root=live:http://10.9.0.1/live.iso";
 const STATIC: &str = "ip=10.9.0.9::10.9.0.1:24::vec0:none";
 const WRONG: &str = "rd.live.sha256=00000000000000000000000000000000000000000000000000000000000000aa";
 
-fn http(recipe: Recipe) -> Net {
+pub(super) fn http(recipe: Recipe) -> Net {
     Net::new().serve(Serve::Http(vec![("/live.iso", recipe)]))
 }
 
-fn dhcp(recipe: Recipe) -> Net {
+pub(super) fn dhcp(recipe: Recipe) -> Net {
     http(recipe).serve(Serve::Dhcp(vec![]))
 }
 
-fn boot(net: Net) -> Boot {
+pub(super) fn boot(net: Net) -> Boot {
     Boot::nothing().mode(Mode::Native).net(net).root(URL).kargs("rd.minmem=64 rd.retry=30")
 }
 

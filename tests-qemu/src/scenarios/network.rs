@@ -67,6 +67,7 @@ pub fn all() -> Vec<Scenario> {
         },
     ];
     list.extend(super::netboot::all());
+    list.extend(super::cards::all());
     list.extend(super::servers::all());
     list.extend(super::kept_net::all());
     list.extend(Nic::ALL.map(|nic| scenario(format!("net/{}", nic.name()), fetch(net().nic(nic)))));

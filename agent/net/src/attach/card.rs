@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Card, Given, News, followed};
-use crate::dhcp4::{Event as Event4, Lease, Limits, Setup};
+use crate::dhcp4::{Event as Event4, Lease, Limits, Lost, Setup};
 use crate::fixed::{self, Fixed};
 use crate::grammar::{Address, Method, Names, Request, Wish};
 use crate::hostname::Hostname;
@@ -16,18 +16,35 @@ use crate::link::{self, Event, Handle, Held, Lifetime, Link, RouteOptions};
 use crate::nic::{Nic, Outcome};
 use crate::route::Route;
 
+/// How far an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody wants it: it is as it was.
+    Idle,
+    /// Nobody wants it, and it was set up to see if it has a link.
+    Looked,
+    /// It is set up, and another one has its turn.
+    Held,
+    /// It asks for an address, or has one.
+    Asked,
+    /// Another program has it.
+    Followed,
+}
+
 /// What is done for an interface.
 pub(super) struct Worked {
     /// As others see it.
     pub card: Card,
-    link: Link,
+    /// As the kernel has it.
+    pub link: Link,
     /// What the command line asks for it; empty: nothing in particular.
-    requests: Vec<Request>,
+    pub requests: Vec<Request>,
+    pub stage: Stage,
+    /// Since when it asks.
+    pub since: Option<Duration>,
     nic: Option<Nic>,
     ip6: ip6::State,
     fixed: Vec<Fixed>,
-    /// Another program has it.
-    is_followed: bool,
 }
 
 /// How an interface gets its addresses.
@@ -55,39 +72,52 @@ fn failed(name: &str, failure: link::Failure) -> News {
 }
 
 impl Worked {
-    /// Takes an interface: hardware address, MTU, up; then addresses of the command line, and DHCP.
-    pub fn new(
-        link: &Link,
-        wish: &Wish,
-        requests: Vec<Request>,
-        metric: u32,
-        root: &Path,
-        handle: &mut Handle,
-        news: &mut Vec<News>,
-    ) -> Self {
-        let mut card = found(link, metric, root, news);
-        card.by_other_id = wish.client_id.is_some();
-        let fixed = requests.iter().filter_map(Fixed::of).collect();
-        let ip6 = ip6::State::default();
-        let mut new = Self { card, link: link.clone(), requests, nic: None, ip6, fixed, is_followed: false };
-        new.begin(wish, root, handle, news);
-        new
+    /// An interface that nobody has asked for yet.
+    pub fn new(link: &Link, metric: u32, root: &Path) -> Self {
+        let card = Card {
+            index: link.index,
+            name: link.name.clone(),
+            mac: link.mac,
+            driver: link::driver(root, &link.name),
+            metric,
+            is_vlan: link.kind.as_deref() == Some("vlan"),
+            ..Card::default()
+        };
+        let (requests, fixed, ip6) = (Vec::new(), Vec::new(), ip6::State::default());
+        Self { card, link: link.clone(), requests, stage: Stage::Idle, since: None, nic: None, ip6, fixed }
     }
 
     /// One that another program has.
     pub fn followed(link: &Link, metric: u32, root: &Path, news: &mut Vec<News>) -> Self {
-        Self {
-            card: found(link, metric, root, news),
-            link: link.clone(),
-            requests: Vec::new(),
-            nic: None,
-            ip6: ip6::State::default(),
-            fixed: Vec::new(),
-            is_followed: true,
+        let followed = Self { stage: Stage::Followed, ..Self::new(link, metric, root) };
+        followed.found(news);
+        followed
+    }
+
+    fn found(&self, news: &mut Vec<News>) {
+        let Card { name, driver, others, .. } = &self.card;
+        news.push(News::Found { name: name.clone(), others: others.clone(), driver: driver.clone() });
+    }
+
+    /// Whether it is a part of another one, which gets the address.
+    pub fn is_part(&self) -> bool {
+        self.link.master.is_some()
+    }
+
+    /// Sets up what nobody wants, to see if it has a link.
+    pub fn look(&mut self, handle: &mut Handle, news: &mut Vec<News>) {
+        if self.stage == Stage::Idle {
+            self.stage = Stage::Looked;
+            news.extend(handle.up(self.card.index).err().map(|error| failed(&self.card.name, error)));
         }
     }
 
-    fn begin(&mut self, wish: &Wish, root: &Path, handle: &mut Handle, news: &mut Vec<News>) {
+    /// Sets it up for these requests: hardware address, MTU, up. It asks for nothing yet.
+    pub fn ready(&mut self, requests: Vec<Request>, root: &Path, handle: &mut Handle, news: &mut Vec<News>) {
+        self.found(news);
+        self.fixed = requests.iter().filter_map(Fixed::of).collect();
+        self.requests = requests;
+        self.stage = Stage::Held;
         let (index, name) = (self.link.index, self.card.name.clone());
         let mut done = |result: Result<(), link::Failure>| news.extend(result.err().map(|error| failed(&name, error)));
         if let Some(mac) = self.requests.iter().find_map(|request| request.set_mac) {
@@ -97,8 +127,7 @@ impl Worked {
             self.link.mac = Some(mac);
             self.card.mac = Some(mac);
         }
-        let ways = Ways::of(&self.requests);
-        if ways.router
+        if Ways::of(&self.requests).router
             && let Err(source) = ip6::prepare(root, &name)
         {
             done(Err(link::Failure { doing: link::Doing::Up(index), source }));
@@ -109,9 +138,15 @@ impl Worked {
             self.link.mtu = mtu;
         }
         done(handle.up(index));
+    }
+
+    /// It is its turn: addresses of the command line, and DHCP.
+    pub fn ask(&mut self, now: Duration, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+        (self.stage, self.since) = (Stage::Asked, Some(now));
+        self.card.by_other_id = wish.client_id.is_some();
         for fixed in self.fixed.clone() {
-            let refused = fixed.apply(handle, index, self.card.metric);
-            news.extend(refused.into_iter().map(|failure| failed(&name, failure)));
+            let refused = fixed.apply(handle, self.link.index, self.card.metric);
+            news.extend(refused.into_iter().map(|failure| failed(&self.card.name, failure)));
             self.own(fixed.address, None, news);
             self.card.given.push(Given { address: fixed.address, routes: fixed.routes, is_leased: false });
             self.knows(&fixed.dns, &[], fixed.hostname.as_ref(), &fixed.ntp);
@@ -119,13 +154,34 @@ impl Worked {
         if !self.fixed.is_empty() {
             self.routes(wish, handle, news);
         }
-        if ways.dhcp4 {
-            self.ask(wish, news);
+        self.by_router(wish, handle, news);
+        if Ways::of(&self.requests).dhcp4 {
+            self.client(wish, news);
+            let link = self.link.clone();
+            let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.link(now, &link, handle));
+            self.take(outcomes, wish, handle, news);
         }
     }
 
+    /// Another one has its turn, or it has become a part of one: addresses and routes go, without a word.
+    pub fn rest(&mut self, handle: &mut Handle) {
+        self.give_back(handle);
+        (self.stage, self.since, self.nic) = (Stage::Held, None, None);
+        self.card.addresses.clear();
+        self.card.given.clear();
+        self.card.dns.clear();
+    }
+
+    /// Nobody wants it any more.
+    pub fn is_unwanted(&mut self, handle: &mut Handle) {
+        self.rest(handle);
+        self.stage = Stage::Looked;
+        self.requests.clear();
+        self.fixed.clear();
+    }
+
     /// A DHCP client for it.
-    fn ask(&mut self, wish: &Wish, news: &mut Vec<News>) {
+    fn client(&mut self, wish: &Wish, news: &mut Vec<News>) {
         let Some(mac) = self.link.mac else { return };
         let v4 = |ip: IpAddr| if let IpAddr::V4(ip) = ip { Some(ip) } else { None };
         let setup = Setup {
@@ -167,6 +223,8 @@ impl Worked {
             news.push(News::Carrier { name: self.card.name.clone(), on: link.carrier });
         }
         self.link = link.clone();
+        self.card.name.clone_from(&link.name);
+        self.card.others.clone_from(&link.altnames);
         let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.link(now, link, handle));
         self.take(outcomes, wish, handle, news);
     }
@@ -181,12 +239,16 @@ impl Worked {
 
     /// What the kernel tells of IPv6.
     pub fn hears(&mut self, event: &Event, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
-        if self.is_followed {
+        if self.stage == Stage::Followed {
             return self.follows(event, news);
         }
-        if !self.ip6.take(self.card.index, event) {
-            return;
+        if self.ip6.take(self.card.index, event) && self.stage == Stage::Asked {
+            self.by_router(wish, handle, news);
         }
+    }
+
+    /// The addresses that the kernel has made of what a router says.
+    fn by_router(&mut self, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
         let before = self.card.addresses.clone();
         let fixed: Vec<Address> = self.fixed.iter().map(|fixed| fixed.address).collect();
         self.card.addresses.retain(|address| address.ip.is_ipv4() || fixed.contains(address));
@@ -235,7 +297,10 @@ impl Worked {
                     let fixed: Vec<Address> = self.fixed.iter().map(|fixed| fixed.address).collect();
                     self.card.addresses.retain(|address| !address.ip.is_ipv4() || fixed.contains(address));
                     self.card.given.retain(|given| !given.is_leased);
-                    news.push(News::Lost { name: name.clone(), why });
+                    // What has become a part of another interface is as it should be.
+                    if why != Lost::Enslaved {
+                        news.push(News::Lost { name: name.clone(), why });
+                    }
                 }
                 Outcome::Say(notice) => news.push(News::Notice { name: name.clone(), notice }),
                 Outcome::Failed(failure) => news.push(failed(&name, failure)),
@@ -286,6 +351,17 @@ impl Worked {
         }
     }
 
+    /// A server was reached over it: its routes come before all others (network-field.md kind 3).
+    pub fn is_best(&mut self, metric: u32, handle: &mut Handle) {
+        let before = std::mem::replace(&mut self.card.metric, metric);
+        for fixed in &self.fixed {
+            fixed.move_routes(handle, self.card.index, before, metric);
+        }
+        if let Some(nic) = &mut self.nic {
+            nic.set_metric(metric, handle);
+        }
+    }
+
     /// Leaves it as it is. Nobody asks for more time from now on, and the kernel takes an address away at its end.
     pub fn keep(&self, handle: &mut Handle) {
         for given in self.card.given.iter().filter(|given| given.is_leased) {
@@ -317,26 +393,24 @@ impl Worked {
         self.card.by_other_id = self.card.mac.is_some_and(|mac| !followed::is_known_by(root, index, mac));
     }
 
-    /// Takes addresses and routes away, and sets it down.
+    /// Takes addresses and routes away, and sets it down, unless it is as it was.
     pub fn clean(&mut self, handle: &mut Handle) {
+        if self.stage == Stage::Idle {
+            return;
+        }
+        self.give_back(handle);
+        let _ = handle.down(self.card.index);
+    }
+
+    fn give_back(&mut self, handle: &mut Handle) {
         if let Some(nic) = &mut self.nic {
-            // What the kernel refuses now goes with the interface, which is set down.
+            // What the kernel refuses now goes with the interface.
             drop(nic.flush(handle));
         }
         for fixed in &self.fixed {
             let _ = handle.remove_address(self.card.index, fixed.address);
         }
-        let _ = handle.down(self.card.index);
     }
-}
-
-/// An interface, and a word about it.
-fn found(link: &Link, metric: u32, root: &Path, news: &mut Vec<News>) -> Card {
-    let name = link.name.clone();
-    let driver = link::driver(root, &name);
-    news.push(News::Found { name: name.clone(), driver: driver.clone() });
-    let is_vlan = link.kind.as_deref() == Some("vlan");
-    Card { index: link.index, name, mac: link.mac, driver, metric, is_vlan, ..Card::default() }
 }
 
 /// Whether an address may be used to reach more than what is on the link.

@@ -1,13 +1,17 @@
 //! The thread that brings the network up: it hears the kernel and the clients, and writes the board.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::card::{Worked, names};
+mod decide;
+
+use super::called::Called;
+use super::card::{Stage, Worked, names};
+use super::choice;
 use super::{Leave, News, Shared};
 use crate::grammar::{Request, Vlan, Wish};
 use crate::link::{Event, Events, Handle, Link};
@@ -18,6 +22,9 @@ const OTHERS: u32 = 200;
 /// Kinds of virtual interfaces that are cables all the same: those of containers and labs.
 const CABLES: [&str; 2] = ["veth", "vlan"];
 
+/// The metric of the one over which a server was reached: before all that others give.
+const BEST: u32 = 50;
+
 /// All interfaces, and what is asked for.
 pub(super) struct Course {
     wish: Wish,
@@ -26,23 +33,45 @@ pub(super) struct Course {
     shared: Arc<Shared>,
     begun: Instant,
     cards: Vec<Worked>,
-    /// Interfaces that were looked at and are not used, or were renamed: by number.
-    passed: Vec<u32>,
+    called: Called,
+    /// Interfaces that udev may still be about to name, and since when they are known.
+    young: Vec<(u32, Duration)>,
+    /// VLANs that were made.
+    made: Vec<String>,
+    /// All are used although one is preferred.
+    released: bool,
+    /// One stands in for those that words name.
+    stood_in: bool,
+    best: Option<u32>,
     news: Vec<News>,
 }
 
 impl Course {
     pub fn new(wish: Wish, root: PathBuf, handle: Handle, shared: Arc<Shared>) -> Self {
-        let (begun, cards, passed, news) = (Instant::now(), Vec::new(), Vec::new(), Vec::new());
-        Self { wish, root, handle, shared, begun, cards, passed, news }
+        Self {
+            wish,
+            called: Called::new(&root),
+            root,
+            handle,
+            shared,
+            begun: Instant::now(),
+            cards: Vec::new(),
+            young: Vec::new(),
+            made: Vec::new(),
+            released: false,
+            stood_in: false,
+            best: None,
+            news: Vec::new(),
+        }
     }
 
     /// Works until it is told to leave.
-    pub fn run(&mut self, mut events: Events, wake: &OwnedFd, leave: &Mutex<Option<Leave>>) -> Leave {
+    pub fn run(&mut self, mut events: Events, leave: &Mutex<Option<Leave>>) -> Leave {
         self.list();
+        self.decide();
         loop {
             self.publish();
-            self.stay(&events, wake);
+            self.stay(&events);
             if let Some(how) = *leave.lock().unwrap_or_else(PoisonError::into_inner) {
                 return how;
             }
@@ -59,22 +88,29 @@ impl Course {
             for card in &mut self.cards {
                 card.goes_on(now, &self.wish, &mut self.handle, &mut self.news);
             }
+            self.decide();
         }
     }
 
     /// Waits for whatever comes first.
-    fn stay(&self, events: &Events, wake: &OwnedFd) {
-        let due = self.cards.iter().filter_map(Worked::wake).min();
-        let left = due.map(|due| due.saturating_sub(self.begun.elapsed()));
+    fn stay(&self, events: &Events) {
+        let now = self.begun.elapsed();
+        let again = self.is_undecided().then(|| now + choice::AGAIN);
+        let due = self.cards.iter().filter_map(Worked::wake).chain(again).min();
+        let left = due.map(|due| due.saturating_sub(now));
         let time = left.map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(left.subsec_nanos()),
         });
-        let mut ready = vec![PollFd::new(wake, PollFlags::IN), PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)];
+        let mut ready = vec![PollFd::from_borrowed_fd(events.as_fd(), PollFlags::IN)];
+        ready.extend(self.shared.wake.iter().map(|wake| PollFd::new(wake, PollFlags::IN)));
         let sockets = self.cards.iter().flat_map(Worked::descriptors);
         ready.extend(sockets.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
         // What interrupts it is looked at: each of the sockets may have something.
         let _ = poll(&mut ready, time.as_ref());
+        if let Some(wake) = &self.shared.wake {
+            let _ = rustix::io::read(wake, &mut [0; 8]);
+        }
     }
 
     fn list(&mut self) {
@@ -104,7 +140,8 @@ impl Course {
             Event::Link(link) => self.link(link),
             Event::LinkGone(index) => {
                 self.cards.retain(|card| card.card.index != *index);
-                self.passed.retain(|known| known != index);
+                self.young.retain(|(known, _)| known != index);
+                self.called.forget(*index);
             }
             Event::Overrun => self.list(),
             event => {
@@ -119,7 +156,10 @@ impl Course {
     fn link(&mut self, link: &Link) {
         let now = self.begun.elapsed();
         if let Some(card) = self.cards.iter_mut().find(|card| card.card.index == link.index) {
-            return card.is_now(now, link, &self.wish, &mut self.handle, &mut self.news);
+            self.called.is_now(link.index, &link.name);
+            let link = self.called.with_names(link);
+            card.is_now(now, &link, &self.wish, &mut self.handle, &mut self.news);
+            return self.vlans(&link);
         }
         if self.shared.followed.is_some() {
             if !link.loopback {
@@ -130,46 +170,51 @@ impl Course {
             }
             return;
         }
-        if self.passed.contains(&link.index) || !is_cable(link) {
+        if !is_cable(link) || self.is_young(link.index, now) {
             return;
         }
         let link = self.named(link);
         self.vlans(&link);
-        match self.asked(&link) {
-            Some(requests) => {
-                let metric = self.metric(&link);
-                let mut card =
-                    Worked::new(&link, &self.wish, requests, metric, &self.root, &mut self.handle, &mut self.news);
-                card.is_now(now, &link, &self.wish, &mut self.handle, &mut self.news);
-                self.cards.push(card);
-                self.cards.sort_by_key(|card| card.card.metric);
-            }
-            None => self.passed.push(link.index),
-        }
+        let mut card = Worked::new(&link, self.metric(&link), &self.root);
+        card.is_now(now, &link, &self.wish, &mut self.handle, &mut self.news);
+        self.cards.push(card);
+        self.cards.sort_by_key(|card| card.card.metric);
     }
 
-    /// With the name that `ifname=` gives it.
+    /// Whether udev, where it runs, has to be waited for.
+    fn is_young(&mut self, index: u32, now: Duration) -> bool {
+        let since = self.young.iter().find(|(known, _)| *known == index).map_or(now, |(_, since)| *since);
+        self.young.retain(|(known, _)| *known != index);
+        let is_young = self.called.is_unfinished(index, now.saturating_sub(since));
+        self.young.extend(is_young.then_some((index, since)));
+        is_young
+    }
+
+    /// With the name that `ifname=` gives it, or that udev would.
     fn named(&mut self, link: &Link) -> Link {
         let mut link = link.clone();
-        let own = link.permanent.or(link.mac);
-        let given = self.wish.names.iter().find(|naming| own.is_some_and(|own| naming.mac.means(&own)));
-        if let Some(naming) = given.filter(|naming| naming.name != link.name) {
+        if let Some(name) = self.called.learn(&link, &self.wish) {
             // Only an interface that is down can be renamed by all kernels.
-            let done = self.handle.down(link.index).and_then(|()| self.handle.rename(link.index, &naming.name));
-            match done {
-                Ok(()) => link.name.clone_from(&naming.name),
+            let down = if link.up { self.handle.down(link.index) } else { Ok(()) };
+            match down.and_then(|()| self.handle.rename(link.index, &name)) {
+                Ok(()) => {
+                    self.called.is_now(link.index, &name);
+                    link.name = name;
+                }
                 Err(failure) => self.news.push(News::Failed { name: link.name.clone(), failure }),
             }
         }
-        link
+        self.called.with_names(&link)
     }
 
     /// Makes the VLANs whose tags its frames carry; they come as interfaces of their own.
     fn vlans(&mut self, link: &Link) {
         let names = names(link);
-        let its: Vec<Vlan> = self.wish.vlans.iter().filter(|vlan| vlan.parent.means(&names)).cloned().collect();
+        let is_its = |vlan: &&Vlan| vlan.parent.means(&names) && !self.made.contains(&vlan.name);
+        let its: Vec<Vlan> = self.wish.vlans.iter().filter(is_its).cloned().collect();
         for vlan in its {
             let made = self.handle.up(link.index).and_then(|()| self.handle.add_vlan(&vlan.name, vlan.id, link.index));
+            self.made.push(vlan.name.clone());
             self.news.extend(made.err().map(|failure| News::Failed { name: vlan.name, failure }));
         }
     }
@@ -186,15 +231,22 @@ impl Course {
         Some(requests)
     }
 
+    fn is_preferred(&self, link: &Link) -> bool {
+        self.wish.preferred.as_ref().is_some_and(|wanted| wanted.means(&names(link)))
+    }
+
     fn metric(&self, link: &Link) -> u32 {
-        let preferred = self.wish.preferred.as_ref().is_some_and(|wanted| wanted.means(&names(link)));
-        if preferred { PREFERRED } else { OTHERS.saturating_add(link.index) }
+        if self.is_preferred(link) { PREFERRED } else { OTHERS.saturating_add(link.index) }
     }
 
     fn publish(&mut self) {
         let mut board = self.shared.board();
-        board.cards = self.cards.iter().map(|card| card.card.clone()).collect();
+        let is_idle = |card: &&Worked| matches!(card.stage, Stage::Idle | Stage::Looked);
+        board.idle = self.cards.iter().filter(is_idle).map(|card| card.card.clone()).collect();
+        board.cards = self.cards.iter().filter(|card| !is_idle(card)).map(|card| card.card.clone()).collect();
+        let macs: Vec<_> = self.cards.iter().filter(|card| !card.card.is_vlan).map(|card| card.card.mac).collect();
         for card in &mut board.cards {
+            card.is_twin = !card.is_vlan && macs.iter().filter(|mac| mac.is_some() && **mac == card.mac).count() > 1;
             let own = std::mem::take(&mut card.dns);
             card.dns = self.wish.dns.iter().copied().chain(own).collect();
         }

@@ -132,14 +132,9 @@ impl Reach {
         if to.ip().is_loopback() || self.shared.followed.is_some() {
             return socket::connect(to, None, patience);
         }
-        let ways = self.ways(to);
-        let (index, result) = match ways.as_slice() {
-            [] => return Err(io::ErrorKind::NetworkUnreachable.into()),
-            &[index] => (index, socket::connect(to, Some(index), patience)),
-            several => race(several, to, patience),
-        };
-        if result.is_ok() {
-            self.shared.board().winner = Some(index);
+        let (index, result) = race(|| self.ways(to), to, patience);
+        if result.is_ok() && self.shared.board().winner.replace(index) != Some(index) {
+            self.shared.wake();
         }
         result
     }
@@ -151,39 +146,30 @@ impl Card {
     }
 }
 
-/// Tries one interface after the other, the next one when one failed or is late.
-fn race(ways: &[u32], to: SocketAddr, patience: Duration) -> (u32, io::Result<TcpStream>) {
+/// Tries one interface after the other, the next one when one failed or is late; one that gets an address meanwhile, too.
+fn race(ways: impl Fn() -> Vec<u32>, to: SocketAddr, patience: Duration) -> (u32, io::Result<TcpStream>) {
     let (sender, results) = mpsc::channel();
-    let mut waiting = ways.iter().copied();
-    let (mut running, mut first) = (0_usize, None);
+    let (mut tried, mut running, mut first) = (Vec::new(), 0_usize, None);
     loop {
-        let next = waiting.next();
-        if let Some(index) = next {
+        if let Some(index) = ways().into_iter().find(|index| !tried.contains(index)) {
+            tried.push(index);
             let sender = sender.clone();
             let attempt = move || drop(sender.send((index, socket::connect(to, Some(index), patience))));
             match thread::Builder::new().spawn(attempt) {
                 Ok(_) => running += 1,
                 Err(error) => first = first.or(Some((index, Err(error)))),
             }
-        }
-        if running == 0 {
-            if next.is_some() {
-                continue;
-            }
+        } else if running == 0 {
             break;
         }
-        let result = match next {
-            Some(_) => results.recv_timeout(STAGGER).ok(),
-            // Each attempt ends by its own limit, and says so.
-            None => results.recv().ok(),
-        };
-        match result {
-            Some((index, Ok(stream))) => return (index, Ok(stream)),
-            Some((index, Err(error))) => {
+        // Each attempt ends by its own limit, and says so.
+        match results.recv_timeout(STAGGER) {
+            Ok((index, Ok(stream))) => return (index, Ok(stream)),
+            Ok((index, Err(error))) => {
                 running -= 1;
                 first = first.or(Some((index, Err(error))));
             }
-            None => {}
+            Err(_) => {}
         }
     }
     first.unwrap_or((0, Err(io::ErrorKind::NetworkUnreachable.into())))

@@ -1,8 +1,9 @@
 //! Real interfaces in networks of the test's own: which are taken, which leads to a server, and what is left.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,17 +12,58 @@ use rdlive_sys::apart;
 
 use super::*;
 use crate::grammar::{Wish, Word};
-use crate::link::{Lifetime, RouteOptions};
+use crate::link::{Lifetime, Link, RouteOptions};
+
+mod chosen;
 
 /// Longer than anything here takes on a machine that does a lot besides.
 const LONG: Duration = Duration::from_secs(30);
 
-fn wish(line: &str) -> Wish {
+pub(super) fn wish(line: &str) -> Wish {
     let words = line.split(' ').filter(|word| !word.is_empty()).map(|word| match word.split_once('=') {
         Some((key, value)) => Word { key, value: Some(value) },
         None => Word { key: word, value: None },
     });
     Wish::parse(words).0
+}
+
+/// A card on PCI at this place, in the `/sys` below `root`.
+pub(super) fn card(root: &Path, name: &str, place: &str) {
+    let device = root.join("sys/devices/pci0000:00").join(place);
+    let (net, class) = (device.join("net").join(name), root.join("sys/class/net"));
+    fs::create_dir_all(&net).unwrap();
+    fs::create_dir_all(&class).unwrap();
+    for (target, link) in [
+        (Path::new("/sys/bus/pci"), device.join("subsystem")),
+        (Path::new("../.."), net.join("device")),
+        (net.as_path(), class.join(name)),
+    ] {
+        let _ = fs::remove_file(&link);
+        symlink(target, link).unwrap();
+    }
+    for (key, value) in [("type", "1"), ("iflink", "2"), ("ifindex", "2"), ("name_assign_type", "1")] {
+        fs::write(net.join(key), value).unwrap();
+    }
+}
+
+/// An interface as the kernel tells it when it is new; the last byte of its hardware address is its number.
+pub(super) fn plain(index: u32, name: &str) -> Link {
+    let mac = HardwareAddress::new(&[0x52, 0x54, 0, 0, 0, u8::try_from(index).unwrap()]);
+    Link {
+        index,
+        name: name.to_owned(),
+        altnames: Vec::new(),
+        mac,
+        permanent: None,
+        up: false,
+        carrier: false,
+        carrier_changes: 0,
+        loopback: false,
+        master: None,
+        mtu: 1500,
+        max_mtu: None,
+        kind: None,
+    }
 }
 
 fn address(text: &str) -> Address {
@@ -76,7 +118,7 @@ impl There {
 }
 
 /// Runs a test in a thread with a network of its own.
-fn in_a_network(test: fn(&mut Handle, &There)) {
+fn in_a_network(test: impl FnOnce(&mut Handle, &There) + Send + 'static) {
     let (done, result) = mpsc::channel();
     let runner = thread::spawn(move || {
         apart::without_network().expect("a network namespace: these tests need CAP_SYS_ADMIN");
@@ -226,7 +268,7 @@ fn what_another_program_brings_up_is_followed_and_left_alone() {
         there.listen("192.0.2.1:80");
         let root = tempfile::tempdir().unwrap();
         let attached = Attached::follow(wish("ip=192.0.2.77::192.0.2.1:24::cable0:none"), root.path()).unwrap();
-        std::thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(300));
         let links = near.links().unwrap();
         let index = links.iter().find(|link| link.name == "cable0").map(|link| link.index).unwrap();
         assert!(links.iter().all(|link| link.name != "cable0" || !link.up), "nobody has set it up");

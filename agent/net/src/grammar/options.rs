@@ -8,6 +8,7 @@ use super::interface::{Interface, is_new_name};
 use super::ip::{self, Aside, Parts};
 use super::{Method, Naming, RouteWish, Timeouts, Vlan, Wish, Word};
 use crate::hardware::{GUID, HardwareAddress};
+use crate::naming::Scheme;
 
 /// The longest limit that is taken: a day.
 const MAX_SECONDS: u64 = 86_400;
@@ -47,6 +48,7 @@ fn one(word: &Word<'_>, aside: &Aside<'_>, wish: &mut Wish, parts: &mut Parts<'_
         "rd.peerdns" => wish.peer_dns = is_true(word),
         "rd.neednet" => wish.needed = is_true(word),
         "net.ifnames" => wish.predictable_names = is_true(word),
+        "net.naming_scheme" => wish.naming = Scheme::parse(value),
         "rd.net.dhcp.retry" => {
             let number = if fields::digits(value) { value.parse().ok() } else { None };
             wish.dhcp_retry = Some(number.ok_or_else(|| Fault::Number(shown(value)))?);

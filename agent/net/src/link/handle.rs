@@ -257,6 +257,23 @@ impl Handle {
         self.change(&request, Doing::Vlan { name: name.to_owned() })
     }
 
+    /// An interface that others may become parts of.
+    #[cfg(test)]
+    pub(crate) fn add_bridge(&mut self, name: &str) -> Result<(), Failure> {
+        let info = wire::attribute(n::IFLA_INFO_KIND, b"bridge\0");
+        let request = Request::new(n::NEWLINK, n::CREATE | n::EXCLUSIVE, &link_head(0, 0, 0))
+            .with(n::IFLA_IFNAME, &[name.as_bytes(), &[0]].concat())
+            .with(n::IFLA_LINKINFO | netlink_packet_core::NLA_F_NESTED, &info);
+        self.change(&request, Doing::Vlan { name: name.to_owned() })
+    }
+
+    /// Makes an interface a part of another one; 0: of none.
+    #[cfg(test)]
+    pub(crate) fn set_master(&mut self, index: u32, master: u32) -> Result<(), Failure> {
+        let request = Request::new(n::NEWLINK, 0, &link_head(index, 0, 0)).with(n::IFLA_MASTER, &master.to_ne_bytes());
+        self.change(&request, Doing::Up(index))
+    }
+
     pub(super) fn change(&mut self, request: &Request, doing: Doing) -> Result<(), Failure> {
         self.exchange(request, n::ACK, |_| ()).map_err(|source| Failure { doing, source })
     }

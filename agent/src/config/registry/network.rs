@@ -37,7 +37,8 @@ table! { NETWORK_TABLE:
     HOSTNAME = Karg::new("hostname", ValueKind::Text, Origin::Dracut, "Host name for an `ip=` that holds only an address");
     KSDEVICE = Karg::new("ksdevice", ValueKind::Text, Origin::Dracut, "Interface for an `ip=` that holds only an address");
     MTU = Karg::new("mtu", ValueKind::Number, Origin::Dracut, "MTU for an `ip=` that holds only an address");
-    NET_IFNAMES = Karg::new("net.ifnames", ValueKind::Bool, Origin::Kernel, "Predictable interface names").default("1").elsewhere("udev");
+    NET_IFNAMES = Karg::new("net.ifnames", ValueKind::Bool, Origin::Kernel, "Whether interfaces get the names that udev gives, natively too").default("1");
+    NET_NAMING_SCHEME = Karg::new("net.naming_scheme", ValueKind::Text, Origin::Kernel, "By which rules of udev those names are made").values("`v240` to `v257`").default("`v257`");
     BIOSDEVNAME = Karg::new("biosdevname", ValueKind::Bool, Origin::Kernel, "Interface names from the BIOS").elsewhere("biosdevname");
     PROXY = Karg::new("proxy", ValueKind::Text, Origin::Dracut, "Proxy for downloads").values("a URL");
     NOVERIFYSSL = Karg::new("rd.noverifyssl", ValueKind::Bool, Origin::Dracut, "Do not verify the certificates of servers").default("0");
