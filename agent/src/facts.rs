@@ -15,7 +15,7 @@ use crate::format::{Compressor, Kind};
 
 pub use device::{Device, Holds, Seen, is_optical};
 pub use provider::Provider;
-pub use target::Unfinished;
+pub use target::{Deployed, Deployment};
 pub use updated::Updated;
 pub use view::{Drivers, Moment, Next, PATIENCE, Pending, SILENCE, View, sleeping_place};
 

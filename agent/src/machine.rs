@@ -13,7 +13,7 @@ use crate::error::{Code, Stop};
 use crate::exec::Executor;
 use crate::exec::programs::is_in_initrd;
 use crate::exec::secret::Secret;
-use crate::facts::{Content, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, Unfinished, View};
+use crate::facts::{Content, Deployed, Device, Inner, Kernels, MediumFacts, Moment, Provider, RamFacts, View};
 use crate::foreign;
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
@@ -313,8 +313,9 @@ impl World for Machine<'_> {
         self.noted(site::is_begun(self.env, device), Look::Begun)
     }
 
-    fn unfinished(&self, device: &Device) -> Option<Unfinished> {
-        self.noted(site::unfinished(self.env, device), Look::Unfinished)
+    fn deployed(&self, device: &Device) -> Option<Deployed> {
+        let seen = site::deployed(self.env, device)?;
+        Some(self.noted(seen, |seen| Look::Deployed(device.node.clone(), seen)))
     }
 
     fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<(&Path, &Path)>) -> Option<Obstacle> {

@@ -10,9 +10,7 @@ use crate::area::{Found, HostSite, Obstacle, Site, Windows};
 use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::{Code, Stop};
-use crate::facts::{
-    Content, Device, Inner, Kernels, MediumFacts, Moment, Pending, Provider, RamFacts, Unfinished, View,
-};
+use crate::facts::{Content, Deployed, Device, Inner, Kernels, MediumFacts, Moment, Pending, Provider, RamFacts, View};
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
 use crate::layout;
@@ -347,8 +345,11 @@ impl World for Told {
         self.answer(seen!(Begun)).unwrap_or_default()
     }
 
-    fn unfinished(&self, _device: &Device) -> Option<Unfinished> {
-        self.answer(seen!(Unfinished)).flatten()
+    fn deployed(&self, device: &Device) -> Option<Deployed> {
+        self.answer(|look| match look {
+            Look::Deployed(node, seen) if *node == device.node => Some(seen.clone()),
+            _ => None,
+        })
     }
 
     fn in_use(&self, _device: &Device, _sleep: &Sleep<'_>, _at: Option<(&Path, &Path)>) -> Option<Obstacle> {

@@ -28,9 +28,10 @@ const MIB: u64 = 1 << 20;
 /// [`Code::RootMalformed`] for what is no URL, [`Code::SourceNotBuilt`] for a scheme that is not built.
 pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option<Onto>) -> Result<Vec<Step>, Stop> {
     let mut transfer = config.transfer();
-    let curl = config.curl().map_err(|error| wrong(format!("rd.kiwi.live.curl_options: {error}")))?;
-    let text = curl.signed(text);
-    transfer.mirrors.iter_mut().for_each(|mirror| *mirror = curl.signed(mirror));
+    let text = signed(config, text)?;
+    for mirror in &mut transfer.mirrors {
+        *mirror = signed(config, mirror)?;
+    }
     let mut from = vec![url(&text, "root=live:")?];
     for mirror in &transfer.mirrors {
         from.push(url(mirror, "rd.live.mirror=")?);
@@ -61,6 +62,20 @@ pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option
     }));
     steps.push(Step::Net(NetAct::Down { keep }));
     Ok(steps)
+}
+
+/// What is noted on a disk of where its image comes from: without credentials.
+///
+/// # Errors
+/// [`Code::RootMalformed`], as [`fetch`].
+pub fn known_as(config: &Config, text: &str) -> Result<String, Stop> {
+    Ok(url(&signed(config, text)?, "root=live:")?.to_string())
+}
+
+/// A URL with the user that options for curl give.
+fn signed(config: &Config, text: &str) -> Result<String, Stop> {
+    let curl = config.curl().map_err(|error| wrong(format!("rd.kiwi.live.curl_options: {error}")))?;
+    Ok(curl.signed(text))
 }
 
 /// Brings an AoE device within reach (network.md 2.3). Without `ip=` no interface gets an address: it needs none.
