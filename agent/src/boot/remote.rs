@@ -17,7 +17,7 @@ use crate::plan::act::Onto;
 use crate::plan::deploy::{self, Deployment};
 use crate::plan::provider::{self, Way};
 use crate::plan::{Slot, Step, remote};
-use crate::source::discover;
+use crate::source::{discover, given};
 
 /// How long nobody waits without a word, and how long until the next one.
 const SAY: Duration = Duration::from_secs(3);
@@ -113,8 +113,8 @@ impl Boot<'_> {
         if let Some(deployed) = deployed.as_ref().filter(|_| !discover::is_named(&system.device, &device)) {
             self.say(Tone::Warning, deploy::moved(system, &device, deployed));
         }
-        let named = system.wipe.as_ref().is_some_and(|wipe| discover::is_named(wipe, &device));
         let mut parts = self.devices();
+        let named = system.wipe.as_ref().is_some_and(|wipe| given::gives(wipe, &device, &parts));
         parts.retain(|part| part.parent.as_ref() == Some(&device.name));
         let state = deployed.map(|deployed| deployed.state);
         let facts = match deploy::decide(system, &device, state, named, &parts)? {

@@ -1,6 +1,7 @@
 //! An image written to a disk (docs/decisions/0035-deployment.md): what is there is looked at again first, and the image's first bytes are
 //! written last.
 
+mod old;
 mod output;
 #[cfg(test)]
 mod tests;
@@ -24,16 +25,12 @@ use super::witness::Witness;
 use crate::env::Env;
 use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::Seen;
-use crate::format::partition;
 use crate::kmsg;
 use crate::plan::act::Onto;
 use crate::probe::block;
 use crate::probe::deploying::{self, Deploying, HEAD, Known, Notes, Old, ROOM, Whose};
 use crate::probe::empty::{self, Extent};
 use output::DiskFile;
-
-/// Wiped at both ends of what lies behind the old image: as much as of a place that is formatted.
-const WIPED: u64 = 3 * MIB;
 
 impl Executor<'_> {
     /// Completes an image that lacks its first bytes.
@@ -112,7 +109,7 @@ pub(super) struct OntoDisk<'a> {
     before: Before,
     /// For the disk's mark: without credentials.
     url: String,
-    /// The name of the disk that stays.
+    /// The name that the disk has wherever it is, if there is one.
     disk: &'a str,
 }
 
@@ -124,14 +121,15 @@ impl<'a> OntoDisk<'a> {
     pub fn prove(env: &'a Env, onto: &'a Onto, url: String) -> Result<Self, Stop> {
         let site = Site::of(env, &onto.device)?;
         let known = deploying::known(site.file(), site.size).map_err(|error| site.failed(&error))?;
-        let begun = known.and_then(|known| match known.how_far {
-            Deploying::Writing { done } => Some(Before::Begun { file: known.whose.file, done }),
-            _ => None,
-        });
-        let before = match (begun, onto.given) {
-            (Some(begun), _) => begun,
-            (None, true) => Before::Given(old(&site).map_err(|error| site.failed(&error))?),
-            (None, false) => {
+        let file = known.as_ref().and_then(|known| known.whose.file);
+        let before = match (known.map(|known| known.how_far), onto.given) {
+            (Some(Deploying::Writing { done }), _) => Before::Begun { file, done },
+            // A cut came while that became zeros: it is done once more, as a whole.
+            (Some(Deploying::Clearing(head)), _) | (Some(Deploying::Closing(head)), true) => {
+                Before::Given(old::beginning_with(head, site.file(), site.size))
+            }
+            (_, true) => Before::Given(old::on(site.file(), site.size).map_err(|error| site.failed(&error))?),
+            (_, false) => {
                 empty::proof_from(site.file(), 0, site.size, Extent::Samples, PROOF_LIMIT).map_err(|doubt| {
                     let node = onto.device.node.display();
                     let name = Some(onto.disk.as_str()).filter(|name| !name.is_empty()).unwrap_or(ANY_NAME);
@@ -143,7 +141,9 @@ impl<'a> OntoDisk<'a> {
                 Before::Nothing
             }
         };
-        Ok(Self { site, before, url, disk: &onto.disk })
+        // A disk can be moved to another port, and another one be there.
+        let disk = if onto.disk.starts_with("/dev/disk/by-path/") { "" } else { &onto.disk };
+        Ok(Self { site, before, url, disk })
     }
 
     /// The image is there as a whole.
@@ -210,23 +210,6 @@ fn at_end(site: &Site<'_>) -> Vec<String> {
         read.is_ok() && magic == *b"EFI PART"
     };
     [512, 4096].into_iter().any(is_copy).then(|| "the copy of a GPT at its end".to_owned()).into_iter().collect()
-}
-
-/// What is on a disk that is given away. Of what its table lists the ends become zeros, so that neither changes of before are found behind
-/// the image, nor a RAID or LVM that somebody would assemble. What is at the end of the disk goes too: that is our room.
-fn old(site: &Site<'_>) -> io::Result<Old> {
-    let (mut file, size) = (site.file(), site.size);
-    let mut head = vec![0; HEAD];
-    file.read_exact_at(&mut head, 0)?;
-    let table = partition::table(&mut file, size).ok().flatten();
-    let entries = table.map(|table| table.partitions).unwrap_or_default();
-    let both = entries.iter().flat_map(|entry| {
-        let end = entry.end();
-        [(entry.start, end.min(entry.start.saturating_add(WIPED))), (entry.start.max(end.saturating_sub(WIPED)), end)]
-    });
-    let inside = both.map(|(start, end)| (start.max(HEAD as u64), end.min(size - ROOM)));
-    let places = inside.filter(|(start, end)| start < end).map(|(start, end)| (start, end - start)).collect();
-    Ok(Old { head, places })
 }
 
 /// It is too small.

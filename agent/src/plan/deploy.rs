@@ -2,7 +2,7 @@
 
 use super::act::{NetAct, Onto};
 use super::step::Step;
-use crate::config::System;
+use crate::config::{Given, Selector, System};
 use crate::error::{Code, Stop};
 use crate::facts::{Deployed, Deployment as Held, Device, human};
 use crate::format::Kind;
@@ -119,8 +119,8 @@ pub fn decide(
 }
 
 /// Whether a name may give a disk away: one that another disk can have at the next boot may not.
-fn is_proper(name: &crate::config::Selector) -> bool {
-    use crate::config::Selector;
+fn is_proper(name: &Given) -> bool {
+    let Given::Device(name) = name else { return true };
     name.stays() || name.readings().iter().all(|reading| matches!(reading, Selector::Uuid(_)))
 }
 
@@ -133,7 +133,8 @@ fn refused(device: &Device, parts: &[Device]) -> Stop {
     let cause =
         format!("{} ({}) holds {held}, so the image is not written there", device.node.display(), human(device.size));
     let uuid = device.superblock.as_ref().and_then(|found| found.uuid.as_ref()).map(|uuid| format!("UUID={uuid}"));
-    let name = device.lasting_name().or(uuid);
+    let table = device.table_id.as_ref().map(|id| format!("PTUUID={id}"));
+    let name = device.lasting_name().or(uuid).or(table);
     let name = name.as_deref().unwrap_or("/dev/disk/by-id/…");
     Stop::new(Code::TargetHolds, cause)
         .wanted("an empty disk, or one with an earlier image")
@@ -166,7 +167,10 @@ mod tests {
     fn decided(kargs: &str, device: &Device, deployed: Option<Held>) -> String {
         let system =
             interpret_text(&format!("root=live:http://h/x rd.kiwi.live.system=/dev/sda {kargs}")).0.system.unwrap();
-        let named = system.wipe.as_ref().is_some_and(|wipe| crate::source::discover::is_named(wipe, device));
+        let named = system
+            .wipe
+            .as_ref()
+            .is_some_and(|wipe| crate::source::given::gives(wipe, device, std::slice::from_ref(device)));
         match decide(&system, device, deployed, named, &[]) {
             Ok(Deployment::Fetch(onto)) => format!("fetch, given: {}", onto.given),
             Ok(other) => format!("{other:?}"),
@@ -178,7 +182,7 @@ mod tests {
     fn t55_t57_t58_sd26_what_becomes_of_a_disk() {
         const RESET: &str = "rd.kiwi.live.reset";
         const BY_ID: &str = "rd.kiwi.live.system.wipe=/dev/disk/by-id/ata-DISK_123";
-        let table = Device { table: vec![1 << 20, 4 << 20], ..disk() };
+        let table = Device { table: vec![1 << 20, 4 << 20], table_id: Some("ab-9".into()), ..disk() };
         let (iso, ext4) = (holding(Kind::Iso9660), holding(Kind::Ext4));
         for (kargs, device, deployed, expected) in [
             ("", &disk(), None, "fetch, given: false"),
@@ -193,6 +197,7 @@ mod tests {
             (RESET, &iso, Some(Held::Closing), "fetch, given: true"),
             (BY_ID, &ext4, None, "fetch, given: true"),
             (BY_ID, &table, None, "fetch, given: true"),
+            ("rd.kiwi.live.system.wipe=PTUUID=AB-9", &table, None, "fetch, given: true"),
             ("rd.kiwi.live.system.wipe=UUID=AB-12", &ext4, None, "fetch, given: true"),
         ] {
             assert_eq!(decided(kargs, device, deployed), expected, "{kargs} {device:?} {deployed:?}");
@@ -248,11 +253,14 @@ mod tests {
         let table = Device { table: vec![1 << 20], ..disk() };
         let ext4 = holding(Kind::Ext4);
         let nameless = Device { links: Vec::new(), ..ext4.clone() };
+        let bare = Device { links: Vec::new(), table_id: Some("ab-9".into()), ..table.clone() };
         for (kargs, device, cause, advice) in [
             ("", &ext4, "RDL-073: /dev/sda (8 GiB) holds ext4", "wipe=/dev/disk/by-id/ata-DISK_123"),
             // A reset is no consent.
             ("rd.kiwi.live.reset", &table, "holds a table with 1 partition,", "wipe=/dev/disk/by-id/ata-DISK_123"),
             ("", &nameless, "holds ext4", "wipe=UUID=ab-12"),
+            ("", &bare, "holds a table with 1 partition", "wipe=PTUUID=ab-9"),
+            ("rd.kiwi.live.system.wipe=PTUUID=ab-8", &bare, "holds a table with 1 partition", "wipe=PTUUID=ab-9"),
             ("rd.kiwi.live.system.wipe=/dev/sda", &ext4, "holds ext4", "wipe=/dev/disk/by-id/ata-DISK_123"),
             ("rd.kiwi.live.system.wipe=LABEL=x", &ext4, "holds ext4", "wipe=/dev/disk/by-id/ata-DISK_123"),
             ("rd.kiwi.live.system.wipe=/dev/disk/by-id/ata-OTHER", &ext4, "holds ext4", "by-id/ata-DISK_123"),

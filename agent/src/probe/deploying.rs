@@ -40,6 +40,8 @@ pub(crate) struct Whose {
 /// How far the work on a disk is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deploying {
+    /// What was there before, of which these are the first bytes, becomes zeros.
+    Clearing(Vec<u8>),
     /// The image is being written; the disk begins with zeros.
     Writing {
         /// Bytes from the beginning that are there, but for the first ones.
@@ -92,7 +94,7 @@ fn unfinished(note: &Note, head: &[u8], copy: Vec<u8>) -> Option<Deploying> {
     match note.state {
         // A copy that was being made is of no use, and there is no harm in it.
         State::Writing if zeros(head) => Some(Deploying::Writing { done: note.done }),
-        State::Clearing if is_torn() => Some(Deploying::Writing { done: 0 }),
+        State::Clearing if is_torn() => Some(Deploying::Clearing(copy)),
         State::Closing if is_torn() => Some(Deploying::Closing(copy)),
         _ => None,
     }
@@ -138,7 +140,7 @@ impl Disk for Arc<File> {
 pub(crate) struct Old {
     /// Its first [`HEAD`] bytes.
     pub head: Vec<u8>,
-    /// What would be taken for something of use behind the new image, as first byte and length: it becomes zeros first.
+    /// What would be taken for something of use behind the new image, as first byte and length: it becomes zeros too.
     pub places: Vec<(u64, u64)>,
 }
 
@@ -171,14 +173,14 @@ impl<D: Disk> Notes<D> {
     /// What the disk says.
     pub(crate) fn begin(&mut self, old: Option<&Old>) -> io::Result<()> {
         let Some(Old { head, places }) = old else { return self.note(State::Writing, &[], 0) };
+        self.disk.write(head, self.size - ROOM)?;
+        self.disk.sync()?;
+        // Up to here it is what it was; from here on it is ours.
+        self.note(State::Clearing, head, 0)?;
+        self.zero(0, HEAD as u64)?;
         for (at, length) in places {
             self.zero(*at, *length)?;
         }
-        self.disk.sync()?;
-        self.disk.write(head, self.size - ROOM)?;
-        self.disk.sync()?;
-        self.note(State::Clearing, head, 0)?;
-        self.zero(0, HEAD as u64)?;
         self.disk.sync()?;
         self.note(State::Writing, &[], 0)?;
         // Nobody is to find at the end what was at the beginning.

@@ -115,7 +115,7 @@ pub fn deployed(env: &Env, device: &Device) -> Option<Deployed> {
     let file = File::open(env.path(&device.node)).ok()?;
     let known = deploying::known(&file, device.size).ok()??;
     let state = match known.how_far {
-        Deploying::Writing { .. } => Deployment::Writing,
+        Deploying::Clearing(_) | Deploying::Writing { .. } => Deployment::Writing,
         Deploying::Closing(_) => Deployment::Closing,
         Deploying::Whole => Deployment::Whole,
     };

@@ -181,6 +181,13 @@ fn loop_k22_signatures_at_both_ends_go_first() {
     device.device.sync_all().unwrap();
     let seen = block::device(&env, &format!("loop{}", device.number)).unwrap().seen();
     let given = onto(seen, true);
+    // As after a cut that has left zeros at the beginning.
+    let was = old::on(&device.device, size).unwrap();
+    device.device.write_all_at(&[0; HEAD], 0).unwrap();
+    assert_eq!(old::beginning_with(was.head.clone(), &device.device, size).places, was.places);
+    assert_eq!(was.places.len(), 6, "{:?}", was.places);
+    device.device.write_all_at(&was.head, 0).unwrap();
+    device.device.sync_all().unwrap();
     let mut place = OntoDisk::prove(&env, &given, String::new()).unwrap();
     let output = place.open(&offered(Some(5 << 20))).unwrap();
     rdlive_sys::blkflush::flush(&device.device).unwrap();

@@ -96,7 +96,7 @@ fn cut_at(before: &[u8], writes: &[Entry], cut: usize, cache: &str) -> File {
 #[test]
 fn wherever_the_power_is_cut_the_work_is_known() {
     let (old, new) = (image(0), image(0x55));
-    let replaced = Old { head: old[..HEAD].to_vec(), places: vec![(6 << 20, 64 << 10)] };
+    let replaced = Old { head: old[..HEAD].to_vec(), places: vec![(3 << 20, 64 << 10), (6 << 20, 64 << 10)] };
     let (mut done_seen, mut marked) = (Vec::new(), 0);
     for (before, replaced) in [(&[][..], None), (&old[..], Some(&replaced))] {
         let log = Log::default();
@@ -107,12 +107,16 @@ fn wherever_the_power_is_cut_the_work_is_known() {
             for cache in ["kept", "lost", "every second", "half of the last", "other half of the last"] {
                 let file = cut_at(before, &writes, cut, cache);
                 let (state, now) = (how_far(&file, SIZE), content(&file));
-                let begins_as = |image: &[u8]| !image.is_empty() && now[..HEAD] == image[..HEAD];
+                let begins_as = |image: &[u8]| now[..HEAD] == image[..HEAD];
                 let why = || format!("cut at {cut} of {}, cache {cache}: {state:?}", writes.len());
                 match &state {
-                    Some(Deploying::Writing { done }) => {
-                        let zero_or_old = |(at, byte): (usize, &u8)| *byte == 0 || before.get(at) == Some(byte);
+                    Some(Deploying::Clearing(copy)) => {
+                        let zero_or_old = |(at, byte): (usize, &u8)| *byte == 0 || old[at] == *byte;
                         assert!(now[..HEAD].iter().enumerate().all(zero_or_old), "{}", why());
+                        assert!(*copy == old[..HEAD] && !before.is_empty(), "{}", why());
+                    }
+                    Some(Deploying::Writing { done }) => {
+                        assert!(now[..HEAD].iter().all(|byte| *byte == 0), "{}", why());
                         let there = HEAD..(*done as usize).max(HEAD);
                         assert!(now[there.clone()] == new[there], "{}", why());
                         done_seen.push(*done);
@@ -130,7 +134,7 @@ fn wherever_the_power_is_cut_the_work_is_known() {
                     // Nothing has been done that anybody would see, the old image is whole, or the new one is.
                     None if begins_as(&new) => assert!(now[..new.len()] == new, "{}", why()),
                     None if before.is_empty() => assert!(now.iter().all(|byte| *byte == 0), "{}", why()),
-                    None => assert!(begins_as(&old), "{}", why()),
+                    None => assert!(now[..old.len()] == old, "{}", why()),
                 }
             }
         }
