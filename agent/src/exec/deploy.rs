@@ -95,8 +95,8 @@ impl<'a> Site<'a> {
 
 /// What happens to what was there.
 enum Before {
-    /// An attempt of ours, of which so many bytes of a file are there; nothing has to be done.
-    Begun { file: Option<[u8; 32]>, done: u64 },
+    /// An attempt of ours, of which so many bytes are there; nothing has to be done.
+    Begun { whose: Whose, done: u64 },
     /// Nothing.
     Nothing,
     /// It is given away.
@@ -121,9 +121,9 @@ impl<'a> OntoDisk<'a> {
     pub fn prove(env: &'a Env, onto: &'a Onto, url: String) -> Result<Self, Stop> {
         let site = Site::of(env, &onto.device)?;
         let known = deploying::known(site.file(), site.size).map_err(|error| site.failed(&error))?;
-        let file = known.as_ref().and_then(|known| known.whose.file);
-        let before = match (known.map(|known| known.how_far), onto.given) {
-            (Some(Deploying::Writing { done }), _) => Before::Begun { file, done },
+        let (whose, how_far) = known.map(|known| (known.whose, known.how_far)).unzip();
+        let before = match (how_far, onto.given) {
+            (Some(Deploying::Writing { done }), _) => Before::Begun { whose: whose.unwrap_or_default(), done },
             // A cut came while that became zeros: it is done once more, as a whole.
             (Some(Deploying::Clearing(head)), _) | (Some(Deploying::Closing(head)), true) => {
                 Before::Given(old::beginning_with(head, site.file(), site.size))
@@ -162,17 +162,23 @@ impl<'a> OntoDisk<'a> {
     fn notes(&self, file: Option<[u8; 32]>) -> io::Result<Notes<Arc<File>>> {
         let (disk, size) = (Arc::new(self.site.file().try_clone()?), self.site.size);
         let number = deploying::number(&disk, size)?;
-        Ok(Notes::of(disk, size, Whose { url: self.url.clone(), file }, number))
+        Ok(Notes::of(disk, size, self.whose(file), number))
+    }
+
+    fn whose(&self, file: Option<[u8; 32]>) -> Whose {
+        let sum: [u8; 32] = Sha256::digest(self.disk).into();
+        let disk = sum.first_chunk().copied().filter(|_| !self.disk.is_empty());
+        Whose { url: self.url.clone(), file, disk }
     }
 
     /// Begins, or goes on; returns how many bytes of the file are there.
     fn begin(&mut self, offered: &Offered) -> io::Result<(Notes<Arc<File>>, u64)> {
-        let file = sum(offered, &self.url, self.disk);
-        let mut notes = self.notes(file)?;
-        let before = std::mem::replace(&mut self.before, Before::Begun { file, done: 0 });
+        let file = sum(offered, &self.url);
+        let (mut notes, whose) = (self.notes(file)?, self.whose(file));
+        let before = std::mem::replace(&mut self.before, Before::Begun { whose: whose.clone(), done: 0 });
         let done = match &before {
             // The last byte comes anew, so that there is something to ask for.
-            Before::Begun { file: begun, done } if file.is_some() && *begun == file => {
+            Before::Begun { whose: begun, done } if whose.goes_on_with(begun) => {
                 (*done).min(offered.length.unwrap_or(0).saturating_sub(1))
             }
             _ => 0,
@@ -189,9 +195,9 @@ impl<'a> OntoDisk<'a> {
 /// Where no name is known that stays.
 const ANY_NAME: &str = "/dev/disk/by-id/…";
 
-/// A sum of all by which the rest of a file is known to be of the same one, and the disk to be the same; `None` where the server says too
-/// little, or what is counted here is not what it counts.
-fn sum(offered: &Offered, url: &str, disk: &str) -> Option<[u8; 32]> {
+/// A sum of all by which the rest of a file is known to be of the same one; `None` where the server says too little, or what is counted
+/// here is not what it counts.
+fn sum(offered: &Offered, url: &str) -> Option<[u8; 32]> {
     let version = match (&offered.digest, &offered.validator) {
         (Some(digest), _) => format!("{digest:02x?}"),
         (None, Validator::None) => return None,
@@ -199,7 +205,7 @@ fn sum(offered: &Offered, url: &str, disk: &str) -> Option<[u8; 32]> {
     };
     let length = offered.written()?;
     // A line end is in none of them.
-    Some(Sha256::digest(format!("{url}\n{length}\n{version}\n{disk}")).into())
+    Some(Sha256::digest(format!("{url}\n{length}\n{version}")).into())
 }
 
 /// What lies at the end of a disk that begins with nothing known.

@@ -29,12 +29,22 @@ pub(crate) const HEAD: usize = ROOM as usize - 2 * BLOCK;
 const TABLE: usize = 32 << 10;
 
 /// What an image on a disk is known by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Whose {
     /// Where it comes from, without credentials.
     pub url: String,
-    /// A sum of all by which the same file on the same disk is known again; without it nothing is gone on with.
+    /// A sum of all by which the same file is known again; without it nothing is gone on with.
     pub file: Option<[u8; 32]>,
+    /// A sum of the name that the disk has wherever it is, if it is known.
+    pub disk: Option<[u8; 7]>,
+}
+
+impl Whose {
+    /// Whether work that was begun is on the same file, and the disk is none that is known to be another one.
+    pub(crate) fn goes_on_with(&self, begun: &Self) -> bool {
+        let is_other = |disk: [u8; 7]| begun.disk.is_some_and(|begun| begun != disk);
+        self.file.is_some() && self.file == begun.file && !self.disk.is_some_and(is_other)
+    }
 }
 
 /// How far the work on a disk is.

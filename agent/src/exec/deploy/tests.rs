@@ -69,7 +69,7 @@ fn loop_t55_an_image_is_written_with_its_beginning_last() {
 fn loop_what_had_come_is_gone_on_with_if_it_is_the_same_file() {
     const DONE: u64 = 33 << 20;
     let env = Env::default();
-    let (_file, _device, seen) = disk(48 << 20);
+    let (_file, device, seen) = disk(48 << 20);
     let length = 40 << 20;
     let image = vec![7; length];
     let begun = onto(seen, false);
@@ -80,14 +80,16 @@ fn loop_what_had_come_is_gone_on_with_if_it_is_the_same_file() {
     output.write_at(0, &image[..DONE as usize]).unwrap();
     output.write_at(DONE + 512, &image[..512]).unwrap();
     drop((output, place));
+    let was = deploying::known(&device.device, 48 << 20).unwrap().unwrap().whose;
     let kept = |onto: &Onto, url: &str, offered: &Offered| {
         let mut place = OntoDisk::prove(&env, onto, url.into()).unwrap();
         let is = matches!(place.before, Before::Begun { done: DONE, .. });
         let done = place.begin(offered).unwrap().1;
         // As it was before.
         if done == 0 {
-            let mut notes = place.notes(sum(&self::offered(Some(length as u64)), "http://h/x", &begun.disk)).unwrap();
-            notes.came(DONE).unwrap();
+            let (disk, size) = (Arc::new(device.device.try_clone().unwrap()), 48 << 20);
+            let number = deploying::number(&disk, size).unwrap();
+            Notes::of(disk, size, was.clone(), number).came(DONE).unwrap();
         }
         assert!(is);
         done
@@ -97,6 +99,7 @@ fn loop_what_had_come_is_gone_on_with_if_it_is_the_same_file() {
     let untold = Offered { validator: Validator::None, ..same.clone() };
     let summed = Offered { digest: Some([1; 32]), ..untold.clone() };
     let packed = Offered { packed: Some(Packing::Xz), ..same.clone() };
+    let unnamed_disk = Onto { disk: "/dev/disk/by-path/pci-1".into(), ..begun.clone() };
     let other_disk = Onto { disk: "/dev/disk/by-id/ata-B".into(), ..begun.clone() };
     for (onto, url, offered, expected) in [
         (&begun, "http://h/x", &same, DONE),
@@ -107,6 +110,8 @@ fn loop_what_had_come_is_gone_on_with_if_it_is_the_same_file() {
         (&begun, "http://h/x", &summed, 0),
         (&begun, "http://h/x", &packed, 0),
         (&other_disk, "http://h/x", &same, 0),
+        // Where nobody knows its name, it may be the same.
+        (&unnamed_disk, "http://h/x", &same, DONE),
         (&begun, "http://h/x", &same, DONE),
     ] {
         assert_eq!(kept(onto, url, offered), expected, "{url} {offered:?}");

@@ -66,7 +66,8 @@ impl Note {
         let digest = |at: usize| block.get(at..at + 32)?.try_into().ok();
         let url = String::from_utf8_lossy(block.get(URL.1..URL.1 + length)?).into_owned();
         let file = digest(80).filter(|sum| *sum != [0; 32]);
-        let whose = Whose { url, file };
+        let disk = block.get(25..32)?.try_into().ok().filter(|sum| *sum != [0; 7]);
+        let whose = Whose { url, file, disk };
         Some(Self { state, number: number(64)?, sum: digest(32)?, done: number(72)?, whose })
     }
 
@@ -77,6 +78,7 @@ impl Note {
         put(0, DEPLOYED_MAGIC);
         put(16, &size.to_le_bytes());
         put(24, &[self.state as u8]);
+        put(25, &self.whose.disk.unwrap_or_default());
         put(32, &self.sum);
         put(64, &self.number.to_le_bytes());
         put(72, &self.done.to_le_bytes());

@@ -34,7 +34,7 @@ fn image(seed: u8) -> Vec<u8> {
 }
 
 fn whose() -> Whose {
-    Whose { url: "http://h/x".into(), file: Some([7; 32]) }
+    Whose { url: "http://h/x".into(), file: Some([7; 32]), disk: Some([8; 7]) }
 }
 
 /// How far the work on a disk is, and nothing that was not noted.
@@ -211,10 +211,10 @@ fn a_long_url_is_noted_too() {
     for (length, kept) in [(10, 10), (366, 366), (367, 367), (3000, 3000), (4000, 3000)] {
         let url = "u".repeat(length);
         let file = disk(&[]);
-        let whose = Whose { url: url.clone(), file: None };
+        let whose = Whose { url: url.clone(), file: None, disk: None };
         Notes::of(Arc::new(file.try_clone().unwrap()), SIZE, whose, 0).begin(None).unwrap();
         let known = known(&file, SIZE).unwrap().unwrap();
-        assert_eq!(known.whose, Whose { url: url[..kept].to_owned(), file: None }, "{length}");
+        assert_eq!(known.whose, Whose { url: url[..kept].to_owned(), file: None, disk: None }, "{length}");
         let first = [0; 4096 - 512];
         file.write_all_at(&first, SIZE - 2 * BLOCK as u64 + 512).unwrap();
         file.write_all_at(&first, SIZE - BLOCK as u64 + 512).unwrap();
