@@ -14,6 +14,7 @@ mod ram;
 mod remote;
 mod rivals;
 mod several;
+mod target;
 mod told;
 mod updates;
 mod world;

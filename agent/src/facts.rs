@@ -19,7 +19,7 @@ pub use device::{Device, Holds, Seen, is_optical};
 pub use loaded::Loaded;
 pub use provider::Provider;
 pub use taker::Taker;
-pub use target::Unfinished;
+pub use target::{Deployed, Deployment};
 pub use updated::Updated;
 pub use view::{Drivers, Moment, Next, PATIENCE, Pending, SILENCE, View, sleeping_place};
 

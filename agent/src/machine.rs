@@ -14,7 +14,7 @@ use crate::exec::Executor;
 use crate::exec::programs::is_in_initrd;
 use crate::exec::secret::Secret;
 use crate::facts::{
-    Content, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Provider, RamFacts, Taker, Unfinished, View,
+    Content, Deployed, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Provider, RamFacts, Taker, View,
 };
 use crate::foreign;
 use crate::format::Superblock;
@@ -315,8 +315,9 @@ impl World for Machine<'_> {
         self.noted(site::is_begun(self.env, device), Look::Begun)
     }
 
-    fn unfinished(&self, device: &Device) -> Option<Unfinished> {
-        self.noted(site::unfinished(self.env, device), Look::Unfinished)
+    fn deployed(&self, device: &Device) -> Option<Deployed> {
+        let seen = site::deployed(self.env, device)?;
+        Some(self.noted(seen, |seen| Look::Deployed(device.node.clone(), seen)))
     }
 
     fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<(&Path, &Path)>) -> Option<Obstacle> {

@@ -184,6 +184,11 @@ impl Boot {
         self
     }
 
+    /// Of the medium named last this sector of 512 bytes cannot be written.
+    pub fn unwritable(self, sector: u64) -> Self {
+        self.trouble(|trouble| trouble.unwritable = Some(sector))
+    }
+
     /// The medium named last is a LUKS volume that the lab's key opens, and its recipe is what that holds.
     pub fn sealed(mut self) -> Self {
         if let Some(medium) = self.media.last_mut() {
@@ -241,6 +246,7 @@ impl Boot {
             needs.extend(medium.trouble.slow.map(|_| Need::Slow));
             needs.extend(medium.trouble.silent.map(|_| Need::Silent));
             needs.extend(medium.unreadable.as_ref().map(|_| Need::Unreadable));
+            needs.extend(medium.trouble.unwritable.map(|_| Need::Unreadable));
             needs.extend(medium.recipe.driver().map(Need::FileSystem));
         }
         if self.firmware != Firmware::Direct {
@@ -639,6 +645,7 @@ mod tests {
             ("silent", disk().silent(1), vec![Silent]),
             ("silent for a while", disk().silent_when_written(1).answers_after(1), vec![Silent]),
             ("with read errors", disk().unreadable("echo 1"), vec![Unreadable]),
+            ("with write errors", disk().unwritable(1), vec![Unreadable]),
             ("unplugged", disk().unplugged_on_text("x"), vec![Unplug]),
             ("ejected", disk().ejected_on_text("x"), vec![Eject]),
             ("arguments of init", disk().kargs("quiet -- one"), vec![InitArguments]),

@@ -161,6 +161,7 @@ pub fn prepare(lab: &Lab, list: &[Job<'_>], pace: &Pace) {
         let _ = match &job.scenario.work {
             Work::Boot(boot) => boot.prepare(lab, job.machine),
             Work::Cuts(cuts) => cuts.prepare(lab, job.machine),
+            Work::Deployment(cuts) => cuts.prepare(lab, job.machine),
             Work::Measure(_) | Work::Disks(_) => Ok(()),
         };
     }
@@ -266,6 +267,14 @@ fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
                 processor,
             })
         }
+        Work::Deployment(cuts) => {
+            let few = second_look.then_some(CUTS_OF_A_SECOND_LOOK);
+            cuts.run(lab, machine, few, &dir).map(|(why, processor)| Done {
+                why,
+                seconds: started.elapsed(),
+                processor,
+            })
+        }
         Work::Disks(disks) => {
             disks.run(lab, machine, &dir).map(|(why, processor)| Done { why, seconds: started.elapsed(), processor })
         }
@@ -277,7 +286,8 @@ fn judge(lab: &Lab, job: &Job<'_>, logs: &str) -> Verdict {
     match done {
         Ok(done) => {
             (verdict.seconds, verdict.processor) = (done.seconds.as_secs_f64(), done.processor.as_secs_f64());
-            verdict.again = !matches!(scenario.work, Work::Cuts(_) | Work::Disks(_)) && !done.why.is_empty();
+            verdict.again =
+                !matches!(scenario.work, Work::Cuts(_) | Work::Deployment(_) | Work::Disks(_)) && !done.why.is_empty();
             verdict.result = if done.why.is_empty() { Status::Passed } else { Status::Failed };
             verdict.why = done.why;
         }

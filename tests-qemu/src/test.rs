@@ -384,7 +384,7 @@ mod tests {
         let logic = |job: &&Job<'_>| {
             job.machine == Machine::Uml
                 && !job.scenario.is_dracut()
-                && matches!(job.scenario.work, Work::Boot(_) | Work::Cuts(_))
+                && matches!(job.scenario.work, Work::Boot(_) | Work::Cuts(_) | Work::Deployment(_))
         };
         let logic = jobs.iter().filter(logic).count();
         let second = jobs.iter().filter(|job| job.second_look).count();

@@ -50,7 +50,7 @@ pub fn tier(job: &Job<'_>) -> Tier {
         return Tier::SecondLook;
     }
     match &job.scenario.work {
-        Work::Cuts(_) => Tier::Cuts,
+        Work::Cuts(_) | Work::Deployment(_) => Tier::Cuts,
         Work::Disks(_) => Tier::Disks,
         Work::Boot(_) if job.scenario.is_dracut() => Tier::Dracut,
         _ if job.machine == Machine::Uml => Tier::Logic,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rdlive_media::format::Superblock;
 
 use crate::http::{self, Setup};
-use crate::policy::{Changed, Failure, Identity, Judged, Schedule, Verdict};
+use crate::policy::{Changed, Failure, Identity, Judged, Schedule, Validator, Verdict};
 use crate::sniff::{NoImage, Packing};
 use crate::url::{Scheme, Url, UrlError};
 use crate::{Output, dolly};
@@ -124,6 +124,10 @@ pub struct Offered {
     pub image: Superblock,
     /// So often was it begun before: a fresh output is wanted each time.
     pub restart: u32,
+    /// What the server tells its versions apart by.
+    pub validator: Validator,
+    /// The SHA-256 that it has to have, where one was given.
+    pub digest: Option<[u8; 32]>,
 }
 
 impl Offered {

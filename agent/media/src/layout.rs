@@ -24,6 +24,10 @@ pub const MODULE_DICTIONARY: &str = "usr/lib/rdlive/modules.dict";
 pub const MARKS: &str = ".rdlive";
 /// What a medium of our builder says about itself, relative to its root.
 pub const INFO: &str = ".rdlive/info.json";
+/// What a deployment of ours notes at the end of a disk begins with this.
+pub const DEPLOYED_MAGIC: &[u8; 16] = b"rdlive deploying";
+/// So many bytes before the end of a disk lies the mark of an image that was deployed there.
+pub const DEPLOYED_ROOM: u64 = 1 << 20;
 /// Report of the boot, relative to the root of the agent's environment.
 pub const REPORT: &str = "run/rdlive/report.json";
 /// Why the boot stopped, as lines for a person; dracut's emergency hook prints it.

@@ -4,20 +4,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::medium::{file_facts, medium_facts};
+use super::target::Target;
 use super::world::Tone;
 use super::{Acquired, Boot};
-use crate::area::course::Course;
 use crate::config::explain::without_password;
 use crate::config::{Selector, Share, System, cut};
 use crate::error::{Code, Stop};
-use crate::facts::{Device, Holds, MediumFacts, Next, Origin, Provider, SILENCE};
+use crate::facts::{Device, Holds, MediumFacts, Next, Origin, Provider};
 use crate::format::Kind;
 use crate::handover::DRACUT;
 use crate::plan::act::Onto;
 use crate::plan::deploy::{self, Deployment};
 use crate::plan::provider::{self, Way};
 use crate::plan::{Slot, Step, remote};
-use crate::source::discover;
+use crate::source::{discover, given};
 
 /// How long nobody waits without a word, and how long until the next one.
 const SAY: Duration = Duration::from_secs(3);
@@ -116,11 +116,16 @@ impl Boot<'_> {
 
     /// Takes the image on a disk; where it is not there yet, it is fetched first.
     fn take_system(&mut self, url: &str, system: &System) -> Result<Acquired, Stop> {
-        let device = self.wait_for_system(system)?;
+        let Target { device, deployed } = self.wait_for_system(system, &remote::known_as(self.config, url)?)?;
         let node = device.node.display().to_string();
-        let unfinished = self.world.unfinished(&device);
-        let named = system.wipe.as_ref().is_some_and(|wipe| discover::is_named(wipe, &device));
-        let facts = match deploy::decide(system, &device, unfinished, named)? {
+        if let Some(deployed) = deployed.as_ref().filter(|_| !discover::is_named(&system.device, &device)) {
+            self.say(Tone::Warning, deploy::moved(system, &device, deployed));
+        }
+        let mut parts = self.devices();
+        let named = system.wipe.as_ref().is_some_and(|wipe| given::gives(wipe, &device, &parts));
+        parts.retain(|part| part.parent.as_ref() == Some(&device.name));
+        let state = deployed.map(|deployed| deployed.state);
+        let facts = match deploy::decide(system, &device, state, named, &parts)? {
             Deployment::There => {
                 self.say(Tone::Notice, format!("the image is on {node} already, no network is needed for it"));
                 medium_facts(&device.for_reading())?
@@ -156,37 +161,6 @@ impl Boot<'_> {
             );
             self.say(Tone::Warning, line);
         }
-    }
-
-    /// The disk for the image.
-    fn wait_for_system(&mut self, system: &System) -> Result<Device, Stop> {
-        let course = Course::new(self.config, &system.device, false);
-        let what = format!("{}, where the image is to be", system.device);
-        let _waiting = self.watchdog().doing(format!("waiting for {what}"));
-        let mut said = false;
-        let found = self.until_known(|boot, view| {
-            let next = course.next(view, |node| boot.world.is_looped(node));
-            if matches!(next, Next::Wait(until) if until > view.now + SILENCE && !std::mem::replace(&mut said, true)) {
-                boot.say(Tone::Told, format!("waiting for {what}"));
-            }
-            next
-        });
-        let missing = |why: String| {
-            Stop::new(Code::TargetUnusable, format!("the disk for the image: {why}"))
-                .advice("correct rd.kiwi.live.system=, or leave it out: then the image goes to RAM")
-        };
-        let found = found.map_err(|why| missing(why.to_string()))?;
-        let device = found.ok_or_else(|| missing(format!("{} is not there", system.device)))?;
-        let device = self.whole(&system.device, device);
-        self.gather(&device)?;
-        Ok(device)
-    }
-
-    /// The disk where a name means what an image on it begins with, which its first partition shows too: the image is written to the
-    /// disk, with its table.
-    fn whole(&self, selector: &Selector, device: Device) -> Device {
-        let parent = device.parent.as_ref().and_then(|name| self.devices().into_iter().find(|disk| disk.name == *name));
-        parent.filter(|disk| discover::is_named(selector, disk)).unwrap_or(device)
     }
 
     /// What is on a disk now that an image was written to it.

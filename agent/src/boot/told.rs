@@ -11,7 +11,7 @@ use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::{Code, Stop};
 use crate::facts::{
-    Content, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Pending, Provider, RamFacts, Taker, Unfinished, View,
+    Content, Deployed, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Pending, Provider, RamFacts, Taker, View,
 };
 use crate::format::Superblock;
 use crate::handover::{Facts, Look, StepRecord, Which};
@@ -347,8 +347,11 @@ impl World for Told {
         self.answer(seen!(Begun)).unwrap_or_default()
     }
 
-    fn unfinished(&self, _device: &Device) -> Option<Unfinished> {
-        self.answer(seen!(Unfinished)).flatten()
+    fn deployed(&self, device: &Device) -> Option<Deployed> {
+        self.answer(|look| match look {
+            Look::Deployed(node, seen) if *node == device.node => Some(seen.clone()),
+            _ => None,
+        })
     }
 
     fn in_use(&self, _device: &Device, _sleep: &Sleep<'_>, _at: Option<(&Path, &Path)>) -> Option<Obstacle> {

@@ -8,7 +8,7 @@ use crate::attempt::Watchdog;
 use crate::config::Config;
 use crate::error::Stop;
 use crate::facts::{
-    Content, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Provider, RamFacts, Taker, Unfinished, View,
+    Content, Deployed, Device, Inner, Kernels, Loaded, MediumFacts, Moment, Provider, RamFacts, Taker, View,
 };
 use crate::format::Superblock;
 use crate::handover::{Facts, StepRecord};
@@ -182,8 +182,8 @@ pub trait World {
     /// Whether an attempt of ours to make a file system on a device was cut short.
     fn is_begun(&self, device: &Device) -> bool;
 
-    /// What an earlier boot of ours has left undone on a disk for an image.
-    fn unfinished(&self, device: &Device) -> Option<Unfinished>;
+    /// What a disk says of an image that earlier boots of ours have written to it.
+    fn deployed(&self, device: &Device) -> Option<Deployed>;
 
     /// Why somebody may still use a file system that is not ours; `at` is where it is mounted, if it is, and the path on it at which a
     /// file of ours may have been begun.

@@ -40,7 +40,7 @@ pub use interpret::{interpret, interpret_text};
 pub use nfs::{Share, ShareError};
 pub use size::{ParseSizeError, Size};
 pub use system::{Eject, Emergency, Failure, Init, Modules, Shutdown};
-pub use target::System;
+pub use target::{Given, System};
 pub use transfer::Transfer;
 pub use warnings::{Level, Warning, Warnings};
 pub use wish::{AreaFs, Wish};

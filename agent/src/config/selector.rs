@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Config, KeyFile, Persistence, Selector, Source, grub};
+use super::{Config, Given, KeyFile, Persistence, Selector, Source, grub};
 use crate::format::udev_decode;
 
 impl Selector {
@@ -110,8 +110,12 @@ impl Config {
         };
         let host = self.iso_scan.as_ref().and_then(|scan| scan.device.as_ref());
         let crypt = overlay.crypt.as_ref().map(|crypt| &crypt.device);
-        let (system, wipe) =
-            self.system.iter().map(|system| (Some(&system.device), system.wipe.as_ref())).next().unwrap_or_default();
+        let (system, wipe) = self
+            .system
+            .iter()
+            .map(|system| (Some(&system.device), system.wipe.as_ref().and_then(Given::device)))
+            .next()
+            .unwrap_or_default();
         let all = [root, self.medium.as_ref(), host, place, key, crypt, system, wipe];
         all.into_iter().flatten()
     }

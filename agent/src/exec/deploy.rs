@@ -1,15 +1,22 @@
 //! An image written to a disk (docs/decisions/0035-deployment.md): what is there is looked at again first, and the image's first bytes are
 //! written last.
 
+mod old;
+mod output;
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rdlive_fetch::Output;
+use rdlive_fetch::policy::Validator;
 use rdlive_fetch::sniff::Packing;
 use rdlive_fetch::transfer::{Offered, Place, Refusal, Unpack};
 use rdlive_sys::blkpg;
+use sha2::{Digest, Sha256};
 
 use super::apply::Executor;
 use super::blank::PROOF_LIMIT;
@@ -18,25 +25,22 @@ use super::witness::Witness;
 use crate::env::Env;
 use crate::error::{Code, ELSEWHERE, Stop};
 use crate::facts::Seen;
-use crate::format::partition;
 use crate::kmsg;
 use crate::plan::act::Onto;
 use crate::probe::block;
-use crate::probe::deploying::{self, Deploying, HEAD, Old, ROOM};
+use crate::probe::deploying::{self, Deploying, HEAD, Known, Notes, Old, ROOM, Whose};
 use crate::probe::empty::{self, Extent};
-
-/// So many bytes are written before the disk has to have them: what a slow disk is behind must fit into the memory of a small machine.
-const STRIDE: u64 = 32 * MIB;
-/// Wiped at both ends of what lies behind the old image: as much as of a place that is formatted.
-const WIPED: u64 = 3 * MIB;
+use output::DiskFile;
 
 impl Executor<'_> {
     /// Completes an image that lacks its first bytes.
     pub(super) fn close_image(&mut self, seen: &Seen) -> Result<(), Stop> {
         let site = Site::of(self.env, seen)?;
         match deploying::known(site.file(), site.size).map_err(|error| site.failed(&error))? {
-            Some(Deploying::Closing(head)) => {
-                deploying::finish(site.file(), site.size, &head).map_err(|error| site.failed(&error))?;
+            Some(Known { whose, how_far: Deploying::Closing(head) }) => {
+                let file = site.file().try_clone().map(Arc::new);
+                let finished = file.and_then(|file| Notes::of(file, site.size, whose, 0).finish(&head));
+                finished.map_err(|error| site.failed(&error))?;
             }
             _ => return Err(site.unusable("has changed since it was looked at; nothing was written")),
         }
@@ -91,8 +95,8 @@ impl<'a> Site<'a> {
 
 /// What happens to what was there.
 enum Before {
-    /// An attempt of ours; nothing has to be done.
-    Begun,
+    /// An attempt of ours, of which so many bytes are there; nothing has to be done.
+    Begun { whose: Whose, done: u64 },
     /// Nothing.
     Nothing,
     /// It is given away.
@@ -105,7 +109,8 @@ pub(super) struct OntoDisk<'a> {
     before: Before,
     /// For the disk's mark: without credentials.
     url: String,
-    opened: bool,
+    /// The name that the disk has wherever it is, if there is one.
+    disk: &'a str,
 }
 
 impl<'a> OntoDisk<'a> {
@@ -116,20 +121,29 @@ impl<'a> OntoDisk<'a> {
     pub fn prove(env: &'a Env, onto: &'a Onto, url: String) -> Result<Self, Stop> {
         let site = Site::of(env, &onto.device)?;
         let known = deploying::known(site.file(), site.size).map_err(|error| site.failed(&error))?;
-        let before = match (known, onto.given) {
-            (Some(Deploying::Writing), _) => Before::Begun,
-            (_, true) => Before::Given(old(&site).map_err(|error| site.failed(&error))?),
+        let (whose, how_far) = known.map(|known| (known.whose, known.how_far)).unzip();
+        let before = match (how_far, onto.given) {
+            (Some(Deploying::Writing { done }), _) => Before::Begun { whose: whose.unwrap_or_default(), done },
+            // A cut came while that became zeros: it is done once more, as a whole.
+            (Some(Deploying::Clearing(head)), _) | (Some(Deploying::Closing(head)), true) => {
+                Before::Given(old::beginning_with(head, site.file(), site.size))
+            }
+            (_, true) => Before::Given(old::on(site.file(), site.size).map_err(|error| site.failed(&error))?),
             (_, false) => {
                 empty::proof_from(site.file(), 0, site.size, Extent::Samples, PROOF_LIMIT).map_err(|doubt| {
                     let node = onto.device.node.display();
+                    let name = Some(onto.disk.as_str()).filter(|name| !name.is_empty()).unwrap_or(ANY_NAME);
                     Stop::new(Code::TargetHolds, format!("{node} is not empty: {doubt}"))
                         .wanted("an empty disk, or one with an earlier image")
-                        .advice("if nothing on it is needed: rd.kiwi.live.system.wipe=/dev/disk/by-id/…")
+                        .found(at_end(&site))
+                        .advice(format!("if nothing on it is needed: rd.kiwi.live.system.wipe={name}"))
                 })?;
                 Before::Nothing
             }
         };
-        Ok(Self { site, before, url, opened: false })
+        // A disk can be moved to another port, and another one be there.
+        let disk = if onto.disk.starts_with("/dev/disk/by-path/") { "" } else { &onto.disk };
+        Ok(Self { site, before, url, disk })
     }
 
     /// The image is there as a whole.
@@ -137,31 +151,71 @@ impl<'a> OntoDisk<'a> {
         self.site.end();
     }
 
-    fn begin(&mut self) -> io::Result<()> {
-        let (file, size) = (self.site.file(), self.site.size);
-        match std::mem::replace(&mut self.before, Before::Begun) {
-            Before::Begun => Ok(()),
-            Before::Nothing => deploying::begin(file, size, &self.url, None),
-            Before::Given(old) => deploying::begin(file, size, &self.url, Some(&old)),
+    /// What has come is not what was wanted: no later boot goes on with it.
+    pub fn distrust(&self) {
+        if matches!(self.before, Before::Begun { .. }) {
+            let begun = self.notes(None).and_then(|mut notes| notes.begin(None));
+            begun.unwrap_or_else(|error| log::warn!("{}", self.site.failed(&error)));
         }
+    }
+
+    fn notes(&self, file: Option<[u8; 32]>) -> io::Result<Notes<Arc<File>>> {
+        let (disk, size) = (Arc::new(self.site.file().try_clone()?), self.site.size);
+        let number = deploying::number(&disk, size)?;
+        Ok(Notes::of(disk, size, self.whose(file), number))
+    }
+
+    fn whose(&self, file: Option<[u8; 32]>) -> Whose {
+        let sum: [u8; 32] = Sha256::digest(self.disk).into();
+        let disk = sum.first_chunk().copied().filter(|_| !self.disk.is_empty());
+        Whose { url: self.url.clone(), file, disk }
+    }
+
+    /// Begins, or goes on; returns how many bytes of the file are there.
+    fn begin(&mut self, offered: &Offered) -> io::Result<(Notes<Arc<File>>, u64)> {
+        let file = sum(offered, &self.url);
+        let (mut notes, whose) = (self.notes(file)?, self.whose(file));
+        let before = std::mem::replace(&mut self.before, Before::Begun { whose: whose.clone(), done: 0 });
+        let done = match &before {
+            // The last byte comes anew, so that there is something to ask for.
+            Before::Begun { whose: begun, done } if whose.goes_on_with(begun) => {
+                (*done).min(offered.length.unwrap_or(0).saturating_sub(1))
+            }
+            _ => 0,
+        };
+        match before {
+            Before::Begun { .. } if done > HEAD as u64 => return Ok((notes, done)),
+            Before::Begun { .. } | Before::Nothing => notes.begin(None)?,
+            Before::Given(old) => notes.begin(Some(&old))?,
+        }
+        Ok((notes, 0))
     }
 }
 
-/// What is on a disk that is given away. Behind an image of ours may be an area: its ends become zeros, so that no change of before is found.
-fn old(site: &Site<'_>) -> io::Result<Old> {
-    let (mut file, size) = (site.file(), site.size);
-    let mut head = vec![0; HEAD];
-    file.read_exact_at(&mut head, 0)?;
-    let table = partition::table(&mut file, size).ok().flatten();
-    let entries = table.map(|table| table.partitions).unwrap_or_default();
-    let both = entries
-        .iter()
-        .filter(|entry| entry.start >= HEAD as u64 && entry.start + entry.size <= size - ROOM)
-        .flat_map(|entry| {
-            let length = WIPED.min(entry.size);
-            [(entry.start, length), (entry.start + entry.size - length, length)]
-        });
-    Ok(Old { head, places: both.collect() })
+/// Where no name is known that stays.
+const ANY_NAME: &str = "/dev/disk/by-id/…";
+
+/// A sum of all by which the rest of a file is known to be of the same one; `None` where the server says too little, or what is counted
+/// here is not what it counts.
+fn sum(offered: &Offered, url: &str) -> Option<[u8; 32]> {
+    let version = match (&offered.digest, &offered.validator) {
+        (Some(digest), _) => format!("{digest:02x?}"),
+        (None, Validator::None) => return None,
+        (None, validator) => validator.to_string(),
+    };
+    let length = offered.written()?;
+    // A line end is in none of them.
+    Some(Sha256::digest(format!("{url}\n{length}\n{version}")).into())
+}
+
+/// What lies at the end of a disk that begins with nothing known.
+fn at_end(site: &Site<'_>) -> Vec<String> {
+    let is_copy = |sector: u64| {
+        let mut magic = [0; 8];
+        let read = site.file().read_exact_at(&mut magic, site.size.saturating_sub(sector));
+        read.is_ok() && magic == *b"EFI PART"
+    };
+    [512, 4096].into_iter().any(is_copy).then(|| "the copy of a GPT at its end".to_owned()).into_iter().collect()
 }
 
 /// It is too small.
@@ -180,144 +234,30 @@ impl Place for OntoDisk<'_> {
         if let Some(needs) = offered.written().filter(|needs| *needs > has) {
             return Err(Box::new(TooSmall { needs, has, grows: false }));
         }
-        let size = offered.length.map_or_else(String::new, |bytes| format!(" ({} MiB)", bytes.div_ceil(MIB)));
+        let in_place = match self.before {
+            Before::Begun { .. } => ", from its beginning",
+            Before::Given(_) => ", in place of what is there",
+            Before::Nothing => "",
+        };
+        let (notes, done) = self.begin(offered)?;
         let node = self.site.seen.node.display();
-        kmsg::tell(
-            self.site.env,
-            &format!("fetching {}{size} onto {node} ({} MiB)", offered.url, self.site.size / MIB),
-        );
-        self.begin()?;
-        self.opened = true;
+        let onto = format!("onto {node} ({} MiB)", self.site.size / MIB);
+        let all = offered.length.unwrap_or_default().div_ceil(MIB);
+        let line = match (done, offered.length) {
+            (0, length) => {
+                let size = length.map_or_else(String::new, |_| format!(" ({all} MiB)"));
+                format!("fetching {}{size} {onto}{in_place}", offered.url)
+            }
+            (done, _) => {
+                format!("fetching {} {onto}: going on, {} of {all} MiB are there", offered.url, done / MIB)
+            }
+        };
+        kmsg::tell(self.site.env, &line);
         let file = Arc::new(self.site.file().try_clone()?);
-        let url = self.url.clone();
-        Ok(Box::new(DiskFile { file, size: self.site.size, url, head: vec![0; HEAD], has, unsynced: 0 }))
+        Ok(Box::new(DiskFile::new(file, notes, has, done)))
     }
 
     fn unpack(&mut self, packing: Packing) -> Option<Box<dyn Unpack>> {
         rdlive_fetch::unpacker(packing).ok()
-    }
-}
-
-/// The image on the disk, without its first bytes until all is there.
-struct DiskFile {
-    file: Arc<File>,
-    size: u64,
-    url: String,
-    head: Vec<u8>,
-    has: u64,
-    unsynced: u64,
-}
-
-impl Output for DiskFile {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let end = offset.saturating_add(bytes.len() as u64);
-        if end > self.has {
-            let small = TooSmall { needs: end, has: self.has, grows: true };
-            return Err(io::Error::new(io::ErrorKind::StorageFull, small));
-        }
-        let kept = usize::try_from(offset).map_or(0, |offset| HEAD.saturating_sub(offset)).min(bytes.len());
-        let (first, rest) = bytes.split_at(kept);
-        if !first.is_empty() {
-            let at = offset as usize;
-            self.head[at..at + kept].copy_from_slice(first);
-        }
-        self.file.write_all_at(rest, offset + kept as u64)?;
-        self.unsynced += rest.len() as u64;
-        if self.unsynced >= STRIDE {
-            self.file.sync_data()?;
-            self.unsynced = 0;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        deploying::close(self.file.as_ref(), self.size, &self.url, &self.head)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use rdlive_sys::loopdev::{self, LoopDevice, Setup};
-
-    use super::*;
-    use crate::format::{Kind, Superblock};
-
-    fn disk(size: u64) -> (File, LoopDevice, Seen) {
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(size).unwrap();
-        let setup = Setup { autoclear: true, ..Setup::default() };
-        let device = loopdev::attach(Path::new("/dev"), &file, "target", setup).unwrap();
-        let seen = block::device(&Env::default(), &format!("loop{}", device.number)).unwrap().seen();
-        (file, device, seen)
-    }
-
-    fn offered(length: Option<u64>) -> Offered {
-        let image = Superblock::new(Kind::Iso9660);
-        Offered { url: "http://h/x".into(), length, packed: None, image, restart: 0 }
-    }
-
-    fn bytes_of(file: &File, at: u64, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, at).unwrap();
-        bytes
-    }
-
-    /// Needs root.
-    #[test]
-    fn loop_t55_an_image_is_written_with_its_beginning_last() {
-        let env = Env::default();
-        let (_file, device, seen) = disk(16 << 20);
-        let image: Vec<u8> = (0..5_000_001_usize).map(|at| (at * 7 + at / 512) as u8).collect();
-        let onto = Onto { device: seen, given: false };
-        let mut place = OntoDisk::prove(&env, &onto, "http://h/x".into()).unwrap();
-        let mut output = place.open(&offered(Some(image.len() as u64))).unwrap();
-        for (number, piece) in image.chunks(70_000).enumerate() {
-            output.write_at(number as u64 * 70_000, piece).unwrap();
-        }
-        device.device.sync_all().unwrap();
-        assert!(bytes_of(&device.device, 0, HEAD).iter().all(|byte| *byte == 0), "the beginning is there already");
-        // A power cut here: the next boot knows it, and begins anew.
-        drop((output, place));
-        let mut place = OntoDisk::prove(&env, &onto, "http://h/x".into()).unwrap();
-        assert!(matches!(place.before, Before::Begun));
-        let mut output = place.open(&offered(None)).unwrap();
-        output.write_at(0, &image[..100]).unwrap();
-        output.write_at(100, &image[100..]).unwrap();
-        output.finish().unwrap();
-        drop(output);
-        place.done();
-        rdlive_sys::blkflush::flush(&device.device).unwrap();
-        assert!(bytes_of(&device.device, 0, image.len()) == image);
-        assert!(bytes_of(&device.device, (16 << 20) - ROOM, ROOM as usize).iter().all(|byte| *byte == 0));
-    }
-
-    /// Needs root.
-    #[test]
-    fn loop_t57_what_nobody_gave_away_stays_and_what_is_given_away_goes() {
-        let env = Env::default();
-        let (_file, device, seen) = disk(16 << 20);
-        device.device.write_all_at(b"somebody's", 9 << 20).unwrap();
-        device.device.write_all_at(b"beginning", 4096).unwrap();
-        device.device.sync_all().unwrap();
-        let refused = OntoDisk::prove(&env, &Onto { device: seen.clone(), given: false }, String::new()).err().unwrap();
-        assert_eq!(refused.code, Code::TargetHolds);
-        assert!(refused.advice.contains("rd.kiwi.live.system.wipe="), "{}", refused.advice);
-        let given = Onto { device: seen.clone(), given: true };
-        let mut place = OntoDisk::prove(&env, &given, String::new()).unwrap();
-        // Before a server has shown an image, nothing is lost; nor by one that does not fit.
-        let small = place.open(&offered(Some(16 << 20))).err().unwrap();
-        assert_eq!(small.to_string(), "the image has 16 MiB, and the disk holds 15 MiB");
-        assert_eq!(bytes_of(&device.device, 4096, 9), b"beginning");
-        let mut output = place.open(&offered(None)).unwrap();
-        rdlive_sys::blkflush::flush(&device.device).unwrap();
-        assert!(bytes_of(&device.device, 0, HEAD).iter().all(|byte| *byte == 0));
-        let full = output.write_at((15 << 20) - 3, b"four").unwrap_err();
-        assert!(full.to_string().contains("more than 15 MiB"), "{full}");
-        // Somebody uses it.
-        let busy = OntoDisk::prove(&env, &given, String::new()).err().unwrap();
-        assert!(busy.code == Code::TargetUnusable && busy.cause.contains("in use"), "{:?}", busy.lines());
-        assert!(busy.advice.contains("rd.kiwi.live.system="), "{}", busy.advice);
     }
 }

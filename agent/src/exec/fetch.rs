@@ -72,8 +72,10 @@ impl Executor<'_> {
             Destination::Disk(onto) => {
                 let mut place = OntoDisk::prove(self.env, onto, job.shown())?;
                 let result = transfer::fetch(&setup, &job, &mut place, report);
-                if result.is_ok() {
-                    place.done();
+                match &result {
+                    Ok(_) => place.done(),
+                    Err(transfer::Stop::Digest { .. }) => place.distrust(),
+                    Err(_) => {}
                 }
                 result
             }
@@ -196,6 +198,13 @@ impl Place for Room<'_> {
             (None, Some(_)) => "compressed, unknown length".to_owned(),
         };
         kmsg::tell(self.env, &format!("fetching {} ({size}) into RAM, {} MiB are free", offered.url, has / MIB));
+        // The originals take all of it at once, and run out of memory with it.
+        if let Some(limit) = self.limit.filter(|limit| limit.saturating_add(free) > has) {
+            let (asked, most) = (limit / 1024, has.saturating_sub(free) / 1024);
+            let line =
+                format!("ramdisk_size={asked} is more RAM than there is: {most} KiB at most are taken for the image");
+            kmsg::tell(self.env, &line);
+        }
         let looks = offered.written().is_none().then(|| self.env.clone());
         let limit = self.limit.unwrap_or(u64::MAX);
         Ok(Box::new(RamFile { file, looks, free, limit, end: 0, looked: 0 }))
@@ -260,13 +269,18 @@ fn stopped(stop: &transfer::Stop, to: &Destination) -> Stop {
         return Stop::new(Code::RamRefused, why.to_string()).advice(advice);
     }
     if let Some(why) = inner.and_then(|inner| inner.downcast_ref::<TooSmall>()) {
-        return Stop::new(Code::TargetUnusable, format!("{to}: {why}")).advice("name a larger disk");
+        let node = match to {
+            Destination::Disk(onto) => onto.device.node.display(),
+            Destination::Ram(path) => path.display(),
+        };
+        return Stop::new(Code::TargetUnusable, format!("{node}: {why}")).advice("name a larger disk");
     }
     let told = Stop::new(Code::FetchFailed, stop.to_string());
+    if let (transfer::Stop::Output(_) | transfer::Stop::Refused(_), Destination::Disk(onto)) = (stop, to) {
+        let cause = format!("{}: {stop}", onto.device.node.display());
+        return Stop::new(Code::TargetUnusable, cause).advice("see dmesg; name another disk");
+    }
     match stop {
-        transfer::Stop::Output(_) | transfer::Stop::Refused(_) if matches!(to, Destination::Disk(_)) => {
-            Stop::new(Code::TargetUnusable, stop.to_string()).advice("see dmesg; name another disk")
-        }
         transfer::Stop::Output(_) => told.advice("more RAM may be needed; see dmesg"),
         transfer::Stop::Digest { .. } => Stop::new(Code::FetchDigest, stop.to_string()),
         transfer::Stop::Packed { .. } | transfer::Stop::Damaged { .. } => {
@@ -282,6 +296,8 @@ fn stopped(stop: &transfer::Stop, to: &Destination) -> Stop {
 
 #[cfg(test)]
 mod tests {
+    use rdlive_fetch::policy::Validator;
+
     use super::*;
     use crate::format::{Kind, Superblock};
 
@@ -348,6 +364,8 @@ mod tests {
             packed: None,
             image: Superblock::new(Kind::Iso9660),
             restart: 1,
+            validator: Validator::None,
+            digest: None,
         };
         assert!(room.open(&offered).is_ok());
         fs::write(&to, "half of it").unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdlive_fetch::transfer::Progress;
+use rdlive_fetch::transfer::{Progress, Stall};
 
 use crate::attempt::Watchdog;
 use crate::env::Env;
@@ -25,8 +25,7 @@ pub(super) fn teller(env: Env, watchdog: Watchdog) -> impl FnMut(&Progress) + Se
             Some(stall) if stall.lasts < stalled + Duration::from_secs(5) && !stalled.is_zero() => return,
             Some(stall) => {
                 stalled = stall.lasts;
-                let why = stall.why.as_ref().map_or_else(|| "nothing comes".to_owned(), ToString::to_string);
-                format!("{}: nothing new for {} s: {why}", progress.url, stall.lasts.as_secs())
+                stall_line(&progress.url, stall)
             }
             None => {
                 stalled = Duration::ZERO;
@@ -36,6 +35,16 @@ pub(super) fn teller(env: Env, watchdog: Watchdog) -> impl FnMut(&Progress) + Se
         kmsg::tell(&env, &line);
         watchdog.said();
     }
+}
+
+/// What a person is told while nothing moves. A slow disk is not the server's fault.
+fn stall_line(url: &str, stall: &Stall) -> String {
+    let seconds = stall.lasts.as_secs();
+    if stall.writes {
+        return format!("{url}: writing what has come takes {seconds} s already, the disk is slow");
+    }
+    let why = stall.why.as_ref().map_or_else(|| "nothing comes".to_owned(), ToString::to_string);
+    format!("{url}: nothing new for {seconds} s: {why}")
 }
 
 fn line(progress: &Progress) -> String {
@@ -54,6 +63,16 @@ fn line(progress: &Progress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_disk_is_not_the_servers_fault() {
+        let stall = |writes| Stall { lasts: Duration::from_secs(4), why: None, writes };
+        assert_eq!(stall_line("http://h/x", &stall(false)), "http://h/x: nothing new for 4 s: nothing comes");
+        assert_eq!(
+            stall_line("http://h/x", &stall(true)),
+            "http://h/x: writing what has come takes 4 s already, the disk is slow"
+        );
+    }
 
     #[test]
     fn progress_in_one_line() {

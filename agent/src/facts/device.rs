@@ -45,6 +45,9 @@ pub struct Device {
     pub paths: Vec<PathBuf>,
     /// First bytes of the partitions its own table lists; empty for a partition or without a table.
     pub table: Vec<u64>,
+    /// The id of its own table: the GUID of a GPT, the eight digits of an MBR.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table_id: Option<String>,
     /// What the device holds.
     pub superblock: Option<Superblock>,
     /// The file system in front of the record of a RAID, which the superblock is then: it is read at most.

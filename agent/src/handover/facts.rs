@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::area::{Found, Obstacle, Site, Windows};
 use crate::error::Stop;
-use crate::facts::{Content, Device, Inner, Kernels, Loaded, Provider, RamFacts, Taker, Unfinished};
+use crate::facts::{Content, Deployed, Device, Inner, Kernels, Loaded, Provider, RamFacts, Taker};
 use crate::format::Superblock;
 
 /// All that the decisions of a boot were made from.
@@ -69,8 +69,8 @@ pub enum Look {
     Memory(Option<u64>),
     /// Who else brings a network up here.
     Provider(Option<Provider>),
-    /// What was begun on a disk for an image.
-    Unfinished(Option<Unfinished>),
+    /// What a disk says of an image that was written to it; nothing for others.
+    Deployed(PathBuf, Deployed),
     /// A key was read.
     Key,
     /// The source of what is mounted where the root will be.

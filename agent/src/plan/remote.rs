@@ -30,9 +30,10 @@ const MIB: u64 = 1 << 20;
 /// [`Code::RootMalformed`] for what is no URL, [`Code::SourceNotBuilt`] for a scheme that is not built.
 pub fn fetch(config: &Config, text: &str, follow: Option<Provider>, onto: Option<Onto>) -> Result<Vec<Step>, Stop> {
     let mut transfer = config.transfer();
-    let curl = config.curl().map_err(|error| wrong(format!("rd.kiwi.live.curl_options: {error}")))?;
-    let text = curl.signed(text);
-    transfer.mirrors.iter_mut().for_each(|mirror| *mirror = curl.signed(mirror));
+    let text = signed(config, text)?;
+    for mirror in &mut transfer.mirrors {
+        *mirror = signed(config, mirror)?;
+    }
     let mut from = vec![url(&text, "root=live:")?];
     for mirror in &transfer.mirrors {
         from.push(url(mirror, "rd.live.mirror=")?);
@@ -85,6 +86,20 @@ pub fn unneeded(config: &Config) -> Vec<Step> {
 fn patience_for_an_address(config: &Config, wish: &Wish) -> Duration {
     let limit = wish.timeouts.dhcp.map(|limit| limit.saturating_mul(wish.dhcp_retry.unwrap_or(1).max(1)));
     limit.map_or(config.deadline, |limit| limit.min(config.deadline))
+}
+
+/// What is noted on a disk of where its image comes from: without credentials.
+///
+/// # Errors
+/// [`Code::RootMalformed`], as [`fetch`].
+pub fn known_as(config: &Config, text: &str) -> Result<String, Stop> {
+    Ok(url(&signed(config, text)?, "root=live:")?.to_string())
+}
+
+/// A URL with the user that options for curl give.
+fn signed(config: &Config, text: &str) -> Result<String, Stop> {
+    let curl = config.curl().map_err(|error| wrong(format!("rd.kiwi.live.curl_options: {error}")))?;
+    Ok(curl.signed(text))
 }
 
 /// Brings an AoE device within reach (network.md 2.3). Without `ip=` no interface gets an address: it needs none.

@@ -135,7 +135,11 @@ fn read_content(env: &Env, dir: &Path, device: &mut Device) {
     }
     match (device.parent.clone(), device.partition) {
         (Some(parent), Some(number)) => partition_names(env, &parent, number, device),
-        _ if !device.optical => device.table = table(&mut file, device.size).map_or_else(Vec::new, starts),
+        _ if !device.optical => {
+            let table = table(&mut file, device.size);
+            device.table_id = table.as_ref().and_then(|table| table.id.clone());
+            device.table = table.map_or_else(Vec::new, starts);
+        }
         _ => {}
     }
 }

@@ -15,7 +15,7 @@ use crate::area::{
     DiskSite, Found, HostSite, LABEL, LUKS_LABEL, NoGap, Obstacle, Part, Site, WORK, in_place, upper_attribute,
 };
 use crate::env::Env;
-use crate::facts::{Device, MediumFacts, Unfinished};
+use crate::facts::{Deployed, Deployment, Device, MediumFacts};
 use crate::foreign::{self, Entry};
 use crate::format::{Kind, partition};
 use crate::table::{ALIGNMENT, Disk, Gap, name};
@@ -110,13 +110,16 @@ pub fn is_begun(env: &Env, device: &Device) -> bool {
     File::open(env.path(&device.node)).is_ok_and(|file| begun::is_begun(&file, 0, device.size))
 }
 
-/// What an earlier boot of ours has left undone on a disk for an image. What cannot be read is nothing of ours.
-pub fn unfinished(env: &Env, device: &Device) -> Option<Unfinished> {
+/// What a disk says of an image that earlier boots of ours have written to it. What cannot be read is nothing of ours.
+pub fn deployed(env: &Env, device: &Device) -> Option<Deployed> {
     let file = File::open(env.path(&device.node)).ok()?;
-    match deploying::known(&file, device.size).ok()?? {
-        Deploying::Writing => Some(Unfinished::Writing),
-        Deploying::Closing(_) => Some(Unfinished::Closing),
-    }
+    let known = deploying::known(&file, device.size).ok()??;
+    let state = match known.how_far {
+        Deploying::Clearing(_) | Deploying::Writing { .. } => Deployment::Writing,
+        Deploying::Closing(_) => Deployment::Closing,
+        Deploying::Whole => Deployment::Whole,
+    };
+    Some(Deployed { url: known.whose.url, state })
 }
 
 /// A partition as the kernel shows it; beside a mounted disk, or when the kernel does not show it, as its bytes do.

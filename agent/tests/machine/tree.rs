@@ -125,7 +125,7 @@ impl World for Own<'_> {
         fn host(&self, sleep: &Sleep<'_>, node: &Path, at: &Path, paths: (&Path, &Path)) -> Site;
         fn found(&self, at: &Path, path: &Path) -> Found;
         fn is_stranger(&self, at: &Path, path: &Path) -> bool;
-        fn unfinished(&self, device: &Device) -> Option<rdlive::facts::Unfinished>;
+        fn deployed(&self, device: &Device) -> Option<rdlive::facts::Deployed>;
         fn is_begun(&self, device: &Device) -> bool;
         fn in_use(&self, device: &Device, sleep: &Sleep<'_>, at: Option<(&Path, &Path)>) -> Option<Obstacle>;
         fn sleeping_windows(&self, device: &Device, at: &Path) -> Option<Windows>;

@@ -70,7 +70,7 @@ impl std::fmt::Display for Need {
             Self::FileSystem(name) => write!(f, "driver for {name}"),
             Self::Slow => f.write_str("slow medium"),
             Self::Silent => f.write_str("medium that stops answering"),
-            Self::Unreadable => f.write_str("medium with read errors"),
+            Self::Unreadable => f.write_str("medium with errors"),
             Self::Unplug => f.write_str("pulled plug"),
             Self::Eject => f.write_str("button of a drive"),
             Self::Reboot => f.write_str("reboot"),

@@ -14,6 +14,8 @@ pub struct Trouble {
     pub answers: Option<Duration>,
     /// Sectors of 512 bytes that cannot be read.
     pub unreadable: Vec<u64>,
+    /// A sector of 512 bytes that cannot be written.
+    pub unwritable: Option<u64>,
 }
 
 /// When a medium stops to answer.
@@ -44,15 +46,17 @@ impl Trouble {
         };
         let file = file.display().to_string().replace(',', ",,");
         // Without the locks that QEMU puts on its files: user-mode Linux has locks of its own on a medium that both only read.
-        let below = match self.unreadable.as_slice() {
+        let unreadable = self.unreadable.iter().map(|sector| ("read", *sector));
+        let sectors: Vec<_> = unreadable.chain(self.unwritable.map(|sector| ("write", sector))).collect();
+        let below = match sectors.as_slice() {
             [] => format!(",file.locking=off,file={file}"),
             sectors => {
                 let below = format!(
                     ",file.driver=blkdebug,file.image.driver=file,file.image.locking=off,file.image.filename={file}"
                 );
-                sectors.iter().enumerate().fold(below, |text, (number, sector)| {
+                sectors.iter().enumerate().fold(below, |text, (number, (way, sector))| {
                     let rule = format!(",file.inject-error.{number}");
-                    format!("{text}{rule}.event=none{rule}.iotype=read{rule}.errno=5{rule}.sector={sector}")
+                    format!("{text}{rule}.event=none{rule}.iotype={way}{rule}.errno=5{rule}.sector={sector}")
                 })
             }
         };
@@ -73,6 +77,7 @@ mod tests {
         let written = Trouble { silent: Some(Silent::Written(9)), ..none.clone() };
         let slow = Trouble { slow: Some(7), ..none.clone() };
         let unreadable = Trouble { unreadable: vec![5], ..none.clone() };
+        let unwritable = Trouble { unwritable: Some(6), ..none.clone() };
         for (trouble, expected) in [
             (none, ",file.locking=off,file=/a,,b"),
             (silent, ",throttling.bps-read=1,throttling.bps-read-max=1,file.locking=off,file=/a,,b"),
@@ -83,6 +88,12 @@ mod tests {
                 ",file.driver=blkdebug,file.image.driver=file,file.image.locking=off,file.image.filename=/a,,b\
                  ,file.inject-error.0.event=none,file.inject-error.0.iotype=read,file.inject-error.0.errno=5\
                  ,file.inject-error.0.sector=5",
+            ),
+            (
+                unwritable,
+                ",file.driver=blkdebug,file.image.driver=file,file.image.locking=off,file.image.filename=/a,,b\
+                 ,file.inject-error.0.event=none,file.inject-error.0.iotype=write,file.inject-error.0.errno=5\
+                 ,file.inject-error.0.sector=6",
             ),
         ] {
             assert_eq!(trouble.options(Path::new("/a,b")), expected);

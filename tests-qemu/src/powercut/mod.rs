@@ -3,6 +3,7 @@
 //! A cut is wanted after every possible write, but a boot takes seconds: so a seed chooses, and what it chose can be done
 //! again (`cargo lab test power/ --seed N --points M`).
 
+mod deployment;
 mod files;
 mod judge;
 mod kill;
@@ -18,6 +19,7 @@ mod sparse;
 mod store;
 pub mod volume;
 
+pub use deployment::Deployment;
 pub use points::Phase;
 pub use random::Random;
 pub use recording::{Place, STORE, Setup};

@@ -44,7 +44,7 @@ use crate::disks::Disks;
 use crate::lab::Lab;
 use crate::machine::Need;
 use crate::mode::Mode;
-use crate::powercut::Cuts;
+use crate::powercut::{Cuts, Deployment};
 
 /// A named test.
 pub struct Scenario {
@@ -95,6 +95,7 @@ impl Scenario {
         match &self.work {
             Work::Boot(boot) => boot.all_needs(),
             Work::Cuts(cuts) => cuts.needs(),
+            Work::Deployment(_) => Vec::new(),
             // No machine at all: it waits for none either.
             Work::Measure(_) | Work::Disks(_) => Vec::new(),
         }
@@ -107,6 +108,8 @@ pub enum Work {
     Boot(Box<Boot>),
     /// Cuts the power at many moments; each loss is a reason for failure.
     Cuts(Box<Cuts>),
+    /// The same of an image that is written to a disk.
+    Deployment(Box<Deployment>),
     /// Boots many generated disks with the agent itself, on loop devices; each property that does not hold is a reason for failure.
     Disks(Disks),
     /// Measures something that is promised; an error says by how much the promise is missed.

@@ -88,6 +88,13 @@ fn ftp() -> Vec<Scenario> {
                 .expect(report_says("or leave it out")),
         ),
         scenario(
+            "net/K21 ramdisk_size= beyond the memory takes no more than is needed, and that is said",
+            boot(URL, serve())
+                .kargs("ramdisk_size=99999999")
+                .expect(overlay_root())
+                .expect(console_says("ramdisk_size=99999999 is more RAM than there is")),
+        ),
+        scenario(
             "net/FTP a user whom the server does not know",
             fails("root=live:ftp://who:secret@10.9.0.1/live.iso", serve(), "RDL-071")
                 .expect(report_says("530"))

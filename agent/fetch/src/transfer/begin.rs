@@ -117,7 +117,8 @@ impl Engine<'_> {
         let length = identity.total.or(length);
         let content = sniff::sniff(&head, length, kind.as_deref()).map_err(Fault::from)?;
         let about = (self.urls[self.head.source].to_string(), length, self.begun);
-        let mut sink = Sink::begin(place, about, content, self.job.digest.is_some())?;
+        let known = (identity.validator.clone(), self.job.digest);
+        let mut sink = Sink::begin(place, self.board, about, content, known)?;
         self.begun += 1;
         self.start = head.clone().into();
         self.moved(self.head.source, head.len() as u64);
@@ -147,16 +148,17 @@ impl Engine<'_> {
             self.board.bytes(received);
             match &mut sink {
                 Some(sink) => {
-                    self.moved(source, received);
                     let bytes = piece[..read].to_vec();
                     sink.write(received - read as u64, bytes)?;
+                    self.moved(source, received);
                 }
                 None => {
                     self.head.bytes.extend_from_slice(&piece[..read]);
                     if (self.head.bytes.len() >= HEAD || read == 0)
                         && let Some(place) = place.take()
                     {
-                        sink = Some(self.begin(place, &identity, (read == 0).then_some(received))?);
+                        let begun = self.begin(place, &identity, (read == 0).then_some(received))?;
+                        sink.insert(begun).whole();
                     }
                 }
             }

@@ -15,9 +15,16 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// All of a file of `total` bytes but its first ones.
-    pub(super) fn new(from: u64, total: u64) -> Self {
-        Self { returned: Vec::new(), next: from, total, missing: total.saturating_sub(from) }
+    /// All of a file of `total` bytes but its first ones, and others that are there already.
+    pub(super) fn new(from: u64, total: u64, kept: Range<u64>) -> Self {
+        let kept = kept.start.max(from)..kept.end.min(total);
+        if kept.is_empty() {
+            return Self { returned: Vec::new(), next: from, total, missing: total.saturating_sub(from) };
+        }
+        let mut parts = Self { returned: Vec::new(), next: kept.end, total, missing: total - kept.end };
+        parts.missing += kept.start - from;
+        parts.give_back(from..kept.start);
+        parts
     }
 
     /// The lowest part that nobody has, at most `size` bytes long, and none that begins at `before` or later.
@@ -66,7 +73,7 @@ mod tests {
 
     #[test]
     fn parts_are_given_out_once_and_the_lowest_first() {
-        let mut parts = Parts::new(10, 100);
+        let mut parts = Parts::new(10, 100, 0..0);
         assert_eq!(parts.missing(), 90);
         assert_eq!(parts.take(40, 1000), Some(10..50));
         assert_eq!(parts.take(40, 1000), Some(50..90));
@@ -86,15 +93,30 @@ mod tests {
 
     #[test]
     fn nobody_runs_far_ahead() {
-        let mut parts = Parts::new(0, 100);
+        let mut parts = Parts::new(0, 100, 0..0);
         assert_eq!(parts.take(40, 40), Some(0..40));
         assert_eq!(parts.take(40, 40), None);
         assert_eq!(parts.take(40, 41), Some(40..80));
         parts.give_back(50..80);
         assert_eq!(parts.take(40, 50), None);
         assert_eq!(parts.take(40, 51), Some(50..80));
-        assert_eq!(Parts::new(7, 7).take(1, 1000), None);
-        assert_eq!(Parts::new(8, 7).missing(), 0);
+        assert_eq!(Parts::new(7, 7, 0..0).take(1, 1000), None);
+        assert_eq!(Parts::new(8, 7, 0..0).missing(), 0);
+    }
+
+    #[test]
+    fn what_is_there_is_not_asked_for() {
+        for (from, kept, first, missing) in [
+            (10, 30..80, Some(10..30), 40),
+            (10, 10..80, Some(80..100), 20),
+            (10, 5..80, Some(80..100), 20),
+            (10, 30..200, Some(10..30), 20),
+            (10, 10..100, None, 0),
+            (10, 30..30, Some(10..100), 90),
+        ] {
+            let mut parts = Parts::new(from, 100, kept.clone());
+            assert_eq!((parts.missing(), parts.take(1000, 1000)), (missing, first), "{kept:?}");
+        }
     }
 
     /// Whatever is given back in whatever order: each byte comes once.
@@ -107,9 +129,10 @@ mod tests {
             seed ^= seed << 17;
             seed % below
         };
-        for _ in 0..300 {
-            let mut parts = Parts::new(3, 500);
+        for kept in (0..300).map(|n| if n % 2 == 0 { 0..0 } else { 20 + n..60 + n }) {
+            let mut parts = Parts::new(3, 500, kept.clone());
             let mut came = vec![0_u8; 500];
+            kept.for_each(|at| came[at as usize] = 1);
             let mut out: Vec<Range<u64>> = Vec::new();
             while parts.missing() > 0 {
                 out.extend(parts.take(1 + random(90), 1000));

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,12 +49,15 @@ pub struct Stall {
     pub lasts: Duration,
     /// The first cause, once there is one; a server may just be silent.
     pub why: Option<Fault>,
+    /// What has come is being written, and the place takes its time: no fault of the server.
+    pub writes: bool,
 }
 
 /// What the transfer writes and the watcher reads.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     bytes: AtomicU64,
+    writes: AtomicBool,
     shown: Mutex<Shown>,
     changed: Condvar,
 }
@@ -82,6 +85,12 @@ impl Board {
     /// So many bytes have come by now.
     pub(super) fn bytes(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What has come is being written, as long as the answer lives.
+    pub(super) fn writes(&self) -> Writes<'_> {
+        self.writes.store(true, Ordering::Relaxed);
+        Writes(self)
     }
 
     pub(super) fn asks(&self, url: String) {
@@ -115,6 +124,15 @@ impl Board {
     }
 }
 
+/// See [`Board::writes`].
+pub(super) struct Writes<'a>(&'a Board);
+
+impl Drop for Writes<'_> {
+    fn drop(&mut self) {
+        self.0.writes.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Calls `report` each second until the transfer is over. Whoever reports slowly misses reports.
 pub(super) fn watch(board: &Arc<Board>, mut report: impl FnMut(&Progress) + Send + 'static) -> io::Result<()> {
     let board = Arc::clone(board);
@@ -131,7 +149,11 @@ pub(super) fn watch(board: &Arc<Board>, mut report: impl FnMut(&Progress) + Send
             let snapshot = taken.clone();
             taken.notes.clear();
             drop(taken);
-            report(&meter.tick(began.elapsed(), board.bytes.load(Ordering::Relaxed), &snapshot));
+            let mut progress = meter.tick(began.elapsed(), board.bytes.load(Ordering::Relaxed), &snapshot);
+            if let Some(stall) = &mut progress.stall {
+                stall.writes = board.writes.load(Ordering::Relaxed);
+            }
+            report(&progress);
             shown = board.shown();
         }
     };
@@ -168,7 +190,7 @@ impl Meter {
         let left = shown.total.map(|total| total.saturating_sub(bytes));
         let rest = left.and_then(|left| left.checked_div(rate)).map(Duration::from_secs);
         let lasts = now.saturating_sub(self.moved);
-        let stall = (lasts >= STALL && !shown.waits).then(|| Stall { lasts, why: shown.why.clone() });
+        let stall = (lasts >= STALL && !shown.waits).then(|| Stall { lasts, why: shown.why.clone(), writes: false });
         let (url, address, total, notes) = (shown.url.clone(), shown.address, shown.total, shown.notes.clone());
         Progress { url, address, bytes, total, rate, rest, elapsed: now, stall, notes, waits: shown.waits }
     }

@@ -75,7 +75,7 @@ impl Engine<'_> {
     /// Fetches what is left of a file whose first bytes have come.
     pub(super) fn ranged(&mut self, client: Client, total: u64, sink: Sink<'_>) -> Result<Fetched, Ended> {
         let (report, reports) = mpsc::sync_channel(WAITING);
-        let parts = Parts::new(self.start.len() as u64, total);
+        let parts = Parts::new(self.start.len() as u64, total, sink.kept());
         // One connection leads to one server, also where several stand behind a name and differ in their tags.
         let most = if self.changes > 0 { 1 } else { self.job.connections };
         let width = Width::new(most, self.now());

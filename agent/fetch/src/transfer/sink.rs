@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
+use std::sync::Arc;
 
 use rdlive_media::format::Superblock;
 use sha2::{Digest, Sha256};
 
 use super::engine::Ended;
+use super::progress::Board;
 use super::{Fault, Offered, Place, Stop, Unpack};
 use crate::Output;
+use crate::policy::Validator;
 use crate::sniff::{self, Content, HEAD, NoImage, Packing};
 
 /// What comes of one file, from its first byte to its digest.
 pub(super) struct Sink<'p> {
     place: &'p mut dyn Place,
+    board: Arc<Board>,
     url: String,
     length: Option<u64>,
     restart: u32,
@@ -23,8 +28,15 @@ pub(super) struct Sink<'p> {
     /// Unpacked bytes, as long as they are too few to say what they are.
     head: Vec<u8>,
     written: u64,
+    /// Bytes that the output has from before: they are not fetched.
+    kept: Range<u64>,
     order: Option<Order>,
+    /// What the server tells versions apart by, and the digest that was given.
+    known: (Validator, Option<[u8; 32]>),
 }
+
+/// Bytes of what was kept that are read at a time.
+const READ: usize = 256 << 10;
 
 /// Puts bytes into their order.
 struct Order {
@@ -37,13 +49,15 @@ impl<'p> Sink<'p> {
     /// For a file that begins like this; makes room, unless it has to be unpacked first.
     pub(super) fn begin(
         place: &'p mut dyn Place,
+        board: &Arc<Board>,
         (url, length, restart): (String, Option<u64>, u32),
         content: Content,
-        digest: bool,
+        known: (Validator, Option<[u8; 32]>),
     ) -> Result<Self, Stop> {
         let order = |digest| Order { at: 0, held: BTreeMap::new(), digest };
         let mut sink = Self {
             place,
+            board: Arc::clone(board),
             url,
             length,
             restart,
@@ -52,7 +66,9 @@ impl<'p> Sink<'p> {
             unpack: None,
             head: Vec::new(),
             written: 0,
-            order: digest.then(|| order(Some(Sha256::new()))),
+            kept: 0..0,
+            order: known.1.map(|_| order(Some(Sha256::new()))),
+            known,
         };
         match content {
             Content::Image(image) => sink.open(*image)?,
@@ -67,8 +83,14 @@ impl<'p> Sink<'p> {
 
     fn open(&mut self, image: Superblock) -> Result<(), Stop> {
         let (url, length, packed, restart) = (self.url.clone(), self.length, self.packing, self.restart);
-        let offered = Offered { url, length, packed, image, restart };
+        let board = Arc::clone(&self.board);
+        let _writing = board.writes();
+        let (validator, digest) = self.known.clone();
+        let offered = Offered { url, length, packed, image, restart, validator, digest };
         let output = self.place.open(&offered).map_err(Stop::Refused)?;
+        if packed.is_none() {
+            self.kept = output.kept();
+        }
         self.opened = Some((output, offered.image));
         Ok(())
     }
@@ -78,8 +100,20 @@ impl<'p> Sink<'p> {
         self.order.as_ref().map(|order| order.at)
     }
 
+    /// Bytes that are there from before.
+    pub(super) fn kept(&self) -> Range<u64> {
+        self.kept.clone()
+    }
+
+    /// All bytes come, whatever is there.
+    pub(super) fn whole(&mut self) {
+        self.kept = 0..0;
+    }
+
     /// Takes the bytes of the file that begin at `from`.
     pub(super) fn write(&mut self, from: u64, bytes: Vec<u8>) -> Result<(), Ended> {
+        let board = Arc::clone(&self.board);
+        let _writing = board.writes();
         if self.packing.is_none()
             && let Some((output, _)) = &mut self.opened
         {
@@ -90,6 +124,22 @@ impl<'p> Sink<'p> {
         order.held.insert(from, bytes);
         while let Some(bytes) = self.order.as_mut().and_then(Order::next) {
             self.unpack(Some(&bytes))?;
+            self.read_kept()?;
+        }
+        Ok(())
+    }
+
+    /// Puts what was kept into the digest when it is its turn.
+    fn read_kept(&mut self) -> Result<(), Stop> {
+        let (Some(Order { at, digest: Some(digest), .. }), Some((output, _))) = (&mut self.order, &self.opened) else {
+            return Ok(());
+        };
+        let mut piece = vec![0; READ];
+        while self.kept.contains(at) {
+            let length = (READ as u64).min(self.kept.end - *at) as usize;
+            output.read_kept(*at, &mut piece[..length]).map_err(Stop::Output)?;
+            digest.update(&piece[..length]);
+            *at += length as u64;
         }
         Ok(())
     }
@@ -143,6 +193,8 @@ impl<'p> Sink<'p> {
     /// All `received` bytes of the file have come: compares, and makes sure that they are where they belong. Returns what the image is,
     /// and how many bytes were written.
     pub(super) fn finish(mut self, received: u64, expected: Option<[u8; 32]>) -> Result<(Superblock, u64), Ended> {
+        let board = Arc::clone(&self.board);
+        let _writing = board.writes();
         self.unpack(None)?;
         if self.opened.is_none() {
             self.open_unpacked()?;

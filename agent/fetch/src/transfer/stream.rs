@@ -37,6 +37,8 @@ pub(super) struct Taking<'a, 'e, 'p> {
     received: u64,
     /// Why it is not taken; the protocol only knows that it is not.
     ended: Option<Ended>,
+    /// What comes next is there from before: the server is asked for what is behind it.
+    skips: bool,
 }
 
 impl Engine<'_> {
@@ -45,11 +47,14 @@ impl Engine<'_> {
         let url = self.urls[source].clone();
         self.head.clear();
         let (place, facts) = (Some(place), Facts::default());
-        let mut taking = Taking { engine: self, place, sink: None, facts, received: 0, ended: None };
+        let mut taking = Taking { engine: self, place, sink: None, facts, received: 0, ended: None, skips: false };
         loop {
             let result = taking.once(&url);
             if let Some(ended) = taking.ended.take() {
                 return Err(ended);
+            }
+            if std::mem::take(&mut taking.skips) {
+                continue;
             }
             let Err(Broken { fault, on }) = result else { return taking.done() };
             let (is_begun, engine) = (taking.sink.is_some(), &mut *taking.engine);
@@ -96,15 +101,29 @@ impl Taking<'_, '_, '_> {
                 false => self.open(None),
             };
         };
+        let kept = sink.kept();
+        if self.received < kept.start || offset >= kept.end {
+            sink.write(offset, bytes.to_vec())?;
+        } else {
+            let before = bytes.len().min(kept.start.saturating_sub(offset) as usize);
+            sink.write(offset, bytes[..before].to_vec())?;
+            sink.whole();
+            (self.received, self.skips) = (kept.end, true);
+        }
         self.engine.moved(self.engine.head.source, self.received);
-        sink.write(offset, bytes.to_vec())
+        Ok(())
     }
 
     /// Judges the first bytes, and makes room. `length`: of the whole file, where these are all.
     fn open(&mut self, length: Option<u64>) -> Result<(), Ended> {
         let identity = self.identity();
         if let Some(place) = self.place.take() {
-            self.sink = Some(self.engine.begin(place, &identity, length)?);
+            let begun = self.engine.begin(place, &identity, length)?;
+            let can_skip = matches!(self.engine.urls[self.engine.head.source].scheme(), Scheme::Ftp | Scheme::Ftps);
+            let sink = self.sink.insert(begun);
+            if !can_skip {
+                sink.whole();
+            }
         }
         Ok(())
     }
@@ -126,10 +145,8 @@ impl Taking<'_, '_, '_> {
 
 impl Output for Taking<'_, '_, '_> {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.take(offset, bytes).map_err(|ended| {
-            self.ended = Some(ended);
-            io::ErrorKind::Other.into()
-        })
+        self.ended = self.take(offset, bytes).err();
+        if self.ended.is_some() || self.skips { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     }
 
     /// The digest is compared first.

@@ -13,6 +13,8 @@ use crate::policy::{GaveUp, Schedule};
 
 mod broken;
 mod content;
+mod kept;
+mod slow;
 mod sources;
 
 /// Outputs in memory: one for each time that the place was opened.
@@ -150,7 +152,7 @@ fn files_of_all_small_sizes() {
         let server = Server::new(move |request, peer| serve(request, peer, &served, ""));
         let (fetched, place) = get(&server);
         assert!(place.image() == data, "{size}");
-        assert_eq!(fetched.identity.validator, crate::policy::Validator::None);
+        assert_eq!(fetched.identity.validator, Validator::None);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ impl Network for Loopback {
 struct Image {
     bytes: Arc<Mutex<Vec<u8>>>,
     offers: Vec<Offered>,
+    /// Of the payload, from before.
+    kept: Range<u64>,
 }
 
 impl Place for Image {
@@ -37,6 +40,9 @@ impl Place for Image {
 impl Output for Image {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut all = self.bytes.lock().unwrap();
+        if all.len() as u64 == self.kept.start && offset == self.kept.end {
+            all.extend_from_slice(&payload(300_007)[self.kept.start as usize..self.kept.end as usize]);
+        }
         assert_eq!(offset as usize, all.len());
         all.extend_from_slice(bytes);
         Ok(())
@@ -45,13 +51,30 @@ impl Output for Image {
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn kept(&self) -> Range<u64> {
+        self.kept.clone()
+    }
+
+    fn read_kept(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        bytes.copy_from_slice(&payload(300_007)[offset as usize..offset as usize + bytes.len()]);
+        Ok(())
+    }
 }
 
 fn get(servers: &[&Server], patience: u64) -> (Result<Fetched, Stop>, Image) {
+    get_into(Image::default(), None, servers, patience)
+}
+
+fn get_into(
+    mut place: Image,
+    digest: Option<[u8; 32]>,
+    servers: &[&Server],
+    patience: u64,
+) -> (Result<Fetched, Stop>, Image) {
     let url = |server: &&Server| format!("ftp://who:s%20ecret@{}/image/a%20b.iso", server.address).parse().unwrap();
-    let mut job = Job::new(servers.iter().map(url).collect(), None).unwrap();
+    let mut job = Job::new(servers.iter().map(url).collect(), digest).unwrap();
     job.patience = Duration::from_secs(patience);
-    let mut place = Image::default();
     let mut setup = Setup::new(Arc::new(Loopback));
     setup.limits.idle = Duration::from_secs(2);
     (fetch(&Arc::new(setup), &job, &mut place, |_| ()), place)
@@ -124,4 +147,21 @@ fn the_servers_words_are_told_and_the_password_is_not() {
         assert!(image.offers.is_empty(), "room was made for nothing");
     }
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_is_there_is_left_out() {
+    use sha2::{Digest, Sha256};
+    let digest: [u8; 32] = Sha256::digest(payload(300_007)).into();
+    for digest in [None, Some(digest)] {
+        for (kept, asked) in [(250_000..270_000, "REST 270000"), (250_000..300_006, "REST 300006")] {
+            let server = Server::start(&[]);
+            let place = Image { kept, ..Image::default() };
+            let (result, image) = get_into(place, digest, &[&server], 20);
+            let fetched = result.unwrap();
+            assert_eq!((fetched.length, fetched.restarts, fetched.verified), (300_007, 0, digest.is_some()));
+            assert!(*image.bytes.lock().unwrap() == payload(300_007));
+            assert_eq!(count(&server, asked), 1, "{:?}", server.heard());
+        }
+    }
 }

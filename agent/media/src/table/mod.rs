@@ -22,6 +22,7 @@ use crate::format::bytes::read_at;
 use crate::format::partition;
 use crate::format::partition::gpt::{copy_at_end, is_at_begin};
 use crate::format::source::Input;
+use crate::layout::{DEPLOYED_MAGIC, DEPLOYED_ROOM};
 
 /// Partitions begin and end at multiples of this, in bytes.
 pub const ALIGNMENT: u64 = 1 << 20;
@@ -68,6 +69,9 @@ impl fmt::Display for Gap {
 pub fn mib(bytes: u64) -> String {
     if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }
+
+/// Bytes of the mark of an image that was deployed.
+const MARK: u64 = 4096;
 
 /// Bytes that somebody says are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,6 +181,13 @@ impl Disk {
         }
     }
 
+    /// The mark of an image that was deployed to this disk: by it that is found again.
+    fn mark<R: Read + Seek>(&self, reader: &mut R) -> Result<Option<Claim>, TableError> {
+        let Some(start) = self.size.checked_sub(DEPLOYED_ROOM) else { return Ok(None) };
+        let bytes = read_at(reader, "the end of the disk", start, DEPLOYED_MAGIC.len())?;
+        Ok(bytes.starts_with(DEPLOYED_MAGIC).then_some(Claim { start, end: start + MARK }))
+    }
+
     fn record<R: Read + Seek>(&self, reader: &mut R) -> Result<Vec<u8>, TableError> {
         let record = read_at(reader, "the master boot record", 0, mbr::SECTOR)?;
         if !mbr::is_record(&record) {
@@ -241,6 +252,7 @@ impl Tables {
         if self.guarded.is_none() {
             taken.extend(self.hidden.iter().flat_map(gpt::Primary::own_places));
         }
+        taken.extend(disk.mark(reader)?);
         taken.extend(shown.iter().map(|part| Claim { start: part.start, end: part.start.saturating_add(part.size) }));
         match &self.guarded {
             Some(table) => table.gap(disk, reader, taken, shown),

@@ -315,3 +315,22 @@ fn a_full_gpt_has_no_entry_left() {
     (1..4).for_each(|slot| used(&mut before, slot, 1, 1));
     assert!(matches!(add(&before, 512), Err(TableError::Full)));
 }
+
+/// By its mark an image that was deployed is found again, whatever its disk is called then.
+#[test]
+fn the_mark_of_a_deployment_stays() {
+    let entries = [(0, 0xcd, 64, 12_000)];
+    for size in [32 * MIB, 32 * MIB + 600 * 1024, 32 * MIB + 512] {
+        for plain in [gpt(size, 512, 128), mbr(size, &entries)] {
+            let mut marked = plain.clone();
+            let mark = (size - DEPLOYED_ROOM) as usize;
+            marked[mark..mark + 16].copy_from_slice(DEPLOYED_MAGIC);
+            let [free, kept] = [&plain, &marked].map(|bytes| add(bytes, 512).unwrap());
+            assert!(kept.gap.start + kept.gap.size <= mark as u64, "{size}: {}", kept.gap);
+            assert!(kept.gap.start == free.gap.start && kept.gap.size + MIB >= free.gap.size, "{size}: {}", kept.gap);
+            let writes =
+                |one: &Write| one.offset < mark as u64 + 4096 && mark as u64 <= one.offset + one.bytes.len() as u64;
+            assert!(!kept.writes.iter().any(|one| one.offset > 0 && writes(one)), "{size}");
+        }
+    }
+}

@@ -24,6 +24,8 @@ pub enum Destination {
 pub struct Onto {
     /// The disk.
     pub device: Seen,
+    /// Its name that stays, if it has one: what was begun on another disk is not gone on with.
+    pub disk: String,
     /// What is on it may be lost: an earlier image, or what was given away by name.
     pub given: bool,
 }
@@ -32,7 +34,7 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ram(path) => write!(f, "RAM at {}", path.display()),
-            Self::Disk(Onto { device, given }) => {
+            Self::Disk(Onto { device, given, .. }) => {
                 write!(
                     f,
                     "{}, {}",
