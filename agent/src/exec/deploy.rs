@@ -255,7 +255,7 @@ mod tests {
 
     fn offered(length: Option<u64>) -> Offered {
         let image = Superblock::new(Kind::Iso9660);
-        Offered { url: "http://h/x".into(), length, packed: None, image, restart: 0 }
+        Offered { url: "http://h/x".into(), length, packed: None, image: Some(image), restart: 0 }
     }
 
     fn bytes_of(file: &File, at: u64, length: usize) -> Vec<u8> {

@@ -115,9 +115,10 @@ impl Engine<'_> {
         let kind = self.head.kind.take();
         self.head.clear();
         let length = identity.total.or(length);
-        let content = sniff::sniff(&head, length, kind.as_deref()).map_err(Fault::from)?;
+        let look = if self.job.archives { sniff::sniff_files } else { sniff::sniff };
+        let content = look(&head, length, kind.as_deref()).map_err(Fault::from)?;
         let about = (self.urls[self.head.source].to_string(), length, self.begun);
-        let mut sink = Sink::begin(place, about, content, self.job.digest.is_some())?;
+        let mut sink = Sink::begin(place, about, content, (self.job.digest.is_some(), self.job.archives))?;
         self.begun += 1;
         self.start = head.clone().into();
         self.moved(self.head.source, head.len() as u64);

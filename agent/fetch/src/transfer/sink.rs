@@ -17,13 +17,15 @@ pub(super) struct Sink<'p> {
     url: String,
     length: Option<u64>,
     restart: u32,
-    opened: Option<(Box<dyn Output>, Superblock)>,
+    opened: Option<(Box<dyn Output>, Option<Superblock>)>,
     packing: Option<Packing>,
     unpack: Option<Box<dyn Unpack>>,
     /// Unpacked bytes, as long as they are too few to say what they are.
     head: Vec<u8>,
     written: u64,
     order: Option<Order>,
+    /// Whether an archive will do, too.
+    archives: bool,
 }
 
 /// Puts bytes into their order.
@@ -39,7 +41,7 @@ impl<'p> Sink<'p> {
         place: &'p mut dyn Place,
         (url, length, restart): (String, Option<u64>, u32),
         content: Content,
-        digest: bool,
+        (digest, archives): (bool, bool),
     ) -> Result<Self, Stop> {
         let order = |digest| Order { at: 0, held: BTreeMap::new(), digest };
         let mut sink = Self {
@@ -53,9 +55,11 @@ impl<'p> Sink<'p> {
             head: Vec::new(),
             written: 0,
             order: digest.then(|| order(Some(Sha256::new()))),
+            archives,
         };
         match content {
-            Content::Image(image) => sink.open(*image)?,
+            Content::Image(image) => sink.open(Some(*image))?,
+            Content::Archive => sink.open(None)?,
             Content::Packed(packing) => {
                 let unpack = sink.place.unpack(packing).ok_or(Stop::Packed { url: sink.url.clone(), packing })?;
                 sink.order.get_or_insert_with(|| order(None));
@@ -65,7 +69,7 @@ impl<'p> Sink<'p> {
         Ok(sink)
     }
 
-    fn open(&mut self, image: Superblock) -> Result<(), Stop> {
+    fn open(&mut self, image: Option<Superblock>) -> Result<(), Stop> {
         let (url, length, packed, restart) = (self.url.clone(), self.length, self.packing, self.restart);
         let offered = Offered { url, length, packed, image, restart };
         let output = self.place.open(&offered).map_err(Stop::Refused)?;
@@ -133,8 +137,10 @@ impl<'p> Sink<'p> {
     /// What is in the compressed file is known now.
     fn open_unpacked(&mut self) -> Result<(), Ended> {
         let head = std::mem::take(&mut self.head);
-        match sniff::sniff(&head[..head.len().min(HEAD)], None, None).map_err(Fault::from)? {
-            Content::Image(image) => self.open(*image)?,
+        let look = if self.archives { sniff::sniff_files } else { sniff::sniff };
+        match look(&head[..head.len().min(HEAD)], None, None).map_err(Fault::from)? {
+            Content::Image(image) => self.open(Some(*image))?,
+            Content::Archive => self.open(None)?,
             Content::Packed(_) => return Err(Fault::from(NoImage::Other("compressed twice")).into()),
         }
         self.unpacked(&head)
@@ -142,7 +148,11 @@ impl<'p> Sink<'p> {
 
     /// All `received` bytes of the file have come: compares, and makes sure that they are where they belong. Returns what the image is,
     /// and how many bytes were written.
-    pub(super) fn finish(mut self, received: u64, expected: Option<[u8; 32]>) -> Result<(Superblock, u64), Ended> {
+    pub(super) fn finish(
+        mut self,
+        received: u64,
+        expected: Option<[u8; 32]>,
+    ) -> Result<(Option<Superblock>, u64), Ended> {
         self.unpack(None)?;
         if self.opened.is_none() {
             self.open_unpacked()?;
@@ -155,7 +165,7 @@ impl<'p> Sink<'p> {
         }
         let Some((mut output, image)) = self.opened.take() else { return Err(Fault::from(NoImage::Empty).into()) };
         let length = if self.packing.is_some() { self.written } else { received };
-        sniff::whole(&image, length).map_err(Fault::from)?;
+        image.iter().try_for_each(|image| sniff::whole(image, length)).map_err(Fault::from)?;
         output.finish().map_err(Stop::Output)?;
         Ok((image, self.written))
     }
