@@ -72,6 +72,8 @@ pub struct Boot<'a> {
     drivers: BTreeSet<String>,
     /// The root can be the snapshot of an image, so a store can hold its changes.
     takes_store: bool,
+    /// What `live.updates=` names was fetched.
+    fetched: bool,
     /// Leased addresses that the live system has to ask more time for.
     leases: Vec<IpAddr>,
 }
@@ -112,6 +114,7 @@ impl<'a> Boot<'a> {
             notes: Vec::new(),
             drivers: BTreeSet::new(),
             takes_store: false,
+            fetched: false,
             leases: Vec::new(),
         }
     }
@@ -160,6 +163,7 @@ impl<'a> Boot<'a> {
         }
         self.perform("prepare", &prepare::prepare(self.config, &self.points))?;
         let config = self.config;
+        self.fetch_updates()?;
         let Acquired { medium, content, inner, copy } = self.take()?;
         self.report.moment("acquired");
         self.watchdog().acquired(true);
@@ -196,6 +200,7 @@ impl<'a> Boot<'a> {
         if copied {
             self.settle(&medium, kept)?;
         }
+        self.apply_fetched()?;
         self.report.moment("root");
         self.unneeded_network()
     }

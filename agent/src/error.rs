@@ -178,7 +178,9 @@ impl Code {
             Code::OverlayMount => "remove rootflags=, and see dmesg",
             Code::WriteArea => "remove rd.live.overlay.size= and rd.overlay=tmpfs:…; the default is half of the RAM",
             Code::DeviceMapper => "rd.overlay does without device-mapper",
-            Code::Updates => "rd.live.updates=0 leaves it out",
+            Code::Updates => {
+                "rd.live.updates=0 leaves updates/ of the medium out; without live.updates= nothing comes from a server"
+            }
             Code::RamDigest => "write the medium again; without rd.live.ram nothing is compared",
             Code::RamRefused => "remove rd.live.ram, or lower rd.minmem=",
             Code::RamCopy => "write the medium again or use another one, or remove rd.live.ram",

@@ -30,6 +30,8 @@ pub enum Content {
     Image(Box<Superblock>),
     /// Something compressed: what is in it is looked at when it is unpacked.
     Packed(Packing),
+    /// Files in an archive.
+    Archive,
 }
 
 /// Why what came is no image.
@@ -95,6 +97,27 @@ pub fn sniff(head: &[u8], length: Option<u64>, kind: Option<&str>) -> Result<Con
     }
 }
 
+/// As [`sniff`] for files that are to be copied somewhere: an archive will do, too.
+///
+/// # Errors
+/// As [`sniff`].
+pub fn sniff_files(head: &[u8], length: Option<u64>, kind: Option<&str>) -> Result<Content, NoImage> {
+    if is_archive(head) { Ok(Content::Archive) } else { sniff(head, length, kind) }
+}
+
+/// tar (POSIX.1-1988 "ustar", by GNU too), or cpio in the form of the kernel's initramfs
+/// (`Documentation/driver-api/early-userspace/buffer-format.rst`).
+#[must_use]
+pub fn is_archive(head: &[u8]) -> bool {
+    head.get(257..262) == Some(b"ustar") || is_cpio(head)
+}
+
+/// That of cpio.
+#[must_use]
+pub fn is_cpio(head: &[u8]) -> bool {
+    head.starts_with(b"070701") || head.starts_with(b"070702")
+}
+
 /// Whether a file of this length holds all that its superblock speaks of.
 ///
 /// # Errors
@@ -137,7 +160,7 @@ mod tests {
     fn image_kind(head: &[u8], length: Option<u64>) -> Result<Kind, NoImage> {
         match sniff(head, length, Some("text/html"))? {
             Content::Image(found) => Ok(found.kind),
-            Content::Packed(packing) => panic!("{packing:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

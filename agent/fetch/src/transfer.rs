@@ -46,6 +46,8 @@ pub struct Job {
     pub patience: Duration,
     /// The most connections, 1 to 4.
     pub connections: usize,
+    /// Whether an archive of files will do, too.
+    pub archives: bool,
     /// What a receiver of a dolly server is told (`rd.kiwi.live.dolly_options=`).
     pub dolly: dolly::Options,
     /// Where it listens; others than the usual ones are for tests.
@@ -96,6 +98,7 @@ impl Job {
             digest: known,
             patience: Duration::from_secs(180),
             connections: 4,
+            archives: false,
             dolly: dolly::Options::default(),
             ports: dolly::Ports::default(),
             schedule: Schedule::default(),
@@ -120,8 +123,8 @@ pub struct Offered {
     pub length: Option<u64>,
     /// What it is compressed with.
     pub packed: Option<Packing>,
-    /// What it is, or what is in it.
-    pub image: Superblock,
+    /// What it is, or what is in it; `None` for an archive.
+    pub image: Option<Superblock>,
     /// So often was it begun before: a fresh output is wanted each time.
     pub restart: u32,
     /// What the server tells its versions apart by.
@@ -300,8 +303,8 @@ pub struct Fetched {
     pub written: u64,
     /// What the server tells its versions apart by; without an `ETag` a person should be told.
     pub identity: Identity,
-    /// What it is.
-    pub image: Superblock,
+    /// What it is; `None` for an archive.
+    pub image: Option<Superblock>,
     /// The SHA-256 was given and is right.
     pub verified: bool,
     /// The most connections that were used at a time.

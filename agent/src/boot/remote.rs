@@ -219,7 +219,7 @@ impl Boot<'_> {
     }
 
     /// Who brings the network up, if it is not us. In an initrd of dracut other programs may have the interfaces.
-    fn provider(&mut self) -> Option<Provider> {
+    pub(super) fn provider(&mut self) -> Option<Provider> {
         let provider = if self.report.mode == DRACUT { self.world.provider() } else { None };
         match provider::choose(self.config, provider) {
             Way::Own => None,

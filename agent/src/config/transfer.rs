@@ -46,6 +46,13 @@ impl Config {
         Wish::parse(self.network.iter().map(|setting| Word { key: &setting.name, value: setting.value.as_deref() }))
     }
 
+    /// The URL of files that are copied over the root.
+    #[must_use]
+    pub fn fetched_updates(&self) -> Option<String> {
+        let last = self.network.iter().rfind(|setting| setting.name == LIVE_UPDATES.name);
+        last.and_then(|setting| setting.value.clone()).filter(|url| !url.is_empty())
+    }
+
     /// What it says of a transfer.
     #[must_use]
     pub fn transfer(&self) -> Transfer {

@@ -327,6 +327,7 @@ impl<'a> Executor<'a> {
             Step::LinkDevice { at, slot } => self.link_device(at, *slot),
             Step::Overlay { lower, upper, work, options, at } => self.overlay(lower, upper, work, options, at),
             Step::Branch { first, when, then } => self.branch("", first, *when, then),
+            Step::Unpack { archive, at } => self.unpack(archive, at),
             Step::Updates { from, to, kept } => self.updates(from, to, *kept),
             Step::Labels { policies, root, upper, lower } => self.labels(policies, root, upper, lower),
             Step::Remount { at } => self.remount(at),

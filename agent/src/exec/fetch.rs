@@ -30,7 +30,7 @@ use crate::probe::ram::available;
 
 pub(super) const MIB: u64 = 1 << 20;
 /// Bytes that the system needs beside the image and what is to stay free: page tables, buffers of the network.
-const BESIDE: u64 = 64 * MIB;
+pub(super) const BESIDE: u64 = 64 * MIB;
 /// Bytes of an image of unknown length between two looks at the memory.
 const STRIDE: u64 = 8 * MIB;
 /// Where systems have the CAs that they trust; the builder copies the first that its tree has.
@@ -52,7 +52,8 @@ impl Executor<'_> {
     ) -> Result<(), Stop> {
         // Its limits are its own: a transfer that moves is no hang.
         let _waiting = self.watchdog.waiting();
-        let job = job(how, patience)?;
+        let mut job = job(how, patience)?;
+        job.archives = matches!(to, Destination::Files(_));
         let reach = self.net.as_ref().map(rdlive_net::attach::Attached::reach);
         let mut setup = Setup::new(Arc::new(Ways(reach)));
         setup.trust = trust(self.env, how)?;
@@ -65,7 +66,7 @@ impl Executor<'_> {
         }
         let (setup, report) = (Arc::new(setup), teller(self.env.clone(), self.watchdog.clone()));
         let result = match to {
-            Destination::Ram(to) => {
+            Destination::Ram(to) | Destination::Files(to) => {
                 let mut place = Room { env: self.env, to: self.env.path(to), reserve, limit: how.limit };
                 transfer::fetch(&setup, &job, &mut place, report)
             }
@@ -271,11 +272,15 @@ fn stopped(stop: &transfer::Stop, to: &Destination) -> Stop {
     if let Some(why) = inner.and_then(|inner| inner.downcast_ref::<TooSmall>()) {
         let node = match to {
             Destination::Disk(onto) => onto.device.node.display(),
-            Destination::Ram(path) => path.display(),
+            Destination::Ram(path) | Destination::Files(path) => path.display(),
         };
         return Stop::new(Code::TargetUnusable, format!("{node}: {why}")).advice("name a larger disk");
     }
     let told = Stop::new(Code::FetchFailed, stop.to_string());
+    let told = match to {
+        Destination::Files(_) => told.advice("correct the URL in live.updates=, start the server, or leave it out"),
+        _ => told,
+    };
     if let (transfer::Stop::Output(_) | transfer::Stop::Refused(_), Destination::Disk(onto)) = (stop, to) {
         let cause = format!("{}: {stop}", onto.device.node.display());
         return Stop::new(Code::TargetUnusable, cause).advice("see dmesg; name another disk");
@@ -362,7 +367,7 @@ mod tests {
             url: "http://h/x".into(),
             length: Some(300 * MIB),
             packed: None,
-            image: Superblock::new(Kind::Iso9660),
+            image: Some(Superblock::new(Kind::Iso9660)),
             restart: 1,
             validator: Validator::None,
             digest: None,

@@ -33,6 +33,7 @@ mod snapshot;
 mod telling;
 mod tool;
 mod unfinished;
+mod unpack;
 pub mod unwind;
 mod updates;
 mod ways;

@@ -59,6 +59,7 @@ pub fn of(step: &Step) -> Vec<Step> {
             | MapAct::Clear { .. },
         )
         | Step::Ram(_)
+        | Step::Unpack { .. }
         | Step::Net(_) => Vec::new(),
     }
 }

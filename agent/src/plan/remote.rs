@@ -10,18 +10,27 @@ use rdlive_fetch::transfer::Job;
 use rdlive_fetch::url::{Url, UrlError};
 use rdlive_net::grammar::{Wish, Word};
 
+use super::acquire;
 use super::act::{Destination, Kept, NetAct, Onto};
+use super::slot::Slot;
 use super::step::Step;
 use super::wanted::Wanted;
 use crate::config::explain::without_password;
-use crate::config::{Config, Share, TmpfsSize, Transfer, transfer};
+use crate::config::{Access, Config, Share, TmpfsSize, Transfer, transfer};
 use crate::error::{Code, Stop};
 use crate::facts::Provider;
+use crate::format::Kind;
 
 /// Mount point of the tmpfs that holds what was fetched. Below `/run/initramfs`, because systemd leaves what is there alone at power-off.
 pub const FETCHED_DIR: &str = "/run/initramfs/fetched";
 /// The name of the file there: `/dev/ram0` is what the originals call it (kiwi-live spec 2.4.4).
 pub const FETCHED: &str = "/run/initramfs/fetched/image";
+/// Mount point of the tmpfs for what `live.updates=` names, the file itself, and where its files are shown.
+pub const UPDATES_DIR: &str = "/run/initramfs/updating";
+/// See [`UPDATES_DIR`].
+pub const UPDATES: &str = "/run/initramfs/updating/file";
+/// See [`UPDATES_DIR`].
+pub const UPDATES_TREE: &str = "/run/initramfs/updating/tree";
 const MIB: u64 = 1 << 20;
 
 /// Fetches what a URL names into RAM, or to a disk. `follow`: another program brings the network up, and has it afterwards.
@@ -100,6 +109,59 @@ pub fn known_as(config: &Config, text: &str) -> Result<String, Stop> {
 fn signed(config: &Config, text: &str) -> Result<String, Stop> {
     let curl = config.curl().map_err(|error| wrong(format!("rd.kiwi.live.curl_options: {error}")))?;
     Ok(curl.signed(text))
+}
+
+/// Fetches what `live.updates=` names into a tmpfs (dracut-live spec 3.5); [`no_updates`] is for where that fails.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn updates(config: &Config, text: &str, follow: Option<Provider>) -> Result<Vec<Step>, Stop> {
+    let from = url(text, "live.updates=")?;
+    // What belongs to the image is not that of the updates.
+    let how = Transfer { mirrors: vec![text.to_owned()], sha256: None, limit: None, ..config.transfer() };
+    let (wish, _) = config.network_wish();
+    let patience = how.patience.unwrap_or(config.deadline);
+    let fetch = NetAct::Fetch {
+        from: vec![from.to_string()],
+        how: Box::new(how),
+        to: Destination::Files(UPDATES.into()),
+        // They are in RAM for a moment only.
+        reserve: 0,
+        patience,
+    };
+    Ok(vec![
+        Step::Net(NetAct::Up { wish: Box::new(wish), patience: config.deadline, follow }),
+        Step::Tmpfs { size: TmpfsSize::Percent(100), options: Vec::new(), at: UPDATES_DIR.into() },
+        Step::Net(fetch),
+        no_updates(follow),
+    ])
+}
+
+/// Lets the network go that updates came over, or did not: the image brings up its own.
+#[must_use]
+pub fn no_updates(follow: Option<Provider>) -> Step {
+    Step::Net(NetAct::Down(if follow.is_some() { Kept::ByProvider } else { Kept::Nothing }))
+}
+
+/// Shows the files that were fetched at [`UPDATES_TREE`]. `kind`: of the file system that they are in; in an archive without one.
+#[must_use]
+pub fn show_updates(kind: Option<Kind>) -> Vec<Step> {
+    let Some(kind) = kind else {
+        return vec![Step::Unpack { archive: UPDATES.into(), at: UPDATES_TREE.into() }];
+    };
+    let looped =
+        Step::Loop { file: UPDATES.into(), access: Access::ReadOnly, direct: false, into: Slot::Looked, found: None };
+    let mut steps = vec![looped];
+    steps.extend(acquire::driver(kind));
+    steps.push(acquire::mount_kind(Slot::Looked, kind, Access::ReadOnly, Path::new(UPDATES_TREE)));
+    steps
+}
+
+/// Gives back what fetched updates have taken. `mounted`: their file system is still shown.
+#[must_use]
+pub fn forget_updates(mounted: bool) -> Vec<Step> {
+    let release = Step::Release { slot: Slot::Looked, at: Some(UPDATES_TREE.into()) };
+    mounted.then_some(release).into_iter().chain([Step::Unmount { at: UPDATES_DIR.into() }]).collect()
 }
 
 /// Brings an AoE device within reach (network.md 2.3). Without `ip=` no interface gets an address: it needs none.

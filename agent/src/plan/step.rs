@@ -128,6 +128,13 @@ pub enum Step {
         /// Mount point.
         at: PathBuf,
     },
+    /// Unpack an archive of files into a directory in RAM.
+    Unpack {
+        /// The archive.
+        archive: PathBuf,
+        /// The directory; made.
+        at: PathBuf,
+    },
     /// Copy all below a directory of the medium over the root; devices and set-id bits are left out.
     Updates {
         /// The directory.
@@ -204,6 +211,7 @@ impl Step {
             | Self::Bind { .. }
             | Self::Move { .. }
             | Self::MakeDir { .. }
+            | Self::Unpack { .. }
             | Self::Symlink { .. }
             | Self::LinkDevice { .. }
             | Self::Overlay { .. }
@@ -302,6 +310,7 @@ impl fmt::Display for Step {
                 let (lower, upper, work) = (paths(lower), upper.display(), work.display());
                 write!(f, "overlay lower {lower} upper {upper} work {work}{} at {}", list(options), at.display())
             }
+            Step::Unpack { archive, at } => write!(f, "unpack {} at {}", archive.display(), at.display()),
             Step::Updates { from, to, .. } => write!(f, "copy {} over {}", from.display(), to.display()),
             Step::Labels { policies, root, .. } => {
                 write!(f, "labels of {} by the SELinux policy in its {}", root.display(), policies.display())

@@ -25,6 +25,8 @@ pub enum Wanted {
     MediumWritable,
     /// `updates/` of the medium is copied over the root; else the root stays as it is.
     Updates,
+    /// What `live.updates=` names is copied over the root; else the root stays as it is.
+    FetchedUpdates,
     /// The root has the SELinux labels of the image; else what lies in its upper directory has those of a tmpfs.
     Labels,
     /// A network that the root does not need; else there is none.
@@ -43,6 +45,7 @@ impl fmt::Display for Wanted {
             Self::MediumWritable => "the medium stays read-only",
             Self::Updates => "updates/ of the medium",
             Self::Network => "the live system starts without a network",
+            Self::FetchedUpdates => "live.updates",
             Self::Labels => {
                 "the root has no SELinux labels of its own, and with SELinux enforcing the system may not start"
             }

@@ -37,6 +37,7 @@ pub fn all() -> Vec<Scenario> {
     list.extend(aoe());
     list.extend(nfs());
     list.extend(packed());
+    list.extend(updates());
     list
 }
 
@@ -322,4 +323,38 @@ fn packed() -> Vec<Scenario> {
         fails(url, serve(cut), "RDL-071").expect(report_says("the compressed image is damaged")),
     ));
     list
+}
+
+/// Files from a server, over the root of a local medium.
+fn updates() -> Vec<Scenario> {
+    // The image of an update is a recipe like any other: `$1` is where it is to be.
+    let made = |by: &str| {
+        let tree = "t=$(mktemp -d); mkdir $t/etc; echo new > $t/etc/lab-marker; echo more > $t/etc/lab-more";
+        changed(Recipe::Text(""), &format!("{tree}; {by}; rm -r --one-file-system $t"))
+    };
+    let local = |path: &'static str, by: &str| {
+        let net = Net::new().serve(Serve::Dhcp(vec![])).serve(Serve::Http(vec![(path, made(by))]));
+        Boot::from(iso()).net(net).kargs(&format!("rd.retry=20 live.updates=http://10.9.0.1{path}"))
+    };
+    let updated = |boot: Boot| {
+        let boot = boot.expect(overlay_root()).expect(marker("new")).expect(file_is("/etc/lab-more", "more"));
+        boot.expect(console_says("what live.updates= names is over the root: 2 files"))
+    };
+    let tar = "tar -C $t -czf \"$1\" .";
+    let cpio = "(cd $t; find . | cpio --quiet -o -H newc | xz -1 --check=crc32) > \"$1\"";
+    let image = "rm \"$1\"; mksquashfs $t \"$1\" -quiet -no-progress > /dev/null";
+    vec![
+        scenario("net/E10 files of a tar over the root of a local medium", updated(local("/u.tar.gz", tar))),
+        scenario("net/E10 files of a cpio", updated(local("/u.cpio.xz", cpio))).with_all(),
+        scenario("net/E10 files of a squashfs, dracut 106", updated(local("/u.img", image).mode(Mode::Dracut106))),
+        scenario(
+            "net/E10 the updates are not there, and the boot goes on",
+            local("/u.tar.gz", tar)
+                .kargs("live.updates=http://10.9.0.1/nothing rd.retry=6")
+                .expect(overlay_root())
+                .expect(console_says("live.updates, falling back: RDL-071"))
+                .expect(report_left_says("correct the URL in live.updates="))
+                .expect(file_absent("/etc/lab-more")),
+        ),
+    ]
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::engine::{Ended, Engine};
-use super::sink::Sink;
+use super::sink::{Known, Sink};
 use super::worker::PIECE;
 use super::{Fault, Fetched, Place, Restart, Stop};
 use crate::http::{Answer, Client, Error, Given, Wanted};
@@ -115,9 +115,11 @@ impl Engine<'_> {
         let kind = self.head.kind.take();
         self.head.clear();
         let length = identity.total.or(length);
-        let content = sniff::sniff(&head, length, kind.as_deref()).map_err(Fault::from)?;
+        let look = if self.job.archives { sniff::sniff_files } else { sniff::sniff };
+        let content = look(&head, length, kind.as_deref()).map_err(Fault::from)?;
         let about = (self.urls[self.head.source].to_string(), length, self.begun);
-        let known = (identity.validator.clone(), self.job.digest);
+        let known =
+            Known { validator: identity.validator.clone(), digest: self.job.digest, archives: self.job.archives };
         let mut sink = Sink::begin(place, self.board, about, content, known)?;
         self.begun += 1;
         self.start = head.clone().into();

@@ -15,6 +15,17 @@ use crate::Output;
 use crate::policy::Validator;
 use crate::sniff::{self, Content, HEAD, NoImage, Packing};
 
+/// What is known of a file before its first byte.
+#[derive(Clone)]
+pub(super) struct Known {
+    /// What the server tells versions apart by.
+    pub validator: Validator,
+    /// The digest that was given.
+    pub digest: Option<[u8; 32]>,
+    /// Whether an archive will do, too.
+    pub archives: bool,
+}
+
 /// What comes of one file, from its first byte to its digest.
 pub(super) struct Sink<'p> {
     place: &'p mut dyn Place,
@@ -22,7 +33,7 @@ pub(super) struct Sink<'p> {
     url: String,
     length: Option<u64>,
     restart: u32,
-    opened: Option<(Box<dyn Output>, Superblock)>,
+    opened: Option<(Box<dyn Output>, Option<Superblock>)>,
     packing: Option<Packing>,
     unpack: Option<Box<dyn Unpack>>,
     /// Unpacked bytes, as long as they are too few to say what they are.
@@ -31,8 +42,7 @@ pub(super) struct Sink<'p> {
     /// Bytes that the output has from before: they are not fetched.
     kept: Range<u64>,
     order: Option<Order>,
-    /// What the server tells versions apart by, and the digest that was given.
-    known: (Validator, Option<[u8; 32]>),
+    known: Known,
 }
 
 /// Bytes of what was kept that are read at a time.
@@ -52,7 +62,7 @@ impl<'p> Sink<'p> {
         board: &Arc<Board>,
         (url, length, restart): (String, Option<u64>, u32),
         content: Content,
-        known: (Validator, Option<[u8; 32]>),
+        known: Known,
     ) -> Result<Self, Stop> {
         let order = |digest| Order { at: 0, held: BTreeMap::new(), digest };
         let mut sink = Self {
@@ -67,11 +77,12 @@ impl<'p> Sink<'p> {
             head: Vec::new(),
             written: 0,
             kept: 0..0,
-            order: known.1.map(|_| order(Some(Sha256::new()))),
+            order: known.digest.map(|_| order(Some(Sha256::new()))),
             known,
         };
         match content {
-            Content::Image(image) => sink.open(*image)?,
+            Content::Image(image) => sink.open(Some(*image))?,
+            Content::Archive => sink.open(None)?,
             Content::Packed(packing) => {
                 let unpack = sink.place.unpack(packing).ok_or(Stop::Packed { url: sink.url.clone(), packing })?;
                 sink.order.get_or_insert_with(|| order(None));
@@ -81,11 +92,11 @@ impl<'p> Sink<'p> {
         Ok(sink)
     }
 
-    fn open(&mut self, image: Superblock) -> Result<(), Stop> {
+    fn open(&mut self, image: Option<Superblock>) -> Result<(), Stop> {
         let (url, length, packed, restart) = (self.url.clone(), self.length, self.packing, self.restart);
         let board = Arc::clone(&self.board);
         let _writing = board.writes();
-        let (validator, digest) = self.known.clone();
+        let Known { validator, digest, .. } = self.known.clone();
         let offered = Offered { url, length, packed, image, restart, validator, digest };
         let output = self.place.open(&offered).map_err(Stop::Refused)?;
         if packed.is_none() {
@@ -183,8 +194,10 @@ impl<'p> Sink<'p> {
     /// What is in the compressed file is known now.
     fn open_unpacked(&mut self) -> Result<(), Ended> {
         let head = std::mem::take(&mut self.head);
-        match sniff::sniff(&head[..head.len().min(HEAD)], None, None).map_err(Fault::from)? {
-            Content::Image(image) => self.open(*image)?,
+        let look = if self.known.archives { sniff::sniff_files } else { sniff::sniff };
+        match look(&head[..head.len().min(HEAD)], None, None).map_err(Fault::from)? {
+            Content::Image(image) => self.open(Some(*image))?,
+            Content::Archive => self.open(None)?,
             Content::Packed(_) => return Err(Fault::from(NoImage::Other("compressed twice")).into()),
         }
         self.unpacked(&head)
@@ -192,7 +205,11 @@ impl<'p> Sink<'p> {
 
     /// All `received` bytes of the file have come: compares, and makes sure that they are where they belong. Returns what the image is,
     /// and how many bytes were written.
-    pub(super) fn finish(mut self, received: u64, expected: Option<[u8; 32]>) -> Result<(Superblock, u64), Ended> {
+    pub(super) fn finish(
+        mut self,
+        received: u64,
+        expected: Option<[u8; 32]>,
+    ) -> Result<(Option<Superblock>, u64), Ended> {
         let board = Arc::clone(&self.board);
         let _writing = board.writes();
         self.unpack(None)?;
@@ -207,7 +224,7 @@ impl<'p> Sink<'p> {
         }
         let Some((mut output, image)) = self.opened.take() else { return Err(Fault::from(NoImage::Empty).into()) };
         let length = if self.packing.is_some() { self.written } else { received };
-        sniff::whole(&image, length).map_err(Fault::from)?;
+        image.iter().try_for_each(|image| sniff::whole(image, length)).map_err(Fault::from)?;
         output.finish().map_err(Stop::Output)?;
         Ok((image, self.written))
     }

@@ -1,6 +1,6 @@
 //! Kargs about the network and about what is fetched over it.
 
-use super::{Area, Karg, Origin, ValueKind, table};
+use super::{Karg, Origin, ValueKind, table};
 
 table! { NETWORK_TABLE:
     IP = Karg::new("ip", ValueKind::Text, Origin::Both, "Address configuration; may be given several times")
@@ -48,7 +48,7 @@ table! { NETWORK_TABLE:
     LIVE_CA = Karg::new("rd.live.ca", ValueKind::Text, Origin::Rdlive, "CAs to trust besides the initrd's, or the server's own certificate").values("a PEM file of the initrd");
     LIVE_CERT = Karg::new("rd.live.cert", ValueKind::Text, Origin::Rdlive, "Certificate with which this machine says who it is").values("a PEM file of the initrd");
     LIVE_KEY = Karg::new("rd.live.key", ValueKind::Text, Origin::Rdlive, "Key of `rd.live.cert=`, not encrypted").values("a PEM file of the initrd");
-    LIVE_UPDATES = net("live.updates", ValueKind::Text, Origin::Dracut, "Archive or image with files that are copied over the root").values("a URL");
+    LIVE_UPDATES = Karg::new("live.updates", ValueKind::Text, Origin::Dracut, "Archive (tar, cpio) or file system with files that are copied over the root, at each boot").values("a URL");
     KIWI_PXE = Karg::new("rd.kiwi.live.pxe", ValueKind::Bool, Origin::Kiwi, "Once turned the network on; today kiwi-live renames all interfaces to lan0")
         .ignored("a network source turns the network on, and no interface is renamed");
     KIWI_CURL_OPTIONS = Karg::new("rd.kiwi.live.curl_options", ValueKind::List, Origin::Kiwi, "Options for downloads, as for curl; those that mean something here are taken, others refused ([netboot](netboot.md))").values("`--connect-timeout,5`, `-u,<user>:<password>`, `-k` …");
@@ -62,10 +62,6 @@ table! { NETWORK_TABLE:
 }
 
 const INSTALLER: &str = "it belongs to KIWI's installer; for a live system over the network write root=live:<URL>";
-
-const fn net(name: &'static str, kind: ValueKind, origin: Origin, meaning: &'static str) -> Karg {
-    Karg::new(name, kind, origin, meaning).not_built(Area::Network)
-}
 
 const fn seconds(name: &'static str, meaning: &'static str) -> Karg {
     Karg::new(name, ValueKind::Number, Origin::Dracut, meaning)

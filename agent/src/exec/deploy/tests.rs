@@ -19,7 +19,7 @@ fn disk(size: u64) -> (File, LoopDevice, Seen) {
 fn offered(length: Option<u64>) -> Offered {
     let image = Superblock::new(Kind::Iso9660);
     let validator = Validator::Tag("\"1\"".into());
-    Offered { url: "http://h/x".into(), length, packed: None, image, restart: 0, validator, digest: None }
+    Offered { url: "http://h/x".into(), length, packed: None, image: Some(image), restart: 0, validator, digest: None }
 }
 
 fn onto(device: Seen, given: bool) -> Onto {

@@ -17,6 +17,8 @@ pub enum Destination {
     Ram(PathBuf),
     /// A disk.
     Disk(Onto),
+    /// A file on a tmpfs that may be an archive of files, too.
+    Files(PathBuf),
 }
 
 /// A disk that an image is written to. The act proves that it holds nothing, or the beginning of such a work, unless it is given away.
@@ -33,7 +35,7 @@ pub struct Onto {
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ram(path) => write!(f, "RAM at {}", path.display()),
+            Self::Ram(path) | Self::Files(path) => write!(f, "RAM at {}", path.display()),
             Self::Disk(Onto { device, given, .. }) => {
                 write!(
                     f,
@@ -117,7 +119,7 @@ impl NetAct {
     pub fn writes(&self) -> Writes {
         match self {
             Self::Up { .. } | Self::Down(_) | Self::Aoe { .. } | Self::Nfs { .. } => Writes::Nothing,
-            Self::Fetch { to: Destination::Ram(_), .. } => Writes::Ram,
+            Self::Fetch { to: Destination::Ram(_) | Destination::Files(_), .. } => Writes::Ram,
             Self::Fetch { to: Destination::Disk(_), .. } | Self::Close { .. } => Writes::Place,
         }
     }

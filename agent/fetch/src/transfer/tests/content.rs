@@ -187,7 +187,7 @@ fn a_compressed_image_is_unpacked_while_it_comes() {
             (offers[0].packed, offers[0].written(), offers[0].length),
             (Some(Packing::Gzip), None, Some(file.len() as u64))
         );
-        assert_eq!(offers[0].image.size, Some(size as u64));
+        assert_eq!(offers[0].image.as_ref().unwrap().size, Some(size as u64));
     }
 }
 
