@@ -11,7 +11,7 @@ use rdlive_sys::apart;
 
 use super::*;
 use crate::grammar::{Wish, Word};
-use crate::link::{Lifetime, RouteOptions};
+use crate::link::{Lifetime, Link, RouteOptions};
 
 /// Longer than anything here takes on a machine that does a lot besides.
 const LONG: Duration = Duration::from_secs(30);
@@ -27,6 +27,35 @@ fn wish(line: &str) -> Wish {
 fn address(text: &str) -> Address {
     let (ip, prefix) = text.split_once('/').unwrap();
     Address { ip: ip.parse().unwrap(), prefix: prefix.parse().unwrap() }
+}
+
+/// As the iPXE script of `rdlive-image pxe --vlan` names them.
+#[test]
+fn k9_a_vlan_carries_none_although_it_has_the_address_of_its_card() {
+    let mac = HardwareAddress::parse("02:00:00:00:00:11");
+    let link = |name: &str, kind: Option<&str>| Link {
+        index: 2,
+        name: name.to_owned(),
+        altnames: Vec::new(),
+        mac,
+        permanent: None,
+        up: true,
+        carrier: true,
+        carrier_changes: 1,
+        loopback: false,
+        master: None,
+        mtu: 1500,
+        max_mtu: None,
+        kind: kind.map(str::to_owned),
+    };
+    let ids = |line: &str, name: &str, kind: Option<&str>| {
+        let vlans = course::carried(&wish(line), &link(name, kind));
+        vlans.iter().map(|vlan| vlan.id).collect::<Vec<_>>()
+    };
+    let by_address = "BOOTIF=01-02-00-00-00-00-11 vlan=vlan5:02-00-00-00-00-11 vlan=vlan6:02-00-00-00-00-11";
+    assert_eq!(ids(by_address, "eth0", None), [5, 6]);
+    assert_eq!(ids(by_address, "vlan5", Some("vlan")), [0; 0]);
+    assert_eq!(ids("vlan=vlan6:vlan5", "vlan5", Some("vlan")), [6]);
 }
 
 /// Another network, with a thread in it that does what it is told.
