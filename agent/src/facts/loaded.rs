@@ -31,6 +31,9 @@ pub struct Loaded {
     /// So many hard disks a BIOS counts.
     #[serde(skip_serializing_if = "is_none")]
     pub disks: u8,
+    /// A program in the RAM does what a BIOS does for drives.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hooked: bool,
 }
 
 fn is_none(disks: &u8) -> bool {
@@ -78,6 +81,11 @@ impl Loaded {
             told.push((line, format!("rd.iscsi.firmware=1 in an initrd of dracut with iscsi, or {}", fetch("URL"))));
         }
         // Whoever has left a table has left a drive too.
+        if told.is_empty() && self.hooked {
+            let line =
+                "loaded by memdisk, sanboot or the like: the kernel cannot see the drive that they show".to_owned();
+            told.push((line, fetch("URL")));
+        }
         if told.is_empty()
             && let Some(drive) = self.drive(devices)
         {
@@ -121,6 +129,7 @@ mod tests {
             (Loaded { iscsi: text("iqn.x:y"), ..none() }, "iSCSI target iqn.x:y", "rd.iscsi.firmware=1"),
             (Loaded { drives: vec![64 << 20], ..none() }, "a drive of 64 MiB that the kernel", "root=live:URL "),
             (Loaded { disks: 1, ..none() }, "the BIOS shows a drive that the kernel cannot see", "root=live:URL "),
+            (Loaded { hooked: true, disks: 1, ..none() }, "loaded by memdisk, sanboot or the like", "root=live:URL "),
             // A drive that memdisk shows is said once.
             (Loaded { memdisk: true, drives: vec![5 << 20], ..none() }, "loaded by memdisk", "root=live:URL "),
         ] {

@@ -36,6 +36,7 @@ pub fn loaded(env: &Env) -> Loaded {
         ram_disk: env.path("sys/firmware/acpi/tables/NFIT").exists(),
         drives: drives(env),
         disks: if is_bios { disks(env) } else { 0 },
+        hooked: is_bios && is_hooked(env),
     }
 }
 
@@ -110,9 +111,21 @@ fn drives(env: &Env) -> Vec<u64> {
 
 /// The hard disks that a BIOS counts, with those that a loader has added: a byte of its data area, at 0040:0075.
 fn disks(env: &Env) -> u8 {
-    let mut count = [0];
-    let read = File::open(env.path("dev/mem")).and_then(|memory| memory.read_exact_at(&mut count, 0x475));
-    if read.is_ok() { count[0] } else { 0 }
+    first_page(env, 0x475).map_or(0, |[count]| count)
+}
+
+/// Whether what a BIOS does for drives (interrupt 13h) is done by a program in the RAM, between the BIOS's own data and the screen. The
+/// kernel hides the table of memdisk where it shares a page with RAM that is used; this it never hides.
+fn is_hooked(env: &Env) -> bool {
+    let Some([low, high, segment_low, segment_high]) = first_page(env, 4 * 0x13) else { return false };
+    let segment = u32::from(u16::from_le_bytes([segment_low, segment_high]));
+    (0x500..0xA_0000).contains(&(16 * segment + u32::from(u16::from_le_bytes([low, high]))))
+}
+
+/// Bytes of the page with the vectors and the data of a BIOS, which no kernel uses as RAM.
+fn first_page<const N: usize>(env: &Env, at: u64) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    File::open(env.path("dev/mem")).and_then(|memory| memory.read_exact_at(&mut bytes, at)).ok().map(|()| bytes)
 }
 
 fn drive(dir: &Path) -> Option<u64> {
@@ -272,5 +285,14 @@ mod tests {
         assert_eq!(loaded(&env), Loaded { disks: 2, ..Loaded::default() });
         let (_root, env) = machine(&[("dev/mem", &memory(0x475, &[2])), ("sys/firmware/efi/x", b"")]);
         assert_eq!(loaded(&env), Loaded::default());
+        for (vector, hooked) in [
+            ([0x34, 0x12, 0x80, 0x9b], true),
+            ([0xfe, 0xe3, 0x00, 0xf0], false),
+            ([0x00, 0x00, 0x00, 0xc8], false),
+            ([0; 4], false),
+        ] {
+            let (_root, env) = machine(&[("dev/mem", &memory(4 * 0x13, &vector))]);
+            assert_eq!(loaded(&env), Loaded { hooked, ..Loaded::default() }, "{vector:x?}");
+        }
     }
 }

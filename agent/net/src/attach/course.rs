@@ -13,7 +13,7 @@ use super::called::Called;
 use super::card::{Stage, Worked, names};
 use super::choice;
 use super::{Leave, News, Shared};
-use crate::grammar::{Request, Vlan, Wish};
+use crate::grammar::{Names, Request, Vlan, Wish};
 use crate::link::{Event, Events, Handle, Link};
 
 /// The best metric; those of interfaces without preference begin above. NetworkManager and networkd use 100 and 1024 for wired ones.
@@ -209,9 +209,8 @@ impl Course {
 
     /// Makes the VLANs whose tags its frames carry; they come as interfaces of their own.
     fn vlans(&mut self, link: &Link) {
-        let names = names(link);
-        let is_its = |vlan: &&Vlan| vlan.parent.means(&names) && !self.made.contains(&vlan.name);
-        let its: Vec<Vlan> = self.wish.vlans.iter().filter(is_its).cloned().collect();
+        let its: Vec<Vlan> =
+            carried(&self.wish, link).into_iter().filter(|vlan| !self.made.contains(&vlan.name)).collect();
         for vlan in its {
             let made = self.handle.up(link.index).and_then(|()| self.handle.add_vlan(&vlan.name, vlan.id, link.index));
             self.made.push(vlan.name.clone());
@@ -223,7 +222,7 @@ impl Course {
     fn asked(&self, link: &Link) -> Option<Vec<Request>> {
         let names = names(link);
         let requests: Vec<Request> = self.wish.requests_for(&names).into_iter().cloned().collect();
-        let carries = self.wish.vlans.iter().any(|vlan| vlan.parent.means(&names));
+        let carries = !carried(&self.wish, link).is_empty();
         let for_it = requests.iter().any(|request| request.interface.is_some());
         if (carries && !for_it) || (requests.is_empty() && !self.wish.requests.is_empty()) {
             return None;
@@ -280,6 +279,13 @@ impl Course {
             Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
         }
     }
+}
+
+/// The VLANs whose tags its frames are to carry. One of them has the hardware address of what it lies on, and is not meant by that.
+pub(super) fn carried(wish: &Wish, link: &Link) -> Vec<Vlan> {
+    let names = names(link);
+    let names = Names { mac: names.mac.filter(|_| link.kind.as_deref() != Some("vlan")), ..names };
+    wish.vlans.iter().filter(|vlan| vlan.parent.means(&names)).cloned().collect()
 }
 
 /// Whether an interface may lead to a server: not the loopback, no part of another one, none that only software sees.

@@ -71,6 +71,35 @@ fn address(text: &str) -> Address {
     Address { ip: ip.parse().unwrap(), prefix: prefix.parse().unwrap() }
 }
 
+/// As the iPXE script of `rdlive-image pxe --vlan` names them.
+#[test]
+fn k9_a_vlan_carries_none_although_it_has_the_address_of_its_card() {
+    let mac = HardwareAddress::parse("02:00:00:00:00:11");
+    let link = |name: &str, kind: Option<&str>| Link {
+        index: 2,
+        name: name.to_owned(),
+        altnames: Vec::new(),
+        mac,
+        permanent: None,
+        up: true,
+        carrier: true,
+        carrier_changes: 1,
+        loopback: false,
+        master: None,
+        mtu: 1500,
+        max_mtu: None,
+        kind: kind.map(str::to_owned),
+    };
+    let ids = |line: &str, name: &str, kind: Option<&str>| {
+        let vlans = course::carried(&wish(line), &link(name, kind));
+        vlans.iter().map(|vlan| vlan.id).collect::<Vec<_>>()
+    };
+    let by_address = "BOOTIF=01-02-00-00-00-00-11 vlan=vlan5:02-00-00-00-00-11 vlan=vlan6:02-00-00-00-00-11";
+    assert_eq!(ids(by_address, "eth0", None), [5, 6]);
+    assert_eq!(ids(by_address, "vlan5", Some("vlan")), [0; 0]);
+    assert_eq!(ids("vlan=vlan6:vlan5", "vlan5", Some("vlan")), [6]);
+}
+
 /// Another network, with a thread in it that does what it is told.
 struct There(mpsc::Sender<Box<dyn FnOnce() + Send>>);
 
