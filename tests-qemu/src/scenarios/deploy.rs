@@ -15,7 +15,7 @@ const DISK: u32 = 420;
 
 /// The last partition reaches into the disk's last MiB, and its LVM is behind the image.
 const LVM: &str = r#"
-    printf 'label: gpt\nlabel-id: 11111111-2222-3333-4444-555555555555\nstart=2048,size=20480\nstart=409600\n' | sfdisk -q "$1"
+    printf 'label: gpt\nlabel-id: 11111111-2222-3333-4444-555555555555\nstart=2048,size=20480\nstart=409600,size=450526\n' | sfdisk -q "$1"
     printf LABELONE | dd of="$1" bs=512 seek=409601 conv=notrunc status=none"#;
 
 fn disk(mib: u32, script: &str) -> Recipe {

@@ -166,7 +166,7 @@ fn loop_k22_signatures_at_both_ends_go_first() {
     let env = Env::default();
     let size = 64_u64 << 20;
     let (_file, device, _) = disk(size);
-    let script = b"label: gpt\nfirst-lba: 34\nstart=34,size=2000\nstart=4096,size=40960\nstart=49152\n";
+    let script = b"label: gpt\nfirst-lba: 34\nstart=34,size=2000\nstart=4096,size=40960\nstart=49152,size=81886\n";
     let mut sfdisk = std::process::Command::new("sfdisk")
         .args(["-q", "--wipe", "never", "--no-reread", "--no-tell-kernel", &format!("/dev/loop{}", device.number)])
         .stdin(std::process::Stdio::piped())
@@ -177,7 +177,7 @@ fn loop_k22_signatures_at_both_ends_go_first() {
     io::Write::write_all(sfdisk.stdin.as_mut().unwrap(), script).unwrap();
     drop(sfdisk.stdin.take());
     sfdisk.wait().unwrap();
-    let ends = [(34, 2000), (4096, 40960), (49152, (size / 512) - 34 - 49152)];
+    let ends = [(34, 2000), (4096, 40960), (49152, 81886)];
     let marks: Vec<u64> =
         ends.into_iter().flat_map(|(start, sectors)| [start * 512, (start + sectors) * 512 - 8192]).collect();
     for mark in marks.iter().chain(&[size - 8192, size - (128 << 10)]) {
