@@ -142,13 +142,18 @@ mod tests {
             assert_eq!(called.learn(&link, &wish(line)).as_deref(), expected, "{line}");
             assert!(called.with_names(&link).altnames.contains(&"enp0s3".to_owned()), "{line}");
         }
+        // A policy alone is nobody who names, and udev alone neither.
         fs::create_dir_all(root.path().join("run/udev/data")).unwrap();
+        let policy = root.path().join(POLICIES[0]);
+        fs::create_dir_all(&policy).unwrap();
+        fs::write(policy.join("99-default.link"), "").unwrap();
+        assert_eq!(Called::new(root.path()).learn(&plain(2, "eth0"), &wish("")).as_deref(), Some("enp0s3"));
+        fs::remove_file(policy.join("99-default.link")).unwrap();
         fs::write(root.path().join("run/udev/control"), "").unwrap();
         let mut called = Called::new(root.path());
         assert_eq!(called.learn(&plain(2, "eth0"), &wish("")).as_deref(), Some("enp0s3"));
         assert!(!called.is_unfinished(2, Duration::ZERO), "it names no interfaces");
-        fs::create_dir_all(root.path().join(POLICIES[0])).unwrap();
-        fs::write(root.path().join(POLICIES[0]).join("99-default.link"), "").unwrap();
+        fs::write(policy.join("99-default.link"), "").unwrap();
         let mut called = Called::new(root.path());
         assert_eq!(called.learn(&plain(2, "eth0"), &wish("")), None);
         assert!(called.is_unfinished(2, Duration::ZERO) && !called.is_unfinished(2, UDEV));
