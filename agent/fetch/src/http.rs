@@ -146,7 +146,8 @@ impl Setup {
 }
 
 impl Setup {
-    fn dial(&self) -> Dial {
+    /// How the next connection is to be made.
+    pub(crate) fn dial(&self) -> Dial {
         let small = self.small_segments.load(Ordering::Relaxed);
         Dial { timeout: self.limits.connect, segment: small.then_some(SMALL_SEGMENT) }
     }

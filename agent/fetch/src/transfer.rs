@@ -31,7 +31,7 @@ mod why;
 mod width;
 mod worker;
 
-pub use progress::{Progress, Stall};
+pub use progress::{Note, Progress, Stall};
 pub use why::Why;
 
 /// How often a file may change while it is fetched before nobody waits for it to come to rest.
@@ -203,6 +203,15 @@ impl Judged for Fault {
 }
 
 impl Fault {
+    /// Whether a connection came about and then brought nothing: large packets may be lost on the way (network-field.md kind 6).
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_silence(),
+            Self::Stream { why, .. } => why.is_silence(),
+            Self::NoImage(_) | Self::Mirror(_) => false,
+        }
+    }
+
     /// What a person can do about it, where the words themselves do not say so.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {

@@ -21,7 +21,7 @@ impl Network for Ways {
 
     fn connect(&self, address: SocketAddr, how: Dial) -> io::Result<TcpStream> {
         match &self.0 {
-            Some(reach) => reach.connect(address, how.timeout),
+            Some(reach) => reach.connect(address, how.segment, how.timeout),
             None => TcpStream::connect_timeout(&address, how.timeout),
         }
     }

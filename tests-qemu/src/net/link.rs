@@ -30,6 +30,8 @@ pub struct Link {
     pub rate: Option<u32>,
     /// So many frames of a hundred are lost, by chance.
     pub loss: u8,
+    /// Frames of more bytes, with their Ethernet header, are lost and nobody is told: a tunnel behind a filter of ICMP.
+    pub largest: Option<usize>,
 }
 
 impl Link {
@@ -57,7 +59,8 @@ impl Direction {
 
     /// When a frame of this length, sent now, has arrived; never if it is lost.
     fn arrival(&mut self, now: Duration, bytes: usize) -> Option<Duration> {
-        if self.chance.below(100) < u64::from(self.link.loss) {
+        let too_large = self.link.largest.is_some_and(|largest| bytes > largest);
+        if too_large || self.chance.below(100) < u64::from(self.link.loss) {
             return None;
         }
         // A bit takes a microsecond at a thousand kilobits.
@@ -198,6 +201,13 @@ mod tests {
                 assert_eq!(direction.arrival(ms(*sent), *bytes), Some(ms(*arrived)), "{link:?} {sent} {bytes}");
             }
         }
+    }
+
+    #[test]
+    fn a_tunnel_carries_small_frames_alone() {
+        let mut direction = Direction::new(Link { largest: Some(1400), ..Link::default() }, "");
+        let arrives = [1400, 1401, 60].map(|bytes| direction.arrival(Duration::ZERO, bytes).is_some());
+        assert_eq!(arrives, [true, false, true]);
     }
 
     #[test]

@@ -79,6 +79,12 @@ fn roots() -> Vec<Scenario> {
             boot(dhcp(iso()).link(Link { loss: 10, ..Link::default() })).kargs("rd.retry=60").expect(overlay_root()),
         ),
         scenario(
+            "net/K6 a tunnel that carries small packets alone, and nobody says so",
+            boot(dhcp(iso()).link(Link { largest: Some(1400), ..Link::default() }))
+                .expect(overlay_root())
+                .expect(console_says("(path MTU?)")),
+        ),
+        scenario(
             "net/K20 a slow line says how far it is",
             boot(dhcp(iso()).link(Link { rate: Some(3000), ..Link::default() }))
                 .expect(overlay_root())

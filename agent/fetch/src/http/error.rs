@@ -198,8 +198,9 @@ pub enum Error {
 /// A connection that was made, and silent from then on, is how a path looks that large packets do not get through.
 fn path_mtu(doing: Doing) -> &'static str {
     match doing {
-        Doing::Handshake | Doing::Start => " (path MTU?)",
-        Doing::Connecting | Doing::Tunnel | Doing::Answer | Doing::Body => "",
+        // A short head comes in one packet with the beginning of the file.
+        Doing::Handshake | Doing::Answer | Doing::Start => " (path MTU?)",
+        Doing::Connecting | Doing::Tunnel | Doing::Body => "",
     }
 }
 

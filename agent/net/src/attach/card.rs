@@ -10,6 +10,7 @@ use super::{Card, Given, News};
 use crate::dhcp4::{Event as Event4, Lease, Limits, Setup};
 use crate::fixed::{self, Fixed};
 use crate::grammar::{Address, Method, Names, Request, Wish};
+use crate::hardware::HardwareAddress;
 use crate::hostname::Hostname;
 use crate::ip6;
 use crate::link::{self, Event, Handle, Lifetime, Link, RouteOptions};
@@ -166,6 +167,19 @@ impl Worked {
         }
         self.link = link.clone();
         let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.link(now, link, handle));
+        self.take(outcomes, wish, handle, news);
+    }
+
+    /// This machine has an interface with this hardware address.
+    pub fn owns(
+        &mut self,
+        now: Duration,
+        mac: HardwareAddress,
+        wish: &Wish,
+        handle: &mut Handle,
+        news: &mut Vec<News>,
+    ) {
+        let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.event(now, Event4::OwnMac(mac), handle));
         self.take(outcomes, wish, handle, news);
     }
 

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::card::{Worked, names};
 use super::{Leave, News, Shared};
 use crate::grammar::{Request, Vlan, Wish};
+use crate::hardware::HardwareAddress;
 use crate::link::{Event, Events, Handle, Link};
 
 /// The best metric; those of interfaces without preference begin above. NetworkManager and networkd use 100 and 1024 for wired ones.
@@ -28,13 +29,15 @@ pub(super) struct Course {
     cards: Vec<Worked>,
     /// Interfaces that were looked at and are not used, or were renamed: by number.
     passed: Vec<u32>,
+    /// Hardware addresses of all interfaces: what answers from one of these is no other machine (network-field.md kind 8).
+    own_macs: Vec<HardwareAddress>,
     news: Vec<News>,
 }
 
 impl Course {
     pub fn new(wish: Wish, root: PathBuf, handle: Handle, shared: Arc<Shared>) -> Self {
-        let (begun, cards, passed, news) = (Instant::now(), Vec::new(), Vec::new(), Vec::new());
-        Self { wish, root, handle, shared, begun, cards, passed, news }
+        let (begun, cards, passed, own_macs, news) = (Instant::now(), vec![], vec![], vec![], vec![]);
+        Self { wish, root, handle, shared, begun, cards, passed, own_macs, news }
     }
 
     /// Works until it is told to leave.
@@ -118,6 +121,7 @@ impl Course {
     /// An interface is new, or has changed.
     fn link(&mut self, link: &Link) {
         let now = self.begun.elapsed();
+        self.owns(now, link);
         if let Some(card) = self.cards.iter_mut().find(|card| card.card.index == link.index) {
             return card.is_now(now, link, &self.wish, &mut self.handle, &mut self.news);
         }
@@ -140,11 +144,23 @@ impl Course {
                 let metric = self.metric(&link);
                 let mut card =
                     Worked::new(&link, &self.wish, requests, metric, &self.root, &mut self.handle, &mut self.news);
+                for mac in self.own_macs.clone() {
+                    card.owns(now, mac, &self.wish, &mut self.handle, &mut self.news);
+                }
                 card.is_now(now, &link, &self.wish, &mut self.handle, &mut self.news);
                 self.cards.push(card);
                 self.cards.sort_by_key(|card| card.card.metric);
             }
             None => self.passed.push(link.index),
+        }
+    }
+
+    /// A hardware address of this machine, which all interfaces have to know.
+    fn owns(&mut self, now: Duration, link: &Link) {
+        let Some(mac) = link.mac.filter(|mac| !self.own_macs.contains(mac)) else { return };
+        self.own_macs.push(mac);
+        for card in &mut self.cards {
+            card.owns(now, mac, &self.wish, &mut self.handle, &mut self.news);
         }
     }
 

@@ -12,7 +12,7 @@ use rdlive_sys::device::bind_to_interface;
 use super::followed::Names;
 use super::{Card, Shared};
 use crate::resolver;
-use crate::socket;
+use crate::socket::{self, Way};
 
 /// Head start of each interface before the next one is tried beside it, as with the addresses of a name (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -123,20 +123,20 @@ impl Reach {
         Some((first, all.map(|ip| ip.to_string()).chain(names).collect()))
     }
 
-    /// A connection over the first interface that brings one about.
+    /// A connection over the first interface that brings one about, with segments of no more than so many bytes.
     ///
     /// # Errors
     /// What the kernel says for the best interface; `NetworkUnreachable` while none has an address of that family.
-    pub fn connect(&self, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    pub fn connect(&self, to: SocketAddr, segment: Option<u16>, patience: Duration) -> io::Result<TcpStream> {
         // Who has the interfaces has made the routes, too.
         if to.ip().is_loopback() || self.shared.followed.is_some() {
-            return socket::connect(to, None, patience);
+            return socket::connect(to, Way { interface: None, segment }, patience);
         }
         let ways = self.ways(to);
         let (index, result) = match ways.as_slice() {
             [] => return Err(io::ErrorKind::NetworkUnreachable.into()),
-            &[index] => (index, socket::connect(to, Some(index), patience)),
-            several => race(several, to, patience),
+            &[index] => (index, socket::connect(to, Way { interface: Some(index), segment }, patience)),
+            several => race(several, to, segment, patience),
         };
         if result.is_ok() {
             self.shared.board().winner = Some(index);
@@ -152,7 +152,7 @@ impl Card {
 }
 
 /// Tries one interface after the other, the next one when one failed or is late.
-fn race(ways: &[u32], to: SocketAddr, patience: Duration) -> (u32, io::Result<TcpStream>) {
+fn race(ways: &[u32], to: SocketAddr, segment: Option<u16>, patience: Duration) -> (u32, io::Result<TcpStream>) {
     let (sender, results) = mpsc::channel();
     let mut waiting = ways.iter().copied();
     let (mut running, mut first) = (0_usize, None);
@@ -160,7 +160,8 @@ fn race(ways: &[u32], to: SocketAddr, patience: Duration) -> (u32, io::Result<Tc
         let next = waiting.next();
         if let Some(index) = next {
             let sender = sender.clone();
-            let attempt = move || drop(sender.send((index, socket::connect(to, Some(index), patience))));
+            let way = Way { interface: Some(index), segment };
+            let attempt = move || drop(sender.send((index, socket::connect(to, way, patience))));
             match thread::Builder::new().spawn(attempt) {
                 Ok(_) => running += 1,
                 Err(error) => first = first.or(Some((index, Err(error)))),
