@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::dhcp4::{Lost, Notice};
 use crate::grammar::{Address, Wish};
 use crate::hardware::HardwareAddress;
 use crate::hostname::Hostname;
@@ -23,10 +22,12 @@ use crate::route::Route;
 mod card;
 mod course;
 mod followed;
+mod news;
 mod reach;
 #[cfg(test)]
 mod tests;
 
+pub use news::{Lost, News, Notice};
 pub use reach::Reach;
 
 /// What is known of one interface that is brought up.
@@ -78,79 +79,6 @@ impl Card {
     #[must_use]
     pub fn has(&self, v4: bool) -> bool {
         self.addresses.iter().any(|address| address.ip.is_ipv4() == v4)
-    }
-}
-
-/// Something to tell a person.
-#[derive(Debug)]
-pub enum News {
-    /// An interface is brought up.
-    Found {
-        /// Which.
-        name: String,
-        /// Its driver.
-        driver: Option<String>,
-    },
-    /// It sees the other end, or does not any more.
-    Carrier {
-        /// Which.
-        name: String,
-        /// Whether it does.
-        on: bool,
-    },
-    /// It has an address.
-    Address {
-        /// Which.
-        name: String,
-        /// The address.
-        address: Address,
-        /// The DHCP server that gave it.
-        by: Option<IpAddr>,
-    },
-    /// Address and routes are gone.
-    Lost {
-        /// Which.
-        name: String,
-        /// Why.
-        why: Lost,
-    },
-    /// The search for an address.
-    Notice {
-        /// Which.
-        name: String,
-        /// What of it.
-        notice: Notice,
-    },
-    /// The kernel has refused something; the rest was done.
-    Failed {
-        /// Which.
-        name: String,
-        /// What.
-        failure: Failure,
-    },
-    /// Nothing can be received.
-    Deaf {
-        /// Which.
-        name: String,
-        /// Why.
-        error: io::Error,
-    },
-}
-
-impl fmt::Display for News {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Found { name, driver: Some(driver) } => write!(f, "{name}: an interface of {driver}"),
-            Self::Found { name, driver: None } => write!(f, "{name}: an interface"),
-            Self::Carrier { name, on: true } => write!(f, "{name}: link up"),
-            Self::Carrier { name, on: false } => write!(f, "{name}: no link"),
-            Self::Address { name, address, by: Some(by) } => write!(f, "{name}: {address} from DHCP server {by}"),
-            Self::Address { name, address, by: None } => write!(f, "{name}: {address}"),
-            Self::Lost { name, why } => write!(f, "{name}: the address is gone: {why}"),
-            Self::Notice { name, notice } => write!(f, "{name}: {notice}"),
-            Self::Failed { name, failure } => write!(f, "{name}: {failure}"),
-            Self::Deaf { name, error } => write!(f, "{name}: nothing can be received: {error}"),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use rdlive_net::grammar::Wish;
 use rdlive_sys::blkro;
 
 use super::apply::Executor;
-use super::net::{FIRST_WORD, Heard, MISSING, NEXT_WORD, no_netlink};
+use super::net::{FIRST_WORD, Heard, MISSING, NEXT_WORD, log_news, no_netlink};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::Provider;
@@ -34,7 +34,7 @@ impl Executor<'_> {
         let (begun, mut told, mut next) = (Instant::now(), Heard::default(), FIRST_WORD);
         while !is_there(self.env, node) {
             for news in attached.wait(ASK) {
-                log::info!("network: {news}");
+                log_news(self.env, &news);
                 told.take(news);
             }
             ask(self.env);

@@ -54,7 +54,7 @@ impl Executor<'_> {
             let waited = begun.elapsed();
             let left = next.min(patience).saturating_sub(waited);
             for news in attached.wait(left) {
-                log::info!("network: {news}");
+                log_news(self.env, &news);
                 told.take(news);
             }
             let cards = attached.cards();
@@ -113,8 +113,16 @@ impl Executor<'_> {
     /// Logs what the network has told meanwhile.
     pub(super) fn net_news(&self) {
         for news in self.net.iter().flat_map(|attached| attached.wait(Duration::ZERO)) {
-            log::info!("network: {news}");
+            log_news(self.env, &news);
         }
+    }
+}
+
+/// Logs what the network tells; what is not as the command line wants it is shown too.
+pub(super) fn log_news(env: &Env, news: &News) {
+    match news {
+        News::Notice { notice, .. } if notice.is_warning() => kmsg::fall_back(env, &format!("network: {news}")),
+        _ => log::info!("network: {news}"),
     }
 }
 

@@ -16,6 +16,19 @@ use crate::ip6;
 use crate::link::{self, Event, Handle, Lifetime, Link, RouteOptions};
 use crate::nic::{Nic, Outcome};
 
+mod six;
+
+use six::{Plan, Six};
+
+/// What all interfaces share, while one of them is worked for.
+pub(super) struct Desk<'a> {
+    /// Since the beginning.
+    pub now: Duration,
+    pub wish: &'a Wish,
+    pub handle: &'a mut Handle,
+    pub news: &'a mut Vec<News>,
+}
+
 /// What is done for an interface.
 pub(super) struct Worked {
     /// As others see it.
@@ -24,30 +37,16 @@ pub(super) struct Worked {
     /// What the command line asks for it; empty: nothing in particular.
     requests: Vec<Request>,
     nic: Option<Nic>,
-    ip6: ip6::State,
+    six: Six,
     fixed: Vec<Fixed>,
     /// Another program has it.
     is_followed: bool,
 }
 
-/// How an interface gets its addresses.
-struct Ways {
-    dhcp4: bool,
-    router: bool,
-}
-
-impl Ways {
-    /// Without any word of its own: whatever comes first.
-    fn of(requests: &[Request]) -> Self {
-        let any = |methods: &[Method]| requests.iter().any(|request| methods.contains(&request.method));
-        match requests {
-            [] => Self { dhcp4: true, router: true },
-            _ => Self {
-                dhcp4: any(&[Method::Dhcp4, Method::SingleDhcp, Method::Any, Method::Dhcp4And6]),
-                router: any(&[Method::Any, Method::Auto6, Method::Either6, Method::Dhcp6, Method::Dhcp4And6]),
-            },
-        }
-    }
+/// Whether DHCPv4 is asked. Without any word of its own an interface takes whatever comes first.
+fn asks_dhcp4(requests: &[Request]) -> bool {
+    let ways = [Method::Dhcp4, Method::SingleDhcp, Method::Any, Method::Dhcp4And6];
+    requests.is_empty() || requests.iter().any(|request| ways.contains(&request.method))
 }
 
 fn failed(name: &str, failure: link::Failure) -> News {
@@ -56,20 +55,12 @@ fn failed(name: &str, failure: link::Failure) -> News {
 
 impl Worked {
     /// Takes an interface: hardware address, MTU, up; then addresses of the command line, and DHCP.
-    pub fn new(
-        link: &Link,
-        wish: &Wish,
-        requests: Vec<Request>,
-        metric: u32,
-        root: &Path,
-        handle: &mut Handle,
-        news: &mut Vec<News>,
-    ) -> Self {
-        let card = found(link, metric, root, news);
+    pub fn new(link: &Link, requests: Vec<Request>, metric: u32, root: &Path, desk: &mut Desk<'_>) -> Self {
+        let card = found(link, metric, root, desk.news);
         let fixed = requests.iter().filter_map(Fixed::of).collect();
-        let ip6 = ip6::State::default();
-        let mut new = Self { card, link: link.clone(), requests, nic: None, ip6, fixed, is_followed: false };
-        new.begin(wish, root, handle, news);
+        let six = Six::new(Plan::of(&requests));
+        let mut new = Self { card, link: link.clone(), requests, nic: None, six, fixed, is_followed: false };
+        new.begin(root, desk);
         new
     }
 
@@ -80,14 +71,15 @@ impl Worked {
             link: link.clone(),
             requests: Vec::new(),
             nic: None,
-            ip6: ip6::State::default(),
+            six: Six::new(Plan::Nothing),
             fixed: Vec::new(),
             is_followed: true,
         }
     }
 
-    fn begin(&mut self, wish: &Wish, root: &Path, handle: &mut Handle, news: &mut Vec<News>) {
+    fn begin(&mut self, root: &Path, desk: &mut Desk<'_>) {
         let (index, name) = (self.link.index, self.card.name.clone());
+        let Desk { handle, news, .. } = desk;
         let mut done = |result: Result<(), link::Failure>| news.extend(result.err().map(|error| failed(&name, error)));
         if let Some(mac) = self.requests.iter().find_map(|request| request.set_mac) {
             // A card takes another address only while it is down.
@@ -96,35 +88,34 @@ impl Worked {
             self.link.mac = Some(mac);
             self.card.mac = Some(mac);
         }
-        let ways = Ways::of(&self.requests);
-        if ways.router
-            && let Err(source) = ip6::prepare(root, &name)
-        {
+        if let Some(Err(source)) = self.six.listens().map(|listens| ip6::prepare(root, &name, listens)) {
             done(Err(link::Failure { doing: link::Doing::Up(index), source }));
         }
         let mtu = self.requests.iter().find_map(|request| request.mtu);
-        if let Some(mtu) = mtu.filter(|_| self.fixed.is_empty()) {
+        // One that is right already is not set: with many drivers the carrier would go (network-field.md kind 6).
+        if let Some(mtu) = mtu.filter(|mtu| *mtu != self.link.mtu) {
             done(handle.set_mtu(index, mtu));
             self.link.mtu = mtu;
         }
         done(handle.up(index));
         for fixed in self.fixed.clone() {
-            let refused = fixed.apply(handle, index, self.card.metric);
-            news.extend(refused.into_iter().map(|failure| failed(&name, failure)));
-            self.own(fixed.address, None, news);
+            let refused = fixed.apply(desk.handle, index, self.card.metric);
+            desk.news.extend(refused.into_iter().map(|failure| failed(&name, failure)));
+            self.own(fixed.address, None, desk.news);
             self.card.given.push(Given { address: fixed.address, routes: fixed.routes, is_leased: false });
             self.knows(&fixed.dns, &[], fixed.hostname.as_ref(), &fixed.ntp);
         }
         if !self.fixed.is_empty() {
-            self.routes(wish, handle, news);
+            self.routes(desk);
         }
-        if ways.dhcp4 {
-            self.ask(wish, news);
+        if asks_dhcp4(&self.requests) {
+            self.ask(desk);
         }
     }
 
     /// A DHCP client for it.
-    fn ask(&mut self, wish: &Wish, news: &mut Vec<News>) {
+    fn ask(&mut self, desk: &mut Desk<'_>) {
+        let wish = desk.wish;
         let Some(mac) = self.link.mac else { return };
         let v4 = |ip: IpAddr| if let IpAddr::V4(ip) = ip { Some(ip) } else { None };
         let setup = Setup {
@@ -144,79 +135,57 @@ impl Worked {
         };
         match Nic::open(&self.link, setup, self.card.metric, Box::new(random)) {
             Ok(nic) => self.nic = Some(nic),
-            Err(error) => news.push(News::Deaf { name: self.card.name.clone(), error }),
+            Err(error) => desk.news.push(News::Deaf { name: self.card.name.clone(), error }),
         }
     }
 
     /// The descriptors to poll.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.nic.iter().flat_map(Nic::descriptors)
+        self.nic.iter().flat_map(Nic::descriptors).chain(self.six.descriptor())
     }
 
     /// When to look again at the latest.
     pub fn wake(&self) -> Option<Duration> {
-        self.nic.as_ref().and_then(Nic::wake)
+        let has_lease = self.nic.as_ref().is_some_and(|nic| nic.lease().is_some());
+        self.nic.as_ref().and_then(Nic::wake).into_iter().chain(self.six.wake(has_lease)).min()
     }
 
     /// The kernel says how it is now.
-    pub fn is_now(&mut self, now: Duration, link: &Link, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+    pub fn is_now(&mut self, link: &Link, desk: &mut Desk<'_>) {
         self.card.up = link.up;
         if link.carrier != self.card.carrier {
             self.card.carrier = link.carrier;
-            news.push(News::Carrier { name: self.card.name.clone(), on: link.carrier });
+            desk.news.push(News::Carrier { name: self.card.name.clone(), on: link.carrier });
         }
         self.link = link.clone();
-        let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.link(now, link, handle));
-        self.take(outcomes, wish, handle, news);
+        let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.link(desk.now, link, desk.handle));
+        self.take(outcomes, desk);
     }
 
     /// This machine has an interface with this hardware address.
-    pub fn owns(
-        &mut self,
-        now: Duration,
-        mac: HardwareAddress,
-        wish: &Wish,
-        handle: &mut Handle,
-        news: &mut Vec<News>,
-    ) {
-        let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.event(now, Event4::OwnMac(mac), handle));
-        self.take(outcomes, wish, handle, news);
+    pub fn owns(&mut self, mac: HardwareAddress, desk: &mut Desk<'_>) {
+        let event = Event4::OwnMac(mac);
+        let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.event(desk.now, event, desk.handle));
+        self.take(outcomes, desk);
     }
 
     /// Takes in what has arrived, then that time has passed.
-    pub fn goes_on(&mut self, now: Duration, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
-        let Some(nic) = &mut self.nic else { return };
-        let mut outcomes = nic.receive(now, handle);
-        outcomes.extend(nic.event(now, Event4::Time, handle));
-        self.take(outcomes, wish, handle, news);
+    pub fn goes_on(&mut self, desk: &mut Desk<'_>) {
+        if let Some(nic) = &mut self.nic {
+            let mut outcomes = nic.receive(desk.now, desk.handle);
+            outcomes.extend(nic.event(desk.now, Event4::Time, desk.handle));
+            self.take(outcomes, desk);
+        }
+        self.goes_on6(desk);
     }
 
-    /// What the kernel tells of IPv6.
-    pub fn hears(&mut self, event: &Event, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+    /// What the kernel tells of addresses and routers.
+    pub fn hears(&mut self, event: &Event, desk: &mut Desk<'_>) {
         if self.is_followed {
-            return self.follows(event, news);
+            return self.follows(event, desk.news);
         }
-        if !self.ip6.take(self.card.index, event) {
-            return;
-        }
-        let before = self.card.addresses.clone();
-        let fixed: Vec<Address> = self.fixed.iter().map(|fixed| fixed.address).collect();
-        self.card.addresses.retain(|address| address.ip.is_ipv4() || fixed.contains(address));
-        let usable = if self.ip6.is_usable() { self.ip6.global.clone() } else { Vec::new() };
-        for address in usable {
-            if !before.contains(&address) {
-                news.push(News::Address { name: self.card.name.clone(), address, by: None });
-            }
-            if !self.card.addresses.contains(&address) {
-                self.card.addresses.push(address);
-            }
-        }
-        if wish.peer_dns {
-            let (dns, search) = (self.ip6.dns.clone(), self.ip6.search.clone());
-            self.knows(&dns, &search, None, &[]);
-        }
-        if self.card.addresses != before {
-            self.routes(wish, handle, news);
+        if self.six.hears(desk.now, self.card.index, event) {
+            self.goes_on6(desk);
         }
     }
 
@@ -235,36 +204,36 @@ impl Worked {
         }
     }
 
-    fn take(&mut self, outcomes: Vec<Outcome>, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+    fn take(&mut self, outcomes: Vec<Outcome>, desk: &mut Desk<'_>) {
         let name = self.card.name.clone();
         for outcome in outcomes {
             match outcome {
                 Outcome::Up(lease) | Outcome::Renewed(lease) => {
-                    self.leased(&lease, wish, news);
-                    self.routes(wish, handle, news);
+                    self.leased(&lease, desk);
+                    self.routes(desk);
                 }
                 Outcome::Down(why) => {
                     let fixed: Vec<Address> = self.fixed.iter().map(|fixed| fixed.address).collect();
                     self.card.addresses.retain(|address| !address.ip.is_ipv4() || fixed.contains(address));
-                    self.card.given.retain(|given| !given.is_leased);
-                    news.push(News::Lost { name: name.clone(), why });
+                    self.card.given.retain(|given| !given.is_leased || given.address.ip.is_ipv6());
+                    desk.news.push(News::Lost { name: name.clone(), why: why.into() });
                 }
-                Outcome::Say(notice) => news.push(News::Notice { name: name.clone(), notice }),
-                Outcome::Failed(failure) => news.push(failed(&name, failure)),
+                Outcome::Say(notice) => desk.news.push(News::Notice { name: name.clone(), notice: notice.into() }),
+                Outcome::Failed(failure) => desk.news.push(failed(&name, failure)),
                 Outcome::Deaf(error) => {
                     self.nic = None;
-                    news.push(News::Deaf { name: name.clone(), error });
+                    desk.news.push(News::Deaf { name: name.clone(), error });
                 }
             }
         }
     }
 
-    fn leased(&mut self, lease: &Lease, wish: &Wish, news: &mut Vec<News>) {
-        self.own(lease.address, Some(lease.server.into()), news);
-        self.card.given.retain(|given| !given.is_leased);
+    fn leased(&mut self, lease: &Lease, desk: &mut Desk<'_>) {
+        self.own(lease.address, Some(lease.server.into()), desk.news);
+        self.card.given.retain(|given| !given.is_leased || given.address.ip.is_ipv6());
         self.card.given.push(Given { address: lease.address, routes: lease.routes.clone(), is_leased: true });
         let ips = |list: &[Ipv4Addr]| list.iter().copied().map(IpAddr::from).collect::<Vec<_>>();
-        let dns = if wish.peer_dns { ips(&lease.dns) } else { Vec::new() };
+        let dns = if desk.wish.peer_dns { ips(&lease.dns) } else { Vec::new() };
         self.knows(&dns, &lease.search, lease.hostname.as_ref(), &ips(&lease.ntp));
     }
 
@@ -285,13 +254,13 @@ impl Worked {
     }
 
     /// Sets the routes of `rd.route=` that belong to it. One that is there is not set again.
-    fn routes(&self, wish: &Wish, handle: &mut Handle, news: &mut Vec<News>) {
+    fn routes(&self, desk: &mut Desk<'_>) {
         let names = names(&self.link);
-        for route in fixed::routes(&wish.routes, &names, &self.card.addresses, true) {
+        for route in fixed::routes(&desk.wish.routes, &names, &self.card.addresses, true) {
             let options = RouteOptions { protocol: RouteOptions::STATIC, metric: self.card.metric, source: None };
-            match handle.add_route(self.card.index, route, &options) {
+            match desk.handle.add_route(self.card.index, route, &options) {
                 Err(failure) if failure.source.kind() != io::ErrorKind::AlreadyExists => {
-                    news.push(failed(&self.card.name, failure));
+                    desk.news.push(failed(&self.card.name, failure));
                 }
                 _ => {}
             }
@@ -312,8 +281,9 @@ impl Worked {
             // What the kernel refuses now goes with the interface, which is set down.
             drop(nic.flush(handle));
         }
-        for fixed in &self.fixed {
-            let _ = handle.remove_address(self.card.index, fixed.address);
+        let leased = self.six.leased().map(|address| Address { ip: address.into(), prefix: 128 });
+        for address in self.fixed.iter().map(|fixed| fixed.address).chain(leased) {
+            let _ = handle.remove_address(self.card.index, address);
         }
         let _ = handle.down(self.card.index);
     }

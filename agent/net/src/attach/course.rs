@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::card::{Worked, names};
+use super::card::{Desk, Worked, names};
 use super::{Leave, News, Shared};
 use crate::grammar::{Request, Vlan, Wish};
 use crate::hardware::HardwareAddress;
@@ -59,10 +59,15 @@ impl Course {
                 }
             }
             let now = self.begun.elapsed();
-            for card in &mut self.cards {
-                card.goes_on(now, &self.wish, &mut self.handle, &mut self.news);
-            }
+            let (cards, mut desk) = self.desk(now);
+            cards.iter_mut().for_each(|card| card.goes_on(&mut desk));
         }
+    }
+
+    /// The interfaces, and what they share.
+    fn desk(&mut self, now: Duration) -> (&mut Vec<Worked>, Desk<'_>) {
+        let Self { wish, handle, news, cards, .. } = self;
+        (cards, Desk { now, wish, handle, news })
     }
 
     /// Waits for whatever comes first.
@@ -85,19 +90,9 @@ impl Course {
             Ok(links) => links.iter().for_each(|link| self.link(link)),
             Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
         }
-        if self.shared.followed.is_some() {
-            self.list_addresses();
-        }
-    }
-
-    /// The addresses that interfaces have already, as if they came now.
-    fn list_addresses(&mut self) {
-        match self.handle.addresses() {
-            Ok(addresses) => {
-                for (index, address) in addresses {
-                    self.hear(&Event::Address { index, address, tentative: false, duplicate: false });
-                }
-            }
+        // What was there before anybody listened.
+        match self.handle.present() {
+            Ok(events) => events.iter().for_each(|event| self.hear(event)),
             Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
         }
     }
@@ -111,9 +106,8 @@ impl Course {
             }
             Event::Overrun => self.list(),
             event => {
-                for card in &mut self.cards {
-                    card.hears(event, &self.wish, &mut self.handle, &mut self.news);
-                }
+                let (cards, mut desk) = self.desk(self.begun.elapsed());
+                cards.iter_mut().for_each(|card| card.hears(event, &mut desk));
             }
         }
     }
@@ -122,15 +116,17 @@ impl Course {
     fn link(&mut self, link: &Link) {
         let now = self.begun.elapsed();
         self.owns(now, link);
-        if let Some(card) = self.cards.iter_mut().find(|card| card.card.index == link.index) {
-            return card.is_now(now, link, &self.wish, &mut self.handle, &mut self.news);
+        let (cards, mut desk) = self.desk(now);
+        if let Some(card) = cards.iter_mut().find(|card| card.card.index == link.index) {
+            return card.is_now(link, &mut desk);
         }
         if self.shared.followed.is_some() {
             if !link.loopback {
                 let metric = self.metric(link);
                 let mut card = Worked::followed(link, metric, &self.root, &mut self.news);
-                card.is_now(now, link, &self.wish, &mut self.handle, &mut self.news);
-                self.cards.push(card);
+                let (cards, mut desk) = self.desk(now);
+                card.is_now(link, &mut desk);
+                cards.push(card);
             }
             return;
         }
@@ -140,28 +136,28 @@ impl Course {
         let link = self.named(link);
         self.vlans(&link);
         match self.asked(&link) {
-            Some(requests) => {
-                let metric = self.metric(&link);
-                let mut card =
-                    Worked::new(&link, &self.wish, requests, metric, &self.root, &mut self.handle, &mut self.news);
-                for mac in self.own_macs.clone() {
-                    card.owns(now, mac, &self.wish, &mut self.handle, &mut self.news);
-                }
-                card.is_now(now, &link, &self.wish, &mut self.handle, &mut self.news);
-                self.cards.push(card);
-                self.cards.sort_by_key(|card| card.card.metric);
-            }
+            Some(requests) => self.takes(now, &link, requests),
             None => self.passed.push(link.index),
         }
+    }
+
+    /// Begins with an interface.
+    fn takes(&mut self, now: Duration, link: &Link, requests: Vec<Request>) {
+        let (metric, root, own_macs) = (self.metric(link), self.root.clone(), self.own_macs.clone());
+        let (cards, mut desk) = self.desk(now);
+        let mut card = Worked::new(link, requests, metric, &root, &mut desk);
+        own_macs.into_iter().for_each(|mac| card.owns(mac, &mut desk));
+        card.is_now(link, &mut desk);
+        cards.push(card);
+        cards.sort_by_key(|card| card.card.metric);
     }
 
     /// A hardware address of this machine, which all interfaces have to know.
     fn owns(&mut self, now: Duration, link: &Link) {
         let Some(mac) = link.mac.filter(|mac| !self.own_macs.contains(mac)) else { return };
         self.own_macs.push(mac);
-        for card in &mut self.cards {
-            card.owns(now, mac, &self.wish, &mut self.handle, &mut self.news);
-        }
+        let (cards, mut desk) = self.desk(now);
+        cards.iter_mut().for_each(|card| card.owns(mac, &mut desk));
     }
 
     /// With the name that `ifname=` gives it.

@@ -1,5 +1,7 @@
 //! Real interfaces in networks of the test's own: which are taken, which leads to a server, and what is left.
 
+mod six;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -66,7 +68,15 @@ impl There {
     fn listen(&self, at: &str) {
         let at: std::net::SocketAddr = at.parse().unwrap();
         self.run(move || {
-            let listener = TcpListener::bind(at).unwrap();
+            let end = Instant::now() + LONG;
+            // Until the kernel lets an address of IPv6 be used.
+            let listener = loop {
+                match TcpListener::bind(at) {
+                    Ok(listener) => break listener,
+                    Err(error) => assert!(Instant::now() < end, "{at}: {error}"),
+                }
+                thread::sleep(Duration::from_millis(20));
+            };
             thread::spawn(move || {
                 while let Ok((mut stream, _)) = listener.accept() {
                     let _ = stream.write_all(b"hello");
@@ -288,7 +298,7 @@ fn what_another_program_brings_up_is_followed_and_left_alone() {
         there.listen("192.0.2.1:80");
         let root = tempfile::tempdir().unwrap();
         let attached = Attached::follow(wish("ip=192.0.2.77::192.0.2.1:24::cable0:none"), root.path()).unwrap();
-        std::thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(300));
         let links = near.links().unwrap();
         let index = links.iter().find(|link| link.name == "cable0").map(|link| link.index).unwrap();
         assert!(links.iter().all(|link| link.name != "cable0" || !link.up), "nobody has set it up");
