@@ -18,6 +18,7 @@ use rdlive_fetch::transfer::{self, Job, Offered, Place, Refusal, Unpack};
 use rdlive_fetch::url::Url;
 
 use super::apply::Executor;
+use super::clock_floor;
 use super::deploy::{OntoDisk, TooSmall};
 use super::telling::teller;
 use super::ways::Ways;
@@ -53,6 +54,7 @@ impl Executor<'_> {
         // Its limits are its own: a transfer that moves is no hang.
         let _waiting = self.watchdog.waiting();
         let job = job(how, patience)?;
+        clock_floor::raise(self.env);
         let reach = self.net.as_ref().map(rdlive_net::attach::Attached::reach);
         let mut setup = Setup::new(Arc::new(Ways(reach)));
         setup.trust = trust(self.env, how)?;

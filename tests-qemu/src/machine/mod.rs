@@ -110,6 +110,8 @@ pub enum Clock {
     Host { cpus: u8 },
     /// Guest time counts instructions, so the same boot gives the same time on every host.
     Instructions,
+    /// As fast as the host goes, but the machine's clock has lost its battery: it begins with 2001.
+    Lost,
 }
 
 /// One attached medium.

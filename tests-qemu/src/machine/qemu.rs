@@ -62,6 +62,10 @@ impl Hardware {
                 let accel = if has_kvm() { "kvm" } else { "tcg,thread=multi" };
                 qemu.args(["-accel", accel, "-smp", &cpus.to_string()]);
             }
+            Clock::Lost => {
+                qemu.args(["-accel", if has_kvm() { "kvm" } else { "tcg,thread=multi" }, "-smp", "1"]);
+                qemu.args(["-rtc", "base=2001-01-01T00:00:00"]);
+            }
             Clock::Instructions => {
                 qemu.args(["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=2,sleep=off"]);
             }
@@ -77,7 +81,7 @@ impl Hardware {
             Start::Kernel { kernel, initrd, append } => {
                 let tests = match self.clock {
                     // In front: what stands behind `--` is for init.
-                    Clock::Host { .. } => format!("{UNTESTED} "),
+                    Clock::Host { .. } | Clock::Lost => format!("{UNTESTED} "),
                     Clock::Instructions => String::new(),
                 };
                 qemu.arg("-kernel").arg(kernel).arg("-append").arg(format!("{tests}{append}"));

@@ -3,7 +3,7 @@
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
-use crate::machine::Nic;
+use crate::machine::{Clock, Nic};
 use crate::medium::*;
 use crate::mode::Mode;
 use crate::net::{CA, Certificate, DOLLY_CLIENT, Dolly, Link, Net, Serve};
@@ -118,6 +118,14 @@ fn tls() -> Vec<Scenario> {
         scenario(
             "net/K17 a certificate that has expired",
             distrusts(Certificate::Expired).expect(report_says("expired")),
+        ),
+        scenario(
+            "net/K17 a clock of 2001 is set to the build of the initrd",
+            trusting(boot(URL, https(Certificate::Right)))
+                .clock(Clock::Lost)
+                .expect(overlay_root())
+                .expect(console_says("the clock said 2001-01-01 00:0"))
+                .expect(console_says("when this initrd was built")),
         ),
         scenario("net/K17 a certificate of the future", distrusts(Certificate::Future).expect(report_says("clock"))),
         scenario(
