@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A moment in UTC, to the minute, for people: `2026-11-30 07:29 UTC`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Date(Duration);
 
 /// The names of months in HTTP.
@@ -26,15 +26,34 @@ impl Date {
         let month = (0..).zip(MONTHS).find(|(_, name)| *name == month).map(|(number, _)| number)?;
         let mut clock = time.split(':').map(|part| part.parse::<u64>().ok());
         let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-        let days = days(year.parse().ok().filter(|year| (1970..=9999).contains(year))?, month, day.parse().ok()?)?;
+        Self::of((year.parse().ok()?, month + 1, day.parse().ok()?), (hour, minute, second))
+    }
+
+    /// Reads the UUID of an ISO, which is its date: `2023-11-14-22-13-20-10`, the last two digits are hundredths.
+    #[must_use]
+    pub fn of_iso(uuid: &str) -> Option<Self> {
+        let mut parts = uuid.split('-').map(|part| part.parse::<u64>().ok());
+        let mut next = || parts.next().flatten();
+        let (day, time) = ((next()?, next()?, next()?), (next()?, next()?, next()?));
+        (next().is_some() && parts.next().is_none()).then(|| Self::of(day, time)).flatten()
+    }
+
+    fn of((year, month, day): (u64, u64, u64), (hour, minute, second): (u64, u64, u64)) -> Option<Self> {
+        let days = days(Some(year).filter(|year| (1970..=9999).contains(year))?, month.checked_sub(1)?, day)?;
         let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
-        (hour < 24 && minute < 60 && second < 61).then(|| Self(Duration::from_secs(seconds)))
+        (month <= 12 && hour < 24 && minute < 60 && second < 61).then(|| Self(Duration::from_secs(seconds)))
+    }
+
+    /// Since the beginning of 1970.
+    #[must_use]
+    pub fn since_1970(self) -> Duration {
+        self.0
     }
 }
 
 /// The day since 1970; months and days of [`civil`], whose search it is.
 fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let about = (year.checked_sub(1970)?) * 365 + month * 30;
+    let about = year.checked_sub(1970)? * 365 + month.min(12) * 30;
     let wanted = (year, month + 1, day);
     // Leap days, and months of 31 days: no more than this are missing.
     (about..about + year / 4 + 40).find(|days| civil(*days) == wanted)
@@ -84,6 +103,24 @@ mod tests {
             assert_eq!(Date(Duration::from_secs(seconds)).to_string(), text);
         }
         let _ = Date(Duration::from_secs(u64::MAX)).to_string();
+    }
+
+    #[test]
+    fn dates_of_isos() {
+        let read = |text| Date::of_iso(text).map(|date| date.to_string());
+        assert_eq!(read("2023-11-14-22-13-20-10").as_deref(), Some("2023-11-14 22:13 UTC"));
+        for wrong in [
+            "",
+            "2023-11-14-22-13-20",
+            "2023-11-14-22-13-20-10-1",
+            "2023-00-14-22-13-20-10",
+            "2023-13-14-22-13-20-10",
+            "2023-18446744073709551615-14-22-13-20-10",
+            "DATE-OF-THE-BUILD",
+            "f0e1d2c3-0000-4000-8000-000000000001",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
