@@ -45,22 +45,29 @@ impl Fixed {
         })
     }
 
-    /// Sets address and routes, the MTU first. The interface is up.
+    /// Sets address and routes. The interface is up, with its MTU.
     ///
     /// # Errors
     /// What the kernel has refused; all else was done.
     pub fn apply(&self, handle: &mut Handle, index: u32, metric: u32) -> Vec<Failure> {
         let mut failed = Vec::new();
         let mut done = |result: Result<(), Failure>| failed.extend(result.err());
-        if let Some(mtu) = self.mtu {
-            done(handle.set_mtu(index, mtu));
-        }
         done(handle.add_address(index, self.address, Lifetime::Forever));
         let options = RouteOptions { protocol: RouteOptions::STATIC, metric, source: Some(self.address.ip) };
         for route in &self.routes {
             done(handle.add_route(index, *route, &options));
         }
         failed
+    }
+
+    /// Takes routes and address away again.
+    pub fn remove(&self, handle: &mut Handle, index: u32, metric: u32) {
+        let options = RouteOptions { protocol: RouteOptions::STATIC, metric, source: Some(self.address.ip) };
+        // What the kernel does not take away now goes with the interface.
+        for route in self.routes.iter().rev() {
+            let _ = handle.remove_route(index, *route, &options);
+        }
+        let _ = handle.remove_address(index, self.address);
     }
 }
 

@@ -2,6 +2,7 @@
 //! their roots. The RFC's own pauses take seven seconds; here the address is used after a fifth of one, and tried again later, for a port
 //! may be deaf at first.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -51,6 +52,23 @@ pub enum Notice {
         /// Who answers.
         mac: [u8; 6],
     },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |mac: &[u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
+        match self {
+            Self::Taken { address, mac, used: false } => write!(
+                f,
+                "{} has {address} already, so it is not used: give this machine another address, or rd.live.net.conflict=use",
+                shown(mac)
+            ),
+            Self::Taken { address, mac, used: true } => write!(f, "{} has {address} too, which is used", shown(mac)),
+            Self::AnswersForEvery { address, mac } => {
+                write!(f, "{} answers for every address, {address} is used", shown(mac))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -158,26 +158,33 @@ fn is_running(env: &Env, provider: Provider) -> bool {
 
 /// The last word about each interface.
 #[derive(Debug, Default)]
-pub(super) struct Heard(Vec<(String, String)>);
+pub(super) struct Heard {
+    words: Vec<(String, String)>,
+    /// Another machine has an address of the command line.
+    twin: bool,
+}
 
 impl Heard {
     pub(super) fn take(&mut self, news: News) {
         let (name, what) = match &news {
-            News::Notice { name, notice } => (name, notice.to_string()),
+            News::Notice { name, notice } => {
+                self.twin |= notice.is_twin();
+                (name, notice.to_string())
+            }
             News::Failed { name, failure } => (name, failure.to_string()),
             News::Deaf { name, error } => (name, format!("nothing can be received: {error}")),
             News::Lost { name, why } => (name, format!("the address is gone: {why}")),
             News::Found { .. } | News::Carrier { .. } | News::Address { .. } => return,
         };
         let name = name.clone();
-        self.0.retain(|(known, _)| *known != name);
-        self.0.push((name, what));
+        self.words.retain(|(known, _)| *known != name);
+        self.words.push((name, what));
     }
 
     /// How each interface is, and which that are named are not there.
     pub(super) fn states(&self, wish: &Wish, cards: &[Card], waited: Duration) -> Vec<String> {
         let state = |card: &Card| {
-            let word = self.0.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
+            let word = self.words.iter().find(|(name, _)| *name == card.name).map(|(_, what)| what.as_str());
             let link = match (card.up, card.carrier) {
                 (_, true) => "link up, no answer yet",
                 (true, false) => "no link: is the cable plugged in?",
@@ -204,6 +211,7 @@ fn down(wish: &Wish, cards: &[Card], told: &Heard, (waited, follow): (Duration, 
         _ if follow == Some(Provider::NetworkManager) => "see journalctl -u nm-initrd -u NetworkManager",
         _ if follow == Some(Provider::Networkd) => "see journalctl -u systemd-networkd, and networkctl",
         [] => "add the driver of the network card to the initrd (--add-module NAME), or correct the interface in ip=",
+        _ if told.twin => "switch the other machine off, give this one another address, or rd.live.net.conflict=use",
         _ if cards.iter().all(|card| !card.carrier) => "plug the cable in, or name another interface with ip=",
         _ => "start the DHCP server, or give an address: ip=<address>::<router>:<mask>::<interface>:none",
     };
@@ -243,7 +251,13 @@ mod tests {
             assert!(stop.with_advice().to_string().contains(advice), "{advice}: {}", stop.with_advice());
             assert_eq!(stop.code, Code::NetworkDown);
         }
+        let mut told = Heard::default();
+        let notice = rdlive_net::attach::Notice::Taken("2001:db8::9".parse().unwrap());
+        told.take(News::Notice { name: "eth0".into(), notice });
+        let stop = down(&any, &[card("eth0", true)], &told, (long, None));
+        assert!(stop.advice.contains("rd.live.net.conflict=use"), "{}", stop.advice);
+        assert!(stop.lines().iter().any(|line| line.contains("has 2001:db8::9")), "{:?}", stop.lines());
         // A name that comes late is no reason to worry yet.
-        assert_eq!(told.states(&wish, &[], Duration::from_secs(4)), ["no network interface is there"]);
+        assert_eq!(Heard::default().states(&wish, &[], Duration::from_secs(4)), ["no network interface is there"]);
     }
 }

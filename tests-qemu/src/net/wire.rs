@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::args::{self, Port};
 use super::link::Cable;
-use super::{Certificate, Net, Serve, dolly, layer};
+use super::{Certificate, Net, SERVER6, Serve, dolly, layer};
 use crate::fixture::CannotMake;
 use crate::lab::Lab;
 use crate::machine::{Card, Machine, Plug};
@@ -66,6 +66,9 @@ impl Wire {
             wire.ask(&args::plain(&args::far(machine, cable, straight)), "")?;
             let ends = args::ends(machine, cable);
             wire.cables.push(Cable::lay(net.link, &wire.plug.namespace, ends)?);
+        }
+        if net.six {
+            wire.ask(&["ip", "addr", "add", &format!("{SERVER6}/64"), "dev", &args::near(0), "nodad"], "")?;
         }
         net.servers.iter().try_for_each(|server| wire.serve(server, net.cards.len(), lab))?;
         Ok(wire)

@@ -21,6 +21,12 @@ fn dhcp(recipe: Recipe) -> Net {
     http(recipe).serve(Serve::Dhcp(vec![]))
 }
 
+/// A network of both families, whose router has addresses of IPv6 given by DHCPv6 alone.
+fn dhcp6(recipe: Recipe) -> Net {
+    let words = vec!["--enable-ra", "--ra-param=srv0,4", "--dhcp-range=fd09::1000,fd09::1fff,64,1h"];
+    http(recipe).six().serve(Serve::Dhcp(words))
+}
+
 fn boot(net: Net) -> Boot {
     Boot::nothing().mode(Mode::Native).net(net).root(URL).kargs("rd.minmem=64 rd.retry=30")
 }
@@ -108,6 +114,27 @@ fn addresses() -> Vec<Scenario> {
         scenario(
             "net/K5 the interface is named by its hardware address",
             boot(dhcp(iso())).kargs("ip=02-00-00-00-00-11:dhcp").expect(overlay_root()),
+        ),
+        scenario(
+            "net/N-N4 a router says that addresses are to be had by DHCPv6",
+            boot(dhcp6(iso()))
+                .root("root=live:http://[fd09::1]/live.iso")
+                .expect(overlay_root())
+                .expect(console_says(": fd09::1"))
+                .expect(console_says("/128 from DHCP server fe80::")),
+        ),
+        scenario(
+            "net/N-N4 ip=dhcp6",
+            boot(dhcp6(iso())).root("root=live:http://[fd09::1]/live.iso").kargs("ip=dhcp6").expect(overlay_root()),
+        ),
+        scenario(
+            "net/N-N3 an address of the command line that another machine has",
+            boot(http(iso()))
+                .kargs("ip=10.9.0.1::10.9.0.2:24::vec0:none rd.retry=6")
+                .keep_after_failure()
+                .expect(stops_with("RDL-070"))
+                .expect(report_says("has 10.9.0.1 already, so it is not used"))
+                .expect(report_says("rd.live.net.conflict=use")),
         ),
         scenario(
             "net/K13 a name is looked up with the server that DHCP names",

@@ -17,8 +17,10 @@ use crate::link::{self, Event, Handle, Lifetime, Link, RouteOptions};
 use crate::nic::{Nic, Outcome};
 
 mod six;
+mod twins;
 
 use six::{Plan, Six};
+use twins::Twins;
 
 /// What all interfaces share, while one of them is worked for.
 pub(super) struct Desk<'a> {
@@ -39,6 +41,7 @@ pub(super) struct Worked {
     nic: Option<Nic>,
     six: Six,
     fixed: Vec<Fixed>,
+    twins: Twins,
     /// Another program has it.
     is_followed: bool,
 }
@@ -59,7 +62,8 @@ impl Worked {
         let card = found(link, metric, root, desk.news);
         let fixed = requests.iter().filter_map(Fixed::of).collect();
         let six = Six::new(Plan::of(&requests));
-        let mut new = Self { card, link: link.clone(), requests, nic: None, six, fixed, is_followed: false };
+        let twins = Twins::default();
+        let mut new = Self { card, link: link.clone(), requests, nic: None, six, fixed, twins, is_followed: false };
         new.begin(root, desk);
         new
     }
@@ -73,6 +77,7 @@ impl Worked {
             nic: None,
             six: Six::new(Plan::Nothing),
             fixed: Vec::new(),
+            twins: Twins::default(),
             is_followed: true,
         }
     }
@@ -99,18 +104,23 @@ impl Worked {
         }
         done(handle.up(index));
         for fixed in self.fixed.clone() {
-            let refused = fixed.apply(desk.handle, index, self.card.metric);
-            desk.news.extend(refused.into_iter().map(|failure| failed(&name, failure)));
-            self.own(fixed.address, None, desk.news);
-            self.card.given.push(Given { address: fixed.address, routes: fixed.routes, is_leased: false });
-            self.knows(&fixed.dns, &[], fixed.hostname.as_ref(), &fixed.ntp);
-        }
-        if !self.fixed.is_empty() {
-            self.routes(desk);
+            if let Some(fixed) = self.watches(fixed, desk) {
+                self.sets(&fixed, desk);
+            }
         }
         if asks_dhcp4(&self.requests) {
             self.ask(desk);
         }
+    }
+
+    /// Sets an address of the command line with all that belongs to it.
+    fn sets(&mut self, fixed: &Fixed, desk: &mut Desk<'_>) {
+        let refused = fixed.apply(desk.handle, self.card.index, self.card.metric);
+        desk.news.extend(refused.into_iter().map(|failure| failed(&self.card.name, failure)));
+        self.own(fixed.address, None, desk.news);
+        self.card.given.push(Given { address: fixed.address, routes: fixed.routes.clone(), is_leased: false });
+        self.knows(&fixed.dns, &[], fixed.hostname.as_ref(), &fixed.ntp);
+        self.routes(desk);
     }
 
     /// A DHCP client for it.
@@ -141,13 +151,14 @@ impl Worked {
 
     /// The descriptors to poll.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.nic.iter().flat_map(Nic::descriptors).chain(self.six.descriptor())
+        self.nic.iter().flat_map(Nic::descriptors).chain(self.six.descriptor()).chain(self.twins.descriptor())
     }
 
     /// When to look again at the latest.
     pub fn wake(&self) -> Option<Duration> {
         let has_lease = self.nic.as_ref().is_some_and(|nic| nic.lease().is_some());
-        self.nic.as_ref().and_then(Nic::wake).into_iter().chain(self.six.wake(has_lease)).min()
+        let nic = self.nic.as_ref().and_then(Nic::wake);
+        nic.into_iter().chain(self.six.wake(has_lease)).chain(self.twins.wake()).min()
     }
 
     /// The kernel says how it is now.
@@ -160,10 +171,14 @@ impl Worked {
         self.link = link.clone();
         let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.link(desk.now, link, desk.handle));
         self.take(outcomes, desk);
+        if link.carrier {
+            self.twins.link_up(desk.now);
+        }
     }
 
     /// This machine has an interface with this hardware address.
     pub fn owns(&mut self, mac: HardwareAddress, desk: &mut Desk<'_>) {
+        self.twins.owns(mac);
         let event = Event4::OwnMac(mac);
         let outcomes = self.nic.as_mut().map_or_else(Vec::new, |nic| nic.event(desk.now, event, desk.handle));
         self.take(outcomes, desk);
@@ -176,6 +191,7 @@ impl Worked {
             outcomes.extend(nic.event(desk.now, Event4::Time, desk.handle));
             self.take(outcomes, desk);
         }
+        self.tries(desk);
         self.goes_on6(desk);
     }
 

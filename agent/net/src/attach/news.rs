@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::grammar::Address;
 use crate::link::Failure;
-use crate::{dhcp4, dhcp6};
+use crate::{dhcp4, dhcp6, twin};
 
 /// Something of the search for an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Notice {
     NoRouter,
     /// No DHCPv6 server is there, though the command line asks for that alone: addresses of a router are used.
     NoDhcp6,
+    /// Another machine has an IPv4 address that the command line gives to this one.
+    Twin(twin::Notice),
     /// Another machine has an IPv6 address that the command line or a router gives to this one.
     Taken(Ipv6Addr),
 }
@@ -41,8 +43,14 @@ impl Notice {
         match self {
             Self::Dhcp4(notice) => matches!(notice, dhcp4::Notice::AnswersForEvery { .. }),
             Self::Dhcp6(_) | Self::NoRouter => false,
-            Self::NoDhcp4 | Self::NoDhcp6 | Self::Taken(_) => true,
+            Self::NoDhcp4 | Self::NoDhcp6 | Self::Twin(_) | Self::Taken(_) => true,
         }
+    }
+
+    /// Whether an address of the command line is not used, for another machine has it.
+    #[must_use]
+    pub fn is_twin(&self) -> bool {
+        matches!(self, Self::Taken(_) | Self::Twin(twin::Notice::Taken { used: false, .. }))
     }
 }
 
@@ -75,6 +83,7 @@ impl fmt::Display for Notice {
         match self {
             Self::Dhcp4(notice) => write!(f, "{notice}"),
             Self::Dhcp6(notice) => write!(f, "{notice}"),
+            Self::Twin(notice) => write!(f, "{notice}"),
             Self::NoDhcp4 => f.write_str(
                 "a router of IPv6 is there and for 10 s no DHCPv4 server: IPv6 is used (ip=any asks for it at once)",
             ),

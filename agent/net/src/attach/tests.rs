@@ -1,6 +1,7 @@
 //! Real interfaces in networks of the test's own: which are taken, which leads to a server, and what is left.
 
 mod six;
+mod twin;
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -302,3 +302,37 @@ impl Worked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grammar::{Wish, Word};
+
+    #[test]
+    fn what_the_words_ask_for() {
+        let plan = |line: &str| {
+            let words = line.split_whitespace().filter_map(|word| word.split_once('='));
+            Plan::of(&Wish::parse(words.map(|(key, value)| Word { key, value: Some(value) })).0.requests)
+        };
+        for (line, expected) in [
+            ("", Plan::Router),
+            ("ip=dhcp", Plan::Second),
+            ("ip=single-dhcp", Plan::Second),
+            ("ip=any", Plan::Router),
+            ("ip=on", Plan::Router),
+            ("ip=auto6", Plan::Router),
+            ("ip=either6", Plan::Either),
+            ("ip=dhcp6", Plan::Dhcp { alone: true }),
+            ("ip=dhcp,dhcp6", Plan::Dhcp { alone: false }),
+            ("ip=eth0:dhcp ip=eth0:auto6", Plan::Router),
+            ("ip=link6", Plan::LinkLocal),
+            ("ip=link-local", Plan::LinkLocal),
+            ("ip=none", Plan::Nothing),
+            ("ip=192.0.2.9::192.0.2.1:24::eth0:none", Plan::Nothing),
+            ("ip=[2001:db8::9]:::64::eth0:none", Plan::Nothing),
+            ("ip=eth0:dhcp ip=[2001:db8::9]:::64::eth0:none", Plan::Nothing),
+        ] {
+            assert_eq!(plan(line), expected, "{line}");
+        }
+    }
+}

@@ -101,6 +101,7 @@ fn a_fixed_address_reaches_a_router_outside() {
         let word = crate::grammar::Word { key: "ip", value: Some("10.0.0.9::192.168.50.1:32::cable0:none:1400") };
         let (wish, complaints) = crate::grammar::Wish::parse([word]);
         let fixed = crate::fixed::Fixed::of(&wish.requests[0]).unwrap();
+        lab.handle.set_mtu(index, fixed.mtu.unwrap()).unwrap();
         assert_eq!((complaints.len(), fixed.apply(&mut lab.handle, index, 100).len()), (0, 0));
         lab.far
             .add_route(
