@@ -462,11 +462,27 @@ impl Boot {
         }
         let report = outcome::report_of(running.result(), guest.as_ref());
         let (console, spent) = (running.console().to_owned(), running.spent());
+        let dhcp = wire.as_ref().map_or_else(String::new, Wire::dhcp);
         let dolly = wire.as_mut().map_or_else(String::new, Wire::dolly);
         let served = wire.map_or(Vec::new(), |wire| wire.served().to_vec());
         let (agent, cmdline) = (lab.built.agent.path.clone(), names.fill(&self.cmdline()));
         let before = before.and_then(Outcome::times);
-        Ok(Outcome { end, took, spent, before, names, console, guest, report, media, served, dolly, agent, cmdline })
+        Ok(Outcome {
+            end,
+            took,
+            spent,
+            before,
+            names,
+            console,
+            guest,
+            report,
+            media,
+            served,
+            dolly,
+            dhcp,
+            agent,
+            cmdline,
+        })
     }
 
     fn drives(&self, media: &[Pair]) -> Result<Vec<Drive>> {

@@ -48,6 +48,8 @@ pub struct Outcome {
     pub served: Vec<(String, PathBuf)>,
     /// What became of a dolly server.
     pub dolly: String,
+    /// What the DHCP server logged.
+    pub dhcp: String,
     /// The agent that booted, as a program of the host.
     pub agent: PathBuf,
     /// The kernel's command line, as far as the scenario gave it.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rdlive_media::format::Superblock;
 
 use crate::http::{self, Setup};
-use crate::policy::{Changed, Failure, Identity, Judged, Schedule, Verdict};
+use crate::policy::{self, Changed, Failure, Identity, Judged, Schedule, Verdict};
 use crate::sniff::{NoImage, Packing};
 use crate::url::{Scheme, Url, UrlError};
 use crate::{Output, dolly};
@@ -210,6 +210,12 @@ impl Fault {
             Self::Stream { why, .. } => why.is_silence(),
             Self::NoImage(_) | Self::Mirror(_) => false,
         }
+    }
+
+    /// Whether no way led to the server.
+    #[must_use]
+    pub fn is_unreached(&self) -> bool {
+        matches!(self, Self::Http(http::Error::Connect { why, .. }) if policy::io(*why) == Verdict::Again(policy::Whose::Ours))
     }
 
     /// What a person can do about it, where the words themselves do not say so.

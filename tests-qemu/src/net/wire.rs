@@ -84,6 +84,11 @@ impl Wire {
         &self.served
     }
 
+    /// What dnsmasq has logged so far.
+    pub fn dhcp(&self) -> String {
+        fs::read_to_string(self.dir.join("dnsmasq.log")).unwrap_or_default()
+    }
+
     /// Ends a dolly server; what became of it.
     pub fn dolly(&mut self) -> String {
         self.dolly.take().map_or_else(String::new, dolly::Server::end)

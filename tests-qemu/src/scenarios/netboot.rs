@@ -123,6 +123,13 @@ fn addresses() -> Vec<Scenario> {
                 .expect(console_says(": fd09::1"))
                 .expect(console_says("/128 from DHCP server fe80::")),
         ),
+        // Setting the MTU takes this card's carrier away for a moment; it is waited out.
+        scenario(
+            "net/K6 the MTU of a lease on a card that loses its carrier by it",
+            boot(http(iso()).nic(Nic::E1000e).serve(Serve::Dhcp(vec!["--dhcp-option=26,1400"])))
+                .expect(overlay_root())
+                .expect(asked_once()),
+        ),
         scenario(
             "net/N-N4 ip=dhcp6",
             boot(dhcp6(iso())).root("root=live:http://[fd09::1]/live.iso").kargs("ip=dhcp6").expect(overlay_root()),

@@ -139,7 +139,8 @@ impl Worked {
             ipv6_only: false,
             limits: Limits {
                 device_mtu: self.link.max_mtu.filter(|mtu| *mtu > 0).unwrap_or(self.link.mtu),
-                payload_mtu: None,
+                // What a person has set may be what an AoE payload needs (N-N8): no lease goes below it.
+                payload_mtu: self.requests.iter().find_map(|request| request.mtu),
                 servers: known_servers(wish),
             },
         };

@@ -177,6 +177,24 @@ fn an_answer_of_an_own_interface_is_no_conflict() {
     });
 }
 
+/// N-N8: an MTU of the command line may be what an AoE payload of 8704 bytes needs; a lease does not make it smaller.
+#[test]
+fn n_n8_a_lease_goes_not_below_the_mtu_of_the_command_line() {
+    in_a_network(|near, there| {
+        there.far_end(near, ("cable0", "server0"), Some("192.0.2.1/24"));
+        let options = "--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,2m --dhcp-option=option:mtu,1400";
+        let _server = there.dnsmasq("server0", options);
+        let mtu = |near: &mut Handle| near.links().unwrap().into_iter().find(|link| link.name == "cable0").unwrap().mtu;
+        for (line, expected) in [("ip=cable0:dhcp:9000", 9000), ("ip=cable0:dhcp:1300", 1400)] {
+            let attached = Attached::begin(wish(line), Path::new("/")).unwrap();
+            let told = until_up(&attached, &["cable0"]);
+            assert_eq!(mtu(near), expected, "{line}");
+            let is_said = told.iter().any(|line| line.contains("an MTU of 1400 is not set, 9000 to"));
+            assert_eq!(is_said, expected == 9000, "{told:?}");
+        }
+    });
+}
+
 fn hello(reach: &Reach, to: &str) -> io::Result<String> {
     let mut stream = reach.connect(to.parse().unwrap(), None, Duration::from_secs(3))?;
     let mut said = String::new();
