@@ -475,6 +475,7 @@ impl Boot {
         let report = outcome::report_of(running.result(), guest.as_ref());
         let (console, spent) = (running.console().to_owned(), running.spent());
         let traffic = wire.as_ref().and_then(Wire::traffic);
+        let dhcp = wire.as_ref().map_or_else(String::new, Wire::dhcp);
         let dolly = wire.as_mut().map_or_else(String::new, Wire::dolly);
         let served = wire.map_or(Vec::new(), |wire| wire.served().to_vec());
         let (agent, cmdline) = (lab.built.agent.path.clone(), names.fill(&self.cmdline()));
@@ -490,8 +491,9 @@ impl Boot {
             report,
             media,
             served,
-            traffic,
+            dhcp,
             dolly,
+            traffic,
             agent,
             cmdline,
         })

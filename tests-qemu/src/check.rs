@@ -498,6 +498,15 @@ pub fn leases_took(seconds: f64) -> Check {
     })
 }
 
+/// The DHCP server was asked once for an offer, and once for its address.
+pub fn asked_once() -> Check {
+    Check::new("one DISCOVER and one REQUEST", |outcome| {
+        let count = |what: &str| outcome.dhcp.lines().filter(|line| line.contains(&format!("{what}("))).count();
+        let found = (count("DHCPDISCOVER"), count("DHCPREQUEST"));
+        ensure(found == (1, 1), || format!("{found:?} in {:?}", outcome.dhcp))
+    })
+}
+
 /// The dolly server ended with these words.
 pub fn dolly_says(text: &'static str) -> Check {
     Check::new(format!("the dolly server says {text:?}"), move |outcome| {

@@ -51,6 +51,8 @@ pub struct Outcome {
     pub traffic: Option<Traffic>,
     /// What became of a dolly server.
     pub dolly: String,
+    /// What the DHCP server logged.
+    pub dhcp: String,
     /// The agent that booted, as a program of the host.
     pub agent: PathBuf,
     /// The kernel's command line, as far as the scenario gave it.

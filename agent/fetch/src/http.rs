@@ -6,11 +6,12 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::tls::Trust;
+use crate::date::Date;
+use crate::tls::{HandshakeError, TlsError, Trust};
 
 mod answer;
 mod body;
@@ -128,6 +129,8 @@ pub struct Setup {
     pub deaths: AtomicU64,
     /// A connection was silent from its beginning: the next ones are made with [`SMALL_SEGMENT`].
     pub small_segments: AtomicBool,
+    /// What a server's clock said last: for whoever wonders which clock is wrong (kind 17).
+    pub date: Mutex<Option<Date>>,
 }
 
 impl Setup {
@@ -141,12 +144,25 @@ impl Setup {
             limits: Limits::default(),
             deaths: AtomicU64::new(0),
             small_segments: AtomicBool::new(false),
+            date: Mutex::new(None),
         }
     }
 }
 
 impl Setup {
-    fn dial(&self) -> Dial {
+    /// A server has said what time it is.
+    fn dated(&self, date: Date) {
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) = Some(date);
+    }
+
+    /// The last server's time, where it tells something about an error.
+    fn date_for(&self, why: &HandshakeError) -> Option<Date> {
+        let is_about_time = matches!(why, HandshakeError::Tls(TlsError::Expired { .. } | TlsError::NotYetValid { .. }));
+        is_about_time.then(|| *self.date.lock().unwrap_or_else(PoisonError::into_inner)).flatten()
+    }
+
+    /// How the next connection is to be made.
+    pub(crate) fn dial(&self) -> Dial {
         let small = self.small_segments.load(Ordering::Relaxed);
         Dial { timeout: self.limits.connect, segment: small.then_some(SMALL_SEGMENT) }
     }

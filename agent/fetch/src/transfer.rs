@@ -12,7 +12,7 @@ use std::time::Duration;
 use rdlive_media::format::Superblock;
 
 use crate::http::{self, Setup};
-use crate::policy::{Changed, Failure, Identity, Judged, Schedule, Validator, Verdict};
+use crate::policy::{self, Changed, Failure, Identity, Judged, Schedule, Validator, Verdict};
 use crate::sniff::{NoImage, Packing};
 use crate::url::{Scheme, Url, UrlError};
 use crate::{Output, dolly};
@@ -31,7 +31,7 @@ mod why;
 mod width;
 mod worker;
 
-pub use progress::{Progress, Stall};
+pub use progress::{Note, Progress, Stall};
 pub use why::Why;
 
 /// How often a file may change while it is fetched before nobody waits for it to come to rest.
@@ -210,6 +210,21 @@ impl Judged for Fault {
 }
 
 impl Fault {
+    /// Whether a connection came about and then brought nothing: large packets may be lost on the way (network-field.md kind 6).
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_silence(),
+            Self::Stream { why, .. } => why.is_silence(),
+            Self::NoImage(_) | Self::Mirror(_) => false,
+        }
+    }
+
+    /// Whether no way led to the server.
+    #[must_use]
+    pub fn is_unreached(&self) -> bool {
+        matches!(self, Self::Http(http::Error::Connect { why, .. }) if policy::io(*why) == Verdict::Again(policy::Whose::Ours))
+    }
+
     /// What a person can do about it, where the words themselves do not say so.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {

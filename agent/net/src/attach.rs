@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::dhcp4::{Lost, Notice};
-use crate::grammar::{Address, Interface, Names, Wish};
+use crate::grammar::{Address, Names, Wish};
 use crate::hardware::HardwareAddress;
 use crate::hostname::Hostname;
 use crate::link::{Events, Failure, Handle};
@@ -25,11 +24,12 @@ mod card;
 pub mod choice;
 mod course;
 mod followed;
+mod news;
 mod reach;
 #[cfg(test)]
 mod tests;
 
-use choice::Release;
+pub use news::{Lost, News, Notice};
 pub use reach::Reach;
 
 /// What is known of one interface that is brought up.
@@ -110,123 +110,6 @@ impl fmt::Display for Card {
             (true, false) => "no link)",
             (false, false) => "not set up)",
         })
-    }
-}
-
-/// Something to tell a person.
-#[derive(Debug)]
-pub enum News {
-    /// An interface is brought up.
-    Found {
-        /// Which.
-        name: String,
-        /// What else it may be called.
-        others: Vec<String>,
-        /// Its driver.
-        driver: Option<String>,
-    },
-    /// None that a word names has a link: this one is used, which alone has one.
-    StandIn {
-        /// Which.
-        name: String,
-        /// The word.
-        wanted: Interface,
-        /// That one is there, without a link.
-        is_there: bool,
-    },
-    /// One that is preferred is of no use: all are used.
-    Released {
-        /// Which is preferred.
-        wanted: Interface,
-        /// Why it is of no use.
-        why: Release,
-        /// All that there are.
-        all: Vec<Card>,
-    },
-    /// It sees the other end, or does not any more.
-    Carrier {
-        /// Which.
-        name: String,
-        /// Whether it does.
-        on: bool,
-    },
-    /// It has an address.
-    Address {
-        /// Which.
-        name: String,
-        /// The address.
-        address: Address,
-        /// The DHCP server that gave it.
-        by: Option<IpAddr>,
-    },
-    /// Address and routes are gone.
-    Lost {
-        /// Which.
-        name: String,
-        /// Why.
-        why: Lost,
-    },
-    /// The search for an address.
-    Notice {
-        /// Which.
-        name: String,
-        /// What of it.
-        notice: Notice,
-    },
-    /// The kernel has refused something; the rest was done.
-    Failed {
-        /// Which.
-        name: String,
-        /// What.
-        failure: Failure,
-    },
-    /// Nothing can be received.
-    Deaf {
-        /// Which.
-        name: String,
-        /// Why.
-        error: io::Error,
-    },
-}
-
-impl fmt::Display for News {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Found { name, others, driver } => {
-                let others: Vec<&str> = others.iter().filter(|other| *other != name).map(String::as_str).collect();
-                let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };
-                let of = driver.as_ref().map(|driver| format!(" of {driver}")).unwrap_or_default();
-                write!(f, "{name}{others}: an interface{of}")
-            }
-            Self::StandIn { name, wanted, is_there } => {
-                let why = if *is_there { "has no link" } else { "is not there" };
-                write!(f, "{wanted} {why}: {name} is used instead, the only interface with a link")
-            }
-            Self::Released { wanted, why, all } => {
-                let why = match why {
-                    Release::NoLink => "is not there, or has no link",
-                    Release::NoServer => "leads to no server",
-                };
-                let all: Vec<String> = all.iter().map(ToString::to_string).collect();
-                write!(f, "{wanted} is preferred and {why}: all interfaces are used: {}", all.join(", "))
-            }
-            Self::Carrier { name, on: true } => write!(f, "{name}: link up"),
-            Self::Carrier { name, on: false } => write!(f, "{name}: no link"),
-            Self::Address { name, address, by: Some(by) } => write!(f, "{name}: {address} from DHCP server {by}"),
-            Self::Address { name, address, by: None } => write!(f, "{name}: {address}"),
-            Self::Lost { name, why } => write!(f, "{name}: the address is gone: {why}"),
-            Self::Notice { name, notice } => write!(f, "{name}: {notice}"),
-            Self::Failed { name, failure } => write!(f, "{name}: {failure}"),
-            Self::Deaf { name, error } => write!(f, "{name}: nothing can be received: {error}"),
-        }
-    }
-}
-
-impl News {
-    /// Whether something is done in another way than was asked for.
-    #[must_use]
-    pub fn is_warning(&self) -> bool {
-        matches!(self, Self::StandIn { .. } | Self::Released { .. })
     }
 }
 

@@ -45,16 +45,13 @@ impl Fixed {
         })
     }
 
-    /// Sets address and routes, the MTU first. The interface is up.
+    /// Sets address and routes. The interface is up, with its MTU.
     ///
     /// # Errors
     /// What the kernel has refused; all else was done.
     pub fn apply(&self, handle: &mut Handle, index: u32, metric: u32) -> Vec<Failure> {
         let mut failed = Vec::new();
         let mut done = |result: Result<(), Failure>| failed.extend(result.err());
-        if let Some(mtu) = self.mtu {
-            done(handle.set_mtu(index, mtu));
-        }
         done(handle.add_address(index, self.address, Lifetime::Forever));
         for route in &self.routes {
             done(handle.add_route(index, *route, &self.options(metric)));
@@ -69,6 +66,15 @@ impl Fixed {
                 let _ = handle.remove_route(index, *route, &self.options(from));
             }
         }
+    }
+
+    /// Takes routes and address away again.
+    pub fn remove(&self, handle: &mut Handle, index: u32, metric: u32) {
+        // What the kernel does not take away now goes with the interface.
+        for route in self.routes.iter().rev() {
+            let _ = handle.remove_route(index, *route, &self.options(metric));
+        }
+        let _ = handle.remove_address(index, self.address);
     }
 
     fn options(&self, metric: u32) -> RouteOptions {

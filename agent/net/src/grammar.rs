@@ -203,6 +203,8 @@ pub struct Wish {
     pub vendor_class: Option<String>,
     /// `rd.net.dhcp.client-id`: by what the server knows this machine (option 61), instead of its hardware address.
     pub client_id: Option<Vec<u8>>,
+    /// Whether an address of the command line is used though another machine has it (`rd.live.net.conflict=use`).
+    pub shares_addresses: bool,
     /// Whether interfaces get names that tell where they are, as udev gives them: not with `net.ifnames=0`.
     pub predictable_names: bool,
     /// By which rules those are made: `net.naming_scheme=`.
@@ -224,6 +226,7 @@ impl Default for Wish {
             dhcp_retry: None,
             vendor_class: None,
             client_id: None,
+            shares_addresses: false,
             predictable_names: true,
             naming: Scheme::LATEST,
         }

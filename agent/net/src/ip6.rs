@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
+use crate::dhcp6::Goal;
 use crate::grammar::Address;
 use crate::hostname::Hostname;
 use crate::link::Event;
@@ -15,17 +16,32 @@ use crate::link::Event;
 /// two hosts with one address lose both roots.
 const SETTINGS: [(&str, &str); 4] =
     [("disable_ipv6", "0"), ("accept_ra", "1"), ("autoconf", "1"), ("router_solicitation_delay", "0")];
+/// The same where the link-local address alone is wanted: no router is listened to.
+const LINK_LOCAL: [(&str, &str); 2] = [("disable_ipv6", "0"), ("accept_ra", "0")];
+
+/// Whom an interface listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listens {
+    /// Routers, which give addresses.
+    Routers,
+    /// Nobody: it has a link-local address.
+    Nobody,
+}
 
 /// Tells the kernel how to treat an interface, below `root` (`/` on a real machine). A kernel without IPv6 is no error.
 ///
 /// # Errors
 /// A file exists but cannot be written.
-pub fn prepare(root: &Path, name: &str) -> io::Result<()> {
+pub fn prepare(root: &Path, name: &str, listens: Listens) -> io::Result<()> {
     let directory = root.join("proc/sys/net/ipv6/conf").join(name);
     if !directory.is_dir() {
         return Ok(());
     }
-    for (file, value) in SETTINGS {
+    let settings = match listens {
+        Listens::Routers => SETTINGS.as_slice(),
+        Listens::Nobody => &LINK_LOCAL,
+    };
+    for (file, value) in settings {
         match fs::write(directory.join(file), value) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -51,6 +67,8 @@ pub struct State {
     pub global: Vec<Address>,
     /// Whether a router leads everywhere.
     pub default_route: bool,
+    /// Whether more than single addresses are on the link itself.
+    pub prefix_route: bool,
     /// Whether a router has advertised itself.
     pub advertised: bool,
     /// Whether it wants addresses to be had by DHCPv6.
@@ -79,6 +97,8 @@ impl State {
             Event::AddressGone { index: of, address } if *of == index => self.gone(*address),
             Event::Route { index: of, route } if *of == index && is_default(route) => self.default_route = true,
             Event::RouteGone { index: of, route } if *of == index && is_default(route) => self.default_route = false,
+            Event::Route { index: of, route } if *of == index && is_prefix(route) => self.prefix_route = true,
+            Event::RouteGone { index: of, route } if *of == index && is_prefix(route) => self.prefix_route = false,
             Event::Router { index: of, managed, other } if *of == index => {
                 (self.advertised, self.managed, self.other) = (true, *managed, *other);
             }
@@ -90,19 +110,27 @@ impl State {
             }
             _ => {}
         }
+        // The kernel tells of the flags of an advertisement only when they change; what it makes of one tells as much.
+        self.advertised |= self.default_route || self.prefix_route;
         *self != before
     }
 
-    /// Whether servers beyond the link can be reached.
+    /// Whether servers can be reached: by a router, or on the link itself.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.default_route && !self.global.is_empty()
+        (self.default_route || self.prefix_route) && !self.global.is_empty()
     }
 
-    /// Whether DHCPv6 is to be asked: there is an address to ask from, and a router has said so, or `asked_for` it by the command line.
+    /// What DHCPv6 is to be asked for: there is an address to ask from, and a router has said so, or an address is `asked_for` by the
+    /// command line.
     #[must_use]
-    pub fn wants_information(&self, asked_for: bool) -> bool {
-        self.link_local.is_some() && (self.other || self.managed || asked_for)
+    pub fn goal(&self, asked_for: bool) -> Option<Goal> {
+        self.link_local?;
+        match (self.managed || asked_for, self.other) {
+            (true, _) => Some(Goal::Address),
+            (false, true) => Some(Goal::Information),
+            (false, false) => None,
+        }
     }
 
     fn address(&mut self, address: Address, tentative: bool, duplicate: bool) {
@@ -129,6 +157,12 @@ impl State {
 
 fn is_default(route: &crate::route::Route) -> bool {
     route.net.prefix == 0 && route.net.ip.is_ipv6()
+}
+
+/// The route to a prefix on the link that a router has named.
+fn is_prefix(route: &crate::route::Route) -> bool {
+    let IpAddr::V6(ip) = route.net.ip else { return false };
+    (1..128).contains(&route.net.prefix) && route.gateway.is_none() && !ip.is_unicast_link_local() && !ip.is_multicast()
 }
 
 fn merge<T: Clone + PartialEq>(list: &mut Vec<T>, new: &[T], forget: bool) {

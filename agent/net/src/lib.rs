@@ -18,3 +18,4 @@ pub mod nic;
 pub mod resolver;
 pub mod route;
 pub mod socket;
+pub mod twin;

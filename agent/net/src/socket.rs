@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rdlive_sys::device::bind_to_interface;
+use rdlive_sys::device::{bind_to_interface, limit_segments};
 use rdlive_sys::packet::{Frames, Kind, PacketSocket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -151,16 +151,36 @@ fn frames(socket: &PacketSocket, buffer: &mut [u8]) -> io::Result<Vec<(Vec<u8>, 
     Ok(found)
 }
 
-/// Connects to a server over this interface (network-field.md kind 3), or any; never waits longer than `patience`.
+/// How a connection is to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// The number of the interface (network-field.md kind 3); `None`: the kernel chooses.
+    pub interface: Option<u32>,
+    /// Bytes of the largest segment (kind 6); `None`: what the interface carries.
+    pub segment: Option<u16>,
+}
+
+impl Way {
+    /// Over this interface.
+    #[must_use]
+    pub fn over(index: u32) -> Self {
+        Self { interface: Some(index), ..Self::default() }
+    }
+}
+
+/// Connects to a server; never waits longer than `patience`.
 ///
 /// # Errors
 /// As `connect(2)`; `TimedOut` without an answer.
-pub fn connect(to: SocketAddr, interface: Option<u32>, patience: Duration) -> io::Result<TcpStream> {
+pub fn connect(to: SocketAddr, way: Way, patience: Duration) -> io::Result<TcpStream> {
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-    if let Some(index) = interface {
+    if let Some(index) = way.interface {
         bind_to_interface(&socket, index)?;
+    }
+    if let Some(bytes) = way.segment {
+        limit_segments(&socket, bytes)?;
     }
     match rustix::net::connect(&socket, &to) {
         Ok(()) => {}

@@ -18,9 +18,10 @@ use rdlive_fetch::transfer::{self, Job, Offered, Place, Refusal, Unpack};
 use rdlive_fetch::url::Url;
 
 use super::apply::Executor;
+use super::clock_floor;
 use super::deploy::{OntoDisk, TooSmall};
 use super::telling::teller;
-use super::ways::Ways;
+use super::ways::{self, Ways};
 use crate::config::{Transfer, transfer as kargs};
 use crate::env::Env;
 use crate::error::{Code, Stop};
@@ -54,6 +55,7 @@ impl Executor<'_> {
         let _waiting = self.watchdog.waiting();
         let mut job = job(how, patience)?;
         job.archives = matches!(to, Destination::Files(_));
+        clock_floor::raise(self.env);
         let reach = self.net.as_ref().map(rdlive_net::attach::Attached::reach);
         let mut setup = Setup::new(Arc::new(Ways(reach)));
         setup.trust = trust(self.env, how)?;
@@ -82,7 +84,12 @@ impl Executor<'_> {
             }
         };
         self.net_news();
-        let fetched = result.map_err(|stop| stopped(&stop, to))?;
+        let fetched = result.map_err(|stop| {
+            let cards = self.net.as_ref().map(rdlive_net::attach::Attached::cards).unwrap_or_default();
+            let unreached = matches!(&stop, transfer::Stop::Source(failure) if failure.cause.is_unreached());
+            let told = stopped(&stop, to);
+            if unreached { told.found(ways::out(&cards)) } else { told }
+        })?;
         let sum = if fetched.verified { ", its SHA-256 is right" } else { "" };
         kmsg::tell(self.env, &format!("fetched {fetched}{sum}"));
         Ok(())

@@ -7,6 +7,7 @@ mod basics;
 mod begun;
 pub mod blank;
 mod check;
+mod clock_floor;
 pub mod copy;
 mod crypt;
 mod cryptsetup;

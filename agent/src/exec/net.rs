@@ -182,14 +182,16 @@ pub(super) struct Heard {
     words: Vec<(String, String)>,
     /// What cards lack was looked for.
     looked: bool,
+    /// Another machine has an address of the command line.
+    twin: bool,
 }
 
 impl Heard {
-    /// Takes in what has happened, and tells a person what is done in another way than was asked for.
+    /// Takes in what has happened, and shows a person what is done in another way than was asked for.
     pub(super) fn hear(&mut self, env: &Env, all: impl IntoIterator<Item = News>) {
         for news in all {
             match news.is_warning() {
-                true => kmsg::tell(env, &format!("warning: network: {news}")),
+                true => kmsg::fall_back(env, &format!("network: {news}")),
                 false => log::info!("network: {news}"),
             }
             self.take(news);
@@ -211,7 +213,10 @@ impl Heard {
 
     fn take(&mut self, news: News) {
         let (name, what) = match &news {
-            News::Notice { name, notice } => (name, notice.to_string()),
+            News::Notice { name, notice } => {
+                self.twin |= notice.is_twin();
+                (name, notice.to_string())
+            }
             News::Failed { name, failure } => (name, failure.to_string()),
             News::Deaf { name, error } => (name, format!("nothing can be received: {error}")),
             News::Lost { name, why } => (name, format!("the address is gone: {why}")),
@@ -271,6 +276,7 @@ fn down(
         _ if follow == Some(Provider::Networkd) => "see journalctl -u systemd-networkd, and networkctl",
         [] if !there.idle.is_empty() => "correct the interface in ip=: one of these names, or its hardware address",
         [] => "add the driver of the network card to the initrd (--add-module NAME), or correct the interface in ip=",
+        _ if told.twin => "switch the other machine off, give this one another address, or rd.live.net.conflict=use",
         cards if cards.iter().all(|card| !card.carrier) => "plug the cable in, or name another interface with ip=",
         _ => "start the DHCP server, or give an address: ip=<address>::<router>:<mask>::<interface>:none",
     };
@@ -323,10 +329,19 @@ mod tests {
             assert!(stop.with_advice().to_string().contains(advice), "{advice}: {}", stop.with_advice());
             assert_eq!(stop.code, Code::NetworkDown);
         }
+        let mut told = Heard::default();
+        let notice = rdlive_net::attach::Notice::Taken("2001:db8::9".parse().unwrap());
+        told.take(News::Notice { name: "eth0".into(), notice });
+        let stop = down(&any, &There { cards: vec![card("eth0", true)], idle: vec![] }, &told, (long, None), &[]);
+        assert!(stop.advice.contains("rd.live.net.conflict=use"), "{}", stop.advice);
+        assert!(stop.lines().iter().any(|line| line.contains("has 2001:db8::9")), "{:?}", stop.lines());
         // A name that comes late is no reason to worry yet.
-        assert_eq!(told.states(&wish, &There::default(), Duration::from_secs(4)), ["no network interface is there"]);
+        assert_eq!(
+            Heard::default().states(&wish, &There::default(), Duration::from_secs(4)),
+            ["no network interface is there"]
+        );
         let idle = Card { others: vec!["eth0".into()], ..card("ens3", true) };
-        let stop = down(&wish, &There { cards: vec![], idle: vec![idle] }, &told, (long, None), &[]);
+        let stop = down(&wish, &There { cards: vec![], idle: vec![idle] }, &Heard::default(), (long, None), &[]);
         let lines = stop.lines();
         assert!(
             lines.iter().any(|line| line.contains("eth5 is not there, but ens3 (eth0, e1000, link up)")),

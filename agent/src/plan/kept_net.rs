@@ -73,14 +73,32 @@ fn line<T: ToString>(text: &mut String, key: &str, between: &str, values: &[T]) 
     }
 }
 
-/// Whether the next program asks a DHCP server: again, or as nothing but a router has given this an address.
+/// Whether the next program asks a DHCPv4 server: again, or as nothing but a router has given this an address.
 fn asks(card: &Card) -> bool {
-    !card.by_other_id && card.given.iter().all(|given| given.is_leased)
+    !card.by_other_id
+        && card.given.iter().all(|given| given.is_leased)
+        && (has_lease(card, true) || !has_lease(card, false))
+}
+
+/// Whether it asks a DHCPv6 server again, by the same names for machine and interface as we do: both come from the hardware address.
+fn asks6(card: &Card) -> bool {
+    has_lease(card, false)
+}
+
+fn has_lease(card: &Card, is_v4: bool) -> bool {
+    card.given.iter().any(|given| given.is_leased && given.address.ip.is_ipv4() == is_v4)
+}
+
+/// The number by which a DHCPv6 server knows the interface, as our client makes it.
+fn iaid(card: &Card) -> u32 {
+    let bytes = card.mac.and_then(|mac| mac.bytes().last_chunk().copied());
+    bytes.map_or(0, u32::from_be_bytes)
 }
 
 /// The addresses that are handed on as fixed ones.
 fn fixed(card: &Card) -> impl Iterator<Item = &Given> {
-    card.given.iter().filter(|given| !given.is_leased || card.by_other_id)
+    let goes_on = |given: &Given| given.is_leased && (!card.by_other_id || given.address.ip.is_ipv6());
+    card.given.iter().filter(move |given| !goes_on(given))
 }
 
 /// systemd.network(5). The first file that matches counts, in the order of names; the administrator's begin higher.
@@ -96,7 +114,12 @@ fn networkd(card: &Card) -> String {
         let _ = writeln!(text, "Driver={driver}");
     }
     text.push_str("\n[Network]\nKeepConfiguration=yes\n");
-    text.push_str(if asks(card) { "DHCP=ipv4\n" } else { "DHCP=no\n" });
+    text.push_str(match (asks(card), asks6(card)) {
+        (true, true) => "DHCP=yes\n",
+        (true, false) => "DHCP=ipv4\n",
+        (false, true) => "DHCP=ipv6\n",
+        (false, false) => "DHCP=no\n",
+    });
     for given in fixed(card) {
         let _ = writeln!(text, "Address={}", given.address);
     }
@@ -106,6 +129,10 @@ fn networkd(card: &Card) -> String {
     line(&mut text, "Domains", " ", &card.search);
     if asks(card) {
         text.push_str("\n[DHCPv4]\nClientIdentifier=mac\n");
+    }
+    if asks6(card) {
+        // Without the word a router's flags would decide, and the lease may be one that no router has asked for.
+        let _ = writeln!(text, "\n[DHCPv6]\nDUIDType=link-layer\nIAID={}\nWithoutRA=solicit", iaid(card));
     }
     for given in fixed(card) {
         for route in &given.routes {
@@ -141,6 +168,9 @@ fn profile(card: &Card, uuid: &str) -> String {
         text.push_str(if given.is_empty() { "method=auto\n" } else { "method=manual\n" });
         if is_v4 && asks(card) {
             text.push_str("dhcp-client-id=mac\n");
+        }
+        if !is_v4 && asks6(card) {
+            text.push_str("dhcp-duid=ll\ndhcp-iaid=mac\n");
         }
         for (number, given) in (1..).zip(&given) {
             let _ = writeln!(text, "address{number}={}", given.address);
@@ -285,6 +315,27 @@ mod tests {
         let vlan = texts(Card { is_vlan: true, name: "eth0.7".into(), ..card(vec![given]) });
         assert!(text(&vlan, "run/systemd/network/05-eth0.7.network").contains("[Match]\nName=eth0.7\n\n"));
         assert!(vlan.iter().all(|file| !file.path.contains("NetworkManager")), "{vlan:?}");
+    }
+
+    /// Its end was taken away, so whoever comes next has to ask for more time by the same names.
+    #[test]
+    fn a_lease_of_dhcpv6_goes_on() {
+        let v6 = Address { ip: "2001:db8::1000".parse().unwrap(), prefix: 128 };
+        let lease6 = Given { address: v6, routes: vec![], is_leased: true };
+        let files = texts(card(vec![lease6.clone()]));
+        let networkd = text(&files, NETWORKD);
+        let asks = "\n[DHCPv6]\nDUIDType=link-layer\nIAID=1193046\nWithoutRA=solicit\n";
+        assert!(networkd.contains("DHCP=ipv6\n") && networkd.ends_with(asks), "{networkd}");
+        assert!(!networkd.contains("\nAddress="), "{networkd}");
+        let profile = text(&files, PROFILE);
+        assert!(profile.contains("\n[ipv6]\nmethod=auto\ndhcp-duid=ll\ndhcp-iaid=mac\n"), "{profile}");
+
+        let lease4 = Given { address: address([192, 0, 2, 9], 24), routes: vec![], is_leased: true };
+        let files = texts(card(vec![lease4.clone(), lease6.clone()]));
+        assert!(text(&files, NETWORKD).contains("DHCP=yes\n"), "{}", text(&files, NETWORKD));
+        // A server of IPv4 knows this machine by another name: that address is fixed, the other one goes on.
+        let files = texts(Card { by_other_id: true, ..card(vec![lease4, lease6]) });
+        assert!(text(&files, NETWORKD).contains("DHCP=ipv6\nAddress=192.0.2.9/24\n"), "{}", text(&files, NETWORKD));
     }
 
     #[test]

@@ -167,7 +167,7 @@ fn measure(lab: &Lab, row: &mut Row, subject: &Subject, instructions: bool, imag
                 row.agent[0] = agent;
                 row.counted.push(uptime);
             }
-            Clock::Host { .. } => {
+            Clock::Host { .. } | Clock::Lost => {
                 row.agent[1] = agent;
                 row.cpus2.push(uptime);
             }

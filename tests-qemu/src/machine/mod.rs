@@ -115,6 +115,8 @@ pub enum Clock {
     /// As [`Clock::Instructions`] while the guest works; while it waits, its time passes as the host's. Where a server outside of the guest
     /// is a part of the boot, time must not leap ahead of it.
     Waiting,
+    /// As fast as the host goes, but the machine's clock has lost its battery: it begins with 2001.
+    Lost,
 }
 
 /// One attached medium.

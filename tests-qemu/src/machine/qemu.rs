@@ -62,6 +62,10 @@ impl Hardware {
                 let accel = if has_kvm() { "kvm" } else { "tcg,thread=multi" };
                 qemu.args(["-accel", accel, "-smp", &cpus.to_string()]);
             }
+            Clock::Lost => {
+                qemu.args(["-accel", if has_kvm() { "kvm" } else { "tcg,thread=multi" }, "-smp", "1"]);
+                qemu.args(["-rtc", "base=2001-01-01T00:00:00"]);
+            }
             Clock::Instructions | Clock::Waiting => {
                 let sleep = if self.clock == Clock::Waiting { "on" } else { "off" };
                 let count = format!("shift=2,sleep={sleep}");
@@ -79,7 +83,7 @@ impl Hardware {
             Start::Kernel { kernel, initrd, append } => {
                 let tests = match self.clock {
                     // In front: what stands behind `--` is for init.
-                    Clock::Host { .. } => format!("{UNTESTED} "),
+                    Clock::Host { .. } | Clock::Lost => format!("{UNTESTED} "),
                     Clock::Instructions | Clock::Waiting => String::new(),
                 };
                 qemu.arg("-kernel").arg(kernel).arg("-append").arg(format!("{tests}{append}"));

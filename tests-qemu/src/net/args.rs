@@ -100,7 +100,7 @@ pub fn nginx_conf(listens: &str) -> String {
 }
 
 /// Without TLS.
-pub const PLAIN: &str = "80";
+pub const PLAIN: &str = "[::]:80 ipv6only=off";
 /// With TLS.
 pub const TLS: &str = "443 ssl; ssl_certificate cert.pem; ssl_certificate_key cert.key";
 

@@ -33,6 +33,8 @@ pub struct Link {
     /// The machine's port is a trunk: it gets frames with this VLAN's tag, and those that it sends lose theirs. Only QEMU sees the tag; the
     /// kernel of the host takes it off before it shows a frame.
     pub vlan: Option<u16>,
+    /// Frames of more bytes, with their Ethernet header, are lost and nobody is told: a tunnel behind a filter of ICMP.
+    pub largest: Option<usize>,
 }
 
 impl Link {
@@ -60,7 +62,8 @@ impl Direction {
 
     /// When a frame of this length, sent now, has arrived; never if it is lost.
     fn arrival(&mut self, now: Duration, bytes: usize) -> Option<Duration> {
-        if self.chance.below(100) < u64::from(self.link.loss) {
+        let too_large = self.link.largest.is_some_and(|largest| bytes > largest);
+        if too_large || self.chance.below(100) < u64::from(self.link.loss) {
             return None;
         }
         // A bit takes a microsecond at a thousand kilobits.
@@ -216,6 +219,13 @@ mod tests {
         let frame: Vec<u8> = (0..20).collect();
         let tagged = tagged(&frame, 5);
         assert_eq!((&tagged[..12], &tagged[12..16], &tagged[16..]), (&frame[..12], &[0x81, 0, 0, 5][..], &frame[12..]));
+    }
+
+    #[test]
+    fn a_tunnel_carries_small_frames_alone() {
+        let mut direction = Direction::new(Link { largest: Some(1400), ..Link::default() }, "");
+        let arrives = [1400, 1401, 60].map(|bytes| direction.arrival(Duration::ZERO, bytes).is_some());
+        assert_eq!(arrives, [true, false, true]);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub use wire::Wire;
 /// The servers' address on the first cable; that on the second is 10.9.1.1, and so on.
 pub const SERVER: &str = "10.9.0.1";
 
+/// The servers' address of IPv6, on the first cable of a network that has one.
+pub const SERVER6: &str = "fd09::1";
+
 /// The first card's address in hardware; the next ones count on. The second bit says that nobody has bought it.
 const FIRST_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x11];
 
@@ -31,6 +34,7 @@ pub struct Net {
     servers: Vec<Serve>,
     link: Link,
     starter: Option<Starter>,
+    six: bool,
 }
 
 /// A server, at [`SERVER`] and its relatives.
@@ -110,12 +114,18 @@ pub enum Starter {
 impl Net {
     /// One card of any kind, and nobody who answers.
     pub fn new() -> Self {
-        Self { nic: None, cards: vec![mac(0)], servers: Vec::new(), link: Link::default(), starter: None }
+        Self { nic: None, cards: vec![mac(0)], servers: Vec::new(), link: Link::default(), starter: None, six: false }
     }
 
     /// One more server.
     pub fn serve(mut self, server: Serve) -> Self {
         self.servers.push(server);
+        self
+    }
+
+    /// The servers have [`SERVER6`] too. Who gives addresses of its network is said by words of [`Serve::Dhcp`].
+    pub fn six(mut self) -> Self {
+        self.six = true;
         self
     }
 

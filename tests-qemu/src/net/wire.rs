@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::args::{self, Port};
 use super::link::Cable;
-use super::{Certificate, Net, Serve, Traffic, dolly, layer};
+use super::{Certificate, Net, SERVER6, Serve, Traffic, dolly, layer};
 use crate::fixture::CannotMake;
 use crate::lab::Lab;
 use crate::machine::{Card, Machine, Plug};
@@ -67,6 +67,9 @@ impl Wire {
             let ends = args::ends(machine, cable);
             wire.cables.push(Cable::lay(net.link, &wire.plug.namespace, ends)?);
         }
+        if net.six {
+            wire.ask(&["ip", "addr", "add", &format!("{SERVER6}/64"), "dev", &args::near(0), "nodad"], "")?;
+        }
         net.servers.iter().try_for_each(|server| wire.serve(server, net.cards.len(), lab))?;
         Ok(wire)
     }
@@ -85,6 +88,11 @@ impl Wire {
     pub fn traffic(&self) -> Option<Traffic> {
         let table = fs::read_to_string(format!("/proc/{}/net/dev", self.holder.id())).ok()?;
         args::traffic(&table, &args::near(0))
+    }
+
+    /// What dnsmasq has logged so far.
+    pub fn dhcp(&self) -> String {
+        fs::read_to_string(self.dir.join("dnsmasq.log")).unwrap_or_default()
     }
 
     /// Ends a dolly server; what became of it.

@@ -21,6 +21,12 @@ pub(super) fn dhcp(recipe: Recipe) -> Net {
     http(recipe).serve(Serve::Dhcp(vec![]))
 }
 
+/// A network of both families, whose router has addresses of IPv6 given by DHCPv6 alone.
+fn dhcp6(recipe: Recipe) -> Net {
+    let words = vec!["--enable-ra", "--ra-param=srv0,4", "--dhcp-range=fd09::1000,fd09::1fff,64,1h"];
+    http(recipe).six().serve(Serve::Dhcp(words))
+}
+
 pub(super) fn boot(net: Net) -> Boot {
     Boot::nothing().mode(Mode::Native).net(net).root(URL).kargs("rd.minmem=64 rd.retry=30")
 }
@@ -79,6 +85,12 @@ fn roots() -> Vec<Scenario> {
             boot(dhcp(iso()).link(Link { loss: 10, ..Link::default() })).kargs("rd.retry=60").expect(overlay_root()),
         ),
         scenario(
+            "net/K6 a tunnel that carries small packets alone, and nobody says so",
+            boot(dhcp(iso()).link(Link { largest: Some(1400), ..Link::default() }))
+                .expect(overlay_root())
+                .expect(console_says("(path MTU?)")),
+        ),
+        scenario(
             "net/K20 a slow line says how far it is",
             boot(dhcp(iso()).link(Link { rate: Some(3000), ..Link::default() }))
                 .expect(overlay_root())
@@ -113,6 +125,34 @@ fn addresses() -> Vec<Scenario> {
         scenario(
             "net/K5 the interface is named by its hardware address",
             boot(dhcp(iso())).kargs("ip=02-00-00-00-00-11:dhcp").expect(overlay_root()),
+        ),
+        scenario(
+            "net/N-N4 a router says that addresses are to be had by DHCPv6",
+            boot(dhcp6(iso()))
+                .root("root=live:http://[fd09::1]/live.iso")
+                .expect(overlay_root())
+                .expect(console_says(": fd09::1"))
+                .expect(console_says("/128 from DHCP server fe80::")),
+        ),
+        // Setting the MTU takes this card's carrier away for a moment; it is waited out.
+        scenario(
+            "net/K6 the MTU of a lease on a card that loses its carrier by it",
+            boot(http(iso()).nic(Nic::E1000e).serve(Serve::Dhcp(vec!["--dhcp-option=26,1400"])))
+                .expect(overlay_root())
+                .expect(asked_once()),
+        ),
+        scenario(
+            "net/N-N4 ip=dhcp6",
+            boot(dhcp6(iso())).root("root=live:http://[fd09::1]/live.iso").kargs("ip=dhcp6").expect(overlay_root()),
+        ),
+        scenario(
+            "net/N-N3 an address of the command line that another machine has",
+            boot(http(iso()))
+                .kargs("ip=10.9.0.1::10.9.0.2:24::vec0:none rd.retry=6")
+                .keep_after_failure()
+                .expect(stops_with("RDL-070"))
+                .expect(report_says("has 10.9.0.1 already, so it is not used"))
+                .expect(report_says("rd.live.net.conflict=use")),
         ),
         scenario(
             "net/K13 a name is looked up with the server that DHCP names",

@@ -3,7 +3,7 @@
 use super::{Scenario, scenario};
 use crate::boot::Boot;
 use crate::check::*;
-use crate::machine::Nic;
+use crate::machine::{Clock, Nic};
 use crate::medium::*;
 use crate::mode::Mode;
 use crate::net::{CA, Certificate, DOLLY_CLIENT, Dolly, Link, Net, Serve};
@@ -23,9 +23,14 @@ fn fails(root: &str, server: Serve, code: &'static str) -> Boot {
     boot(root, server).kargs("rd.retry=6").keep_after_failure().expect(stops_with(code))
 }
 
+/// What puts the lab's CA into an initrd.
+fn trusted() -> String {
+    format!("cat > lab-ca.pem <<'PEM'\n{CA}PEM")
+}
+
 /// With the lab's CA in the initrd.
 fn trusting(boot: Boot) -> Boot {
-    boot.over_initrd(&format!("cat > lab-ca.pem <<'PEM'\n{CA}PEM")).kargs("rd.live.ca=/lab-ca.pem")
+    boot.over_initrd(&trusted()).kargs("rd.live.ca=/lab-ca.pem")
 }
 
 /// All of them.
@@ -126,6 +131,19 @@ fn tls() -> Vec<Scenario> {
         scenario(
             "net/K17 a certificate that has expired",
             distrusts(Certificate::Expired).expect(report_says("expired")),
+        ),
+        scenario(
+            "net/K17 a clock of 2001 is set to the build of the initrd",
+            trusting(boot(URL, https(Certificate::Right)))
+                .over_initrd(&format!(
+                    "{}\nmkdir etc; echo 'medium = UUID=2026-11-30-20-00-00-00' > etc/rdlive.conf",
+                    trusted()
+                ))
+                .clock(Clock::Lost)
+                .kargs("rd.live.medium=any")
+                .expect(overlay_root())
+                .expect(console_says("the clock said 2001-01-01 00:0"))
+                .expect(console_says("it is set to 2026-11-30 20:00 UTC, when this initrd was built")),
         ),
         scenario("net/K17 a certificate of the future", distrusts(Certificate::Future).expect(report_says("clock"))),
         scenario(

@@ -79,7 +79,8 @@ impl Client {
         let mut at = url.clone();
         let mut hops = 0;
         let head = loop {
-            let head = self.ask(&at, wanted)?;
+            let head = self.ask(&at, wanted).map_err(|error| error.behind((hops > 0).then_some(&at)))?;
+            head.date.iter().for_each(|date| self.setup.dated(*date));
             let Some(target) = redirect(&head) else { break head };
             let address = self.address();
             let next = at.resolve(target).map_err(|why| Error::Location { address, why })?;
@@ -251,7 +252,7 @@ fn open(setup: &Setup, url: &Url) -> Result<Wire, Error> {
         crate::tls::HandshakeError::Socket(errno) if errno.kind == io::ErrorKind::TimedOut => {
             Error::Silent { address, doing: Doing::Handshake, after: limits.idle }
         }
-        _ => Error::Tls { address, why },
+        _ => Error::Tls { address, redirected: None, date: setup.date_for(&why), why: Box::new(why) },
     })
 }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::date::Date;
 use crate::policy::{self, Changed, Errno, Judged, Verdict, Whose};
 use crate::tls::HandshakeError;
-use crate::url::UrlError;
+use crate::url::{Url, UrlError};
 
 use super::{HeadError, RangeFault};
 
@@ -93,12 +94,16 @@ pub enum Error {
         after: Duration,
     },
     /// TLS.
-    #[error("{address}: {why}")]
+    #[error("{address}{}: {why}{}", redirected_to(.redirected), clock(.date))]
     Tls {
         /// The server.
         address: SocketAddr,
         /// Why.
-        why: HandshakeError,
+        why: Box<HandshakeError>,
+        /// The URL, where redirects led to another one than was asked for.
+        redirected: Option<String>,
+        /// What a server's clock said, where the time is what is wrong.
+        date: Option<Date>,
     },
     /// An https URL, and nothing was set up for TLS.
     #[error("https needs CA certificates, and none were set up; add the server's with rd.live.ca=")]
@@ -198,13 +203,18 @@ pub enum Error {
 /// A connection that was made, and silent from then on, is how a path looks that large packets do not get through.
 fn path_mtu(doing: Doing) -> &'static str {
     match doing {
-        Doing::Handshake | Doing::Start => " (path MTU?)",
-        Doing::Connecting | Doing::Tunnel | Doing::Answer | Doing::Body => "",
+        // A short head comes in one packet with the beginning of the file.
+        Doing::Handshake | Doing::Answer | Doing::Start => " (path MTU?)",
+        Doing::Connecting | Doing::Tunnel | Doing::Body => "",
     }
 }
 
 fn redirected_to(url: &Option<String>) -> String {
     url.as_ref().map(|url| format!(" (redirected to {url})")).unwrap_or_default()
+}
+
+fn clock(date: &Option<Date>) -> String {
+    date.map(|date| format!("; a server says that it is {date}")).unwrap_or_default()
 }
 
 fn of(expected: &Option<u64>) -> String {
@@ -268,6 +278,14 @@ impl Judged for Error {
 }
 
 impl Error {
+    /// The same, where redirects have led to this URL.
+    pub(super) fn behind(mut self, url: Option<&Url>) -> Self {
+        if let Self::Tls { redirected, .. } = &mut self {
+            *redirected = url.map(ToString::to_string);
+        }
+        self
+    }
+
     /// Whether a connection came about and then brought nothing: large packets may be lost on the way.
     #[must_use]
     pub fn is_silence(&self) -> bool {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rdlive_media::printable::printable;
 
+use crate::date::Date;
+
 /// The longest head, in bytes.
 pub(super) const MAX_HEAD: usize = 32 * 1024;
 /// The most header fields.
@@ -66,6 +68,8 @@ pub struct Head {
     pub location: Option<String>,
     /// `Retry-After`, if it is a number of seconds.
     pub retry_after: Option<Duration>,
+    /// `Date`, the server's clock.
+    pub date: Option<Date>,
 }
 
 /// Length of the head with its empty line, if it is complete. `from`: what was looked at before.
@@ -132,6 +136,8 @@ impl Head {
             self.encoding = Some(text(value)).filter(|coding| !coding.eq_ignore_ascii_case("identity"));
         } else if name.eq_ignore_ascii_case("retry-after") {
             self.retry_after = length(value).map(Duration::from_secs);
+        } else if name.eq_ignore_ascii_case("date") {
+            self.date = Date::of_http(value);
         } else {
             let kept = match () {
                 () if name.eq_ignore_ascii_case("content-range") => &mut self.range,

@@ -1,12 +1,12 @@
 //! What TLS says, in words that lead somewhere.
 
-use std::fmt;
 use std::time::Duration;
 
 use rdlive_media::printable::printable;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error};
 
+use crate::date::Date;
 use crate::policy::{Verdict, Whose};
 
 /// Why certificates or key of the command line cannot be used.
@@ -42,7 +42,9 @@ pub enum TlsError {
     #[error("`{0}` is no name that a certificate can be for")]
     Name(String),
     /// Its time is over.
-    #[error("the server's certificate expired on {not_after}; this machine's clock says {clock}")]
+    #[error(
+        "the server's certificate expired on {not_after}; this machine's clock says {clock}: renew the certificate, or correct the clock"
+    )]
     Expired {
         /// Its last second.
         not_after: Date,
@@ -50,7 +52,9 @@ pub enum TlsError {
         clock: Date,
     },
     /// Its time has not begun: mostly the machine's clock is wrong.
-    #[error("the server's certificate is valid from {not_before}; this machine's clock says {clock}: is it wrong?")]
+    #[error(
+        "the server's certificate is valid from {not_before}; this machine's clock says {clock}: correct it in the firmware's setup"
+    )]
     NotYetValid {
         /// Its first second.
         not_before: Date,
@@ -102,10 +106,10 @@ impl TlsError {
     fn certificate(error: &CertificateError, roots: usize) -> Self {
         match error {
             CertificateError::ExpiredContext { time, not_after } => {
-                Self::Expired { not_after: Date::of(*not_after), clock: Date::of(*time) }
+                Self::Expired { not_after: date(*not_after), clock: date(*time) }
             }
             CertificateError::NotValidYetContext { time, not_before } => {
-                Self::NotYetValid { not_before: Date::of(*not_before), clock: Date::of(*time) }
+                Self::NotYetValid { not_before: date(*not_before), clock: date(*time) }
             }
             CertificateError::NotValidForNameContext { expected, presented } => Self::WrongName {
                 host: expected.to_str().into_owned(),
@@ -158,61 +162,13 @@ fn remedy(alert: &str) -> &'static str {
     }
 }
 
-/// A moment in UTC, to the minute, for people: `2026-11-30 07:29 UTC`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Date(Duration);
-
-impl Date {
-    fn of(time: UnixTime) -> Self {
-        Self(Duration::from_secs(time.as_secs()))
-    }
-}
-
-impl fmt::Display for Date {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        let (year, month, day) = civil(seconds / 86_400);
-        write!(f, "{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", seconds / 3600 % 24, seconds / 60 % 60)
-    }
-}
-
-impl fmt::Debug for Date {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// Year, month and day of a day since 1970, in the Gregorian calendar. Years begin in March here, so that the leap day is the last one.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let of_month = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = if month < 10 { (year, month + 3) } else { (year + 1, month - 9) };
-    (year + era * 400, month, of_month)
+fn date(time: UnixTime) -> Date {
+    Date::new(Duration::from_secs(time.as_secs()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates() {
-        for (seconds, text) in [
-            (0, "1970-01-01 00:00 UTC"),
-            (951_782_399, "2000-02-28 23:59 UTC"),
-            (951_782_400, "2000-02-29 00:00 UTC"),
-            (951_868_800, "2000-03-01 00:00 UTC"),
-            (1_704_067_199, "2023-12-31 23:59 UTC"),
-            (4_107_542_400, "2100-03-01 00:00 UTC"),
-            (253_402_300_799, "9999-12-31 23:59 UTC"),
-        ] {
-            assert_eq!(Date(Duration::from_secs(seconds)).to_string(), text);
-        }
-        let _ = Date(Duration::from_secs(u64::MAX)).to_string();
-    }
 
     #[test]
     fn alerts_in_words() {

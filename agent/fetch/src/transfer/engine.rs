@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::begin::Head;
-use super::progress::Board;
+use super::progress::{Board, Note};
 use super::{Fault, Fetched, Job, Place, RESTARTS, Restart, Stop};
 use crate::http::{Error, Setup};
 use crate::policy::{Course, Identity, Jitter, Validator};
@@ -152,10 +152,10 @@ impl<'a> Engine<'a> {
     /// The source has failed: what that means for it, and for others on the same way. `remembered`: the request went to where a redirect
     /// had led before, which may have expired (streaming.md 4.5): then the first URL is asked, at once.
     pub(super) fn failed(&mut self, source: usize, fault: Fault, remembered: bool) {
+        if fault.is_silence() && !self.setup.small_segments.swap(true, Ordering::Relaxed) {
+            self.board.note(Note::SmallSegments(fault.clone()));
+        }
         if let Fault::Http(error) = &fault {
-            if error.is_silence() {
-                self.setup.small_segments.store(true, Ordering::Relaxed);
-            }
             if error.is_death() {
                 self.setup.deaths.fetch_add(1, Ordering::Relaxed);
             }

@@ -1,5 +1,6 @@
 //! What a person sees of a transfer.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Fault;
 use crate::dolly;
+use crate::http::SMALL_SEGMENT;
 
 /// How often the callback is called.
 const TICK: Duration = Duration::from_secs(1);
@@ -37,9 +39,29 @@ pub struct Progress {
     /// Nothing has come for 3 s or more.
     pub stall: Option<Stall>,
     /// What else a person is to know, since the last time.
-    pub notes: Vec<dolly::Progress>,
+    pub notes: Vec<Note>,
     /// A server is waited for that comes by itself, which is said in `notes` from time to time.
     pub waits: bool,
+}
+
+/// Something that a person is to know at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A receiver of a dolly server has got so far.
+    Dolly(dolly::Progress),
+    /// A connection was silent from its beginning, so large packets may be lost on the way: the next one has small segments.
+    SmallSegments(Fault),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dolly(progress) => write!(f, "{progress}"),
+            Self::SmallSegments(why) => {
+                write!(f, "{why}; it is asked again for packets that a tunnel carries ({SMALL_SEGMENT} bytes)")
+            }
+        }
+    }
 }
 
 /// Nothing comes.
@@ -68,7 +90,7 @@ struct Shown {
     address: Option<SocketAddr>,
     total: Option<u64>,
     why: Option<Fault>,
-    notes: Vec<dolly::Progress>,
+    notes: Vec<Note>,
     waits: bool,
     over: bool,
 }
@@ -113,7 +135,7 @@ impl Board {
     }
 
     /// Something to be told at once.
-    pub(super) fn note(&self, note: dolly::Progress) {
+    pub(super) fn note(&self, note: Note) {
         self.shown().notes.push(note);
         self.changed.notify_all();
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stream::{Broken, Resume, Taking};
-use super::{Fault, Why};
+use super::{Fault, Note, Why};
 use crate::http::connect::{addresses, connect};
 use crate::http::{Dial, Error, Setup};
 use crate::policy::{Changed, Validator};
@@ -138,7 +138,7 @@ impl ftp::Dial for Dialler<'_> {
     fn connect(&mut self, to: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
         match self.first.take() {
             Some(stream) => Ok(stream),
-            None => self.setup.network.connect(to, Dial { timeout: limit, segment: None }),
+            None => self.setup.network.connect(to, Dial { timeout: limit, ..self.setup.dial() }),
         }
     }
 
@@ -174,7 +174,7 @@ impl dolly::Caller for Chain<'_, '_, '_, '_, '_> {
             dolly::Progress::Total { bytes } => {
                 self.taking.engine.board.answers(self.taking.engine.address, Some(*bytes))
             }
-            other => self.taking.engine.board.note(other.clone()),
+            other => self.taking.engine.board.note(Note::Dolly(other.clone())),
         }
     }
 

@@ -42,6 +42,13 @@ impl Why {
         }
     }
 
+    /// Whether a TCP connection brought nothing of what takes large packets.
+    pub(super) fn is_silence(&self) -> bool {
+        let Self::Ftp(error) = self else { return false };
+        let large = |doing: &ftp::Doing| matches!(doing, ftp::Doing::Securing | ftp::Doing::Receiving);
+        matches!(error.as_ref(), ftp::Error::Silent { doing, .. } if large(doing))
+    }
+
     /// What it means for the source.
     pub(super) fn verdict(&self) -> Verdict {
         let again = Verdict::Again(Whose::Servers);

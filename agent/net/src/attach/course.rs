@@ -10,10 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 mod decide;
 
 use super::called::Called;
-use super::card::{Stage, Worked, names};
+use super::card::{Desk, Stage, Worked, names};
 use super::choice;
 use super::{Leave, News, Shared};
 use crate::grammar::{Names, Request, Vlan, Wish};
+use crate::hardware::HardwareAddress;
 use crate::link::{Event, Events, Handle, Link};
 
 /// The best metric; those of interfaces without preference begin above. NetworkManager and networkd use 100 and 1024 for wired ones.
@@ -43,6 +44,8 @@ pub(super) struct Course {
     /// One stands in for those that words name.
     stood_in: bool,
     best: Option<u32>,
+    /// Hardware addresses of all interfaces: what answers from one of these is no other machine (network-field.md kind 8).
+    own_macs: Vec<HardwareAddress>,
     news: Vec<News>,
 }
 
@@ -61,6 +64,7 @@ impl Course {
             released: false,
             stood_in: false,
             best: None,
+            own_macs: Vec::new(),
             news: Vec::new(),
         }
     }
@@ -85,11 +89,16 @@ impl Course {
                 }
             }
             let now = self.begun.elapsed();
-            for card in &mut self.cards {
-                card.goes_on(now, &self.wish, &mut self.handle, &mut self.news);
-            }
+            let (cards, mut desk) = self.desk(now);
+            cards.iter_mut().for_each(|card| card.goes_on(&mut desk));
             self.decide();
         }
+    }
+
+    /// The interfaces, and what they share.
+    fn desk(&mut self, now: Duration) -> (&mut Vec<Worked>, Desk<'_>) {
+        let Self { wish, root, own_macs, handle, news, cards, .. } = self;
+        (cards, Desk { now, wish, root, own_macs, handle, news })
     }
 
     /// Waits for whatever comes first.
@@ -118,19 +127,9 @@ impl Course {
             Ok(links) => links.iter().for_each(|link| self.link(link)),
             Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
         }
-        if self.shared.followed.is_some() {
-            self.list_addresses();
-        }
-    }
-
-    /// The addresses that interfaces have already, as if they came now.
-    fn list_addresses(&mut self) {
-        match self.handle.addresses() {
-            Ok(addresses) => {
-                for (index, address) in addresses {
-                    self.hear(&Event::Address { index, address, tentative: false, duplicate: false });
-                }
-            }
+        // What was there before anybody listened.
+        match self.handle.present() {
+            Ok(events) => events.iter().for_each(|event| self.hear(event)),
             Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
         }
     }
@@ -145,9 +144,8 @@ impl Course {
             }
             Event::Overrun => self.list(),
             event => {
-                for card in &mut self.cards {
-                    card.hears(event, &self.wish, &mut self.handle, &mut self.news);
-                }
+                let (cards, mut desk) = self.desk(self.begun.elapsed());
+                cards.iter_mut().for_each(|card| card.hears(event, &mut desk));
             }
         }
     }
@@ -155,18 +153,19 @@ impl Course {
     /// An interface is new, or has changed.
     fn link(&mut self, link: &Link) {
         let now = self.begun.elapsed();
-        if let Some(card) = self.cards.iter_mut().find(|card| card.card.index == link.index) {
+        self.owns(now, link);
+        if self.cards.iter().any(|card| card.card.index == link.index) {
             self.called.is_now(link.index, &link.name);
             let link = self.called.with_names(link);
-            card.is_now(now, &link, &self.wish, &mut self.handle, &mut self.news);
+            let (cards, mut desk) = self.desk(now);
+            let its = cards.iter_mut().filter(|card| card.card.index == link.index);
+            its.for_each(|card| card.is_now(&link, &mut desk));
             return self.vlans(&link);
         }
         if self.shared.followed.is_some() {
             if !link.loopback {
-                let metric = self.metric(link);
-                let mut card = Worked::followed(link, metric, &self.root, &mut self.news);
-                card.is_now(now, link, &self.wish, &mut self.handle, &mut self.news);
-                self.cards.push(card);
+                let card = Worked::followed(link, self.metric(link), &self.root, &mut self.news);
+                self.begins(now, card, link);
             }
             return;
         }
@@ -175,10 +174,23 @@ impl Course {
         }
         let link = self.named(link);
         self.vlans(&link);
-        let mut card = Worked::new(&link, self.metric(&link), &self.root);
-        card.is_now(now, &link, &self.wish, &mut self.handle, &mut self.news);
-        self.cards.push(card);
+        let card = Worked::new(&link, self.metric(&link), &self.root);
+        self.begins(now, card, &link);
         self.cards.sort_by_key(|card| card.card.metric);
+    }
+
+    fn begins(&mut self, now: Duration, mut card: Worked, link: &Link) {
+        let (cards, mut desk) = self.desk(now);
+        card.is_now(link, &mut desk);
+        cards.push(card);
+    }
+
+    /// A hardware address of this machine, which all interfaces have to know.
+    fn owns(&mut self, now: Duration, link: &Link) {
+        let Some(mac) = link.mac.filter(|mac| !self.own_macs.contains(mac)) else { return };
+        self.own_macs.push(mac);
+        let (cards, mut desk) = self.desk(now);
+        cards.iter_mut().for_each(|card| card.owns(mac, &mut desk));
     }
 
     /// Whether udev, where it runs, has to be waited for.

@@ -12,7 +12,7 @@ use rdlive_sys::device::bind_to_interface;
 use super::followed::Names;
 use super::{Card, Shared};
 use crate::resolver;
-use crate::socket;
+use crate::socket::{self, Way};
 
 /// Head start of each interface before the next one is tried beside it, as with the addresses of a name (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -123,16 +123,16 @@ impl Reach {
         Some((first, all.map(|ip| ip.to_string()).chain(names).collect()))
     }
 
-    /// A connection over the first interface that brings one about.
+    /// A connection over the first interface that brings one about, with segments of no more than so many bytes.
     ///
     /// # Errors
     /// What the kernel says for the best interface; `NetworkUnreachable` while none has an address of that family.
-    pub fn connect(&self, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    pub fn connect(&self, to: SocketAddr, segment: Option<u16>, patience: Duration) -> io::Result<TcpStream> {
         // Who has the interfaces has made the routes, too.
         if to.ip().is_loopback() || self.shared.followed.is_some() {
-            return socket::connect(to, None, patience);
+            return socket::connect(to, Way { interface: None, segment }, patience);
         }
-        let (index, result) = race(|| self.ways(to), to, patience);
+        let (index, result) = race(|| self.ways(to), to, segment, patience);
         if result.is_ok() && self.shared.board().winner.replace(index) != Some(index) {
             self.shared.wake();
         }
@@ -147,14 +147,20 @@ impl Card {
 }
 
 /// Tries one interface after the other, the next one when one failed or is late; one that gets an address meanwhile, too.
-fn race(ways: impl Fn() -> Vec<u32>, to: SocketAddr, patience: Duration) -> (u32, io::Result<TcpStream>) {
+fn race(
+    ways: impl Fn() -> Vec<u32>,
+    to: SocketAddr,
+    segment: Option<u16>,
+    patience: Duration,
+) -> (u32, io::Result<TcpStream>) {
     let (sender, results) = mpsc::channel();
     let (mut tried, mut running, mut first) = (Vec::new(), 0_usize, None);
     loop {
         if let Some(index) = ways().into_iter().find(|index| !tried.contains(index)) {
             tried.push(index);
             let sender = sender.clone();
-            let attempt = move || drop(sender.send((index, socket::connect(to, Some(index), patience))));
+            let way = Way { interface: Some(index), segment };
+            let attempt = move || drop(sender.send((index, socket::connect(to, way, patience))));
             match thread::Builder::new().spawn(attempt) {
                 Ok(_) => running += 1,
                 Err(error) => first = first.or(Some((index, Err(error)))),

@@ -1,5 +1,9 @@
 //! Real interfaces in networks of the test's own: which are taken, which leads to a server, and what is left.
 
+mod chosen;
+mod six;
+mod twin;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -9,12 +13,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdlive_sys::apart;
+use rdlive_sys::packet::{Frames, Kind, PacketSocket};
 
 use super::*;
 use crate::grammar::{Wish, Word};
 use crate::link::{Lifetime, Link, RouteOptions};
-
-mod chosen;
 
 /// Longer than anything here takes on a machine that does a lot besides.
 const LONG: Duration = Duration::from_secs(30);
@@ -136,7 +139,15 @@ impl There {
     fn listen(&self, at: &str) {
         let at: std::net::SocketAddr = at.parse().unwrap();
         self.run(move || {
-            let listener = TcpListener::bind(at).unwrap();
+            let end = Instant::now() + LONG;
+            // Until the kernel lets an address of IPv6 be used.
+            let listener = loop {
+                match TcpListener::bind(at) {
+                    Ok(listener) => break listener,
+                    Err(error) => assert!(Instant::now() < end, "{at}: {error}"),
+                }
+                thread::sleep(Duration::from_millis(20));
+            };
             thread::spawn(move || {
                 while let Ok((mut stream, _)) = listener.accept() {
                     let _ = stream.write_all(b"hello");
@@ -175,8 +186,87 @@ fn until_up(attached: &Attached, names: &[&str]) -> Vec<String> {
     }
 }
 
+/// A child that does not outlive its test.
+struct Process(std::process::Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl There {
+    /// dnsmasq on an interface there; `cargo lab install` brings it.
+    fn dnsmasq(&self, interface: &str, options: &str) -> Process {
+        let mut command = std::process::Command::new("dnsmasq");
+        let all = "--keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --port=0 --no-ping \
+                   --dhcp-authoritative --bind-interfaces --leasefile-ro --log-facility=/dev/null --interface";
+        command.args(all.split_whitespace()).arg(interface).args(options.split_whitespace());
+        command.stdin(std::process::Stdio::null());
+        Process(self.run(move || command.spawn().expect("dnsmasq")))
+    }
+
+    /// Answers each ARP request on an interface there, whichever address it asks for, from this hardware address.
+    fn answers_every_arp(&self, interface: &str, mac: HardwareAddress) {
+        let name = interface.to_owned();
+        self.run(move || {
+            let index =
+                Handle::open().unwrap().links().unwrap().into_iter().find(|link| link.name == name).unwrap().index;
+            let socket = PacketSocket::open(index, Frames::Payload(0x0806)).unwrap();
+            thread::spawn(move || {
+                let mut buffer = [0; 64];
+                loop {
+                    match socket.receive(&mut buffer) {
+                        Ok(Some(received)) if received.kind != Kind::Outgoing && buffer[7] == 1 => {
+                            let (asker, wanted) = (buffer[8..18].to_vec(), buffer[24..28].to_vec());
+                            let reply = [&[0, 1, 8, 0, 6, 4, 0, 2][..], mac.bytes(), &wanted, &asker].concat();
+                            let _ = socket.send(&asker[..6], &reply);
+                        }
+                        Err(error) if error.kind() != io::ErrorKind::NetworkDown => return,
+                        _ => thread::sleep(Duration::from_millis(5)),
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// network-field.md kind 8a: of two interfaces in one segment the kernel lets the second answer for the address of the first.
+#[test]
+fn an_answer_of_an_own_interface_is_no_conflict() {
+    in_a_network(|near, there| {
+        there.far_end(near, ("cable0", "server0"), Some("192.0.2.1/24"));
+        there.far_end(near, ("cable1", "server1"), None);
+        let own = near.links().unwrap().into_iter().find(|link| link.name == "cable1").unwrap().mac.unwrap();
+        there.answers_every_arp("server0", own);
+        let _server = there.dnsmasq("server0", "--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,2m");
+        let attached = Attached::begin(wish("ip=cable0:dhcp"), Path::new("/")).unwrap();
+        let told = until_up(&attached, &["cable0"]);
+        assert!(told.iter().all(|line| !line.contains("has 192.0.2.")), "{told:?}");
+    });
+}
+
+/// N-N8: an MTU of the command line may be what an AoE payload of 8704 bytes needs; a lease does not make it smaller.
+#[test]
+fn n_n8_a_lease_goes_not_below_the_mtu_of_the_command_line() {
+    in_a_network(|near, there| {
+        there.far_end(near, ("cable0", "server0"), Some("192.0.2.1/24"));
+        let options = "--dhcp-range=192.0.2.100,192.0.2.150,255.255.255.0,2m --dhcp-option=option:mtu,1400";
+        let _server = there.dnsmasq("server0", options);
+        let mtu = |near: &mut Handle| near.links().unwrap().into_iter().find(|link| link.name == "cable0").unwrap().mtu;
+        for (line, expected) in [("ip=cable0:dhcp:9000", 9000), ("ip=cable0:dhcp:1300", 1400)] {
+            let attached = Attached::begin(wish(line), Path::new("/")).unwrap();
+            let told = until_up(&attached, &["cable0"]);
+            assert_eq!(mtu(near), expected, "{line}");
+            let is_said = told.iter().any(|line| line.contains("an MTU of 1400 is not set, 9000 to"));
+            assert_eq!(is_said, expected == 9000, "{told:?}");
+        }
+    });
+}
+
 fn hello(reach: &Reach, to: &str) -> io::Result<String> {
-    let mut stream = reach.connect(to.parse().unwrap(), Duration::from_secs(3))?;
+    let mut stream = reach.connect(to.parse().unwrap(), None, Duration::from_secs(3))?;
     let mut said = String::new();
     stream.read_to_string(&mut said)?;
     Ok(said)
@@ -301,7 +391,7 @@ fn what_another_program_brings_up_is_followed_and_left_alone() {
         let links = near.links().unwrap();
         let index = links.iter().find(|link| link.name == "cable0").map(|link| link.index).unwrap();
         assert!(links.iter().all(|link| link.name != "cable0" || !link.up), "nobody has set it up");
-        let unreached = attached.reach().connect("192.0.2.1:80".parse().unwrap(), Duration::from_secs(1));
+        let unreached = attached.reach().connect("192.0.2.1:80".parse().unwrap(), None, Duration::from_secs(1));
         assert!(unreached.is_err());
         near.up(index).unwrap();
         near.add_address(index, address("192.0.2.9/24"), Lifetime::Forever).unwrap();

@@ -98,6 +98,9 @@ pub enum Fault {
     /// No option of DHCP has room for it.
     #[error("\"{0}\" is no text of 1 to 254 characters")]
     Text(String),
+    /// Neither of two words.
+    #[error("\"{0}\" is neither use nor refuse")]
+    Conflict(String),
     /// Built by nobody in native mode.
     #[error("native mode makes no {}", layered(*.0))]
     Layered(Layered),
@@ -174,6 +177,7 @@ impl Fault {
             Self::NoWay => "write rd.route=NET/PREFIX:GATEWAY or rd.route=NET/PREFIX::IF",
             Self::VlanId(_) => "write vlan=vlan5:eth0 or vlan=eth0.5:eth0",
             Self::Seconds(_) | Self::Number(_) => "write a whole number",
+            Self::Conflict(_) => "write rd.live.net.conflict=use, or leave it out",
             Self::Text(_) => "write a text that can be printed",
             Self::Layered(_) => {
                 "build the initrd in dracut mode, whose network-manager or systemd-networkd module makes it"

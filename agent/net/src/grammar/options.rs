@@ -49,6 +49,11 @@ fn one(word: &Word<'_>, aside: &Aside<'_>, wish: &mut Wish, parts: &mut Parts<'_
         "rd.neednet" => wish.needed = is_true(word),
         "net.ifnames" => wish.predictable_names = is_true(word),
         "net.naming_scheme" => wish.naming = Scheme::parse(value),
+        "rd.live.net.conflict" => match value {
+            "use" => wish.shares_addresses = true,
+            "refuse" => wish.shares_addresses = false,
+            other => return Err(Fault::Conflict(shown(other))),
+        },
         "rd.net.dhcp.retry" => {
             let number = if fields::digits(value) { value.parse().ok() } else { None };
             wish.dhcp_retry = Some(number.ok_or_else(|| Fault::Number(shown(value)))?);

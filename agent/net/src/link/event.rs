@@ -136,12 +136,15 @@ impl AsFd for Events {
     }
 }
 
-fn event(kind: u16, body: &[u8]) -> Option<Event> {
+/// What a message tells.
+pub(super) fn event(kind: u16, body: &[u8]) -> Option<Event> {
     Some(match kind {
         // The same type with another family tells of IPv6 alone, and nothing of the link.
         n::NEWLINK if body.first() == Some(&wire::INET6) => {
             let (index, flags) = wire::read_router_flags(body)?;
-            if flags & n::IF_RA_RCVD == 0 {
+            // An advertisement before the first solicitation has its flags taken without the mark that one was received, and
+            // the kernel tells of flags only when they change.
+            if flags & (n::IF_RA_RCVD | n::IF_RA_MANAGED | n::IF_RA_OTHERCONF) == 0 {
                 return None;
             }
             Event::Router { index, managed: flags & n::IF_RA_MANAGED != 0, other: flags & n::IF_RA_OTHERCONF != 0 }

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
 
+use super::event::{Event, event};
 use super::wire::{self, Doing, Failure, Link, Request, link_head, nested, number as n, octets};
 use crate::grammar::Address;
 use crate::hardware::HardwareAddress;
@@ -129,6 +130,25 @@ impl Handle {
     pub fn routes(&mut self) -> Result<Vec<(u32, Route, u8)>, Failure> {
         let request = Request::new(n::GETROUTE, n::DUMP, &[0; wire::ROUTE_HEAD]);
         self.list(&request, Doing::ListRoutes, wire::read_route)
+    }
+
+    /// Addresses, routes and what routers have said, as if they came now.
+    ///
+    /// # Errors
+    /// The kernel does not answer.
+    pub fn present(&mut self) -> Result<Vec<Event>, Failure> {
+        let addresses = Request::new(n::GETADDR, n::DUMP, &[0; wire::ADDRESS_HEAD]);
+        let mut events = self.list(&addresses, Doing::ListAddresses, |body| event(n::NEWADDR, body))?;
+        let routes = Request::new(n::GETROUTE, n::DUMP, &[0; wire::ROUTE_HEAD]);
+        events.extend(self.list(&routes, Doing::ListRoutes, |body| event(n::NEWROUTE, body))?);
+        let mut head = link_head(0, 0, 0);
+        head[0] = wire::INET6;
+        // A kernel without IPv6 has no such list.
+        let routers = self.list(&Request::new(n::GETLINK, n::DUMP, &head), Doing::ListLinks, |body| {
+            event(n::NEWLINK, body).filter(|event| matches!(event, Event::Router { .. }))
+        });
+        events.extend(routers.unwrap_or_default());
+        Ok(events)
     }
 
     /// Sets an interface up. It may take seconds until it has a carrier.

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::lookup::{Answer, Failure, Lookup, Step};
 use super::message::Query;
 use crate::hostname::Hostname;
-use crate::socket::connect;
+use crate::socket::{Way, connect};
 
 /// Bytes of the longest datagram without EDNS are 512; servers that send more are read too.
 const DATAGRAM: usize = 4096;
@@ -119,7 +119,8 @@ fn receive(one: &Asked, lookup: &mut Lookup, begun: Instant) {
 
 /// RFC 1035 4.2.2: two bytes of length before each message.
 fn long(setup: &Setup<'_>, server: IpAddr, query: &Query) -> io::Result<Answer> {
-    let mut stream = connect(SocketAddr::new(server, setup.port), setup.interface, TCP)?;
+    let mut stream =
+        connect(SocketAddr::new(server, setup.port), Way { interface: setup.interface, segment: None }, TCP)?;
     stream.set_read_timeout(Some(TCP))?;
     stream.set_write_timeout(Some(TCP))?;
     let message = query.encode();

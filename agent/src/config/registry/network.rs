@@ -28,6 +28,7 @@ table! { NETWORK_TABLE:
     NET_DHCP_RETRY = Karg::new("rd.net.dhcp.retry", ValueKind::Number, Origin::Dracut, "How often DHCP is tried").default("1");
     NET_DHCP_VENDOR_CLASS = Karg::new("rd.net.dhcp.vendor-class", ValueKind::Text, Origin::Dracut, "DHCP vendor class to send");
     NET_DHCP_CLIENT_ID = Karg::new("rd.net.dhcp.client-id", ValueKind::Text, Origin::Dracut, "DHCP client identifier to send").values("bytes as `01:aa:bb`, else a text");
+    LIVE_NET_CONFLICT = Karg::new("rd.live.net.conflict", ValueKind::Text, Origin::Rdlive, "What becomes of an address of `ip=` that another machine has").values("`use`, `refuse`").default("refuse");
     NET_DHCP_DSCP = Karg::new("rd.net.dhcp.dscp", ValueKind::Text, Origin::Dracut, "DSCP value of DHCP packets").elsewhere(LAYERED);
     NET_DNS = Karg::new("rd.net.dns", ValueKind::Text, Origin::Dracut, "Name server as a URI").elsewhere(LAYERED);
     ETHTOOL = Karg::new("rd.ethtool", ValueKind::Text, Origin::Dracut, "Link settings of an interface").elsewhere(LAYERED);

@@ -195,3 +195,28 @@ fn debug_output_has_no_credentials() {
     let setup = Setup { proxy, ..Setup::new(Arc::new(Loopback)) };
     assert!(!format!("{setup:?}").contains("geheim"));
 }
+
+/// network-field.md kind 17c, and the clock of 17b.
+#[test]
+fn a_redirect_to_https_says_what_is_missing_and_what_time_servers_think_it_is() {
+    let ca = Authority::new();
+    let early = ca.issue(&["127.0.0.1"], 2, 3);
+    let strange = Authority::new().issue(&["127.0.0.1"], -1, 1);
+    for (leaf, trusting, says) in [
+        (&early, Some(Trust::new(&Material::default()).unwrap()), "add the server's with rd.live.ca="),
+        (&strange, trust(&ca), "add it with rd.live.ca="),
+        (&early, trust(&ca), "correct it in the firmware's setup; a server says that it is 2027-02-03 04:05 UTC"),
+    ] {
+        let secret = Server::tls(leaf.server(), |request, peer| serve(request, peer, b"hello", ""));
+        let target = format!("https://{}/x", secret.address);
+        let location = target.clone();
+        let plain = Server::new(move |_, peer| {
+            say(peer, "302 x", &format!("Date: Wed, 03 Feb 2027 04:05:06 GMT\r\nLocation: {location}\r\n"), "")
+        });
+        let setup = Setup { trust: trusting, ..patient() };
+        let error = once(setup, &plain.url("/"), START).unwrap_err();
+        assert_eq!(error.verdict(), Verdict::Final);
+        let text = error.to_string();
+        assert!(text.contains(says) && text.contains(&format!("(redirected to {target})")), "{text}");
+    }
+}

@@ -279,7 +279,15 @@ fn after_a_silence_the_segments_are_small() {
     let network = Arc::new(Tunnel(Mutex::default()));
     let mut setup = hasty();
     setup.network = Arc::clone(&network) as Arc<dyn Network>;
-    run(setup, &job(&[server.url("/")], 20), &mut Memory::default()).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let report = move |progress: &Progress| notes.lock().unwrap().extend(progress.notes.clone());
+    fetch(&Arc::new(setup), &job(&[server.url("/")], 20), &mut Memory::default(), report).unwrap();
+    let told: Vec<String> = told.lock().unwrap().iter().map(ToString::to_string).collect();
+    assert!(
+        matches!(told.as_slice(), [line] if line.contains("(path MTU?); it is asked again for packets")),
+        "{told:?}"
+    );
     let segments = network.0.lock().unwrap().clone();
     assert!(segments.len() >= 2 && segments[0].is_none(), "{segments:?}");
     assert!(segments[1..].iter().all(|segment| *segment == Some(1200)), "{segments:?}");

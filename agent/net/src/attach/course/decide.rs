@@ -163,12 +163,13 @@ impl Course {
         for at in 0..self.cards.len() {
             let Some(card) = self.cards.get(at) else { break };
             let requests = if is_used(card) || card.is_part() { None } else { self.asked(&card.link) };
-            let Some(card) = self.cards.get_mut(at) else { break };
+            let (cards, mut desk) = self.desk(now);
+            let Some(card) = cards.get_mut(at) else { break };
             if let Some(requests) = requests {
-                card.ready(requests, &self.root, &mut self.handle, &mut self.news);
+                card.ready(requests, &mut desk);
             }
             if card.stage == Stage::Held && asking.contains(&card.card.index) {
-                card.ask(now, &self.wish, &mut self.handle, &mut self.news);
+                card.ask(&mut desk);
             }
         }
     }

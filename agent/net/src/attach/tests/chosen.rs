@@ -265,7 +265,9 @@ fn k3_a_connection_takes_an_interface_that_comes_later() {
         let reach = attached.reach();
         let (begun, connecting) = (
             Instant::now(),
-            thread::spawn(move || reach.connect("192.0.2.1:80".parse().unwrap(), Duration::from_secs(20)).map(drop)),
+            thread::spawn(move || {
+                reach.connect("192.0.2.1:80".parse().unwrap(), None, Duration::from_secs(20)).map(drop)
+            }),
         );
         thread::sleep(Duration::from_millis(700));
         near.set_master(held, 0).unwrap();

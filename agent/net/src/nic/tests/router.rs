@@ -3,6 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use super::*;
+use crate::dhcp6::{Action, Goal};
 use crate::{dhcp6, ip6};
 
 /// A router advertisement (RFC 4861 4.2) with a prefix, a server for names and a domain, as a whole frame.
@@ -57,19 +58,21 @@ fn n_n4_a_router_gives_address_route_and_servers() {
             // A kernel that was built without IPv6.
             return;
         }
-        ip6::prepare(std::path::Path::new("/"), "cable0").unwrap();
+        ip6::prepare(std::path::Path::new("/"), "cable0", ip6::Listens::Routers).unwrap();
         lab.handle.up(lab.client.index).unwrap();
         let mut state = ip6::State::default();
-        wait(lab, &mut state, 0, |state| state.is_usable() && !state.dns.is_empty() && !state.search.is_empty());
-        assert!(state.advertised && !state.other && !state.managed, "{state:?}");
+        let is_told =
+            |state: &ip6::State| state.is_usable() && !state.dns.is_empty() && !state.search.is_empty() && !state.other;
+        wait(lab, &mut state, 0, is_told);
+        assert!(state.advertised && !state.managed, "{state:?}");
         assert!(state.global[0].ip.to_string().starts_with("2001:db8:7:"), "{state:?}");
         assert_eq!(state.dns, ["2001:db8:7::53".parse::<IpAddr>().unwrap()]);
         assert_eq!(state.search[0].as_str(), "lab.test");
-        assert!(!state.wants_information(false));
-        assert!(state.wants_information(true));
+        assert_eq!(state.goal(false), None);
+        assert_eq!(state.goal(true), Some(Goal::Address));
 
         // The router says that there is more to be had (RA+O), and a server answers.
-        wait(lab, &mut state, 0x40, |state| state.wants_information(false));
+        wait(lab, &mut state, 0x40, |state| state.goal(false) == Some(Goal::Information));
         let index = lab.far_end.index;
         let server = lab.there.run(move || {
             let server = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, dhcp6::SERVER)).unwrap();
@@ -79,8 +82,8 @@ fn n_n4_a_router_gives_address_route_and_servers() {
         });
         let own = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, dhcp6::CLIENT)).unwrap();
         own.set_read_timeout(Some(DEADLINE)).unwrap();
-        let mut client = dhcp6::Client::new(lab.client.mac.unwrap(), 7);
-        let request = client.time(Duration::ZERO, 0).unwrap();
+        let mut client = dhcp6::Client::new(Duration::ZERO, lab.client.mac.unwrap(), Goal::Information, Box::new(|| 7));
+        let Some(Action::Send(request)) = client.time(Duration::ZERO).pop() else { panic!("nothing is asked") };
         own.send_to(&request, SocketAddrV6::new(dhcp6::EVERYBODY, dhcp6::SERVER, 0, lab.client.index)).unwrap();
         let mut buffer = [0; 1500];
         let (length, from) = server.recv_from(&mut buffer).unwrap();
@@ -96,6 +99,9 @@ fn n_n4_a_router_gives_address_route_and_servers() {
             thread::sleep(Duration::from_millis(50));
         }
         let (length, _) = own.recv_from(&mut buffer).unwrap();
-        assert_eq!(client.receive(&buffer[..length]).unwrap().dns, [IpAddr::from(dns)]);
+        let Some(Action::Told(told)) = client.receive(Duration::ZERO, &buffer[..length]).pop() else {
+            panic!("no answer")
+        };
+        assert_eq!(told.dns, [IpAddr::from(dns)]);
     });
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::socket::Way;
 
 /// Gives the other end its address.
 fn serve_from(lab: &mut Lab) {
@@ -39,16 +40,54 @@ fn a_connection_belongs_to_an_interface() {
         let listener = lab.there.run(|| std::net::TcpListener::bind((Ipv4Addr::from(SERVER_IP), 0)).unwrap());
         let to = listener.local_addr().unwrap();
         let patience = Duration::from_secs(20);
-        let stream = crate::socket::connect(to, Some(nic.index()), patience).unwrap();
+        let stream = crate::socket::connect(to, Way::over(nic.index()), patience).unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), IpAddr::from(CLIENT_IP));
-        assert!(crate::socket::connect(to, None, patience).is_ok());
+        assert!(crate::socket::connect(to, Way::default(), patience).is_ok());
         let loopback = lab.handle.links().unwrap().into_iter().find(|link| link.loopback).unwrap();
         lab.handle.up(loopback.index).unwrap();
-        let elsewhere = crate::socket::connect(to, Some(loopback.index), Duration::from_millis(100));
+        let elsewhere = crate::socket::connect(to, Way::over(loopback.index), Duration::from_millis(100));
         assert!(elsewhere.is_err(), "{elsewhere:?}");
         let closed = SocketAddr::new(to.ip(), 1);
-        let refused = crate::socket::connect(closed, Some(nic.index()), patience).unwrap_err();
+        let refused = crate::socket::connect(closed, Way::over(nic.index()), patience).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    });
+}
+
+/// The size of a segment (RFC 9293 3.2, option 2) in the next first packet of a connection that comes in at the far end.
+fn announced(lab: &Lab) -> u16 {
+    let mut buffer = [0; 2048];
+    let end = Instant::now() + DEADLINE;
+    while Instant::now() < end {
+        let Some(received) = lab.server.receive(&mut buffer).unwrap_or(None) else {
+            thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        let frame = &buffer[..received.length];
+        let is_first = frame.len() > 58 && frame[12..14] == [8, 0] && frame[23] == 6 && frame[47] == 2;
+        if is_first && received.kind != Kind::Outgoing {
+            let at = frame[54..].windows(2).position(|option| option == [2, 4]).unwrap() + 56;
+            return u16::from_be_bytes([frame[at], frame[at + 1]]);
+        }
+    }
+    panic!("no connection is made");
+}
+
+/// network-field.md kind 6: the other end is told to send packets that a tunnel carries.
+#[test]
+fn a_connection_can_have_small_segments() {
+    in_a_network(|lab| {
+        lab.handle.up(lab.client.index).unwrap();
+        serve_from(lab);
+        lab.handle
+            .add_address(lab.client.index, Address { ip: CLIENT_IP.into(), prefix: 24 }, Lifetime::Forever)
+            .unwrap();
+        let listener = lab.there.run(|| std::net::TcpListener::bind((Ipv4Addr::from(SERVER_IP), 0)).unwrap());
+        let to = listener.local_addr().unwrap();
+        for (segment, announces) in [(None, 1460), (Some(1200), 1200)] {
+            let way = Way { segment, ..Way::over(lab.client.index) };
+            let _stream = crate::socket::connect(to, way, Duration::from_secs(20)).unwrap();
+            assert_eq!(announced(lab), announces);
+        }
     });
 }
 
@@ -62,6 +101,7 @@ fn a_fixed_address_reaches_a_router_outside() {
         let word = crate::grammar::Word { key: "ip", value: Some("10.0.0.9::192.168.50.1:32::cable0:none:1400") };
         let (wish, complaints) = crate::grammar::Wish::parse([word]);
         let fixed = crate::fixed::Fixed::of(&wish.requests[0]).unwrap();
+        lab.handle.set_mtu(index, fixed.mtu.unwrap()).unwrap();
         assert_eq!((complaints.len(), fixed.apply(&mut lab.handle, index, 100).len()), (0, 0));
         lab.far
             .add_route(
@@ -71,7 +111,8 @@ fn a_fixed_address_reaches_a_router_outside() {
             )
             .unwrap();
         let listener = lab.there.run(|| std::net::TcpListener::bind((Ipv4Addr::from(SERVER_IP), 0)).unwrap());
-        let stream = crate::socket::connect(listener.local_addr().unwrap(), None, Duration::from_secs(20)).unwrap();
+        let stream =
+            crate::socket::connect(listener.local_addr().unwrap(), Way::default(), Duration::from_secs(20)).unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), IpAddr::from([10, 0, 0, 9]));
         assert_eq!(lab.client_now().mtu, 1400);
     });
