@@ -24,7 +24,8 @@ pub(super) fn dhcp(recipe: Recipe) -> Net {
 /// A network of both families, whose router has addresses of IPv6 given by DHCPv6 alone.
 fn dhcp6(recipe: Recipe) -> Net {
     let words = vec!["--enable-ra", "--ra-param=srv0,4", "--dhcp-range=fd09::1000,fd09::1fff,64,1h"];
-    http(recipe).six().serve(Serve::Dhcp(words))
+    // The kernel of user-mode Linux has no IPv6.
+    http(recipe).six().nic(Nic::Virtio).serve(Serve::Dhcp(words))
 }
 
 pub(super) fn boot(net: Net) -> Boot {

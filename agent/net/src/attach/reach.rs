@@ -50,7 +50,7 @@ impl Reach {
         }
         let end = Instant::now() + NAME;
         let asked: Vec<Card> = self.cards().into_iter().filter(|card| !card.dns.is_empty() && card.has_any()).collect();
-        let mut first = None;
+        let mut failed: Option<resolver::Failure> = None;
         for (number, card) in asked.iter().enumerate() {
             let left = end.saturating_duration_since(Instant::now());
             let others = u32::try_from(asked.len() - number).unwrap_or(1);
@@ -63,10 +63,14 @@ impl Reach {
             };
             match resolver::resolve(host, &setup, &mut super::card::random) {
                 Ok(found) => return Ok(found),
-                Err(failure) => first = first.or(Some(failure)),
+                // Each server with what it said; one that two interfaces know is asked over both.
+                Err(failure) => match &mut failed {
+                    Some(all) => all.servers.extend(failure.servers),
+                    None => failed = Some(failure),
+                },
             }
         }
-        Err(first)
+        Err(failed)
     }
 
     /// The same with the servers that another program knows; the kernel's routes lead to them.

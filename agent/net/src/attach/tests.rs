@@ -1,6 +1,7 @@
 //! Real interfaces in networks of the test's own: which are taken, which leads to a server, and what is left.
 
 mod chosen;
+mod names;
 mod six;
 mod twin;
 
@@ -200,9 +201,11 @@ impl There {
     /// dnsmasq on an interface there; `cargo lab install` brings it.
     fn dnsmasq(&self, interface: &str, options: &str) -> Process {
         let mut command = std::process::Command::new("dnsmasq");
-        let all = "--keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --port=0 --no-ping \
+        let all = "--keep-in-foreground --conf-file=/dev/null --user=root --group=root --pid-file= --no-ping \
                    --dhcp-authoritative --bind-interfaces --leasefile-ro --log-facility=/dev/null --interface";
         command.args(all.split_whitespace()).arg(interface).args(options.split_whitespace());
+        // Names are looked up elsewhere, unless they are asked for.
+        command.args((!options.contains("--port=")).then_some("--port=0"));
         command.stdin(std::process::Stdio::null());
         Process(self.run(move || command.spawn().expect("dnsmasq")))
     }

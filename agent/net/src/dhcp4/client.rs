@@ -18,6 +18,8 @@ const OWN_BOUNCE: Duration = Duration::from_secs(10);
 const REQUESTS: u32 = 3;
 /// The shortest pause between two attempts to get more time for a lease.
 const RENEW_PAUSE: Duration = Duration::from_secs(10);
+/// An answer takes no longer than this, mostly.
+const FRESH: Duration = Duration::from_millis(500);
 /// As long as nothing proves that the port forwards, longer pauses would miss its beginning.
 const DEAF_PAUSE: u64 = 4;
 
@@ -33,7 +35,7 @@ pub(super) enum State {
     /// No carrier, no lease.
     Off,
     /// A DISCOVER is out, or about to go.
-    Selecting { xid: u32, begun: Duration, tries: u32, next: Duration },
+    Selecting { xid: u32, begun: Duration, tries: u32, sent: Duration, next: Duration },
     /// An offer is asked for.
     Requesting { xid: u32, begun: Duration, offer: Box<Lease>, tries: u32, next: Duration },
     /// Nobody else must have the address.
@@ -126,8 +128,8 @@ impl Client {
             Event::Packet(packet) => self.packet(now, packet, &mut out),
             Event::Arp(packet) => self.arp(now, packet, &mut out),
             Event::Frame(frame) => {
-                if self.ears.hear(frame) && matches!(self.state, State::Selecting { .. }) {
-                    self.select(now);
+                if self.ears.hear(frame) {
+                    self.opened(now);
                 }
             }
             Event::MtuChange => self.mtu_changed = Some(now),
@@ -191,7 +193,19 @@ impl Client {
     /// Begins anew, at once.
     fn select(&mut self, now: Duration) {
         let xid = self.random();
-        self.state = if self.up { State::Selecting { xid, begun: now, tries: 0, next: now } } else { State::Off };
+        self.state =
+            if self.up { State::Selecting { xid, begun: now, tries: 0, sent: now, next: now } } else { State::Off };
+    }
+
+    /// The port forwards: a DISCOVER goes out at once, unless one has just gone out, whose answer this frame may be. It is the same
+    /// transaction, so that the answer to an earlier one counts too.
+    fn opened(&mut self, now: Duration) {
+        if let State::Selecting { tries, sent, next, .. } = &mut self.state
+            && *tries > 0
+        {
+            *next = (*next).min(now.max(*sent + FRESH));
+            *tries = 0;
+        }
     }
 
     /// Does what is due.
@@ -213,8 +227,8 @@ impl Client {
     fn step(&mut self, now: Duration, out: &mut Vec<Action>) -> bool {
         let random = self.random();
         match &mut self.state {
-            State::Selecting { xid, begun, tries, next } if now >= *next => {
-                *tries += 1;
+            State::Selecting { xid, begun, tries, sent, next } if now >= *next => {
+                (*tries, *sent) = (*tries + 1, now);
                 let limit = if self.ears.heard().frames == 0 { DEAF_PAUSE } else { u64::MAX };
                 *next = now + schedule::pause(*tries, limit, random);
                 let known = Known { xid: *xid, waited: now.saturating_sub(*begun), ..Known::default() };

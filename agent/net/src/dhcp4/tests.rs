@@ -197,7 +197,12 @@ impl World {
 
     /// Lets something happen now, and all that comes of it at once.
     pub fn event(&mut self, event: Event<'_>) {
-        let mut todo = self.client.handle(self.now, event);
+        let todo = self.client.handle(self.now, event);
+        self.all(todo);
+    }
+
+    /// Does these, and all that comes of them at once.
+    pub fn all(&mut self, mut todo: Vec<Action>) {
         let mut steps = 0;
         while !todo.is_empty() {
             steps += 1;
@@ -246,7 +251,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, sent: &Sent) -> Vec<Action> {
+    pub fn answer(&mut self, sent: &Sent) -> Vec<Action> {
         let answers = (self.server)(self.now, sent);
         answers.iter().flat_map(|answer| self.client.handle(self.now, Event::Packet(&answer.packet()))).collect()
     }

@@ -27,6 +27,8 @@ const REFRESH: u16 = 32;
 const NTP: u16 = 56;
 const NTP_ADDRESS: u16 = 1;
 const BOOT_URL: u16 = 59;
+const SOL_MAX_RT: u16 = 82;
+const INF_MAX_RT: u16 = 83;
 /// Addresses or names of one list that are kept.
 const MAX: usize = 8;
 /// Bytes of an identifier of a server that are kept (RFC 9915 11.1).
@@ -167,9 +169,11 @@ impl Outgoing<'_> {
             bytes.extend(option(RAPID_COMMIT, &[]));
         }
         if self.kind != Type::Decline {
-            // RFC 9915 21.23: the time after which to ask again has to be asked for.
-            let wanted = [DNS, SEARCH, SNTP, REFRESH, NTP, BOOT_URL];
-            bytes.extend(option(WANTED, &wanted.map(u16::to_be_bytes).concat()));
+            // RFC 9915 21.23 to 21.25: the times after which to ask again have to be asked for. Ours are shorter.
+            let times: &[u16] =
+                if self.kind == Type::InformationRequest { &[REFRESH, INF_MAX_RT] } else { &[SOL_MAX_RT] };
+            let wanted = [DNS, SEARCH, SNTP, NTP, BOOT_URL].iter().chain(times).flat_map(|code| code.to_be_bytes());
+            bytes.extend(option(WANTED, &wanted.collect::<Vec<u8>>()));
         }
         bytes
     }

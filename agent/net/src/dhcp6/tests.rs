@@ -98,7 +98,7 @@ fn it_asks_until_it_is_answered() {
 fn the_requests_are_what_the_rfc_says() {
     let mut informed = client(Goal::Information);
     let messages = sent(&mut informed, secs(2));
-    let wanted = option(6, &[0, 23, 0, 24, 0, 31, 0, 32, 0, 56, 0, 59]);
+    let wanted = option(6, &[0, 23, 0, 24, 0, 31, 0, 56, 0, 59, 0, 32, 0, 83]);
     let own = option(1, &[0, 3, 0, 1, 0x52, 0x54, 0, 0x12, 0x34, 0x56]);
     let expected = [&[11, 1, 2, 3][..], &own, &option(8, &[0, 0]), &wanted];
     assert_eq!(messages[0].1, expected.concat());
@@ -108,6 +108,7 @@ fn the_requests_are_what_the_rfc_says() {
     let (first, message) = sent(&mut solicits, secs(1)).remove(0);
     assert!(first <= Duration::from_millis(250));
     let identity = option(3, &[&IAID[..], &[0; 8]].concat());
+    let wanted = option(6, &[0, 23, 0, 24, 0, 31, 0, 56, 0, 59, 0, 82]);
     let expected = [&[1, 1, 2, 3][..], &own, &option(8, &[0, 0]), &identity, &option(14, &[]), &wanted];
     assert_eq!(message, expected.concat());
 }

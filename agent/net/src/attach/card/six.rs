@@ -112,9 +112,10 @@ impl Six {
     /// How the kernel is told to treat the interface; `None`: it is left as it is.
     pub fn listens(&self) -> Option<Listens> {
         match self.plan {
-            Plan::Nothing => None,
+            // What the kernel does by itself is enough for what is second best; who has switched IPv6 off has it so.
+            Plan::Nothing | Plan::Second => None,
             Plan::LinkLocal => Some(Listens::Nobody),
-            Plan::Second | Plan::Router | Plan::Either | Plan::Dhcp { .. } => Some(Listens::Routers),
+            Plan::Router | Plan::Either | Plan::Dhcp { .. } => Some(Listens::Routers),
         }
     }
 

@@ -107,7 +107,7 @@ fn without_a_dhcpv4_server_a_router_is_second_best_and_that_is_said_once() {
         let attached = begin("ip=dhcp");
         let (card, told) = until(&attached, |card| !card.addresses.is_empty());
         let took = begun.elapsed();
-        assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(25), "{took:?}");
+        assert!(took >= Duration::from_secs(10), "{took:?}");
         assert!(card.addresses[0].ip.is_ipv6());
         let said = told.iter().filter(|line| line.contains("for 10 s no DHCPv4 server: IPv6 is used")).count();
         assert_eq!(said, 1, "{told:?}");

@@ -64,6 +64,38 @@ fn a_port_with_spanning_tree_is_named_and_met_when_it_opens() {
     assert_eq!(world.used[0].0, Duration::from_millis(40_500));
 }
 
+/// Kind 6: one DISCOVER and one REQUEST on the wire. The frame of the offer is the first that arrives, and is heard before the packet in it.
+#[test]
+fn the_frame_of_the_offer_is_no_reason_to_ask_again() {
+    let mut world = World::new(setup(), Box::new(|_, _| vec![]));
+    world.plug(secs(0));
+    world.run(Duration::from_millis(40));
+    world.other_frame();
+    world.server = willing();
+    let offer = world.sent[0].1.clone();
+    let late = world.answer(&offer);
+    world.all(late);
+    world.run(secs(2));
+    assert_eq!((world.kinds(), world.used.len()), (vec![1, 3], 1));
+}
+
+/// A server that looks first whether an address is free answers after three seconds.
+#[test]
+fn the_answer_to_the_first_of_several_counts() {
+    let mut world = World::new(setup(), Box::new(|_, _| vec![]));
+    world.plug(secs(0));
+    world.run(Duration::from_millis(700));
+    world.other_frame();
+    world.run(secs(3));
+    let (first, last) = (world.sent[0].1.clone(), world.sent.last().unwrap().clone());
+    assert!(world.sent.len() > 2 && last.0 > secs(1), "{:?}", world.kinds());
+    world.server = willing();
+    let late = world.answer(&first);
+    world.all(late);
+    world.run(secs(4));
+    assert_eq!(world.used.len(), 1);
+}
+
 #[test]
 fn what_is_said_of_a_silent_link() {
     let said = |frames: &[Frame]| {
