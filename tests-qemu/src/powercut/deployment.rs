@@ -19,13 +19,27 @@ use crate::mode::Mode;
 use crate::net::{Net, Serve, Wire};
 use crate::{cache, outcome, sources, tool};
 
-const DEADLINE: Duration = Duration::from_secs(300);
+/// Many times what a boot takes.
+const DEADLINE: Duration = Duration::from_secs(120);
 const MIB: u64 = 1 << 20;
 /// Of the notes at the end of a disk.
 const NOTES: u64 = 8192;
 /// The disks of so many failed points are kept.
 const KEPT: usize = 3;
 const URL: &str = "root=live:http://10.9.0.1/live.iso";
+
+/// A machine that did not come to its end. User-mode Linux was seen to hang twice in some 250 boots that write to a disk what comes over its
+/// network: its kernel never ended an `fdatasync`, at other bytes each time. So such a boot is done once more, and that is said.
+#[derive(Clone, Copy, Debug)]
+struct Hangs;
+
+impl std::fmt::Display for Hangs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the boot takes more than {} s", DEADLINE.as_secs())
+    }
+}
+
+impl std::error::Error for Hangs {}
 
 /// Cuts of one deployment.
 #[derive(Clone, Debug)]
@@ -89,7 +103,14 @@ impl Deployment {
         for (number, point) in points.iter().enumerate() {
             let own = dir.join(format!("point{number}"));
             fs::create_dir_all(&own)?;
-            match self.one(lab, machine, &log, point, &own, &spent) {
+            let mut result = self.one(lab, machine, &log, point, &own, &spent);
+            if let Err(error) = &result
+                && error.is::<Hangs>()
+            {
+                lab.say(&format!("     point {number}: {error}; once more"));
+                result = self.one(lab, machine, &log, point, &own.join("again"), &spent);
+            }
+            match result {
                 Ok(next) => {
                     seen.push(next);
                     crate::remove::tree(&own)?;
@@ -125,6 +146,7 @@ impl Deployment {
         spent: &Cell<Duration>,
     ) -> Result<Next> {
         let (disk, other) = (dir.join("disk"), dir.join("other"));
+        fs::create_dir_all(dir)?;
         replay::disk(log, &self.disk.file(lab)?, point.after, point.cache, &disk)?;
         sparse::copy(&self.other.file(lab)?, &other)?;
         let mut booted = self.boot(lab, machine, [&disk, &other], None, dir)?;
@@ -197,7 +219,10 @@ impl Deployment {
                 running.kill();
                 anyhow::bail!("the boot stops: {}", report["stop"]);
             }
-            ensure!(running.age() < DEADLINE, "the boot takes too long");
+            if running.age() > DEADLINE {
+                running.kill();
+                return Err(Hangs.into());
+            }
             running.pause();
         }
         Ok(running)
