@@ -10,7 +10,7 @@ use rdlive_net::grammar::Wish;
 use rdlive_sys::blkro;
 
 use super::apply::Executor;
-use super::net::{FIRST_WORD, Heard, MISSING, NEXT_WORD, There, no_netlink};
+use super::net::{FIRST_WORD, Heard, LACKING, MISSING, NEXT_WORD, There, no_netlink};
 use crate::env::Env;
 use crate::error::{Code, Stop};
 use crate::facts::Provider;
@@ -36,6 +36,9 @@ impl Executor<'_> {
             told.hear(self.env, attached.wait(ASK));
             ask(self.env);
             let waited = begun.elapsed();
+            if waited >= LACKING {
+                told.lacks(self.env, &There::of(&attached));
+            }
             let states = || told.states(wish, &There::of(&attached), waited.max(MISSING));
             if waited >= patience {
                 let cause = format!("no AoE server has answered for {node} in {} s", waited.as_secs());

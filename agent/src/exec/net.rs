@@ -25,7 +25,7 @@ pub(super) const NEXT_WORD: Duration = Duration::from_secs(5);
 /// How long an interface that is named may take to appear before that is told (network-field.md kind 5).
 pub(super) const MISSING: Duration = Duration::from_secs(10);
 /// After so long without a link it is told which cards lack a driver or firmware (network-field.md kind 1).
-const LACKING: Duration = Duration::from_secs(5);
+pub(super) const LACKING: Duration = Duration::from_secs(5);
 
 impl Executor<'_> {
     pub(super) fn net_act(&mut self, act: &NetAct) -> Result<(), Stop> {
@@ -199,7 +199,7 @@ impl Heard {
     }
 
     /// Says once which cards lack a driver or firmware, if no interface has a link.
-    fn lacks(&mut self, env: &Env, there: &There) {
+    pub(super) fn lacks(&mut self, env: &Env, there: &There) {
         if std::mem::replace(&mut self.looked, true) {
             return;
         }
