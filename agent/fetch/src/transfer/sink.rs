@@ -78,20 +78,20 @@ impl<'p> Sink<'p> {
         self.order.as_ref().map(|order| order.at)
     }
 
-    /// Takes the bytes of the file that begin at `from`.
-    pub(super) fn write(&mut self, from: u64, bytes: Vec<u8>) -> Result<(), Ended> {
+    /// Takes the bytes of the file that begin at `from`; gives them back where nobody needs them any more.
+    pub(super) fn write(&mut self, from: u64, bytes: Vec<u8>) -> Result<Option<Vec<u8>>, Ended> {
         if self.packing.is_none()
             && let Some((output, _)) = &mut self.opened
         {
             output.write_at(from, &bytes).map_err(Stop::Output)?;
             self.written += bytes.len() as u64;
         }
-        let Some(order) = &mut self.order else { return Ok(()) };
+        let Some(order) = &mut self.order else { return Ok(Some(bytes)) };
         order.held.insert(from, bytes);
         while let Some(bytes) = self.order.as_mut().and_then(Order::next) {
             self.unpack(Some(&bytes))?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Gives bytes, or their end, to the unpacker, if there is one.

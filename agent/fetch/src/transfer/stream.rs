@@ -97,7 +97,7 @@ impl Taking<'_, '_, '_> {
             };
         };
         self.engine.moved(self.engine.head.source, self.received);
-        sink.write(offset, bytes.to_vec())
+        sink.write(offset, bytes.to_vec()).map(drop)
     }
 
     /// Judges the first bytes, and makes room. `length`: of the whole file, where these are all.
