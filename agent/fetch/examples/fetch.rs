@@ -1,6 +1,6 @@
 //! Fetches an image as the agent does it and says how long that took: what `cargo lab bench net` lays beside curl.
 //!
-//! `fetch URL FILE [CONNECTIONS]`. The host of the URL must be an address. The last line is `BYTES bytes, SECONDS s, CONNECTIONS connections`.
+//! `fetch URL FILE [CONNECTIONS]`. The host of the URL must be an address. It says `SECONDS s, BYTES bytes, CONNECTIONS connections`.
 
 use std::error::Error;
 use std::fs::{File, OpenOptions};
@@ -59,6 +59,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let fetched = transfer::fetch(&Arc::new(Setup::new(Arc::new(Own))), &job, &mut Room(file.clone()), |_| ())?;
     let seconds = begin.elapsed().as_secs_f64();
-    println!("{} bytes, {seconds:.3} s, {} connections", fetched.length, fetched.connections);
+    println!("{seconds:.6} s, {} bytes, {} connections", fetched.length, fetched.connections);
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::engine::{Ended, Engine};
 use super::parts::Parts;
 use super::sink::Sink;
 use super::width::Width;
-use super::worker::{self, Report, Task, What};
+use super::worker::{self, Report, Spares, Task, What};
 use super::{Fault, Fetched, Restart, Stop};
 use crate::http::{Client, Error, RangeFault};
 use crate::policy::{Changed, Identity, Next, Validator};
@@ -59,6 +59,7 @@ struct Ranged<'p> {
     workers: Vec<Worker>,
     reports: Receiver<Report>,
     report: SyncSender<Report>,
+    spares: Spares,
     /// The connection of the first answer.
     client: Option<Client>,
     parts: Parts,
@@ -79,8 +80,8 @@ impl Engine<'_> {
         // One connection leads to one server, also where several stand behind a name and differ in their tags.
         let most = if self.changes > 0 { 1 } else { self.job.connections };
         let width = Width::new(most, self.now());
-        let (workers, client) = (Vec::new(), Some(client));
-        let mut file = Ranged { workers, reports, report, client, parts, width, sink, total, came: 0, most: 1 };
+        let (workers, client, spares) = (Vec::new(), Some(client), Spares::default());
+        let mut file = Ranged { workers, reports, report, spares, client, parts, width, sink, total, came: 0, most: 1 };
         while file.parts.missing() > 0 {
             let next = self.give_out(&mut file)?;
             let report = match file.reports.recv_timeout(next) {
@@ -124,7 +125,8 @@ impl Engine<'_> {
             Some(index) => index,
             None => {
                 let client = file.client.take().unwrap_or_else(|| Client::new(Arc::clone(self.setup)));
-                let tasks = worker::start(file.workers.len(), client, file.report.clone()).map_err(Stop::Thread)?;
+                let tasks = worker::start(file.workers.len(), client, file.report.clone(), file.spares.clone())
+                    .map_err(Stop::Thread)?;
                 file.workers.push(Worker { tasks, busy: None });
                 file.workers.len() - 1
             }
@@ -153,7 +155,9 @@ impl Engine<'_> {
                 busy.moving = true;
                 file.parts.came(length);
                 file.came += length;
-                file.sink.write(at, bytes)?;
+                if let Some(used) = file.sink.write(at, bytes)? {
+                    file.spares.give(used);
+                }
                 self.moved(source, file.total - file.parts.missing());
             }
             What::Done => file.free(report.worker),

@@ -121,8 +121,8 @@ impl<'p> Sink<'p> {
         self.kept = 0..0;
     }
 
-    /// Takes the bytes of the file that begin at `from`.
-    pub(super) fn write(&mut self, from: u64, bytes: Vec<u8>) -> Result<(), Ended> {
+    /// Takes the bytes of the file that begin at `from`; gives them back where nobody needs them any more.
+    pub(super) fn write(&mut self, from: u64, bytes: Vec<u8>) -> Result<Option<Vec<u8>>, Ended> {
         let board = Arc::clone(&self.board);
         let _writing = board.writes();
         if self.packing.is_none()
@@ -131,13 +131,13 @@ impl<'p> Sink<'p> {
             output.write_at(from, &bytes).map_err(Stop::Output)?;
             self.written += bytes.len() as u64;
         }
-        let Some(order) = &mut self.order else { return Ok(()) };
+        let Some(order) = &mut self.order else { return Ok(Some(bytes)) };
         order.held.insert(from, bytes);
         while let Some(bytes) = self.order.as_mut().and_then(Order::next) {
             self.unpack(Some(&bytes))?;
             self.read_kept()?;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Puts what was kept into the digest when it is its turn.

@@ -152,7 +152,7 @@ fn files_of_all_small_sizes() {
         let server = Server::new(move |request, peer| serve(request, peer, &served, ""));
         let (fetched, place) = get(&server);
         assert!(place.image() == data, "{size}");
-        assert_eq!(fetched.identity.validator, policy::Validator::None);
+        assert_eq!(fetched.identity.validator, Validator::None);
     }
 }
 

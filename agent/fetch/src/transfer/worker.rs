@@ -2,8 +2,8 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::Fault;
@@ -25,6 +25,25 @@ pub(super) struct Task {
     pub head: Arc<[u8]>,
 }
 
+/// Buffers that were written out, for those who read next: a new one costs more than what it is filled with, for the allocator gives so
+/// large a one back to the kernel each time.
+#[derive(Clone, Default)]
+pub(super) struct Spares(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Spares {
+    /// One of [`PIECE`] bytes, whatever is in them.
+    fn take(&self) -> Vec<u8> {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        spare.resize(PIECE, 0);
+        spare
+    }
+
+    /// Gives one back.
+    pub(super) fn give(&self, buffer: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
 /// What a worker says.
 pub(super) struct Report {
     pub worker: usize,
@@ -44,19 +63,25 @@ pub(super) enum What {
 }
 
 /// Starts a thread with a client; it ends when nobody has tasks for it any more, or listens.
-pub(super) fn start(worker: usize, client: Client, reports: SyncSender<Report>) -> io::Result<Sender<Task>> {
+pub(super) fn start(
+    worker: usize,
+    client: Client,
+    reports: SyncSender<Report>,
+    spares: Spares,
+) -> io::Result<Sender<Task>> {
     let (tasks, mine) = mpsc::channel();
-    thread::Builder::new().name(format!("fetch{worker}")).spawn(move || work(worker, client, &mine, &reports))?;
+    let name = format!("fetch{worker}");
+    thread::Builder::new().name(name).spawn(move || work(worker, client, &mine, &reports, &spares))?;
     Ok(tasks)
 }
 
 /// Nobody listens any more.
 struct Gone;
 
-fn work(worker: usize, mut client: Client, tasks: &Receiver<Task>, reports: &SyncSender<Report>) {
+fn work(worker: usize, mut client: Client, tasks: &Receiver<Task>, reports: &SyncSender<Report>, spares: &Spares) {
     let say = |what| reports.send(Report { worker, what }).map_err(|_| Gone);
     while let Ok(task) = tasks.recv() {
-        let said = match fetch(&mut client, task, &say) {
+        let said = match fetch(&mut client, task, &say, spares) {
             Ok(Ok(())) => say(What::Done),
             Ok(Err(fault)) => say(What::Failed(fault)),
             Err(Gone) => return,
@@ -68,7 +93,12 @@ fn work(worker: usize, mut client: Client, tasks: &Receiver<Task>, reports: &Syn
 }
 
 /// Fetches one part. The outer error: nobody listens; the inner one: what the source is told to have.
-fn fetch(client: &mut Client, task: Task, say: &dyn Fn(What) -> Result<(), Gone>) -> Result<Result<(), Fault>, Gone> {
+fn fetch(
+    client: &mut Client,
+    task: Task,
+    say: &dyn Fn(What) -> Result<(), Gone>,
+    spares: &Spares,
+) -> Result<Result<(), Fault>, Gone> {
     let pinned = match task.pinned {
         Some(pinned) => pinned,
         None => match prove(client, &task) {
@@ -85,11 +115,14 @@ fn fetch(client: &mut Client, task: Task, say: &dyn Fn(What) -> Result<(), Gone>
         Err(error) => return Ok(Err(error.into())),
     };
     say(What::From(answer.url.clone(), answer.address))?;
-    let mut piece = vec![0; PIECE];
     loop {
+        let mut piece = spares.take();
         match answer.body.read(&mut piece) {
             Ok(0) => return Ok(Ok(())),
-            Ok(read) => say(What::Bytes(piece[..read].to_vec()))?,
+            Ok(read) => {
+                piece.truncate(read);
+                say(What::Bytes(piece))?;
+            }
             Err(error) => return Ok(Err(error.into())),
         }
     }
