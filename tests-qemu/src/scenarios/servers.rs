@@ -256,9 +256,11 @@ fn aoe() -> Vec<Scenario> {
         ),
         scenario(
             "net/N-A3 the AoE server comes later",
-            boot(served(7))
+            // In QEMU on a busy host the boot takes as long before it asks for the first time.
+            boot(served(20))
+                .kargs("rd.retry=60")
                 .expect(overlay_root())
-                .expect(console_says("waiting for the AoE device e0.1, 3 s of 30"))
+                .expect(console_says("waiting for the AoE device e0.1, 3 s of 60"))
                 .expect(console_says("link up")),
         ),
         scenario(
