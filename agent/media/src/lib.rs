@@ -10,4 +10,5 @@ pub mod layout;
 pub mod modindex;
 pub mod packed;
 pub mod printable;
+pub mod sum;
 pub mod table;

@@ -22,6 +22,7 @@ use crate::error::{Code, Stop};
 use crate::facts::{Updated, human};
 use crate::foreign::{self, Entry, open_at};
 use crate::mapper::{self, Status};
+use crate::mountinfo;
 use crate::plan::snapshot::{LIVE, STORE_DIR, THIN_DIR};
 
 /// Each level keeps two descriptors open; there are 1024.
@@ -42,15 +43,15 @@ impl Executor<'_> {
     pub(super) fn updates(&mut self, from: &Path, to: &Path, kept: bool) -> Result<(), Stop> {
         let failed = |cause: String| Stop::new(Code::Updates, format!("{}: {cause}", from.display()));
         let refused = |errno: Errno| failed(errno.to_string());
-        let live = self.env.path(from.parent().unwrap_or(from));
-        match foreign::entry(&live, from.file_name().unwrap_or_default().as_ref()) {
-            Entry::Link => return Err(failed(format!("it {}", foreign::LINK))),
-            Entry::File | Entry::Other => return Err(failed("it is no directory".to_owned())),
-            Entry::Absent | Entry::Directory => {}
-        }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let live = open(&live, flags, Mode::empty()).map_err(refused)?;
-        let top = directory(&live, from.file_name().unwrap_or_default()).map_err(refused)?;
+        let shown = self.env.path(from);
+        // What a step has mounted there itself is no way out of a medium.
+        let top = match mountinfo::at(&mountinfo::all(self.env), &shown) {
+            Some(_) => {
+                open(&shown, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(refused)?
+            }
+            None => self.top(from)?,
+        };
         let root = openat(CWD, self.env.path(to), flags, Mode::empty()).map_err(refused)?;
         let mut needs = Needs::default();
         let into = inside(&root, Path::new("")).map_err(refused)?;
@@ -69,6 +70,21 @@ impl Executor<'_> {
         }
         self.updated(copy.done);
         result.map_err(|error| failed(format!("copied in part: {error}")))
+    }
+
+    /// The directory of a medium that is copied.
+    fn top(&self, from: &Path) -> Result<OwnedFd, Stop> {
+        let failed = |cause: String| Stop::new(Code::Updates, format!("{}: {cause}", from.display()));
+        let refused = |errno: Errno| failed(errno.to_string());
+        let live = self.env.path(from.parent().unwrap_or(from));
+        match foreign::entry(&live, from.file_name().unwrap_or_default().as_ref()) {
+            Entry::Link => return Err(failed(format!("it {}", foreign::LINK))),
+            Entry::File | Entry::Other => return Err(failed("it is no directory".to_owned())),
+            Entry::Absent | Entry::Directory => {}
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let live = open(&live, flags, Mode::empty()).map_err(refused)?;
+        directory(&live, from.file_name().unwrap_or_default()).map_err(refused)
     }
 
     /// Bytes for which there is room in the root and in what takes its changes: half of what is free, the rest stays for what the system
