@@ -12,7 +12,7 @@ use syn::{Attribute, GenericArgument, ImplItemFn, Item, ItemFn, ItemUse, Macro, 
 
 /// Lines of `agent/src` and of `agent/media/src` without tests; let them go down with what they count. When this gate was built, all of it
 /// lay in the first, and had 26,583: reasons and steps that are types, the seam, and the facts that a report carries are what both have more.
-const LINES: [(&str, usize); 2] = [("src", 35_717), ("media/src", 6_373)];
+const LINES: [(&str, usize); 2] = [("src", 35_717), ("media/src", 6_359)];
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 60;
 
@@ -35,7 +35,6 @@ const ROOMS: &[Room] = &[
             "layout.rs",
             "json.rs",
             "printable.rs",
-            "sum.rs",
             "rdlive_media/",
         ],
         &[],

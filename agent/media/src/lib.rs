@@ -10,5 +10,4 @@ pub mod layout;
 pub mod modindex;
 pub mod packed;
 pub mod printable;
-pub mod sum;
 pub mod table;

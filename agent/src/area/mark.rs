@@ -4,7 +4,7 @@
 //! decides; the name is for people, who see it in `cryptsetup luksDump` and in our messages. It is a hint, not a proof:
 //! whoever can write the medium can write this text, so the identity inside is asked as well.
 
-use rdlive_media::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::Identity;
 

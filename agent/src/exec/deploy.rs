@@ -15,8 +15,8 @@ use rdlive_fetch::Output;
 use rdlive_fetch::policy::Validator;
 use rdlive_fetch::sniff::Packing;
 use rdlive_fetch::transfer::{Offered, Place, Refusal, Unpack};
-use rdlive_media::sum::Sha256;
 use rdlive_sys::blkpg;
+use sha2::{Digest, Sha256};
 
 use super::apply::Executor;
 use super::blank::PROOF_LIMIT;
@@ -166,7 +166,7 @@ impl<'a> OntoDisk<'a> {
     }
 
     fn whose(&self, file: Option<[u8; 32]>) -> Whose {
-        let sum: [u8; 32] = Sha256::digest(self.disk);
+        let sum: [u8; 32] = Sha256::digest(self.disk).into();
         let disk = sum.first_chunk().copied().filter(|_| !self.disk.is_empty());
         Whose { url: self.url.clone(), file, disk }
     }
@@ -205,7 +205,7 @@ fn sum(offered: &Offered, url: &str) -> Option<[u8; 32]> {
     };
     let length = offered.written()?;
     // A line end is in none of them.
-    Some(Sha256::digest(format!("{url}\n{length}\n{version}")))
+    Some(Sha256::digest(format!("{url}\n{length}\n{version}")).into())
 }
 
 /// What lies at the end of a disk that begins with nothing known.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, SendError, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use rdlive_media::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 /// Buffers that may wait for the digest. More would only be memory.
 const AHEAD: usize = 4;

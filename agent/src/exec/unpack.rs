@@ -1,7 +1,6 @@
 //! Archives of files, unpacked into RAM. Who writes one decides what runs, as with `updates/` of a medium; but no member of it gets out of
 //! the directory by `..` or over a link, and it ends where the RAM does.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -113,7 +112,7 @@ impl Tree<'_> {
 
     /// Of a file with several names only the last has its bytes.
     fn cpio(&mut self, mut file: impl Read) -> io::Result<()> {
-        let mut empty: HashMap<u32, Vec<PathBuf>> = HashMap::new();
+        let mut empty: Vec<(u32, PathBuf)> = Vec::new();
         loop {
             let mut reader = cpio::newc::Reader::new(file)?;
             let entry = reader.entry();
@@ -128,9 +127,9 @@ impl Tree<'_> {
                 0o100_000 => {
                     self.member(&path, What::File(&mut reader), &about)?;
                     if shared && bytes == 0 {
-                        empty.entry(ino).or_default().push(path);
-                    } else {
-                        for name in empty.remove(&ino).filter(|_| shared).unwrap_or_default() {
+                        empty.push((ino, path));
+                    } else if shared {
+                        for (_, name) in empty.extract_if(.., |(of, _)| *of == ino) {
                             self.member(&name, What::Name(path.clone()), &about)?;
                         }
                     }

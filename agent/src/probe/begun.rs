@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use rdlive_media::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::{empty, unfinished};
 use crate::format::{Kind, Superblock, uuid};

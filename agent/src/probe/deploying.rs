@@ -17,7 +17,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rdlive_media::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 use note::{BLOCK, Note, State};
 
@@ -243,7 +243,7 @@ impl<D: Disk> Notes<D> {
     }
 
     fn block(&self, state: State, summed: &[u8], done: u64) -> Vec<u8> {
-        let sum = Sha256::digest(summed);
+        let sum = Sha256::digest(summed).into();
         Note { state, number: self.number, sum, done, whose: self.whose.clone() }.bytes(self.size)
     }
 

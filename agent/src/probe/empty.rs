@@ -175,14 +175,19 @@ impl Read for From<'_> {
     }
 }
 
+/// Where a reader of so many bytes, that is at `at`, is sent to.
+pub(crate) fn sought(at: u64, size: u64, to: SeekFrom) -> io::Result<u64> {
+    let to = match to {
+        SeekFrom::Start(at) => Some(at),
+        SeekFrom::End(by) => size.checked_add_signed(by),
+        SeekFrom::Current(by) => at.checked_add_signed(by),
+    };
+    Ok(to.ok_or(io::ErrorKind::InvalidInput)?)
+}
+
 impl Seek for From<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-        };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        self.at = sought(self.at, self.size, to)?;
         Ok(self.at)
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rdlive_media::format::Superblock;
-use rdlive_media::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::engine::Ended;
 use super::progress::Board;
@@ -216,7 +216,7 @@ impl<'p> Sink<'p> {
         if self.opened.is_none() {
             self.open_unpacked()?;
         }
-        let digest = self.order.take().and_then(|order| order.digest).map(|digest| digest.finalize());
+        let digest = self.order.take().and_then(|order| order.digest).map(|digest| digest.finalize().into());
         if let (Some(expected), Some(found)) = (expected, digest)
             && expected != found
         {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use rdlive_media::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::faulty::{Request, Server, hasty, image, part, patient, say, serve, together};
@@ -160,7 +160,7 @@ fn files_of_all_small_sizes() {
 #[test]
 fn four_connections_where_that_is_faster_and_the_digest_is_right() {
     let data = image(24 << 20);
-    let digest: [u8; 32] = Sha256::digest(&data);
+    let digest: [u8; 32] = Sha256::digest(&data).into();
     let served = data.clone();
     let server = Server::new(move |request, peer| {
         let (head, body) = part(request, &served, "\"x\"");

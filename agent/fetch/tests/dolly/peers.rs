@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rdlive_fetch::dolly::Ports;
-use rdlive_media::sum::Sha256;
 use rustix::net::sockopt;
+use sha2::{Digest, Sha256};
 
 const LIMIT: Duration = Duration::from_secs(15);
 

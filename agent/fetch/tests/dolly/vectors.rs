@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rdlive_fetch::dolly::{Action, Error, Event, Generation, Halt, Key, Stray, TextError, Wish};
-use rdlive_media::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::bench::{Bench, payload, quick, wish};
 

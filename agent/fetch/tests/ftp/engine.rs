@@ -151,8 +151,8 @@ fn the_servers_words_are_told_and_the_password_is_not() {
 
 #[test]
 fn what_is_there_is_left_out() {
-    use rdlive_media::sum::Sha256;
-    let digest: [u8; 32] = Sha256::digest(payload(300_007));
+    use sha2::{Digest, Sha256};
+    let digest: [u8; 32] = Sha256::digest(payload(300_007)).into();
     for digest in [None, Some(digest)] {
         for (kept, asked) in [(250_000..270_000, "REST 270000"), (250_000..300_006, "REST 300006")] {
             let server = Server::start(&[]);

@@ -14,7 +14,7 @@
 
 use std::io::{Read, Seek};
 
-use crate::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::bytes::{Fields, read_at};
 use super::journal::{self, LAST_MOUNTED, Pending};

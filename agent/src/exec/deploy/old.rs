@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use crate::exec::fetch::MIB;
 use crate::format::partition;
 use crate::probe::deploying::{HEAD, Old, ROOM};
+use crate::probe::empty::sought;
 
 /// Wiped at both ends: as much as of a place that is formatted.
 const WIPED: u64 = 3 * MIB;
@@ -55,12 +56,7 @@ impl Read for Whole<'_> {
 
 impl Seek for Whole<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.size.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-        };
-        self.at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        self.at = sought(self.at, self.size, to)?;
         Ok(self.at)
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use rdlive_media::sum::Sha256;
+use sha2::{Digest, Sha256};
 
 use super::Whose;
 use crate::layout::DEPLOYED_MAGIC;

@@ -99,7 +99,7 @@ fn a_file_that_changes_between_its_parts_is_begun_anew() {
 #[test]
 fn where_tags_differ_the_digest_decides() {
     let data = image(2_000_000);
-    let digest: [u8; 32] = Sha256::digest(&data);
+    let digest: [u8; 32] = Sha256::digest(&data).into();
     let served = data.clone();
     let server = Server::new(move |request, peer| {
         let (head, body) = part(request, &served, ["\"a\"", "\"b\""][request.connection % 2]);
@@ -144,7 +144,7 @@ fn a_file_that_never_comes_to_rest() {
 #[test]
 fn a_wrong_digest_shows_both() {
     let data = image(400_000);
-    let digest: [u8; 32] = Sha256::digest(&data);
+    let digest: [u8; 32] = Sha256::digest(&data).into();
     let server = Server::new(move |request, peer| serve(request, peer, &data, "\"x\""));
     let url = |digest: &[u8; 32]| format!("{}#sha256={}", server.url("/i.iso"), hex(digest)).parse::<Url>().unwrap();
     let mut place = Memory::default();
@@ -177,7 +177,7 @@ fn a_compressed_image_is_unpacked_while_it_comes() {
     for size in [1000, 70_000, 3_000_000] {
         let data = image(size);
         let file = packed(&data);
-        let digest: [u8; 32] = Sha256::digest(&file);
+        let digest: [u8; 32] = Sha256::digest(&file).into();
         let (fetched, place) = unpack(file.clone(), true, Some(digest));
         let fetched = fetched.unwrap();
         assert!(place.image() == data);

@@ -68,7 +68,7 @@ fn fetched(server: &Server, digest: Option<[u8; 32]>, place: &mut Half) -> Resul
 #[test]
 fn what_is_there_does_not_come_again() {
     let data = image(LENGTH);
-    let digest: [u8; 32] = Sha256::digest(&data);
+    let digest: [u8; 32] = Sha256::digest(&data).into();
     for digest in [None, Some(digest)] {
         let served = data.clone();
         let server = Server::new(move |request, peer| serve(request, peer, &served, "\"x\""));
@@ -89,7 +89,7 @@ fn what_is_there_does_not_come_again() {
 #[test]
 fn what_is_there_has_its_part_in_the_digest() {
     let data = image(LENGTH);
-    let digest: [u8; 32] = Sha256::digest(&data);
+    let digest: [u8; 32] = Sha256::digest(&data).into();
     let served = data.clone();
     let server = Server::new(move |request, peer| serve(request, peer, &served, "\"x\""));
     let mut place = Half::of(&data);
@@ -100,7 +100,7 @@ fn what_is_there_has_its_part_in_the_digest() {
 #[test]
 fn a_server_that_sends_the_whole_file_is_written_as_a_whole() {
     let data = image(LENGTH);
-    let digest: [u8; 32] = Sha256::digest(&data);
+    let digest: [u8; 32] = Sha256::digest(&data).into();
     for digest in [None, Some(digest)] {
         let served = data.clone();
         let server = Server::new(move |_, peer| {
@@ -121,7 +121,7 @@ fn what_is_packed_comes_as_a_whole() {
     let data = image(LENGTH);
     let mut served = b"\x28\xb5\x2f\xfd......".to_vec();
     served.extend_from_slice(&data);
-    let digest: [u8; 32] = Sha256::digest(&served);
+    let digest: [u8; 32] = Sha256::digest(&served).into();
     let server = Server::new(move |request, peer| serve(request, peer, &served, "\"x\""));
     let mut place = Half::of(&vec![0; LENGTH]);
     fetched(&server, Some(digest), &mut place).unwrap();
