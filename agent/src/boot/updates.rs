@@ -68,7 +68,9 @@ impl Boot<'_> {
         let done = self.over_root(show, Path::new(remote::UPDATES_TREE), Wanted::FetchedUpdates)?;
         done.iter().for_each(|done| self.updated("what live.updates= names", "live.updates", done));
         let shown = done.is_some_and(|done| !done.gave_up(Wanted::FetchedUpdates)) && kind.is_some();
-        self.perform("assemble", &remote::forget_updates(shown)).map(drop)
+        // What is not let go costs RAM and no boot.
+        let forget = Step::either(remote::forget_updates(shown), Vec::new(), Wanted::FetchedUpdates);
+        self.perform("assemble", &[forget]).map(drop)
     }
 
     /// Copies a directory over the root, when it is shown. `None`: the root takes nothing.

@@ -64,6 +64,9 @@ pub enum Serve {
 /// Where a machine has to be for a dolly server: words for [`Serve::Dhcp`].
 pub const DOLLY_CLIENT: &str = "--dhcp-host=02:00:00:00:00:11,10.9.0.77";
 
+/// The first card is `live0` on every machine; otherwise user-mode Linux and QEMU have other names for it.
+pub const NAMED: &str = "ifname=live0:02:00:00:00:00:11";
+
 /// A certificate of the lab's own CA, [`CA`], all with one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {

@@ -78,8 +78,8 @@ fn chosen() -> Vec<Scenario> {
                     format!("net/N-P2 BOOTIF={spelling} is the second of two cards"),
                     two()
                         .kargs(&format!("BOOTIF={spelling}"))
-                        .expect(console_says("network: vec1: 10.9.1."))
-                        .expect(console_lacks("network: vec0: 10.9.0.")),
+                        .expect(console_says("from DHCP server 10.9.1.1"))
+                        .expect(console_lacks("from DHCP server 10.9.0.1")),
                 )
             })
             .collect();

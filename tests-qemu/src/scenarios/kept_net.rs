@@ -7,7 +7,7 @@ use crate::guest::Tree;
 use crate::machine::Need;
 use crate::medium::*;
 use crate::mode::Mode;
-use crate::net::{Net, Serve};
+use crate::net::{NAMED, Net, Serve};
 
 /// Debian with both programs, of which each boot masks one or both. From its first second on it reads pieces of its own medium past
 /// the page cache, and notes what becomes of addresses and links; `/run/lab-network` says what came of that.
@@ -84,8 +84,8 @@ fn system() -> Recipe {
 
 /// What it says where nothing has changed, and networkd or NetworkManager does what it is told.
 const BY_NETWORKD: &str =
-    "the same address\nno address was gone\nreading went on\nby /run/systemd/network/05-vec0.network";
-const BY_MANAGER: &str = "the same address\nno address was gone\nreading went on\nby rdlive vec0";
+    "the same address\nno address was gone\nreading went on\nby /run/systemd/network/05-live0.network";
+const BY_MANAGER: &str = "the same address\nno address was gone\nreading went on\nby rdlive live0";
 
 /// With which of them running: `networkd`, `NetworkManager`, or none.
 fn taken_by(boot: Boot, taker: &str) -> Boot {
@@ -101,7 +101,7 @@ fn taken_by(boot: Boot, taker: &str) -> Boot {
 fn nfs(words: Vec<&'static str>) -> Boot {
     let net = Net::new().serve(Serve::Dhcp(words)).serve(Serve::Nfs(vec![("/live.iso", system())]));
     let root = "root=live:nfs://10.9.0.1/images/live.iso";
-    Boot::nothing().mode(Mode::Native).net(net).root(root).kargs("rd.retry=60").expect(overlay_root())
+    Boot::nothing().mode(Mode::Native).net(net).root(root).kargs("rd.retry=60").kargs(NAMED).expect(overlay_root())
 }
 
 /// User-mode Linux now and then loses the answer to a frame, and its driver asks again after minutes.
@@ -115,7 +115,7 @@ fn aoe() -> Boot {
 /// All of them.
 pub fn all() -> Vec<Scenario> {
     let says = |text| file_is("/run/lab-network", text);
-    let fixed = || nfs(vec![]).kargs("ip=10.9.0.9::10.9.0.1:255.255.255.0::vec0:none");
+    let fixed = || nfs(vec![]).kargs("ip=10.9.0.9::10.9.0.1:255.255.255.0::live0:none");
     let by = |mode: Mode| nfs(vec![]).mode(mode).kargs("ip=dhcp");
     vec![
         scenario(
@@ -167,7 +167,7 @@ pub fn all() -> Vec<Scenario> {
         scenario(
             "net/N-N5 NetworkManager of the initrd, then of the image, dracut 106",
             taken_by(by(Mode::Dracut106Nm), "NetworkManager")
-                .expect(says("the same address\nno address was gone\nreading went on\nby vec0")),
+                .expect(says("the same address\nno address was gone\nreading went on\nby live0")),
         )
         .with_all(),
         scenario(

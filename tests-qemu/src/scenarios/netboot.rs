@@ -10,7 +10,7 @@ use crate::net::{Link, Net, Serve};
 
 const URL: &str = "root=live:http://10.9.0.1/live.iso";
 /// The first card of user-mode Linux, which is the quick tier's machine.
-const STATIC: &str = "ip=10.9.0.9::10.9.0.1:24::vec0:none";
+const STATIC: &str = "ip=10.9.0.9::10.9.0.1:24::live0:none ifname=live0:02:00:00:00:00:11";
 const WRONG: &str = "rd.live.sha256=00000000000000000000000000000000000000000000000000000000000000aa";
 
 pub(super) fn http(recipe: Recipe) -> Net {
@@ -149,7 +149,7 @@ fn addresses() -> Vec<Scenario> {
         scenario(
             "net/N-N3 an address of the command line that another machine has",
             boot(http(iso()))
-                .kargs("ip=10.9.0.1::10.9.0.2:24::vec0:none rd.retry=6")
+                .kargs("ip=10.9.0.1::10.9.0.2:24:::none rd.retry=12")
                 .keep_after_failure()
                 .expect(stops_with("RDL-070"))
                 .expect(report_says("has 10.9.0.1 already, so it is not used"))

@@ -6,7 +6,7 @@ use crate::check::*;
 use crate::machine::{Clock, Nic};
 use crate::medium::*;
 use crate::mode::Mode;
-use crate::net::{CA, Certificate, DOLLY_CLIENT, Dolly, Link, Net, Serve};
+use crate::net::{CA, Certificate, DOLLY_CLIENT, Dolly, Link, NAMED, Net, Serve};
 use crate::outcome::End;
 
 fn boot(root: &str, server: Serve) -> Boot {
@@ -289,10 +289,11 @@ fn nfs() -> Vec<Scenario> {
         scenario(
             "net/E11 an ISO on an NFS server",
             boot("root=live:nfs://10.9.0.1/images/live.iso", serve())
+                .kargs(NAMED)
                 .expect(overlay_root())
                 .expect(persistence("temporary"))
                 .expect(mounted("/run/initramfs/isoscan", "nfs4"))
-                .expect(file_is("/run/net-vec0.conf", HANDED))
+                .expect(file_is("/run/net-live0.conf", HANDED))
                 .expect(console_says("files below /run say so"))
                 .expect(console_lacks("addresses and routes taken away")),
         ),
@@ -320,8 +321,8 @@ fn nfs() -> Vec<Scenario> {
     ]
 }
 
-/// What a live system over the network finds in `/run/net-vec0.conf`.
-const HANDED: &str = "DEVICE='vec0'\nPROTO='dhcp'\nIPV4ADDR='10.9.0.77'\nIPV4NETMASK='255.255.255.0'\n\
+/// What a live system over the network finds in `/run/net-live0.conf`.
+const HANDED: &str = "DEVICE='live0'\nPROTO='dhcp'\nIPV4ADDR='10.9.0.77'\nIPV4NETMASK='255.255.255.0'\n\
                       IPV4GATEWAY='10.9.0.1'\nIPV4DNS0='0.0.0.0'\nIPV4DNS1='0.0.0.0'\nHOSTNAME=''\nDOMAINSEARCH=''";
 
 fn packed() -> Vec<Scenario> {
