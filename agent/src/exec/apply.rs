@@ -42,13 +42,13 @@ pub struct Executor<'a> {
     pub(super) load: LoadModule<'a>,
     slots: HashMap<Slot, Held>,
     undos: Undos,
-    pub(super) sums: HashMap<PathBuf, String>,
+    pub(super) sums: Vec<(PathBuf, String)>,
     /// The key of encrypted areas, where one was named and found.
     pub key: Option<Secret>,
     /// Keys of volumes that were made and are not open yet, by the name they will have.
-    pub(super) keys: HashMap<String, Secret>,
+    pub(super) keys: Vec<(String, Secret)>,
     /// What lies below opened volumes, by the name that they were to have.
-    pub(super) volumes: HashMap<String, PathBuf>,
+    pub(super) volumes: Vec<(String, PathBuf)>,
     /// What the area is encrypted with, as the kernel says.
     pub cipher: Option<Cipher>,
     /// Everything done so far.
@@ -72,9 +72,9 @@ pub struct Executor<'a> {
 impl<'a> Executor<'a> {
     /// An executor on a machine.
     pub fn new(env: &'a Env, load: LoadModule<'a>) -> Self {
-        let (slots, undos, sums) = (HashMap::new(), Undos::default(), HashMap::new());
+        let (slots, undos, sums) = (HashMap::new(), Undos::default(), Vec::new());
         let (records, failed, done) = (Vec::new(), Vec::new(), Done::default());
-        let (keys, volumes, watchdog) = (HashMap::new(), HashMap::new(), Watchdog::default());
+        let (keys, volumes, watchdog) = (Vec::new(), Vec::new(), Watchdog::default());
         Self {
             env,
             load,

@@ -68,7 +68,9 @@ impl Executor<'_> {
         log::info!(target: NOTICE, "{what}");
         self.watchdog.telling(&what, || volume.make(self.env, &cryptsetup, (&program, &arguments), target))?;
         self.note(format!("made {target} {} in LUKS2", fs.name()));
-        self.keys.insert(crypt.map.clone(), key);
+        // One of that name that was made before is gone.
+        self.keys.retain(|(map, _)| *map != crypt.map);
+        self.keys.push((crypt.map.clone(), key));
         Ok(())
     }
 
@@ -76,7 +78,7 @@ impl Executor<'_> {
         // It lives until the volume is open, through all questions for a passphrase; what is open keeps its device.
         let witness = self.witness(what)?;
         let node = witness.node();
-        self.volumes.insert(crypt.map.clone(), node.to_owned());
+        self.volumes.push((crypt.map.clone(), node.to_owned()));
         if let Some((open, name)) = already_open(self.env, node) {
             let failed =
                 |why: VolumeError| Stop::new(Code::AreaCrypt, format!("{}, opened as {name}: {why}", crypt.place));
@@ -106,7 +108,9 @@ impl Executor<'_> {
 
     /// The area is this image's already; what its header says decides only whether another image asks for its passphrase.
     fn mark_volume(&mut self, map: &str, mark: &str) {
-        let node = self.volumes.get(map).map(|node| node.to_string_lossy().into_owned());
+        // The last of that name is the one that was opened.
+        let volume = self.volumes.iter().rfind(|(name, _)| name == map);
+        let node = volume.map(|(_, node)| node.to_string_lossy().into_owned());
         let marked = node.ok_or_else(|| format!("no volume is known as {map}")).and_then(|node| {
             let cryptsetup = Cryptsetup::find(self.env).map_err(|stop| stop.cause)?;
             cryptsetup.mark(&node, mark).map_err(|error| error.to_string())
@@ -126,7 +130,8 @@ impl Executor<'_> {
         let open = |key: &Secret| {
             watchdog.telling(&what, || cryptsetup.open(env, node, (&crypt.map, crypt.access), key)).map_err(refused)
         };
-        if let Some(key) = self.keys.remove(&crypt.map) {
+        if let Some(at) = self.keys.iter().rposition(|(map, _)| *map == crypt.map) {
+            let (_, key) = self.keys.remove(at);
             let mapped = open(&key)?;
             return mapped.ok_or_else(|| failed("it does not take the key it was made with".to_owned()));
         }

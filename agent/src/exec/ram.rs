@@ -32,7 +32,8 @@ impl Executor<'_> {
     }
 
     fn compare(&self, file: &Path, sha256: &str) -> Result<(), Stop> {
-        match self.sums.get(file) {
+        let sum = self.sums.iter().rfind(|(of, _)| of == file);
+        match sum.map(|(_, sum)| sum) {
             Some(sum) if sum != sha256 => {
                 let cause = format!("the image in RAM has SHA-256 {sum}, but the medium says {sha256}");
                 Err(Stop::new(Code::RamDigest, cause)
