@@ -1,5 +1,6 @@
 //! What a system calls the media of a scenario. A scenario names them by their number, since each machine and bus has names
-//! of its own: `{0}` is the first medium (`ubda`, `sda`, `vda`, `nvme0n1`, `sr0`), `{0.3}` the third partition on it.
+//! of its own: `{0}` is the first medium (`ubda`, `sda`, `vda`, `nvme0n1`, `sr0`), `{0.3}` the third partition on it,
+//! `{0:dev}` the device number of the medium (`98:0`, `8:0`, `11:0`), on buses whose kernel numbers are fixed.
 
 use super::{Bus, Drive, Machine};
 
@@ -79,6 +80,9 @@ impl Names {
     }
 
     fn role(&self, role: &str) -> Option<String> {
+        if let Some(medium) = role.strip_suffix(":dev") {
+            return number(self.0.get(medium.parse::<usize>().ok()?)?);
+        }
         let (medium, partition) = match role.split_once('.') {
             Some((medium, partition)) => (medium, Some(partition.parse::<u32>().ok()?)),
             None => (role, None),
@@ -91,6 +95,24 @@ impl Names {
             Some(number) => format!("{name}{number}"),
         })
     }
+}
+
+/// `MAJ:MIN` of a whole disk (Linux's Documentation/admin-guide/devices.txt). Drivers without a number of their own get one
+/// while the system starts, so nothing is known of them before.
+fn number(name: &str) -> Option<String> {
+    let disk = |prefix: &str| {
+        let mut letters = name.strip_prefix(prefix)?.bytes();
+        let letter = letters.next().filter(u8::is_ascii_lowercase)?;
+        letters.next().is_none().then_some(u32::from(letter - b'a'))
+    };
+    if let Some(index) = disk("ubd") {
+        return Some(format!("98:{}", index * 16));
+    }
+    if let Some(index) = disk("sd") {
+        // The first major has room for sixteen disks.
+        return (index < 16).then(|| format!("8:{}", index * 16));
+    }
+    name.strip_prefix("sr")?.parse::<u32>().ok().map(|index| format!("11:{index}"))
 }
 
 #[cfg(test)]
@@ -135,6 +157,18 @@ mod tests {
             ("{\"a\":{0}}", "{\"a\":ubda}"),
             ("{3} {x} {0.} {0.y} {", "{3} {x} {0.} {0.y} {"),
             ("{{0}}", "{ubda}"),
+        ] {
+            assert_eq!(names.fill(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_kernel() {
+        let names = Names(["ubda", "ubdb", "sdc", "sdz", "sr1", "vda"].map(String::from).to_vec());
+        for (text, expected) in [
+            ("/dev/block/{0:dev}", "/dev/block/98:0"),
+            ("{1:dev} {2:dev} {4:dev}", "98:16 8:32 11:1"),
+            ("{3:dev} {5:dev} {6:dev} {0:x}", "{3:dev} {5:dev} {6:dev} {0:x}"),
         ] {
             assert_eq!(names.fill(text), expected, "{text}");
         }

@@ -179,12 +179,11 @@ fn names() -> Vec<Scenario> {
                 .expect(overlay_root()),
         ),
         scenario("field/S8 /dev/cdrom, dracut 106", cdrom(Mode::Dracut106)),
-        // The first disk of user-mode Linux; no other number is known before.
         scenario(
             "field/S8 /dev/block/MAJ:MIN",
             Boot::from(iso())
-                .on(Bus::Disk)
-                .root("root=live:/dev/block/98:0 rd.overlay rd.retry=5")
+                .on(Bus::Stick)
+                .root("root=live:/dev/block/{0:dev} rd.overlay rd.retry=20")
                 .expect(overlay_root()),
         ),
     ]
