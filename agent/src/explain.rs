@@ -2,6 +2,7 @@
 
 mod assumed;
 mod medium;
+mod readers;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use crate::terminal;
 
 use assumed::Assumed;
 use medium::{Medium, look};
+use readers::{IpPnp, also_read, ip_pnp};
 
 /// How `rdlive explain` was called.
 #[derive(Debug, Default)]
@@ -63,11 +65,16 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
             call.standing().into_iter().chain(plan(&config, media)).collect()
         }
     };
+    // A line that is given may be for another machine.
+    let kernel = if call.cmdline.is_some() { IpPnp::Unknown } else { ip_pnp(Path::new("/")) };
+    let read_too = also_read(&cmdline, kernel);
     if call.json {
-        let whole = config::explain::explain_json(&config, &warnings, &plan);
+        let mut whole = config::explain::explain_json(&config, &warnings, &plan);
+        whole["read_too"] = readers::list(&read_too);
         terminal::print_json(&whole)?;
     } else {
-        terminal::print(config::explain::explain_lines(&config, &warnings, &plan));
+        let meaning = config::explain::explain_lines(&config, &warnings, &[]);
+        terminal::print(meaning.into_iter().chain(readers::lines(&read_too)).chain(plan).collect::<Vec<_>>());
     }
     let broken = warnings.iter().any(|warning| warning.level == config::Level::Error);
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
