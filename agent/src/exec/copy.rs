@@ -150,9 +150,7 @@ impl Job<'_> {
                 self.buffer = digest.exchange(full, got).map_err(CopyError::Digest)?;
             }
             at += got as u64;
-            if let Some(line) = self.meter.at(at, Instant::now()) {
-                say(&line);
-            }
+            self.meter.at(at, Instant::now, say);
         }
         Ok(())
     }

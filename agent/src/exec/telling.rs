@@ -1,6 +1,6 @@
 //! How far a transfer is, for people.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdlive_fetch::transfer::{Progress, Stall};
 
@@ -8,11 +8,13 @@ use crate::attempt::Watchdog;
 use crate::env::Env;
 use crate::kmsg;
 
+use super::progress::Pace;
+
 const MIB: u64 = 1 << 20;
 
 /// Says about once a second how far it is, and after 3 s without a byte why.
 pub(super) fn teller(env: Env, watchdog: Watchdog) -> impl FnMut(&Progress) + Send + 'static {
-    let mut stalled = Duration::ZERO;
+    let (mut stalled, mut pace) = (Duration::ZERO, Pace::new(Instant::now()));
     move |progress| {
         for note in &progress.notes {
             kmsg::tell(&env, &note.to_string());
@@ -21,6 +23,7 @@ pub(super) fn teller(env: Env, watchdog: Watchdog) -> impl FnMut(&Progress) + Se
         if progress.waits {
             return;
         }
+        let began = Instant::now();
         let line = match &progress.stall {
             Some(stall) if stall.lasts < stalled + Duration::from_secs(5) && !stalled.is_zero() => return,
             Some(stall) => {
@@ -29,10 +32,14 @@ pub(super) fn teller(env: Env, watchdog: Watchdog) -> impl FnMut(&Progress) + Se
             }
             None => {
                 stalled = Duration::ZERO;
+                if !pace.is_time(began) {
+                    return;
+                }
                 line(progress)
             }
         };
         kmsg::tell(&env, &line);
+        pace.printed(began, Instant::now());
         watchdog.said();
     }
 }
