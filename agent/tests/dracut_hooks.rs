@@ -165,6 +165,29 @@ fn an_original_is_refused_and_another_name_of_ours_is_not() {
     }
 }
 
+/// What is omitted by the configuration is told while the initrd is made, and not by a boot that fails.
+#[test]
+fn a_driver_that_is_omitted_and_no_medium_boots_without_is_told() {
+    // As dracut passes it to modules: expressions, whole names between them.
+    for (omitted, expected) in [
+        ("", vec![]),
+        ("^floppy$|^loopback$", vec![]),
+        ("^floppy$|^overlay$", vec!["overlay"]),
+        ("^loop.*$|^isofs$|^squashfs$", vec!["loop", "squashfs", "isofs"]),
+    ] {
+        let script = format!(
+            "set -eu\nomit_drivers='{omitted}'; instmods() {{ :; }}\nfind_binary() {{ return 1; }}\n\
+             dwarn() {{ echo \"$*\"; }}\n. {}/module-setup.sh\ninstallkernel\n",
+            module().display()
+        );
+        let output = Command::new("bash").arg("-c").arg(&script).output().unwrap();
+        assert!(output.status.success(), "{omitted}: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        let told: Vec<_> = said.lines().filter_map(|line| line.split(" leaves ").nth(1)?.split(' ').next()).collect();
+        assert_eq!(told, expected, "{omitted}: {said}");
+    }
+}
+
 /// SD-11: https needs the system's CA certificates, which each distribution keeps elsewhere.
 #[test]
 fn sd_11_the_systems_ca_certificates_are_installed() {

@@ -42,6 +42,11 @@ impl<'a> Course<'a> {
         let mut found = discover::named(self.selector, &view.devices);
         // The medium in its file is no place of its own.
         found.retain(|device| !is_ours(&device.node));
+        // Devices of one btrfs are one place, which is there when all of them are (field.md G).
+        let missing = one_place(&mut found, &view.devices);
+        if missing > 0 && now < deadline && !(quiet && silence >= GRACE_NAMED) {
+            return Next::Wait(deadline.min(now + if settled { GRACE_NAMED.saturating_sub(silence) } else { SILENCE }));
+        }
         match found.as_slice() {
             [device] if seen || !self.is_made_anew(device) => return Next::Known(Ok(Some(device.clone()))),
             // Any of them would be a guess, and another one at the next boot.
@@ -71,6 +76,18 @@ impl<'a> Course<'a> {
         let forgotten = |found: &Superblock| found.label.as_deref() == Some(TEMPORARY_LABEL);
         force || device.superblock.as_ref().is_none_or(forgotten)
     }
+}
+
+/// Leaves one of the devices of a btrfs where all that were found hold the same; how many of its devices are not there.
+fn one_place(found: &mut Vec<Device>, devices: &[Device]) -> u64 {
+    let Some(first) = found.first() else { return 0 };
+    let members = discover::members(first, devices);
+    if !found.iter().all(|device| members.iter().any(|member| member.node == device.node)) {
+        return 0;
+    }
+    let missing = discover::missing(first, devices);
+    found.truncate(1);
+    missing
 }
 
 fn is_quiet(view: &View) -> bool {

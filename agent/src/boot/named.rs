@@ -41,9 +41,10 @@ impl Boot<'_> {
             let made = made.map_err(|why| Obstacle::NoLabel { label: label.clone(), why: Box::new(why) })?;
             return self.made(Some(medium), path, made);
         };
-        self.for_changes(|boot| boot.awake(&device.node))?;
+        let all = self.all_of(&device);
+        self.for_changes(|boot| all.iter().try_for_each(|member| boot.awake(&member.node)))?;
         if let Some(medium) = medium
-            && self.below(medium).is_some_and(|below| below.node == device.node)
+            && self.below(medium).is_some_and(|below| all.iter().any(|member| member.node == below.node))
         {
             if !overlay.readonly {
                 self.look_for_windows(&device);
@@ -54,8 +55,8 @@ impl Boot<'_> {
         if medium.is_none() && self.report.device.as_ref().is_some_and(|root| *root == node.to_string()) {
             return Err(Obstacle::RootItself(device.node));
         }
-        if device.read_only && !overlay.readonly {
-            return Err(Obstacle::WriteProtected(device.node));
+        if let Some(member) = all.into_iter().find(|member| member.read_only && !overlay.readonly) {
+            return Err(Obstacle::WriteProtected(member.node));
         }
         if !overlay.readonly {
             in_place(&device)?;
@@ -127,10 +128,13 @@ impl Boot<'_> {
         // What Windows has written down of its sleep, and our own note, show only when their file systems are mounted.
         let look = matches!(kind, Kind::Ntfs | Kind::Vfat | Kind::Exfat);
         if !look {
-            self.for_changes(|boot| boot.not_in_use(device, None))?;
+            let all = self.all_of(device);
+            self.for_changes(|boot| all.iter().try_for_each(|member| boot.not_in_use(member, None)))?;
         }
+        self.gather(device)?;
         let steps = acquire::named(&self.points, device, kind, readonly || look);
-        self.perform_or_show("acquire", &steps, readonly)?;
+        let mounted = self.perform_or_show("acquire", &steps, readonly);
+        mounted.map_err(|stop| self.scattered(&device.name, stop))?;
         if look {
             self.for_changes(|boot| boot.not_in_use(device, Some((&at, &path))))?;
         }

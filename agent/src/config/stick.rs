@@ -64,7 +64,12 @@ pub(super) fn cow_file(lookup: &mut Lookup, overlay: &mut Overlay, mib: u64) {
         }
     };
     let Some((device, path)) = place.filter(|(_, path)| !path.as_os_str().is_empty()) else {
-        let message = "a device (/dev/<name>, LABEL=, UUID=) and the path of a file on it name a cow file, ignoring";
+        // A file that changes are written to is not looked for on each file system, as an ISO file is.
+        let message = if lookup.text(&COWDEVICE).is_some_and(|device| grub::is_device(&device)) {
+            "is GRUB's name of a device, which nobody else can find, ignoring; write kiwi_cowdevice=UUID=<uuid>"
+        } else {
+            "a device (/dev/<name>, LABEL=, UUID=) and the path of a file on it name a cow file, ignoring"
+        };
         lookup.warn("value", &token.raw, message);
         return;
     };

@@ -7,7 +7,7 @@ use rdlive_media::modindex::normalise;
 
 use super::kmod::ModuleTree;
 use super::modprobe_conf::ModprobeConf;
-use super::{Recipe, beside, certificates, crypto, firmware, profile};
+use super::{Recipe, beside, certificates, crypto, dracut_conf, firmware, profile};
 
 /// Cards on these buses have no modalias; in the system udev's rules say what is for them (80-drivers.rules of systemd).
 const CARDS: [&str; 2] = ["softdep tifm_7xx1 post: tifm_sd tifm_ms", "softdep memstick post: ms_block mspro_block"];
@@ -26,6 +26,8 @@ pub(super) struct Choice {
     pub groups: Vec<(String, BTreeSet<String>)>,
     /// Those that the tree's modprobe.d forbids, and that a medium may need.
     pub defied: BTreeSet<String>,
+    /// All that a medium may need.
+    pub for_media: BTreeSet<String>,
 }
 
 /// Decides.
@@ -51,7 +53,8 @@ pub(super) fn choose_modules(recipe: &Recipe) -> Result<Choice> {
         wanted.extend(ciphers.iter().cloned());
         for_media.extend(ciphers);
     }
-    let defied = conf.allow(&tree.closure(&for_media));
+    let for_media = tree.closure(&for_media);
+    let defied = conf.allow(&for_media);
     let mut names = tree.closure(&wanted);
     let mut groups = Vec::new();
     for (title, wanted) in if recipe.has_network() { profile::network(&tree) } else { Vec::new() } {
@@ -59,15 +62,40 @@ pub(super) fn choose_modules(recipe: &Recipe) -> Result<Choice> {
         names.extend(new.iter().cloned());
         groups.push((title, new));
     }
-    Ok(Choice { tree, conf, names, groups, defied })
+    Ok(Choice { tree, conf, names, groups, defied, for_media })
 }
 
-/// What a medium may need of the modules that the tree's modprobe.d forbids.
+/// What a medium may need and the tree's configuration keeps out of an initramfs of dracut.
+#[derive(Debug, Default)]
+pub struct Unwanted {
+    /// Modules that modprobe.d forbids.
+    pub defied: BTreeSet<String>,
+    /// Words of `omit_drivers` in dracut.conf, as they are written there.
+    pub omitted: Vec<String>,
+}
+
+/// Finds them.
 ///
 /// # Errors
 /// As [`notes`].
-pub fn defied(recipe: &Recipe) -> Result<BTreeSet<String>> {
-    Ok(choose_modules(recipe)?.defied)
+pub fn unwanted(recipe: &Recipe) -> Result<Unwanted> {
+    let Choice { defied, for_media, .. } = choose_modules(recipe)?;
+    let mut omitted = dracut_conf::omitted(&recipe.root);
+    omitted.retain(|word| for_media.contains(&normalise(word)));
+    Ok(Unwanted { defied, omitted })
+}
+
+impl Unwanted {
+    /// That these are there and loaded all the same.
+    pub fn notes(&self) -> Vec<String> {
+        let omitted = (!self.omitted.is_empty()).then(|| {
+            format!(
+                "the tree's dracut.conf omits {}: the initramfs has them all the same, for its medium may need them",
+                self.omitted.join(", ")
+            )
+        });
+        defiance(&self.defied).into_iter().chain(omitted).collect()
+    }
 }
 
 /// That these are loaded although the tree's modprobe.d forbids them; `None` without any.

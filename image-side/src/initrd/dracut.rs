@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use rdlive_media::layout;
+use rdlive_media::modindex::normalise;
 
+use super::Unwanted;
 use super::modprobe_conf::{self, ModprobeConf};
 use crate::epoch::{self, Epoch};
 use crate::run::run;
@@ -39,8 +41,8 @@ pub struct Job<'a> {
     pub edits: &'a Edits,
     /// Content of `/etc/rdlive.conf`.
     pub conf: &'a str,
-    /// Modules that the tree's modprobe.d forbids, and that a medium may need.
-    pub defied: &'a BTreeSet<String>,
+    /// What the tree keeps out of an initramfs, and a medium may need.
+    pub unwanted: &'a Unwanted,
     /// The build's time.
     pub epoch: Epoch,
 }
@@ -81,7 +83,7 @@ pub fn make(job: &Job, scratch: &Scratch, output: &Path) -> Result<()> {
     let tree = view::mount(scratch, job.root, "dracut")?;
     view::apply(&tree, job.edits)?;
     prepare(job, &tree)?;
-    allow(&tree, job.defied)?;
+    allow(&tree, &job.unwanted.defied)?;
     for (kind, source, at) in [("proc", "proc", "proc"), ("sysfs", "sysfs", "sys"), ("tmpfs", "tmpfs", "run")] {
         make_dir(&tree.join(at))?;
         scratch.mount(&["-t", kind, source], &tree.join(at))?;
@@ -127,12 +129,22 @@ fn call(job: &Job, tree: &Path) -> Result<()> {
     let mut command = tools::CHROOT.command()?;
     command.arg(tree).args(["/usr/bin/dracut", "--force", "--no-hostonly", "--no-hostonly-cmdline", "--reproducible"]);
     command.args(["--add", "rdlive", "--omit", OMIT, "/rdlive-initrd", job.kernel]);
+    if !job.unwanted.omitted.is_empty() {
+        command.args(["--add-drivers", &added(&job.unwanted.omitted)]);
+    }
     // The builder's own environment must not steer the tree's shell scripts.
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("TMPDIR", "/var/tmp");
     if job.epoch.fixed {
         command.env(epoch::VARIABLE, job.epoch.seconds.to_string());
     }
     run(&mut command).map(drop)
+}
+
+/// A word that is added is not omitted, if both are written in the same way. Of each list dracut writes the first dash as an underscore, so
+/// each word comes with underscores, and twice as it is.
+fn added(omitted: &[String]) -> String {
+    let words = omitted.iter().flat_map(|word| [normalise(word), word.clone(), word.clone()]);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn make_dir(dir: &Path) -> Result<()> {
@@ -142,6 +154,16 @@ fn make_dir(dir: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_driver_that_is_omitted_is_added_in_each_spelling_that_dracut_compares() {
+        let added = added(&["overlay".to_owned(), "usb-storage".to_owned()]);
+        // As dracut does it before it compares.
+        let seen = added.replacen('-', "_", 1);
+        for word in ["overlay", "usb-storage", "usb_storage"] {
+            assert!(seen.split(' ').any(|seen| seen == word), "{word} is not in {seen}");
+        }
+    }
 
     #[test]
     fn what_a_medium_needs_is_not_forbidden_in_what_dracut_sees() {

@@ -10,6 +10,7 @@ pub mod contents;
 mod crypto;
 mod decompress;
 pub mod dracut;
+mod dracut_conf;
 mod elf;
 mod firmware;
 mod index;
@@ -33,7 +34,7 @@ use rdlive_media::layout;
 
 use self::archive::Archive;
 use self::choice::{Choice, choose_modules};
-pub use self::choice::{defiance, defied, notes};
+pub use self::choice::{Unwanted, notes, unwanted};
 pub use self::profile::Profile;
 pub use self::summary::Summary;
 pub use self::tools::AreaFs;

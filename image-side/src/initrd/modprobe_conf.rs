@@ -13,7 +13,7 @@ use crate::tree::resolve;
 pub struct ModprobeConf {
     /// Names after `blacklist`.
     pub blacklist: Vec<String>,
-    /// Names after `install` with a command that does nothing.
+    /// Names after `install` with a command that does nothing, and those that an `alias` calls `off`.
     pub never: Vec<String>,
     /// `options NAME PARAMETERS`.
     pub options: Vec<(String, String)>,
@@ -71,7 +71,11 @@ impl ModprobeConf {
                     }
                 }
                 "softdep" => self.softdeps.push(line.to_owned()),
-                "alias" => self.aliases.push(line.to_owned()),
+                // Older than `install`, and still written: there is no module of that name.
+                "alias" => match rest.split_once(char::is_whitespace) {
+                    Some((name, target)) if target.trim() == "off" => self.never.push(name.to_owned()),
+                    _ => self.aliases.push(line.to_owned()),
+                },
                 _ => {}
             }
         }
@@ -125,6 +129,7 @@ mod tests {
         let names = BTreeSet::from(["usb_storage".to_owned(), "squashfs".to_owned()]);
         for (text, kept) in [
             ("blacklist usb-storage\nblacklist floppy\n", Some("blacklist floppy\n")),
+            ("alias usb_storage  off\nalias net-pf-31 off\nalias a b\n", Some("alias net-pf-31 off\nalias a b\n")),
             ("# hard\ninstall squashfs /bin/false", Some("# hard\n")),
             (
                 "install \\\n squashfs \\\n /bin/true\noptions usb-storage a=1 \\\n b=2\n",

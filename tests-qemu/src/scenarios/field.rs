@@ -330,7 +330,7 @@ const TWO_DISKS: &str = r#"
     mv "$1" "$1.file"; truncate -s 400M "$1"; size=$((200 << 20)); mkdir "$1.mnt"
     one=$(losetup -f --show --sizelimit $size "$1"); two=$(losetup -f --show -o $size "$1")
     trap 'losetup -d "$one" "$two"; rm -f "$1.file"' EXIT
-    mkfs.btrfs -q -f -L ISO -d raid0 -m raid1 "$one" "$two"; mount -o device="$one",device="$two" "$one" "$1.mnt"
+    mkfs.btrfs -q -f -L "${LABEL:-ISO}" -d raid0 -m raid1 "$one" "$two"; mount -o device="$one",device="$two" "$one" "$1.mnt"
     mkdir -p "$1.mnt/${AT%/*}"; cp "$1.file" "$1.mnt/$AT"; umount "$1.mnt"; rmdir "$1.mnt""#;
 
 /// G: a btrfs over several disks, of which nobody tells the kernel where udev is not.
@@ -343,7 +343,27 @@ fn several() -> Vec<Scenario> {
     let medium = || disks(image(Fs::Squashfs("zstd")), "LiveOS/squashfs.img");
     let [one, two] = medium();
     let [first, second] = disks(iso(), "iso/x.iso");
+    let [data, rest] = disks(Recipe::Text("a photo\n"), "photo\nLABEL=DATA");
+    let kept = |place: &str, expected: &'static str| {
+        let boot = Boot::from(iso()).on(Bus::Stick).and(data.clone(), Bus::Disk).and(rest.clone(), Bus::Disk);
+        let boot = boot.mode(Mode::NativeWrite).writable().kargs("lab.shutdown rd.retry=10").kargs(place);
+        boot.expect(overlay_root()).expect(persistence(expected)).expect(no_fallbacks())
+    };
+    let place = "rd.overlay=LABEL=DATA:/changes";
+    let half = Boot::from(iso()).on(Bus::Stick).and(data.clone(), Bus::Disk).mode(Mode::NativeWrite).writable();
     vec![
+        scenario(
+            "field/G a named place on a btrfs over two disks",
+            kept(place, "named").writes("/kept").then(kept(place, "named").expect(file_is("/kept", "kept"))),
+        ),
+        scenario(
+            "field/G half of a named btrfs",
+            half.kargs("rd.retry=30")
+                .kargs(place)
+                .expect(overlay_root())
+                .expect(persistence("temporary"))
+                .expect(report_says("1 of the 2 devices of this btrfs is missing")),
+        ),
         scenario(
             "field/G a btrfs over two disks",
             Boot::from(one.clone())

@@ -35,7 +35,8 @@ pub(super) fn built(extra: &[&str]) -> Recipe {
 /// and what is in /etc only for the machine itself.
 fn hardened() -> Recipe {
     const FORBIDS: &str = r#"
-        mkdir -p "$1/usr/lib/modprobe.d"
+        mkdir -p "$1/usr/lib/modprobe.d" "$1/etc/dracut.conf.d"
+        echo 'omit_drivers+=" overlay usb-storage floppy "' > "$1/etc/dracut.conf.d/hardened.conf"
         printf '%s\n' 'blacklist usb-storage' 'install usb-storage /bin/false' 'install squashfs /bin/true' \
             'install overlay /bin/false' > "$1/usr/lib/modprobe.d/hardened.conf""#;
     let Recipe::Built { mut args, .. } = built(&[]) else { return built(&[]) };

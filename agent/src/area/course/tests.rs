@@ -54,6 +54,40 @@ fn course(kargs: &str, may_make: bool, events: Events<'_>) -> (u64, String) {
     (at, what)
 }
 
+/// field.md G.
+#[test]
+fn a_btrfs_over_several_devices_is_one_place() {
+    let ext4 = |name: &'static str| move |view: &mut View| view.devices.push(device(name, Some(Kind::Ext4), "P"));
+    let member = |name: &'static str| {
+        move |view: &mut View| {
+            let mut device = device(name, Some(Kind::Btrfs), "P");
+            let found = device.superblock.as_mut().unwrap();
+            (found.uuid, found.devices) = (Some("ab-cd".to_owned()), Some(2));
+            view.devices.push(device);
+        }
+    };
+    for (what, events, expected) in [
+        (
+            "a btrfs over two devices is one place",
+            &[(0, &member("sda") as _), (0, &member("sdb") as _)][..],
+            (0, "sda"),
+        ),
+        (
+            "which is waited for until both are there",
+            &[(0, &member("sda") as _), (7000, &member("sdb") as _)],
+            (7000, "sda"),
+        ),
+        ("and taken as it is after a while", &[(0, &member("sda") as _)], (10_000, "sda")),
+        (
+            "one of it and another place of that name are a guess",
+            &[(0, &member("sda") as _), (0, &member("sdb") as _), (0, &ext4("sdc1") as _)],
+            (100, "/dev/sda or /dev/sdb"),
+        ),
+    ] {
+        assert_eq!(course("", true, events), (expected.0, expected.1.to_owned()), "{what}");
+    }
+}
+
 #[test]
 fn a_named_place_is_waited_for() {
     let ext4 = |name: &'static str| move |view: &mut View| view.devices.push(device(name, Some(Kind::Ext4), "P"));

@@ -315,6 +315,8 @@ fn sd6_the_cow_file_of_sticks_made_for_kiwi() {
         ("kiwi_cowsystem=/x", None, "without kiwi_cowdevice=<device> beside it"),
         ("kiwi_cowdevice=sdb1 kiwi_cowsystem=/x", None, "name a cow file"),
         ("kiwi_cowdevice=/dev/sdb1 kiwi_cowsystem=/../x", None, "name a cow file"),
+        ("kiwi_cowdevice=(hd0,gpt3) kiwi_cowsystem=/x", None, "write kiwi_cowdevice=UUID=<uuid>"),
+        ("kiwi_cowdevice=(hd0,msdos1) kiwi_cowsystem=/x", None, "GRUB's name of a device"),
         ("kiwi_cowdevice=/dev/sdb1 kiwi_cowsystem=/", None, "name a cow file"),
         // What is asked for today counts.
         (&format!("{both} rd.overlay=LABEL=P"), label(), "another karg says"),

@@ -207,7 +207,7 @@ impl<'a> BuildPlan<'a> {
         let recipe = self.recipe(Vec::new());
         match self.args.mode {
             Mode::Native => notes.extend(initrd::notes(&recipe).unwrap_or_default()),
-            Mode::Dracut => notes.extend(initrd::defied(&recipe).ok().and_then(|defied| initrd::defiance(&defied))),
+            Mode::Dracut => notes.extend(initrd::unwanted(&recipe).unwrap_or_default().notes()),
         }
         notes.extend(doubts::of(&self.agent, &self.likely_arguments(), self.dialect()));
         notes

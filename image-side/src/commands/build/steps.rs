@@ -101,7 +101,7 @@ fn make_initrd(
     progress.stage(&format!("initramfs ({})", plan.args.mode.name()));
     let mut notes = Vec::new();
     if let (Mode::Dracut, Some(module)) = (plan.args.mode, &plan.dracut_module) {
-        let defied = initrd::defied(&plan.recipe(Vec::new()))?;
+        let unwanted = initrd::unwanted(&plan.recipe(Vec::new()))?;
         let job = dracut::Job {
             root: &plan.args.input,
             kernel: &plan.kernel.version,
@@ -109,7 +109,7 @@ fn make_initrd(
             agent: &plan.agent,
             edits: &plan.container.edits,
             conf: &initrd::conf_text(&conf)?,
-            defied: &defied,
+            unwanted: &unwanted,
             epoch: plan.epoch,
         };
         dracut::make(&job, scratch, output)?;
