@@ -68,6 +68,7 @@ impl Boot<'_> {
 
     fn key_on(&mut self, selector: &Selector, path: &Path) -> Result<(), Obstacle> {
         let device = self.wait_for(selector, false)?.ok_or_else(|| Obstacle::not_there(selector))?;
+        self.gather(&device)?;
         let mark = self.world.mark();
         let mut taken = self.key_of(&device, path, Subvolume::Default);
         self.undo(mark);
