@@ -1,9 +1,10 @@
 //! Who brings the network up: rdlive, or the program of an initrd of dracut that reads the same words (network.md 4.1, 4.2).
+//! The other one is kept from the same interfaces then (network-field.md kind 23).
 
 use rdlive_net::grammar::others::{self, Verdict};
 use rdlive_net::grammar::{Wish, Word};
 
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::facts::Provider;
 
 /// Words that ask for a network, whether anything needs one or not; without one of them no program of dracut begins by itself.
@@ -36,6 +37,25 @@ pub fn choose(config: &Config, provider: Option<Provider>) -> Way {
             None => Way::Follow(provider),
         },
         _ => Way::Own,
+    }
+}
+
+/// The file, by its path without a slash at the front and its text, that keeps a program of the initrd from all interfaces, where rdlive
+/// is to fetch the image over one: two that give addresses take them away from each other. networkd runs and has a setting for every
+/// interface in dracut 106, asked or not. In `/etc` of the initrd the file is gone when the live system starts.
+#[must_use]
+pub fn left_alone(config: &Config, provider: Option<Provider>) -> Option<(&'static str, &'static str)> {
+    let Source::Url(_) = config.source else { return None };
+    match (choose(config, provider), provider?) {
+        (Way::Follow(_), _) | (_, Provider::Connman | Provider::Legacy) => None,
+        // The first file that matches counts, in the order of names (systemd.network(5)).
+        (_, Provider::Networkd) => {
+            Some(("etc/systemd/network/00-rdlive.network", "[Match]\nName=*\n\n[Link]\nUnmanaged=yes\n"))
+        }
+        // NetworkManager.conf(5).
+        (_, Provider::NetworkManager) => {
+            Some(("etc/NetworkManager/conf.d/zz-rdlive.conf", "[device-rdlive]\nmatch-device=*\nmanaged=0\n"))
+        }
     }
 }
 
@@ -105,6 +125,34 @@ mod tests {
             choice("ip=192.0.2.9/24::192.0.2.1:::eth0:none", Some(Provider::NetworkManager)),
             Way::Follow(Provider::NetworkManager)
         );
+    }
+
+    #[test]
+    fn who_is_not_followed_is_kept_from_the_interfaces() {
+        use Provider::{Connman, Legacy, NetworkManager, Networkd};
+        for (root, words, provider, expected) in [
+            ("live:http://h/x.iso", "ip=single-dhcp", Some(Networkd), "etc/systemd/network/00-rdlive.network"),
+            ("live:http://h/x.iso", "", Some(Networkd), "etc/systemd/network/00-rdlive.network"),
+            ("live:nfs://h/x.iso", "", Some(Networkd), "etc/systemd/network/00-rdlive.network"),
+            ("live:http://h/x.iso", "ip=dhcp", Some(Networkd), ""),
+            (
+                "live:http://h/x.iso",
+                "ip=52:54:00:12:34:56:dhcp",
+                Some(NetworkManager),
+                "etc/NetworkManager/conf.d/zz-rdlive.conf",
+            ),
+            ("live:http://h/x.iso", "ip=dhcp", Some(NetworkManager), ""),
+            ("live:http://h/x.iso", "", Some(Legacy), ""),
+            ("live:http://h/x.iso", "", Some(Connman), ""),
+            ("live:http://h/x.iso", "", None, ""),
+            // Nothing of ours touches an interface: the initrd's program may be there for somebody else.
+            ("live:LABEL=x", "ip=single-dhcp", Some(Networkd), ""),
+            ("/dev/sda1", "ip=single-dhcp", Some(Networkd), ""),
+        ] {
+            let config = interpret_text(&format!("root={root} {words}")).0;
+            let path = left_alone(&config, provider).map_or("", |(path, _)| path);
+            assert_eq!(path, expected, "{root} {words} {provider:?}");
+        }
     }
 
     #[test]
