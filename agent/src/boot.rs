@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use crate::area::Windows;
 use crate::attempt::Watchdog;
-use crate::config::Config;
+use crate::config::{Config, Share, Source};
 use crate::env::Env;
 use crate::error::Stop;
 use crate::facts::{Content, Device, Inner, MediumFacts, Moment, Next, Subvolume, View, sleeping_place};
@@ -164,6 +164,13 @@ impl<'a> Boot<'a> {
         self.perform("prepare", &prepare::prepare(self.config, &self.points))?;
         let config = self.config;
         self.fetch_updates()?;
+        if let Source::Url(text) = &config.source
+            && Share::is_one(text)
+            && let Some((share, tree)) = self.tree_on_share(text)?
+        {
+            self.over_tree(&share, tree)?;
+            return self.apply_fetched();
+        }
         let Acquired { medium, content, inner, copy } = self.take()?;
         self.report.moment("acquired");
         self.watchdog().acquired(true);

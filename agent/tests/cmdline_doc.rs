@@ -33,6 +33,19 @@ fn cmdline_page_has_every_name() {
     }
 }
 
+/// seed-audit SD-30: each word of the network is obeyed, or refused by name.
+#[test]
+fn sd_30_no_word_of_the_network_is_not_built() {
+    let page = registry::page::page();
+    let network = page.split("\n## ").find(|part| part.starts_with("Network")).expect("a table of the network");
+    assert!(network.lines().filter(|line| line.starts_with("| `")).count() > 30, "{network}");
+    assert!(!network.contains("not built yet"), "{network}");
+    let text = "root=live:torrent://h/x.iso";
+    let (config, warnings) = interpret_text(text);
+    let whole = format!("{config:?} {warnings:?}");
+    assert!(whole.contains("torrent"), "{whole}");
+}
+
 #[test]
 fn explain_page_has_every_warning() {
     let page = fs::read_to_string(docs("explain.md")).unwrap();

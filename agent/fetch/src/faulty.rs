@@ -59,21 +59,30 @@ pub(crate) struct Server {
 impl Server {
     /// Answers each request with `answer`; the connection stays open as long as that says so.
     pub(crate) fn new(answer: impl Fn(&Request, &mut dyn Peer) -> io::Result<bool> + Send + Sync + 'static) -> Self {
-        Self::start(None, answer)
+        Self::start("127.0.0.1:0", None, answer)
+    }
+
+    /// One at an address of its own.
+    pub(crate) fn at(
+        address: SocketAddr,
+        answer: impl Fn(&Request, &mut dyn Peer) -> io::Result<bool> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(address, None, answer)
     }
 
     pub(crate) fn tls(
         config: Arc<ServerConfig>,
         answer: impl Fn(&Request, &mut dyn Peer) -> io::Result<bool> + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Some(config), answer)
+        Self::start("127.0.0.1:0", Some(config), answer)
     }
 
     fn start(
+        at: impl std::net::ToSocketAddrs,
         config: Option<Arc<ServerConfig>>,
         answer: impl Fn(&Request, &mut dyn Peer) -> io::Result<bool> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(at).unwrap();
         let address = listener.local_addr().unwrap();
         let (log, over) = (Log::default(), Arc::new(AtomicBool::new(false)));
         let (answer, count) = (Arc::new(answer), Arc::new(AtomicUsize::new(0)));

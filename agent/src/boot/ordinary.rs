@@ -1,12 +1,14 @@
 //! The part of a boot that covers the root of a machine that is no live system (`rd.overlay` without a live `root=`).
 
+use std::path::PathBuf;
+
 use super::{Boot, Tone};
-use crate::config::{Method, Selector, Source};
+use crate::config::{Method, Selector, Share, Source};
 use crate::error::{Code, Stop};
 use crate::facts::{Device, Next};
 use crate::format::Kind;
 use crate::plan::snapshot::Form;
-use crate::plan::{Points, ordinary};
+use crate::plan::{Points, Step, ordinary};
 use crate::source::search;
 
 impl Boot<'_> {
@@ -22,6 +24,24 @@ impl Boot<'_> {
             }
             None => self.mount_root()?,
         }
+        self.cover()
+    }
+
+    /// Lays the overlay over a directory on an NFS server.
+    pub(super) fn over_tree(&mut self, share: &Share, tree: PathBuf) -> Result<(), Stop> {
+        self.points = Points::ordinary();
+        self.bind_root(share, tree)?;
+        self.cover()
+    }
+
+    fn bind_root(&mut self, share: &Share, tree: PathBuf) -> Result<(), Stop> {
+        self.say(Tone::Notice, format!("root: {share}, below an overlay"));
+        self.report.device = Some(share.to_string());
+        self.perform("acquire", &[Step::Bind { from: tree, at: self.points.lower.clone() }]).map(drop)
+    }
+
+    /// The overlay over the root that is mounted as its lower directory.
+    fn cover(&mut self) -> Result<(), Stop> {
         self.report.moment("acquired");
         let before = self.world.mark();
         let area = self.area(None)?;
@@ -40,6 +60,12 @@ impl Boot<'_> {
             Source::NotLive(root) => root.clone().unwrap_or_default(),
             _ => String::new(),
         };
+        if Share::is_one(&root) {
+            let missing =
+                || Stop::new(Code::FetchFailed, format!("root={root} is a file")).advice("write root=live:nfs:…");
+            let (share, tree) = self.tree_on_share(&root)?.ok_or_else(missing)?;
+            return self.bind_root(&share, tree);
+        }
         let selector = Selector::parse(&root).ok_or_else(|| {
             Stop::new(Code::RootMalformed, format!("root={root} names no block device, and nobody has mounted a root"))
                 .wanted("root=LABEL=, UUID=, PARTUUID=, PARTLABEL= or /dev/…, or root=live:… for a live system")

@@ -1,16 +1,17 @@
 //! An image on a server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::medium::{file_facts, medium_facts};
 use super::target::Target;
 use super::world::Tone;
 use super::{Acquired, Boot};
+use crate::area::Found;
 use crate::config::explain::without_password;
 use crate::config::{Selector, Share, System, cut};
 use crate::error::{Code, Stop};
-use crate::facts::{Device, Holds, MediumFacts, Next, Origin, Provider};
+use crate::facts::{Content, Device, Holds, MediumFacts, Next, Origin, Provider};
 use crate::format::Kind;
 use crate::handover::DRACUT;
 use crate::plan::act::Onto;
@@ -24,6 +25,11 @@ const SAY: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_secs(5);
 /// The name of an image in RAM.
 const RAM_DISK: &str = "/dev/ram0";
+
+/// What is named on an NFS server is not there, or is something else.
+fn misses(share: &Share, why: &dyn std::fmt::Display) -> Stop {
+    Stop::new(Code::FetchFailed, format!("{share}: {why}")).advice("correct the path in root=")
+}
 
 impl Boot<'_> {
     /// Fetches what a URL names, and takes it as the medium, whatever it is.
@@ -44,8 +50,23 @@ impl Boot<'_> {
         Ok(acquired)
     }
 
-    /// Takes a file on an NFS server as the medium; it stays there.
+    /// Takes a file on an NFS server, which is mounted, as the medium; it stays there.
     fn take_share(&mut self, text: &str) -> Result<Acquired, Stop> {
+        let (share, at) = (remote::share(text)?, self.points.host.clone());
+        let path = self.world.file_in(&at, Path::new(&share.file));
+        let path = path.map_err(|error| misses(&share, &error))?;
+        let file = at.join(path.ok_or_else(|| misses(&share, &"there is no such file"))?);
+        let facts = file_facts(self.world, &file, Origin::HostFile { host: None, file: file.clone() })?;
+        self.same_build(&facts);
+        self.acquire(facts)
+    }
+
+    /// Mounts what an NFS server shows. A directory is the root itself, as dracut's own module for NFS has it (dracut-live spec, case E12):
+    /// `None` where a file is named.
+    ///
+    /// # Errors
+    /// As the network and the server; a directory that holds no root.
+    pub(super) fn tree_on_share(&mut self, text: &str) -> Result<Option<(Share, PathBuf)>, Stop> {
         let (share, follow) = (remote::share(text)?, self.provider());
         self.networked = true;
         let mounting = self.watchdog().doing(format!("mounting {share}"));
@@ -53,16 +74,18 @@ impl Boot<'_> {
         self.perform("acquire", &remote::nfs(self.config, &share, &at, follow))?;
         drop(mounting);
         self.report.moment("medium");
-        let path = self.world.file_in(&at, Path::new(&share.file));
-        let missing = |why: String| {
-            Stop::new(Code::FetchFailed, format!("{share}: {why}")).advice("correct the path in root=live:nfs:")
-        };
-        let path =
-            path.map_err(|error| missing(error.to_string()))?.ok_or_else(|| missing("there is no such file".into()))?;
-        let file = at.join(path);
-        let facts = file_facts(self.world, &file, Origin::HostFile { host: None, file: file.clone() })?;
-        self.same_build(&facts);
-        self.acquire(facts)
+        if self.world.found(&at, Path::new(&share.file)) != Found::Directory {
+            return Ok(None);
+        }
+        let tree = at.join(&share.file);
+        match self.world.content(self.config, &tree) {
+            Ok(Content::Tree) => Ok(Some((share, tree))),
+            Ok(Content::Container(image) | Content::Image(image)) => {
+                let file = image.path.display();
+                Err(misses(&share, &format!("a directory is no image, but {file} in it is: add /{file} to the path")))
+            }
+            Err(stop) => Err(misses(&share, &format!("a directory that holds no root; {}", stop.cause))),
+        }
     }
 
     /// Takes an AoE device as the medium, once it is there.

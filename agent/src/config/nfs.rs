@@ -1,4 +1,4 @@
-//! Images on an NFS server: the forms in which dracut and Anaconda write them (dracut-live spec 3.3).
+//! Images and roots on an NFS server: the forms in which dracut and Anaconda write them (dracut-live spec 3.3).
 
 use std::fmt;
 
@@ -8,17 +8,20 @@ use super::explain::without_password;
 
 /// The port of NFS (RFC 7530 3.1).
 const PORT: u16 = 2049;
+/// Version 3 without a lock manager, for which programs would have to run: the file is only read (nfs(5)). Options that are written come
+/// later and count.
+const V3: &str = "vers=3,nolock,proto=tcp,mountproto=tcp,";
 
-/// A file that an NFS server shows.
+/// A file, or a directory with a root, that an NFS server shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
     /// The server: a name, or an address.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// The directory of the file, which is mounted; absolute.
+    /// The directory that has it, which is mounted; absolute.
     pub directory: String,
-    /// The name of the file.
+    /// The name of the file or directory in it.
     pub file: String,
     /// Options of the mount, as they were written.
     pub options: Vec<String>,
@@ -32,8 +35,8 @@ pub enum ShareError {
     /// Neither `//server/path` nor `server:/path`.
     #[error("it names no server; write nfs://<server>/<path> or nfs4:<server>:/<path>")]
     NoServer,
-    /// A directory, or nothing.
-    #[error("it names no file on the server; write nfs://<server>/<directory>/<file>")]
+    /// The top of the server, or nothing.
+    #[error("it names no file or directory on the server; write nfs://<server>/<directory>/<file>")]
     NoFile,
     /// Not a name, nor an address.
     #[error("\"{0}\" is no name or address of a server")]
@@ -81,7 +84,8 @@ impl Share {
             Host::V6(address, _) => address.to_string(),
             other => other.to_string(),
         };
-        let (directory, file) = path.rsplit_once('/').ok_or(ShareError::NoFile)?;
+        // A directory may end with a slash.
+        let (directory, file) = path.trim_end_matches('/').rsplit_once('/').ok_or(ShareError::NoFile)?;
         if file.is_empty() {
             return Err(ShareError::NoFile);
         }
@@ -108,10 +112,10 @@ impl Share {
     pub fn tries(&self, address: std::net::IpAddr) -> Vec<String> {
         let says = |names: &[&str]| self.options.iter().any(|one| names.iter().any(|name| one.starts_with(name)));
         let versions: &[&str] = match (says(&["vers=", "nfsvers=", "v3", "v4"]), self.is_v4) {
+            (true, _) if self.options.iter().any(|one| matches!(one.as_str(), "vers=3" | "nfsvers=3" | "v3")) => &[V3],
             (true, _) => &[""],
             (false, true) => &["vers=4.2,", "vers=4.0,"],
-            // Without a lock manager, for which programs would have to run: the file is only read.
-            (false, false) => &["vers=4.2,", "vers=4.0,", "vers=3,nolock,proto=tcp,mountproto=tcp,"],
+            (false, false) => &["vers=4.2,", "vers=4.0,", V3],
         };
         let port = if self.port == PORT || says(&["port="]) { String::new() } else { format!(",port={}", self.port) };
         let own: String = self.options.iter().map(|one| format!(",{one}")).collect();
@@ -169,6 +173,7 @@ mod tests {
             ("nfs:srv:/d/x.iso:rw,vers=3,nolock", "srv:/d", "x.iso", PORT, "vers=3 nolock", false),
             ("nfs:vers=3,port=2051:srv:/d/x.iso", "srv:/d", "x.iso", 2051, "vers=3 port=2051", false),
             ("NFS:srv:/d/x.iso", "srv:/d", "x.iso", PORT, "", false),
+            ("nfs4:srv:/client/", "srv:/", "client", PORT, "", true),
         ] {
             let share = Share::parse(text).unwrap();
             let found = (share.source(), share.file.as_str(), share.port, share.options.join(" "), share.is_v4);
@@ -177,7 +182,7 @@ mod tests {
         for (text, error) in [
             ("nfs:/d/x.iso", ShareError::NoServer),
             ("nfs:srv", ShareError::NoFile),
-            ("nfs:srv:/d/", ShareError::NoFile),
+            ("nfs:srv:/", ShareError::NoFile),
             ("nfs://srv", ShareError::NoFile),
             ("nfs:///d/x.iso", ShareError::NoServer),
             ("nfs://a b/d/x.iso", ShareError::Host("a b".into())),
@@ -204,6 +209,12 @@ mod tests {
             tries("nfs4://s:2050/d/x"),
             ["vers=4.2,addr=10.0.0.1,port=2050", "vers=4.0,addr=10.0.0.1,port=2050"]
         );
-        assert_eq!(tries("nfs:s:/d/x:vers=3,port=7"), ["addr=10.0.0.1,vers=3,port=7"]);
+        for version in ["vers=3", "nfsvers=3", "v3"] {
+            assert_eq!(
+                tries(&format!("nfs:s:/d/x:{version},port=7")),
+                [format!("vers=3,nolock,proto=tcp,mountproto=tcp,addr=10.0.0.1,{version},port=7")]
+            );
+        }
+        assert_eq!(tries("nfs:s:/d/x:vers=4.1"), ["addr=10.0.0.1,vers=4.1"]);
     }
 }

@@ -250,7 +250,7 @@ mod tests {
     const PROFILE: &str = "run/NetworkManager/system-connections/rdlive-eth0.nmconnection";
 
     #[test]
-    fn a_lease_goes_on_with_the_same_name_for_this_machine() {
+    fn n_n6_a_lease_goes_on_with_the_same_name_for_this_machine() {
         let router = Route::default_by([192, 0, 2, 1].into());
         let lease = Given { address: address([192, 0, 2, 9], 24), routes: vec![router], is_leased: true };
         let files = texts(card(vec![lease.clone()]));

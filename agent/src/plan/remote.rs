@@ -303,10 +303,10 @@ mod tests {
         let found = steps("nfs://s/d/live.iso");
         assert_eq!(found, [four, three, network, "mount s:/d (nfs, ro) at /host, at most 30 s"]);
         assert_eq!(steps("nfs4:s:/d/live.iso"), [four, network, "mount s:/d (nfs, ro) at /host, at most 30 s"]);
-        let stop = share("nfs:s:/d/").unwrap_err();
+        let stop = share("nfs:s:/").unwrap_err();
         assert_eq!(
             stop.to_string(),
-            "RDL-001: root=live:nfs:s:/d/: it names no file on the server; write nfs://<server>/<directory>/<file>"
+            "RDL-001: root=live:nfs:s:/: it names no file or directory on the server; write nfs://<server>/<directory>/<file>"
         );
     }
 

@@ -50,7 +50,7 @@ pub enum Serve {
     Ftp(Vec<(&'static str, Recipe)>, Option<Certificate>),
     /// The same by TFTP.
     Tftp(Vec<(&'static str, Recipe)>),
-    /// The same by NFS, versions 3 and 4, in the directory `/images`.
+    /// The same by NFS, versions 3 and 4, in the directory `/images`; of a path that ends with a slash, what is in the squashfs.
     Nfs(Vec<(&'static str, Recipe)>),
     /// The device e0.1 on the first cable, read-only, from so many seconds after the cables were laid.
     Aoe(Recipe, u32),

@@ -181,6 +181,11 @@ impl Wire {
             let at = self.dir.join(directory).join(path.trim_start_matches('/'));
             fs::create_dir_all(at.parent().unwrap_or(&self.dir))?;
             match directory {
+                // What is in an image, for those who show directories.
+                _ if path.ends_with('/') => {
+                    tool::shell(r#"unsquashfs -q -n -d "$2" "$1" > /dev/null"#, &[&file, &at])?;
+                    continue;
+                }
                 "http" => symlink(&file, at)?,
                 _ => drop(fs::copy(&file, at)?),
             }

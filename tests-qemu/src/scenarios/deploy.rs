@@ -174,7 +174,7 @@ fn written() -> Vec<Scenario> {
     let foreign = "mke2fs -q -t ext4 -U 11111111-2222-3333-4444-555555555555 \"$1\"";
     vec![
         scenario(
-            "deploy/T-55 SD-7 an ISO over HTTP onto a blank disk, and then without a network",
+            "deploy/T-55 T-59 SD-7 an ISO over HTTP onto a blank disk, and then without a network",
             onto(blank())
                 .expect(overlay_root())
                 .expect(console_says("fetching http://10.9.0.1/live.iso"))

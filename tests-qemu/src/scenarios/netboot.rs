@@ -46,7 +46,7 @@ fn roots() -> Vec<Scenario> {
     let container = |kind| folder(kind, "", vec![("LiveOS/rootfs.img", image(Fs::Ext4))]);
     let mut list = vec![
         scenario(
-            "net/T-48 E1 an ISO over HTTP into RAM",
+            "net/T-48 E1 N-P5 an ISO over HTTP into RAM",
             boot(dhcp(iso()))
                 .expect(overlay_root())
                 .expect(persistence("temporary"))
@@ -55,8 +55,10 @@ fn roots() -> Vec<Scenario> {
                 .expect(report_says("fetch http://10.9.0.1/live.iso to RAM at /run/initramfs/fetched/image")),
         ),
         scenario(
-            "net/K15 a squashfs is known by its content, whatever its name",
-            boot(dhcp(container(Fs::Squashfs("zstd")))).expect(mapped_root()),
+            "net/E2 E3 K15 a squashfs is known by its content, whatever its name",
+            boot(dhcp(container(Fs::Squashfs("zstd"))))
+                .root("root=live:http://10.9.0.1/live.iso?x=1")
+                .expect(mapped_root()),
         ),
         scenario("net/K15 an EROFS is known by its content", boot(dhcp(container(Fs::Erofs))).expect(mapped_root())),
         scenario(
@@ -245,7 +247,7 @@ fn failures() -> Vec<Scenario> {
             fails(dhcp(iso()), "RDL-070").kargs("ip=eth7:dhcp").expect(report_says("eth7 is not there")),
         ),
         scenario(
-            "net/K14 404 is no reason to wait for long",
+            "net/T-51 E4 N-P6 K14 404 is no reason to wait for long",
             fails(dhcp(iso()), "RDL-071")
                 .root("root=live:http://10.9.0.1/nothing.iso")
                 .expect(report_says("404 Not Found")),
@@ -260,7 +262,7 @@ fn failures() -> Vec<Scenario> {
                 .expect(console_says("try:    the URL ends behind")),
         ),
         scenario(
-            "net/K14 nobody listens",
+            "net/T-51 K14 nobody listens",
             fails(Net::new().serve(Serve::Dhcp(vec![])), "RDL-071").expect(report_says("connection refused")),
         ),
         scenario(
@@ -274,7 +276,7 @@ fn failures() -> Vec<Scenario> {
             fails(dhcp(iso()), "RDL-072").kargs(WRONG).expect(report_says("00aa")),
         ),
         scenario(
-            "net/T-50 an ISO that does not fit is refused before its first byte",
+            "net/T-49 T-50 an ISO that does not fit is refused before its first byte",
             fails(dhcp(iso()), "RDL-028").kargs("rd.minmem=100000").expect(console_lacks("into RAM, ")),
         ),
         scenario(

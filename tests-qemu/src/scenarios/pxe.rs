@@ -112,7 +112,7 @@ fn laid_out_by_us() -> Vec<Scenario> {
             knows_its_card(through(SeaBios, Starter::Card, laid_out("", ""))).expect(console_lacks(" ip=")),
         ),
         scenario(
-            "pxe/N-P1 N-P7 SD-34 pxelinux by e1000, SeaBIOS",
+            "pxe/N-P1 N-P7 N-N7 SD-34 pxelinux by e1000, SeaBIOS",
             knows_its_card(through_card(SeaBios, Starter::Card, Nic::E1000, laid_out("--loader=pxelinux", "")))
                 .expect(console_says(" ip=10.9.0.1")),
         ),

@@ -51,7 +51,7 @@ fn ftp() -> Vec<Scenario> {
     let serve = || Serve::Ftp(vec![("/live.iso", iso())], None);
     vec![
         scenario(
-            "net/FTP an ISO into RAM",
+            "net/N-P5 FTP an ISO into RAM",
             boot(URL, serve())
                 .expect(overlay_root())
                 .expect(console_says("network: addresses and routes taken away"))
@@ -62,7 +62,7 @@ fn ftp() -> Vec<Scenario> {
             boot(URL, serve()).mode(Mode::Dracut106).kargs("rd.retry=60").expect(overlay_root()),
         ),
         scenario(
-            "net/FTP a plain URL whose file has blanks and signs in its name",
+            "net/T-53 FTP a plain URL whose file has blanks and signs in its name",
             boot(
                 "\"root=ftp://10.9.0.1/all%20images/a b&c;$d.iso\"",
                 Serve::Ftp(vec![("/all images/a b&c;$d.iso", iso())], None),
@@ -117,11 +117,11 @@ fn tls() -> Vec<Scenario> {
     let distrusts = |certificate| trusting(fails(URL, https(certificate), "RDL-071"));
     vec![
         scenario(
-            "net/HTTPS with a CA of one's own",
+            "net/N-P5 HTTPS with a CA of one's own",
             trusting(boot(URL, https(Certificate::Right))).expect(overlay_root()),
         ),
         scenario(
-            "net/E8 HTTPS an unknown CA",
+            "net/N-P6 E8 HTTPS an unknown CA",
             fails(URL, https(Certificate::Right), "RDL-071").expect(report_says("rd.live.ca=")),
         ),
         scenario(
@@ -129,7 +129,7 @@ fn tls() -> Vec<Scenario> {
             boot(URL, https(Certificate::Right)).kargs("rd.noverifyssl").expect(overlay_root()),
         ),
         scenario(
-            "net/K17 a certificate that has expired",
+            "net/N-P6 K17 a certificate that has expired",
             distrusts(Certificate::Expired).expect(report_says("expired")),
         ),
         scenario(
@@ -147,7 +147,7 @@ fn tls() -> Vec<Scenario> {
         ),
         scenario("net/K17 a certificate of the future", distrusts(Certificate::Future).expect(report_says("clock"))),
         scenario(
-            "net/K17 a certificate of another host",
+            "net/N-P6 K17 a certificate of another host",
             distrusts(Certificate::Other).expect(report_says("other.lan")),
         ),
         scenario(
@@ -165,7 +165,7 @@ fn tftp() -> Vec<Scenario> {
     let serve = || Serve::Tftp(vec![("/images/live.iso", iso())]);
     vec![
         scenario(
-            "net/TFTP an ISO into RAM",
+            "net/N-P5 TFTP an ISO into RAM",
             boot("root=live:tftp://10.9.0.1/images/live.iso", serve()).expect(overlay_root()),
         ),
         scenario(
@@ -285,6 +285,8 @@ fn aoe() -> Vec<Scenario> {
 
 fn nfs() -> Vec<Scenario> {
     let serve = || Serve::Nfs(vec![("/live.iso", iso())]);
+    let tree = || Serve::Nfs(vec![("/client/", image(Fs::Squashfs("zstd")))]);
+    let covered = || report_says("10.9.0.1:/images/client");
     vec![
         scenario(
             "net/E11 an ISO on an NFS server",
@@ -307,6 +309,35 @@ fn nfs() -> Vec<Scenario> {
             "net/E11 a file that is not there",
             fails("root=live:nfs4:10.9.0.1:/images/nothing.iso", serve(), "RDL-071")
                 .expect(report_says("there is no such file")),
+        ),
+        scenario(
+            "net/E12 a root on an NFS server",
+            boot("root=nfs4:10.9.0.1:/images/client rd.overlay", tree()).expect(overlay_root()).expect(covered()),
+        ),
+        scenario(
+            "net/E12 a root on an NFS server, with rd.live.image",
+            boot("root=nfs4:10.9.0.1:/images/client rd.overlay rd.live.image", tree())
+                .expect(overlay_root())
+                .expect(covered())
+                .expect(file_is("/run/net-live0.conf", HANDED))
+                .kargs(NAMED),
+        ),
+        scenario(
+            "net/E12 by version 3, dracut 106",
+            boot("root=live:nfs:vers=3:10.9.0.1:/images/client rd.overlay", tree())
+                .mode(Mode::Dracut106)
+                .kargs("rd.retry=60")
+                .expect(overlay_root())
+                .expect(covered()),
+        ),
+        scenario(
+            "net/E12 a directory that holds an image, and not a root",
+            fails(
+                "root=live:nfs4:10.9.0.1:/images/stick",
+                Serve::Nfs(vec![("/stick/LiveOS/squashfs.img", image(Fs::Squashfs("zstd")))]),
+                "RDL-071",
+            )
+            .expect(report_says("add /LiveOS/squashfs.img to the path")),
         ),
         scenario(
             "net/E11 a directory that is not shown",

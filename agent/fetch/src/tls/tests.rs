@@ -128,7 +128,7 @@ fn a_certificate_of_a_known_ca_is_trusted_wherever_the_ca_came_from() {
 }
 
 #[test]
-fn why_a_server_is_not_trusted() {
+fn n_p6_why_a_server_is_not_trusted() {
     let (ca, other) = (Authority::new(), Authority::new());
     let (ca_pem, other_pem) = (ca.pem(), other.pem());
     let known = Material { bundle: ca_pem.as_bytes(), ..Material::default() };

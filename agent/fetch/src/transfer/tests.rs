@@ -208,7 +208,7 @@ fn a_server_that_wants_one_connection_gets_one() {
     assert!((1..=3).contains(&refusals), "{refusals}");
 }
 
-fn a_stall_is_told_with_its_reason_and_the_console_holds_nobody_up() {
+fn n_p6_a_stall_is_told_with_its_reason_and_the_console_holds_nobody_up() {
     let data = image(1_000_000);
     let served = data.clone();
     let over = Arc::new(AtomicUsize::new(0));
@@ -278,6 +278,6 @@ fn jobs_that_make_no_sense() {
 fn slow_servers_and_stalls() {
     together(&[
         a_server_that_wants_one_connection_gets_one,
-        a_stall_is_told_with_its_reason_and_the_console_holds_nobody_up,
+        n_p6_a_stall_is_told_with_its_reason_and_the_console_holds_nobody_up,
     ]);
 }

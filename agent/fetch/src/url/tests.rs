@@ -5,7 +5,7 @@ fn url(text: &str) -> Url {
 }
 
 #[test]
-fn the_request_target_is_what_was_written() {
+fn t53_the_request_target_is_what_was_written() {
     for (text, target, authority) in [
         ("http://h", "/", "h"),
         ("http://h?a=b", "/?a=b", "h"),

@@ -8,7 +8,7 @@ use crate::policy::{Changed, Identity, Validator};
 use crate::tls::{Material, tests::Authority};
 
 #[test]
-fn redirects_are_followed_with_their_tokens() {
+fn t52_e7_redirects_are_followed_with_their_tokens() {
     let server = Server::new(|request, peer| match request.target() {
         "/a?b" => say(peer, "302 x", "Location: c/../d?token=x%2Fy+z&e\r\n", "moved"),
         "/d?token=x%2Fy+z&e" => serve(request, peer, b"hello", ""),
@@ -22,7 +22,7 @@ fn redirects_are_followed_with_their_tokens() {
 }
 
 #[test]
-fn redirects_end() {
+fn n_p6_an_endless_redirect_ends() {
     let server = Server::new(|request, peer| {
         let next: usize = request.target()[1..].parse().unwrap();
         if next == 10 {
@@ -118,7 +118,7 @@ fn why_a_server_is_not_trusted_is_told_with_its_address() {
 }
 
 #[test]
-fn through_a_proxy() {
+fn e9_through_a_proxy() {
     let proxy = Server::new(|request, peer| match request.field("proxy-authorization") {
         None => say(peer, "407 x", "", ""),
         Some(_) => serve(request, peer, b"from the proxy", ""),

@@ -16,7 +16,7 @@ fn cutting(data: Vec<u8>, at: usize, cut: impl Fn(&Request) -> bool + Send + Syn
     })
 }
 
-fn a_file_that_is_not_there_is_asked_for_once_in_ten_seconds() {
+fn e4_t51_a_file_that_is_not_there_is_asked_for_once_in_ten_seconds() {
     let server = Server::new(|_, peer| say(peer, "404 Not Found", "", "<html>"));
     let (line, took) = give_up(patient(), &server, 1);
     assert_eq!(line, "http://S/i.iso: S: 404 Not Found (1 try in 1 s)");
@@ -34,7 +34,7 @@ fn what_no_time_makes_better_ends_at_once() {
     }
 }
 
-fn a_server_in_trouble_is_asked_again() {
+fn n_p6_a_server_in_trouble_is_asked_again() {
     let data = image(200_000);
     let served = data.clone();
     let server = Server::new(move |request, peer| match request.nth {
@@ -64,7 +64,7 @@ fn nobody_listens() {
 }
 
 #[test]
-fn a_file_that_is_cut_once_goes_on_where_it_was() {
+fn e6_n_p6_a_file_that_is_cut_once_goes_on_where_it_was() {
     let data = image(2_000_000);
     let server = cutting(data.clone(), 900_000, |request| request.nth == 1);
     let (fetched, place) = get(&server);
@@ -74,7 +74,7 @@ fn a_file_that_is_cut_once_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_file_that_is_cut_again_and_again_comes_all_the_same() {
+fn e6_a_file_that_is_cut_again_and_again_comes_all_the_same() {
     let data = image(1_500_000);
     let began = Instant::now();
     // 20 kB: the first 64 KiB come in pieces too.
@@ -101,7 +101,7 @@ fn small_parts_are_taken() {
     assert!(place.image() == data && fetched.restarts == 0);
 }
 
-fn a_server_that_announces_more_than_it_has() {
+fn n_p6_a_server_that_announces_more_than_it_has() {
     let data = image(200_000);
     let server = Server::new(move |request, peer| {
         let (first, last) = request.range().unwrap();
@@ -294,16 +294,37 @@ fn after_a_silence_the_segments_are_small() {
 }
 
 /// Each of these waits for a second or more.
+/// dracut-live spec, case E5: the server is started while the boot waits for it.
+fn e5_a_server_that_is_up_later_is_met() {
+    let data = image(300_000);
+    let served = data.clone();
+    // An address of its own: the port is not given to another test's server.
+    let late = std::net::TcpListener::bind("127.77.1.5:0").unwrap().local_addr().unwrap();
+    let began = Instant::now();
+    let starts = std::thread::spawn(move || {
+        std::thread::sleep(secs(4.0));
+        Server::at(late, move |request, peer| serve(request, peer, &served, "\"x\""))
+    });
+    let url: Url = format!("http://{late}/").parse().unwrap();
+    let mut place = Memory::default();
+    run(patient(), &job(&[url], 60), &mut place).unwrap();
+    assert!(place.image() == data);
+    let took = began.elapsed();
+    assert!(took >= secs(4.0) && took < secs(12.0), "{took:?}");
+    drop(starts.join().unwrap());
+}
+
 #[test]
 fn servers_that_make_us_wait() {
     together(&[
-        a_file_that_is_not_there_is_asked_for_once_in_ten_seconds,
+        e4_t51_a_file_that_is_not_there_is_asked_for_once_in_ten_seconds,
         nobody_listens,
-        a_server_that_announces_more_than_it_has,
+        e5_a_server_that_is_up_later_is_met,
+        n_p6_a_server_that_announces_more_than_it_has,
         a_server_without_ranges_that_always_breaks_ends,
         a_slow_server_is_waited_for,
         a_server_that_sends_heads_only,
         after_a_silence_the_segments_are_small,
-        a_server_in_trouble_is_asked_again,
+        n_p6_a_server_in_trouble_is_asked_again,
     ]);
 }
