@@ -301,8 +301,8 @@ fn e5_a_server_that_is_up_later_is_met() {
     // An address of its own: the port is not given to another test's server.
     let late = std::net::TcpListener::bind("127.77.1.5:0").unwrap().local_addr().unwrap();
     let began = Instant::now();
-    let starts = std::thread::spawn(move || {
-        std::thread::sleep(secs(4.0));
+    let starts = thread::spawn(move || {
+        thread::sleep(secs(4.0));
         Server::at(late, move |request, peer| serve(request, peer, &served, "\"x\""))
     });
     let url: Url = format!("http://{late}/").parse().unwrap();
