@@ -159,6 +159,14 @@ impl Handle {
         self.change(&Request::new(n::NEWLINK, 0, &link_head(index, n::IFF_UP, n::IFF_UP)), Doing::Up(index))
     }
 
+    /// Takes away an interface that was made.
+    ///
+    /// # Errors
+    /// It is none of those: `EOPNOTSUPP`.
+    pub fn remove(&mut self, index: u32) -> Result<(), Failure> {
+        self.change(&Request::new(n::DELLINK, 0, &link_head(index, 0, 0)), Doing::Down(index))
+    }
+
     /// Sets an interface down.
     ///
     /// # Errors
