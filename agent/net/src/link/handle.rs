@@ -378,7 +378,8 @@ fn route_request(kind: u16, flags: u16, index: u32, route: Route, options: &Rout
     if let Some(gateway) = route.gateway {
         request = request.with(n::RTA_GATEWAY, &octets(gateway));
     }
-    if let Some(source) = options.source.filter(|source| source.is_ipv4() == route.net.ip.is_ipv4()) {
+    // One of IPv6 is refused until the kernel knows that no other machine has it; it chooses the right one by itself.
+    if let Some(source) = options.source.filter(|source| source.is_ipv4() && route.net.ip.is_ipv4()) {
         request = request.with(n::RTA_PREFSRC, &octets(source));
     }
     request

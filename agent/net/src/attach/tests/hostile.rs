@@ -24,6 +24,45 @@ fn give(there: &There, name: &'static str, own: &'static str) {
     });
 }
 
+/// Kind 10: the kernel takes no route whose source is an address that it still looks for twins of.
+#[test]
+fn k10_a_fixed_ipv6_address_has_its_router() {
+    for router in ["fe80::1", "2001:db8:7::1"] {
+        in_a_network(move |near, there| {
+            if !Path::new("/proc/net/if_inet6").exists() {
+                return;
+            }
+            there.far_end(near, ("cable0", "server0"), Some("2001:db8:7::1/64"));
+            give(there, "server0", "fe80::1/64");
+            give(there, "server0", "2001:db8:8::1/128");
+            let line = format!("ip=[2001:db8:7::2]::[{router}]:64::cable0:none");
+            let attached = Attached::begin(wish(&line), Path::new("/")).unwrap();
+            there.listen("[2001:db8:8::1]:80");
+            let mut told = until_up(&attached, &["cable0"]);
+            let reach = attached.reach();
+            let begun = Instant::now();
+            let said = loop {
+                match hello(&reach, "[2001:db8:8::1]:80") {
+                    Err(error) if begun.elapsed() > Duration::from_secs(6) => break Err(error),
+                    Err(_) => thread::sleep(Duration::from_millis(100)),
+                    Ok(said) => break Ok(said),
+                }
+            };
+            told.extend(attached.wait(Duration::ZERO).iter().map(ToString::to_string));
+            assert_eq!(said.ok().as_deref(), Some("hello"), "{router}: {told:?}");
+            assert!(told.iter().all(|line| !line.contains("cannot")), "{told:?}");
+            let index = link(near, "cable0").index;
+            let left = |near: &mut Handle| {
+                let routes = near.routes().unwrap();
+                routes.into_iter().any(|(of, route, _)| of == index && route.net.ip.is_ipv6() && route.net.prefix == 0)
+            };
+            assert!(left(near));
+            attached.end(Leave::Clean);
+            assert!(!left(near), "the route stays");
+        });
+    }
+}
+
 /// Kind 10a: two addresses in a subnet (RFC 3021), and one.
 #[test]
 fn k10_a_subnet_of_two_addresses_and_one_of_one_have_their_router() {
