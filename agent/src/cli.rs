@@ -10,8 +10,10 @@ use lexopt::prelude::*;
 use crate::attempt::{self, Stays};
 use crate::dracut::{self, Call};
 use crate::env::Env;
+use crate::facts::Provider;
 use crate::kmsg;
 use crate::native;
+use crate::plan::provider::waits_to_be_asked;
 use crate::terminal;
 
 const HELP: &str = "\
@@ -117,7 +119,10 @@ fn answer(result: Answer) -> ExitCode {
 fn boot(arguments: &[String]) -> Answer {
     let call = boot_call(arguments)?;
     if call.claims {
-        let (_, config, _) = dracut::read(&call)?;
+        let (env, config, _) = dracut::read(&call)?;
+        if waits_to_be_asked(&config, Provider::of(&env)) {
+            terminal::print(["network"]);
+        }
         let live = !matches!(config.source, crate::config::Source::NotLive(_));
         return Ok(if live { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }

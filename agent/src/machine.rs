@@ -284,8 +284,7 @@ impl World for Machine<'_> {
     }
 
     fn provider(&self) -> Option<Provider> {
-        let has = |provider: &Provider| provider.programs().iter().any(|program| self.env.path(program).exists());
-        self.noted(Provider::ALL.into_iter().find(has), Look::Provider)
+        self.noted(Provider::of(self.env), Look::Provider)
     }
 
     fn source_at(&self, at: &Path) -> Option<String> {

@@ -1,7 +1,14 @@
 #!/bin/sh
 # Sourced in dracut's cmdline stage. Tells dracut that somebody knows how to mount this root=; decides nothing itself.
 
-if rdlive boot --claims; then
+if rdlive_asks=$(rdlive boot --claims); then
+    # NetworkManager, connman and dracut's scripts bring the network up where this file is, or a netroot=, which is no word of ours. An empty
+    # one means each interface; unlike rd.neednet=1 it makes dracut's main loop wait for nothing.
+    if [ "$rdlive_asks" = network ] && ! [ -e /tmp/net.ifaces ]; then
+        : > /tmp/net.ifaces
+    fi
+    unset rdlive_asks
+
     # With rd.live.image, dracut takes root=LABEL=x for a plain disk and makes its main loop wait for it. The agent
     # waits itself, and may find the label where udev does not look.
     rdlive_rest=${root#block:} rdlive_name=

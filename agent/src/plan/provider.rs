@@ -39,6 +39,13 @@ pub fn choose(config: &Config, provider: Option<Provider>) -> Way {
     }
 }
 
+/// Whether that program begins only if dracut knows of a root that needs the network, which of ours it does not: networkd starts anyway.
+#[must_use]
+pub fn waits_to_be_asked(config: &Config, provider: Option<Provider>) -> bool {
+    let followed = matches!(choose(config, provider), Way::Follow(provider) if provider != Provider::Networkd);
+    followed && config.needs_network()
+}
+
 fn asks(words: &[Word<'_>]) -> bool {
     let is_off = |word: &Word<'_>| matches!(word.value, Some("0" | "no" | "off"));
     words.iter().any(|word| ASKING.contains(&word.key) && !(word.key == "rd.neednet" && is_off(word)))
@@ -105,6 +112,22 @@ mod tests {
             choice("ip=192.0.2.9/24::192.0.2.1:::eth0:none", Some(Provider::NetworkManager)),
             Way::Follow(Provider::NetworkManager)
         );
+    }
+
+    #[test]
+    fn k12_a_program_that_dracut_would_not_start_is_started() {
+        for (line, provider, expected) in [
+            ("root=live:http://h/x.iso ip=dhcp", Some(Provider::NetworkManager), true),
+            ("root=live:http://h/x.iso ip=dhcp", Some(Provider::Legacy), true),
+            ("root=live:http://h/x.iso ip=dhcp", Some(Provider::Networkd), false),
+            ("root=live:http://h/x.iso ip=dhcp", None, false),
+            ("root=live:http://h/x.iso", Some(Provider::NetworkManager), false),
+            ("root=live:LABEL=x ip=dhcp", Some(Provider::NetworkManager), false),
+            ("root=live:LABEL=x ip=dhcp live.updates=http://h/x.tar", Some(Provider::NetworkManager), true),
+            ("root=live:http://h/x.iso ip=eth0:link-local", Some(Provider::NetworkManager), false),
+        ] {
+            assert_eq!(waits_to_be_asked(&interpret_text(line).0, provider), expected, "{line} {provider:?}");
+        }
     }
 
     #[test]
