@@ -10,8 +10,10 @@ use lexopt::prelude::*;
 use crate::attempt::{self, Stays};
 use crate::dracut::{self, Call};
 use crate::env::Env;
+use crate::facts::Provider;
 use crate::kmsg;
 use crate::native;
+use crate::plan::provider::waits_to_be_asked;
 use crate::terminal;
 
 const HELP: &str = "\
@@ -21,9 +23,8 @@ As PID 1 it boots. Otherwise:
   rdlive init                          boot, as PID 1 does
   rdlive boot [--sysroot DIR] [--cmdline TEXT] [--root DIR] [--claims | --labels]
                                        build the live root at DIR (default /sysroot); with --claims only tell
-                                       whether the command line asks for one (exit 0 yes, 1 no), and keep the
-                                       initrd's programs from what is ours; with --labels give the one that was
-                                       built its SELinux labels
+                                       whether the command line asks for one (exit 0 yes, 1 no); with --labels
+                                       give the one that was built its SELinux labels
   rdlive generator NORMAL EARLY LATE   systemd generator
   rdlive explain [--cmdline TEXT] [--medium FILE|DEV | --facts FILE] [--json]
                                        what a command line means, every warning, and the plan; touches nothing
@@ -118,7 +119,12 @@ fn answer(result: Answer) -> ExitCode {
 fn boot(arguments: &[String]) -> Answer {
     let call = boot_call(arguments)?;
     if call.claims {
-        return Ok(if dracut::claim(&call)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        let (env, config, _) = dracut::read(&call)?;
+        if waits_to_be_asked(&config, Provider::of(&env)) {
+            terminal::print(["network"]);
+        }
+        let live = !matches!(config.source, crate::config::Source::NotLive(_));
+        return Ok(if live { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     // The reason was logged and left in /run; a second copy would only push it off the screen.
     Ok(match dracut::run(&call, arguments) {

@@ -17,10 +17,10 @@ use crate::exec::{Executor, MODULE_LIMIT, ModuleError};
 use crate::handover::Report;
 use crate::kmsg;
 use crate::layout;
-use crate::machine::{self, Machine};
+use crate::machine::Machine;
 use crate::native::{finish, room_for_shutdown};
 use crate::patient::Apart;
-use crate::plan::{Step, prepare, provider};
+use crate::plan::{Step, prepare};
 use crate::probe::uevent::Socket;
 use crate::terminal;
 use crate::watch::Watch;
@@ -34,7 +34,7 @@ pub struct Call {
     pub sysroot: PathBuf,
     /// Instead of the kernel's command line.
     pub cmdline: Option<String>,
-    /// Only tell whether the command line asks for a live root, and keep other programs from its network.
+    /// Only tell whether the command line asks for a live root.
     pub claims: bool,
     /// Only give the root its SELinux labels, where an earlier call has built it and nothing else of the initrd is left to do.
     pub labels: bool,
@@ -50,23 +50,6 @@ pub fn read(call: &Call) -> Result<(Env, Config, Warnings), Stop> {
     let conf = Conf::load(env.root()).map_err(|error| Stop::new(Code::Environment, error.to_string()))?;
     let (config, warnings) = config::interpret(&cmdline, &conf);
     Ok((env, config, warnings))
-}
-
-/// Whether the command line asks for a live root, before dracut brings anything up. Programs of the initrd that would have the network
-/// that rdlive is to bring up are told to leave it.
-///
-/// # Errors
-/// The command line or the settings cannot be read.
-pub fn claim(call: &Call) -> Result<bool, Stop> {
-    let (env, config, _) = read(call)?;
-    if let Some((path, text)) = provider::left_alone(&config, machine::provider(&env)) {
-        let path = env.path(path);
-        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
-        if let Err(error) = written {
-            terminal::complain(&format!("rdlive: {}: {error}, ignoring", path.display()));
-        }
-    }
-    Ok(!matches!(config.source, config::Source::NotLive(_)))
 }
 
 /// Builds the root, as `rdlive boot` with these arguments. `Ok(false)` when the command line does not ask for a live root.

@@ -7,6 +7,7 @@
 //!   the start when the agent has mounted `/sysroot`, its assertion fails the start when the agent has not.
 //! * links that make `initrd-root-fs.target` require that unit and the agent's service.
 //! * a limit for the end of udev, which may wait for a disk that does not answer.
+//! * conditions that keep systemd-networkd from starting where the agent brings the network up itself.
 //!
 //! `docs/decisions/0002-systemd-units.md` has the reasons.
 
@@ -18,7 +19,9 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::dracut::{self, Call};
 use crate::error::Stop;
+use crate::facts::Provider;
 use crate::layout;
+use crate::plan::provider::{self, Way};
 
 /// The service that runs the agent, installed by the dracut module.
 const SERVICE: &str = "/usr/lib/systemd/system/rdlive.service";
@@ -32,6 +35,12 @@ const REQUIRED: &str = "initrd-root-fs.target.requires";
 /// waits. udev looks at all devices again in the real system.
 const UDEV: &str = "systemd-udevd.service.d/50-rdlive.conf";
 const UDEV_STOP: &str = "# Written by rdlive-generator.\n[Service]\nTimeoutStopSec=2\nSendSIGKILL=no\n";
+
+/// networkd starts in each initrd that has it, and asks on every interface where nobody has told it anything else: an address that it did
+/// not make it takes away, and with it the transfer (network-field.md kind 23). A condition, for a mask would show as a failure.
+const NETWORKD: [&str; 2] = ["systemd-networkd.service.d/50-rdlive.conf", "systemd-networkd.socket.d/50-rdlive.conf"];
+const NETWORKD_STAYS_OUT: &str =
+    "# Written by rdlive-generator: rdlive brings the network up.\n[Unit]\nConditionPathExists=!/usr/bin/rdlive\n";
 
 /// Why the generator failed. systemd logs it and boots on without the units.
 #[derive(Debug, thiserror::Error)]
@@ -77,8 +86,19 @@ pub enum Body {
 pub fn run(arguments: &[String]) -> Result<(), GeneratorError> {
     let [_, early, _] = arguments else { return Err(GeneratorError::Arguments(arguments.len())) };
     let call = Call { root: "/".into(), sysroot: "/sysroot".into(), cmdline: None, claims: true, labels: false };
-    let (_, config, _) = dracut::read(&call)?;
-    write(&units(&config), Path::new(early))
+    let (env, config, _) = dracut::read(&call)?;
+    let mut units = units(&config);
+    units.extend(alone(&config, Provider::of(&env)));
+    write(&units, Path::new(early))
+}
+
+/// What keeps another program from the interfaces that the agent brings up.
+fn alone(config: &Config, provider: Option<Provider>) -> Vec<Unit> {
+    let is_followed = matches!(provider::choose(config, provider), Way::Follow(_));
+    if provider != Some(Provider::Networkd) || is_followed || !config.needs_network() {
+        return Vec::new();
+    }
+    NETWORKD.map(|path| Unit { path: path.into(), body: Body::Text(NETWORKD_STAYS_OUT.to_owned()) }).to_vec()
 }
 
 /// The units for a configuration; none if the root is not live. An ordinary root stays systemd's to mount; only the
@@ -220,6 +240,31 @@ mod tests {
     fn a_malformed_live_root_is_claimed() {
         for cmdline in ["root=live:", "rd.live.image", "root=live:/x.squashfs"] {
             assert!(text_of_mount(cmdline).is_some(), "{cmdline:?}");
+        }
+    }
+
+    /// network-field.md kind 23: of two that have one interface, one takes the other's address away.
+    #[test]
+    fn k23_networkd_stays_out_where_rdlive_brings_the_network_up() {
+        const URL: &str = "root=live:http://h/x.iso";
+        let networkd = Some(Provider::Networkd);
+        for (line, provider, expected) in [
+            (format!("{URL} ip=single-dhcp"), networkd, true),
+            (URL.to_owned(), networkd, true),
+            ("root=live:AOEINTERFACE=e0.1".to_owned(), networkd, true),
+            ("root=live:LABEL=x live.updates=http://h/x.tar".to_owned(), networkd, true),
+            (format!("{URL} ip=dhcp"), networkd, false),
+            (format!("{URL} rd.neednet=1"), networkd, false),
+            // Somebody else may want it for something else.
+            ("root=live:LABEL=x".to_owned(), networkd, false),
+            ("root=/dev/sda1 ip=single-dhcp".to_owned(), networkd, false),
+            (URL.to_owned(), Some(Provider::NetworkManager), false),
+            (URL.to_owned(), None, false),
+        ] {
+            let paths: Vec<PathBuf> =
+                alone(&interpret_text(&line).0, provider).into_iter().map(|unit| unit.path).collect();
+            let all: Vec<PathBuf> = if expected { NETWORKD.map(PathBuf::from).to_vec() } else { Vec::new() };
+            assert_eq!(paths, all, "{line} {provider:?}");
         }
     }
 

@@ -118,12 +118,6 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Who else brings a network up here, by the programs that are there.
-pub(crate) fn provider(env: &Env) -> Option<Provider> {
-    let has = |provider: &Provider| provider.programs().iter().any(|program| env.path(program).exists());
-    Provider::ALL.into_iter().find(has)
-}
-
 impl World for Machine<'_> {
     fn view(&self) -> View {
         let view = self.watch.view();
@@ -290,7 +284,7 @@ impl World for Machine<'_> {
     }
 
     fn provider(&self) -> Option<Provider> {
-        self.noted(provider(self.env), Look::Provider)
+        self.noted(Provider::of(self.env), Look::Provider)
     }
 
     fn source_at(&self, at: &Path) -> Option<String> {

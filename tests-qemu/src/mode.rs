@@ -51,6 +51,8 @@ pub enum Mode {
     Dracut106Nm,
     /// dracut 059 with systemd, Debian 12.
     Dracut059,
+    /// As [`Mode::Dracut059`], with dracut's own scripts for the network (network-legacy), which later versions have no more.
+    Dracut059Legacy,
     /// The original dmsquash-live of dracut 059, Debian 12.
     DmsquashLive,
     /// The original kiwi-live, Debian 12.
@@ -116,6 +118,7 @@ impl Mode {
             | Self::NativeWrite12
             | Self::NativeCrypt12
             | Self::Dracut059
+            | Self::Dracut059Legacy
             | Self::DmsquashLive
             | Self::KiwiLive
             | Self::Floor => Tree::Bookworm,
@@ -141,6 +144,7 @@ impl Mode {
                 | Self::Dracut106Networkd
                 | Self::Dracut106Nm
                 | Self::Dracut059
+                | Self::Dracut059Legacy
         )
     }
 
@@ -212,7 +216,8 @@ impl Mode {
             | Self::Dracut106LvmShell
             | Self::Dracut106Networkd
             | Self::Dracut106Nm
-            | Self::Dracut059 => format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash),
+            | Self::Dracut059
+            | Self::Dracut059Legacy => format!("{:x} {:x}", lab.built.agent.hash, lab.built.module_hash),
             Self::Floor => format!("{:x} {:?}", lab.built.guest.hash, floor::WANTED),
             Self::DmsquashLive | Self::KiwiLive | Self::Livenet106 => String::new(),
             Self::KiwiLive11 => kiwi::SHA256.to_owned(),
@@ -240,6 +245,7 @@ impl Mode {
             | Self::NativeCrypt12 => self.native(lab, over, version, path),
             Self::Dracut106 | Self::Dracut106Lvm | Self::Dracut059 => add("rdlive"),
             Self::Dracut106Shell | Self::Dracut106LvmShell => with(&["--omit", SYSTEMD, "--add", "rdlive"]),
+            Self::Dracut059Legacy => add("rdlive network-legacy"),
             Self::Dracut106Networkd => add("rdlive systemd-networkd"),
             Self::Dracut106Nm => add("rdlive network-manager"),
             Self::Dracut106Named => add(&NAMES.join(" ")),

@@ -159,7 +159,8 @@ pub enum Leave {
     AsItIs,
     /// As another program has left them: nothing is changed.
     ToOthers,
-    /// They are taken away, and the interfaces set down, for whoever comes next; no server is told (network.md 4.8).
+    /// They are taken away for whoever comes next, and so is a VLAN that was made. Links stay up where udev of the live system has nothing
+    /// more to rename, or can; no server is told (network-field.md kind 23).
     Clean,
 }
 

@@ -46,6 +46,12 @@ impl Config {
         Wish::parse(self.network.iter().map(|setting| Word { key: &setting.name, value: setting.value.as_deref() }))
     }
 
+    /// Whether the root, or a part of it, comes over the network.
+    #[must_use]
+    pub fn needs_network(&self) -> bool {
+        matches!(self.source, Source::Url(_) | Source::Aoe(_)) || self.fetched_updates().is_some()
+    }
+
     /// The URL of files that are copied over the root.
     #[must_use]
     pub fn fetched_updates(&self) -> Option<String> {

@@ -140,12 +140,11 @@ pub(super) fn no_netlink(failure: Failure) -> Stop {
     Stop::new(Code::NetworkDown, failure.to_string()).advice("see dmesg")
 }
 
-/// Whether a program that brings the network up is there. Scripts are not, once their work is done; they had their time.
+/// Whether a program that brings the network up is there. A script is not, once its work is done: it had its time.
 fn is_running(env: &Env, provider: Provider) -> bool {
-    let Some(process) = provider.process() else { return false };
     let entries = fs::read_dir(env.path("proc")).into_iter().flatten().flatten();
     let is_it = |entry: fs::DirEntry| {
-        fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name.trim_end() == process)
+        fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name.trim_end() == provider.process())
     };
     entries.into_iter().any(is_it)
 }

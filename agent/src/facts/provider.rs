@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::env::Env;
+
 /// A program of an initrd that reads `ip=` and brings interfaces up (dracut-live spec 3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -22,6 +24,13 @@ impl Provider {
     /// All of them, in the order in which dracut chooses one.
     pub const ALL: [Self; 4] = [Self::NetworkManager, Self::Networkd, Self::Connman, Self::Legacy];
 
+    /// The one of this initrd.
+    #[must_use]
+    pub fn of(env: &Env) -> Option<Self> {
+        let has = |provider: &Self| provider.programs().iter().any(|program| env.path(program).exists());
+        Self::ALL.into_iter().find(has)
+    }
+
     /// Its program in the initrd, by the places where distributions have it.
     #[must_use]
     pub fn programs(self) -> &'static [&'static str] {
@@ -33,14 +42,15 @@ impl Provider {
         }
     }
 
-    /// The name of its process, which the kernel cuts after 15 bytes; `None` where no process stays.
+    /// The name of its process, which the kernel cuts after 15 bytes.
     #[must_use]
-    pub fn process(self) -> Option<&'static str> {
+    pub fn process(self) -> &'static str {
         match self {
-            Self::Networkd => Some("systemd-network"),
-            Self::NetworkManager => Some("NetworkManager"),
-            Self::Connman => Some("connmand"),
-            Self::Legacy => None,
+            Self::Networkd => "systemd-network",
+            Self::NetworkManager => "NetworkManager",
+            Self::Connman => "connmand",
+            // The script waits for its DHCP client, which stays when it has an address.
+            Self::Legacy => "ifup",
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Who brings the network up: rdlive, or the program of an initrd of dracut that reads the same words (network.md 4.1, 4.2).
-//! The other one is kept from the same interfaces then (network-field.md kind 23).
 
 use rdlive_net::grammar::others::{self, Verdict};
 use rdlive_net::grammar::{Wish, Word};
 
-use crate::config::{Config, Source};
+use crate::config::Config;
 use crate::facts::Provider;
 
 /// Words that ask for a network, whether anything needs one or not; without one of them no program of dracut begins by itself.
@@ -40,23 +39,11 @@ pub fn choose(config: &Config, provider: Option<Provider>) -> Way {
     }
 }
 
-/// The file, by its path without a slash at the front and its text, that keeps a program of the initrd from all interfaces, where rdlive
-/// is to fetch the image over one: two that give addresses take them away from each other. networkd runs and has a setting for every
-/// interface in dracut 106, asked or not. In `/etc` of the initrd the file is gone when the live system starts.
+/// Whether that program begins only if dracut knows of a root that needs the network, which of ours it does not: networkd starts anyway.
 #[must_use]
-pub fn left_alone(config: &Config, provider: Option<Provider>) -> Option<(&'static str, &'static str)> {
-    let Source::Url(_) = config.source else { return None };
-    match (choose(config, provider), provider?) {
-        (Way::Follow(_), _) | (_, Provider::Connman | Provider::Legacy) => None,
-        // The first file that matches counts, in the order of names (systemd.network(5)).
-        (_, Provider::Networkd) => {
-            Some(("etc/systemd/network/00-rdlive.network", "[Match]\nName=*\n\n[Link]\nUnmanaged=yes\n"))
-        }
-        // NetworkManager.conf(5).
-        (_, Provider::NetworkManager) => {
-            Some(("etc/NetworkManager/conf.d/zz-rdlive.conf", "[device-rdlive]\nmatch-device=*\nmanaged=0\n"))
-        }
-    }
+pub fn waits_to_be_asked(config: &Config, provider: Option<Provider>) -> bool {
+    let followed = matches!(choose(config, provider), Way::Follow(provider) if provider != Provider::Networkd);
+    followed && config.needs_network()
 }
 
 fn asks(words: &[Word<'_>]) -> bool {
@@ -128,30 +115,18 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_followed_is_kept_from_the_interfaces() {
-        use Provider::{Connman, Legacy, NetworkManager, Networkd};
-        for (root, words, provider, expected) in [
-            ("live:http://h/x.iso", "ip=single-dhcp", Some(Networkd), "etc/systemd/network/00-rdlive.network"),
-            ("live:http://h/x.iso", "", Some(Networkd), "etc/systemd/network/00-rdlive.network"),
-            ("live:nfs://h/x.iso", "", Some(Networkd), "etc/systemd/network/00-rdlive.network"),
-            ("live:http://h/x.iso", "ip=dhcp", Some(Networkd), ""),
-            (
-                "live:http://h/x.iso",
-                "ip=52:54:00:12:34:56:dhcp",
-                Some(NetworkManager),
-                "etc/NetworkManager/conf.d/zz-rdlive.conf",
-            ),
-            ("live:http://h/x.iso", "ip=dhcp", Some(NetworkManager), ""),
-            ("live:http://h/x.iso", "", Some(Legacy), ""),
-            ("live:http://h/x.iso", "", Some(Connman), ""),
-            ("live:http://h/x.iso", "", None, ""),
-            // Nothing of ours touches an interface: the initrd's program may be there for somebody else.
-            ("live:LABEL=x", "ip=single-dhcp", Some(Networkd), ""),
-            ("/dev/sda1", "ip=single-dhcp", Some(Networkd), ""),
+    fn k12_a_program_that_dracut_would_not_start_is_started() {
+        for (line, provider, expected) in [
+            ("root=live:http://h/x.iso ip=dhcp", Some(Provider::NetworkManager), true),
+            ("root=live:http://h/x.iso ip=dhcp", Some(Provider::Legacy), true),
+            ("root=live:http://h/x.iso ip=dhcp", Some(Provider::Networkd), false),
+            ("root=live:http://h/x.iso ip=dhcp", None, false),
+            ("root=live:http://h/x.iso", Some(Provider::NetworkManager), false),
+            ("root=live:LABEL=x ip=dhcp", Some(Provider::NetworkManager), false),
+            ("root=live:LABEL=x ip=dhcp live.updates=http://h/x.tar", Some(Provider::NetworkManager), true),
+            ("root=live:http://h/x.iso ip=eth0:link-local", Some(Provider::NetworkManager), false),
         ] {
-            let config = interpret_text(&format!("root={root} {words}")).0;
-            let path = left_alone(&config, provider).map_or("", |(path, _)| path);
-            assert_eq!(path, expected, "{root} {words} {provider:?}");
+            assert_eq!(waits_to_be_asked(&interpret_text(line).0, provider), expected, "{line} {provider:?}");
         }
     }
 

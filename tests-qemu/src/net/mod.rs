@@ -42,6 +42,8 @@ pub struct Net {
 pub enum Serve {
     /// Addresses from .50 to .60 of each cable's network, with the server as router. Further words are dnsmasq's own.
     Dhcp(Vec<&'static str>),
+    /// The same from so many seconds after the cables were laid.
+    LateDhcp(u32),
     /// Files on port 80, by their path in the URL.
     Http(Vec<(&'static str, Recipe)>),
     /// The same with TLS on port 443, by this certificate of the lab's.

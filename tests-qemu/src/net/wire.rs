@@ -117,6 +117,7 @@ impl Wire {
     fn serve(&mut self, server: &Serve, cables: usize, lab: &Lab) -> Result<()> {
         match server {
             Serve::Dhcp(words) => self.start(&args::dnsmasq(cables, words), Port::Udp(67)),
+            Serve::LateDhcp(after) => self.later(*after, &args::dnsmasq(cables, &[])),
             Serve::Http(files) => {
                 self.lay_out(files, "http", lab)?;
                 self.show(args::PLAIN, 80)
@@ -150,13 +151,8 @@ impl Wire {
             }
             Serve::Aoe(recipe, after) => {
                 let file = recipe.file(lab)?.display().to_string();
-                let script = format!("sleep {after}; exec vblade -r 0 1 {} \"$1\"", args::near(0));
-                let args = ["sh", "-c", &script, "vblade", &file].map(str::to_owned);
-                let said = File::create(self.dir.join("vblade.log"))?;
-                let mut command = self.inside(&args);
-                command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
-                self.servers.push(command.spawn().context("starting vblade")?);
-                Ok(())
+                let vblade = ["vblade", "-r", "0", "1", &args::near(0), &file].map(str::to_owned);
+                self.later(*after, &vblade)
             }
             Serve::Dolly(recipe, what) => {
                 let server = dolly::Server::start(&self.plug.namespace, recipe.file(lab)?, *what)?;
@@ -172,6 +168,19 @@ impl Wire {
                 self.start(&args::dnsmasq_of(&shown.join("dnsmasq.conf")), Port::Udp(67))
             }
         }
+    }
+
+    /// Starts a server after so many seconds, for which nobody waits.
+    fn later(&mut self, after: u32, args: &[String]) -> Result<()> {
+        let name = args.first().context("no server")?;
+        let said = File::create(self.dir.join(format!("{name}.log")))?;
+        let script = format!("sleep {after}; exec \"$@\"");
+        let mut all = ["sh", "-c", &script, "later"].map(str::to_owned).to_vec();
+        all.extend(args.iter().cloned());
+        let mut command = self.inside(&all);
+        command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        self.servers.push(command.spawn().with_context(|| format!("starting {name}"))?);
+        Ok(())
     }
 
     /// Puts files into a directory: links in `http`, and in `copied` themselves, for a server that cannot follow links out of it.

@@ -182,7 +182,7 @@ fn addresses() -> Vec<Scenario> {
 
 /// In an initrd of dracut, with and without a program that brings the network up.
 fn with_dracut() -> Vec<Scenario> {
-    use Mode::{Dracut059, Dracut106, Dracut106Networkd, Dracut106Nm, Dracut106Shell};
+    use Mode::{Dracut059, Dracut059Legacy, Dracut106, Dracut106Networkd, Dracut106Nm, Dracut106Shell};
     let by = |mode: Mode| boot(dhcp(iso())).mode(mode).kargs("rd.retry=60").expect(overlay_root());
     let own = |boot: Boot| boot.expect(report_says("network (any interface: DHCP or a router)"));
     let mut list = vec![
@@ -197,7 +197,7 @@ fn with_dracut() -> Vec<Scenario> {
         list.extend([
             scenario(
                 format!("net/E1 {name} brings the network up and is followed, dracut 106"),
-                by(mode).kargs("ip=dhcp").expect(report_says(told)),
+                by(mode).kargs("ip=dhcp").expect(report_says(told)).expect(console_lacks("does not run")),
             ),
             scenario(format!("net/E1 {name} is there and nobody asks it, dracut 106"), own(by(mode))).with_all(),
         ]);
@@ -206,7 +206,10 @@ fn with_dracut() -> Vec<Scenario> {
         scenario(
             "net/E1 NetworkManager does not run although it is asked, dracut 106",
             by(Dracut106Nm)
-                .kargs("ip=dhcp systemd.mask=nm-initrd.service")
+                .kargs("ip=dhcp")
+                .over_initrd(
+                    r"mkdir -p usr/sbin; printf '#!/bin/sh\nexit 1\n' > usr/sbin/NetworkManager; chmod 755 usr/sbin/NetworkManager",
+                )
                 .expect(console_says("NetworkManager does not run, so rdlive's own client brings it up")),
         ),
         scenario(
@@ -219,6 +222,18 @@ fn with_dracut() -> Vec<Scenario> {
                 .expect(report_says("journalctl -u nm-initrd")),
         ),
     ]);
+    list.extend([
+        scenario(
+            "net/E1 network-legacy brings the network up and is followed, dracut 059",
+            by(Dracut059Legacy)
+                .kargs("ip=dhcp")
+                .expect(report_says("network (by network-legacy)"))
+                .expect(console_lacks("does not run")),
+        )
+        .with_all(),
+        scenario("net/E1 network-legacy is there and nobody asks it, dracut 059", own(by(Dracut059Legacy))).with_all(),
+    ]);
+    list.extend(second_tries());
     list.push(scenario(
         "net/SD-35 a word that systemd-networkd cannot read, dracut 106",
         // The kernel's name of the card in user-mode Linux is none that networkd of dracut has a setting for.
@@ -230,6 +245,36 @@ fn with_dracut() -> Vec<Scenario> {
             .expect(console_says("systemd-networkd cannot read ip=single-dhcp, so rdlive's own client brings it up")),
     ));
     list
+}
+
+/// Nobody answers the first try of the program that brings the network up (network-field.md kind 12).
+fn second_tries() -> Vec<Scenario> {
+    // On a busy host an initrd takes half a minute until somebody asks.
+    let late = |mode: Mode, told| {
+        boot(http(iso()).serve(Serve::LateDhcp(60)))
+            .mode(mode)
+            .kargs("ip=dhcp rd.retry=120")
+            .deadline(300)
+            .expect(overlay_root())
+            .expect(console_says(told))
+            .expect(console_lacks("does not run"))
+    };
+    vec![
+        scenario(
+            "net/K12 a DHCP server that comes late, network-legacy, dracut 059",
+            late(Mode::Dracut059Legacy, "waiting for an address by network-legacy"),
+        ),
+        scenario(
+            "net/K12 a DHCP server that comes late, systemd-networkd, dracut 106",
+            late(Mode::Dracut106Networkd, "waiting for an address by systemd-networkd"),
+        )
+        .with_all(),
+        scenario(
+            "net/K12 a DHCP server that comes late, NetworkManager, dracut 106",
+            late(Mode::Dracut106Nm, "waiting for an address by NetworkManager"),
+        )
+        .with_all(),
+    ]
 }
 
 /// What goes wrong is said, soon, with its cause.

@@ -31,6 +31,8 @@ struct Known {
     counted: String,
     /// All others.
     others: Vec<String>,
+    /// udev would leave it this name.
+    is_final: bool,
 }
 
 /// All that have been seen.
@@ -70,8 +72,15 @@ impl Called {
     /// It has another name now.
     pub fn is_now(&mut self, index: u32, name: &str) {
         if let Some(known) = self.known.iter_mut().find(|known| known.index == index) {
+            // udev keeps what was chosen before.
+            known.is_final |= known.name != name;
             name.clone_into(&mut known.name);
         }
+    }
+
+    /// Whether udev of the live system, too, would leave it the name that it has.
+    pub fn is_final(&self, index: u32) -> bool {
+        self.known.iter().any(|known| known.index == index && known.is_final)
     }
 
     /// Takes in an interface that is new; the name that it is to get, if another one: the command line's, else udev's where there is no
@@ -86,6 +95,7 @@ impl Called {
         let is_free = |name: &&str| self.known.iter().all(|known| known.name != **name);
         // One that is up is somebody's, and an older kernel would refuse.
         let may = wish.predictable_names && !self.by_udev && !link.up;
+        let is_final = !wish.predictable_names || given.chosen(present).is_none_or(|name| name == link.name);
         let computed = given.chosen(present).filter(|_| may).filter(is_free);
         let new = named.map(|naming| naming.name.as_str()).or(computed).map(str::to_owned);
         let taken: Vec<&str> = self.known.iter().map(|known| known.counted.as_str()).collect();
@@ -95,7 +105,8 @@ impl Called {
         };
         let mut others: Vec<String> = given.all().filter(|name| is_free(&name.as_str())).collect();
         others.push(counted.clone());
-        self.known.push(Known { index: link.index, name: link.name.clone(), counted, others });
+        let name = link.name.clone();
+        self.known.push(Known { index: link.index, name, counted, others, is_final });
         new.filter(|name| *name != link.name)
     }
 }
@@ -124,6 +135,26 @@ mod tests {
         assert_eq!(called.with_names(&plain(4, "eth1")).altnames, ["eth2"]);
         called.forget(2);
         assert_eq!(called.learn(&plain(4, "eth1"), &wish).as_deref(), Some("enp0s3"));
+    }
+
+    /// network-field.md kind 23: before Linux 6.2 udev of the live system could not rename one that is up.
+    #[test]
+    fn k23_a_name_is_final_where_udev_would_leave_it() {
+        let root = tempfile::tempdir().unwrap();
+        card(root.path(), "eth0", "0000:00:03.0");
+        let of = |line: &str, link: &Link, renamed: Option<&str>| {
+            let mut called = Called::new(root.path());
+            drop(called.learn(link, &wish(line)));
+            renamed.into_iter().for_each(|name| called.is_now(link.index, name));
+            called.is_final(link.index)
+        };
+        let up = Link { up: true, ..plain(2, "eth0") };
+        assert!(of("", &plain(2, "eth0"), Some("enp0s3")));
+        assert!(!of("", &up, None), "it was not renamed, for it was up");
+        assert!(!of("", &up, Some("eth0")));
+        assert!(of("", &up, Some("boot0")), "udev keeps what was chosen");
+        assert!(of("net.ifnames=0", &up, None));
+        assert!(of("", &plain(3, "veth0"), None), "it is no card");
     }
 
     #[test]

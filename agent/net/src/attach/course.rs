@@ -272,7 +272,10 @@ impl Course {
             Leave::AsItIs if self.shared.followed.is_some() => self.hand_on(),
             Leave::AsItIs => self.cards.iter_mut().for_each(|card| card.keep(&mut self.handle)),
             Leave::Clean if self.shared.followed.is_none() => {
-                self.cards.iter_mut().for_each(|card| card.clean(&mut self.handle));
+                let renames = renames_up(rustix::system::uname().release().to_bytes());
+                for card in &mut self.cards {
+                    card.clean(renames || self.called.is_final(card.card.index), &mut self.handle);
+                }
             }
             Leave::Clean | Leave::ToOthers => {}
         }
@@ -291,6 +294,14 @@ impl Course {
             Err(failure) => self.news.push(News::Failed { name: "netlink".into(), failure }),
         }
     }
+}
+
+/// Whether a kernel of this release gives an interface that is up another name: Linux 6.2 was the first.
+pub(super) fn renames_up(release: &[u8]) -> bool {
+    let mut numbers =
+        release.split(|byte| !byte.is_ascii_digit()).map(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let mut next = || numbers.next().flatten().unwrap_or(0u32);
+    (next(), next()) >= (6, 2)
 }
 
 /// The VLANs whose tags its frames are to carry. One of them has the hardware address of what it lies on, and is not meant by that.

@@ -159,6 +159,14 @@ impl Handle {
         self.change(&Request::new(n::NEWLINK, 0, &link_head(index, n::IFF_UP, n::IFF_UP)), Doing::Up(index))
     }
 
+    /// Takes away an interface that was made.
+    ///
+    /// # Errors
+    /// It is none of those: `EOPNOTSUPP`.
+    pub fn remove(&mut self, index: u32) -> Result<(), Failure> {
+        self.change(&Request::new(n::DELLINK, 0, &link_head(index, 0, 0)), Doing::Down(index))
+    }
+
     /// Sets an interface down.
     ///
     /// # Errors
@@ -370,7 +378,8 @@ fn route_request(kind: u16, flags: u16, index: u32, route: Route, options: &Rout
     if let Some(gateway) = route.gateway {
         request = request.with(n::RTA_GATEWAY, &octets(gateway));
     }
-    if let Some(source) = options.source.filter(|source| source.is_ipv4() == route.net.ip.is_ipv4()) {
+    // One of IPv6 is refused until the kernel knows that no other machine has it; it chooses the right one by itself.
+    if let Some(source) = options.source.filter(|source| source.is_ipv4() && route.net.ip.is_ipv4()) {
         request = request.with(n::RTA_PREFSRC, &octets(source));
     }
     request

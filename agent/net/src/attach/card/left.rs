@@ -54,13 +54,19 @@ impl Worked {
         self.card.by_other_id = self.card.mac.is_some_and(|mac| !followed::is_known_by(root, index, mac));
     }
 
-    /// Takes addresses and routes away, and sets it down, unless it is as it was.
-    pub fn clean(&mut self, handle: &mut Handle) {
+    /// Takes addresses and routes away, unless it is as it was. Its link stays up if it `may`: a switch makes one that comes up again wait.
+    /// What the kernel makes of routers goes only with the link, and what was only looked at was down before. A VLAN was made for this boot.
+    pub fn clean(&mut self, may: bool, handle: &mut Handle) {
         if self.stage == Stage::Idle {
             return;
         }
         self.give_back(handle);
-        let _ = handle.down(self.card.index);
+        let stays = may && self.stage != Stage::Looked && !self.six.hears_routers();
+        let _ = match (self.card.is_vlan, stays) {
+            (true, _) => handle.remove(self.card.index),
+            (false, false) => handle.down(self.card.index),
+            (false, true) => Ok(()),
+        };
     }
 
     pub(super) fn give_back(&mut self, handle: &mut Handle) {

@@ -119,6 +119,11 @@ impl Six {
         }
     }
 
+    /// Whether the kernel has addresses or routes of a router.
+    pub fn hears_routers(&self) -> bool {
+        self.state.advertised
+    }
+
     /// The address that a DHCPv6 server has given.
     pub fn leased(&self) -> Option<Ipv6Addr> {
         self.client.as_ref()?.1.lease().map(|lease| lease.address)
