@@ -111,7 +111,7 @@ fn loop_c22_a_failure_leaves_the_root_where_it_was() {
 #[test]
 fn loop_c22_roots_that_cannot_be_mounted_here_are_named() {
     let machine = Machine::new();
-    let stop = machine.try_boot("root=nfs4:srv:/client rd.overlay").unwrap_err();
+    let stop = machine.try_boot("root=ubi0:rootfs rd.overlay").unwrap_err();
     assert_eq!(stop.code, Code::RootMalformed);
     let stop = machine.try_boot("root=LABEL=NOTHERE rd.overlay rd.retry=1").unwrap_err();
     assert_eq!(stop.code, Code::MediumNotFound);
